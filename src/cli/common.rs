@@ -1,0 +1,92 @@
+//! Options and conversions that several subcommands share.
+
+use h5part::dataspace::Rows;
+use h5part::error::At;
+use h5part::lock::{Patience, Waiting};
+use h5part::store::{Durability, Store};
+use h5part::{ErrorKind, Result, npy};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to treat locks.
+#[derive(Debug, clap::Args)]
+pub struct LockArgs {
+    /// Give up when a lock is not released within this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    pub timeout: f64,
+    /// Write even where the file system's locks may not reach every host: one host alone writes.
+    #[arg(long)]
+    pub trust_locks: bool,
+}
+
+impl LockArgs {
+    fn patience(&self) -> Patience {
+        let tell = |w: &Waiting<'_>| {
+            eprintln!("h5part: waiting for {} since {:.0} s; it is held by {}", w.what, w.waited.as_secs_f64(), w.holder);
+        };
+        Patience { timeout: Duration::from_secs_f64(self.timeout), tell: Some(Arc::new(tell)) }
+    }
+
+    /// The store at a path that exists.
+    pub fn open(&self, file: &Path) -> Result<Store> {
+        Ok(Store::open(file)?.with_patience(self.patience()).with_trusted_locks(self.trust_locks))
+    }
+
+    /// The store at a path that may not exist yet.
+    pub fn new_store(&self, file: &Path) -> Result<Store> {
+        Ok(Store::new(file)?.with_patience(self.patience()).with_trusted_locks(self.trust_locks))
+    }
+}
+
+/// What an acknowledged commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DurabilityArg {
+    /// Loss of power: every commit is synced.
+    #[default]
+    Power,
+    /// Death of any process, not loss of power.
+    Process,
+}
+
+impl From<DurabilityArg> for Durability {
+    fn from(arg: DurabilityArg) -> Self {
+        match arg {
+            DurabilityArg::Power => Self::Power,
+            DurabilityArg::Process => Self::Process,
+        }
+    }
+}
+
+/// Seconds, not negative, not endless.
+pub fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(s) if (0.0..=1e9).contains(&s) => Ok(s),
+        _ => Err("a number of seconds from 0 to 1e9".to_owned()),
+    }
+}
+
+/// `--rows`: a SPEC, or `@FILE.npy` with row numbers.
+pub fn rows(spec: &str, table_rows: u64, file: &Path) -> Result<Rows> {
+    match spec.strip_prefix('@') {
+        Some(path) => {
+            let rows = Rows::list(&npy::indices(Path::new(path)).at("read row numbers from", path)?);
+            rows.check(table_rows).at("select rows of", file)?;
+            Ok(rows)
+        }
+        None => Rows::parse(spec, table_rows).at("select rows of", file),
+    }
+}
+
+/// `NAME=VALUE`, split at the last `=`.
+pub fn split_last(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is needed".to_owned()),
+    }
+}
+
+/// An error about a request, at a path.
+pub fn request(operation: &'static str, path: impl Into<PathBuf>, text: impl Into<String>) -> h5part::Error {
+    ErrorKind::BadRequest(text.into()).at(operation, path.into())
+}

@@ -1,0 +1,83 @@
+//! Exit codes: one table for all subcommands, told in `docs/exit-codes.md`.
+
+use h5part::{Error, ErrorKind};
+use std::io;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    Success = 0,
+    /// A check found something wrong, or some requests of a stream failed.
+    Found = 1,
+    /// The command line, or a text on it, cannot be read.
+    Usage = 2,
+    /// No such file, table, column or row.
+    NotFound = 3,
+    /// Values of the wrong type, shape or length.
+    Mismatch = 4,
+    /// Not an HDF5 file, empty, cut, or of a newer format.
+    BadFile = 5,
+    /// A lock was not released in time.
+    Locked = 6,
+    /// The disk, or a quota, is full.
+    Full = 7,
+    /// File or folder is read-only.
+    ReadOnly = 8,
+    /// Another program changed, replaced or moved something.
+    Foreign = 9,
+    /// Column or file system cannot be written in place.
+    Unsupported = 10,
+    /// The table is there already.
+    Exists = 11,
+    /// The system or the HDF5 library failed.
+    Io = 12,
+}
+
+/// The end of `--help`.
+pub const HELP: &str = "Exit codes: 0 done, 1 something was found or failed in part, 2 usage, \
+3 no such file, table, column or row, 4 values do not fit, 5 not a usable HDF5 file, 6 a lock was \
+not released in time, 7 disk full, 8 read-only, 9 changed by another program, 10 cannot be written \
+in place, 11 exists already, 12 I/O error";
+
+impl Exit {
+    /// The code of an error.
+    pub fn of(error: &Error) -> Self {
+        Self::of_kind(error.kind())
+    }
+
+    /// The code of an error's kind.
+    pub fn of_kind(kind: &ErrorKind) -> Self {
+        match kind {
+            ErrorKind::NoSuchFile
+            | ErrorKind::NoSuchTable { .. }
+            | ErrorKind::NotATable { .. }
+            | ErrorKind::NoSuchColumn { .. }
+            | ErrorKind::ColumnIsGroup(_)
+            | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
+            ErrorKind::DuplicateRow(_)
+            | ErrorKind::EmptySelection
+            | ErrorKind::BadRows { .. }
+            | ErrorKind::BadColumn { .. }
+            | ErrorKind::BadRequest(_) => Self::Usage,
+            ErrorKind::DtypeMismatch { .. } | ErrorKind::ShapeMismatch { .. } | ErrorKind::BadNpy(_) => Self::Mismatch,
+            ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. } | ErrorKind::NewerFormat { .. } => Self::BadFile,
+            ErrorKind::LockTimeout { .. } => Self::Locked,
+            ErrorKind::DiskFull { .. } => Self::Full,
+            ErrorKind::ReadOnly => Self::ReadOnly,
+            ErrorKind::Replaced | ErrorKind::ColumnMoved(_) | ErrorKind::ForeignChange { .. } => Self::Foreign,
+            ErrorKind::LibraryColumn { .. }
+            | ErrorKind::UnsupportedType { .. }
+            | ErrorKind::Unstamped(_)
+            | ErrorKind::UntrustedLocks(_)
+            | ErrorKind::HardLinked(_) => Self::Unsupported,
+            ErrorKind::TableExists(_) => Self::Exists,
+            _ => Self::Io,
+        }
+    }
+}
+
+/// Whether the reader of our output went away: nothing is wrong then.
+pub fn is_closed_pipe(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Io(e) if e.kind() == io::ErrorKind::BrokenPipe)
+}

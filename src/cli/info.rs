@@ -1,0 +1,154 @@
+//! `h5part info`
+
+use super::common::LockArgs;
+use super::exit::Exit;
+use super::output::{bytes, json, line};
+use h5part::Result;
+use h5part::dataspace::{Column, Dtype, Table};
+use h5part::h5::{Listing, library_version};
+use h5part::lock::{Holder, LockReport};
+use h5part::store::shape_text;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Show tables, columns, layout, stamps, and who holds which lock.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    file: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Info {
+    file: PathBuf,
+    bytes: u64,
+    uuid: Option<String>,
+    hdf5_version: String,
+    structural_changes: &'static str,
+    tables: Vec<TableInfo>,
+    locks: LockReport,
+}
+
+#[derive(Debug, Serialize)]
+struct TableInfo {
+    path: String,
+    rows: u64,
+    attributes: u64,
+    stamped: bool,
+    columns: Vec<ColumnInfo>,
+}
+
+#[derive(Debug, Serialize)]
+struct ColumnInfo {
+    name: String,
+    dtype: String,
+    /// Shape of one row's cell.
+    shape: Vec<u64>,
+    fill: Option<String>,
+    chunk: Option<Vec<u64>>,
+    /// `direct` or `library`.
+    access: &'static str,
+    /// Why, for library columns.
+    reason: Option<String>,
+    stamped: bool,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let store = self.lock.open(&self.file)?;
+        let (uuid, len) = store.identity()?;
+        let info = Info {
+            file: store.path().to_path_buf(),
+            bytes: len,
+            uuid: uuid.map(|u| u.to_string()),
+            hdf5_version: library_version(),
+            structural_changes: "copy, change, rename",
+            tables: store.tables()?.iter().map(TableInfo::new).collect(),
+            locks: store.locks()?,
+        };
+        if self.json { json(&info)? } else { info.print()? }
+        Ok(Exit::Success)
+    }
+}
+
+impl Info {
+    fn print(&self) -> Result<()> {
+        let uuid = self.uuid.as_deref().unwrap_or("none: h5part has not written to it");
+        line(format!("{}: {}, uuid {uuid}", self.file.display(), bytes(self.bytes)))?;
+        line(format!("HDF5 {}; structural changes by {}", self.hdf5_version, self.structural_changes))?;
+        for table in &self.tables {
+            let stamps = if table.stamped { "stamped" } else { "not stamped" };
+            line(format!("\ntable '{}': {} rows, {stamps}, {} attributes", table.path, table.rows, table.attributes))?;
+            let width = table.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
+            for column in &table.columns {
+                line(column.text(width))?;
+            }
+        }
+        if self.tables.is_empty() {
+            line("\nno tables")?;
+        }
+        line("")?;
+        for (what, holders) in [("gate", &self.locks.gate), ("file", &self.locks.file), ("writers", &self.locks.writers)] {
+            line(format!("{what}: {}", holders_text(holders)))?;
+        }
+        if self.locks.stale_notes > 0 {
+            line(format!("notes of dead writers: {}", self.locks.stale_notes))?;
+        }
+        Ok(())
+    }
+}
+
+fn holders_text(holders: &[Holder]) -> String {
+    if holders.is_empty() {
+        return "nobody".to_owned();
+    }
+    let text = |h: &Holder| {
+        let stopped = if h.stopped { ", stopped" } else { "" };
+        format!("pid {} on {} ({}{stopped})", h.pid, h.host, h.command)
+    };
+    holders.iter().map(text).collect::<Vec<_>>().join("; ")
+}
+
+impl TableInfo {
+    fn new(listing: &Listing) -> Self {
+        let Table { path, rows, columns, stamps } = &listing.table;
+        Self {
+            path: path.clone(),
+            rows: *rows,
+            attributes: listing.attributes,
+            stamped: stamps.is_some(),
+            columns: columns.iter().map(ColumnInfo::new).collect(),
+        }
+    }
+}
+
+impl ColumnInfo {
+    fn new(column: &Column) -> Self {
+        let dtype = column.dtype.clone();
+        Self {
+            name: column.name.clone(),
+            dtype: dtype.as_ref().map_or_else(Clone::clone, Dtype::to_string),
+            shape: column.shape.clone(),
+            fill: dtype.ok().map(|d| d.format_element(&column.fill)),
+            chunk: column.chunk.clone(),
+            access: if column.layout.is_ok() { "direct" } else { "library" },
+            reason: column.layout.as_ref().err().cloned(),
+            stamped: column.stamp.is_some(),
+        }
+    }
+
+    fn text(&self, width: usize) -> String {
+        let chunk = self.chunk.as_ref().map_or_else(|| "contiguous".to_owned(), |c| format!("chunks {}", shape_text(c)));
+        let fill = self.fill.as_deref().unwrap_or("-");
+        let access = match &self.reason {
+            Some(reason) => format!("{}: {reason}", self.access),
+            None => self.access.to_owned(),
+        };
+        format!("  {:width$}  {:5} {:8} fill {fill}, {chunk}, {access}", self.name, self.dtype, shape_text(&self.shape))
+    }
+}

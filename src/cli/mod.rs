@@ -1,0 +1,70 @@
+//! The command line: one file a subcommand; this one only dispatches.
+
+mod common;
+mod create;
+mod exit;
+mod generate;
+mod info;
+mod output;
+mod read;
+mod status;
+mod stream;
+mod stress;
+mod update;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use exit::Exit;
+use std::process::ExitCode;
+
+/// Many processes write one ordinary HDF5 file in place, at the same time, without MPI.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 100, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Create(create::Args),
+    Update(update::Args),
+    Read(read::Args),
+    Info(info::Args),
+    Status(status::Args),
+    Stress(stress::Args),
+    #[command(hide = true)]
+    StressWorker(stress::WorkerArgs),
+    Completions(generate::CompletionsArgs),
+    Man(generate::ManArgs),
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version go to standard output, errors to standard error; both may be closed.
+            let _ = e.print();
+            return ExitCode::from(if e.use_stderr() { Exit::Usage as u8 } else { 0 });
+        }
+    };
+    let outcome = match cli.command {
+        Command::Create(args) => args.run(),
+        Command::Update(args) => args.run(),
+        Command::Read(args) => args.run(),
+        Command::Info(args) => args.run(),
+        Command::Status(args) => args.run(),
+        Command::Stress(args) => args.run(),
+        Command::StressWorker(args) => args.run(),
+        Command::Completions(args) => args.run(Cli::command()),
+        Command::Man(args) => args.run(&Cli::command()),
+    };
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(e) if exit::is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("h5part: {e}");
+            ExitCode::from(Exit::of(&e) as u8)
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What people see: lines, strips, bars.
+
+use h5part::error::At;
+use h5part::{ErrorKind, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+/// Work shorter than this shows no bar.
+const BAR_AFTER: Duration = Duration::from_secs(1);
+
+/// Writes a line to standard output; a closed pipe is an error that `main` knows.
+pub fn line(text: impl AsRef<str>) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()).map_err(ErrorKind::Io).at("write to", "standard output")
+}
+
+/// Writes one JSON document in one line.
+pub fn json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).map_err(|e| ErrorKind::BadRequest(e.to_string())).at("write", "JSON")?;
+    line(text)
+}
+
+/// Coverage as a strip, one character a part: `·` nothing, `░▒▓` some, `█` all.
+pub fn strip(coverage: &[f32]) -> String {
+    let mut last = '·';
+    coverage
+        .iter()
+        .map(|&share| {
+            last = match share {
+                s if s.is_nan() => last,
+                s if s <= 0.0 => '·',
+                s if s < 0.34 => '░',
+                s if s < 0.67 => '▒',
+                s if s < 1.0 => '▓',
+                _ => '█',
+            };
+            last
+        })
+        .collect()
+}
+
+/// `12.3 MB`.
+#[expect(clippy::cast_precision_loss, reason = "for display")]
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1_000 => format!("{n} bytes"),
+        1_000..1_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", n as f64 / 1e6),
+        _ => format!("{:.2} GB", n as f64 / 1e9),
+    }
+}
+
+/// A bar of bytes on standard error that appears when the work takes longer than a second, and
+/// vanishes at its end. Not on a terminal, it is not there.
+pub struct LateBar {
+    bar: ProgressBar,
+    start: Instant,
+}
+
+impl LateBar {
+    pub fn new(what: &'static str) -> Self {
+        let bar = ProgressBar::hidden();
+        let style = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}, {eta} left";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style.progress_chars("█▓░"));
+        }
+        bar.set_message(what);
+        Self { bar, start: Instant::now() }
+    }
+
+    /// Sets how far the work is.
+    pub fn set(&self, done: u64, total: u64) {
+        if self.bar.is_hidden() && self.start.elapsed() > BAR_AFTER && std::io::stderr().is_terminal() {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+}
+
+impl Drop for LateBar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,119 @@
+//! `h5part read`
+
+use super::common::{LockArgs, rows};
+use super::exit::Exit;
+use h5part::dataspace::{Column, Rows};
+use h5part::error::At;
+use h5part::npy::NpyWriter;
+use h5part::store::{Block, CellState, Reader};
+use h5part::{ErrorKind, Result};
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+/// Rows are read in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 16 << 20;
+
+/// Read some rows of a column, beside any number of writers.
+///
+/// Without -o the values are printed as text, one row a line. Rows that are not there come as
+/// fill, and are counted on standard error.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    file: PathBuf,
+    /// Path of the table in the file.
+    table: String,
+    /// Name of the column.
+    name: String,
+    /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
+    #[arg(long, value_name = "SPEC")]
+    rows: String,
+    /// Write the values to a .npy file.
+    #[arg(short, long, value_name = "OUT.npy")]
+    output: Option<PathBuf>,
+    /// Write to a .npy file of bool which rows are there.
+    #[arg(long, value_name = "MASK.npy")]
+    mask: Option<PathBuf>,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let mut reader = self.lock.open(&self.file)?.reader(&self.table)?;
+        let rows = rows(&self.rows, reader.table().rows, &self.file)?;
+        rows.runs().at("read", &self.file)?;
+        // Also tells a name that is no column, before any output is begun.
+        reader.read(&self.name, &rows.slice(0, 1))?;
+        let column = reader.table().column(&self.name).at("read", &self.file)?.clone();
+        let (mut absent, mut changed) = (0u64, 0u64);
+        let mut count = |block: &Block| {
+            absent += block.states().iter().filter(|s| !s.is_present()).count() as u64;
+            changed += block.states().iter().filter(|s| **s == CellState::Changed).count() as u64;
+        };
+        match &self.output {
+            Some(path) => self.to_npy(path, &mut reader, &column, &rows, &mut count)?,
+            None => self.to_text(&mut reader, &column, &rows, &mut count)?,
+        }
+        if absent > 0 {
+            eprintln!("h5part: {absent} of {} rows are not there: they hold fill", rows.len());
+        }
+        if changed > 0 {
+            eprintln!("h5part: {changed} of them do not match their stamps: changed by another program, or damaged");
+        }
+        Ok(Exit::Success)
+    }
+
+    fn to_npy(&self, path: &PathBuf, reader: &mut Reader, column: &Column, rows: &Rows, count: &mut impl FnMut(&Block)) -> Result<()> {
+        let dtype = column.dtype().at("read", &self.file)?;
+        let shape: Vec<u64> = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
+        let mut out = NpyWriter::create(path, dtype, &shape).at("write", path)?;
+        self.each_portion(reader, column, rows, |block| {
+            count(block);
+            out.push(block.bytes()).at("write", path)
+        })?;
+        out.finish().at("write", path)?;
+        Ok(())
+    }
+
+    fn to_text(&self, reader: &mut Reader, column: &Column, rows: &Rows, count: &mut impl FnMut(&Block)) -> Result<()> {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        let elements = usize::try_from(column.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+        let written = |outcome: std::io::Result<()>| outcome.map_err(ErrorKind::Io).at("write to", "standard output");
+        self.each_portion(reader, column, rows, |block| {
+            count(block);
+            let (dtype, size) = (block.dtype(), usize::try_from(block.dtype().size()).unwrap_or(8));
+            for row in block.bytes().chunks_exact(elements * size) {
+                let texts: Vec<String> = row.chunks_exact(size).map(|e| dtype.format_element(e)).collect();
+                written(writeln!(out, "{}", texts.join(" ")))?;
+            }
+            Ok(())
+        })?;
+        written(out.flush())
+    }
+
+    fn each_portion(
+        &self,
+        reader: &mut Reader,
+        column: &Column,
+        rows: &Rows,
+        mut take: impl FnMut(&Block) -> Result<()>,
+    ) -> Result<()> {
+        let cell = column.shape.iter().product::<u64>() * column.dtype().at("read", &self.file)?.size();
+        let portion = (PORTION_BYTES / cell.max(1)).max(1);
+        let mut mask = Vec::new();
+        for from in (0..rows.len()).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+            let block = reader.read(&self.name, &rows.slice(from, portion))?;
+            if self.mask.is_some() {
+                mask.extend(block.states().iter().map(|s| u8::from(s.is_present())));
+            }
+            take(&block)?;
+        }
+        if let Some(path) = &self.mask {
+            let mut out = NpyWriter::create(path, h5part::dataspace::Dtype::Bool, &[rows.len()]).at("write", path)?;
+            out.push(&mask).at("write", path)?;
+            out.finish().at("write", path)?;
+        }
+        Ok(())
+    }
+}

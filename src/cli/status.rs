@@ -1,0 +1,68 @@
+//! `h5part status`
+
+use super::common::LockArgs;
+use super::exit::Exit;
+use super::output::{json, line, strip};
+use h5part::Result;
+use h5part::store::Status;
+use std::path::PathBuf;
+
+/// Parts of the coverage strip.
+const PARTS: usize = 50;
+
+/// Show how many rows are committed, missing and being written, column by column.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    file: PathBuf,
+    /// Path of a table in the file [default: all that h5part made].
+    table: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let store = self.lock.open(&self.file)?;
+        let tables = match &self.table {
+            Some(table) => vec![table.clone()],
+            None => {
+                let stamped = store.tables()?.into_iter().filter(|l| l.table.stamps.is_some());
+                stamped.map(|l| l.table.path).collect()
+            }
+        };
+        let statuses = tables.iter().map(|t| store.status(t, PARTS)).collect::<Result<Vec<_>>>()?;
+        if self.json {
+            match (&self.table, statuses.as_slice()) {
+                (Some(_), [one]) => json(one)?,
+                _ => json(&statuses)?,
+            }
+        } else {
+            statuses.iter().try_for_each(print)?;
+            if statuses.is_empty() {
+                line("no tables that h5part made")?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn print(status: &Status) -> Result<()> {
+    line(format!("table '{}': {} rows", status.table, status.rows))?;
+    let width = status.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
+    for c in &status.columns {
+        let interrupted = if c.interrupted > 0 { format!(", {} interrupted", c.interrupted) } else { String::new() };
+        line(format!(
+            "  {:width$} |{}| {} committed, {} missing, {} being written{interrupted}",
+            c.name,
+            strip(&c.coverage),
+            c.committed,
+            c.missing,
+            c.writing
+        ))?;
+    }
+    Ok(())
+}

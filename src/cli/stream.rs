@@ -1,0 +1,149 @@
+//! `h5part update --stream`: commits as JSON lines, one line of acknowledgement each.
+
+use super::common::rows;
+use super::exit::Exit;
+use super::output::json;
+use super::update::mismatch;
+use h5part::dataspace::{Column, Dtype, Rows};
+use h5part::error::At;
+use h5part::npy::RowSource;
+use h5part::store::{Values, Writer, shape_text};
+use h5part::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::path::Path;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Request {
+    rows: RowsField,
+    set: BTreeMap<String, Value>,
+    /// Given back with the answer.
+    #[serde(default)]
+    id: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum RowsField {
+    One(u64),
+    List(Vec<u64>),
+    Spec(String),
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u8>,
+}
+
+/// Answers every request until standard input ends. A request that fails is answered and leaves
+/// the next ones alone; the exit code is then 1.
+pub fn run(writer: &mut Writer, file: &Path, cast: bool) -> Result<Exit> {
+    let mut exit = Exit::Success;
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(ErrorKind::Io).at("read", "standard input")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let (id, outcome) = answer(writer, file, cast, &line);
+        let reply = match outcome {
+            Ok(rows) => Answer { ok: true, id, rows: Some(rows), error: None, code: None },
+            Err(e) => {
+                exit = Exit::Found;
+                Answer { ok: false, id, rows: None, error: Some(e.to_string()), code: Some(Exit::of(&e) as u8) }
+            }
+        };
+        json(&reply)?;
+    }
+    Ok(exit)
+}
+
+fn answer(writer: &mut Writer, file: &Path, cast: bool, line: &str) -> (Option<Value>, Result<u64>) {
+    match serde_json::from_str::<Request>(line) {
+        Ok(request) => {
+            let id = request.id.clone();
+            (id, commit(writer, file, cast, request))
+        }
+        Err(e) => (None, Err(ErrorKind::BadRequest(e.to_string()).at("read a request for", file))),
+    }
+}
+
+fn commit(writer: &mut Writer, file: &Path, cast: bool, request: Request) -> Result<u64> {
+    let rows = match request.rows {
+        RowsField::One(row) => Rows::one(row),
+        RowsField::List(list) => Rows::list(&list),
+        RowsField::Spec(spec) => rows(&spec, writer.table().rows, file)?,
+    };
+    let mut values = Vec::with_capacity(request.set.len());
+    for (name, value) in &request.set {
+        let column = writer.table().column(name).at("update", file)?;
+        let values_of = match value {
+            Value::String(path) => from_npy(column, Path::new(path), &rows, cast)?,
+            inline => from_json(column, inline, &rows).at("update", file)?,
+        };
+        values.push((name.as_str(), values_of));
+    }
+    Ok(writer.commit(&rows, &values)?.rows)
+}
+
+fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Values<'static>, Error> {
+    let mut source = RowSource::open(path).at("read", path)?;
+    if cast {
+        source.cast_to(column.dtype().at("read", path)?);
+    }
+    let shape = source.shape().to_vec();
+    h5part::store::check_fit(column, source.dtype(), &shape, rows.len()).at("read", path)?;
+    let bytes = source.next_rows(rows.len(), column.shape.iter().product()).at("read", path)?;
+    Values::new(source.dtype(), &shape, bytes).at("read", path)
+}
+
+/// Numbers, or nested lists of them; null stands for NaN.
+fn from_json(column: &Column, value: &Value, rows: &Rows) -> Result<Values<'static>, ErrorKind> {
+    let dtype = column.dtype()?;
+    let mut shape: Vec<u64> = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
+    // A single row may come without its own axis.
+    if rows.len() == 1 && depth(value) == column.shape.len() {
+        shape.remove(0);
+    }
+    let mut bytes = Vec::new();
+    let misfit = |found: String| mismatch(&column.name, format!("{} of {dtype}", shape_text(&shape)), found);
+    flatten(value, &shape, dtype, &mut bytes).map_err(misfit)?;
+    Values::new(dtype, &shape, bytes)
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.first().map_or(0, depth),
+        _ => 0,
+    }
+}
+
+fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Result<(), String> {
+    match (value, shape.split_first()) {
+        (Value::Array(items), Some((&n, inner))) if items.len() as u64 == n => {
+            items.iter().try_for_each(|item| flatten(item, inner, dtype, out))
+        }
+        (Value::Array(items), _) => Err(format!("a list of {}", items.len())),
+        (scalar, Some(_)) => Err(scalar.to_string()),
+        (Value::Null, None) if matches!(dtype, Dtype::F32 | Dtype::F64) => {
+            out.extend(dtype.default_fill());
+            Ok(())
+        }
+        (Value::Number(_) | Value::Bool(_), None) => {
+            let text = value.to_string();
+            out.extend(dtype.parse_element(&text).ok_or_else(|| text.clone())?);
+            Ok(())
+        }
+        (other, None) => Err(other.to_string()),
+    }
+}

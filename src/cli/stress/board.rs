@@ -1,0 +1,82 @@
+//! What was acknowledged, in a file that all writers map: a store to it survives `kill -9` of the
+//! writer and costs nanoseconds, so that keeping score does not slow down what is measured.
+#![expect(unsafe_code, reason = "a mapped file; each block says why it holds")]
+
+use super::job::Job;
+use h5part::Result;
+use h5part::error::At;
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::OpenOptions;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Words an entry: token, start and end of its commit in nanoseconds.
+const WORDS: usize = 3;
+
+/// One acknowledged commit of a row by a writer.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged {
+    pub token: u64,
+    pub start_ns: u64,
+    pub end_ns: u64,
+}
+
+/// The last acknowledged commit of every row by every writer.
+#[derive(Debug)]
+pub struct Board {
+    map: MmapRaw,
+    job: Job,
+}
+
+impl Board {
+    /// Makes the file, all zero, and maps it.
+    pub fn create(job: &Job) -> Result<Self> {
+        let path = job.board();
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).at("make", &path)?;
+        file.set_len(entries(job) * (WORDS * 8) as u64).at("make", &path)?;
+        Self::open(job)
+    }
+
+    /// Maps the file.
+    pub fn open(job: &Job) -> Result<Self> {
+        let path = job.board();
+        let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
+        let map = MmapOptions::new().map_raw(&file).at("map", &path)?;
+        Ok(Self { map, job: job.clone() })
+    }
+
+    /// Touches the pages of a writer's rows, so that no fault falls into what is measured.
+    pub fn touch(&self, writer: u64) {
+        let rows = self.job.rows_of(writer);
+        for row in rows.step_by(100) {
+            self.word(writer, row, 0).fetch_or(0, Ordering::Relaxed);
+        }
+    }
+
+    pub fn set(&self, writer: u64, row: u64, done: Acknowledged) {
+        self.word(writer, row, 1).store(done.start_ns, Ordering::Relaxed);
+        self.word(writer, row, 2).store(done.end_ns, Ordering::Relaxed);
+        self.word(writer, row, 0).store(done.token, Ordering::Release);
+    }
+
+    pub fn get(&self, writer: u64, row: u64) -> Option<Acknowledged> {
+        let token = self.word(writer, row, 0).load(Ordering::Acquire);
+        let word = |k| self.word(writer, row, k).load(Ordering::Relaxed);
+        (token != 0).then(|| Acknowledged { token, start_ns: word(1), end_ns: word(2) })
+    }
+
+    fn word(&self, writer: u64, row: u64, k: usize) -> &AtomicU64 {
+        let rows = self.job.rows_of(writer);
+        assert!(rows.contains(&row) && writer < self.job.writers, "row {row} of writer {writer}");
+        let before = if self.job.overlap { writer * self.job.rows } else { 0 };
+        let entry = usize::try_from(before + row).unwrap_or(usize::MAX);
+        let word = entry * WORDS + k;
+        assert!((word + 1) * 8 <= self.map.len());
+        // SAFETY: within the map (asserted), aligned since maps start at a page, alive as long as
+        // `self`; other processes access the same words as atomics too, and nobody cuts the file.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(word)) }
+    }
+}
+
+fn entries(job: &Job) -> u64 {
+    if job.overlap { job.rows * job.writers } else { job.rows }
+}

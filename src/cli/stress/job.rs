@@ -1,0 +1,105 @@
+//! What all processes of a stress run must agree on; written to the folder as JSON.
+
+use crate::cli::common::DurabilityArg;
+use h5part::error::At;
+use h5part::{ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub const TABLE: &str = "stress";
+
+/// One stress run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    pub dir: PathBuf,
+    pub writers: u64,
+    pub rows: u64,
+    pub row_shape: Vec<u64>,
+    pub batch: u64,
+    pub work: Work,
+    pub overlap: bool,
+    pub bare: bool,
+    #[serde(with = "durability")]
+    pub durability: DurabilityArg,
+    pub seed: u64,
+}
+
+/// When a run is over.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub enum Work {
+    EachRowOnce,
+    /// So many commits in all.
+    Commits(u64),
+    Seconds(f64),
+}
+
+impl Job {
+    pub fn file(&self) -> PathBuf {
+        self.dir.join("stress.h5")
+    }
+
+    pub fn board(&self) -> PathBuf {
+        self.dir.join("acknowledged")
+    }
+
+    fn path(dir: &Path) -> PathBuf {
+        dir.join("job.json")
+    }
+
+    pub fn save(&self) -> Result<()> {
+        let path = Self::path(&self.dir);
+        let text = serde_json::to_string(self).map_err(std::io::Error::from).at("write", &path)?;
+        std::fs::write(&path, text).at("write", &path)
+    }
+
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = Self::path(dir);
+        let text = std::fs::read_to_string(&path).at("read", &path)?;
+        serde_json::from_str(&text).map_err(|e| ErrorKind::BadRequest(e.to_string())).at("read", &path)
+    }
+
+    /// Elements of a cell of F.
+    pub fn elements(&self) -> usize {
+        usize::try_from(self.row_shape.iter().product::<u64>()).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of values in a row: E, F, status.
+    pub fn row_bytes(&self) -> u64 {
+        8 + 8 * self.elements() as u64 + 8
+    }
+
+    /// The rows that a writer commits to.
+    pub fn rows_of(&self, writer: u64) -> Range<u64> {
+        if self.overlap {
+            return 0..self.rows;
+        }
+        let share = |w: u64| u64::try_from(u128::from(w) * u128::from(self.rows) / u128::from(self.writers)).unwrap_or(0);
+        share(writer)..share(writer + 1)
+    }
+
+    /// Commits in which a writer goes once round its rows.
+    pub fn commits_of(&self, writer: u64) -> u64 {
+        let rows = self.rows_of(writer);
+        (rows.end - rows.start).div_ceil(self.batch)
+    }
+
+    /// A writer's share of a number of commits.
+    pub fn share(&self, commits: u64, writer: u64) -> u64 {
+        commits / self.writers + u64::from(writer < commits % self.writers)
+    }
+}
+
+mod durability {
+    use super::DurabilityArg;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub fn serialize<S: Serializer>(arg: &DurabilityArg, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bool(*arg == DurabilityArg::Power)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<DurabilityArg, D::Error> {
+        Ok(if bool::deserialize(d)? { DurabilityArg::Power } else { DurabilityArg::Process })
+    }
+}

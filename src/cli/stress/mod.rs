@@ -1,0 +1,189 @@
+//! `h5part stress`: real processes commit to one file; in the end every row is checked.
+
+mod board;
+mod check;
+mod job;
+mod parent;
+mod values;
+mod worker;
+
+pub use worker::WorkerArgs;
+
+use super::common::{DurabilityArg, request, seconds};
+use super::exit::Exit;
+use super::output::{json, line};
+use h5part::Result;
+use h5part::dataspace::{ColumnSpec, Dtype};
+use h5part::error::At;
+use h5part::h5::NewTable;
+use h5part::store::Store;
+use job::{Job, Work};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+const STRESS: &str = "stress";
+
+/// Let several processes commit to one file at once, and check every row at the end.
+///
+/// Makes DIR with a file stress.h5: table 'stress', columns E (f64), F (f64, row shape), status
+/// (i64). Each row is committed once unless --commits or --seconds is given. Exit code 1 when an
+/// acknowledged row is lost, a row is a mixture, or anything cannot be read.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The folder to work in; it must not exist, or be empty.
+    dir: PathBuf,
+    /// Number of writer processes.
+    #[arg(long, value_name = "P", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=512))]
+    writers: u64,
+    /// Number of rows.
+    #[arg(long, value_name = "N", default_value_t = 4000, value_parser = clap::value_parser!(u64).range(1..=1 << 32))]
+    rows: u64,
+    /// Shape of a cell of F.
+    #[arg(long, value_name = "SHAPE", default_value = "100x3")]
+    row_shape: String,
+    /// Rows a commit.
+    #[arg(long, value_name = "B", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    batch: u64,
+    /// Commits in all, over and over the rows.
+    #[arg(long, value_name = "C", conflicts_with = "seconds")]
+    commits: Option<u64>,
+    /// Commit for this long, over and over the rows.
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<f64>,
+    /// All writers commit to all rows, instead of each to its own.
+    #[arg(long)]
+    overlap: bool,
+    /// Kill a random writer every so many milliseconds, and start it again. Each row is committed
+    /// once then: kills among overwrites need rollback records, which this version does not have.
+    #[arg(long, value_name = "MS", conflicts_with_all = ["commits", "seconds", "overlap", "bare"],
+          value_parser = clap::value_parser!(u64).range(1..))]
+    kill_every: Option<u64>,
+    /// What an acknowledged commit survives.
+    #[arg(long, value_enum, default_value_t)]
+    durability: DurabilityArg,
+    /// Write the same bytes without locks, stamps and checksums: the limit for benchmarks.
+    #[arg(long, conflicts_with_all = ["overlap", "commits", "seconds"])]
+    bare: bool,
+    /// Seed of all random choices [default: from the clock; printed].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came out.
+#[derive(Debug, Serialize)]
+struct Report {
+    writers: u64,
+    rows: u64,
+    batch: u64,
+    commits: u64,
+    wall_s: f64,
+    us_per_commit: f64,
+    mb_per_s: f64,
+    kills: u64,
+    /// Rows of which at least one commit was acknowledged.
+    acknowledged: u64,
+    /// Acknowledged rows that do not hold what was acknowledged last.
+    lost: u64,
+    /// Rows that hold a mixture, or bytes that nobody wrote.
+    torn: u64,
+    /// Rows that cannot be read.
+    unreadable: u64,
+    seed: u64,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let job = self.job()?;
+        prepare_folder(&self.dir)?;
+        let store = Store::new(job.file())?;
+        store.create(&table(&job), &|_, _| ())?;
+        let ran = parent::run(&job, self.kill_every)?;
+        let found = check::check(&job, &store)?;
+        let report = self.report(&job, &ran, &found);
+        if self.json { json(&report)? } else { report.print()? }
+        let sound = report.lost == 0 && report.torn == 0 && report.unreadable == 0;
+        Ok(if sound { Exit::Success } else { Exit::Found })
+    }
+
+    fn job(&self) -> Result<Job> {
+        let spec: ColumnSpec = format!("F:f64:{}", self.row_shape).parse().at(STRESS, &self.dir)?;
+        let work = match (self.commits, self.seconds) {
+            (Some(commits), _) => Work::Commits(commits),
+            (_, Some(seconds)) => Work::Seconds(seconds),
+            _ => Work::EachRowOnce,
+        };
+        if self.rows < self.writers && !self.overlap {
+            return Err(request(STRESS, &self.dir, "each writer needs at least one row of its own"));
+        }
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |t| t.as_nanos());
+        Ok(Job {
+            dir: std::path::absolute(&self.dir).at(STRESS, &self.dir)?,
+            writers: self.writers,
+            rows: self.rows,
+            row_shape: spec.shape,
+            batch: self.batch,
+            work,
+            overlap: self.overlap,
+            bare: self.bare,
+            durability: self.durability,
+            seed: self.seed.unwrap_or(u64::try_from(clock & u128::from(u32::MAX)).unwrap_or(1)),
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    fn report(&self, job: &Job, ran: &parent::Ran, found: &check::Found) -> Report {
+        let bytes = ran.rows * job.row_bytes();
+        let commits = ran.commits.max(1) as f64;
+        Report {
+            writers: self.writers,
+            rows: self.rows,
+            batch: self.batch,
+            commits: ran.commits,
+            wall_s: ran.wall_s,
+            us_per_commit: ran.wall_s / commits * 1e6,
+            mb_per_s: bytes as f64 / ran.wall_s.max(1e-9) / 1e6,
+            kills: ran.kills,
+            acknowledged: found.acknowledged,
+            lost: found.lost,
+            torn: found.torn,
+            unreadable: found.unreadable,
+            seed: job.seed,
+        }
+    }
+}
+
+impl Report {
+    fn print(&self) -> Result<()> {
+        line(format!(
+            "{} writers, {} commits of {} rows in {:.3} s: {:.1} us a commit, {:.0} MB/s, {} kills (seed {})",
+            self.writers, self.commits, self.batch, self.wall_s, self.us_per_commit, self.mb_per_s, self.kills, self.seed
+        ))?;
+        line(format!(
+            "{} rows acknowledged; lost {}, torn {}, unreadable {}",
+            self.acknowledged, self.lost, self.torn, self.unreadable
+        ))
+    }
+}
+
+fn prepare_folder(dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).at("make", dir)?;
+    match std::fs::read_dir(dir).at("look into", dir)?.next() {
+        None => Ok(()),
+        Some(_) => Err(request(STRESS, dir, "the folder is not empty")),
+    }
+}
+
+fn table(job: &Job) -> NewTable {
+    let fill_none = ColumnSpec { fill: (-1i64).to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
+    NewTable {
+        path: job::TABLE.to_owned(),
+        rows: job.rows,
+        columns: vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &job.row_shape), fill_none],
+        chunk_rows: None,
+        contiguous: false,
+        attributes: Vec::new(),
+    }
+}

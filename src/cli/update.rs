@@ -1,0 +1,177 @@
+//! `h5part update`
+
+use super::common::{DurabilityArg, LockArgs, request, rows, split_last};
+use super::exit::Exit;
+use super::output::{LateBar, bytes, json, line};
+use super::stream;
+use h5part::dataspace::{Column, Rows};
+use h5part::error::At;
+use h5part::npy::RowSource;
+use h5part::store::{Values, Writer, check_fit};
+use h5part::{ErrorKind, Result};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Values are committed in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 8 << 20;
+const UPDATE: &str = "update";
+
+/// Write values of some rows in place, beside any number of other processes that do the same.
+///
+/// Value i goes to row i of the selection. Large updates are streamed and committed in portions;
+/// each row is atomic over all columns.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    file: PathBuf,
+    /// Path of the table in the file.
+    table: String,
+    /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
+    #[arg(long, value_name = "SPEC", required_unless_present = "stream", conflicts_with = "stream")]
+    rows: Option<String>,
+    /// Values of a column: a .npy file, or - for raw little-endian bytes on standard input.
+    #[arg(long = "set", value_name = "NAME=VALUES.npy", value_parser = split_last,
+          required_unless_present = "stream", conflicts_with = "stream")]
+    sets: Vec<(String, String)>,
+    /// Take commits as JSON lines on standard input: {"rows": "0:10", "set": {"E": "e.npy"}}.
+    /// Values may also be given in place: {"rows": [3, 4], "set": {"E": [1.5, 2.5]}}. Each is
+    /// answered by one line: {"ok": true, "rows": 2} or {"ok": false, "error": ..., "code": ...}.
+    #[arg(long)]
+    stream: bool,
+    /// Convert values of another type, if every one of them fits.
+    #[arg(long)]
+    cast: bool,
+    /// Overwrite values that another program wrote.
+    #[arg(long)]
+    accept_foreign: bool,
+    /// What an acknowledged commit survives.
+    #[arg(long, value_enum, default_value_t)]
+    durability: DurabilityArg,
+    /// Print the acknowledgement as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Acknowledged {
+    rows: u64,
+    bytes: u64,
+    commits: u64,
+    wall_s: f64,
+}
+
+/// One `--set` with its source of rows.
+struct Input {
+    column: String,
+    source: RowSource,
+    /// Elements of a cell.
+    elements: u64,
+    /// Shape of a cell.
+    shape: Vec<u64>,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
+        writer.set_durability(self.durability.into());
+        writer.set_accept_foreign(self.accept_foreign);
+        if self.stream {
+            return stream::run(&mut writer, &self.file, self.cast);
+        }
+        let start = Instant::now();
+        let spec = self.rows.as_deref().unwrap_or_default();
+        let rows = rows(spec, writer.table().rows, &self.file)?;
+        rows.runs().at(UPDATE, &self.file)?;
+        let mut inputs = self.inputs(&writer, &rows)?;
+        let (commits, bytes_written) = self.commit_all(&mut writer, &rows, &mut inputs)?;
+        let done = Acknowledged { rows: rows.len(), bytes: bytes_written, commits, wall_s: start.elapsed().as_secs_f64() };
+        if self.json {
+            json(&done)?;
+        } else {
+            line(format!("committed {} rows, {}, in {:.3} s", done.rows, bytes(done.bytes), done.wall_s))?;
+        }
+        Ok(Exit::Success)
+    }
+
+    fn inputs(&self, writer: &Writer, rows: &Rows) -> Result<Vec<Input>> {
+        if self.sets.iter().filter(|(_, path)| path == "-").count() > 1 {
+            return Err(request(UPDATE, &self.file, "only one column can come from standard input"));
+        }
+        self.sets
+            .iter()
+            .map(|(name, path)| {
+                let column = writer.table().column(name).at(UPDATE, &self.file)?;
+                let source = if path == "-" { self.raw(column, rows)? } else { self.npy(column, Path::new(path), rows)? };
+                let elements = column.shape.iter().product();
+                Ok(Input { column: name.clone(), source, elements, shape: column.shape.clone() })
+            })
+            .collect()
+    }
+
+    fn raw(&self, column: &Column, rows: &Rows) -> Result<RowSource> {
+        let dtype = column.dtype().at(UPDATE, &self.file)?;
+        let shape: Vec<u64> = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
+        Ok(RowSource::raw(Box::new(std::io::stdin()), dtype, &shape))
+    }
+
+    fn npy(&self, column: &Column, path: &Path, rows: &Rows) -> Result<RowSource> {
+        let open = || RowSource::open(path).at("read", path);
+        let mut source = open()?;
+        let wanted = column.dtype().at(UPDATE, &self.file)?;
+        if self.cast && source.dtype() != wanted {
+            source.cast_to(wanted);
+            check_fit(column, wanted, source.shape(), rows.len()).at("read", path)?;
+            // A value that does not fit must be found before anything is written.
+            let mut trial = open()?;
+            trial.cast_to(wanted);
+            let elements: u64 = column.shape.iter().product();
+            for (_, portion) in portions(rows, elements * wanted.size()) {
+                trial.next_rows(portion.len(), elements).at("read", path)?;
+            }
+        }
+        check_fit(column, source.dtype(), source.shape(), rows.len()).at("read", path)?;
+        Ok(source)
+    }
+
+    fn commit_all(&self, writer: &mut Writer, rows: &Rows, inputs: &mut [Input]) -> Result<(u64, u64)> {
+        let row_bytes: u64 = inputs.iter().map(|i| i.elements * i.source.dtype().size()).sum();
+        let bar = LateBar::new("updating");
+        let (mut commits, mut written) = (0, 0);
+        for (from, portion) in portions(rows, row_bytes) {
+            let commit = commit_portion(writer, &portion, inputs, &self.file).inspect_err(|_| {
+                if from > 0 {
+                    eprintln!("h5part: the first {from} of {} rows of the selection were committed before", rows.len());
+                }
+            })?;
+            commits += 1;
+            written += commit;
+            bar.set(written, rows.len() * row_bytes);
+        }
+        Ok((commits, written))
+    }
+}
+
+fn commit_portion(writer: &mut Writer, portion: &Rows, inputs: &mut [Input], file: &Path) -> Result<u64> {
+    let mut values = Vec::with_capacity(inputs.len());
+    for input in inputs.iter_mut() {
+        let bytes = input.source.next_rows(portion.len(), input.elements).at("read values for", file)?;
+        let shape: Vec<u64> = [portion.len()].into_iter().chain(input.shape.iter().copied()).collect();
+        values.push(Values::new(input.source.dtype(), &shape, bytes).at(UPDATE, file)?);
+    }
+    let sets: Vec<(&str, Values<'_>)> = inputs.iter().map(|i| i.column.as_str()).zip(values).collect();
+    Ok(writer.commit(portion, &sets)?.bytes)
+}
+
+/// The selection in portions of about [`PORTION_BYTES`], each with its position.
+fn portions(rows: &Rows, row_bytes: u64) -> impl Iterator<Item = (u64, Rows)> + '_ {
+    let count = (PORTION_BYTES / row_bytes.max(1)).max(1);
+    (0..rows.len().div_ceil(count)).map(move |k| (k * count, rows.slice(k * count, count)))
+}
+
+/// Kept beside its only other user: a mismatch as an error of this command.
+pub(super) fn mismatch(column: &str, expected: String, found: String) -> ErrorKind {
+    ErrorKind::ShapeMismatch { column: column.to_owned(), expected, found }
+}

@@ -1,0 +1,17 @@
+//! Pure index arithmetic: which rows, of which columns, lie at which bytes. No effects.
+
+mod column;
+mod cover;
+mod dtype;
+mod layout;
+mod plan;
+mod rows;
+mod table;
+
+pub use cover::cover;
+pub use column::ColumnSpec;
+pub use dtype::Dtype;
+pub use layout::{ColumnLayout, Place};
+pub use plan::{Piece, pieces};
+pub use rows::{Rows, Run, Runs};
+pub use table::{Column, Stamps, Table};

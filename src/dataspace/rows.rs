@@ -1,0 +1,316 @@
+//! Row selections: what the user names, and the sorted runs that the engine works on.
+
+use crate::error::ErrorKind;
+
+/// Some rows of a table in the order in which the user named them: value `i` belongs to row `i`
+/// of this list, however scattered or unsorted it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rows {
+    spans: Vec<Span>,
+    len: u64,
+}
+
+/// `count` rows from `start`, `step` apart (`step >= 1`, `count >= 1`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: u64,
+    step: u64,
+    count: u64,
+}
+
+/// Neighbouring rows whose values are neighbours too: row `row + k` has value `index + k`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// First row.
+    pub row: u64,
+    /// Number of rows.
+    pub count: u64,
+    /// Position of the first row's value among the values given.
+    pub index: u64,
+}
+
+impl Run {
+    /// First row after the run.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.row + self.count
+    }
+}
+
+/// A selection sorted by row, without duplicates; neighbours are merged where their values are
+/// neighbours too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    runs: Vec<Run>,
+    len: u64,
+}
+
+impl Rows {
+    /// One row.
+    #[must_use]
+    pub fn one(row: u64) -> Self {
+        Self { spans: vec![Span { start: row, step: 1, count: 1 }], len: 1 }
+    }
+
+    /// The rows `start..end`.
+    #[must_use]
+    pub fn range(range: std::ops::Range<u64>) -> Self {
+        let count = range.end.saturating_sub(range.start);
+        let spans = if count == 0 { vec![] } else { vec![Span { start: range.start, step: 1, count }] };
+        Self { spans, len: count }
+    }
+
+    /// Any rows, in any order.
+    #[must_use]
+    pub fn list(rows: &[u64]) -> Self {
+        let mut spans: Vec<Span> = Vec::new();
+        for &row in rows {
+            match spans.last_mut() {
+                Some(last) if last.start.checked_add(last.count) == Some(row) => last.count += 1,
+                _ => spans.push(Span { start: row, step: 1, count: 1 }),
+            }
+        }
+        Self { spans, len: rows.len() as u64 }
+    }
+
+    /// Reads `7`, `0:100`, `0:100:2`, `:`, `90:` and lists of them with commas. Open ends are
+    /// those of a table of `rows` rows; explicit rows beyond its end are an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRows`], [`ErrorKind::EmptySelection`], [`ErrorKind::RowOutOfRange`].
+    pub fn parse(text: &str, rows: u64) -> Result<Self, ErrorKind> {
+        let mut spans = Vec::new();
+        let mut len = 0u64;
+        for part in text.split(',') {
+            if let Some(span) = Span::parse(part.trim(), rows).map_err(|reason| bad(text, reason))? {
+                len = len.checked_add(span.count).ok_or_else(|| bad(text, "too many rows"))?;
+                spans.push(span);
+            }
+        }
+        let selection = Self { spans, len };
+        selection.check(rows)?;
+        Ok(selection)
+    }
+
+    /// Number of rows selected.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether nothing is selected.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// `count` of the rows in the order given, from position `from`: the rows that belong to
+    /// those values. Short at the end.
+    #[must_use]
+    pub fn slice(&self, from: u64, count: u64) -> Self {
+        let end = from.saturating_add(count).min(self.len);
+        let (mut position, mut spans) = (0, Vec::new());
+        for span in &self.spans {
+            let (lo, hi) = (from.max(position), end.min(position + span.count));
+            if lo < hi {
+                spans.push(Span { start: span.start + (lo - position) * span.step, count: hi - lo, ..*span });
+            }
+            position += span.count;
+        }
+        Self { spans, len: end.saturating_sub(from) }
+    }
+
+    /// The rows in the order given.
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.spans.iter().flat_map(|s| (0..s.count).map(|k| s.start + k * s.step))
+    }
+
+    /// # Errors
+    /// [`ErrorKind::EmptySelection`], [`ErrorKind::RowOutOfRange`].
+    pub fn check(&self, rows: u64) -> Result<(), ErrorKind> {
+        if self.is_empty() {
+            return Err(ErrorKind::EmptySelection);
+        }
+        for span in &self.spans {
+            let last = (span.count - 1).checked_mul(span.step).and_then(|d| span.start.checked_add(d));
+            match last {
+                Some(last) if last < rows => {}
+                _ => {
+                    let row = if span.start >= rows { span.start } else { last.unwrap_or(u64::MAX) };
+                    return Err(ErrorKind::RowOutOfRange { row, rows });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The selection as sorted runs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DuplicateRow`].
+    pub fn runs(&self) -> Result<Runs, ErrorKind> {
+        let mut runs = Vec::with_capacity(self.spans.len());
+        let mut index = 0;
+        for span in &self.spans {
+            if span.step == 1 {
+                runs.push(Run { row: span.start, count: span.count, index });
+            } else {
+                let row = |k| span.start + k * span.step;
+                runs.extend((0..span.count).map(|k| Run { row: row(k), count: 1, index: index + k }));
+            }
+            index += span.count;
+        }
+        if !runs.is_sorted_by_key(|r| r.row) {
+            runs.sort_unstable_by_key(|r| r.row);
+        }
+        if let Some(pair) = runs.windows(2).find(|pair| pair[0].end() > pair[1].row) {
+            return Err(ErrorKind::DuplicateRow(pair[1].row));
+        }
+        runs.dedup_by(|next, run| {
+            let joined = run.end() == next.row && run.index + run.count == next.index;
+            if joined {
+                run.count += next.count;
+            }
+            joined
+        });
+        Ok(Runs { runs, len: self.len })
+    }
+}
+
+impl Span {
+    fn parse(text: &str, rows: u64) -> Result<Option<Self>, &'static str> {
+        let number = |t: &str| t.trim().parse::<u64>().map_err(|_| "a row is a number counted from 0");
+        let mut parts = text.split(':');
+        let first = parts.next().unwrap_or_default();
+        let Some(second) = parts.next() else {
+            return Ok(Some(Self { start: number(first)?, step: 1, count: 1 }));
+        };
+        let start = if first.trim().is_empty() { 0 } else { number(first)? };
+        let end = if second.trim().is_empty() { rows } else { number(second)? };
+        let step = match parts.next() {
+            None => 1,
+            Some(step) => number(step)?,
+        };
+        if parts.next().is_some() {
+            return Err("a range is START:END or START:END:STEP");
+        }
+        if step == 0 {
+            return Err("the step of a range is at least 1");
+        }
+        let count = end.saturating_sub(start).div_ceil(step);
+        Ok((count > 0).then_some(Self { start, step: if count == 1 { 1 } else { step }, count }))
+    }
+}
+
+impl Runs {
+    /// The runs, ascending.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Number of rows.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Every row with the position of its value, ascending by row.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.runs.iter().flat_map(|r| (0..r.count).map(|k| (r.row + k, r.index + k)))
+    }
+
+    /// The same rows with their values numbered in ascending order of rows, as they lie in a
+    /// buffer that was read in that order.
+    #[must_use]
+    pub fn in_row_order(&self) -> Self {
+        let mut index = 0;
+        let runs = self.runs.iter().map(|r| {
+            let run = Run { index, ..*r };
+            index += r.count;
+            run
+        });
+        Self { runs: runs.collect(), len: self.len }
+    }
+
+}
+
+fn bad(text: &str, reason: &'static str) -> ErrorKind {
+    let short: String = text.chars().take(80).collect();
+    ErrorKind::BadRows { text: short, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rows(text: &str) -> Result<Vec<u64>, String> {
+        Rows::parse(text, 100).map(|r| r.iter().collect()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn reads_every_form() {
+        assert_eq!(rows("7"), Ok(vec![7]));
+        assert_eq!(rows("0:3"), Ok(vec![0, 1, 2]));
+        assert_eq!(rows("0:10:4"), Ok(vec![0, 4, 8]));
+        assert_eq!(rows("9, 1:3 ,5"), Ok(vec![9, 1, 2, 5]));
+        assert_eq!(rows("98:"), Ok(vec![98, 99]));
+        assert_eq!(rows(":2"), Ok(vec![0, 1]));
+        assert_eq!(rows(":").map(|r| r.len()), Ok(100));
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_read() {
+        for text in ["", "x", "1:2:3:4", "1:2:0", "-1", "3:3", "5:2", "1,,2"] {
+            assert!(rows(text).is_err(), "{text:?} was read as {:?}", rows(text));
+        }
+        assert!(rows("100").is_err_and(|e| e.contains("row 100 is out of range")));
+        assert!(rows("0:101").is_err_and(|e| e.contains("row 100 ")));
+        assert!(rows("18446744073709551615").is_err());
+        assert!(rows("0:18446744073709551615:9223372036854775807").is_err());
+    }
+
+    #[test]
+    fn a_row_named_twice_is_an_error() {
+        for text in ["1,1", "0:10,5", "5,0:10", "0:10:3,9"] {
+            let rows = Rows::parse(text, 100).expect("reads");
+            assert!(matches!(rows.runs(), Err(ErrorKind::DuplicateRow(_))), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn runs_hold_the_same_pairs(mut list in prop::collection::hash_set(0u64..500, 1..60).prop_map(|s| s.into_iter().collect::<Vec<_>>()), seed in any::<u64>()) {
+            let by = list.len();
+            list.rotate_left((seed % by as u64) as usize);
+            let runs = Rows::list(&list).runs().expect("no duplicates");
+            let mut pairs: Vec<(u64, u64)> = list.iter().copied().zip(0..).collect();
+            pairs.sort_unstable();
+            prop_assert_eq!(runs.iter().collect::<Vec<_>>(), pairs);
+            prop_assert!(runs.as_slice().windows(2).all(|w| w[0].end() <= w[1].row));
+        }
+
+        #[test]
+        fn a_slice_is_the_slice_of_the_list(list in prop::collection::vec(0u64..50, 0..40), from in 0u64..50, count in 0u64..50) {
+            let slice: Vec<u64> = list.iter().copied().skip(from as usize).take(count as usize).collect();
+            let got = Rows::list(&list).slice(from, count);
+            prop_assert_eq!(got.len(), slice.len() as u64);
+            prop_assert_eq!(got.iter().collect::<Vec<_>>(), slice);
+        }
+
+        #[test]
+        fn never_panics_on_text(text in "[0-9:, ]{0,24}", n in 0u64..1000) {
+            if let Ok(rows) = Rows::parse(&text, n) {
+                prop_assert!(rows.iter().all(|r| r < n));
+                prop_assert_eq!(rows.iter().count() as u64, rows.len());
+            }
+        }
+    }
+}

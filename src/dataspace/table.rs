@@ -1,0 +1,98 @@
+//! A table as read from a file: its columns, where they lie, and where their stamps are.
+
+use super::{ColumnLayout, Dtype};
+use crate::error::ErrorKind;
+
+/// One table of an open file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Path of its group in the file, without a leading slash; empty for the root group.
+    pub path: String,
+    /// Number of rows of all its columns.
+    pub rows: u64,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// Where its stamps are, if h5part made or adopted it.
+    pub stamps: Option<Stamps>,
+}
+
+/// Stamps of a table: a dataset of `rows` x `width` u64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamps {
+    /// Number of the table among those of the file, from 1.
+    pub table: u64,
+    /// Where they lie; a cell is the row's `width` stamps.
+    pub layout: ColumnLayout,
+    /// Stamps a row: a power of two, at most 64, at least the number of columns.
+    pub width: usize,
+}
+
+/// One dataset of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Name of the dataset in its group.
+    pub name: String,
+    /// Element type, or what the file says where h5part has no name for it.
+    pub dtype: Result<Dtype, String>,
+    /// Shape of one row's cell.
+    pub shape: Vec<u64>,
+    /// Little-endian bytes of the fill element.
+    pub fill: Vec<u8>,
+    /// Shape of a chunk, where it is chunked.
+    pub chunk: Option<Vec<u64>>,
+    /// Direct: where the cells lie. Library: why only the library can reach them.
+    pub layout: Result<ColumnLayout, String>,
+    /// Position of its stamp in a row of stamps.
+    pub stamp: Option<usize>,
+}
+
+impl Table {
+    /// The column of this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchColumn`].
+    pub fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
+        self.columns.iter().find(|c| c.name == name).ok_or_else(|| ErrorKind::NoSuchColumn {
+            table: self.path.clone(),
+            column: name.to_owned(),
+            known: self.columns.iter().map(|c| c.name.clone()).collect(),
+        })
+    }
+
+    /// First byte after the data and stamps of the table.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let columns = self.columns.iter().filter_map(|c| c.layout.as_ref().ok());
+        let stamps = self.stamps.iter().map(|s| &s.layout);
+        columns.chain(stamps).map(ColumnLayout::end).max().unwrap_or(0)
+    }
+}
+
+impl Column {
+    /// Its element type.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedType`].
+    pub fn dtype(&self) -> Result<Dtype, ErrorKind> {
+        self.dtype
+            .clone()
+            .map_err(|dtype| ErrorKind::UnsupportedType { column: self.name.clone(), dtype })
+    }
+
+    /// Where its cells lie.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LibraryColumn`].
+    pub fn direct(&self) -> Result<&ColumnLayout, ErrorKind> {
+        self.layout
+            .as_ref()
+            .map_err(|reason| ErrorKind::LibraryColumn { column: self.name.clone(), reason: reason.clone() })
+    }
+
+    /// Bytes of the cell of a row that is not there.
+    #[must_use]
+    pub fn fill_cell(&self) -> Vec<u8> {
+        let elements = self.shape.iter().product::<u64>();
+        self.fill.repeat(usize::try_from(elements).unwrap_or(0))
+    }
+}

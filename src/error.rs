@@ -1,0 +1,340 @@
+//! One error type for the whole crate: what failed, on which path, why, and what to do.
+//!
+//! Pure modules return an [`ErrorKind`]; whoever knows the file attaches operation and path with
+//! [`At::at`]. The binary maps every kind to an exit code (`docs/exit-codes.md`).
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Result of the crate's fallible operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What failed (`operation`), on which `path`, and why ([`ErrorKind`]).
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    operation: &'static str,
+    path: PathBuf,
+    kind: ErrorKind,
+}
+
+/// Why an operation failed; typed, so that a program can tell the cases apart.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The system refused a read, write, open, rename or lock call.
+    #[error("{0}")]
+    Io(#[source] io::Error),
+    /// The HDF5 library reported an error.
+    #[error("HDF5: {0}")]
+    Hdf5(String),
+    /// There is no such file.
+    #[error("no such file")]
+    NoSuchFile,
+    /// The bytes are not an HDF5 file that can be opened.
+    #[error("not a usable HDF5 file: {0}")]
+    NotHdf5(String),
+    /// The file ends before the data that its own metadata promises.
+    #[error("the file is cut: it has {found} bytes where its metadata needs {expected}")]
+    Cut {
+        /// Length in bytes that the metadata needs.
+        expected: u64,
+        /// Length in bytes that was found.
+        found: u64,
+    },
+    /// File or folder may not be written by this user.
+    #[error("permission denied: the file or its folder is read-only for this user")]
+    ReadOnly,
+    /// The table's path names nothing in the file.
+    #[error("no table '{table}'{}", list(.known))]
+    NoSuchTable {
+        /// The name that was asked for.
+        table: String,
+        /// The tables that are there.
+        known: Vec<String>,
+    },
+    /// The path exists but is not a group of datasets that share their first axis.
+    #[error("'{name}' is {what}, not a table")]
+    NotATable {
+        /// The path in the file.
+        name: String,
+        /// What was found there.
+        what: &'static str,
+    },
+    /// The table to be made is there already.
+    #[error("table '{0}' exists already")]
+    TableExists(String),
+    /// The table has no such column.
+    #[error("table '{table}' has no column '{column}'{}", list(.known))]
+    NoSuchColumn {
+        /// Path of the table in the file.
+        table: String,
+        /// The name that was asked for.
+        column: String,
+        /// The columns that are there.
+        known: Vec<String>,
+    },
+    /// The name is a group, where a dataset is needed.
+    #[error("'{0}' is a group, not a column")]
+    ColumnIsGroup(String),
+    /// A row beyond the end of the table.
+    #[error("row {row} is out of range: the table has {rows} rows")]
+    RowOutOfRange {
+        /// The row that was asked for (0-based).
+        row: u64,
+        /// Number of rows of the table.
+        rows: u64,
+    },
+    /// One row was named twice.
+    #[error("row {0} is named twice")]
+    DuplicateRow(u64),
+    /// A selection without rows.
+    #[error("the selection is empty")]
+    EmptySelection,
+    /// A selection that cannot be read.
+    #[error("bad rows '{text}': {reason}")]
+    BadRows {
+        /// The text as given.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A `NAME:DTYPE[:SHAPE][=FILL]` that cannot be read.
+    #[error("bad column '{text}': {reason}")]
+    BadColumn {
+        /// The text as given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A request (`--set`, `--attr`, a JSON line) that cannot be read.
+    #[error("bad request: {0}")]
+    BadRequest(String),
+    /// Values of another type than the column's.
+    #[error("column '{column}' is {expected}, the values are {found}")]
+    DtypeMismatch {
+        /// The column.
+        column: String,
+        /// Its element type.
+        expected: String,
+        /// The type of the values.
+        found: String,
+    },
+    /// Values of another shape or length than rows x cell.
+    #[error("column '{column}' takes values of shape {expected}, got {found}")]
+    ShapeMismatch {
+        /// The column.
+        column: String,
+        /// The shape needed.
+        expected: String,
+        /// The shape given.
+        found: String,
+    },
+    /// A `.npy` file that cannot be read.
+    #[error("not a usable .npy file: {0}")]
+    BadNpy(String),
+    /// The column cannot be written in place.
+    #[error("column '{column}' cannot be written in place: {reason}")]
+    LibraryColumn {
+        /// The column.
+        column: String,
+        /// Why it is not direct.
+        reason: String,
+    },
+    /// The type of the column is not one that h5part reads or writes.
+    #[error("column '{column}' has type {dtype}, which h5part does not read or write")]
+    UnsupportedType {
+        /// The column.
+        column: String,
+        /// Its type.
+        dtype: String,
+    },
+    /// The table has no stamps.
+    #[error("table '{0}' has no stamps: h5part did not make it")]
+    Unstamped(String),
+    /// A file or record of a newer format.
+    #[error("format {found} is newer than this program knows ({known})")]
+    NewerFormat {
+        /// The format found.
+        found: u64,
+        /// The newest format known.
+        known: u64,
+    },
+    /// Too little space.
+    #[error("the disk is full{}", space(*.needed, *.available))]
+    DiskFull {
+        /// Bytes needed, 0 where unknown.
+        needed: u64,
+        /// Bytes available, 0 where unknown.
+        available: u64,
+    },
+    /// A lock was not released in time.
+    #[error("{what} is still held after {waited_s:.1} s by {holder}")]
+    LockTimeout {
+        /// Which lock.
+        what: &'static str,
+        /// Who holds it, as far as the system tells.
+        holder: String,
+        /// How long it was waited for, in seconds.
+        waited_s: f64,
+    },
+    /// Advisory locks of this file system do not reach every process that may share the file.
+    #[error("the file system ({0}) does not keep locks for all who may share the file")]
+    UntrustedLocks(String),
+    /// The file has several hard links, so two names would have two different locks.
+    #[error("the file has {0} hard links: its locks would not be seen under its other names")]
+    HardLinked(u64),
+    /// Another file was put in the place of the one that was opened.
+    #[error("another file was put in its place")]
+    Replaced,
+    /// A column of the table is no longer where it was, or is gone.
+    #[error("another program moved or removed column '{0}'")]
+    ColumnMoved(String),
+    /// A value that h5part did not write lies where this commit would write.
+    #[error("row {row} of column '{column}' was changed by another program")]
+    ForeignChange {
+        /// The column.
+        column: String,
+        /// The row (0-based).
+        row: u64,
+    },
+    /// An earlier write of this writer failed; nothing after it may be acknowledged.
+    #[error("an earlier write of this writer failed; it takes no more commits")]
+    Poisoned,
+    /// A worker process ended in a way it should not.
+    #[error("worker {worker} {how}")]
+    Worker {
+        /// Number of the worker.
+        worker: usize,
+        /// How it ended.
+        how: String,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("; there is: {}", names.join(", ")) }
+}
+
+fn space(needed: u64, available: u64) -> String {
+    match (needed, available) {
+        (0, _) => String::new(),
+        (n, a) => format!(": {n} bytes are needed, {a} are free"),
+    }
+}
+
+impl ErrorKind {
+    /// What the user can do about it, where there is something.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoSuchFile => "check the path, or make it with 'h5part create'",
+            Self::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
+            Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
+            Self::ReadOnly => "change the permissions, or work on a copy",
+            Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
+            Self::TableExists(_) => "choose another name; an existing table is never overwritten",
+            Self::NoSuchColumn { .. } | Self::ColumnIsGroup(_) => "list the columns with 'h5part info FILE'",
+            Self::RowOutOfRange { .. } => "rows are counted from 0",
+            Self::DuplicateRow(_) => "name each row once",
+            Self::EmptySelection => "name at least one row, e.g. --rows 0:10",
+            Self::BadRows { .. } => "use 7, 0:100, 0:100:2, a list with commas, or @indices.npy",
+            Self::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
+            Self::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
+            Self::ShapeMismatch { .. } => "the first axis of the values counts the rows selected",
+            Self::BadNpy(_) => "write it with numpy.save",
+            Self::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
+            Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",
+            Self::Unstamped(_) => "make the table with 'h5part create'",
+            Self::NewerFormat { .. } => "use a newer h5part; nothing was touched",
+            Self::DiskFull { .. } => "free some space and run the command again",
+            Self::LockTimeout { .. } => "end that process, or wait longer with --timeout",
+            Self::UntrustedLocks(_) => {
+                "let each worker write a file of its own, or overrule with --trust-locks if one host alone writes"
+            }
+            Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",
+            Self::Replaced | Self::ColumnMoved(_) => "open the file again",
+            Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
+            Self::Poisoned => "open a new writer; what was acknowledged is safe",
+            Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::Worker { .. } => return None,
+        })
+    }
+
+    /// Attach the operation and the path it was working on.
+    #[must_use]
+    pub fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Error {
+        Error(Box::new(Inner { operation, path: path.as_ref().to_path_buf(), kind: self }))
+    }
+}
+
+impl From<io::Error> for ErrorKind {
+    fn from(e: io::Error) -> Self {
+        match e.kind() {
+            io::ErrorKind::NotFound => Self::NoSuchFile,
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::DiskFull { needed: 0, available: 0 }
+            }
+            _ => Self::Io(e),
+        }
+    }
+}
+
+impl Error {
+    /// Why it failed.
+    #[must_use]
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0.kind
+    }
+
+    /// The path it failed on.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// What was being done.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.0.operation
+    }
+
+    /// The kind alone, to be attached elsewhere.
+    #[must_use]
+    pub fn into_kind(self) -> ErrorKind {
+        self.0.kind
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}: {}", self.0.operation, self.0.path.display(), self.0.kind)?;
+        match self.0.kind.remedy() {
+            Some(remedy) => write!(f, " ({remedy})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0.kind)
+    }
+}
+
+/// Attaches operation and path to anything that can become an [`ErrorKind`].
+pub trait At<T> {
+    /// `read(..).at("read", path)?`
+    ///
+    /// # Errors
+    /// The same failure, with its context.
+    fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T, E: Into<ErrorKind>> At<T> for Result<T, E> {
+    fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|e| e.into().at(operation, path))
+    }
+}

@@ -1,0 +1,316 @@
+//! HDF5's virtual file driver over a [`StorageFile`]: the library's own bytes pass through the
+//! storage seam, and no descriptor or lock of the library's making exists.
+//!
+//! Layout of `H5FD_class_t` version 1 (HDF5 1.14 to 2.x, `H5FDdevelop.h`); `hdf5-metno-sys` has an
+//! older one. This driver reads; it records which bytes the library looked at, which is how
+//! [`super::Origin`] knows the metadata that a layout rests on.
+#![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
+
+use crate::storage::StorageFile;
+use hdf5_sys::h5p::{H5Pget_driver_info, H5Pset_driver};
+use std::ffi::{CString, c_char, c_int, c_uint, c_ulong, c_void};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+type Hid = i64;
+type Herr = c_int;
+type Address = u64;
+type MemoryType = c_int;
+
+/// Raw data, of the kinds of memory that the library tells apart (`H5FD_MEM_DRAW`).
+const RAW: MemoryType = 3;
+/// `H5FD_FEAT_DEFAULT_VFD_COMPATIBLE`: the file is an ordinary one. No sieve, no aggregation.
+const FEATURES: c_ulong = 0x8000;
+/// `H5FD_CTL_FAIL_IF_UNKNOWN_FLAG`.
+const FAIL_IF_UNKNOWN: u64 = 1;
+
+/// What one open of a file is made of: where its bytes come from, and what was read of them.
+#[derive(Debug)]
+pub(super) struct Source {
+    file: Arc<dyn StorageFile>,
+    len: u64,
+    /// Extents of metadata read so far, while recording.
+    extents: Mutex<Option<Vec<(u64, usize)>>>,
+    /// The system's own error, which HDF5 would only report as "read failed".
+    failure: Mutex<Option<io::Error>>,
+}
+
+impl Source {
+    pub(super) fn new(file: Arc<dyn StorageFile>) -> io::Result<Self> {
+        let len = file.identity()?.len;
+        Ok(Self { file, len, extents: Mutex::new(Some(Vec::new())), failure: Mutex::new(None) })
+    }
+
+    /// Ends the recording and hands over what was recorded.
+    pub(super) fn take_extents(&self) -> Vec<(u64, usize)> {
+        self.extents.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+    }
+
+    pub(super) fn take_failure(&self) -> Option<io::Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Bytes past the end of the file read as zeros, as the library expects.
+    fn read(&self, kind: MemoryType, address: u64, buf: &mut [u8]) -> io::Result<()> {
+        if kind != RAW
+            && let Some(extents) = self.extents.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
+        {
+            extents.push((address, buf.len()));
+        }
+        let inside = usize::try_from(self.len.saturating_sub(address)).unwrap_or(usize::MAX).min(buf.len());
+        let (file, beyond) = buf.split_at_mut(inside);
+        beyond.fill(0);
+        self.file.read_at(file, address)
+    }
+}
+
+/// The public part of `H5FD_t`; the library fills it in.
+#[repr(C)]
+struct Public {
+    driver_id: Hid,
+    class: *const Class,
+    file_number: c_ulong,
+    access_flags: c_uint,
+    feature_flags: c_ulong,
+    max_address: Address,
+    base_address: Address,
+    threshold: u64,
+    alignment: u64,
+    paged_aggregation: bool,
+}
+
+#[repr(C)]
+struct DriverFile {
+    public: Public,
+    end_of_allocation: Address,
+    /// Every open is a file of its own to the library, so that no stale cache is shared.
+    number: u64,
+    source: Arc<Source>,
+}
+
+/// The driver's property: which source to open. Owns one count of the `Arc`.
+#[repr(C)]
+struct Info {
+    source: *const Source,
+}
+
+#[repr(C)]
+struct Class {
+    version: c_uint,
+    value: c_int,
+    name: *const c_char,
+    max_address: Address,
+    close_degree: c_int,
+    terminate: Option<extern "C" fn() -> Herr>,
+    sb_size: Option<extern "C" fn(*mut DriverFile) -> u64>,
+    sb_encode: Option<extern "C" fn(*mut DriverFile, *mut c_char, *mut u8) -> Herr>,
+    sb_decode: Option<extern "C" fn(*mut DriverFile, *const c_char, *const u8) -> Herr>,
+    fapl_size: usize,
+    fapl_get: Option<extern "C" fn(*mut DriverFile) -> *mut c_void>,
+    fapl_copy: Option<extern "C" fn(*const Info) -> *mut Info>,
+    fapl_free: Option<extern "C" fn(*mut Info) -> Herr>,
+    dxpl_size: usize,
+    dxpl_copy: Option<extern "C" fn(*const c_void) -> *mut c_void>,
+    dxpl_free: Option<extern "C" fn(*mut c_void) -> Herr>,
+    open: Option<extern "C" fn(*const c_char, c_uint, Hid, Address) -> *mut DriverFile>,
+    close: Option<extern "C" fn(*mut DriverFile) -> Herr>,
+    cmp: Option<extern "C" fn(*const DriverFile, *const DriverFile) -> c_int>,
+    query: Option<extern "C" fn(*const DriverFile, *mut c_ulong) -> Herr>,
+    get_type_map: Option<extern "C" fn(*const DriverFile, *mut MemoryType) -> Herr>,
+    alloc: Option<extern "C" fn(*mut DriverFile, MemoryType, Hid, u64) -> Address>,
+    free: Option<extern "C" fn(*mut DriverFile, MemoryType, Hid, Address, u64) -> Herr>,
+    get_eoa: Option<extern "C" fn(*const DriverFile, MemoryType) -> Address>,
+    set_eoa: Option<extern "C" fn(*mut DriverFile, MemoryType, Address) -> Herr>,
+    get_eof: Option<extern "C" fn(*const DriverFile, MemoryType) -> Address>,
+    get_handle: Option<extern "C" fn(*mut DriverFile, Hid, *mut *mut c_void) -> Herr>,
+    read: Option<extern "C" fn(*mut DriverFile, MemoryType, Hid, Address, usize, *mut u8) -> Herr>,
+    write: Option<extern "C" fn(*mut DriverFile, MemoryType, Hid, Address, usize, *const u8) -> Herr>,
+    read_vector: *const c_void,
+    write_vector: *const c_void,
+    read_selection: *const c_void,
+    write_selection: *const c_void,
+    flush: Option<extern "C" fn(*mut DriverFile, Hid, bool) -> Herr>,
+    truncate: Option<extern "C" fn(*mut DriverFile, Hid, bool) -> Herr>,
+    lock: Option<extern "C" fn(*mut DriverFile, bool) -> Herr>,
+    unlock: Option<extern "C" fn(*mut DriverFile) -> Herr>,
+    del: Option<extern "C" fn(*const c_char, Hid) -> Herr>,
+    ctl: Option<extern "C" fn(*mut DriverFile, u64, u64, *const c_void, *mut *mut c_void) -> Herr>,
+    free_list_map: [c_int; 7],
+}
+
+// SAFETY: the class is a constant table of function pointers and a constant name.
+unsafe impl Sync for Class {}
+
+unsafe extern "C" {
+    fn H5FDregister(class: *const Class) -> Hid;
+}
+
+static CLASS: Class = Class {
+    version: 1,
+    value: 600,
+    name: c"h5part_storage".as_ptr(),
+    max_address: i64::MAX as u64,
+    close_degree: 1, // H5F_CLOSE_WEAK; the default (0) makes every close fail
+    terminate: None,
+    sb_size: None,
+    sb_encode: None,
+    sb_decode: None,
+    fapl_size: size_of::<Info>(),
+    fapl_get: None,
+    fapl_copy: Some(fapl_copy),
+    fapl_free: Some(fapl_free),
+    dxpl_size: 0,
+    dxpl_copy: None,
+    dxpl_free: None,
+    open: Some(open),
+    close: Some(close),
+    cmp: Some(cmp),
+    query: Some(query),
+    get_type_map: None,
+    alloc: None,
+    free: None,
+    get_eoa: Some(get_eoa),
+    set_eoa: Some(set_eoa),
+    get_eof: Some(get_eof),
+    get_handle: None,
+    read: Some(read),
+    write: Some(write),
+    read_vector: std::ptr::null(),
+    write_vector: std::ptr::null(),
+    read_selection: std::ptr::null(),
+    write_selection: std::ptr::null(),
+    flush: None,
+    truncate: None,
+    lock: None,
+    unlock: None,
+    del: None,
+    ctl: Some(ctl),
+    free_list_map: [1, 1, 1, 3, 3, 1, 1], // H5FD_FLMAP_DICHOTOMY
+};
+
+/// Makes `fapl` open `source` instead of the named file.
+pub(super) fn set(fapl: Hid, source: &Arc<Source>) -> hdf5::Result<()> {
+    static ID: OnceLock<Hid> = OnceLock::new();
+    // SAFETY: CLASS lives for ever and has the layout that this version of the library expects.
+    let id = *ID.get_or_init(|| hdf5::sync::sync(|| unsafe { H5FDregister(&raw const CLASS) }));
+    let info = Info { source: Arc::as_ptr(source) };
+    hdf5::sync::sync(|| {
+        // SAFETY: the library copies `info` with `fapl_copy`, which takes a count of its own.
+        hdf5::h5check(unsafe { H5Pset_driver(fapl, hdf5::h5check(id)?, (&raw const info).cast()) })
+    })?;
+    Ok(())
+}
+
+/// A path as the library wants it.
+pub(super) fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+extern "C" fn fapl_copy(info: *const Info) -> *mut Info {
+    // SAFETY: `info` was made by `set` or by this function; its source has at least one count.
+    unsafe {
+        let source = (*info).source;
+        Arc::increment_strong_count(source);
+        Box::into_raw(Box::new(Info { source }))
+    }
+}
+
+extern "C" fn fapl_free(info: *mut Info) -> Herr {
+    // SAFETY: the library frees each copy once; each owns one count.
+    unsafe {
+        let info = Box::from_raw(info);
+        Arc::decrement_strong_count(info.source);
+    }
+    0
+}
+
+/// Has no side effects: the library probes with opens of its own.
+extern "C" fn open(_name: *const c_char, _flags: c_uint, fapl: Hid, _max: Address) -> *mut DriverFile {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    // SAFETY: the property of this driver is an `Info`; the count keeps its source alive.
+    let source = unsafe {
+        let info = H5Pget_driver_info(fapl).cast::<Info>();
+        if info.is_null() {
+            return std::ptr::null_mut();
+        }
+        Arc::increment_strong_count((*info).source);
+        Arc::from_raw((*info).source)
+    };
+    let public = Public {
+        driver_id: 0,
+        class: std::ptr::null(),
+        file_number: 0,
+        access_flags: 0,
+        feature_flags: 0,
+        max_address: 0,
+        base_address: 0,
+        threshold: 0,
+        alignment: 0,
+        paged_aggregation: false,
+    };
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    Box::into_raw(Box::new(DriverFile { public, end_of_allocation: 0, number, source }))
+}
+
+extern "C" fn close(file: *mut DriverFile) -> Herr {
+    // SAFETY: made by `open`, closed once.
+    drop(unsafe { Box::from_raw(file) });
+    0
+}
+
+extern "C" fn cmp(a: *const DriverFile, b: *const DriverFile) -> c_int {
+    // SAFETY: both are open files of this driver.
+    unsafe { (*a).number.cmp(&(*b).number) as c_int }
+}
+
+extern "C" fn query(_file: *const DriverFile, flags: *mut c_ulong) -> Herr {
+    if !flags.is_null() {
+        // SAFETY: the library passes a place for the flags, or null.
+        unsafe { *flags = FEATURES };
+    }
+    0
+}
+
+extern "C" fn get_eoa(file: *const DriverFile, _kind: MemoryType) -> Address {
+    // SAFETY: an open file of this driver.
+    unsafe { (*file).end_of_allocation }
+}
+
+extern "C" fn set_eoa(file: *mut DriverFile, _kind: MemoryType, end: Address) -> Herr {
+    // SAFETY: an open file of this driver; the library holds its global lock.
+    unsafe { (*file).end_of_allocation = end };
+    0
+}
+
+extern "C" fn get_eof(file: *const DriverFile, _kind: MemoryType) -> Address {
+    // SAFETY: an open file of this driver.
+    let file = unsafe { &*file };
+    file.source.len
+}
+
+extern "C" fn read(file: *mut DriverFile, kind: MemoryType, _dxpl: Hid, address: Address, size: usize, buf: *mut u8) -> Herr {
+    // SAFETY: an open file of this driver, and a buffer of `size` bytes that is ours to fill.
+    let (file, buf) = unsafe { (&*file, std::slice::from_raw_parts_mut(buf, size)) };
+    let source = &file.source;
+    match catch_unwind(AssertUnwindSafe(|| source.read(kind, address, buf))) {
+        Ok(Ok(())) => 0,
+        Ok(Err(e)) => {
+            *source.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+            -1
+        }
+        Err(_) => -1,
+    }
+}
+
+/// Files are opened read-only through this driver: the library has nothing to write.
+extern "C" fn write(_file: *mut DriverFile, _kind: MemoryType, _dxpl: Hid, _address: Address, _size: usize, _buf: *const u8) -> Herr {
+    -1
+}
+
+extern "C" fn ctl(_file: *mut DriverFile, _op: u64, flags: u64, _in: *const c_void, _out: *mut *mut c_void) -> Herr {
+    if flags & FAIL_IF_UNKNOWN != 0 { -1 } else { 0 }
+}

@@ -1,0 +1,391 @@
+//! Reading tables, their columns and their layout from an open file.
+
+use super::H5File;
+use crate::dataspace::{Column, ColumnLayout, Dtype, Place, Stamps, Table};
+use crate::error::ErrorKind;
+use crate::storage::StorageFile;
+use crc_fast::{CrcAlgorithm, checksum};
+use hdf5::plist::dataset_create::Layout;
+use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
+use hdf5::datatype::ByteOrder;
+use hdf5::{Dataset, Group};
+use ndarray::Array1;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// Group that holds the stamps.
+pub(super) const STAMPS_GROUP: &str = "__h5part__";
+/// Newest format of stamps that this version reads.
+pub(super) const FORMAT: u64 = 1;
+pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
+pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
+pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
+pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
+
+/// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Merged extents (byte address, length), ascending. Empty: not known, so never the same.
+    extents: Vec<(u64, usize)>,
+    digest: u64,
+}
+
+/// A table in the overview of a file.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The table.
+    pub table: Table,
+    /// Number of attributes of its group.
+    pub attributes: u64,
+}
+
+impl Origin {
+    /// Extents closer than this are read as one.
+    const GAP: u64 = 2048;
+
+    #[cfg(hdf5_1_14)]
+    fn record(mut extents: Vec<(u64, usize)>, len: u64, file: &dyn StorageFile) -> Result<Self, ErrorKind> {
+        extents.sort_unstable();
+        let mut merged: Vec<(u64, usize)> = Vec::new();
+        for (address, size) in extents {
+            // The library reads ahead, sometimes beyond the end.
+            let size = size.min(usize::try_from(len.saturating_sub(address)).unwrap_or(usize::MAX));
+            match merged.last_mut() {
+                Some((start, n)) if address <= *start + *n as u64 + Self::GAP => {
+                    *n = (*n).max(usize::try_from(address - *start).unwrap_or(usize::MAX) + size);
+                }
+                _ => merged.push((address, size)),
+            }
+        }
+        let digest = Self::digest(&merged, file)?;
+        Ok(Self { extents: merged, digest })
+    }
+
+    /// Whether the metadata is still what it was.
+    ///
+    /// # Errors
+    /// As pread(2).
+    pub fn unchanged(&self, file: &dyn StorageFile) -> Result<bool, ErrorKind> {
+        Ok(!self.extents.is_empty() && Self::digest(&self.extents, file)? == self.digest)
+    }
+
+    fn digest(extents: &[(u64, usize)], file: &dyn StorageFile) -> Result<u64, ErrorKind> {
+        let mut digest = 0;
+        let mut buf = Vec::new();
+        for &(address, size) in extents {
+            buf.resize(size, 0);
+            file.read_at(&mut buf, address)?;
+            digest = checksum(CrcAlgorithm::Crc64Nvme, &buf) ^ u64::rotate_left(digest, 1);
+        }
+        Ok(digest)
+    }
+}
+
+impl H5File {
+    /// The file's uuid, where h5part has written one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NewerFormat`], library errors.
+    pub fn uuid(&self) -> Result<Option<Uuid>, ErrorKind> {
+        if self.file.attr_names()?.iter().all(|name| name != UUID_ATTRIBUTE) {
+            return Ok(None);
+        }
+        let found: u64 = self.file.attr(FORMAT_ATTRIBUTE)?.read_scalar()?;
+        if found > FORMAT {
+            return Err(ErrorKind::NewerFormat { found, known: FORMAT });
+        }
+        let text: VarLenUnicode = self.file.attr(UUID_ATTRIBUTE)?.read_scalar()?;
+        Ok(Uuid::parse_str(text.as_str()).ok())
+    }
+
+    /// One table with its layout, and the metadata that it rests on. Ends the recording: call it
+    /// once an open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
+    pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), ErrorKind> {
+        let group = self.group(path)?;
+        let parts = Parts::read(&self.file, path, &group)?;
+        #[cfg(hdf5_1_14)]
+        let origin = Origin::record(self.source.take_extents(), self.len, storage)?;
+        #[cfg(not(hdf5_1_14))]
+        let origin = {
+            let _ = storage;
+            Origin::default()
+        };
+        let table = parts.locate()?;
+        if table.columns.is_empty() {
+            return Err(ErrorKind::NotATable { name: path.to_owned(), what: "a group without columns" });
+        }
+        let (expected, found) = (table.end(), self.len);
+        if expected > found {
+            return Err(ErrorKind::Cut { expected, found });
+        }
+        Ok((table, origin))
+    }
+
+    fn group(&self, path: &str) -> Result<Group, ErrorKind> {
+        if path.is_empty() {
+            return Ok(self.file.group("/")?);
+        }
+        let mut walked = String::new();
+        for part in path.split('/') {
+            let parent = if walked.is_empty() { self.file.group("/")? } else { self.file.group(&walked)? };
+            if !parent.link_exists(part) {
+                let known = self.tables()?.into_iter().map(|t| t.table.path).collect();
+                return Err(ErrorKind::NoSuchTable { table: path.to_owned(), known });
+            }
+            if !walked.is_empty() {
+                walked.push('/');
+            }
+            walked.push_str(part);
+            if self.file.group(&walked).is_err() {
+                return Err(ErrorKind::NotATable { name: walked, what: "a dataset" });
+            }
+        }
+        Ok(self.file.group(path)?)
+    }
+
+    /// All tables: groups that hold datasets with a common first axis.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn tables(&self) -> Result<Vec<Listing>, ErrorKind> {
+        let mut listings = Vec::new();
+        let mut todo = vec![String::new()];
+        while let Some(path) = todo.pop() {
+            let group = if path.is_empty() { self.file.group("/")? } else { self.file.group(&path)? };
+            let parts = Parts::read(&self.file, &path, &group)?;
+            if !parts.columns.is_empty() {
+                listings.push(Listing { table: parts.locate()?, attributes: group.attr_names()?.len() as u64 });
+            }
+            let mut below: Vec<String> = group.groups()?.iter().map(|g| g.name().trim_start_matches('/').to_owned()).collect();
+            below.retain(|name| name != STAMPS_GROUP);
+            below.sort_unstable_by(|a, b| b.cmp(a));
+            todo.extend(below);
+        }
+        Ok(listings)
+    }
+
+    /// Whether a table may be made at `path`: nothing is there, or groups without datasets.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`].
+    pub fn may_add(&self, path: &str) -> Result<(), ErrorKind> {
+        let group = match self.group(path) {
+            Err(ErrorKind::NoSuchTable { .. }) => return Ok(()),
+            other => other?,
+        };
+        if group.datasets()?.is_empty() { Ok(()) } else { Err(ErrorKind::TableExists(path.to_owned())) }
+    }
+
+    /// Whether the name is a group within the table.
+    #[must_use]
+    pub fn is_group(&self, table: &str, name: &str) -> bool {
+        self.file.group(&format!("/{table}/{name}")).is_ok()
+    }
+}
+
+/// A table's datasets before their chunks are looked up: what is on the path to the columns is
+/// part of the digest, the chunk index is not (it changes only with what is).
+struct Parts {
+    path: String,
+    rows: u64,
+    columns: Vec<(Column, Dataset)>,
+    stamps: Option<(u64, Dataset)>,
+}
+
+impl Parts {
+    fn read(file: &hdf5::File, path: &str, group: &Group) -> Result<Self, ErrorKind> {
+        let stamps = open_stamps(file, group)?;
+        let names = match &stamps {
+            Some((_, stamps)) => stamp_columns(stamps)?,
+            None => Vec::new(),
+        };
+        let mut columns: Vec<(Column, Dataset)> = Vec::new();
+        let mut rows = None;
+        for dataset in group.datasets()? {
+            let shape = dataset.shape();
+            let Some((&first, _)) = shape.split_first() else { continue };
+            let name = dataset.name().rsplit('/').next().unwrap_or_default().to_owned();
+            let stamp = names.iter().position(|n| *n == name);
+            columns.push((read_column(&dataset, name, stamp)?, dataset));
+            if stamp.is_some() {
+                rows = rows.or(Some(first as u64));
+            }
+        }
+        if let Some(gone) = names.iter().find(|n| columns.iter().all(|(c, _)| c.name != **n)) {
+            return Err(ErrorKind::ColumnMoved(gone.clone()));
+        }
+        let rows = rows.unwrap_or_else(|| common_rows(&columns));
+        columns.retain(|(_, d)| d.shape().first().is_some_and(|&n| n as u64 == rows));
+        columns.sort_by(|(a, _), (b, _)| (a.stamp.is_none(), a.stamp, &a.name).cmp(&(b.stamp.is_none(), b.stamp, &b.name)));
+        Ok(Self { path: path.to_owned(), rows, columns, stamps })
+    }
+
+    fn locate(self) -> Result<Table, ErrorKind> {
+        let stamps = match self.stamps {
+            None => None,
+            Some((table, dataset)) => {
+                let width = dataset.shape().get(1).copied().unwrap_or(0);
+                let rows = dataset.shape().first().map_or(0, |&n| n as u64);
+                let layout = locate(&dataset, rows, width as u64 * 8)?;
+                let layout = layout.map_err(|reason| ErrorKind::LibraryColumn { column: STAMPS_GROUP.to_owned(), reason })?;
+                Some(Stamps { table, layout, width })
+            }
+        };
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (mut column, dataset) in self.columns {
+            if column.layout.is_ok()
+                && let Ok(dtype) = column.dtype
+            {
+                let cell_bytes = column.shape.iter().product::<u64>() * dtype.size();
+                column.layout = locate(&dataset, self.rows, cell_bytes)?;
+            }
+            columns.push(column);
+        }
+        Ok(Table { path: self.path, rows: self.rows, columns, stamps })
+    }
+}
+
+/// The first axis that most datasets share: other lengths belong to something else.
+fn common_rows(columns: &[(Column, Dataset)]) -> u64 {
+    let lengths: Vec<u64> = columns.iter().filter_map(|(_, d)| d.shape().first().map(|&n| n as u64)).collect();
+    let votes = |n: u64| lengths.iter().filter(|&&m| m == n).count();
+    lengths.iter().copied().max_by_key(|&n| (votes(n), n)).unwrap_or(0)
+}
+
+fn open_stamps(file: &hdf5::File, group: &Group) -> Result<Option<(u64, Dataset)>, ErrorKind> {
+    if group.attr_names()?.iter().all(|name| name != TABLE_ATTRIBUTE) {
+        return Ok(None);
+    }
+    let table: u64 = group.attr(TABLE_ATTRIBUTE)?.read_scalar()?;
+    Ok(Some((table, file.dataset(&format!("/{STAMPS_GROUP}/{table}"))?)))
+}
+
+fn stamp_columns(stamps: &Dataset) -> Result<Vec<String>, ErrorKind> {
+    let names: Array1<VarLenUnicode> = stamps.attr(COLUMNS_ATTRIBUTE)?.read_1d()?;
+    Ok(names.iter().map(|n| n.as_str().to_owned()).collect())
+}
+
+fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<Column, ErrorKind> {
+    let datatype = dataset.dtype()?;
+    let dtype = dtype_of(&datatype);
+    let plist = dataset.dcpl()?;
+    let filters: Vec<String> = plist.get_filters()?.iter().map(|f| format!("{f:?}")).collect();
+    let order = datatype.byte_order();
+    let reason = match (&dtype, plist.get_layout()?) {
+        (Err(other), _) => Some(format!("type {other}")),
+        _ if order == ByteOrder::BigEndian => Some("big-endian".to_owned()),
+        _ if !filters.is_empty() => Some(format!("filtered ({})", filters.join(", "))),
+        (_, Layout::Chunked | Layout::Contiguous) if plist.get_external()?.is_empty() => None,
+        (_, Layout::Compact) => Some("stored in its object header (compact)".to_owned()),
+        _ => Some("stored outside the file".to_owned()),
+    };
+    let nothing = ColumnLayout { rows: 0, cell_bytes: 0, place: Place::Contiguous { address: 0 } };
+    let fill = match &dtype {
+        Ok(dtype) => fill_of(&plist, *dtype)?,
+        Err(_) => Vec::new(),
+    };
+    Ok(Column {
+        name,
+        fill,
+        dtype,
+        shape: dataset.shape().iter().skip(1).map(|&n| n as u64).collect(),
+        chunk: plist.get_chunk()?.map(|c| c.iter().map(|&n| n as u64).collect()),
+        layout: reason.map_or(Ok(nothing), Err),
+        stamp,
+    })
+}
+
+/// Where the rows lie, or why they can only be reached through the library.
+fn locate(dataset: &Dataset, rows: u64, cell_bytes: u64) -> Result<Result<ColumnLayout, String>, ErrorKind> {
+    let Some(chunk) = dataset.chunk() else {
+        return Ok(match dataset.offset() {
+            Some(address) => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address } }),
+            None if rows == 0 => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address: 0 } }),
+            None => Err("no space allocated yet (late allocation)".to_owned()),
+        });
+    };
+    if chunk.get(1..) != dataset.shape().get(1..) {
+        return Ok(Err("chunks hold parts of rows".to_owned()));
+    }
+    let chunk_rows = chunk.first().map_or(1, |&n| n as u64).max(1);
+    let count = usize::try_from(rows.div_ceil(chunk_rows)).unwrap_or(usize::MAX);
+    if dataset.num_chunks() != Some(count) {
+        return Ok(Err("not all chunks are allocated (late allocation)".to_owned()));
+    }
+    let mut addresses = vec![u64::MAX; count];
+    chunk_addresses(dataset, |offset, address| {
+        if let Some(place) = addresses.get_mut(usize::try_from(offset / chunk_rows).unwrap_or(usize::MAX)) {
+            *place = address;
+        }
+    })?;
+    if addresses.contains(&u64::MAX) {
+        return Ok(Err("not all chunks are allocated (late allocation)".to_owned()));
+    }
+    Ok(Ok(ColumnLayout { rows, cell_bytes, place: Place::Chunked { chunk_rows, addresses } }))
+}
+
+/// Calls `found(first row, byte address)` for every chunk.
+#[cfg(hdf5_1_14)]
+fn chunk_addresses(dataset: &Dataset, mut found: impl FnMut(u64, u64)) -> Result<(), ErrorKind> {
+    dataset.chunks_visit(|chunk| {
+        found(chunk.offset.first().copied().unwrap_or(0), chunk.addr);
+        0
+    })?;
+    Ok(())
+}
+
+#[cfg(not(hdf5_1_14))]
+fn chunk_addresses(dataset: &Dataset, mut found: impl FnMut(u64, u64)) -> Result<(), ErrorKind> {
+    for index in 0..dataset.num_chunks().unwrap_or(0) {
+        if let Some(chunk) = dataset.chunk_info(index) {
+            found(chunk.offset.first().copied().unwrap_or(0), chunk.addr);
+        }
+    }
+    Ok(())
+}
+
+fn dtype_of(datatype: &hdf5::Datatype) -> Result<Dtype, String> {
+    let descriptor = datatype.to_descriptor().map_err(|_| "that the library cannot describe".to_owned())?;
+    let name = match &descriptor {
+        TypeDescriptor::Integer(size) => format!("i{}", int_bits(*size)),
+        TypeDescriptor::Unsigned(size) => format!("u{}", int_bits(*size)),
+        TypeDescriptor::Float(FloatSize::U4) => "f32".to_owned(),
+        TypeDescriptor::Float(FloatSize::U8) => "f64".to_owned(),
+        TypeDescriptor::Boolean => "bool".to_owned(),
+        other => other.to_string(),
+    };
+    Dtype::from_str(&name).map_err(|()| name)
+}
+
+fn int_bits(size: IntSize) -> u32 {
+    match size {
+        IntSize::U1 => 8,
+        IntSize::U2 => 16,
+        IntSize::U4 => 32,
+        IntSize::U8 => 64,
+    }
+}
+
+fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -> Result<Vec<u8>, ErrorKind> {
+    macro_rules! fill {
+        ($type:ty) => {
+            plist.get_fill_value_as::<$type>()?.unwrap_or_default().to_le_bytes().to_vec()
+        };
+    }
+    Ok(match dtype {
+        Dtype::F32 => fill!(f32),
+        Dtype::F64 => fill!(f64),
+        Dtype::I8 => fill!(i8),
+        Dtype::I16 => fill!(i16),
+        Dtype::I32 => fill!(i32),
+        Dtype::I64 => fill!(i64),
+        Dtype::U8 => fill!(u8),
+        Dtype::U16 => fill!(u16),
+        Dtype::U32 => fill!(u32),
+        Dtype::U64 => fill!(u64),
+        Dtype::Bool => vec![u8::from(plist.get_fill_value_as::<bool>()?.unwrap_or_default())],
+    })
+}

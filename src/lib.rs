@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+#[cfg(target_endian = "big")]
+compile_error!("files are little-endian and h5part copies their bytes as they are");
+
+pub mod dataspace;
+pub mod error;
+#[cfg(feature = "hdf5")]
+pub mod h5;
+pub mod lock;
+pub mod npy;
+pub mod storage;
+pub mod store;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,163 @@
+//! The gate, kept for a short burst of commits.
+//!
+//! Entering the gate costs half a dozen system calls and a look at the file's metadata; commits in
+//! close succession share one entry. A burst ends after [`LONGEST`], and by itself when no commit
+//! follows within [`IDLE`]: a thread sees to it, so that a writer that computes holds nothing.
+
+use super::SharedGate;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// A burst older than this is ended before the next commit: exclusive takers get their turn.
+const LONGEST: Duration = Duration::from_millis(5);
+/// Without a commit for this long, the gate is left.
+const IDLE: Duration = Duration::from_millis(1);
+/// Commits closer than this are a burst.
+const CLOSE: Duration = Duration::from_micros(200);
+
+/// Keeps a [`SharedGate`] between commits that follow one another closely.
+#[derive(Debug)]
+pub struct Burst {
+    shared: Arc<Shared>,
+    watch: Option<JoinHandle<()>>,
+    last_end: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    armed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    gate: Option<SharedGate>,
+    entered: Option<Instant>,
+    used: Option<Instant>,
+    finished: bool,
+    closing: bool,
+}
+
+/// The gate during one commit; nobody ends the burst while it lives. Dropped without
+/// [`InBurst::finish`], as after an error, it leaves the gate.
+#[derive(Debug)]
+pub struct InBurst<'a> {
+    state: MutexGuard<'a, State>,
+    close: bool,
+    armed: &'a Condvar,
+    last_end: &'a mut Option<Instant>,
+}
+
+impl Burst {
+    /// Not in the gate yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { shared: Arc::default(), watch: None, last_end: None }
+    }
+
+    /// Begins a commit. Where [`InBurst::entered`] says no, the caller enters the gate, with all
+    /// the checks that an entry calls for, and hands it over with [`InBurst::keep`].
+    pub fn begin(&mut self) -> InBurst<'_> {
+        let start = Instant::now();
+        let close = self.last_end.is_some_and(|end| start - end < CLOSE);
+        if close && self.watch.is_none() {
+            self.watch = self.shared.watch();
+        }
+        let mut state = self.shared.lock();
+        if state.entered.is_some_and(|entered| start - entered > LONGEST) {
+            state.gate = None;
+        }
+        InBurst { state, close: close && self.watch.is_some(), armed: &self.shared.armed, last_end: &mut self.last_end }
+    }
+
+    /// Leaves the gate now.
+    pub fn end(&mut self) {
+        self.shared.lock().gate = None;
+    }
+}
+
+impl Default for Burst {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl InBurst<'_> {
+    /// Whether the burst is in the gate already.
+    #[must_use]
+    pub fn entered(&self) -> bool {
+        self.state.gate.is_some()
+    }
+
+    /// Takes over a gate that was just entered.
+    pub fn keep(&mut self, gate: SharedGate) {
+        self.state.gate = Some(gate);
+        self.state.entered = Some(Instant::now());
+    }
+
+    /// The commit is done: the gate stays entered for a moment if commits follow one another
+    /// closely, else it is left now.
+    pub fn finish(mut self) {
+        let end = Instant::now();
+        *self.last_end = Some(end);
+        self.state.used = Some(end);
+        if self.close {
+            self.armed.notify_one();
+        } else {
+            self.state.gate = None;
+        }
+        self.state.finished = true;
+    }
+}
+
+impl Drop for InBurst<'_> {
+    fn drop(&mut self) {
+        if !std::mem::take(&mut self.state.finished) {
+            self.state.gate = None;
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The thread that ends idle bursts. Without it (no thread to be had) no burst is kept.
+    fn watch(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+        let shared = Arc::clone(self);
+        std::thread::Builder::new().name("h5part-gate".to_owned()).spawn(move || shared.end_idle_bursts()).ok()
+    }
+
+    fn end_idle_bursts(&self) {
+        let mut state = self.lock();
+        while !state.closing {
+            if state.gate.is_none() {
+                state = self.armed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            drop(state);
+            std::thread::sleep(IDLE);
+            state = self.lock();
+            if state.used.is_none_or(|used| used.elapsed() >= IDLE) {
+                state.gate = None;
+            }
+        }
+    }
+}
+
+impl Drop for Burst {
+    fn drop(&mut self) {
+        {
+            let mut state = self.shared.lock();
+            state.closing = true;
+            state.gate = None;
+        }
+        self.shared.armed.notify_one();
+        if let Some(watch) = self.watch.take() {
+            // It only sleeps and unlocks; a panic there leaves nothing to be told.
+            let _ = watch.join();
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Turnstile, gate, and the HDF5 file's own lock, always taken together and in this order.
+
+use super::ofd::{self, Kind};
+use super::paths::Paths;
+use super::rows::{RowLocks, TURNSTILE};
+use super::wait::Patience;
+use super::{courtesy::Courtesy, holders};
+use crate::error::ErrorKind;
+use fs4::FileExt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One process's descriptors on the gate. They are its own: opened close-on-exec, never
+/// duplicated, so that neither a child nor another [`Gate`] holds or drops them.
+#[derive(Debug)]
+pub struct Gate {
+    gate: File,
+    data: File,
+    turnstile: Arc<RowLocks>,
+    paths: Paths,
+    courtesy: Mutex<Courtesy>,
+}
+
+/// Row commits may happen; structural changes may not, nor may a stock writer open the file.
+#[derive(Debug)]
+pub struct SharedGate(Arc<Gate>);
+
+/// Nobody else writes, and no stock reader or writer has the file open.
+#[derive(Debug)]
+pub struct ExclusiveGate(Arc<Gate>);
+
+impl Gate {
+    /// Opens the descriptors; makes `FILE.lock` and the sidecar where they are missing.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(paths: &Paths, turnstile: Arc<RowLocks>) -> io::Result<Arc<Self>> {
+        let gate = open_gate(&paths.gate)?;
+        let data = OpenOptions::new().read(true).write(true).open(&paths.file)?;
+        let courtesy = Mutex::new(Courtesy::new(paths));
+        Ok(Arc::new(Self { gate, data, turnstile, paths: paths.clone(), courtesy }))
+    }
+
+    /// Enters for row commits. Waits while a structural change, another program at the gate or a
+    /// stock writer has the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::Replaced`] when a lock file was taken away.
+    pub fn enter_shared(self: &Arc<Self>, patience: &Patience) -> Result<SharedGate, ErrorKind> {
+        self.courtesy.lock().unwrap_or_else(PoisonError::into_inner).give_way();
+        let turnstile = || Ok(ofd::conflict(self.turnstile.file(), Kind::Shared, &TURNSTILE)?.is_none());
+        patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
+        patience.wait("the gate", || taken(FileExt::try_lock_shared(&self.gate)), || self.gate_holder())?;
+        let entered = SharedGate(Arc::clone(self));
+        // The gate is not kept while a stock program has the file open: it may need the gate.
+        if !taken(FileExt::try_lock_shared(&self.data))? {
+            drop(entered);
+            let both = || self.try_both();
+            patience.wait("the HDF5 file", both, || holders::of_file(&self.paths, &self.paths.file))?;
+            self.check_lock_files()?;
+            return Ok(SharedGate(Arc::clone(self)));
+        }
+        self.check_lock_files()?;
+        Ok(entered)
+    }
+
+    fn try_both(&self) -> io::Result<bool> {
+        if !taken(FileExt::try_lock_shared(&self.gate))? {
+            return Ok(false);
+        }
+        let both = taken(FileExt::try_lock_shared(&self.data))?;
+        if !both {
+            FileExt::unlock(&self.gate)?;
+        }
+        Ok(both)
+    }
+
+    /// Enters for a structural change. Shared takers pass the turnstile one by one and wait behind
+    /// this one, so that a stream of commits cannot starve it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::Replaced`] when a lock file was taken away.
+    pub fn enter_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<ExclusiveGate, ErrorKind> {
+        let rows = self.turnstile.file();
+        let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
+        patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
+        let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
+        let entered = gate.map(|()| ExclusiveGate(Arc::clone(self)));
+        ofd::set(rows, Kind::Unlock, &TURNSTILE)?;
+        let entered = entered?;
+        let data = || taken(FileExt::try_lock(&self.data));
+        patience.wait("the HDF5 file", data, || holders::of_file(&self.paths, &self.paths.file))?;
+        self.check_lock_files()?;
+        Ok(entered)
+    }
+
+    fn gate_holder(&self) -> String {
+        holders::of_file(&self.paths, &self.paths.gate)
+    }
+
+    /// Somebody who removes the lock files of a living store separates its writers.
+    fn check_lock_files(&self) -> Result<(), ErrorKind> {
+        let same = |file: &File, path: &Path| -> io::Result<bool> {
+            let (ours, named) = (file.metadata()?, std::fs::metadata(path)?);
+            Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
+        };
+        let intact = same(&self.gate, &self.paths.gate).and_then(|gate| Ok(gate && same(self.turnstile.file(), &self.paths.rows)?));
+        match intact {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(ErrorKind::Replaced),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ErrorKind::Replaced),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn leave(&self) {
+        // Closing the descriptors frees them too; there is nobody to tell here.
+        let _ = FileExt::unlock(&self.data);
+        let _ = FileExt::unlock(&self.gate);
+    }
+}
+
+impl Drop for SharedGate {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+impl Drop for ExclusiveGate {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// The shared side for those who only read, with whatever permissions: nothing is made, and a
+/// store that nobody ever wrote has no gate to pass.
+#[derive(Debug)]
+pub struct ReadGate {
+    _gate: Option<File>,
+    _data: File,
+}
+
+impl ReadGate {
+    /// Enters for loading a layout; left when dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`], open(2).
+    pub fn enter(paths: &Paths, patience: &Patience) -> Result<Self, ErrorKind> {
+        if let Some(rows) = RowLocks::look(paths)? {
+            let turnstile = || Ok(ofd::conflict(rows.file(), Kind::Shared, &TURNSTILE)?.is_none());
+            patience.wait("the turnstile", turnstile, || holders::of_range(paths, &TURNSTILE))?;
+        }
+        let gate = match File::open(&paths.gate) {
+            Ok(gate) => Some(gate),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => None,
+            Err(e) => return Err(e.into()),
+        };
+        if let Some(gate) = &gate {
+            let attempt = || taken(FileExt::try_lock_shared(gate));
+            patience.wait("the gate", attempt, || holders::of_file(paths, &paths.gate))?;
+        }
+        let data = File::open(&paths.file)?;
+        let attempt = || taken(FileExt::try_lock_shared(&data));
+        patience.wait("the HDF5 file", attempt, || holders::of_file(paths, &paths.file))?;
+        Ok(Self { _gate: gate, _data: data })
+    }
+}
+
+/// The gate of a file that is not there yet, held by the one who makes it.
+#[derive(Debug)]
+pub struct CreationLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl CreationLock {
+    /// Takes the gate exclusively; left when dropped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`], open(2).
+    pub fn take(paths: &Paths, patience: &Patience) -> Result<Self, ErrorKind> {
+        let gate = open_gate(&paths.gate)?;
+        patience.wait("the gate", || taken(FileExt::try_lock(&gate)), || holders::of_file(paths, &paths.gate))?;
+        Ok(Self(gate))
+    }
+}
+
+/// `flock` outcomes: taken, held by another, or an error.
+fn taken(outcome: Result<(), fs4::TryLockError>) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(fs4::TryLockError::WouldBlock) => Ok(false),
+        Err(fs4::TryLockError::Error(e)) => Err(e),
+    }
+}
+
+/// Never truncated, never removed. A lock file of another user may be read-only for us.
+fn open_gate(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        other => other,
+    }
+}

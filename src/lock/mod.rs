@@ -1,0 +1,25 @@
+//! Who may do what, now: the gate of the file, the file itself, its rows; and who holds them.
+//!
+//! Locks are always taken in this order (`docs/design.md`, "Locks"): turnstile, gate
+//! (`FILE.lock`), the HDF5 file, rows ascending. All are advisory locks of the kernel, which
+//! frees them when their owner dies.
+
+mod burst;
+mod courtesy;
+mod filesystem;
+mod gate;
+mod holders;
+mod ofd;
+mod owner;
+mod paths;
+mod rows;
+mod wait;
+
+pub use burst::{Burst, InBurst};
+pub use filesystem::untrusted;
+pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate};
+pub use holders::{Holder, LockReport, report};
+pub use owner::{Owner, OwnerNote};
+pub use paths::Paths;
+pub use rows::{MAX_RANGES, RowGuard, RowLocks};
+pub use wait::{Patience, Waiting};

@@ -1,0 +1,202 @@
+//! Owner notes: who a writer is, so that others can say whom they wait for.
+
+use super::paths::Paths;
+use fs4::FileExt;
+use serde::{Deserialize, Serialize};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const SUFFIX: &str = "writer";
+
+/// What a writer says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerNote {
+    /// Process id on its host.
+    pub pid: i32,
+    /// Name of the host.
+    pub host: String,
+    /// Start of the process in clock ticks since boot; with the boot id it tells reused pids apart.
+    pub start_ticks: u64,
+    /// Id of the host's boot.
+    pub boot_id: String,
+    /// Its command line.
+    pub command: String,
+    /// SLURM job, array task and step ids, where there are any.
+    pub slurm: Vec<(String, String)>,
+    /// When the writer was opened, in seconds since 1970.
+    pub since_s: u64,
+}
+
+/// A writer's own note: a file in the sidecar that is locked for as long as the writer lives.
+#[derive(Debug)]
+pub struct Owner {
+    path: PathBuf,
+    /// Keeps the lock; the kernel drops it when the process dies.
+    _file: File,
+}
+
+impl OwnerNote {
+    /// This process, now.
+    #[must_use]
+    pub fn this_process() -> Self {
+        let pid = i32::try_from(std::process::id()).unwrap_or(0);
+        let slurm = ["SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID", "SLURM_STEP_ID"];
+        let slurm = slurm.iter().filter_map(|&key| Some((key.to_owned(), std::env::var(key).ok()?)));
+        Self {
+            pid,
+            host: host(),
+            start_ticks: Process::read(pid).map_or(0, |p| p.start_ticks),
+            boot_id: boot_id(),
+            command: command(pid),
+            slurm: slurm.collect(),
+            since_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+        }
+    }
+
+    /// Whether it is a process of this host that still runs.
+    #[must_use]
+    pub fn runs_here(&self) -> bool {
+        let here = self.host == host() && self.boot_id == boot_id();
+        here && Process::read(self.pid).is_some_and(|p| p.start_ticks == self.start_ticks)
+    }
+}
+
+impl Owner {
+    /// Writes this process's note, and clears away those of writers that have died.
+    ///
+    /// # Errors
+    /// As mkdir(2), open(2), write(2), flock(2).
+    pub fn register(paths: &Paths) -> io::Result<Self> {
+        std::fs::create_dir_all(&paths.records)?;
+        clear_dead(paths)?;
+        let note = OwnerNote::this_process();
+        let text = serde_json::to_string(&note)?;
+        loop {
+            let name = format!("{}-{}.{SUFFIX}", note.pid, uuid::Uuid::new_v4().simple());
+            let path = paths.records.join(name);
+            let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+            FileExt::lock(&file)?;
+            // Between its creation and its lock a neighbour may have taken it for a dead one's.
+            if file.metadata()?.nlink() > 0 {
+                file.write_all(text.as_bytes())?;
+                return Ok(Self { path, _file: file });
+            }
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // A note that stays is cleared by the next writer.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Notes of all writers, with whether each still lives (its note is locked).
+pub(super) fn notes(paths: &Paths) -> io::Result<Vec<(OwnerNote, bool)>> {
+    let mut notes = Vec::new();
+    for (path, file) in files(paths)? {
+        let mut text = String::new();
+        // A note that cannot be read is being written, or is not ours: nothing can be said of it.
+        if (&file).take(1 << 16).read_to_string(&mut text).is_err() {
+            continue;
+        }
+        if let Ok(note) = serde_json::from_str::<OwnerNote>(&text) {
+            notes.push((note, FileExt::try_lock(&file).is_err()));
+        }
+        drop((path, file));
+    }
+    Ok(notes)
+}
+
+fn clear_dead(paths: &Paths) -> io::Result<()> {
+    for (path, file) in files(paths)? {
+        if FileExt::try_lock(&file).is_ok() {
+            match std::fs::remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
+    let entries = match std::fs::read_dir(&paths.records) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|e| e == SUFFIX) {
+            match File::open(&path) {
+                Ok(file) => files.push((path, file)),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// What /proc tells of a process.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) start_ticks: u64,
+    pub(super) stopped: bool,
+}
+
+impl Process {
+    pub(super) fn read(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The command's name is in parentheses and may hold anything.
+        let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
+        let stopped = matches!(*fields.first()?, "T" | "t");
+        Some(Self { start_ticks: fields.get(19)?.parse().ok()?, stopped })
+    }
+}
+
+pub(super) fn host() -> String {
+    nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
+}
+
+fn boot_id() -> String {
+    let id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
+    id.map_or_else(|_| String::new(), |id| id.trim().to_owned())
+}
+
+/// Command line of a process, shortened to what fits into a line.
+pub(super) fn command(pid: i32) -> String {
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let line = String::from_utf8_lossy(&line).replace('\0', " ");
+    let line = line.trim();
+    match line.char_indices().nth(120) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_of_the_dead_are_cleared_and_those_of_the_living_stay() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let file = dir.path().join("a.h5");
+        std::fs::write(&file, b"x").expect("write");
+        let paths = Paths::of(&file).expect("paths");
+        let living = Owner::register(&paths).expect("registers");
+        let dead = paths.records.join("1-dead.writer");
+        std::fs::write(&dead, serde_json::to_string(&OwnerNote::this_process()).expect("json")).expect("write");
+        let alive: Vec<bool> = notes(&paths).expect("notes").into_iter().map(|(_, alive)| alive).collect();
+        assert_eq!(alive.iter().filter(|&&a| a).count(), 1);
+        drop(Owner::register(&paths).expect("registers"));
+        assert!(!dead.exists() && living.path.exists());
+        assert!(OwnerNote::this_process().runs_here());
+    }
+}

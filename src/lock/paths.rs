@@ -1,0 +1,54 @@
+//! The names beside a store's file.
+
+use crate::error::ErrorKind;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Names of the lock file and of the sidecar folder that belong to one HDF5 file.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The HDF5 file, with symbolic links resolved: a link and its target meet at the same locks.
+    pub file: PathBuf,
+    /// The gate, `FILE.lock`; name and kind are shared with other programs.
+    pub gate: PathBuf,
+    /// The sidecar folder, `FILE.part`.
+    pub sidecar: PathBuf,
+    /// Byte-range locks of rows, and the turnstile.
+    pub rows: PathBuf,
+    /// One file a writer.
+    pub records: PathBuf,
+}
+
+impl Paths {
+    /// Names for a file that exists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchFile`] and what else realpath(3) reports.
+    pub fn of(file: &Path) -> Result<Self, ErrorKind> {
+        Ok(Self::new(file.canonicalize()?))
+    }
+
+    /// Names for a file that may not exist yet, in a folder that does.
+    ///
+    /// # Errors
+    /// As [`Paths::of`], for the folder; `InvalidInput` where the path has no file name.
+    pub fn of_new(file: &Path) -> Result<Self, ErrorKind> {
+        if file.symlink_metadata().is_ok() {
+            return Self::of(file);
+        }
+        let name = file.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Ok(Self::new(folder.canonicalize()?.join(name)))
+    }
+
+    fn new(file: PathBuf) -> Self {
+        let with = |suffix: &str| {
+            let mut name = OsString::from(&file);
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        let (gate, sidecar) = (with(".lock"), with(".part"));
+        Self { gate, rows: sidecar.join("rows.lock"), records: sidecar.join("records"), sidecar, file }
+    }
+}

@@ -1,0 +1,149 @@
+//! Exclusive locks on rows. Holding a row's lock is the proof that nobody else is writing it.
+
+use super::ofd::{self, Kind};
+use super::paths::Paths;
+use super::{Patience, holders};
+use crate::error::ErrorKind;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+
+/// Ranges a commit locks at most; the cost of a kernel lock grows with their number.
+pub const MAX_RANGES: usize = 64;
+/// Rows a table may have: the offset of a lock is `table id << ROW_BITS | row`.
+const ROW_BITS: u32 = 40;
+/// The turnstile's byte; table ids start at 1, so no row has it.
+pub(super) const TURNSTILE: Range<u64> = 0..1;
+
+/// One descriptor on `rows.lock`. Locks taken through it exclude every other descriptor, in this
+/// process too.
+#[derive(Debug)]
+pub struct RowLocks {
+    file: File,
+    paths: Paths,
+}
+
+/// Some locked rows of a table; unlocked when dropped.
+#[derive(Debug)]
+pub struct RowGuard<'a> {
+    locks: &'a RowLocks,
+    ranges: Vec<Range<u64>>,
+}
+
+impl RowLocks {
+    /// Opens `rows.lock`, making sidecar and file where they are missing.
+    ///
+    /// # Errors
+    /// As mkdir(2) and open(2).
+    pub fn open(paths: &Paths) -> io::Result<Self> {
+        std::fs::create_dir_all(&paths.sidecar)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&paths.rows)?;
+        Ok(Self { file, paths: paths.clone() })
+    }
+
+    /// Opens `rows.lock` to look only; `None` where there is no sidecar.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn look(paths: &Paths) -> io::Result<Option<Self>> {
+        match File::open(&paths.rows) {
+            Ok(file) => Ok(Some(Self { file, paths: paths.clone() })),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Locks ascending ranges of rows of a table, waiting for each in turn. Ascending order in
+    /// every process is what excludes deadlocks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`]; nothing stays locked then.
+    pub fn lock(&self, table: u64, rows: &[Range<u64>], patience: &Patience) -> Result<RowGuard<'_>, ErrorKind> {
+        let mut guard = RowGuard { locks: self, ranges: Vec::with_capacity(rows.len()) };
+        for range in rows {
+            let range = offset(table, range.start)..offset(table, range.end);
+            let attempt = || ofd::set(&self.file, Kind::Exclusive, &range);
+            patience.wait("a row lock", attempt, || holders::of_range(&self.paths, &range))?;
+            guard.ranges.push(range);
+        }
+        Ok(guard)
+    }
+
+    /// Ranges of rows of a table that others are writing now.
+    ///
+    /// # Errors
+    /// As fcntl(2).
+    pub fn held(&self, table: u64, rows: u64) -> io::Result<Vec<Range<u64>>> {
+        let (base, end) = (offset(table, 0), offset(table, rows));
+        let mut held = Vec::new();
+        let mut from = base;
+        while from < end {
+            let Some(next) = ofd::conflict(&self.file, Kind::Shared, &(from..end))? else { break };
+            from = next.end;
+            held.push(next.start - base..next.end - base);
+        }
+        // The kernel reports in no particular order: what lies before a hit is looked at again.
+        if let Some(first) = held.first().map(|r| r.start + base).filter(|&first| first > base) {
+            held.extend(self.held_before(base, first)?);
+            held.sort_unstable_by_key(|r| r.start);
+        }
+        Ok(held)
+    }
+
+    fn held_before(&self, base: u64, mut end: u64) -> io::Result<Vec<Range<u64>>> {
+        let mut held = Vec::new();
+        while base < end {
+            let Some(next) = ofd::conflict(&self.file, Kind::Shared, &(base..end))? else { break };
+            end = next.start;
+            held.push(next.start - base..next.end - base);
+        }
+        Ok(held)
+    }
+}
+
+impl Drop for RowGuard<'_> {
+    fn drop(&mut self) {
+        for range in &self.ranges {
+            // Closing the descriptor frees it too; there is nobody to tell here.
+            let _ = ofd::set(&self.locks.file, Kind::Unlock, range);
+        }
+    }
+}
+
+fn offset(table: u64, row: u64) -> u64 {
+    table << ROW_BITS | row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn setup() -> (tempfile::TempDir, Paths) {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let file = dir.path().join("a.h5");
+        std::fs::write(&file, b"x").expect("write");
+        let paths = Paths::of(&file).expect("paths");
+        (dir, paths)
+    }
+
+    #[test]
+    fn overlapping_rows_exclude_each_other_and_others_do_not() {
+        let (_dir, paths) = setup();
+        let (a, b) = (RowLocks::open(&paths).expect("a"), RowLocks::open(&paths).expect("b"));
+        let quick = Patience { timeout: Duration::from_millis(5), tell: None };
+        let guard = a.lock(1, &[0..10, 20..30], &quick).expect("locks");
+        drop(b.lock(1, &[10..20, 30..40], &quick).expect("disjoint rows"));
+        drop(b.lock(2, &[0..10], &quick).expect("another table"));
+        let error = b.lock(1, &[15..21], &quick).expect_err("held");
+        assert!(matches!(error, ErrorKind::LockTimeout { .. }));
+        assert_eq!(b.held(1, 100).expect("held"), vec![0..10, 20..30]);
+        drop(guard);
+        drop(b.lock(1, &[15..21], &quick).expect("free again"));
+        assert_eq!(b.held(1, 100).expect("held"), vec![]);
+    }
+}

@@ -1,0 +1,201 @@
+//! The header of a `.npy` file (NumPy format 1.0 to 3.0).
+
+use crate::dataspace::Dtype;
+use crate::error::ErrorKind;
+use py_literal::Value;
+use std::io::{self, Read};
+
+const MAGIC: &[u8; 6] = b"\x93NUMPY";
+/// NumPy refuses longer ones too.
+const LONGEST: usize = 10_000;
+/// Tuples in a dictionary nest twice; deeper nesting is only there to exhaust the stack.
+const DEEPEST: usize = 4;
+
+/// What a `.npy` file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Whether elements are big-endian.
+    pub big_endian: bool,
+    /// Whether the first axis varies fastest.
+    pub fortran_order: bool,
+    /// Shape.
+    pub shape: Vec<u64>,
+    /// Position of the first element in the file, in bytes.
+    pub data_start: u64,
+}
+
+impl Header {
+    /// Reads up to the first element.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadNpy`], I/O errors.
+    pub fn read(source: &mut impl Read) -> Result<Self, ErrorKind> {
+        let mut head = [0; 8];
+        read(source, &mut head)?;
+        if head[..6] != *MAGIC {
+            return Err(bad("it does not start like one"));
+        }
+        let (len, before) = if head[6] == 1 {
+            let mut len = [0; 2];
+            read(source, &mut len)?;
+            (usize::from(u16::from_le_bytes(len)), 10)
+        } else {
+            let mut len = [0; 4];
+            read(source, &mut len)?;
+            (usize::try_from(u32::from_le_bytes(len)).unwrap_or(usize::MAX), 12)
+        };
+        if len > LONGEST {
+            return Err(bad("its header is too long"));
+        }
+        let mut text = vec![0; len];
+        read(source, &mut text)?;
+        let text = std::str::from_utf8(&text).map_err(|_| bad("its header is not text"))?;
+        Self::parse(text, (before + len) as u64)
+    }
+
+    fn parse(text: &str, data_start: u64) -> Result<Self, ErrorKind> {
+        let open = |depth: usize, c| match c {
+            '(' | '[' | '{' => depth + 1,
+            _ => depth,
+        };
+        if text.chars().fold(0, open) > DEEPEST {
+            return Err(ErrorKind::BadNpy("structured types are not supported".to_owned()));
+        }
+        let value: Value = text.trim().parse().map_err(|_| bad("its header is not understood"))?;
+        let Value::Dict(entries) = value else { return Err(bad("its header is not a dictionary")) };
+        let get = |key: &str| entries.iter().find(|(k, _)| *k == Value::String(key.to_owned())).map(|(_, v)| v);
+        let (Some(Value::String(descr)), Some(Value::Boolean(fortran_order)), Some(Value::Tuple(axes))) =
+            (get("descr"), get("fortran_order"), get("shape"))
+        else {
+            return Err(bad("its header lacks descr, fortran_order or shape, or its type is structured"));
+        };
+        let axis = |v: &Value| match v {
+            Value::Integer(n) => u64::try_from(n.clone()).map_err(|_| bad("an axis is too long")),
+            _ => Err(bad("its shape is not a tuple of numbers")),
+        };
+        let shape = axes.iter().map(axis).collect::<Result<Vec<_>, _>>()?;
+        let (dtype, big_endian) = parse_descr(descr).ok_or_else(|| ErrorKind::BadNpy(format!("type '{descr}' is not supported")))?;
+        let header = Self { dtype, big_endian, fortran_order: *fortran_order, shape, data_start };
+        header.data_bytes().ok_or_else(|| bad("it would be larger than a file can be"))?;
+        Ok(header)
+    }
+
+    /// Bytes of all elements, unless they overflow.
+    #[must_use]
+    pub fn data_bytes(&self) -> Option<u64> {
+        let bytes = self.shape.iter().try_fold(self.dtype.size(), |n, &k| n.checked_mul(k))?;
+        (bytes <= i64::MAX as u64).then_some(bytes)
+    }
+
+    /// The header's own bytes, for version 1.0, little-endian, C order.
+    #[must_use]
+    pub fn to_bytes(dtype: Dtype, shape: &[u64]) -> Vec<u8> {
+        let axes: String = shape.iter().map(|n| format!("{n}, ")).collect();
+        let axes = if shape.len() == 1 { axes.trim_end() } else { axes.trim_end_matches(", ") };
+        let text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({axes}), }}", descr(dtype));
+        // Ends with a newline, on a multiple of 64 bytes.
+        let padded = (10 + text.len() + 1).next_multiple_of(64) - 11;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend([1, 0]);
+        bytes.extend(u16::try_from(padded + 1).unwrap_or(u16::MAX).to_le_bytes());
+        bytes.extend(format!("{text:padded$}\n").bytes());
+        bytes
+    }
+}
+
+fn parse_descr(descr: &str) -> Option<(Dtype, bool)> {
+    let (order, kind) = descr.split_at_checked(1)?;
+    let big = match order {
+        "<" | "|" | "=" => false,
+        ">" => true,
+        _ => return None,
+    };
+    let found = Dtype::ALL.into_iter().find(|&d| self::descr(d)[1..] == *kind)?;
+    Some((found, big && found.size() > 1))
+}
+
+fn descr(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "<f4",
+        Dtype::F64 => "<f8",
+        Dtype::I8 => "|i1",
+        Dtype::I16 => "<i2",
+        Dtype::I32 => "<i4",
+        Dtype::I64 => "<i8",
+        Dtype::U8 => "|u1",
+        Dtype::U16 => "<u2",
+        Dtype::U32 => "<u4",
+        Dtype::U64 => "<u8",
+        Dtype::Bool => "|b1",
+    }
+}
+
+fn bad(reason: &str) -> ErrorKind {
+    ErrorKind::BadNpy(reason.to_owned())
+}
+
+fn read(source: &mut impl Read, buf: &mut [u8]) -> Result<(), ErrorKind> {
+    source.read_exact(buf).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => bad("it is cut"),
+        _ => ErrorKind::Io(e),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn npy(text: &str) -> Result<Header, ErrorKind> {
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend(u16::try_from(text.len()).expect("short").to_le_bytes());
+        bytes.extend(text.bytes());
+        Header::read(&mut bytes.as_slice())
+    }
+
+    #[test]
+    fn reads_what_it_writes() {
+        for dtype in Dtype::ALL {
+            for shape in [vec![], vec![5], vec![5, 3], vec![0, 100, 3]] {
+                let bytes = Header::to_bytes(dtype, &shape);
+                assert_eq!(bytes.len() % 64, 0);
+                let header = Header::read(&mut bytes.as_slice()).expect("reads");
+                assert_eq!((header.dtype, &header.shape, header.data_start), (dtype, &shape, bytes.len() as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn reads_other_orders() {
+        let header = npy("{'descr': '>f8', 'fortran_order': True, 'shape': (3, 4), }\n").expect("reads");
+        assert!(header.big_endian && header.fortran_order);
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_read() {
+        for text in [
+            "",
+            "{}",
+            "[1]",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (18446744073709551615, 2), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807,), }",
+            "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
+            "{'descr': '<U3', 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
+            &"(".repeat(9000),
+        ] {
+            assert!(matches!(npy(text), Err(ErrorKind::BadNpy(_))), "{text:.60}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut whole = b"\x93NUMPY\x01\x00\x60\x00".to_vec();
+            whole.extend(bytes);
+            let _ = Header::read(&mut whole.as_slice());
+        }
+    }
+}

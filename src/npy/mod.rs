@@ -1,0 +1,14 @@
+//! `.npy` files as sources and sinks of rows, in bounded memory.
+//!
+//! Files are streamed: C order as it comes, Fortran order by positioned reads, big-endian values
+//! turned around. Casts are explicit and lose nothing but a float's last digits.
+
+mod cast;
+mod header;
+mod source;
+mod write;
+
+pub use cast::cast;
+pub use header::Header;
+pub use source::{RowSource, indices};
+pub use write::NpyWriter;

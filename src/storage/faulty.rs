@@ -1,0 +1,109 @@
+//! A storage that fails on command: what the disk does on a bad day, for tests.
+
+use super::{Disk, Identity, Mode, Storage, StorageFile};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which call fails, how, and whether it goes on failing.
+#[derive(Clone, Copy, Debug)]
+pub struct Fault {
+    /// Number of the first write or sync call that fails, counted from 0.
+    pub call: u64,
+    /// The system's error number.
+    pub errno: i32,
+    /// Whether every later call fails too.
+    pub persistent: bool,
+}
+
+/// Counts the writes and syncs of all files opened through it and fails the chosen ones.
+#[derive(Clone, Debug, Default)]
+pub struct Faulty {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    calls: AtomicU64,
+    fault: Mutex<Option<Fault>>,
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    inner: Box<dyn StorageFile>,
+    shared: Arc<Shared>,
+}
+
+impl Faulty {
+    /// Starts counting anew, with this fault armed.
+    pub fn arm(&self, fault: Option<Fault>) {
+        *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        self.shared.calls.store(0, Ordering::Relaxed);
+    }
+
+    /// Writes and syncs since the last [`Faulty::arm`].
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.shared.calls.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    fn call(&self) -> io::Result<()> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        match *self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(f) if call == f.call || (f.persistent && call > f.call) => Err(io::Error::from_raw_os_error(f.errno)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Storage for Faulty {
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn StorageFile>> {
+        let inner = Disk.open(path, mode)?;
+        Ok(Box::new(FaultyFile { inner, shared: Arc::clone(&self.shared) }))
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Identity> {
+        Disk.identity(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.call()?;
+        Disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Disk.remove(path)
+    }
+
+    fn sync_folder(&self, path: &Path) -> io::Result<()> {
+        self.shared.call()?;
+        Disk.sync_folder(path)
+    }
+}
+
+impl StorageFile for FaultyFile {
+    fn read_at(&self, buf: &mut [u8], address: u64) -> io::Result<()> {
+        self.inner.read_at(buf, address)
+    }
+
+    /// A failing write is a short one: half of the bytes arrive.
+    fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()> {
+        if let Err(e) = self.shared.call() {
+            self.inner.write_at(&buf[..buf.len() / 2], address)?;
+            return Err(e);
+        }
+        self.inner.write_at(buf, address)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.shared.call()?;
+        self.inner.sync()
+    }
+
+    fn identity(&self) -> io::Result<Identity> {
+        self.inner.identity()
+    }
+}

@@ -1,0 +1,63 @@
+//! Moving cells and stamps between file and memory.
+
+use crate::dataspace::{ColumnLayout, Piece, Run, Runs, Stamps, pieces};
+use crate::error::ErrorKind;
+use crate::storage::StorageFile;
+
+/// Cells are looked at in blocks of about this, in bytes: they stay in the processor's cache.
+const BLOCK_BYTES: u64 = 256 << 10;
+
+/// Reads the stamps of the runs: `width` a row, in ascending order of rows.
+pub(super) fn read_stamps(file: &dyn StorageFile, stamps: &Stamps, runs: &Runs, out: &mut Vec<u64>) -> Result<(), ErrorKind> {
+    let count = usize::try_from(runs.len()).unwrap_or(usize::MAX).saturating_mul(stamps.width);
+    out.clear();
+    out.resize(count, 0);
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+    read_cells(file, &stamps.layout, &runs.in_row_order(), bytes)
+}
+
+/// Reads cells to where the runs say that their values are.
+pub(super) fn read_cells(file: &dyn StorageFile, layout: &ColumnLayout, runs: &Runs, out: &mut [u8]) -> Result<(), ErrorKind> {
+    let mut plan = Vec::new();
+    pieces(layout, runs, &mut plan);
+    for Piece { address, value, len } in plan {
+        file.read_at(&mut out[value..value + len], address)?;
+    }
+    Ok(())
+}
+
+/// Writes planned pieces of `values`.
+pub(super) fn write_pieces(file: &dyn StorageFile, plan: &[Piece], values: &[u8]) -> Result<(), ErrorKind> {
+    for &Piece { address, value, len } in plan {
+        file.write_at(&values[value..value + len], address)?;
+    }
+    Ok(())
+}
+
+/// Calls `look(position in order of rows, row, bytes)` for every cell of the runs.
+pub(super) fn for_each_cell(
+    file: &dyn StorageFile,
+    layout: &ColumnLayout,
+    runs: &Runs,
+    buf: &mut Vec<u8>,
+    mut look: impl FnMut(usize, u64, &[u8]) -> Result<(), ErrorKind>,
+) -> Result<(), ErrorKind> {
+    let cell = usize::try_from(layout.cell_bytes).unwrap_or(usize::MAX);
+    let block_rows = (BLOCK_BYTES / layout.cell_bytes.max(1)).max(1);
+    let mut position = 0;
+    for &Run { row, count, .. } in runs.as_slice() {
+        let mut done = 0;
+        while done < count {
+            let (address, here) = layout.find(row + done);
+            let rows = here.min(count - done).min(block_rows);
+            buf.resize(usize::try_from(rows).unwrap_or(usize::MAX) * cell, 0);
+            file.read_at(buf, address)?;
+            for (k, bytes) in buf.chunks_exact(cell).enumerate() {
+                look(position + k, row + done + k as u64, bytes)?;
+            }
+            position += usize::try_from(rows).unwrap_or(usize::MAX);
+            done += rows;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The store itself: a path, and how to treat it.
+
+use super::reader::Reader;
+use super::writer::Writer;
+use crate::error::{At, ErrorKind, Result};
+use crate::h5::{H5File, Listing};
+use crate::lock::{self, LockReport, Paths, Patience, ReadGate};
+use crate::storage::{Disk, Mode, Storage, StorageFile};
+use std::path::Path;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// An HDF5 file with its sidecar. Cheap to clone; holds nothing open.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) paths: Paths,
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) patience: Patience,
+    trust_locks: bool,
+}
+
+impl Store {
+    /// The store at `path`, which exists. Symbolic links are resolved.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchFile`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let paths = Paths::of(path.as_ref()).at("open", &path)?;
+        Ok(Self::at(paths))
+    }
+
+    /// The store at `path`, which may be yet to make, in a folder that exists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchFile`] for the folder.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self> {
+        let paths = Paths::of_new(path.as_ref()).at("create", &path)?;
+        Ok(Self::at(paths))
+    }
+
+    fn at(paths: Paths) -> Self {
+        Self { paths, storage: Arc::new(Disk), patience: Patience::default(), trust_locks: false }
+    }
+
+    /// How long to wait for locks, and whom to tell. Default: 300 s, silently.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Another storage in place of the disk: for tests.
+    #[must_use]
+    pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// Write even where the file system's locks may not reach everybody: one host alone writes.
+    #[must_use]
+    pub fn with_trusted_locks(mut self, trust: bool) -> Self {
+        self.trust_locks = trust;
+        self
+    }
+
+    /// The HDF5 file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.paths.file
+    }
+
+    /// Opens a table for commits. Makes the lock file and the sidecar folder where they are
+    /// missing.
+    ///
+    /// # Errors
+    /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::Unstamped`],
+    /// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
+    pub fn writer(&self, table: &str) -> Result<Writer> {
+        Writer::open(self, normal(table)).at("open for writing", &self.paths.file)
+    }
+
+    /// Opens a table for reading. Makes nothing, and keeps no writer waiting.
+    ///
+    /// # Errors
+    /// No such file or table, not an HDF5 file, cut, [`ErrorKind::LockTimeout`] while a stock
+    /// program has the file open for writing.
+    pub fn reader(&self, table: &str) -> Result<Reader> {
+        Reader::open(self, normal(table)).at("read", &self.paths.file)
+    }
+
+    /// All tables of the file, those that h5part did not make included.
+    ///
+    /// # Errors
+    /// As [`Store::reader`].
+    pub fn tables(&self) -> Result<Vec<Listing>> {
+        self.look(|h5, _| h5.tables()).at("read", &self.paths.file)
+    }
+
+    /// The file's uuid, where h5part has written one, and its length in bytes.
+    ///
+    /// # Errors
+    /// As [`Store::reader`].
+    pub fn identity(&self) -> Result<(Option<Uuid>, u64)> {
+        self.look(|h5, file| Ok((h5.uuid()?, file.identity()?.len))).at("read", &self.paths.file)
+    }
+
+    /// Who holds which lock. Takes none that anybody waits for.
+    ///
+    /// # Errors
+    /// I/O errors of the sidecar.
+    pub fn locks(&self) -> Result<LockReport> {
+        lock::report(&self.paths).at("look up the locks of", &self.paths.file)
+    }
+
+    /// What the name `NAME` in table `table` is, when it is no column of it.
+    pub(super) fn look<T>(
+        &self,
+        body: impl FnOnce(&H5File, &dyn StorageFile) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let _gate = ReadGate::enter(&self.paths, &self.patience)?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+        body(&H5File::open(&file, &self.paths.file)?, file.as_ref())
+    }
+
+    /// Refuses file systems and names under which locks would not exclude everybody.
+    pub(super) fn check_sharing(&self) -> Result<(), ErrorKind> {
+        if !self.trust_locks
+            && let Some(name) = lock::untrusted(&self.paths.file)
+        {
+            return Err(ErrorKind::UntrustedLocks(name.to_owned()));
+        }
+        match self.storage.identity(&self.paths.file)?.links {
+            0 | 1 => Ok(()),
+            links => Err(ErrorKind::HardLinked(links)),
+        }
+    }
+}
+
+/// A table's path without slashes around it.
+pub(super) fn normal(table: &str) -> &str {
+    table.trim_matches('/')
+}

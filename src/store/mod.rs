@@ -1,0 +1,35 @@
+//! The store: one HDF5 file that many processes write in place, at once.
+//!
+//! [`Store`] opens or makes one; [`Writer`] commits rows; [`Reader`] reads them without keeping
+//! anybody waiting. What may run beside what is told with each.
+
+pub mod stamp;
+
+#[cfg(feature = "hdf5")]
+mod cells;
+#[cfg(feature = "hdf5")]
+mod commit;
+#[cfg(feature = "hdf5")]
+mod create;
+#[cfg(feature = "hdf5")]
+mod handle;
+#[cfg(feature = "hdf5")]
+mod reader;
+#[cfg(feature = "hdf5")]
+mod status;
+#[cfg(feature = "hdf5")]
+mod values;
+#[cfg(feature = "hdf5")]
+mod view;
+#[cfg(feature = "hdf5")]
+mod writer;
+
+#[cfg(feature = "hdf5")]
+pub use {
+    create::Progress,
+    handle::Store,
+    reader::Reader,
+    status::{ColumnStatus, Status},
+    values::{Block, CellState, Element, Values, check_fit, shape_text},
+    writer::{Commit, Durability, Writer},
+};

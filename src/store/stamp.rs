@@ -1,0 +1,162 @@
+//! Stamps: eight bytes a cell that say which state it is in, and what its bytes sum to.
+//!
+//! Little-endian u64: `state:8 | version:24 | crc32c:32`, the state in the lowest byte. The
+//! checksum is seeded with the file's uuid, the column, the row and the version, so that bytes
+//! that belong elsewhere or to another time never match.
+
+use crc_fast::{CrcAlgorithm, Digest};
+use uuid::Uuid;
+
+const VERSION_BITS: u32 = 24;
+const VERSION_MASK: u32 = (1 << VERSION_BITS) - 1;
+
+/// One stamp as it lies in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp(pub u64);
+
+/// What a stamp says of its cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Never stamped.
+    Unstamped,
+    /// A commit is under way, or its writer died in it.
+    Writing,
+    /// Committed, if the checksum matches the bytes.
+    Committed,
+    /// A state that this version does not know.
+    Unknown(u8),
+}
+
+impl Stamp {
+    const WRITING: u8 = 1;
+    const COMMITTED: u8 = 2;
+
+    /// A stamp of a commit under way.
+    #[must_use]
+    pub fn writing(version: u32, checksum: u32) -> Self {
+        Self::pack(Self::WRITING, version, checksum)
+    }
+
+    /// A stamp of a committed cell.
+    #[must_use]
+    pub fn committed(version: u32, checksum: u32) -> Self {
+        Self::pack(Self::COMMITTED, version, checksum)
+    }
+
+    fn pack(state: u8, version: u32, checksum: u32) -> Self {
+        Self(u64::from(state) | u64::from(version & VERSION_MASK) << 8 | u64::from(checksum) << 32)
+    }
+
+    /// Which state.
+    #[must_use]
+    pub fn state(self) -> State {
+        match (self.0, (self.0 & 0xFF) as u8) {
+            (0, _) => State::Unstamped,
+            (_, Self::WRITING) => State::Writing,
+            (_, Self::COMMITTED) => State::Committed,
+            (_, other) => State::Unknown(other),
+        }
+    }
+
+    /// Number of the commit that wrote the cell, modulo 2^24.
+    #[must_use]
+    pub fn version(self) -> u32 {
+        (self.0 >> 8) as u32 & VERSION_MASK
+    }
+
+    /// Checksum of the cell's bytes.
+    #[must_use]
+    pub fn checksum(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The version of the next commit of this cell.
+    #[must_use]
+    pub fn next_version(self) -> u32 {
+        (self.version() + 1) & VERSION_MASK
+    }
+
+    /// The same commit, finished.
+    #[must_use]
+    pub fn finished(self) -> Self {
+        Self::committed(self.version(), self.checksum())
+    }
+}
+
+/// Checksums of one column's cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Seed(u64);
+
+impl Seed {
+    /// For column number `column` (its position among the stamps) of a table of a file.
+    #[must_use]
+    pub fn new(uuid: &Uuid, table: u64, column: usize) -> Self {
+        let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
+        digest.update(uuid.as_bytes());
+        digest.update(&table.to_le_bytes());
+        digest.update(&(column as u64).to_le_bytes());
+        Self(digest.get_state())
+    }
+
+    /// CRC-32C of seed, row, version and bytes.
+    #[must_use]
+    pub fn checksum(&self, row: u64, version: u32, cell: &[u8]) -> u32 {
+        let mut head = [0; 12];
+        head[..8].copy_from_slice(&row.to_le_bytes());
+        head[8..].copy_from_slice(&(version & VERSION_MASK).to_le_bytes());
+        let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, self.0);
+        digest.update(&head);
+        digest.update(cell);
+        digest.finalize() as u32
+    }
+
+    /// Whether the bytes are those that the stamp was made for.
+    #[must_use]
+    pub fn matches(&self, stamp: Stamp, row: u64, cell: &[u8]) -> bool {
+        self.checksum(row, stamp.version(), cell) == stamp.checksum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_checksum_is_crc32c() {
+        // "123456789" -> e3069283, the check value of CRC-32C.
+        assert_eq!(crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, b"123456789"), 0xE306_9283);
+        let uuid = Uuid::from_u128(7);
+        let mut whole = uuid.as_bytes().to_vec();
+        whole.extend(3u64.to_le_bytes());
+        whole.extend(2u64.to_le_bytes());
+        whole.extend(41u64.to_le_bytes());
+        whole.extend(5u32.to_le_bytes());
+        whole.extend(b"cell");
+        let expected = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, &whole) as u32;
+        assert_eq!(Seed::new(&uuid, 3, 2).checksum(41, 5, b"cell"), expected);
+    }
+
+    #[test]
+    fn every_bit_flip_of_a_cell_is_seen() {
+        let seed = Seed::new(&Uuid::from_u128(1), 1, 0);
+        let cell = *b"twenty-four bytes here..";
+        let stamp = Stamp::committed(9, seed.checksum(4, 9, &cell));
+        for bit in 0..cell.len() * 8 {
+            let mut other = cell;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(!seed.matches(stamp, 4, &other), "bit {bit}");
+        }
+        assert!(seed.matches(stamp, 4, &cell) && !seed.matches(stamp, 5, &cell));
+    }
+
+    proptest! {
+        #[test]
+        fn packs_and_unpacks(version in 0u32..1 << 24, checksum: u32) {
+            let stamp = Stamp::writing(version, checksum);
+            prop_assert_eq!((stamp.state(), stamp.version(), stamp.checksum()), (State::Writing, version, checksum));
+            prop_assert_eq!(stamp.finished(), Stamp::committed(version, checksum));
+            prop_assert_eq!(stamp.next_version(), (version + 1) % (1 << 24));
+        }
+    }
+}

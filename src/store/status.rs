@@ -1,0 +1,165 @@
+//! How far a table is: read from its stamps alone.
+
+use super::cells::read_stamps;
+use super::handle::{Store, normal};
+use super::stamp::{Stamp, State};
+use super::view::View;
+use crate::dataspace::{Rows, Stamps};
+use crate::error::{At, ErrorKind, Result};
+use crate::lock::{ReadGate, RowLocks};
+use crate::storage::Mode;
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// Rows whose stamps are read at once.
+const BLOCK_ROWS: u64 = 1 << 16;
+
+/// Counts of a table's cells by state.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Path of the table in the file.
+    pub table: String,
+    /// Number of rows.
+    pub rows: u64,
+    /// One a stamped column.
+    pub columns: Vec<ColumnStatus>,
+}
+
+/// Counts of one column's cells by state.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnStatus {
+    /// Name of the column.
+    pub name: String,
+    /// Cells whose stamp says committed.
+    pub committed: u64,
+    /// Cells that nobody has begun.
+    pub missing: u64,
+    /// Cells of commits under way: their row is locked.
+    pub writing: u64,
+    /// Cells of commits whose writer died.
+    pub interrupted: u64,
+    /// Share committed (0 to 1) of each part of the table, in order of rows.
+    pub coverage: Vec<f32>,
+}
+
+/// Counts of one block of rows, for all columns.
+#[derive(Clone, Debug)]
+struct Tally {
+    first_row: u64,
+    committed: Vec<u64>,
+    writing: Vec<u64>,
+    interrupted: Vec<u64>,
+    /// Committed cells by part of the table, a row of parts for each column.
+    parts: Vec<Vec<u64>>,
+}
+
+impl Store {
+    /// Counts the cells of a table by state, with the share committed in each of `parts` equal
+    /// parts of it. Reads stamps only, in parallel; beside writers the counts are those of some
+    /// moment within the call for each row.
+    ///
+    /// # Errors
+    /// As [`Store::reader`], and [`ErrorKind::Unstamped`].
+    pub fn status(&self, table: &str, parts: usize) -> Result<Status> {
+        self.try_status(normal(table), parts.max(1)).at("read the status of", &self.paths.file)
+    }
+
+    fn try_status(&self, table: &str, parts: usize) -> Result<Status, ErrorKind> {
+        let gate = ReadGate::enter(&self.paths, &self.patience)?;
+        let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)?;
+        drop(gate);
+        let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
+        let held = match RowLocks::look(&self.paths)? {
+            Some(locks) => locks.held(stamps.table, view.table.rows)?,
+            None => Vec::new(),
+        };
+        let locked = |row: u64| held.iter().any(|range| range.contains(&row));
+        let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
+        let blocks = view.table.rows.div_ceil(BLOCK_ROWS);
+        let tallies = (0..blocks)
+            .into_par_iter()
+            .map(|block| {
+                let first_row = block * BLOCK_ROWS;
+                let rows = first_row..(first_row + BLOCK_ROWS).min(view.table.rows);
+                tally(&view, stamps, &places, rows, parts, &locked)
+            })
+            .collect::<Result<Vec<_>, ErrorKind>>()?;
+        Ok(summary(&view, parts, &tallies))
+    }
+}
+
+fn tally(
+    view: &View,
+    stamps: &Stamps,
+    places: &[usize],
+    rows: std::ops::Range<u64>,
+    parts: usize,
+    locked: &impl Fn(u64) -> bool,
+) -> Result<Tally, ErrorKind> {
+    let zeros = || vec![0; places.len()];
+    let first_part = part_of(rows.start, view.table.rows, parts);
+    let count = part_of(rows.end - 1, view.table.rows, parts) - first_part + 1;
+    let mut tally = Tally {
+        first_row: rows.start,
+        committed: zeros(),
+        writing: zeros(),
+        interrupted: zeros(),
+        parts: vec![vec![0; count]; places.len()],
+    };
+    let mut words = Vec::new();
+    read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+    for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
+        let part = part_of(row, view.table.rows, parts) - first_part;
+        for (column, &place) in places.iter().enumerate() {
+            match Stamp(row_stamps[place]).state() {
+                State::Unstamped => {}
+                State::Committed => {
+                    tally.committed[column] += 1;
+                    tally.parts[column][part] += 1;
+                }
+                State::Writing if locked(row) => tally.writing[column] += 1,
+                State::Writing | State::Unknown(_) => tally.interrupted[column] += 1,
+            }
+        }
+    }
+    Ok(tally)
+}
+
+fn summary(view: &View, parts: usize, tallies: &[Tally]) -> Status {
+    let rows = view.table.rows;
+    let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
+    let columns = stamped.enumerate().map(|(k, column)| {
+        let sum = |of: fn(&Tally) -> &Vec<u64>| tallies.iter().map(|t| of(t)[k]).sum::<u64>();
+        let (committed, writing, interrupted) = (sum(|t| &t.committed), sum(|t| &t.writing), sum(|t| &t.interrupted));
+        let mut counts = vec![0u64; parts];
+        for tally in tallies {
+            let first = part_of(tally.first_row, rows, parts);
+            for (count, n) in counts[first..].iter_mut().zip(&tally.parts[k]) {
+                *count += n;
+            }
+        }
+        ColumnStatus {
+            name: column.name.clone(),
+            committed,
+            writing,
+            interrupted,
+            missing: rows - committed - writing - interrupted,
+            coverage: counts.iter().enumerate().map(|(part, &n)| share(n, part, rows, parts)).collect(),
+        }
+    });
+    Status { table: view.table.path.clone(), rows, columns: columns.collect() }
+}
+
+/// Which of `parts` equal parts of the table holds the row.
+fn part_of(row: u64, rows: u64, parts: usize) -> usize {
+    usize::try_from(u128::from(row) * parts as u128 / u128::from(rows.max(1))).unwrap_or(0)
+}
+
+/// Share of a part's rows; a part without rows of its own (more parts than rows) takes that of
+/// the row it lies in.
+#[expect(clippy::cast_precision_loss, reason = "a share for display")]
+fn share(count: u64, part: usize, rows: u64, parts: usize) -> f32 {
+    let first = (part as u128 * u128::from(rows)).div_ceil(parts as u128);
+    let end = ((part as u128 + 1) * u128::from(rows)).div_ceil(parts as u128);
+    if end > first { count as f32 / (end - first) as f32 } else { f32::NAN }
+}
