@@ -90,6 +90,12 @@ impl InBurst<'_> {
         self.state.gate.is_some()
     }
 
+    /// Whether another program may have written to the file at some time.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.state.gate.as_ref().is_none_or(SharedGate::is_suspect)
+    }
+
     /// Takes over a gate that was just entered.
     pub fn keep(&mut self, gate: SharedGate) {
         self.state.gate = Some(gate);

@@ -4,7 +4,7 @@ use super::ofd::{self, Kind};
 use super::paths::Paths;
 use super::rows::{RowLocks, TURNSTILE};
 use super::wait::Patience;
-use super::{courtesy::Courtesy, holders};
+use super::{courtesy::Courtesy, holders, witness};
 use crate::error::ErrorKind;
 use fs4::FileExt;
 use std::fs::{File, OpenOptions};
@@ -26,11 +26,21 @@ pub struct Gate {
 
 /// Row commits may happen; structural changes may not, nor may a stock writer open the file.
 #[derive(Debug)]
-pub struct SharedGate(Arc<Gate>);
+pub struct SharedGate {
+    gate: Arc<Gate>,
+    suspect: bool,
+}
 
 /// Nobody else writes, and no stock reader or writer has the file open.
 #[derive(Debug)]
-pub struct ExclusiveGate(Arc<Gate>);
+pub struct ExclusiveGate {
+    gate: Arc<Gate>,
+    suspect: bool,
+}
+
+/// The locks alone, until what they guard was looked at.
+#[derive(Debug)]
+struct Entered(Arc<Gate>);
 
 impl Gate {
     /// Opens the descriptors; makes `FILE.lock` and the sidecar where they are missing.
@@ -54,17 +64,22 @@ impl Gate {
         let turnstile = || Ok(ofd::conflict(self.turnstile.file(), Kind::Shared, &TURNSTILE)?.is_none());
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         patience.wait("the gate", || taken(FileExt::try_lock_shared(&self.gate)), || self.gate_holder())?;
-        let entered = SharedGate(Arc::clone(self));
+        let entered = Entered(Arc::clone(self));
         // The gate is not kept while a stock program has the file open: it may need the gate.
         if !taken(FileExt::try_lock_shared(&self.data))? {
             drop(entered);
             let both = || self.try_both();
             patience.wait("the HDF5 file", both, || holders::of_file(&self.paths, &self.paths.file))?;
-            self.check_lock_files()?;
-            return Ok(SharedGate(Arc::clone(self)));
+            return self.shared(Entered(Arc::clone(self)));
         }
+        self.shared(entered)
+    }
+
+    fn shared(self: &Arc<Self>, entered: Entered) -> Result<SharedGate, ErrorKind> {
         self.check_lock_files()?;
-        Ok(entered)
+        let suspect = witness::enter(self.turnstile.file(), &self.data)?;
+        std::mem::forget(entered);
+        Ok(SharedGate { gate: Arc::clone(self), suspect })
     }
 
     fn try_both(&self) -> io::Result<bool> {
@@ -88,13 +103,22 @@ impl Gate {
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
-        let entered = gate.map(|()| ExclusiveGate(Arc::clone(self)));
+        let entered = gate.map(|()| Entered(Arc::clone(self)));
         ofd::set(rows, Kind::Unlock, &TURNSTILE)?;
         let entered = entered?;
         let data = || taken(FileExt::try_lock(&self.data));
         patience.wait("the HDF5 file", data, || holders::of_file(&self.paths, &self.paths.file))?;
         self.check_lock_files()?;
-        Ok(entered)
+        let suspect = witness::enter(rows, &self.data)?;
+        std::mem::forget(entered);
+        Ok(ExclusiveGate { gate: Arc::clone(self), suspect })
+    }
+
+    /// Both locks are dropped, the witness having noted how the file was left.
+    fn leave_with_note(&self) {
+        // Without a note the next one to enter looks closer, which is right.
+        let _ = witness::leave(self.turnstile.file(), &self.data);
+        self.leave();
     }
 
     fn gate_holder(&self) -> String {
@@ -123,15 +147,42 @@ impl Gate {
     }
 }
 
-impl Drop for SharedGate {
+impl SharedGate {
+    /// Whether another program may have written to the file at some time.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+}
+
+impl ExclusiveGate {
+    /// Another file took the name; it was made from the guarded one. Its writers begin with what
+    /// is known of that one.
+    ///
+    /// # Errors
+    /// As open(2) and pwrite(2).
+    pub fn hand_over(self, new: &Path) -> io::Result<()> {
+        witness::begin(self.gate.turnstile.file(), &File::open(new)?, self.suspect)
+    }
+}
+
+impl Drop for Entered {
     fn drop(&mut self) {
         self.0.leave();
     }
 }
 
+impl Drop for SharedGate {
+    fn drop(&mut self) {
+        self.gate.leave_with_note();
+    }
+}
+
 impl Drop for ExclusiveGate {
     fn drop(&mut self) {
-        self.0.leave();
+        // The note is about the file that has the name; see `hand_over`.
+        let _ = ofd::set(self.gate.turnstile.file(), Kind::Unlock, &witness::PRESENCE);
+        self.gate.leave();
     }
 }
 
@@ -182,6 +233,14 @@ impl CreationLock {
         let gate = open_gate(&paths.gate)?;
         patience.wait("the gate", || taken(FileExt::try_lock(&gate)), || holders::of_file(paths, &paths.gate))?;
         Ok(Self(gate))
+    }
+
+    /// The file is there now, and nobody but h5part has written to it.
+    ///
+    /// # Errors
+    /// As open(2) and pwrite(2).
+    pub fn hand_over(self, paths: &Paths) -> io::Result<()> {
+        witness::begin(RowLocks::open(paths)?.file(), &File::open(&paths.file)?, false)
     }
 }
 

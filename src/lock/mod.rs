@@ -14,6 +14,7 @@ mod owner;
 mod paths;
 mod rows;
 mod wait;
+mod witness;
 
 pub use burst::{Burst, InBurst};
 pub use filesystem::untrusted;

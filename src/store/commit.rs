@@ -32,6 +32,8 @@ pub(super) struct Scratch {
 pub(super) struct Terms {
     pub(super) durability: Durability,
     pub(super) accept_foreign: bool,
+    /// Whether another program may have written into cells that have no stamp.
+    pub(super) suspect: bool,
 }
 
 /// Whether bytes of the file may have changed when a commit failed.
@@ -84,7 +86,7 @@ fn inspect(
         let mut unsettled = false;
         for k in 0..words.len() / stamps.width {
             match stamp_of(k).state() {
-                State::Unstamped => unsettled = true,
+                State::Unstamped => unsettled |= terms.suspect,
                 State::Committed => (unsettled, overwrites) = (true, true),
                 // A writer died in it: no value.
                 State::Writing => {}

@@ -46,18 +46,20 @@ impl Store {
             let lock = CreationLock::take(&self.paths, &self.patience)?;
             if !self.paths.file.exists() {
                 self.clear_unfinished();
-                return self.build(table, None, progress);
+                self.build(table, None, progress)?;
+                return Ok(lock.hand_over(&self.paths)?);
             }
             drop(lock);
         }
         self.check_sharing()?;
         let gate = Gate::open(&self.paths, Arc::new(RowLocks::open(&self.paths)?))?;
-        let _gate = gate.enter_exclusive(&self.patience)?;
+        let gate = gate.enter_exclusive(&self.patience)?;
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
         let len = file.identity()?.len;
         H5File::open(&file, &self.paths.file)?.may_add(&table.path)?;
         self.clear_unfinished();
-        self.build(table, Some(len), progress)
+        self.build(table, Some(len), progress)?;
+        Ok(gate.hand_over(&self.paths.file)?)
     }
 
     /// Builds the file beside and gives it its name. `existing`: length of the file to start from.

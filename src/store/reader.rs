@@ -7,7 +7,7 @@ use super::stamp::{Stamp, State};
 use super::values::{Block, CellState};
 use super::view::{Since, Stamped, View};
 use crate::dataspace::{Column, Rows, Runs, Table};
-use crate::error::{At, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::h5::H5File;
 use crate::lock::ReadGate;
 use crate::storage::Mode;
@@ -52,8 +52,7 @@ impl Reader {
     /// [`ErrorKind::NoSuchColumn`], [`ErrorKind::ColumnIsGroup`], rows out of range or named
     /// twice, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], I/O errors.
     pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
-        let path = self.store.paths.file.clone();
-        self.try_read(column, rows).at("read", path)
+        self.try_read(column, rows).map_err(|kind| kind.at("read", &self.store.paths.file))
     }
 
     fn try_read(&mut self, column: &str, rows: &Rows) -> Result<Block, ErrorKind> {

@@ -5,7 +5,7 @@ use super::handle::Store;
 use super::values::Values;
 use super::view::{Since, View};
 use crate::dataspace::{Rows, Table};
-use crate::error::{At, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::lock::{Burst, Gate, Owner, RowLocks, SharedGate};
 use crate::storage::Mode;
 use std::sync::Arc;
@@ -119,8 +119,7 @@ impl Writer {
     /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. Rows may be "not there": I/O errors
     /// while writing, [`ErrorKind::DiskFull`]; they poison the writer.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit> {
-        let path = self.engine.store.paths.file.clone();
-        self.try_commit(rows, values).at("update", path)
+        self.try_commit(rows, values).map_err(|kind| kind.at("update", &self.engine.store.paths.file))
     }
 
     fn try_commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit, ErrorKind> {
@@ -138,7 +137,7 @@ impl Writer {
             .iter()
             .map(|(name, values)| Ok(Set { target: view.stamped(view.table.column(name)?)?, bytes: values.bytes() }))
             .collect::<Result<Vec<_>, ErrorKind>>()?;
-        let terms = Terms { durability: self.durability, accept_foreign: self.accept_foreign };
+        let terms = Terms { durability: self.durability, accept_foreign: self.accept_foreign, suspect: turn.is_suspect() };
         match commit::run(view, locks, &store.patience, &runs, &sets, terms, scratch) {
             Ok(()) => {
                 turn.finish();

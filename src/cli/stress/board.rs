@@ -24,7 +24,8 @@ pub struct Acknowledged {
 #[derive(Debug)]
 pub struct Board {
     map: MmapRaw,
-    job: Job,
+    /// Entries of a writer before those of the next; 0 where each row has one writer.
+    stride: u64,
 }
 
 impl Board {
@@ -41,13 +42,12 @@ impl Board {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
         let map = MmapOptions::new().map_raw(&file).at("map", &path)?;
-        Ok(Self { map, job: job.clone() })
+        Ok(Self { map, stride: if job.overlap { job.rows } else { 0 } })
     }
 
     /// Touches the pages of a writer's rows, so that no fault falls into what is measured.
-    pub fn touch(&self, writer: u64) {
-        let rows = self.job.rows_of(writer);
-        for row in rows.step_by(100) {
+    pub fn touch(&self, job: &Job, writer: u64) {
+        for row in job.rows_of(writer).step_by(100) {
             self.word(writer, row, 0).fetch_or(0, Ordering::Relaxed);
         }
     }
@@ -65,10 +65,7 @@ impl Board {
     }
 
     fn word(&self, writer: u64, row: u64, k: usize) -> &AtomicU64 {
-        let rows = self.job.rows_of(writer);
-        assert!(rows.contains(&row) && writer < self.job.writers, "row {row} of writer {writer}");
-        let before = if self.job.overlap { writer * self.job.rows } else { 0 };
-        let entry = usize::try_from(before + row).unwrap_or(usize::MAX);
+        let entry = usize::try_from(writer * self.stride + row).unwrap_or(usize::MAX);
         let word = entry * WORDS + k;
         assert!((word + 1) * 8 <= self.map.len());
         // SAFETY: within the map (asserted), aligned since maps start at a page, alive as long as

@@ -13,6 +13,7 @@ use h5part::{ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use std::io::BufRead;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Values are made before the clock starts as far as they fit into this, in bytes.
@@ -55,25 +56,32 @@ impl WorkerArgs {
         let board = Board::open(&job)?;
         let mut target = Target::open(&job)?;
         let mut turns = Turns::new(&job, self, &board);
-        board.touch(self.writer);
+        board.touch(&job, self.writer);
         line("ready")?;
         let mut start = String::new();
         std::io::stdin().lock().read_line(&mut start).map_err(ErrorKind::Io).at("read", "standard input")?;
         let start_ns: u64 = start.trim().parse().unwrap_or(0);
         wait_until(start_ns);
         let mut done = Done { end_ns: start_ns, commits: 0, rows: 0 };
-        while let Some((rows, token, batch)) = turns.next(start_ns) {
+        while let Some(turn) = turns.next(start_ns) {
             let begun = now_ns();
-            target.commit(&rows, &batch, &job)?;
-            done = Done { end_ns: now_ns(), commits: done.commits + 1, rows: done.rows + rows.len() };
-            for row in rows.iter() {
-                board.set(self.writer, row, Acknowledged { token: token.0, start_ns: begun, end_ns: done.end_ns });
+            target.commit(&turn.rows, &turn.batch, &job)?;
+            done = Done { end_ns: now_ns(), commits: done.commits + 1, rows: done.rows + turn.rows.len() };
+            for row in turn.rows.iter() {
+                board.set(self.writer, row, Acknowledged { token: turn.token.0, start_ns: begun, end_ns: done.end_ns });
             }
         }
         drop(target);
         json(&done)?;
         Ok(Exit::Success)
     }
+}
+
+/// One commit to make.
+struct Turn {
+    rows: Rows,
+    token: Token,
+    batch: Batch,
 }
 
 /// Which rows come next, and their values.
@@ -85,7 +93,9 @@ struct Turns<'a> {
     /// Rows of each commit of a pass over this writer's rows.
     pass: Vec<Vec<u64>>,
     at: usize,
-    made: Vec<(Rows, Token, Batch)>,
+    /// Handed out in turn and kept: giving memory back takes time, too.
+    made: Vec<Rc<Turn>>,
+    handed_out: usize,
 }
 
 impl<'a> Turns<'a> {
@@ -104,7 +114,7 @@ impl<'a> Turns<'a> {
             Work::Commits(commits) => Some(job.share(commits, args.writer)),
             Work::Seconds(_) => None,
         };
-        let mut turns = Self { job, writer: args.writer, sequence: args.first_sequence, left, pass, at: 0, made: Vec::new() };
+        let mut turns = Self { job, writer: args.writer, sequence: args.first_sequence, left, pass, at: 0, made: Vec::new(), handed_out: 0 };
         turns.make_before();
         turns
     }
@@ -114,12 +124,10 @@ impl<'a> Turns<'a> {
         let count = self.left.unwrap_or(0);
         if count.saturating_mul(bytes) <= MADE_BEFORE {
             self.made = (0..count).map_while(|_| self.make()).collect();
-            self.made.reverse();
-            self.left = Some(0);
         }
     }
 
-    fn make(&mut self) -> Option<(Rows, Token, Batch)> {
+    fn make(&mut self) -> Option<Rc<Turn>> {
         if let Some(left) = &mut self.left {
             *left = left.checked_sub(1)?;
         }
@@ -128,16 +136,17 @@ impl<'a> Turns<'a> {
         let batch = Batch::new(token, rows, &self.job.row_shape, self.job.elements());
         self.at += 1;
         self.sequence += 1;
-        Some((Rows::list(rows), token, batch))
+        Some(Rc::new(Turn { rows: Rows::list(rows), token, batch }))
     }
 
-    fn next(&mut self, start_ns: u64) -> Option<(Rows, Token, Batch)> {
+    fn next(&mut self, start_ns: u64) -> Option<Rc<Turn>> {
         if let Work::Seconds(seconds) = self.job.work
             && Duration::from_nanos(now_ns().saturating_sub(start_ns)).as_secs_f64() >= seconds
         {
             return None;
         }
-        self.made.pop().or_else(|| self.make())
+        self.handed_out += 1;
+        self.made.get(self.handed_out - 1).cloned().or_else(|| self.make())
     }
 }
 
