@@ -23,7 +23,12 @@ pub struct LockArgs {
 impl LockArgs {
     fn patience(&self) -> Patience {
         let tell = |w: &Waiting<'_>| {
-            eprintln!("h5part: waiting for {} since {:.0} s; it is held by {}", w.what, w.waited.as_secs_f64(), w.holder);
+            eprintln!(
+                "h5part: waiting for {} since {:.0} s; it is held by {}",
+                w.what,
+                w.waited.as_secs_f64(),
+                w.holder
+            );
         };
         Patience { timeout: Duration::from_secs_f64(self.timeout), tell: Some(Arc::new(tell)) }
     }

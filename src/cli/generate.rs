@@ -20,7 +20,6 @@ pub struct ManArgs {
 }
 
 impl CompletionsArgs {
-    #[expect(clippy::unnecessary_wraps, reason = "all subcommands end alike")]
     pub fn run(&self, mut command: clap::Command) -> Result<Exit> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "h5part", &mut script);

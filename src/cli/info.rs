@@ -71,7 +71,11 @@ impl Args {
             tables: store.tables()?.iter().map(TableInfo::new).collect(),
             locks: store.locks()?,
         };
-        if self.json { json(&info)? } else { info.print()? }
+        if self.json {
+            json(&info)?;
+        } else {
+            info.print()?;
+        }
         Ok(Exit::Success)
     }
 }
@@ -93,7 +97,9 @@ impl Info {
             line("\nno tables")?;
         }
         line("")?;
-        for (what, holders) in [("gate", &self.locks.gate), ("file", &self.locks.file), ("writers", &self.locks.writers)] {
+        for (what, holders) in
+            [("gate", &self.locks.gate), ("file", &self.locks.file), ("writers", &self.locks.writers)]
+        {
             line(format!("{what}: {}", holders_text(holders)))?;
         }
         if self.locks.stale_notes > 0 {
@@ -143,7 +149,8 @@ impl ColumnInfo {
     }
 
     fn text(&self, width: usize) -> String {
-        let chunk = self.chunk.as_ref().map_or_else(|| "contiguous".to_owned(), |c| format!("chunks {}", shape_text(c)));
+        let chunk =
+            self.chunk.as_ref().map_or_else(|| "contiguous".to_owned(), |c| format!("chunks {}", shape_text(c)));
         let fill = self.fill.as_deref().unwrap_or("-");
         let access = match &self.reason {
             Some(reason) => format!("{}: {reason}", self.access),

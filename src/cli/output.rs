@@ -13,7 +13,10 @@ const BAR_AFTER: Duration = Duration::from_secs(1);
 /// Writes a line to standard output; a closed pipe is an error that `main` knows.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()).map_err(ErrorKind::Io).at("write to", "standard output")
+    writeln!(out, "{}", text.as_ref())
+        .and_then(|()| out.flush())
+        .map_err(ErrorKind::Io)
+        .at("write to", "standard output")
 }
 
 /// Writes one JSON document in one line.
@@ -24,21 +27,14 @@ pub fn json(value: &impl Serialize) -> Result<()> {
 
 /// Coverage as a strip, one character a part: `·` nothing, `░▒▓` some, `█` all.
 pub fn strip(coverage: &[f32]) -> String {
-    let mut last = '·';
-    coverage
-        .iter()
-        .map(|&share| {
-            last = match share {
-                s if s.is_nan() => last,
-                s if s <= 0.0 => '·',
-                s if s < 0.34 => '░',
-                s if s < 0.67 => '▒',
-                s if s < 1.0 => '▓',
-                _ => '█',
-            };
-            last
-        })
-        .collect()
+    let shade = |share: &f32| match share {
+        s if *s <= 0.0 => '·',
+        s if *s < 0.34 => '░',
+        s if *s < 0.67 => '▒',
+        s if *s < 1.0 => '▓',
+        _ => '█',
+    };
+    coverage.iter().map(shade).collect()
 }
 
 /// `12.3 MB`.

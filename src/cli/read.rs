@@ -64,7 +64,14 @@ impl Args {
         Ok(Exit::Success)
     }
 
-    fn to_npy(&self, path: &PathBuf, reader: &mut Reader, column: &Column, rows: &Rows, count: &mut impl FnMut(&Block)) -> Result<()> {
+    fn to_npy(
+        &self,
+        path: &PathBuf,
+        reader: &mut Reader,
+        column: &Column,
+        rows: &Rows,
+        count: &mut impl FnMut(&Block),
+    ) -> Result<()> {
         let dtype = column.dtype().at("read", &self.file)?;
         let shape: Vec<u64> = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
         let mut out = NpyWriter::create(path, dtype, &shape).at("write", path)?;

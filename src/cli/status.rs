@@ -27,12 +27,11 @@ pub struct Args {
 impl Args {
     pub fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
-        let tables = match &self.table {
-            Some(table) => vec![table.clone()],
-            None => {
-                let stamped = store.tables()?.into_iter().filter(|l| l.table.stamps.is_some());
-                stamped.map(|l| l.table.path).collect()
-            }
+        let tables = if let Some(table) = &self.table {
+            vec![table.clone()]
+        } else {
+            let stamped = store.tables()?.into_iter().filter(|l| l.table.stamps.is_some());
+            stamped.map(|l| l.table.path).collect()
         };
         let statuses = tables.iter().map(|t| store.status(t, PARTS)).collect::<Result<Vec<_>>>()?;
         if self.json {

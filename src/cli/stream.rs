@@ -6,7 +6,7 @@ use super::output::json;
 use super::update::mismatch;
 use h5part::dataspace::{Column, Dtype, Rows};
 use h5part::error::At;
-use h5part::npy::RowSource;
+use h5part::npy::{RowSource, cast};
 use h5part::store::{Values, Writer, shape_text};
 use h5part::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
@@ -102,9 +102,9 @@ fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Val
         source.cast_to(column.dtype().at("read", path)?);
     }
     let shape = source.shape().to_vec();
-    h5part::store::check_fit(column, source.dtype(), &shape, rows.len()).at("read", path)?;
+    h5part::store::check_fit(column, source.dtype_out(), &shape, rows.len()).at("read", path)?;
     let bytes = source.next_rows(rows.len(), column.shape.iter().product()).at("read", path)?;
-    Values::new(source.dtype(), &shape, bytes).at("read", path)
+    Values::new(source.dtype_out(), &shape, bytes).at("read", path)
 }
 
 /// Numbers, or nested lists of them; null stands for NaN.
@@ -141,7 +141,9 @@ fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Res
         }
         (Value::Number(_) | Value::Bool(_), None) => {
             let text = value.to_string();
-            out.extend(dtype.parse_element(&text).ok_or_else(|| text.clone())?);
+            // 3.0 is a whole number, too.
+            let whole = || cast(Dtype::F64, dtype, &value.as_f64()?.to_le_bytes());
+            out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
             Ok(())
         }
         (other, None) => Err(other.to_string()),

@@ -87,7 +87,8 @@ impl Args {
         rows.runs().at(UPDATE, &self.file)?;
         let mut inputs = self.inputs(&writer, &rows)?;
         let (commits, bytes_written) = self.commit_all(&mut writer, &rows, &mut inputs)?;
-        let done = Acknowledged { rows: rows.len(), bytes: bytes_written, commits, wall_s: start.elapsed().as_secs_f64() };
+        let done =
+            Acknowledged { rows: rows.len(), bytes: bytes_written, commits, wall_s: start.elapsed().as_secs_f64() };
         if self.json {
             json(&done)?;
         } else {
@@ -104,7 +105,8 @@ impl Args {
             .iter()
             .map(|(name, path)| {
                 let column = writer.table().column(name).at(UPDATE, &self.file)?;
-                let source = if path == "-" { self.raw(column, rows)? } else { self.npy(column, Path::new(path), rows)? };
+                let source =
+                    if path == "-" { self.raw(column, rows)? } else { self.npy(column, Path::new(path), rows)? };
                 let elements = column.shape.iter().product();
                 Ok(Input { column: name.clone(), source, elements, shape: column.shape.clone() })
             })
@@ -121,7 +123,7 @@ impl Args {
         let open = || RowSource::open(path).at("read", path);
         let mut source = open()?;
         let wanted = column.dtype().at(UPDATE, &self.file)?;
-        if self.cast && source.dtype() != wanted {
+        if self.cast && source.dtype_out() != wanted {
             source.cast_to(wanted);
             check_fit(column, wanted, source.shape(), rows.len()).at("read", path)?;
             // A value that does not fit must be found before anything is written.
@@ -132,12 +134,12 @@ impl Args {
                 trial.next_rows(portion.len(), elements).at("read", path)?;
             }
         }
-        check_fit(column, source.dtype(), source.shape(), rows.len()).at("read", path)?;
+        check_fit(column, source.dtype_out(), source.shape(), rows.len()).at("read", path)?;
         Ok(source)
     }
 
     fn commit_all(&self, writer: &mut Writer, rows: &Rows, inputs: &mut [Input]) -> Result<(u64, u64)> {
-        let row_bytes: u64 = inputs.iter().map(|i| i.elements * i.source.dtype().size()).sum();
+        let row_bytes: u64 = inputs.iter().map(|i| i.elements * i.source.dtype_out().size()).sum();
         let bar = LateBar::new("updating");
         let (mut commits, mut written) = (0, 0);
         for (from, portion) in portions(rows, row_bytes) {
@@ -159,7 +161,7 @@ fn commit_portion(writer: &mut Writer, portion: &Rows, inputs: &mut [Input], fil
     for input in inputs.iter_mut() {
         let bytes = input.source.next_rows(portion.len(), input.elements).at("read values for", file)?;
         let shape: Vec<u64> = [portion.len()].into_iter().chain(input.shape.iter().copied()).collect();
-        values.push(Values::new(input.source.dtype(), &shape, bytes).at(UPDATE, file)?);
+        values.push(Values::new(input.source.dtype_out(), &shape, bytes).at(UPDATE, file)?);
     }
     let sets: Vec<(&str, Values<'_>)> = inputs.iter().map(|i| i.column.as_str()).zip(values).collect();
     Ok(writer.commit(portion, &sets)?.bytes)

@@ -90,7 +90,19 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_read() {
-        for text in ["", "E", "E:", ":f64", "E:f63", "E:f64:0", "E:f64:3x", "E:i8=300", "a/b:f64", "E:f64:9999999999x9999999999", "E:bool=2"] {
+        for text in [
+            "",
+            "E",
+            "E:",
+            ":f64",
+            "E:f63",
+            "E:f64:0",
+            "E:f64:3x",
+            "E:i8=300",
+            "a/b:f64",
+            "E:f64:9999999999x9999999999",
+            "E:bool=2",
+        ] {
             assert!(parse(text).is_err(), "{text:?} was read");
         }
     }

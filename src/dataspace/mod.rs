@@ -8,8 +8,8 @@ mod plan;
 mod rows;
 mod table;
 
-pub use cover::cover;
 pub use column::ColumnSpec;
+pub use cover::cover;
 pub use dtype::Dtype;
 pub use layout::{ColumnLayout, Place};
 pub use plan::{Piece, pieces};

@@ -238,7 +238,6 @@ impl Runs {
         });
         Self { runs: runs.collect(), len: self.len }
     }
-
 }
 
 fn bad(text: &str, reason: &'static str) -> ErrorKind {

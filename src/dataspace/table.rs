@@ -74,9 +74,7 @@ impl Column {
     /// # Errors
     /// [`ErrorKind::UnsupportedType`].
     pub fn dtype(&self) -> Result<Dtype, ErrorKind> {
-        self.dtype
-            .clone()
-            .map_err(|dtype| ErrorKind::UnsupportedType { column: self.name.clone(), dtype })
+        self.dtype.clone().map_err(|dtype| ErrorKind::UnsupportedType { column: self.name.clone(), dtype })
     }
 
     /// Where its cells lie.

@@ -114,10 +114,15 @@ pub fn chunk_rows(rows: u64, cell_bytes: u64, asked: Option<u64>) -> u64 {
 #[must_use]
 pub fn planned_bytes(table: &NewTable) -> u64 {
     let stamp = table.stamp_width() * 8;
-    let cells = table.columns.iter().map(|c| c.cell_bytes().unwrap_or(u64::MAX)).map(|cell| (cell, table.chunk_rows, table.contiguous));
+    let cells = table
+        .columns
+        .iter()
+        .map(|c| c.cell_bytes().unwrap_or(u64::MAX))
+        .map(|cell| (cell, table.chunk_rows, table.contiguous));
     cells.chain([(stamp, None, false)]).fold(0u64, |sum, (cell, asked, contiguous)| {
         let chunk = if contiguous { 1 } else { chunk_rows(table.rows, cell, asked) };
-        let bytes = table.rows.div_ceil(chunk).saturating_mul(chunk.saturating_mul(cell).max(1)).saturating_add(ALIGNMENT);
+        let bytes =
+            table.rows.div_ceil(chunk).saturating_mul(chunk.saturating_mul(cell).max(1)).saturating_add(ALIGNMENT);
         sum.saturating_add(bytes)
     })
 }

@@ -292,7 +292,14 @@ extern "C" fn get_eof(file: *const DriverFile, _kind: MemoryType) -> Address {
     file.source.len
 }
 
-extern "C" fn read(file: *mut DriverFile, kind: MemoryType, _dxpl: Hid, address: Address, size: usize, buf: *mut u8) -> Herr {
+extern "C" fn read(
+    file: *mut DriverFile,
+    kind: MemoryType,
+    _dxpl: Hid,
+    address: Address,
+    size: usize,
+    buf: *mut u8,
+) -> Herr {
     // SAFETY: an open file of this driver, and a buffer of `size` bytes that is ours to fill.
     let (file, buf) = unsafe { (&*file, std::slice::from_raw_parts_mut(buf, size)) };
     let source = &file.source;
@@ -307,7 +314,14 @@ extern "C" fn read(file: *mut DriverFile, kind: MemoryType, _dxpl: Hid, address:
 }
 
 /// Files are opened read-only through this driver: the library has nothing to write.
-extern "C" fn write(_file: *mut DriverFile, _kind: MemoryType, _dxpl: Hid, _address: Address, _size: usize, _buf: *const u8) -> Herr {
+extern "C" fn write(
+    _file: *mut DriverFile,
+    _kind: MemoryType,
+    _dxpl: Hid,
+    _address: Address,
+    _size: usize,
+    _buf: *const u8,
+) -> Herr {
     -1
 }
 

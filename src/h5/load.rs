@@ -5,9 +5,9 @@ use crate::dataspace::{Column, ColumnLayout, Dtype, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
+use hdf5::datatype::ByteOrder;
 use hdf5::plist::dataset_create::Layout;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
-use hdf5::datatype::ByteOrder;
 use hdf5::{Dataset, Group};
 use ndarray::Array1;
 use std::str::FromStr;
@@ -159,7 +159,8 @@ impl H5File {
             if !parts.columns.is_empty() {
                 listings.push(Listing { table: parts.locate()?, attributes: group.attr_names()?.len() as u64 });
             }
-            let mut below: Vec<String> = group.groups()?.iter().map(|g| g.name().trim_start_matches('/').to_owned()).collect();
+            let mut below: Vec<String> =
+                group.groups()?.iter().map(|g| g.name().trim_start_matches('/').to_owned()).collect();
             below.retain(|name| name != STAMPS_GROUP);
             below.sort_unstable_by(|a, b| b.cmp(a));
             todo.extend(below);
@@ -219,7 +220,9 @@ impl Parts {
         }
         let rows = rows.unwrap_or_else(|| common_rows(&columns));
         columns.retain(|(_, d)| d.shape().first().is_some_and(|&n| n as u64 == rows));
-        columns.sort_by(|(a, _), (b, _)| (a.stamp.is_none(), a.stamp, &a.name).cmp(&(b.stamp.is_none(), b.stamp, &b.name)));
+        columns.sort_by(|(a, _), (b, _)| {
+            (a.stamp.is_none(), a.stamp, &a.name).cmp(&(b.stamp.is_none(), b.stamp, &b.name))
+        });
         Ok(Self { path: path.to_owned(), rows, columns, stamps })
     }
 
@@ -230,7 +233,8 @@ impl Parts {
                 let width = dataset.shape().get(1).copied().unwrap_or(0);
                 let rows = dataset.shape().first().map_or(0, |&n| n as u64);
                 let layout = locate(&dataset, rows, width as u64 * 8)?;
-                let layout = layout.map_err(|reason| ErrorKind::LibraryColumn { column: STAMPS_GROUP.to_owned(), reason })?;
+                let layout =
+                    layout.map_err(|reason| ErrorKind::LibraryColumn { column: STAMPS_GROUP.to_owned(), reason })?;
                 Some(Stamps { table, layout, width })
             }
         };

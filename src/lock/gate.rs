@@ -131,7 +131,8 @@ impl Gate {
             let (ours, named) = (file.metadata()?, std::fs::metadata(path)?);
             Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
         };
-        let intact = same(&self.gate, &self.paths.gate).and_then(|gate| Ok(gate && same(self.turnstile.file(), &self.paths.rows)?));
+        let intact = same(&self.gate, &self.paths.gate)
+            .and_then(|gate| Ok(gate && same(self.turnstile.file(), &self.paths.rows)?));
         match intact {
             Ok(true) => Ok(()),
             Ok(false) => Err(ErrorKind::Replaced),
@@ -256,7 +257,7 @@ fn taken(outcome: Result<(), fs4::TryLockError>) -> io::Result<bool> {
 /// Never truncated, never removed. A lock file of another user may be read-only for us.
 fn open_gate(path: &Path) -> io::Result<File> {
     match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(path),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| e),
         other => other,
     }
 }

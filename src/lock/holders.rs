@@ -158,7 +158,10 @@ fn holds(pid: i32, inode: u64, range: &Range<u64>) -> bool {
             let same = f.get(6).is_some_and(|id| id.rsplit(':').next() == Some(&inode.to_string()));
             let first = f.get(7).and_then(|n| n.parse::<u64>().ok());
             let last = f.get(8).map(|n| n.parse::<u64>().unwrap_or(u64::MAX));
-            f.get(2) == Some(&"OFDLCK") && same && first.is_some_and(|n| n < range.end) && last.is_some_and(|n| n >= range.start)
+            f.get(2) == Some(&"OFDLCK")
+                && same
+                && first.is_some_and(|n| n < range.end)
+                && last.is_some_and(|n| n >= range.start)
         })
     })
 }

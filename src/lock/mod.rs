@@ -23,4 +23,4 @@ pub use holders::{Holder, LockReport, report};
 pub use owner::{Owner, OwnerNote};
 pub use paths::Paths;
 pub use rows::{MAX_RANGES, RowGuard, RowLocks};
-pub use wait::{Patience, Waiting};
+pub use wait::{Patience, Tell, Waiting};

@@ -15,6 +15,11 @@ pub(super) enum Kind {
     Unlock,
 }
 
+/// The kernel's constants are `int`, its structure has `short`s.
+const fn short(constant: libc::c_int) -> libc::c_short {
+    constant.to_le_bytes()[0] as libc::c_short
+}
+
 fn request(kind: Kind, range: &Range<u64>) -> io::Result<libc::flock> {
     let kind = match kind {
         Kind::Shared => libc::F_RDLCK,
@@ -23,8 +28,8 @@ fn request(kind: Kind, range: &Range<u64>) -> io::Result<libc::flock> {
     };
     let offset = |n: u64| i64::try_from(n).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
     Ok(libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
+        l_type: short(kind),
+        l_whence: short(libc::SEEK_SET),
         l_start: offset(range.start)?,
         l_len: offset(range.end.saturating_sub(range.start))?,
         l_pid: 0,
@@ -48,7 +53,7 @@ pub(super) fn set(file: &File, kind: Kind, range: &Range<u64>) -> io::Result<boo
 pub(super) fn conflict(file: &File, kind: Kind, range: &Range<u64>) -> io::Result<Option<Range<u64>>> {
     let mut request = request(kind, range)?;
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut request))?;
-    if request.l_type == libc::F_UNLCK as libc::c_short {
+    if request.l_type == short(libc::F_UNLCK) {
         return Ok(None);
     }
     let start = u64::try_from(request.l_start).unwrap_or(0);

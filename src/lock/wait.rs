@@ -23,13 +23,16 @@ pub struct Waiting<'a> {
     pub waited: Duration,
 }
 
+/// Called when a wait has lasted a second, and then ever more rarely.
+pub type Tell = Arc<dyn Fn(&Waiting<'_>) + Send + Sync>;
+
 /// How long to wait for locks, and whom to tell.
 #[derive(Clone)]
 pub struct Patience {
     /// Give up after this long.
     pub timeout: Duration,
-    /// Called when a wait has lasted a second, and then ever more rarely.
-    pub tell: Option<Arc<dyn Fn(&Waiting<'_>) + Send + Sync>>,
+    /// Told of long waits.
+    pub tell: Option<Tell>,
 }
 
 impl Default for Patience {

@@ -38,10 +38,8 @@ struct Note {
 /// Called inside the gate, before anything is written. Returns whether another program may have
 /// written to the file at some time.
 pub(super) fn enter(rows: &File, data: &File) -> io::Result<bool> {
-    let suspect = match attended(rows)? {
-        true => Note::read(rows)?.is_none_or(|note| note.suspect),
-        false => look(rows, data)?,
-    };
+    let suspect =
+        if attended(rows)? { Note::read(rows)?.is_none_or(|note| note.suspect) } else { look(rows, data)? };
     // Only exclusive takers of the presence byte would be refused, and there are none.
     ofd::set(rows, Kind::Shared, &PRESENCE)?;
     Ok(suspect)
@@ -130,8 +128,8 @@ impl Note {
 }
 
 fn sum(bytes: &[u8]) -> [u8; 4] {
-    // CRC-32C fits into the low half.
-    (checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32).to_le_bytes()
+    let [a, b, c, d, ..] = checksum(CrcAlgorithm::Crc32Iscsi, bytes).to_le_bytes();
+    [a, b, c, d]
 }
 
 #[cfg(test)]

@@ -37,7 +37,11 @@ fn read(dtype: Dtype, b: &[u8]) -> Option<Number> {
     })
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "that is what the cast asked for does")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "that is what the cast asked for does"
+)]
 fn write(number: Number, to: Dtype, out: &mut Vec<u8>) -> Option<()> {
     let float = match number {
         Number::Int(n) => n as f64,

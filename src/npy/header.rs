@@ -76,7 +76,8 @@ impl Header {
             _ => Err(bad("its shape is not a tuple of numbers")),
         };
         let shape = axes.iter().map(axis).collect::<Result<Vec<_>, _>>()?;
-        let (dtype, big_endian) = parse_descr(descr).ok_or_else(|| ErrorKind::BadNpy(format!("type '{descr}' is not supported")))?;
+        let (dtype, big_endian) =
+            parse_descr(descr).ok_or_else(|| ErrorKind::BadNpy(format!("type '{descr}' is not supported")))?;
         let header = Self { dtype, big_endian, fortran_order: *fortran_order, shape, data_start };
         header.data_bytes().ok_or_else(|| bad("it would be larger than a file can be"))?;
         Ok(header)
@@ -86,14 +87,16 @@ impl Header {
     #[must_use]
     pub fn data_bytes(&self) -> Option<u64> {
         let bytes = self.shape.iter().try_fold(self.dtype.size(), |n, &k| n.checked_mul(k))?;
-        (bytes <= i64::MAX as u64).then_some(bytes)
+        i64::try_from(bytes).is_ok().then_some(bytes)
     }
 
     /// The header's own bytes, for version 1.0, little-endian, C order.
     #[must_use]
     pub fn to_bytes(dtype: Dtype, shape: &[u64]) -> Vec<u8> {
-        let axes: String = shape.iter().map(|n| format!("{n}, ")).collect();
-        let axes = if shape.len() == 1 { axes.trim_end() } else { axes.trim_end_matches(", ") };
+        let mut axes = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        if shape.len() == 1 {
+            axes.push(',');
+        }
         let text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({axes}), }}", descr(dtype));
         // Ends with a newline, on a multiple of 64 bytes.
         let padded = (10 + text.len() + 1).next_multiple_of(64) - 11;

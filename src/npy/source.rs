@@ -16,7 +16,7 @@ pub struct RowSource {
     input: Input,
     dtype: Dtype,
     shape: Vec<u64>,
-    to: Dtype,
+    wanted: Dtype,
 }
 
 enum Input {
@@ -47,24 +47,24 @@ impl RowSource {
             let reader: Box<dyn Read> = Box::new(io::BufReader::with_capacity(1 << 20, file));
             Input::Stream { reader, big_endian: header.big_endian }
         };
-        Ok(Self { input, dtype, shape, to: dtype })
+        Ok(Self { input, dtype, shape, wanted: dtype })
     }
 
     /// Raw little-endian elements from a stream that has no header.
     #[must_use]
     pub fn raw(reader: Box<dyn Read>, dtype: Dtype, shape: &[u64]) -> Self {
-        Self { input: Input::Stream { reader, big_endian: false }, dtype, shape: shape.to_vec(), to: dtype }
+        Self { input: Input::Stream { reader, big_endian: false }, dtype, shape: shape.to_vec(), wanted: dtype }
     }
 
     /// Converts the values to another type on the way.
     pub fn cast_to(&mut self, dtype: Dtype) {
-        self.to = dtype;
+        self.wanted = dtype;
     }
 
     /// Type of the values handed out.
     #[must_use]
-    pub fn dtype(&self) -> Dtype {
-        self.to
+    pub fn dtype_out(&self) -> Dtype {
+        self.wanted
     }
 
     /// Shape as in the header.
@@ -97,11 +97,11 @@ impl RowSource {
                 }
             }
         }
-        if self.to == self.dtype {
+        if self.wanted == self.dtype {
             return Ok(out);
         }
-        let misfit = || ErrorKind::BadNpy(format!("a value does not fit the cast from {} to {}", self.dtype, self.to));
-        cast(self.dtype, self.to, &out).ok_or_else(misfit)
+        let misfit = || ErrorKind::BadNpy(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
+        cast(self.dtype, self.wanted, &out).ok_or_else(misfit)
     }
 }
 

@@ -8,7 +8,12 @@ use crate::storage::StorageFile;
 const BLOCK_BYTES: u64 = 256 << 10;
 
 /// Reads the stamps of the runs: `width` a row, in ascending order of rows.
-pub(super) fn read_stamps(file: &dyn StorageFile, stamps: &Stamps, runs: &Runs, out: &mut Vec<u64>) -> Result<(), ErrorKind> {
+pub(super) fn read_stamps(
+    file: &dyn StorageFile,
+    stamps: &Stamps,
+    runs: &Runs,
+    out: &mut Vec<u64>,
+) -> Result<(), ErrorKind> {
     let count = usize::try_from(runs.len()).unwrap_or(usize::MAX).saturating_mul(stamps.width);
     out.clear();
     out.resize(count, 0);
@@ -17,7 +22,12 @@ pub(super) fn read_stamps(file: &dyn StorageFile, stamps: &Stamps, runs: &Runs, 
 }
 
 /// Reads cells to where the runs say that their values are.
-pub(super) fn read_cells(file: &dyn StorageFile, layout: &ColumnLayout, runs: &Runs, out: &mut [u8]) -> Result<(), ErrorKind> {
+pub(super) fn read_cells(
+    file: &dyn StorageFile,
+    layout: &ColumnLayout,
+    runs: &Runs,
+    out: &mut [u8],
+) -> Result<(), ErrorKind> {
     let mut plan = Vec::new();
     pieces(layout, runs, &mut plan);
     for Piece { address, value, len } in plan {

@@ -118,7 +118,13 @@ impl Reader {
     }
 
     /// Reads until every row stood still: stamps, bytes, stamps again, checksum.
-    fn read_block(&self, target: &Stamped<'_>, rows: &Rows, out: &mut [u8], states: &mut [CellState]) -> Result<(), ErrorKind> {
+    fn read_block(
+        &self,
+        target: &Stamped<'_>,
+        rows: &Rows,
+        out: &mut [u8],
+        states: &mut [CellState],
+    ) -> Result<(), ErrorKind> {
         let stamps = self.view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.name.clone()))?;
         let file = self.view.file.as_ref();
         let cell = cell_bytes(target.column)?;

@@ -61,13 +61,19 @@ impl Stamp {
     /// Number of the commit that wrote the cell, modulo 2^24.
     #[must_use]
     pub fn version(self) -> u32 {
-        (self.0 >> 8) as u32 & VERSION_MASK
+        self.low_half() >> 8
     }
 
     /// Checksum of the cell's bytes.
     #[must_use]
     pub fn checksum(self) -> u32 {
-        (self.0 >> 32) as u32
+        let [.., a, b, c, d] = self.0.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    fn low_half(self) -> u32 {
+        let [a, b, c, d, ..] = self.0.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
     }
 
     /// The version of the next commit of this cell.
@@ -118,7 +124,7 @@ impl Seed {
             digest.update(&buf[..HEAD]);
             digest.update(cell);
         }
-        digest.finalize() as u32
+        low_half(digest.finalize())
     }
 
     /// Whether the bytes are those that the stamp was made for.
@@ -126,6 +132,11 @@ impl Seed {
     pub fn matches(&self, stamp: Stamp, row: u64, cell: &[u8]) -> bool {
         self.checksum(row, stamp.version(), cell) == stamp.checksum()
     }
+}
+
+/// A CRC-32 fits into the low half.
+fn low_half(sum: u64) -> u32 {
+    Stamp(sum).low_half()
 }
 
 #[cfg(test)]

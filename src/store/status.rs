@@ -55,7 +55,7 @@ struct Tally {
 
 impl Store {
     /// Counts the cells of a table by state, with the share committed in each of `parts` equal
-    /// parts of it. Reads stamps only, in parallel; beside writers the counts are those of some
+    /// parts of it (as many as rows, where the rows are fewer). Reads stamps only, in parallel; beside writers the counts are those of some
     /// moment within the call for each row.
     ///
     /// # Errors
@@ -75,6 +75,7 @@ impl Store {
         };
         let locked = |row: u64| held.iter().any(|range| range.contains(&row));
         let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
+        let parts = parts.min(usize::try_from(view.table.rows).unwrap_or(usize::MAX)).max(1);
         let blocks = view.table.rows.div_ceil(BLOCK_ROWS);
         let tallies = (0..blocks)
             .into_par_iter()
@@ -155,11 +156,10 @@ fn part_of(row: u64, rows: u64, parts: usize) -> usize {
     usize::try_from(u128::from(row) * parts as u128 / u128::from(rows.max(1))).unwrap_or(0)
 }
 
-/// Share of a part's rows; a part without rows of its own (more parts than rows) takes that of
-/// the row it lies in.
+/// Share of a part's rows; there are never more parts than rows.
 #[expect(clippy::cast_precision_loss, reason = "a share for display")]
 fn share(count: u64, part: usize, rows: u64, parts: usize) -> f32 {
     let first = (part as u128 * u128::from(rows)).div_ceil(parts as u128);
     let end = ((part as u128 + 1) * u128::from(rows)).div_ceil(parts as u128);
-    if end > first { count as f32 / (end - first) as f32 } else { f32::NAN }
+    count as f32 / (end - first) as f32
 }

@@ -87,7 +87,13 @@ impl Writer {
             scratch: Scratch::default(),
             _owner: owner,
         };
-        Ok(Self { burst: Burst::new(), engine, durability: Durability::default(), accept_foreign: false, poisoned: false })
+        Ok(Self {
+            burst: Burst::new(),
+            engine,
+            durability: Durability::default(),
+            accept_foreign: false,
+            poisoned: false,
+        })
     }
 
     /// What commits survive from here on. Default: [`Durability::Power`].
@@ -137,7 +143,8 @@ impl Writer {
             .iter()
             .map(|(name, values)| Ok(Set { target: view.stamped(view.table.column(name)?)?, bytes: values.bytes() }))
             .collect::<Result<Vec<_>, ErrorKind>>()?;
-        let terms = Terms { durability: self.durability, accept_foreign: self.accept_foreign, suspect: turn.is_suspect() };
+        let terms =
+            Terms { durability: self.durability, accept_foreign: self.accept_foreign, suspect: turn.is_suspect() };
         match commit::run(view, locks, &store.patience, &runs, &sets, terms, scratch) {
             Ok(()) => {
                 turn.finish();

@@ -74,7 +74,8 @@ impl Job {
         if self.overlap {
             return 0..self.rows;
         }
-        let share = |w: u64| u64::try_from(u128::from(w) * u128::from(self.rows) / u128::from(self.writers)).unwrap_or(0);
+        let share =
+            |w: u64| u64::try_from(u128::from(w) * u128::from(self.rows) / u128::from(self.writers)).unwrap_or(0);
         share(writer)..share(writer + 1)
     }
 

@@ -12,13 +12,13 @@ pub use worker::WorkerArgs;
 use super::common::{DurabilityArg, request, seconds};
 use super::exit::Exit;
 use super::output::{json, line};
-use h5part::lock::{Gate, Paths, Patience, RowLocks};
-use h5part::{ErrorKind, Result};
 use h5part::dataspace::{ColumnSpec, Dtype};
 use h5part::error::At;
 use h5part::h5::NewTable;
+use h5part::lock::{Gate, Paths, Patience, RowLocks};
 use h5part::storage::{Disk, Mode, Storage};
 use h5part::store::Store;
+use h5part::{ErrorKind, Result};
 use job::{Job, Work};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,11 @@ impl Args {
         let ran = parent::run(&job, self.kill_every)?;
         let found = check::check(&job, &store)?;
         let report = self.report(&job, &ran, &found);
-        if self.json { json(&report)? } else { report.print()? }
+        if self.json {
+            json(&report)?;
+        } else {
+            report.print()?;
+        }
         let sound = report.lost == 0 && report.torn == 0 && report.unreadable == 0;
         Ok(if sound { Exit::Success } else { Exit::Found })
     }
@@ -163,7 +167,14 @@ impl Report {
     fn print(&self) -> Result<()> {
         line(format!(
             "{} writers, {} commits of {} rows in {:.3} s: {:.1} us a commit, {:.0} MB/s, {} kills (seed {})",
-            self.writers, self.commits, self.batch, self.wall_s, self.us_per_commit, self.mb_per_s, self.kills, self.seed
+            self.writers,
+            self.commits,
+            self.batch,
+            self.wall_s,
+            self.us_per_commit,
+            self.mb_per_s,
+            self.kills,
+            self.seed
         ))?;
         line(format!(
             "{} rows acknowledged; lost {}, torn {}, unreadable {}",
@@ -204,7 +215,11 @@ fn table(job: &Job) -> NewTable {
     NewTable {
         path: job::TABLE.to_owned(),
         rows: job.rows,
-        columns: vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &job.row_shape), fill_none],
+        columns: vec![
+            ColumnSpec::new("E", Dtype::F64, &[]),
+            ColumnSpec::new("F", Dtype::F64, &job.row_shape),
+            fill_none,
+        ],
         chunk_rows: None,
         contiguous: false,
         attributes: Vec::new(),

@@ -78,7 +78,13 @@ impl Killer {
     }
 
     /// Kills one writer after the other, starting each again, until all have done their rows.
-    fn until_all_done(&mut self, job: &Job, workers: &mut Vec<Worker>, done: &mut Vec<Done>, interval: Duration) -> Result<()> {
+    fn until_all_done(
+        &mut self,
+        job: &Job,
+        workers: &mut Vec<Worker>,
+        done: &mut Vec<Done>,
+        interval: Duration,
+    ) -> Result<()> {
         let mut due = Instant::now() + interval;
         while !workers.is_empty() {
             std::thread::sleep(due.saturating_duration_since(Instant::now()).min(Duration::from_millis(2)));

@@ -71,6 +71,10 @@ impl Batch {
     }
 
     pub fn sets(&self) -> [(&'static str, Values<'_>); 3] {
-        [("E", Values::from(&self.energies)), ("F", Values::from(&self.forces)), ("status", Values::from(&self.statuses))]
+        [
+            ("E", Values::from(&self.energies)),
+            ("F", Values::from(&self.forces)),
+            ("status", Values::from(&self.statuses)),
+        ]
     }
 }

@@ -51,7 +51,9 @@ struct Bare {
 impl WorkerArgs {
     pub fn run(&self) -> Result<Exit> {
         // A worker must not outlive a runner that was killed.
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL).map_err(std::io::Error::from).at("start", &self.dir)?;
+        nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
+            .map_err(std::io::Error::from)
+            .at("start", &self.dir)?;
         let job = Job::load(&self.dir)?;
         let board = Board::open(&job)?;
         let mut target = Target::open(&job)?;
@@ -108,13 +110,23 @@ impl<'a> Turns<'a> {
             let by = rows.len().max(1);
             rows.rotate_left(usize::try_from(job.seed.wrapping_mul(args.writer + 1) % by as u64).unwrap_or(0));
         }
-        let pass: Vec<Vec<u64>> = rows.chunks(usize::try_from(job.batch).unwrap_or(usize::MAX)).map(<[u64]>::to_vec).collect();
+        let pass: Vec<Vec<u64>> =
+            rows.chunks(usize::try_from(job.batch).unwrap_or(usize::MAX)).map(<[u64]>::to_vec).collect();
         let left = match job.work {
             Work::EachRowOnce => Some(pass.len() as u64),
             Work::Commits(commits) => Some(job.share(commits, args.writer)),
             Work::Seconds(_) => None,
         };
-        let mut turns = Self { job, writer: args.writer, sequence: args.first_sequence, left, pass, at: 0, made: Vec::new(), handed_out: 0 };
+        let mut turns = Self {
+            job,
+            writer: args.writer,
+            sequence: args.first_sequence,
+            left,
+            pass,
+            at: 0,
+            made: Vec::new(),
+            handed_out: 0,
+        };
         turns.make_before();
         turns
     }
@@ -155,7 +167,8 @@ impl Target {
         let store = Store::open(job.file())?;
         if job.bare {
             let reader = store.reader(TABLE)?;
-            let layout = |name: &str| reader.table().column(name).and_then(|c| c.direct().cloned()).at("stress", job.file());
+            let layout =
+                |name: &str| reader.table().column(name).and_then(|c| c.direct().cloned()).at("stress", job.file());
             let layouts = ["E", "F", "status"].into_iter().map(layout).collect::<Result<Vec<_>>>()?;
             let file = Disk.open(&job.file(), Mode::Write).at("open", job.file())?;
             return Ok(Self::Bare(Bare { file, layouts, plan: Vec::new() }));

@@ -1,0 +1,42 @@
+# `make demo` and `make test` do all the set-up themselves; see README.md.
+# Everything is built with the one profile `release`, so that the bundled HDF5 is compiled once.
+
+PYTHON ?= python3
+CARGO  ?= cargo
+cmake  = CMAKE="$$(sh .ci/tools cmake)"
+h5py   = PYTHONPATH="$$(sh .ci/tools python numpy h5py)" PYTHONDONTWRITEBYTECODE=1
+zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRITEBYTECODE=1
+
+.PHONY: help build demo test lint doc bench bench-peers clean
+
+help: ## Show what there is.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+
+build: ## Build target/release/h5part.
+	$(cmake) $(CARGO) build --release
+
+demo: ## Four processes write one file, one of them is killed; every row is checked. Under a minute.
+	$(cmake) $(CARGO) build --release --example lennard_jones --bin h5part
+	target/release/examples/lennard_jones demo
+
+test: ## Run all tests.
+	$(cmake) $(h5py) H5PART_REQUIRE_H5PY=1 sh .ci/test
+
+lint: ## Formatting and lints, as CI has them.
+	$(CARGO) fmt --check
+	$(cmake) $(CARGO) clippy --release --all-targets -- -D warnings
+	$(CARGO) clippy --release --no-default-features --lib -- -D warnings
+
+doc: ## Build the documentation and run its examples.
+	$(cmake) $(CARGO) test --release --doc
+	$(cmake) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+
+bench: ## Criterion benchmarks of the parts.
+	$(cmake) $(CARGO) bench --profile release
+
+bench-peers: build ## The same work by h5part and by its peers, in one table.
+	$(zarr) $(PYTHON) benches/peers/run.py $(ARGS)
+
+clean: ## Remove what was built, but not the tools that were fetched.
+	$(CARGO) clean --release --package h5part
+	rm -rf demo

@@ -1,0 +1,58 @@
+//! The crate in one page: a table, two writers at the same time, a reader that knows what is there.
+//!
+//! `cargo run --release --example crate_tour`
+
+use h5part::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part::h5::NewTable;
+use h5part::store::{Durability, Store, Values};
+use ndarray::{Array1, Array3, array};
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+
+    // A table of 100 rows: an energy and five vectors in each. Missing floats are NaN.
+    let store = Store::new(dir.path().join("tour.h5"))?;
+    let table = NewTable {
+        path: "run/results".to_owned(),
+        rows: 100,
+        columns: vec![ColumnSpec::new("E", Dtype::F64, &[]), "forces:f64:5x3".parse()?],
+        chunk_rows: None,
+        contiguous: false,
+        attributes: vec![],
+    };
+    store.create(&table, &|_done, _total| ())?;
+
+    // Another writer of other rows: here in a thread, usually in another process. None waits.
+    let other = store.clone();
+    let thread = std::thread::spawn(move || -> Result<()> {
+        let mut writer = other.writer("run/results")?;
+        for row in 50..80 {
+            writer.commit(&Rows::one(row), &[("E", Values::from(&array![-0.5]))])?;
+        }
+        Ok(())
+    });
+
+    // This one commits ten rows of both columns: value i goes to row i of the selection.
+    let mut writer = store.writer("run/results")?;
+    writer.set_durability(Durability::Process); // survives kill -9; the default, a loss of power too
+    let (energies, forces) = (Array1::linspace(0.0, 0.9, 10), Array3::<f64>::zeros((10, 5, 3)));
+    let commit =
+        writer.commit(&Rows::range(0..10), &[("E", Values::from(&energies)), ("forces", Values::from(&forces))])?;
+    println!("committed {} rows, {} bytes", commit.rows, commit.bytes);
+    thread.join().map_err(|_| "the other writer panicked")??;
+
+    // A mistake is an error that says what to do, and nothing is written.
+    let mistake = writer.commit(&Rows::range(0..10), &[("E", Values::from(&array![1.0, 2.0]))]);
+    println!("two values for ten rows: {}", mistake.err().ok_or("it was accepted")?);
+
+    // Rows in any order; the mask says which of them are there.
+    let block = store.reader("run/results")?.read("E", &Rows::list(&[9, 50, 99]))?;
+    println!("E of rows 9, 50, 99: {}, there: {}", block.array::<f64>()?, block.mask());
+
+    for column in store.status("run/results", 1)?.columns {
+        println!("{}: {} rows committed, {} missing", column.name, column.committed, column.missing);
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The table: its columns, and their values for some frames.
+
+use crate::Result;
+use crate::physics::{ATOMS, BOX_A, CUTOFF_A, EPSILON_EV, Frame, SIGMA_A};
+use h5part::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part::h5::{Attribute, NewTable};
+use h5part::store::{Reader, Values};
+use ndarray::{Array1, Array3, ArrayView2, Axis, s};
+use std::ops::Range;
+
+/// Path of the table in the file.
+pub const TABLE: &str = "lj/ground_truth";
+// Names may hold any character but '/'. mbe_automation, for one, writes U+212B for Å and U+2215
+// for the slash.
+/// f64, (frames, atoms, 3), in Å.
+pub const POSITIONS: &str = "positions (\u{212b})";
+/// f64, (frames), in eV.
+pub const ENERGY: &str = "E (eV)";
+/// f64, (frames, atoms, 3), in eV/Å.
+pub const FORCES: &str = "forces (eV\u{2215}\u{212b})";
+/// i64, (frames).
+pub const STATUS: &str = "status";
+
+const COMPLETED: i64 = 0;
+const UNDEFINED: i64 = 1;
+
+/// The table to be made. Floats that are not there are NaN; a status that is not there is
+/// [`UNDEFINED`].
+pub fn description(frames: u64) -> Result<NewTable> {
+    let vectors = [ATOMS as u64, 3];
+    Ok(NewTable {
+        path: TABLE.to_owned(),
+        rows: frames,
+        columns: vec![
+            ColumnSpec::new(POSITIONS, Dtype::F64, &vectors),
+            ColumnSpec::new(ENERGY, Dtype::F64, &[]),
+            ColumnSpec::new(FORCES, Dtype::F64, &vectors),
+            // As on the command line: NAME:DTYPE=FILL.
+            format!("{STATUS}:i64={UNDEFINED}").parse()?,
+        ],
+        chunk_rows: None,
+        contiguous: false,
+        attributes: vec![
+            ("epsilon (eV)".to_owned(), Attribute::Float(EPSILON_EV)),
+            ("sigma (\u{212b})".to_owned(), Attribute::Float(SIGMA_A)),
+            ("cutoff (\u{212b})".to_owned(), Attribute::Float(CUTOFF_A)),
+            ("edge of the box (\u{212b})".to_owned(), Attribute::Float(BOX_A)),
+        ],
+    })
+}
+
+/// Values of some frames, column by column: the first axis counts the frames.
+pub struct Frames {
+    positions: Array3<f64>,
+    energies: Array1<f64>,
+    forces: Array3<f64>,
+    statuses: Array1<i64>,
+}
+
+impl Frames {
+    /// What was computed.
+    pub fn new(frames: &[Frame]) -> Self {
+        let stacked = |of: fn(&Frame) -> ArrayView2<'_, f64>| {
+            let mut all = Array3::zeros((frames.len(), ATOMS, 3));
+            for (frame, mut slot) in frames.iter().zip(all.outer_iter_mut()) {
+                slot.assign(&of(frame));
+            }
+            all
+        };
+        Self {
+            positions: stacked(|frame| frame.positions.view()),
+            energies: frames.iter().map(|frame| frame.energy).collect(),
+            forces: stacked(|frame| frame.forces.view()),
+            statuses: Array1::from_elem(frames.len(), COMPLETED),
+        }
+    }
+
+    /// As a commit takes them; nothing is copied.
+    pub fn values(&self) -> [(&'static str, Values<'_>); 4] {
+        [
+            (POSITIONS, Values::from(&self.positions)),
+            (ENERGY, Values::from(&self.energies)),
+            (FORCES, Values::from(&self.forces)),
+            (STATUS, Values::from(&self.statuses)),
+        ]
+    }
+
+    /// Reads rows through h5part. Rows that are not there are fill.
+    pub fn read(reader: &mut Reader, rows: Range<u64>) -> Result<Self> {
+        let rows = Rows::range(rows);
+        Ok(Self {
+            positions: reader.read(POSITIONS, &rows)?.array()?.into_dimensionality()?,
+            energies: reader.read(ENERGY, &rows)?.array()?.into_dimensionality()?,
+            forces: reader.read(FORCES, &rows)?.array()?.into_dimensionality()?,
+            statuses: reader.read(STATUS, &rows)?.array()?.into_dimensionality()?,
+        })
+    }
+
+    /// Reads rows through the HDF5 library, as any other program would.
+    pub fn read_by_library(file: &hdf5::File, rows: Range<u64>) -> Result<Self> {
+        let group = file.group(TABLE)?;
+        let rows = usize::try_from(rows.start)?..usize::try_from(rows.end)?;
+        Ok(Self {
+            positions: group.dataset(POSITIONS)?.read_slice(s![rows.clone(), .., ..])?,
+            energies: group.dataset(ENERGY)?.read_slice(s![rows.clone()])?,
+            forces: group.dataset(FORCES)?.read_slice(s![rows.clone(), .., ..])?,
+            statuses: group.dataset(STATUS)?.read_slice(s![rows])?,
+        })
+    }
+
+    /// Number of frames.
+    pub fn len(&self) -> usize {
+        self.energies.len()
+    }
+
+    /// Whether frame `k` is the same, to the last bit, in all columns.
+    pub fn is_same(&self, other: &Self, k: usize) -> bool {
+        let same = |a: &Array3<f64>, b: &Array3<f64>| {
+            let bits = |array: &Array3<f64>| array.index_axis(Axis(0), k).mapv(f64::to_bits);
+            bits(a) == bits(b)
+        };
+        same(&self.positions, &other.positions)
+            && self.energies[k].to_bits() == other.energies[k].to_bits()
+            && same(&self.forces, &other.forces)
+            && self.statuses[k] == other.statuses[k]
+    }
+}

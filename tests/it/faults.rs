@@ -1,0 +1,87 @@
+//! What the disk does on a bad day: errors name the path, nothing after them is acknowledged, and
+//! the file stays sound.
+
+use crate::support::{Scratch, small_table};
+use h5part::ErrorKind;
+use h5part::dataspace::Rows;
+use h5part::storage::{Fault, Faulty};
+use h5part::store::{CellState, Durability, Store, Values};
+use ndarray::{Array1, Array3};
+use std::sync::Arc;
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+const EDQUOT: i32 = 122;
+
+#[test]
+fn a_fault_at_any_call_of_a_commit_leaves_rows_whole_or_not_there() {
+    let scratch = Scratch::new();
+    let rows = Rows::range(3..6);
+    let (energies, forces) = (Array1::from_elem(3, 7.0), Array3::from_elem((3, 4, 3), 7.0));
+    let mut faults = 0;
+    for durability in [Durability::Process, Durability::Power] {
+        for errno in [EIO, ENOSPC, EDQUOT] {
+            for call in 0..64 {
+                let path = scratch.path("a.h5");
+                let _ = std::fs::remove_file(&path);
+                let faulty = Faulty::default();
+                let store = Store::new(&path).expect("path").with_storage(Arc::new(faulty.clone()));
+                store.create(&small_table(10), &|_, _| ()).expect("create");
+                let mut writer = store.writer("t").expect("writer");
+                writer.set_durability(durability);
+                faulty.arm(Some(Fault { call, errno, persistent: false }));
+                let sets = [("E", Values::from(&energies)), ("F", Values::from(&forces))];
+                let outcome = writer.commit(&rows, &sets);
+                if faulty.calls() <= call {
+                    outcome.expect("no fault, no error");
+                    break;
+                }
+                faults += 1;
+                let error = outcome.expect_err("the fault is told");
+                assert!(error.to_string().contains("a.h5"), "{error}");
+                assert_eq!(errno != EIO, matches!(error.kind(), ErrorKind::DiskFull { .. }), "{error}");
+                let again = writer.commit(&rows, &sets).expect_err("poisoned");
+                assert!(matches!(again.kind(), ErrorKind::Poisoned));
+                drop(writer);
+                check_whole(&store);
+                // Another writer does the rows again.
+                store.writer("t").expect("writer").commit(&rows, &sets).expect("commit");
+                assert!(store.reader("t").expect("reader").read("F", &rows).expect("read").mask().iter().all(|&m| m));
+            }
+        }
+    }
+    assert!(faults >= 30, "only {faults} faults were met");
+}
+
+fn check_whole(store: &Store) {
+    let mut reader = store.reader("t").expect("reader");
+    for row in 0..10 {
+        let e = reader.read("E", &Rows::one(row)).expect("read");
+        let f = reader.read("F", &Rows::one(row)).expect("read");
+        let states = [e.states()[0], f.states()[0]];
+        assert!(!states.contains(&CellState::Changed), "row {row}: {states:?}");
+        if states.iter().all(|s| s.is_present()) {
+            assert!(e.array::<f64>().expect("f64").iter().chain(&f.array::<f64>().expect("f64")).all(|&v| v == 7.0));
+        } else {
+            assert!(states.iter().all(|s| !s.is_present()), "row {row} is there in part: {states:?}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_before_anything_is_made() {
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.path("a.h5")).expect("path");
+    let error = store.create(&small_table(1 << 38), &|_, _| ()).expect_err("too large for any disk here");
+    assert!(matches!(error.kind(), ErrorKind::DiskFull { needed, .. } if *needed > 1 << 40), "{error}");
+    assert!(!scratch.path("a.h5").exists());
+}
+
+#[test]
+fn a_killed_create_leaves_nothing_that_the_next_one_keeps() {
+    let scratch = Scratch::new();
+    let litter = scratch.path(".a.h5.abc.h5part-new");
+    std::fs::write(&litter, b"half a file").expect("write");
+    crate::support::small_store(&scratch.path("a.h5"), 3);
+    assert!(!litter.exists());
+}

@@ -1,0 +1,123 @@
+//! Many processes: disjoint and overlapping writers, kills, readers beside them.
+
+use crate::support::{Scratch, h5part, ok, run};
+use h5part::dataspace::Rows;
+use h5part::store::{CellState, Store};
+use serde_json::Value;
+
+fn stress(args: &[&str]) -> Value {
+    let scratch = Scratch::new();
+    let dir = scratch.text("d");
+    let all: Vec<&str> = ["stress", &dir, "--json"].into_iter().chain(args.iter().copied()).collect();
+    let (code, out, err) = run(&all);
+    assert_eq!(code, 0, "{args:?}: {out}{err}");
+    let report: Value = serde_json::from_str(&out).expect("JSON");
+    for key in ["lost", "torn", "unreadable"] {
+        assert_eq!(report[key], 0, "{args:?}: {report}");
+    }
+    report
+}
+
+#[test]
+fn disjoint_writers() {
+    let report = stress(&["--writers", "4", "--rows", "4000", "--batch", "7", "--durability", "process"]);
+    assert_eq!(report["acknowledged"], 4000);
+    assert_eq!(report["commits"], 4 * 143);
+}
+
+#[test]
+fn overlapping_writers() {
+    let args = ["--writers", "4", "--rows", "50", "--batch", "5", "--commits", "3000", "--overlap", "--durability", "process"];
+    assert_eq!(stress(&args)["commits"], 3000);
+}
+
+#[test]
+fn overwriting_writers_for_a_while() {
+    let report = stress(&["--writers", "3", "--rows", "300", "--batch", "20", "--seconds", "1", "--row-shape", "50x3"]);
+    assert_eq!(report["acknowledged"], 300);
+}
+
+#[test]
+fn killed_writers_on_fresh_rows() {
+    let args = ["--writers", "4", "--rows", "30000", "--batch", "3", "--kill-every", "15", "--durability", "process", "--row-shape", "20x3"];
+    let report = stress(&args);
+    assert_eq!(report["acknowledged"], 30000);
+    assert!(report["kills"].as_u64() > Some(3), "{report}");
+}
+
+#[test]
+fn the_bare_limit_writes_the_same_values() {
+    assert_eq!(stress(&["--writers", "2", "--rows", "500", "--batch", "10", "--bare"])["acknowledged"], 500);
+}
+
+/// Readers beside overwriting writers see old or new rows, whole, never a mixture.
+#[test]
+fn readers_beside_writers_see_whole_rows() {
+    let scratch = Scratch::new();
+    let dir = scratch.text("d");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_h5part"));
+    let args = ["stress", &dir, "--writers", "3", "--rows", "40", "--batch", "4", "--seconds", "3", "--durability", "process"];
+    let mut child = command.args(args).stdout(std::process::Stdio::null()).spawn().expect("starts");
+    let file = scratch.path("d/stress.h5");
+    let mut rows_seen = 0u64;
+    while child.try_wait().expect("wait").is_none() {
+        let Ok(mut reader) = Store::open(&file).and_then(|s| s.reader("stress")) else { continue };
+        for _ in 0..50 {
+            let block = reader.read("F", &Rows::range(0..40)).expect("reads beside writers");
+            let values = block.array::<f64>().expect("f64");
+            for (row, state) in block.states().iter().enumerate() {
+                assert_ne!(*state, CellState::Changed, "row {row} does not match its stamp");
+                if state.is_present() {
+                    rows_seen += 1;
+                    let cell = values.index_axis(ndarray::Axis(0), row);
+                    let first = cell[[0, 0]];
+                    // Element j is the first plus j thousandths: all of one commit.
+                    let whole = cell.iter().enumerate().all(|(j, &v)| (v - first - j as f64 * 1e-3).abs() < 1e-6);
+                    assert!(whole, "row {row} is a mixture");
+                }
+            }
+        }
+    }
+    assert!(rows_seen > 1000, "only {rows_seen} rows were seen");
+}
+
+#[test]
+fn stress_refuses_what_it_cannot_do_yet() {
+    let scratch = Scratch::new();
+    let (code, _, err) = run(&["stress", &scratch.text("d"), "--kill-every", "20", "--overlap"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("cannot be used with"), "{err}");
+    std::fs::write(scratch.path("x"), b"").expect("write");
+    let dir = scratch.path("x").parent().expect("parent").to_str().expect("UTF-8").to_owned();
+    let (code, _, err) = run(&["stress", &dir]);
+    assert!(code == 2 && err.contains("not empty"), "{err}");
+}
+
+/// The many commits of a job through one process.
+#[test]
+fn a_stream_of_commits() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    ok(&["create", &file, "t", "--rows", "1000", "--column", "E:f64", "--column", "n:i32:2", "--column", "b:bool"]);
+    let npy = scratch.npy("e.npy", &[3], &[1.5, 2.5, 3.5]);
+    let mut lines = String::new();
+    for row in 0..500 {
+        lines += &format!("{{\"rows\": {row}, \"set\": {{\"E\": {row}.25, \"n\": [{row}, -{row}], \"b\": true}}, \"id\": {row}}}\n");
+    }
+    lines += &format!("{{\"rows\": \"997:1000\", \"set\": {{\"E\": {npy:?}}}}}\n");
+    lines += "{\"rows\": [600, 599], \"set\": {\"E\": [1, null], \"n\": [[1, 2], [3, 4]]}}\n";
+    lines += "{\"rows\": 5000, \"set\": {\"E\": 1}}\n{\"rows\": 1}\nnonsense\n{\"rows\": 7, \"set\": {\"n\": [1, 2.5]}}\n";
+    lines += "{\"rows\": 601, \"set\": {\"E\": 4}}\n";
+    let output = h5part().args(["update", &file, "t", "--stream", "--durability", "process"]).write_stdin(lines).output();
+    let (code, out, err) = crate::support::finished(&output.expect("runs"));
+    assert_eq!(code, 1, "{err}");
+    let answers: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert_eq!(answers.len(), 507);
+    assert!(answers[..502].iter().all(|a| a["ok"] == true), "{:?}", answers.iter().find(|a| a["ok"] != true));
+    assert_eq!(answers[499]["id"], 499);
+    let codes: Vec<u64> = answers[502..506].iter().filter_map(|a| a["code"].as_u64()).collect();
+    assert_eq!(codes, [3, 2, 2, 4]);
+    assert_eq!(answers[506]["ok"], true);
+    assert_eq!(ok(&["read", &file, "t", "E", "--rows", "498:500,997:1000,600,601"]), "498.25\n499.25\n1.5\n2.5\n3.5\n1.0\n4.0\n");
+    assert_eq!(ok(&["read", &file, "t", "n", "--rows", "3,599"]), "3 -3\n3 4\n");
+}

@@ -1,0 +1,98 @@
+//! What several tests need.
+
+use assert_cmd::Command;
+use h5part::dataspace::{ColumnSpec, Dtype};
+use h5part::h5::NewTable;
+use h5part::npy::NpyWriter;
+use h5part::store::Store;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// The program under test.
+pub fn h5part() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_h5part"))
+}
+
+/// Runs the program; returns exit code, standard output, standard error.
+pub fn run(args: &[&str]) -> (i32, String, String) {
+    finished(&h5part().args(args).output().expect("starts"))
+}
+
+pub fn finished(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Runs the program and expects success; returns standard output.
+pub fn ok(args: &[&str]) -> String {
+    let (code, out, err) = run(args);
+    assert_eq!(code, 0, "{args:?} failed: {err}");
+    out
+}
+
+/// A folder that goes away with the test.
+pub struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("tempdir"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Writes f64 values as a .npy file and returns its path.
+    pub fn npy(&self, name: &str, shape: &[u64], values: &[f64]) -> String {
+        let path = self.path(name);
+        let mut out = NpyWriter::create(&path, Dtype::F64, shape).expect("create");
+        out.push(bytemuck::cast_slice(values)).expect("push");
+        out.finish().expect("finish");
+        path.to_str().expect("UTF-8").to_owned()
+    }
+}
+
+/// A table `t` with E (f64), F (f64, 4x3) and status (i64, fill 1).
+pub fn small_table(rows: u64) -> NewTable {
+    let status = ColumnSpec { fill: 1i64.to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
+    NewTable {
+        path: "t".to_owned(),
+        rows,
+        columns: vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &[4, 3]), status],
+        chunk_rows: None,
+        contiguous: false,
+        attributes: Vec::new(),
+    }
+}
+
+/// A new store with [`small_table`].
+pub fn small_store(path: &Path, rows: u64) -> Store {
+    let store = Store::new(path).expect("path");
+    store.create(&small_table(rows), &|_, _| ()).expect("create");
+    store
+}
+
+/// Python with h5py and numpy. `None` where there is none, which `make test` does not let pass.
+pub fn python(script: &str, args: &[&str]) -> Option<std::process::Command> {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let has = std::process::Command::new(&python).args(["-c", "import h5py, numpy"]).output();
+    if !has.is_ok_and(|o| o.status.success()) {
+        assert!(std::env::var_os("H5PART_REQUIRE_H5PY").is_none(), "h5py is required here, and missing");
+        eprintln!("skipped: no h5py ({python} -c 'import h5py' fails); 'make test' provides it");
+        return None;
+    }
+    let mut command = std::process::Command::new(python);
+    command.arg("-c").arg(script).args(args);
+    Some(command)
+}
+
+/// Runs a Python script to its end; returns what it printed, or `None` where there is no h5py.
+pub fn py(script: &str, args: &[&str]) -> Option<String> {
+    let (code, out, err) = finished(&python(script, args)?.output().expect("starts"));
+    assert_eq!(code, 0, "python failed: {err}");
+    Some(out)
+}
