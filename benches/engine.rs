@@ -30,7 +30,11 @@ fn planning(c: &mut Criterion) {
     let place = Place::Chunked { chunk_rows: 437, addresses };
     let layout = ColumnLayout { rows: 437_000, cell_bytes: 2400, place };
     let mut group = c.benchmark_group("plan");
-    for (name, rows) in [("one", Rows::one(5)), ("100 in a row", Rows::range(400..500)), ("1000 scattered", Rows::list(&scattered(1000)))] {
+    for (name, rows) in [
+        ("one", Rows::one(5)),
+        ("100 in a row", Rows::range(400..500)),
+        ("1000 scattered", Rows::list(&scattered(1000))),
+    ] {
         let mut out = Vec::new();
         group.bench_function(name, |b| {
             b.iter(|| {
@@ -92,7 +96,9 @@ fn commits(c: &mut Criterion) {
         group.bench_function(BenchmarkId::from_parameter(rows), |b| {
             b.iter(|| {
                 at = (at + rows) % (40_000 - rows);
-                writer.commit(&Rows::range(at..at + rows), &[("E", Values::from(&e)), ("F", Values::from(&f))]).expect("commit")
+                writer
+                    .commit(&Rows::range(at..at + rows), &[("E", Values::from(&e)), ("F", Values::from(&f))])
+                    .expect("commit")
             });
         });
     }
@@ -124,8 +130,12 @@ fn opening(c: &mut Criterion) {
     let mut group = c.benchmark_group("open");
     group.sample_size(20);
     let big = store(&dir, "2GB.h5", 833_000, vec![ColumnSpec::new("F", Dtype::F64, &[100, 3])]);
-    group.bench_function("a writer on 2 GB", |b| b.iter_batched(|| (), |()| big.writer("t").expect("writer"), BatchSize::PerIteration));
-    group.bench_function("a reader on 2 GB", |b| b.iter_batched(|| (), |()| big.reader("t").expect("reader"), BatchSize::PerIteration));
+    group.bench_function("a writer on 2 GB", |b| {
+        b.iter_batched(|| (), |()| big.writer("t").expect("writer"), BatchSize::PerIteration)
+    });
+    group.bench_function("a reader on 2 GB", |b| {
+        b.iter_batched(|| (), |()| big.reader("t").expect("reader"), BatchSize::PerIteration)
+    });
     group.finish();
 }
 

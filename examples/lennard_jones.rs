@@ -48,7 +48,7 @@ const VICTIM: u64 = 2;
 /// Frames a commit: few, so that there are many commits at once.
 const BATCH: usize = 10;
 /// Frames that are checked at once.
-const PORTION: u64 = 100;
+const PORTION: usize = 100;
 /// Between two looks at the workers and at the file.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -189,7 +189,7 @@ struct Worker {
 impl Worker {
     fn start(args: &Args, number: u64) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg(&args.dir).arg(format!("--frames={}", args.frames)).arg(format!("--worker={number}"));
+        command.arg(format!("--frames={}", args.frames)).arg(format!("--worker={number}")).arg("--").arg(&args.dir);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         Ok(Self { number, process })
     }
@@ -200,11 +200,11 @@ impl Worker {
         if status.success() {
             return Ok(false);
         }
-        let mut said = String::new();
+        let mut said = "\n".to_owned();
         if let Some(mut stderr) = self.process.stderr.take() {
             stderr.read_to_string(&mut said)?;
         }
-        Err(format!("worker {} failed ({status})\n{}", self.number, said.trim_end()).into())
+        Err(format!("worker {} failed ({status}){}", self.number, said.trim_end()).into())
     }
 
     /// Returns whether it was killed: it may have been done before.
@@ -228,8 +228,8 @@ fn check(frames: u64, store: &Store, display: &Display) -> Result<()> {
     let library = hdf5::File::open(store.path())?;
     let mut meter = display.meter("checked", frames);
     let mut wrong = 0;
-    for first in (0..frames).step_by(PORTION as usize) {
-        let rows = first..frames.min(first + PORTION);
+    for first in (0..frames).step_by(PORTION) {
+        let rows = first..frames.min(first + PORTION as u64);
         let anew: Vec<Frame> = rows.clone().into_par_iter().map(Frame::compute).collect();
         let anew = Frames::new(&anew);
         let copies = [Frames::read(&mut reader, rows.clone())?, Frames::read_by_library(&library, rows.clone())?];
@@ -241,7 +241,8 @@ fn check(frames: u64, store: &Store, display: &Display) -> Result<()> {
         return Err(format!("{wrong} of {frames} frames differ from what is computed anew").into());
     }
     let version = h5part::h5::library_version();
-    println!("\nevery row checked: {frames} of {frames} frames are, bit for bit, what is computed anew");
+    display.say("");
+    println!("every row checked: {frames} of {frames} frames are, bit for bit, what is computed anew");
     println!("(read through h5part, and through the HDF5 library {version})");
     Ok(())
 }

@@ -62,14 +62,15 @@ pub struct Meter {
 
 impl Meter {
     /// Shows the number of frames.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn show(&mut self, frames: u64) {
         self.bar.set_position(frames);
-        if self.lines.is_some_and(|last| last.elapsed() >= PERIOD) {
+        if frames > 0 && self.lines.is_some_and(|last| last.elapsed() >= PERIOD) {
             self.lines = Some(Instant::now());
-            let all = self.bar.length().unwrap_or(0);
+            let all = self.bar.length().unwrap_or(frames);
             let per_s = frames as f64 / self.bar.elapsed().as_secs_f64();
             let left_s = (all - frames) as f64 / per_s;
-            eprintln!("{frames} of {all} frames {}, {per_s:.0} frames/s, {left_s:.0} s left", self.done);
+            eprintln!("{} {frames}/{all} frames, {per_s:.0}/s, {left_s:.0} s left", self.done);
         }
     }
 
@@ -95,20 +96,12 @@ pub fn strips(status: &Status) -> String {
 
 /// One character a part of the table: `·` nothing is there, `░▒▓` some, `█` all.
 fn strip(column: &ColumnStatus) -> String {
-    let mut last = '·';
-    let character = |share: f32| match share {
-        s if s <= 0.0 => '·',
-        s if s < 0.34 => '░',
-        s if s < 0.67 => '▒',
-        s if s < 1.0 => '▓',
+    let shade = |share: &f32| match share {
+        s if *s <= 0.0 => '·',
+        s if *s < 0.34 => '░',
+        s if *s < 0.67 => '▒',
+        s if *s < 1.0 => '▓',
         _ => '█',
     };
-    let parts = column.coverage.iter().map(|&share| {
-        // More parts than rows: some have no row of their own, and look like the one before.
-        if !share.is_nan() {
-            last = character(share);
-        }
-        last
-    });
-    parts.collect()
+    column.coverage.iter().map(shade).collect()
 }

@@ -102,7 +102,8 @@ fn sum_over_images(apart: [f64; 3], images: &[[f64; 3]]) -> (f64, [f64; 3]) {
 
 /// Half the energy of an atom with its own images; their forces on it cancel.
 fn energy_of_own_images(images: &[[f64; 3]]) -> f64 {
-    let others: Vec<[f64; 3]> = images.iter().copied().filter(|image| *image != [0.0; 3]).collect();
+    let is_other = |image: &[f64; 3]| image.iter().any(|&shift| shift != 0.0);
+    let others: Vec<[f64; 3]> = images.iter().copied().filter(is_other).collect();
     sum_over_images([0.0; 3], &others).0 / 2.0
 }
 

@@ -10,14 +10,14 @@ use std::ops::Range;
 
 /// Path of the table in the file.
 pub const TABLE: &str = "lj/ground_truth";
-// Names may hold any character but '/'. mbe_automation, for one, writes U+212B for Å and U+2215
-// for the slash.
+// Names may hold any character but '/': the slash of a unit is U+2215. The Å is U+00C5, the one
+// on keyboards; mbe_automation writes U+212B, which looks the same and is another name.
 /// f64, (frames, atoms, 3), in Å.
-pub const POSITIONS: &str = "positions (\u{212b})";
+pub const POSITIONS: &str = "positions (Å)";
 /// f64, (frames), in eV.
 pub const ENERGY: &str = "E (eV)";
 /// f64, (frames, atoms, 3), in eV/Å.
-pub const FORCES: &str = "forces (eV\u{2215}\u{212b})";
+pub const FORCES: &str = "forces (eV∕Å)";
 /// i64, (frames).
 pub const STATUS: &str = "status";
 
@@ -42,9 +42,9 @@ pub fn description(frames: u64) -> Result<NewTable> {
         contiguous: false,
         attributes: vec![
             ("epsilon (eV)".to_owned(), Attribute::Float(EPSILON_EV)),
-            ("sigma (\u{212b})".to_owned(), Attribute::Float(SIGMA_A)),
-            ("cutoff (\u{212b})".to_owned(), Attribute::Float(CUTOFF_A)),
-            ("edge of the box (\u{212b})".to_owned(), Attribute::Float(BOX_A)),
+            ("sigma (Å)".to_owned(), Attribute::Float(SIGMA_A)),
+            ("cutoff (Å)".to_owned(), Attribute::Float(CUTOFF_A)),
+            ("edge of the box (Å)".to_owned(), Attribute::Float(BOX_A)),
         ],
     })
 }

@@ -83,7 +83,15 @@ pub fn rows(spec: &str, table_rows: u64, file: &Path) -> Result<Rows> {
     }
 }
 
-/// `NAME=VALUE`, split at the last `=`.
+/// `NAME=VALUE`, split at the first `=`: values may hold more of them.
+pub fn split_first(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("NAME=VALUE is needed".to_owned()),
+    }
+}
+
+/// `NAME=VALUE`, split at the last `=`: names may hold more of them.
 pub fn split_last(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),

@@ -1,6 +1,6 @@
 //! `h5part create`
 
-use super::common::{LockArgs, request, split_last};
+use super::common::{LockArgs, request, split_first};
 use super::exit::Exit;
 use super::output::{LateBar, bytes, line};
 use h5part::Result;
@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long)]
     contiguous: bool,
     /// Attribute of the table; numbers, true and false are taken as such.
-    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_last)]
+    #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_first)]
     attributes: Vec<(String, String)>,
     #[command(flatten)]
     lock: LockArgs,

@@ -1,13 +1,16 @@
 //! Making tables. Everything is allocated at once, so that later commits change no metadata.
 
+use super::file::Building;
 use super::load::{COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
 use crate::dataspace::{ColumnSpec, Dtype};
 use crate::error::ErrorKind;
+use crate::storage::StorageFile;
 use hdf5::plist::dataset_create::{AllocTime, FillTime};
 use hdf5::types::VarLenUnicode;
-use hdf5::{Extent, File, FileBuilder, Group, H5Type};
+use hdf5::{Extent, File, Group, H5Type};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Raw data lies at multiples of this, in bytes.
@@ -127,44 +130,34 @@ pub fn planned_bytes(table: &NewTable) -> u64 {
     })
 }
 
-/// Makes a new file at `path` with a uuid and no table. Superblock version 2.
+/// Adds a table, with its stamps, to a file that is being built at `path`: an empty one (`new`), which
+/// becomes an HDF5 file of superblock version 2, or a copy of one that exists.
 ///
 /// # Errors
-/// Library errors.
-pub fn create_file(path: &Path) -> Result<(), ErrorKind> {
-    let mut builder = FileBuilder::new();
-    builder.with_fapl(aligned);
-    builder.with_fcpl(|p| p.obj_track_times(false));
-    let file = builder.create(path)?;
-    ensure_uuid(&file)?;
-    Ok(file.close()?)
+/// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], I/O and library errors.
+pub fn build(storage: &Arc<dyn StorageFile>, path: &Path, new: bool, table: &NewTable) -> Result<(), ErrorKind> {
+    let building = Building::open(storage, path, new)?;
+    let outcome = add_table(&building.file, table);
+    building.close(outcome)
 }
 
-/// Adds a table, with its stamps, to the file at `path`.
-///
-/// # Errors
-/// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], library errors.
-pub fn add_table(path: &Path, table: &NewTable) -> Result<(), ErrorKind> {
-    let mut builder = FileBuilder::new();
-    builder.with_fapl(aligned);
-    let file = builder.open_rw(path)?;
-    ensure_uuid(&file)?;
-    let group = table_group(&file, &table.path)?;
+fn add_table(file: &File, table: &NewTable) -> Result<(), ErrorKind> {
+    ensure_uuid(file)?;
+    let group = table_group(file, &table.path)?;
     for column in &table.columns {
         let chunk = chunk_rows(table.rows, column.cell_bytes().unwrap_or(1), table.chunk_rows);
         make_column(&group, column, table.rows, (!table.contiguous).then_some(chunk))?;
     }
-    let id = make_stamps(&file, table)?;
+    let id = make_stamps(file, table)?;
     group.new_attr::<u64>().create(TABLE_ATTRIBUTE)?.write_scalar(&id)?;
     for (name, value) in &table.attributes {
         write_attribute(&group, name, value)?;
     }
-    drop(group);
-    Ok(file.close()?)
+    Ok(())
 }
 
-fn aligned(p: &mut hdf5::plist::FileAccessBuilder) -> &mut hdf5::plist::FileAccessBuilder {
-    // V18 to V110: superblock 2, read by every HDF5 since 1.8.
+/// Raw data at page boundaries; V18 to V110: superblock 2, read by every HDF5 since 1.8.
+pub(super) fn aligned(p: &mut hdf5::plist::FileAccessBuilder) -> &mut hdf5::plist::FileAccessBuilder {
     p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(hdf5::file::LibraryVersion::V18, hdf5::file::LibraryVersion::V110)
 }
 

@@ -2,11 +2,12 @@
 //! storage seam, and no descriptor or lock of the library's making exists.
 //!
 //! Layout of `H5FD_class_t` version 1 (HDF5 1.14 to 2.x, `H5FDdevelop.h`); `hdf5-metno-sys` has an
-//! older one. This driver reads; it records which bytes the library looked at, which is how
-//! [`super::Origin`] knows the metadata that a layout rests on.
+//! older one. While a file is read, the driver records which bytes the library looked at: this is how
+//! [`super::Origin`] knows the metadata that a layout rests on. It writes straight to files that are
+//! built beside, which nobody else knows yet.
 #![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
 
-use crate::storage::StorageFile;
+use crate::storage::{PIECE, StorageFile};
 use hdf5_sys::h5p::{H5Pget_driver_info, H5Pset_driver};
 use std::ffi::{CString, c_char, c_int, c_uint, c_ulong, c_void};
 use std::io;
@@ -32,7 +33,8 @@ const FAIL_IF_UNKNOWN: u64 = 1;
 #[derive(Debug)]
 pub(super) struct Source {
     file: Arc<dyn StorageFile>,
-    len: u64,
+    writable: bool,
+    len: AtomicU64,
     /// Extents of metadata read so far, while recording.
     extents: Mutex<Option<Vec<(u64, usize)>>>,
     /// The system's own error, which HDF5 would only report as "read failed".
@@ -40,9 +42,41 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn new(file: Arc<dyn StorageFile>) -> io::Result<Self> {
-        let len = file.identity()?.len;
-        Ok(Self { file, len, extents: Mutex::new(Some(Vec::new())), failure: Mutex::new(None) })
+    /// For reading, with recording.
+    pub(super) fn reading(file: Arc<dyn StorageFile>) -> io::Result<Self> {
+        let len = AtomicU64::new(file.identity()?.len);
+        Ok(Self { file, writable: false, len, extents: Mutex::new(Some(Vec::new())), failure: Mutex::new(None) })
+    }
+
+    /// For writing a file that has no name of its own yet.
+    pub(super) fn building(file: Arc<dyn StorageFile>) -> io::Result<Self> {
+        let len = AtomicU64::new(file.identity()?.len);
+        Ok(Self { file, writable: true, len, extents: Mutex::new(None), failure: Mutex::new(None) })
+    }
+
+    fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    fn write(&self, address: u64, buf: &[u8]) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let mut at = address;
+        for piece in buf.chunks(PIECE) {
+            self.file.write_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        self.len.fetch_max(at, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.writable && len != self.len() {
+            self.file.set_len(len)?;
+            self.len.store(len, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Ends the recording and hands over what was recorded.
@@ -61,7 +95,7 @@ impl Source {
         {
             extents.push((address, buf.len()));
         }
-        let inside = usize::try_from(self.len.saturating_sub(address)).unwrap_or(usize::MAX).min(buf.len());
+        let inside = usize::try_from(self.len().saturating_sub(address)).unwrap_or(usize::MAX).min(buf.len());
         let (file, beyond) = buf.split_at_mut(inside);
         beyond.fill(0);
         self.file.read_at(file, address)
@@ -184,7 +218,7 @@ static CLASS: Class = Class {
     read_selection: std::ptr::null(),
     write_selection: std::ptr::null(),
     flush: None,
-    truncate: None,
+    truncate: Some(truncate),
     lock: None,
     unlock: None,
     del: None,
@@ -289,7 +323,7 @@ extern "C" fn set_eoa(file: *mut DriverFile, _kind: MemoryType, end: Address) ->
 extern "C" fn get_eof(file: *const DriverFile, _kind: MemoryType) -> Address {
     // SAFETY: an open file of this driver.
     let file = unsafe { &*file };
-    file.source.len
+    file.source.len()
 }
 
 extern "C" fn read(
@@ -302,8 +336,32 @@ extern "C" fn read(
 ) -> Herr {
     // SAFETY: an open file of this driver, and a buffer of `size` bytes that is ours to fill.
     let (file, buf) = unsafe { (&*file, std::slice::from_raw_parts_mut(buf, size)) };
-    let source = &file.source;
-    match catch_unwind(AssertUnwindSafe(|| source.read(kind, address, buf))) {
+    guarded(&file.source, || file.source.read(kind, address, buf))
+}
+
+extern "C" fn write(
+    file: *mut DriverFile,
+    _kind: MemoryType,
+    _dxpl: Hid,
+    address: Address,
+    size: usize,
+    buf: *const u8,
+) -> Herr {
+    // SAFETY: an open file of this driver, and a buffer of `size` bytes.
+    let (file, buf) = unsafe { (&*file, std::slice::from_raw_parts(buf, size)) };
+    guarded(&file.source, || file.source.write(address, buf))
+}
+
+/// The file ends where the library's allocations end.
+extern "C" fn truncate(file: *mut DriverFile, _dxpl: Hid, _closing: bool) -> Herr {
+    // SAFETY: an open file of this driver.
+    let file = unsafe { &*file };
+    guarded(&file.source, || file.source.set_len(file.end_of_allocation))
+}
+
+/// No panic crosses into C; the system's error is kept, since HDF5 has no place for it.
+fn guarded(source: &Source, body: impl FnOnce() -> io::Result<()>) -> Herr {
+    match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => 0,
         Ok(Err(e)) => {
             *source.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
@@ -311,18 +369,6 @@ extern "C" fn read(
         }
         Err(_) => -1,
     }
-}
-
-/// Files are opened read-only through this driver: the library has nothing to write.
-extern "C" fn write(
-    _file: *mut DriverFile,
-    _kind: MemoryType,
-    _dxpl: Hid,
-    _address: Address,
-    _size: usize,
-    _buf: *const u8,
-) -> Herr {
-    -1
 }
 
 extern "C" fn ctl(_file: *mut DriverFile, _op: u64, flags: u64, _in: *const c_void, _out: *mut *mut c_void) -> Herr {

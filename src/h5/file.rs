@@ -32,7 +32,7 @@ impl H5File {
     #[cfg(hdf5_1_14)]
     #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
     fn open_checked(storage: &Arc<dyn StorageFile>, path: &Path, len: u64) -> Result<Self, ErrorKind> {
-        let source = Arc::new(driver::Source::new(Arc::clone(storage))?);
+        let source = Arc::new(driver::Source::reading(Arc::clone(storage))?);
         let name = driver::c_path(path)?;
         let fapl = hdf5::plist::FileAccess::build().file_locking(false).finish()?;
         driver::set(fapl.id(), &source)?;
@@ -50,8 +50,72 @@ impl H5File {
 
     #[cfg(not(hdf5_1_14))]
     fn open_checked(_storage: &Arc<dyn StorageFile>, path: &Path, len: u64) -> Result<Self, ErrorKind> {
-        let file = hdf5::File::open(path).map_err(|e| not_hdf5(&e))?;
+        let mut builder = hdf5::FileBuilder::new();
+        // The caller holds the file's lock already; the library's own descriptor would wait for it.
+        #[cfg(hdf5_locking_option)]
+        builder.with_fapl(|p| p.file_locking(false));
+        let file = builder.open(path).map_err(|e| not_hdf5(&e))?;
         Ok(Self { file, len })
+    }
+}
+
+/// A file under construction, beside its name: the library writes straight to it.
+#[derive(Debug)]
+pub(super) struct Building {
+    pub(super) file: hdf5::File,
+    #[cfg(hdf5_1_14)]
+    source: Arc<driver::Source>,
+}
+
+impl Building {
+    /// Makes an empty HDF5 file (`new`), or opens the one that is there.
+    #[cfg(hdf5_1_14)]
+    #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
+    pub(super) fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
+        const READ_WRITE: u32 = 1;
+        const TRUNCATE: u32 = 2;
+        let source = Arc::new(driver::Source::building(Arc::clone(storage))?);
+        let name = driver::c_path(path)?;
+        let mut builder = hdf5::plist::FileAccess::build();
+        super::create::aligned(builder.file_locking(false));
+        let fapl = builder.finish()?;
+        let fcpl = hdf5::plist::FileCreate::build().obj_track_times(false).finish()?;
+        driver::set(fapl.id(), &source)?;
+        let opened = hdf5::sync::sync(|| {
+            // SAFETY: name and property lists are alive.
+            let id = unsafe {
+                if new {
+                    hdf5_sys::h5f::H5Fcreate(name.as_ptr(), TRUNCATE, fcpl.id(), fapl.id())
+                } else {
+                    hdf5_sys::h5f::H5Fopen(name.as_ptr(), READ_WRITE, fapl.id())
+                }
+            };
+            // SAFETY: a fresh file id that nobody else owns.
+            hdf5::h5check(id).and_then(|id| unsafe { hdf5::from_id::<hdf5::File>(id) })
+        });
+        match opened {
+            Ok(file) => Ok(Self { file, source }),
+            Err(e) => Err(source.take_failure().map_or_else(|| e.into(), ErrorKind::from)),
+        }
+    }
+
+    #[cfg(not(hdf5_1_14))]
+    pub(super) fn open(_storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
+        let mut builder = hdf5::FileBuilder::new();
+        builder.with_fapl(super::create::aligned);
+        builder.with_fcpl(|p| p.obj_track_times(false));
+        Ok(Self { file: if new { builder.create(path)? } else { builder.open_rw(path)? } })
+    }
+
+    /// Closes the file and tells how it went: a failed write of the library counts, whatever the
+    /// library made of it.
+    pub(super) fn close(self, outcome: Result<(), ErrorKind>) -> Result<(), ErrorKind> {
+        let closed = self.file.close().map_err(ErrorKind::from);
+        #[cfg(hdf5_1_14)]
+        if let Some(e) = self.source.take_failure() {
+            return Err(e.into());
+        }
+        outcome.and(closed)
     }
 }
 

@@ -41,6 +41,7 @@ pub struct Listing {
 
 impl Origin {
     /// Extents closer than this are read as one.
+    #[cfg(hdf5_1_14)]
     const GAP: u64 = 2048;
 
     #[cfg(hdf5_1_14)]

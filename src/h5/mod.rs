@@ -8,7 +8,7 @@ mod load;
 mod read;
 mod superblock;
 
-pub use create::{Attribute, NewTable, add_table, chunk_rows, create_file, planned_bytes};
+pub use create::{Attribute, NewTable, build, chunk_rows, planned_bytes};
 pub use file::{H5File, library_version};
 pub use load::{Listing, Origin};
 

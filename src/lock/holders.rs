@@ -20,7 +20,7 @@ pub struct Holder {
     pub host: String,
     /// Its command line.
     pub command: String,
-    /// Seconds since its writer was opened, where it left a note.
+    /// Seconds since its writer was opened, or since the process was started where it left no note.
     pub for_s: Option<u64>,
     /// Whether the process is stopped (SIGSTOP): alive, and holding on.
     pub stopped: bool,
@@ -110,13 +110,16 @@ impl Holder {
     fn of_pid(pid: i32, notes: &[(OwnerNote, bool)]) -> Self {
         match notes.iter().find(|(note, alive)| *alive && note.pid == pid && note.runs_here()) {
             Some((note, _)) => Self::of_note(note),
-            None => Self {
-                pid,
-                host: owner::host(),
-                command: owner::command(pid),
-                for_s: None,
-                stopped: Process::read(pid).is_some_and(|p| p.stopped),
-            },
+            None => {
+                let process = Process::read(pid);
+                Self {
+                    pid,
+                    host: owner::host(),
+                    command: owner::command(pid),
+                    for_s: process.as_ref().and_then(owner::age_s),
+                    stopped: process.is_some_and(|p| p.stopped),
+                }
+            }
         }
     }
 }

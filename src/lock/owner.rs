@@ -160,6 +160,15 @@ impl Process {
     }
 }
 
+/// Seconds since the process was started.
+pub(super) fn age_s(process: &Process) -> Option<u64> {
+    // The kernel's clock ticks as /proc tells them (USER_HZ) are 100 a second on all platforms.
+    const TICKS_PER_S: u64 = 100;
+    let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
+    let up_s: u64 = uptime.split('.').next()?.parse().ok()?;
+    Some(up_s.saturating_sub(process.start_ticks / TICKS_PER_S))
+}
+
 pub(super) fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }

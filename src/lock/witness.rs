@@ -38,8 +38,7 @@ struct Note {
 /// Called inside the gate, before anything is written. Returns whether another program may have
 /// written to the file at some time.
 pub(super) fn enter(rows: &File, data: &File) -> io::Result<bool> {
-    let suspect =
-        if attended(rows)? { Note::read(rows)?.is_none_or(|note| note.suspect) } else { look(rows, data)? };
+    let suspect = if attended(rows)? { Note::read(rows)?.is_none_or(|note| note.suspect) } else { look(rows, data)? };
     // Only exclusive takers of the presence byte would be refused, and there are none.
     ofd::set(rows, Kind::Shared, &PRESENCE)?;
     Ok(suspect)

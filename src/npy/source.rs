@@ -100,7 +100,8 @@ impl RowSource {
         if self.wanted == self.dtype {
             return Ok(out);
         }
-        let misfit = || ErrorKind::BadNpy(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
+        let misfit =
+            || ErrorKind::BadNpy(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
         cast(self.dtype, self.wanted, &out).ok_or_else(misfit)
     }
 }

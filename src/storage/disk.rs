@@ -57,6 +57,10 @@ impl StorageFile for DiskFile {
         self.0.write_all_at(buf, address)
     }
 
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }

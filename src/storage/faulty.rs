@@ -98,6 +98,11 @@ impl StorageFile for FaultyFile {
         self.inner.write_at(buf, address)
     }
 
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.shared.call()?;
+        self.inner.set_len(len)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.shared.call()?;
         self.inner.sync()

@@ -9,7 +9,7 @@ mod replace;
 
 pub use disk::Disk;
 pub use faulty::{Fault, Faulty};
-pub use replace::replace;
+pub use replace::{PIECE, copy, replace};
 
 use std::fmt::Debug;
 use std::io;
@@ -93,6 +93,12 @@ pub trait StorageFile: Debug + Send + Sync {
     /// # Errors
     /// As pwrite(2).
     fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()>;
+
+    /// Cuts or extends the file, with zeros, to this length in bytes.
+    ///
+    /// # Errors
+    /// As ftruncate(2).
+    fn set_len(&self, len: u64) -> io::Result<()>;
 
     /// Makes data and length durable.
     ///

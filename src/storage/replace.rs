@@ -1,8 +1,27 @@
-//! The one way in which a finished file takes its name.
+//! Files built beside: how they are copied, and the one way in which they take their name.
 
-use super::{Mode, Storage};
+use super::{Mode, Storage, StorageFile};
 use std::io;
 use std::path::Path;
+
+/// Bytes are copied, and files filled, in pieces of this. The page cache keeps a file in folios as
+/// large as the writes that made it, and small writes into large folios are slow: on ext4 (Linux
+/// 6.18) 8 bytes take 2.4 us in folios of 1 MiB and 0.9 us in folios of 64 KiB.
+pub const PIECE: usize = 64 << 10;
+
+/// Copies `len` bytes from the start of one file to the start of another.
+///
+/// # Errors
+/// As pread(2) and pwrite(2).
+pub fn copy(from: &dyn StorageFile, to: &dyn StorageFile, len: u64) -> io::Result<()> {
+    let mut buf = vec![0; PIECE];
+    for address in (0..len).step_by(PIECE) {
+        let here = usize::try_from(len - address).unwrap_or(PIECE).min(PIECE);
+        from.read_at(&mut buf[..here], address)?;
+        to.write_at(&buf[..here], address)?;
+    }
+    Ok(())
+}
 
 /// Syncs `from`, renames it to `to` (replacing what is there) and syncs the folder. A crash leaves
 /// the old file or the new one under the name, never a part.

@@ -4,7 +4,7 @@ use super::handle::{Store, normal};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{self, H5File, NewTable};
 use crate::lock::{CreationLock, Gate, RowLocks};
-use crate::storage::{Mode, StorageFile, replace};
+use crate::storage::{Mode, StorageFile, copy, replace};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -58,14 +58,20 @@ impl Store {
         let len = file.identity()?.len;
         H5File::open(&file, &self.paths.file)?.may_add(&table.path)?;
         self.clear_unfinished();
-        self.build(table, Some(len), progress)?;
+        self.build(table, Some((file.as_ref(), len)), progress)?;
         Ok(gate.hand_over(&self.paths.file)?)
     }
 
-    /// Builds the file beside and gives it its name. `existing`: length of the file to start from.
-    fn build(&self, table: &NewTable, existing: Option<u64>, progress: Progress<'_>) -> Result<(), ErrorKind> {
+    /// Builds the file beside and gives it its name. `existing`: the file to start from, and its
+    /// length.
+    fn build(
+        &self,
+        table: &NewTable,
+        existing: Option<(&dyn StorageFile, u64)>,
+        progress: Progress<'_>,
+    ) -> Result<(), ErrorKind> {
         let folder = self.paths.file.parent().unwrap_or(Path::new("/"));
-        let needed = h5::planned_bytes(table).saturating_add(existing.unwrap_or(0)).saturating_add(MARGIN);
+        let needed = h5::planned_bytes(table).saturating_add(existing.map_or(0, |(_, len)| len)).saturating_add(MARGIN);
         let available = fs4::available_space(folder)?;
         if needed > available {
             return Err(ErrorKind::DiskFull { needed, available });
@@ -75,13 +81,12 @@ impl Store {
         // As open(2) would: the user's umask decides.
         builder.prefix(&prefix).suffix(SUFFIX).permissions(Permissions::from_mode(0o666));
         let new = builder.tempfile_in(folder)?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
         watched(new.path(), needed - MARGIN, progress, || {
-            if existing.is_some() {
-                std::fs::copy(&self.paths.file, new.path())?;
-            } else {
-                h5::create_file(new.path())?;
+            if let Some((old, len)) = existing {
+                copy(old, file.as_ref(), len)?;
             }
-            full_or(h5::add_table(new.path(), table), folder)
+            h5::build(&file, new.path(), existing.is_none(), table)
         })?;
         self.name_it(new)
     }
@@ -110,17 +115,6 @@ impl Store {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
-    }
-}
-
-/// HDF5 hides the system's error; a disk that is full now was probably full then.
-fn full_or(outcome: Result<(), ErrorKind>, folder: &Path) -> Result<(), ErrorKind> {
-    const NEARLY_FULL: u64 = 4 << 20;
-    match outcome {
-        Err(ErrorKind::Hdf5(_)) if fs4::available_space(folder).is_ok_and(|free| free < NEARLY_FULL) => {
-            Err(ErrorKind::DiskFull { needed: 0, available: 0 })
-        }
-        other => other,
     }
 }
 

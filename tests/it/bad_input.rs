@@ -34,7 +34,12 @@ fn names_and_rows_that_are_not_there() {
     let gone = scratch.text("gone.h5");
     refused(&gone, &["update", &gone, "t", "--rows", "0:2", "--set", &set], 3, &["gone.h5", "no such file", "create"]);
     refused(&gone, &["info", &gone], 3, &["no such file"]);
-    refused(&file, &["update", &file, "x", "--rows", "0:2", "--set", &set], 3, &["a.h5", "no table 'x'", "there is: t"]);
+    refused(
+        &file,
+        &["update", &file, "x", "--rows", "0:2", "--set", &set],
+        3,
+        &["a.h5", "no table 'x'", "there is: t"],
+    );
     refused(&file, &["read", &file, "t", "X", "--rows", "0"], 3, &["no column 'X'", "E, F, n"]);
     refused(&file, &["update", &file, "t", "--rows", "0:2", "--set", &format!("X={e}")], 3, &["no column 'X'"]);
     refused(&file, &["update", &file, "t", "--rows", "9:11", "--set", &set], 3, &["row 10 is out of range", "10 rows"]);
@@ -173,7 +178,12 @@ fn columns_and_tables_that_cannot_be_made() {
     refused(&gone, &["create", &gone, "t", "--rows", "0", "--column", "E:f64"], 2, &["1 to 2^40 rows"]);
     let twice = ["create", &gone, "t", "--rows", "3", "--column", "E:f64", "--column", "E:f32"];
     refused(&gone, &twice, 2, &["two columns"]);
-    refused(&gone, &["create", &gone, "t", "--rows", "1000000000000", "--column", "E:f64"], 7, &["the disk is full", "bytes are needed"]);
+    refused(
+        &gone,
+        &["create", &gone, "t", "--rows", "1000000000000", "--column", "E:f64"],
+        7,
+        &["the disk is full", "bytes are needed"],
+    );
     let nowhere = scratch.text("no/such/folder/a.h5");
     refused(&nowhere, &["create", &nowhere, "t", "--rows", "3", "--column", "E:f64"], 3, &["no/such/folder"]);
 }
@@ -183,7 +193,13 @@ fn a_table_that_h5part_did_not_make() {
     let scratch = Scratch::new();
     let file = scratch.text("foreign.h5");
     let foreign = hdf5::File::create(&file).expect("create");
-    foreign.new_dataset::<f64>().shape(5).create("E").expect("dataset").write(&[1.0, 2.0, 3.0, 4.0, 5.0]).expect("write");
+    foreign
+        .new_dataset::<f64>()
+        .shape(5)
+        .create("E")
+        .expect("dataset")
+        .write(&[1.0, 2.0, 3.0, 4.0, 5.0])
+        .expect("write");
     foreign.close().expect("close");
     let e = scratch.npy("e.npy", &[2], &[1.0, 2.0]);
     refused(&file, &["update", &file, "/", "--rows", "0:2", "--set", &format!("E={e}")], 10, &["no stamps"]);
@@ -196,7 +212,8 @@ fn a_lock_that_is_not_released_in_time() {
     let file = file(&scratch);
     let e = scratch.npy("e.npy", &[2], &[1.0, 2.0]);
     let lock = scratch.text("a.h5.lock");
-    let mut holder = std::process::Command::new("flock").args(["-F", "-x", &lock, "sleep", "30"]).spawn().expect("flock");
+    let mut holder =
+        std::process::Command::new("flock").args(["-F", "-x", &lock, "sleep", "30"]).spawn().expect("flock");
     std::thread::sleep(std::time::Duration::from_millis(300));
     let args = ["update", &file, "t", "--rows", "0:2", "--set", &format!("E={e}"), "--timeout", "0.3"];
     refused(&file, &args, 6, &["the gate is still held after 0.3 s by pid", "--timeout"]);

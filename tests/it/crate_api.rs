@@ -80,7 +80,8 @@ fn errors_that_write_nothing() {
     let one = Array1::from_elem(1, 1.0f64);
     let three = Array1::from_elem(3, 1.0f64);
     let ints = Array1::from_elem(1, 1i64);
-    let mut kind = |rows: &Rows, sets: &[(&str, Values<'_>)]| writer.commit(rows, sets).expect_err("an error").into_kind();
+    let mut kind =
+        |rows: &Rows, sets: &[(&str, Values<'_>)]| writer.commit(rows, sets).expect_err("an error").into_kind();
     assert!(matches!(kind(&Rows::one(10), &[("E", (&one).into())]), ErrorKind::RowOutOfRange { row: 10, rows: 10 }));
     assert!(matches!(kind(&Rows::list(&[1, 1, 2]), &[("E", (&three).into())]), ErrorKind::DuplicateRow(1)));
     assert!(matches!(kind(&Rows::range(3..3), &[("E", (&one).into())]), ErrorKind::EmptySelection));

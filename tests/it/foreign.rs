@@ -25,7 +25,12 @@ fn pause(writer: &mut Writer) {
 fn change(store: &Store, row: u64, value: f64) {
     let file = hdf5::File::open_rw(store.path()).expect("opens for writing");
     let dataset = file.dataset("t/E").expect("E");
-    dataset.write_slice(&[value], hdf5::Hyperslab::from(usize::try_from(row).expect("small")..usize::try_from(row).expect("small") + 1)).expect("write");
+    dataset
+        .write_slice(
+            &[value],
+            hdf5::Hyperslab::from(usize::try_from(row).expect("small")..usize::try_from(row).expect("small") + 1),
+        )
+        .expect("write");
 }
 
 #[test]
@@ -38,7 +43,10 @@ fn a_committed_value_changed_by_another_program_is_not_overwritten_unnoticed() {
     change(&store, 4, 2.0);
     let error = put(&mut writer, 4, 3.0).expect_err("noticed");
     assert!(matches!(error.kind(), ErrorKind::ForeignChange { row: 4, .. }), "{error}");
-    assert_eq!(store.reader("t").expect("reader").read("E", &Rows::one(4)).expect("read").states(), [CellState::Changed]);
+    assert_eq!(
+        store.reader("t").expect("reader").read("E", &Rows::one(4)).expect("read").states(),
+        [CellState::Changed]
+    );
     assert!(!writer.is_poisoned(), "nothing was written");
     writer.set_accept_foreign(true);
     put(&mut writer, 4, 3.0).expect("accepted");

@@ -12,7 +12,19 @@ use std::time::{Duration, Instant};
 fn h5py_reads_what_h5part_writes() {
     let scratch = Scratch::new();
     let file = scratch.text("a.h5");
-    ok(&["create", &file, "a/b", "--rows", "5", "--column", "E (eV∕Å):f64", "--column", "b:bool", "--column", "u:u16:2=7"]);
+    ok(&[
+        "create",
+        &file,
+        "a/b",
+        "--rows",
+        "5",
+        "--column",
+        "E (eV∕Å):f64",
+        "--column",
+        "b:bool",
+        "--column",
+        "u:u16:2=7",
+    ]);
     let e = scratch.npy("e.npy", &[2], &[1.5, 2.5]);
     ok(&["update", &file, "a/b", "--rows", "3,1", "--set", &format!("E (eV∕Å)={e}")]);
     let script = "import sys, h5py, numpy as np\n\
@@ -51,7 +63,8 @@ fn h5part_reads_what_h5py_writes() {
     assert!(code == 10 && err.contains("'name' has type"), "{err}");
     let info: serde_json::Value = serde_json::from_str(&ok(&["info", &file, "--json"])).expect("JSON");
     let columns = info["tables"][0]["columns"].as_array().expect("columns").clone();
-    let access = |name: &str| columns.iter().find(|c| c["name"] == name).map(|c| (c["access"].clone(), c["reason"].to_string()));
+    let access =
+        |name: &str| columns.iter().find(|c| c["name"] == name).map(|c| (c["access"].clone(), c["reason"].to_string()));
     assert_eq!(access("plain").expect("there").0, "direct");
     for (name, why) in [("gzip", "filtered"), ("big", "big-endian"), ("late", "late allocation"), ("name", "type")] {
         let (access, reason) = access(name).expect("there");
@@ -96,16 +109,22 @@ fn a_poller_gets_the_gate_beside_writers_that_never_pause() {
                 scope.spawn(move || never_pause(store, writer, stop, commits));
             }
             std::thread::sleep(Duration::from_millis(500));
-            let output = poller.stdout(std::process::Stdio::piped()).spawn().expect("starts").wait_with_output().expect("ends");
+            let output =
+                poller.stdout(std::process::Stdio::piped()).spawn().expect("starts").wait_with_output().expect("ends");
             stop.store(true, Ordering::Relaxed);
             output
         });
-        let turns: Vec<f64> = String::from_utf8_lossy(&output.stdout).lines().map(|l| l.parse().expect("seconds")).collect();
+        let turns: Vec<f64> =
+            String::from_utf8_lossy(&output.stdout).lines().map(|l| l.parse().expect("seconds")).collect();
         assert_eq!(turns.len(), 3, "{output:?}");
         let longest = turns.iter().fold((0.0, 0.0), |(longest, last), &t| (f64::max(longest, t - last), t)).0;
         assert!(longest <= 60.0, "a turn took {longest} s");
-        println!("opening {how}: the poller had its turns after {turns:?} s beside {} commits", commits.load(Ordering::Relaxed));
-        let through_h5py = hdf5::File::open(&file).expect("opens").dataset("t/E").expect("E").read_raw::<f64>().expect("read");
+        println!(
+            "opening {how}: the poller had its turns after {turns:?} s beside {} commits",
+            commits.load(Ordering::Relaxed)
+        );
+        let through_h5py =
+            hdf5::File::open(&file).expect("opens").dataset("t/E").expect("E").read_raw::<f64>().expect("read");
         assert!(through_h5py[3990..3993].iter().all(|&v| v == 7.5), "its writes are there");
         let block = store.reader("t").expect("reader").read("E", &Rows::range(0..3900)).expect("read");
         assert!(block.mask().iter().all(|&m| m), "ours are there");
@@ -120,7 +139,8 @@ fn never_pause(store: &Store, writer: u64, stop: &AtomicBool, commits: &AtomicU6
         round += 1.0;
         for row in (writer * 975..(writer + 1) * 975).step_by(5) {
             let (e, f) = (Array1::from_elem(5, round), Array3::from_elem((5, 4, 3), round));
-            open.commit(&Rows::range(row..row + 5), &[("E", Values::from(&e)), ("F", Values::from(&f))]).expect("commit");
+            open.commit(&Rows::range(row..row + 5), &[("E", Values::from(&e)), ("F", Values::from(&f))])
+                .expect("commit");
             commits.fetch_add(1, Ordering::Relaxed);
             // At least once round the rows.
             if round > 1.0 && stop.load(Ordering::Relaxed) {

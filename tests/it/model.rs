@@ -30,10 +30,12 @@ struct Step {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let column = (prop::sample::select(Dtype::ALL.to_vec()), prop::collection::vec(1u64..5, 0..3));
-    (prop::collection::vec(column, 1..5), prop::option::of(1u64..50), any::<bool>()).prop_map(|(columns, chunk, contiguous)| {
-        let (dtypes, cells) = columns.into_iter().unzip();
-        Shape { dtypes, cells, chunk_rows: if contiguous { None } else { chunk }, contiguous }
-    })
+    (prop::collection::vec(column, 1..5), prop::option::of(1u64..50), any::<bool>()).prop_map(
+        |(columns, chunk, contiguous)| {
+            let (dtypes, cells) = columns.into_iter().unzip();
+            Shape { dtypes, cells, chunk_rows: if contiguous { None } else { chunk }, contiguous }
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -92,7 +94,12 @@ fn check_through_library(store: &Store, shape: &Shape, models: &[Model]) -> Resu
         let dataset = file.dataset(&format!("a/b/c{k}")).expect("dataset");
         macro_rules! bytes {
             ($type:ty) => {
-                dataset.read_raw::<$type>().expect("read").into_iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()
+                dataset
+                    .read_raw::<$type>()
+                    .expect("read")
+                    .into_iter()
+                    .flat_map(|v| v.to_le_bytes())
+                    .collect::<Vec<u8>>()
             };
         }
         let bytes = match shape.dtypes[k] {
@@ -150,7 +157,11 @@ fn play(shape: &Shape, steps: &[Step]) -> Result<(), TestCaseError> {
         let mut owned = Vec::new();
         for k in (0..models.len()).filter(|k| step.columns & (1 << k) != 0) {
             let size = cell_bytes(shape.dtypes[k], &shape.cells[k]);
-            owned.push((k, size, random_bytes(step.seed.wrapping_add(k as u64), shape.dtypes[k], step.rows.len() * size)));
+            owned.push((
+                k,
+                size,
+                random_bytes(step.seed.wrapping_add(k as u64), shape.dtypes[k], step.rows.len() * size),
+            ));
         }
         if owned.is_empty() {
             continue;
@@ -160,7 +171,8 @@ fn play(shape: &Shape, steps: &[Step]) -> Result<(), TestCaseError> {
             .iter()
             .zip(&names)
             .map(|((k, _, bytes), name)| {
-                let full: Vec<u64> = [step.rows.len() as u64].into_iter().chain(shape.cells[*k].iter().copied()).collect();
+                let full: Vec<u64> =
+                    [step.rows.len() as u64].into_iter().chain(shape.cells[*k].iter().copied()).collect();
                 (name.as_str(), Values::new(shape.dtypes[*k], &full, bytes.as_slice()).expect("values"))
             })
             .collect();

@@ -27,7 +27,8 @@ fn disjoint_writers() {
 
 #[test]
 fn overlapping_writers() {
-    let args = ["--writers", "4", "--rows", "50", "--batch", "5", "--commits", "3000", "--overlap", "--durability", "process"];
+    let args =
+        ["--writers", "4", "--rows", "50", "--batch", "5", "--commits", "3000", "--overlap", "--durability", "process"];
     assert_eq!(stress(&args)["commits"], 3000);
 }
 
@@ -39,7 +40,20 @@ fn overwriting_writers_for_a_while() {
 
 #[test]
 fn killed_writers_on_fresh_rows() {
-    let args = ["--writers", "4", "--rows", "30000", "--batch", "3", "--kill-every", "15", "--durability", "process", "--row-shape", "20x3"];
+    let args = [
+        "--writers",
+        "4",
+        "--rows",
+        "30000",
+        "--batch",
+        "3",
+        "--kill-every",
+        "15",
+        "--durability",
+        "process",
+        "--row-shape",
+        "20x3",
+    ];
     let report = stress(&args);
     assert_eq!(report["acknowledged"], 30000);
     assert!(report["kills"].as_u64() > Some(3), "{report}");
@@ -56,7 +70,8 @@ fn readers_beside_writers_see_whole_rows() {
     let scratch = Scratch::new();
     let dir = scratch.text("d");
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_h5part"));
-    let args = ["stress", &dir, "--writers", "3", "--rows", "40", "--batch", "4", "--seconds", "3", "--durability", "process"];
+    let args =
+        ["stress", &dir, "--writers", "3", "--rows", "40", "--batch", "4", "--seconds", "3", "--durability", "process"];
     let mut child = command.args(args).stdout(std::process::Stdio::null()).spawn().expect("starts");
     let file = scratch.path("d/stress.h5");
     let mut rows_seen = 0u64;
@@ -102,13 +117,17 @@ fn a_stream_of_commits() {
     let npy = scratch.npy("e.npy", &[3], &[1.5, 2.5, 3.5]);
     let mut lines = String::new();
     for row in 0..500 {
-        lines += &format!("{{\"rows\": {row}, \"set\": {{\"E\": {row}.25, \"n\": [{row}, -{row}], \"b\": true}}, \"id\": {row}}}\n");
+        lines += &format!(
+            "{{\"rows\": {row}, \"set\": {{\"E\": {row}.25, \"n\": [{row}, -{row}], \"b\": true}}, \"id\": {row}}}\n"
+        );
     }
     lines += &format!("{{\"rows\": \"997:1000\", \"set\": {{\"E\": {npy:?}}}}}\n");
     lines += "{\"rows\": [600, 599], \"set\": {\"E\": [1, null], \"n\": [[1, 2], [3, 4]]}}\n";
-    lines += "{\"rows\": 5000, \"set\": {\"E\": 1}}\n{\"rows\": 1}\nnonsense\n{\"rows\": 7, \"set\": {\"n\": [1, 2.5]}}\n";
+    lines +=
+        "{\"rows\": 5000, \"set\": {\"E\": 1}}\n{\"rows\": 1}\nnonsense\n{\"rows\": 7, \"set\": {\"n\": [1, 2.5]}}\n";
     lines += "{\"rows\": 601, \"set\": {\"E\": 4}}\n";
-    let output = h5part().args(["update", &file, "t", "--stream", "--durability", "process"]).write_stdin(lines).output();
+    let output =
+        h5part().args(["update", &file, "t", "--stream", "--durability", "process"]).write_stdin(lines).output();
     let (code, out, err) = crate::support::finished(&output.expect("runs"));
     assert_eq!(code, 1, "{err}");
     let answers: Vec<Value> = out.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
@@ -118,6 +137,9 @@ fn a_stream_of_commits() {
     let codes: Vec<u64> = answers[502..506].iter().filter_map(|a| a["code"].as_u64()).collect();
     assert_eq!(codes, [3, 2, 2, 4]);
     assert_eq!(answers[506]["ok"], true);
-    assert_eq!(ok(&["read", &file, "t", "E", "--rows", "498:500,997:1000,600,601"]), "498.25\n499.25\n1.5\n2.5\n3.5\n1.0\n4.0\n");
+    assert_eq!(
+        ok(&["read", &file, "t", "E", "--rows", "498:500,997:1000,600,601"]),
+        "498.25\n499.25\n1.5\n2.5\n3.5\n1.0\n4.0\n"
+    );
     assert_eq!(ok(&["read", &file, "t", "n", "--rows", "3,599"]), "3 -3\n3 4\n");
 }

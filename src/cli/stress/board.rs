@@ -71,7 +71,9 @@ impl Board {
         // SAFETY: within the map (asserted), aligned since maps start at a page, alive as long as
         // `self`; other processes access the same words as atomics too, and nobody cuts the file.
         #[expect(clippy::cast_ptr_alignment, reason = "maps start at a page")]
-        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(word)) }
+        unsafe {
+            AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(word))
+        }
     }
 }
 
