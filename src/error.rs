@@ -136,6 +136,9 @@ pub enum ErrorKind {
     /// A `.npy` file that cannot be read.
     #[error("not a usable .npy file: {0}")]
     BadNpy(String),
+    /// Values that do not fit: too few, too many, or one that a cast would change.
+    #[error("bad values: {0}")]
+    BadValues(String),
     /// The column cannot be written in place.
     #[error("column '{column}' cannot be written in place: {reason}")]
     LibraryColumn {
@@ -190,6 +193,10 @@ pub enum ErrorKind {
     /// Another file was put in the place of the one that was opened.
     #[error("another file was put in its place")]
     Replaced,
+    /// `FILE.lock` or `rows.lock` was removed or replaced while the store was in use: those who
+    /// come now would not meet those who were there before.
+    #[error("its lock files were removed or replaced")]
+    LockFileGone,
     /// A column of the table is no longer where it was, or is gone.
     #[error("another program moved or removed column '{0}'")]
     ColumnMoved(String),
@@ -230,7 +237,7 @@ impl ErrorKind {
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NoSuchFile => "check the path, or make it with 'h5part create'",
+            Self::NoSuchFile => "check the path",
             Self::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
             Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
             Self::ReadOnly => "change the permissions, or work on a copy",
@@ -256,6 +263,8 @@ impl ErrorKind {
             }
             Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",
             Self::Replaced | Self::ColumnMoved(_) => "open the file again",
+            Self::LockFileGone => "end all programs that use the file, then start them again",
+            Self::BadValues(_) => "give one value for each element of the rows selected",
             Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::Worker { .. } => return None,

@@ -2,11 +2,10 @@
 
 use h5part::dataspace::Rows;
 use h5part::error::At;
-use h5part::lock::{Patience, Waiting};
+use h5part::lock::Patience;
 use h5part::store::{Durability, Store};
 use h5part::{ErrorKind, Result, npy};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How to treat locks.
@@ -22,15 +21,7 @@ pub struct LockArgs {
 
 impl LockArgs {
     fn patience(&self) -> Patience {
-        let tell = |w: &Waiting<'_>| {
-            eprintln!(
-                "h5part: waiting for {} since {:.0} s; it is held by {}",
-                w.what,
-                w.waited.as_secs_f64(),
-                w.holder
-            );
-        };
-        Patience { timeout: Duration::from_secs_f64(self.timeout), tell: Some(Arc::new(tell)) }
+        Patience::telling(Duration::from_secs_f64(self.timeout))
     }
 
     /// The store at a path that exists.

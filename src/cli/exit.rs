@@ -60,12 +60,18 @@ impl Exit {
             | ErrorKind::BadRows { .. }
             | ErrorKind::BadColumn { .. }
             | ErrorKind::BadRequest(_) => Self::Usage,
-            ErrorKind::DtypeMismatch { .. } | ErrorKind::ShapeMismatch { .. } | ErrorKind::BadNpy(_) => Self::Mismatch,
+            ErrorKind::DtypeMismatch { .. }
+            | ErrorKind::ShapeMismatch { .. }
+            | ErrorKind::BadNpy(_)
+            | ErrorKind::BadValues(_) => Self::Mismatch,
             ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. } | ErrorKind::NewerFormat { .. } => Self::BadFile,
             ErrorKind::LockTimeout { .. } => Self::Locked,
             ErrorKind::DiskFull { .. } => Self::Full,
             ErrorKind::ReadOnly => Self::ReadOnly,
-            ErrorKind::Replaced | ErrorKind::ColumnMoved(_) | ErrorKind::ForeignChange { .. } => Self::Foreign,
+            ErrorKind::Replaced
+            | ErrorKind::LockFileGone
+            | ErrorKind::ColumnMoved(_)
+            | ErrorKind::ForeignChange { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::Unstamped(_)
@@ -79,5 +85,6 @@ impl Exit {
 
 /// Whether the reader of our output went away: nothing is wrong then.
 pub fn is_closed_pipe(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Io(e) if e.kind() == io::ErrorKind::BrokenPipe)
+    let ours = error.path() == "standard output";
+    ours && matches!(error.kind(), ErrorKind::Io(e) if e.kind() == io::ErrorKind::BrokenPipe)
 }

@@ -61,6 +61,8 @@ struct ColumnInfo {
 impl Args {
     pub fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
+        // First of all: it may be what keeps the rest waiting.
+        let locks = store.locks()?;
         let (uuid, len) = store.identity()?;
         let info = Info {
             file: store.path().to_path_buf(),
@@ -69,7 +71,7 @@ impl Args {
             hdf5_version: library_version(),
             structural_changes: "copy, change, rename",
             tables: store.tables()?.iter().map(TableInfo::new).collect(),
-            locks: store.locks()?,
+            locks,
         };
         if self.json {
             json(&info)?;

@@ -60,6 +60,7 @@ impl Args {
         }
         if changed > 0 {
             eprintln!("h5part: {changed} of them do not match their stamps: changed by another program, or damaged");
+            return Ok(Exit::Found);
         }
         Ok(Exit::Success)
     }
@@ -90,7 +91,8 @@ impl Args {
         self.each_portion(reader, column, rows, |block| {
             count(block);
             let (dtype, size) = (block.dtype(), usize::try_from(block.dtype().size()).unwrap_or(8));
-            for row in block.bytes().chunks_exact(elements * size) {
+            for k in 0..block.states().len() {
+                let row = &block.bytes()[k * elements * size..(k + 1) * elements * size];
                 let texts: Vec<String> = row.chunks_exact(size).map(|e| dtype.format_element(e)).collect();
                 written(writeln!(out, "{}", texts.join(" ")))?;
             }

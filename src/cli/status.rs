@@ -17,6 +17,10 @@ pub struct Args {
     file: PathBuf,
     /// Path of a table in the file [default: all that h5part made].
     table: Option<String>,
+    /// Print only the rows that are not committed in all columns, as a SPEC for --rows; an empty
+    /// line when there are none.
+    #[arg(long, requires = "table", conflicts_with = "json")]
+    missing: bool,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
@@ -27,6 +31,10 @@ pub struct Args {
 impl Args {
     pub fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
+        if let (true, Some(table)) = (self.missing, &self.table) {
+            line(store.missing(table)?.to_string())?;
+            return Ok(Exit::Success);
+        }
         let tables = if let Some(table) = &self.table {
             vec![table.clone()]
         } else {

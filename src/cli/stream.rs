@@ -18,19 +18,12 @@ use std::path::Path;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
-    rows: RowsField,
+    /// A number, a list of numbers, or a SPEC.
+    rows: Value,
     set: BTreeMap<String, Value>,
     /// Given back with the answer.
     #[serde(default)]
     id: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum RowsField {
-    One(u64),
-    List(Vec<u64>),
-    Spec(String),
 }
 
 #[derive(Debug, Serialize)]
@@ -79,10 +72,10 @@ fn answer(writer: &mut Writer, file: &Path, cast: bool, line: &str) -> (Option<V
 }
 
 fn commit(writer: &mut Writer, file: &Path, cast: bool, request: Request) -> Result<u64> {
-    let rows = match request.rows {
-        RowsField::One(row) => Rows::one(row),
-        RowsField::List(list) => Rows::list(&list),
-        RowsField::Spec(spec) => rows(&spec, writer.table().rows, file)?,
+    let rows = match &request.rows {
+        Value::String(spec) => rows(spec, writer.table().rows, file)?,
+        Value::Array(list) => Rows::list(&list.iter().map(|row| row_number(row, file)).collect::<Result<Vec<_>>>()?),
+        row => Rows::one(row_number(row, file)?),
     };
     let mut values = Vec::with_capacity(request.set.len());
     for (name, value) in &request.set {
@@ -94,6 +87,11 @@ fn commit(writer: &mut Writer, file: &Path, cast: bool, request: Request) -> Res
         values.push((name.as_str(), values_of));
     }
     Ok(writer.commit(&rows, &values)?.rows)
+}
+
+fn row_number(value: &Value, file: &Path) -> Result<u64> {
+    let reason = "rows are a number from 0 on, a list of them, or a text such as 0:10";
+    value.as_u64().ok_or(ErrorKind::BadRows { text: value.to_string(), reason }).at("select rows of", file)
 }
 
 fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Values<'static>, Error> {

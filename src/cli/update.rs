@@ -143,7 +143,8 @@ impl Args {
         let bar = LateBar::new("updating");
         let (mut commits, mut written) = (0, 0);
         for (from, portion) in portions(rows, row_bytes) {
-            let commit = commit_portion(writer, &portion, inputs, &self.file).inspect_err(|_| {
+            let is_last = from + portion.len() == rows.len();
+            let commit = commit_portion(writer, &portion, inputs, &self.file, is_last).inspect_err(|_| {
                 if from > 0 {
                     eprintln!("h5part: the first {from} of {} rows of the selection were committed before", rows.len());
                 }
@@ -156,10 +157,19 @@ impl Args {
     }
 }
 
-fn commit_portion(writer: &mut Writer, portion: &Rows, inputs: &mut [Input], file: &Path) -> Result<u64> {
+fn commit_portion(
+    writer: &mut Writer,
+    portion: &Rows,
+    inputs: &mut [Input],
+    file: &Path,
+    is_last: bool,
+) -> Result<u64> {
     let mut values = Vec::with_capacity(inputs.len());
     for input in inputs.iter_mut() {
         let bytes = input.source.next_rows(portion.len(), input.elements).at("read values for", file)?;
+        if is_last {
+            input.source.expect_end().at("read values for", file)?;
+        }
         let shape: Vec<u64> = [portion.len()].into_iter().chain(input.shape.iter().copied()).collect();
         values.push(Values::new(input.source.dtype_out(), &shape, bytes).at(UPDATE, file)?);
     }

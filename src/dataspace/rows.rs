@@ -1,6 +1,7 @@
 //! Row selections: what the user names, and the sorted runs that the engine works on.
 
 use crate::error::ErrorKind;
+use std::fmt;
 
 /// Some rows of a table in the order in which the user named them: value `i` belongs to row `i`
 /// of this list, however scattered or unsorted it is.
@@ -58,6 +59,15 @@ impl Rows {
         let count = range.end.saturating_sub(range.start);
         let spans = if count == 0 { vec![] } else { vec![Span { start: range.start, step: 1, count }] };
         Self { spans, len: count }
+    }
+
+    /// Several ranges, one after the other; empty ones are left out.
+    #[must_use]
+    pub fn ranges(ranges: impl IntoIterator<Item = std::ops::Range<u64>>) -> Self {
+        let span = |r: std::ops::Range<u64>| Span { start: r.start, step: 1, count: r.end - r.start };
+        let spans: Vec<Span> = ranges.into_iter().filter(|r| r.start < r.end).map(span).collect();
+        let len = spans.iter().map(|s| s.count).sum();
+        Self { spans, len }
     }
 
     /// Any rows, in any order.
@@ -174,6 +184,22 @@ impl Rows {
             joined
         });
         Ok(Runs { runs, len: self.len })
+    }
+}
+
+impl fmt::Display for Rows {
+    /// As [`Rows::parse`] reads it: `0:10,15,20:30:2`; nothing for no rows.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (k, Span { start, step, count }) in self.spans.iter().enumerate() {
+            let comma = if k > 0 { "," } else { "" };
+            let end = start + (count - 1) * step + 1;
+            match (*count, *step) {
+                (1, _) => write!(f, "{comma}{start}")?,
+                (_, 1) => write!(f, "{comma}{start}:{end}")?,
+                (_, step) => write!(f, "{comma}{start}:{end}:{step}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -309,6 +335,7 @@ mod tests {
             if let Ok(rows) = Rows::parse(&text, n) {
                 prop_assert!(rows.iter().all(|r| r < n));
                 prop_assert_eq!(rows.iter().count() as u64, rows.len());
+                prop_assert_eq!(Rows::parse(&rows.to_string(), n).expect("its own text"), rows);
             }
         }
     }

@@ -65,6 +65,12 @@ impl From<&str> for Attribute {
 }
 
 impl NewTable {
+    /// A chunked table without attributes.
+    #[must_use]
+    pub fn new(path: &str, rows: u64, columns: Vec<ColumnSpec>) -> Self {
+        Self { path: path.to_owned(), rows, columns, chunk_rows: None, contiguous: false, attributes: Vec::new() }
+    }
+
     /// Stamps a row: the columns padded to a power of two.
     fn stamp_width(&self) -> u64 {
         self.columns.len().next_power_of_two() as u64

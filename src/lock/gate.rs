@@ -29,9 +29,11 @@ pub struct Gate {
 pub struct SharedGate {
     gate: Arc<Gate>,
     suspect: bool,
+    /// Whether the name still stands for the file that the lock is on.
+    named: bool,
 }
 
-/// Nobody else writes, and no stock reader or writer has the file open.
+/// Nobody else writes, and no stock writer has the file open.
 #[derive(Debug)]
 pub struct ExclusiveGate {
     gate: Arc<Gate>,
@@ -58,7 +60,7 @@ impl Gate {
     /// stock writer has the file.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::Replaced`] when a lock file was taken away.
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
     pub fn enter_shared(self: &Arc<Self>, patience: &Patience) -> Result<SharedGate, ErrorKind> {
         self.courtesy.lock().unwrap_or_else(PoisonError::into_inner).give_way();
         let turnstile = || Ok(ofd::conflict(self.turnstile.file(), Kind::Shared, &TURNSTILE)?.is_none());
@@ -77,9 +79,11 @@ impl Gate {
 
     fn shared(self: &Arc<Self>, entered: Entered) -> Result<SharedGate, ErrorKind> {
         self.check_lock_files()?;
-        let suspect = witness::enter(self.turnstile.file(), &self.data)?;
+        // The witness watches the file that has the name; another one is none of its business.
+        let named = same(&self.data, &self.paths.file).unwrap_or(false);
+        let suspect = !named || witness::enter(self.turnstile.file(), &self.data)?;
         std::mem::forget(entered);
-        Ok(SharedGate { gate: Arc::clone(self), suspect })
+        Ok(SharedGate { gate: Arc::clone(self), suspect, named })
     }
 
     fn try_both(&self) -> io::Result<bool> {
@@ -97,7 +101,7 @@ impl Gate {
     /// this one, so that a stream of commits cannot starve it.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::Replaced`] when a lock file was taken away.
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
     pub fn enter_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<ExclusiveGate, ErrorKind> {
         let rows = self.turnstile.file();
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
@@ -106,7 +110,8 @@ impl Gate {
         let entered = gate.map(|()| Entered(Arc::clone(self)));
         ofd::set(rows, Kind::Unlock, &TURNSTILE)?;
         let entered = entered?;
-        let data = || taken(FileExt::try_lock(&self.data));
+        // Shared: structural changes make a new file, so stock readers may keep the old one open.
+        let data = || taken(FileExt::try_lock_shared(&self.data));
         patience.wait("the HDF5 file", data, || holders::of_file(&self.paths, &self.paths.file))?;
         self.check_lock_files()?;
         let suspect = witness::enter(rows, &self.data)?;
@@ -127,16 +132,12 @@ impl Gate {
 
     /// Somebody who removes the lock files of a living store separates its writers.
     fn check_lock_files(&self) -> Result<(), ErrorKind> {
-        let same = |file: &File, path: &Path| -> io::Result<bool> {
-            let (ours, named) = (file.metadata()?, std::fs::metadata(path)?);
-            Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
-        };
         let intact = same(&self.gate, &self.paths.gate)
             .and_then(|gate| Ok(gate && same(self.turnstile.file(), &self.paths.rows)?));
         match intact {
             Ok(true) => Ok(()),
-            Ok(false) => Err(ErrorKind::Replaced),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ErrorKind::Replaced),
+            Ok(false) => Err(ErrorKind::LockFileGone),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ErrorKind::LockFileGone),
             Err(e) => Err(e.into()),
         }
     }
@@ -175,7 +176,11 @@ impl Drop for Entered {
 
 impl Drop for SharedGate {
     fn drop(&mut self) {
-        self.gate.leave_with_note();
+        if self.named {
+            self.gate.leave_with_note();
+        } else {
+            self.gate.leave();
+        }
     }
 }
 
@@ -243,6 +248,12 @@ impl CreationLock {
     pub fn hand_over(self, paths: &Paths) -> io::Result<()> {
         witness::begin(RowLocks::open(paths)?.file(), &File::open(&paths.file)?, false)
     }
+}
+
+/// Whether the path names the file that is open.
+fn same(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, named) = (file.metadata()?, std::fs::metadata(path)?);
+    Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
 }
 
 /// `flock` outcomes: taken, held by another, or an error.

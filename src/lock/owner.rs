@@ -112,13 +112,11 @@ pub(super) fn notes(paths: &Paths) -> io::Result<Vec<(OwnerNote, bool)>> {
     Ok(notes)
 }
 
+/// Notes that cannot be removed (another user's) stay, and harm nobody.
 fn clear_dead(paths: &Paths) -> io::Result<()> {
     for (path, file) in files(paths)? {
         if FileExt::try_lock(&file).is_ok() {
-            match std::fs::remove_file(path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+            let _ = std::fs::remove_file(path);
         }
     }
     Ok(())
@@ -135,7 +133,8 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
         if path.extension().is_some_and(|e| e == SUFFIX) {
             match File::open(&path) {
                 Ok(file) => files.push((path, file)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                // Gone meanwhile, or another user's.
+                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
                 Err(e) => return Err(e),
             }
         }

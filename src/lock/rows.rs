@@ -73,35 +73,12 @@ impl RowLocks {
         Ok(guard)
     }
 
-    /// Ranges of rows of a table that others are writing now.
+    /// Whether somebody else holds the lock of a row, that is, writes it now.
     ///
     /// # Errors
     /// As fcntl(2).
-    pub fn held(&self, table: u64, rows: u64) -> io::Result<Vec<Range<u64>>> {
-        let (base, end) = (offset(table, 0), offset(table, rows));
-        let mut held = Vec::new();
-        let mut from = base;
-        while from < end {
-            let Some(next) = ofd::conflict(&self.file, Kind::Shared, &(from..end))? else { break };
-            from = next.end;
-            held.push(next.start - base..next.end - base);
-        }
-        // The kernel reports in no particular order: what lies before a hit is looked at again.
-        if let Some(first) = held.first().map(|r| r.start + base).filter(|&first| first > base) {
-            held.extend(self.held_before(base, first)?);
-            held.sort_unstable_by_key(|r| r.start);
-        }
-        Ok(held)
-    }
-
-    fn held_before(&self, base: u64, mut end: u64) -> io::Result<Vec<Range<u64>>> {
-        let mut held = Vec::new();
-        while base < end {
-            let Some(next) = ofd::conflict(&self.file, Kind::Shared, &(base..end))? else { break };
-            end = next.start;
-            held.push(next.start - base..next.end - base);
-        }
-        Ok(held)
+    pub fn is_locked(&self, table: u64, row: u64) -> io::Result<bool> {
+        Ok(ofd::conflict(&self.file, Kind::Shared, &(offset(table, row)..offset(table, row + 1)))?.is_some())
     }
 }
 
@@ -115,7 +92,7 @@ impl Drop for RowGuard<'_> {
 }
 
 fn offset(table: u64, row: u64) -> u64 {
-    table << ROW_BITS | row
+    (table << ROW_BITS) + row
 }
 
 #[cfg(test)]
@@ -141,9 +118,11 @@ mod tests {
         drop(b.lock(2, &[0..10], &quick).expect("another table"));
         let error = b.lock(1, &[15..21], &quick).expect_err("held");
         assert!(matches!(error, ErrorKind::LockTimeout { .. }));
-        assert_eq!(b.held(1, 100).expect("held"), vec![0..10, 20..30]);
+        let locked = |row| b.is_locked(1, row).expect("looks");
+        assert_eq!([0, 9, 10, 19, 20, 29, 30].map(locked), [true, true, false, false, true, true, false]);
+        assert!(!a.is_locked(1, 5).expect("looks"), "one's own locks are not others'");
         drop(guard);
         drop(b.lock(1, &[15..21], &quick).expect("free again"));
-        assert_eq!(b.held(1, 100).expect("held"), vec![]);
+        assert!(!a.is_locked(1, 15).expect("looks"));
     }
 }

@@ -49,6 +49,20 @@ impl fmt::Debug for Patience {
 }
 
 impl Patience {
+    /// Waits so long, and says on standard error for whom.
+    #[must_use]
+    pub fn telling(timeout: Duration) -> Self {
+        let tell = |w: &Waiting<'_>| {
+            eprintln!(
+                "h5part: waiting for {} since {:.0} s; it is held by {}",
+                w.what,
+                w.waited.as_secs_f64(),
+                w.holder
+            );
+        };
+        Self { timeout, tell: Some(Arc::new(tell)) }
+    }
+
     /// Tries until it succeeds or the time is over. `attempt` says whether the lock was taken.
     pub(super) fn wait(
         &self,

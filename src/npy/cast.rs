@@ -10,7 +10,8 @@ enum Number {
 }
 
 /// Little-endian elements of `from` as elements of `to`. `None` where a value does not fit:
-/// whole numbers out of range, fractions into whole numbers. Floats are rounded to f32.
+/// out of range, fractions into whole numbers, whole numbers that a float cannot hold. Only the
+/// last digits of floats are rounded, to f32.
 #[must_use]
 pub fn cast(from: Dtype, to: Dtype, bytes: &[u8]) -> Option<Vec<u8>> {
     let size = usize::try_from(from.size()).ok()?;
@@ -37,23 +38,23 @@ fn read(dtype: Dtype, b: &[u8]) -> Option<Number> {
     })
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "that is what the cast asked for does"
-)]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "what would be lost is looked at")]
 fn write(number: Number, to: Dtype, out: &mut Vec<u8>) -> Option<()> {
     let float = match number {
-        Number::Int(n) => n as f64,
-        Number::Float(x) => x,
+        Number::Int(n) => Some(n as f64).filter(|x| *x as i128 == n),
+        Number::Float(x) => Some(x),
+    };
+    let short = || {
+        let (x, short) = (float?, float? as f32);
+        (x.is_infinite() || !short.is_infinite()).then_some(short)
     };
     let whole = match number {
         Number::Int(n) => Some(n),
         Number::Float(x) => (x.fract() == 0.0 && x.abs() < 1e30).then_some(x as i128),
     };
     match to {
-        Dtype::F32 => out.extend((float as f32).to_le_bytes()),
-        Dtype::F64 => out.extend(float.to_le_bytes()),
+        Dtype::F32 => out.extend(short()?.to_le_bytes()),
+        Dtype::F64 => out.extend(float?.to_le_bytes()),
         Dtype::I8 => out.extend(i8::try_from(whole?).ok()?.to_le_bytes()),
         Dtype::I16 => out.extend(i16::try_from(whole?).ok()?.to_le_bytes()),
         Dtype::I32 => out.extend(i32::try_from(whole?).ok()?.to_le_bytes()),
@@ -83,5 +84,11 @@ mod tests {
         assert_eq!(cast(Dtype::F64, Dtype::I32, &(-3.0f64).to_le_bytes()), Some((-3i32).to_le_bytes().to_vec()));
         assert_eq!(cast(Dtype::U64, Dtype::I64, &u64::MAX.to_le_bytes()), None);
         assert_eq!(cast(Dtype::I8, Dtype::Bool, &[2]), None);
+        assert_eq!(cast(Dtype::F64, Dtype::F32, &1e300f64.to_le_bytes()), None);
+        assert_eq!(
+            cast(Dtype::F64, Dtype::F32, &f64::INFINITY.to_le_bytes()),
+            Some(f32::INFINITY.to_le_bytes().to_vec())
+        );
+        assert_eq!(cast(Dtype::I64, Dtype::F64, &((1i64 << 53) + 1).to_le_bytes()), None);
     }
 }

@@ -17,6 +17,8 @@ pub struct RowSource {
     dtype: Dtype,
     shape: Vec<u64>,
     wanted: Dtype,
+    /// Raw bytes: nothing says how many there are.
+    headless: bool,
 }
 
 enum Input {
@@ -47,13 +49,19 @@ impl RowSource {
             let reader: Box<dyn Read> = Box::new(io::BufReader::with_capacity(1 << 20, file));
             Input::Stream { reader, big_endian: header.big_endian }
         };
-        Ok(Self { input, dtype, shape, wanted: dtype })
+        Ok(Self { input, dtype, shape, wanted: dtype, headless: false })
     }
 
     /// Raw little-endian elements from a stream that has no header.
     #[must_use]
     pub fn raw(reader: Box<dyn Read>, dtype: Dtype, shape: &[u64]) -> Self {
-        Self { input: Input::Stream { reader, big_endian: false }, dtype, shape: shape.to_vec(), wanted: dtype }
+        Self {
+            input: Input::Stream { reader, big_endian: false },
+            dtype,
+            shape: shape.to_vec(),
+            wanted: dtype,
+            headless: true,
+        }
     }
 
     /// Converts the values to another type on the way.
@@ -101,8 +109,25 @@ impl RowSource {
             return Ok(out);
         }
         let misfit =
-            || ErrorKind::BadNpy(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
+            || ErrorKind::BadValues(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
         cast(self.dtype, self.wanted, &out).ok_or_else(misfit)
+    }
+}
+
+impl RowSource {
+    /// Makes sure that nothing is left.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadValues`] when there are more values, I/O errors.
+    pub fn expect_end(&mut self) -> Result<(), ErrorKind> {
+        match &mut self.input {
+            Input::Stream { reader, .. } if self.headless => match reader.read(&mut [0])? {
+                0 => Ok(()),
+                _ => Err(ErrorKind::BadValues("there are more than the rows selected take".to_owned())),
+            },
+            // Files with a header were checked against it.
+            _ => Ok(()),
+        }
     }
 }
 
@@ -162,7 +187,7 @@ fn turn_around(bytes: &mut [u8], size: u64) {
 
 fn read_exact(reader: &mut dyn Read, buf: &mut [u8]) -> Result<(), ErrorKind> {
     reader.read_exact(buf).map_err(|e| match e.kind() {
-        io::ErrorKind::UnexpectedEof => ErrorKind::BadNpy("the values end too soon".to_owned()),
+        io::ErrorKind::UnexpectedEof => ErrorKind::BadValues("they end too soon".to_owned()),
         _ => ErrorKind::Io(e),
     })
 }

@@ -61,13 +61,13 @@ pub(super) fn run(
     let ranges = cover(runs.as_slice(), MAX_RANGES);
     let _rows = locks.lock(stamps.table, &ranges, patience).map_err(Failed::Before)?;
     // 4. What is there?
-    let overwrites = inspect(file, stamps, runs, sets, terms, scratch).map_err(Failed::Before)?;
+    inspect(file, stamps, runs, sets, terms, scratch).map_err(Failed::Before)?;
     // 5. Here the old values of what is overwritten go to the writer's record.
     prepare_stamps(stamps.width, runs, sets, scratch);
-    write(file, stamps, runs, sets, terms.durability, overwrites, scratch).map_err(Failed::During)
+    write(file, stamps, runs, sets, terms.durability, scratch).map_err(Failed::During)
 }
 
-/// Reads stamps and cells under the row locks. Returns whether anything committed lies there.
+/// Reads stamps and cells under the row locks; a value that no stamp explains is an error.
 fn inspect(
     file: &dyn StorageFile,
     stamps: &Stamps,
@@ -75,10 +75,9 @@ fn inspect(
     sets: &[Set<'_>],
     terms: Terms,
     scratch: &mut Scratch,
-) -> Result<bool, ErrorKind> {
+) -> Result<(), ErrorKind> {
     let Scratch { stamps: words, cells, .. } = scratch;
     read_stamps(file, stamps, runs, words)?;
-    let mut overwrites = false;
     for Set { target, .. } in sets {
         let column = target.column;
         let foreign = |row| ErrorKind::ForeignChange { column: column.name.clone(), row };
@@ -87,7 +86,7 @@ fn inspect(
         for k in 0..words.len() / stamps.width {
             match stamp_of(k).state() {
                 State::Unstamped => unsettled |= terms.suspect,
-                State::Committed => (unsettled, overwrites) = (true, true),
+                State::Committed => unsettled = true,
                 // A writer died in it: no value.
                 State::Writing => {}
                 State::Unknown(state) => return Err(ErrorKind::NewerFormat { found: u64::from(state), known: 2 }),
@@ -106,7 +105,7 @@ fn inspect(
             if expected { Ok(()) } else { Err(foreign(row)) }
         })?;
     }
-    Ok(overwrites)
+    Ok(())
 }
 
 /// Whether a cell is nothing but fill.
@@ -136,14 +135,15 @@ fn write(
     runs: &Runs,
     sets: &[Set<'_>],
     durability: Durability,
-    overwrites: bool,
     scratch: &mut Scratch,
 ) -> Result<(), ErrorKind> {
     let Scratch { stamps: words, plan, stamp_plan, .. } = scratch;
     pieces(&stamps.layout, &runs.in_row_order(), stamp_plan);
     write_pieces(file, stamp_plan, bytemuck::cast_slice(words))?;
     let power = durability == Durability::Power;
-    if power && overwrites {
+    // Before any value lies there: after a loss of power a value without a stamp would pass for
+    // another program's.
+    if power {
         file.sync()?;
     }
     // 6. The values. Their checksums were just computed, so their pages are resident: a kill falls

@@ -112,7 +112,7 @@ impl Store {
         lock::report(&self.paths).at("look up the locks of", &self.paths.file)
     }
 
-    /// What the name `NAME` in table `table` is, when it is no column of it.
+    /// Looks at the file through the library, under the shared gate.
     pub(super) fn look<T>(
         &self,
         body: impl FnOnce(&H5File, &dyn StorageFile) -> Result<T, ErrorKind>,

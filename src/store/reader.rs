@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_micros(50);
 /// never keeps a writer waiting: a row whose stamps move while it is read is read again. The gate
 /// is shared for the moment in which the layout is loaded.
 ///
-/// **Sees** each cell whole or not at all. Rows without a committed value come back as fill, and
+/// **Sees** each cell, and with [`Reader::read_columns`] each row, whole or not at all. Rows without a committed value come back as fill, and
 /// as `false` in the mask. A reader sees what was committed when it reads, not when it was opened.
 #[derive(Debug)]
 pub struct Reader {
@@ -52,40 +52,53 @@ impl Reader {
     /// [`ErrorKind::NoSuchColumn`], [`ErrorKind::ColumnIsGroup`], rows out of range or named
     /// twice, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], I/O errors.
     pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
-        self.try_read(column, rows).map_err(|kind| kind.at("read", &self.store.paths.file))
+        let mut blocks = self.read_columns(&[column], rows)?;
+        // One block a column.
+        Ok(blocks.swap_remove(0))
     }
 
-    fn try_read(&mut self, column: &str, rows: &Rows) -> Result<Block, ErrorKind> {
+    /// Values of several columns for `rows`: of each row all stamped columns as one commit left
+    /// them, never one column of an older commit beside another of a newer one.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_columns(&mut self, columns: &[&str], rows: &Rows) -> Result<Vec<Block>> {
+        self.try_read(columns, rows).map_err(|kind| kind.at("read", &self.store.paths.file))
+    }
+
+    fn try_read(&mut self, names: &[&str], rows: &Rows) -> Result<Vec<Block>, ErrorKind> {
         self.refresh()?;
-        let column = self.column(column)?;
         rows.check(self.view.table.rows)?;
         let runs = rows.runs()?;
-        let (dtype, mut shape) = (column.dtype()?, vec![rows.len()]);
-        shape.extend(&column.shape);
-        let cell = cell_bytes(column)?;
-        let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
-        let mut block = Block { dtype, shape, bytes: Vec::new(), states: vec![CellState::Plain; count] };
-        if column.layout.is_err() {
-            let ordered = self.read_through_library(column, &runs)?;
-            block.bytes = in_order_of_selection(&ordered, &runs, cell);
-            return Ok(block);
+        let columns = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut blocks = columns.iter().map(|c| empty_block(c, rows)).collect::<Result<Vec<_>, _>>()?;
+        let mut stamped = Vec::new();
+        for (column, block) in columns.into_iter().zip(&mut blocks) {
+            if column.layout.is_err() {
+                let ordered = self.read_through_library(column, &runs)?;
+                block.bytes = in_order_of_selection(&ordered, &runs, cell_bytes(column)?);
+            } else if column.stamp.is_none() || self.view.table.stamps.is_none() {
+                read_cells(self.view.file.as_ref(), column.direct()?, &runs, &mut block.bytes)?;
+            } else {
+                stamped.push((self.view.stamped(column)?, block));
+            }
         }
-        block.bytes = vec![0; count.checked_mul(cell).ok_or_else(too_large)?];
-        if column.stamp.is_none() || self.view.table.stamps.is_none() {
-            read_cells(self.view.file.as_ref(), column.direct()?, &runs, &mut block.bytes)?;
-            return Ok(block);
-        }
-        let target = self.view.stamped(column)?;
-        let rows_a_block = (BLOCK_BYTES / cell.max(1) as u64).max(1);
+        self.read_stamped(rows, &mut stamped)?;
+        Ok(blocks)
+    }
+
+    /// Reads stamped columns together, block of rows by block of rows.
+    fn read_stamped(&self, rows: &Rows, stamped: &mut [(Stamped<'_>, &mut Block)]) -> Result<(), ErrorKind> {
+        let row_bytes: u64 = stamped.iter().map(|(target, _)| target.layout.cell_bytes).sum();
+        let rows_a_block = (BLOCK_BYTES / row_bytes.max(1)).max(1);
         let mut from = 0;
-        while from < rows.len() {
+        while from < rows.len() && !stamped.is_empty() {
             let part = rows.slice(from, rows_a_block);
             let at = usize::try_from(from).unwrap_or(usize::MAX);
-            let end = at + usize::try_from(part.len()).unwrap_or(usize::MAX);
-            self.read_block(&target, &part, &mut block.bytes[at * cell..end * cell], &mut block.states[at..end])?;
+            self.read_block(&part, at, stamped)?;
             from += part.len();
         }
-        Ok(block)
+        Ok(())
     }
 
     fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
@@ -117,45 +130,31 @@ impl Reader {
         H5File::open(&self.view.file, &self.store.paths.file)?.read_rows(&self.name, column, runs)
     }
 
-    /// Reads until every row stood still: stamps, bytes, stamps again, checksum.
-    fn read_block(
-        &self,
-        target: &Stamped<'_>,
-        rows: &Rows,
-        out: &mut [u8],
-        states: &mut [CellState],
-    ) -> Result<(), ErrorKind> {
+    /// Reads until every row stood still: stamps, bytes, stamps again, checksums. `at`: position of
+    /// the first row among those of the blocks.
+    fn read_block(&self, rows: &Rows, at: usize, stamped: &mut [(Stamped<'_>, &mut Block)]) -> Result<(), ErrorKind> {
         let stamps = self.view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.name.clone()))?;
         let file = self.view.file.as_ref();
-        let cell = cell_bytes(target.column)?;
-        let (mut before, mut after, mut again) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        let mut cells: Vec<Vec<u8>> = vec![Vec::new(); stamped.len()];
         let mut pending = rows.clone();
-        // Where the pending rows' values are among all of the block's.
-        let mut places: Vec<usize> = (0..states.len()).collect();
-        let mut bytes = Vec::new();
+        // Where the pending rows' values are in the blocks.
+        let mut places: Vec<usize> = (at..at + usize::try_from(rows.len()).unwrap_or(usize::MAX)).collect();
         for attempt in 0..TRIES {
             let runs = pending.runs()?;
-            bytes.resize(places.len() * cell, 0);
             read_stamps(file, stamps, &runs, &mut before)?;
-            read_cells(file, target.layout, &runs, &mut bytes)?;
+            for ((target, _), bytes) in stamped.iter().zip(&mut cells) {
+                bytes.resize(places.len() * usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX), 0);
+                read_cells(file, target.layout, &runs, bytes)?;
+            }
             read_stamps(file, stamps, &runs, &mut after)?;
-            again.clear();
+            let mut again = Vec::new();
             for (k, (row, index)) in runs.iter().enumerate() {
                 let index = usize::try_from(index).unwrap_or(usize::MAX);
-                let value = &bytes[index * cell..(index + 1) * cell];
-                let word = k * stamps.width + target.place;
-                let state = judge(target, row, value, Stamp(before[word]), Stamp(after[word]));
-                let place = places[index];
-                states[place] = state.unwrap_or(CellState::Writing);
-                let slot = &mut out[place * cell..(place + 1) * cell];
-                if states[place].is_present() {
-                    slot.copy_from_slice(value);
-                } else {
-                    fill_with(slot, &target.column.fill);
-                }
-                // Damage stays; a row in motion comes to rest.
-                if state.is_none() || (state == Some(CellState::Changed) && attempt < 3) {
-                    again.push((row, place));
+                let words = k * stamps.width..(k + 1) * stamps.width;
+                let seen = Seen { row, before: &before[words.clone()], after: &after[words] };
+                if !settle(&seen, stamped, &cells, index, places[index], attempt) {
+                    again.push((row, places[index]));
                 }
             }
             if again.is_empty() {
@@ -169,18 +168,59 @@ impl Reader {
     }
 }
 
-/// The state of a cell, or nothing while it moves.
-fn judge(target: &Stamped<'_>, row: u64, value: &[u8], before: Stamp, after: Stamp) -> Option<CellState> {
-    if before != after {
-        return None;
+/// The stamps of a row, before and after its cells were read.
+struct Seen<'a> {
+    row: u64,
+    before: &'a [u64],
+    after: &'a [u64],
+}
+
+/// Puts a row's cells into the blocks, as far as they stand. `false`: look again.
+fn settle(
+    seen: &Seen<'_>,
+    stamped: &mut [(Stamped<'_>, &mut Block)],
+    cells: &[Vec<u8>],
+    index: usize,
+    place: usize,
+    attempt: u32,
+) -> bool {
+    let moves = stamped.iter().any(|(target, _)| seen.before[target.place] != seen.after[target.place]);
+    let mut settled = !moves;
+    for ((target, block), bytes) in stamped.iter_mut().zip(cells) {
+        let cell = usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX);
+        let value = &bytes[index * cell..(index + 1) * cell];
+        let state = if moves { CellState::Writing } else { judge(target, seen, value) };
+        // Damage stays; what was read in the middle of a commit does not.
+        settled &= state != CellState::Changed || attempt >= 3;
+        block.states[place] = state;
+        let slot = &mut block.bytes[place * cell..(place + 1) * cell];
+        if state.is_present() {
+            slot.copy_from_slice(value);
+        } else {
+            fill_with(slot, &target.column.fill);
+        }
     }
-    Some(match after.state() {
+    settled
+}
+
+/// The state of a cell whose stamp stood still.
+fn judge(target: &Stamped<'_>, seen: &Seen<'_>, value: &[u8]) -> CellState {
+    let stamp = Stamp(seen.after[target.place]);
+    match stamp.state() {
         State::Unstamped if is_fill(value, &target.column.fill) => CellState::Missing,
         State::Unstamped => CellState::Plain,
-        State::Committed if target.seed.matches(after, row, value) => CellState::Committed,
+        State::Committed if target.seed.matches(stamp, seen.row, value) => CellState::Committed,
         State::Writing => CellState::Writing,
         State::Committed | State::Unknown(_) => CellState::Changed,
-    })
+    }
+}
+
+fn empty_block(column: &Column, rows: &Rows) -> Result<Block, ErrorKind> {
+    let (dtype, mut shape) = (column.dtype()?, vec![rows.len()]);
+    shape.extend(&column.shape);
+    let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+    let bytes = if column.layout.is_ok() { count.checked_mul(cell_bytes(column)?).ok_or_else(too_large)? } else { 0 };
+    Ok(Block { dtype, shape, bytes: vec![0; bytes], states: vec![CellState::Plain; count] })
 }
 
 fn load(store: &Store, table: &str) -> Result<View, ErrorKind> {

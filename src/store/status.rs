@@ -64,16 +64,45 @@ impl Store {
         self.try_status(normal(table), parts.max(1)).at("read the status of", &self.paths.file)
     }
 
-    fn try_status(&self, table: &str, parts: usize) -> Result<Status, ErrorKind> {
-        let gate = ReadGate::enter(&self.paths, &self.patience)?;
-        let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)?;
-        drop(gate);
+    /// The rows of which not every stamped column is committed: those that are still to be computed.
+    /// Reads stamps only, in parallel.
+    ///
+    /// # Errors
+    /// As [`Store::status`].
+    pub fn missing(&self, table: &str) -> Result<Rows> {
+        self.try_missing(normal(table)).at("read the status of", &self.paths.file)
+    }
+
+    fn try_missing(&self, table: &str) -> Result<Rows, ErrorKind> {
+        let view = self.view_of(table)?;
         let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
-        let held = match RowLocks::look(&self.paths)? {
-            Some(locks) => locks.held(stamps.table, view.table.rows)?,
-            None => Vec::new(),
-        };
-        let locked = |row: u64| held.iter().any(|range| range.contains(&row));
+        let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
+        let ranges = (0..view.table.rows.div_ceil(BLOCK_ROWS))
+            .into_par_iter()
+            .map(|block| {
+                let first = block * BLOCK_ROWS;
+                missing_of(&view, stamps, &places, first..(first + BLOCK_ROWS).min(view.table.rows))
+            })
+            .collect::<Result<Vec<_>, ErrorKind>>()?;
+        let mut joined: Vec<std::ops::Range<u64>> = Vec::new();
+        for range in ranges.into_iter().flatten() {
+            match joined.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => joined.push(range),
+            }
+        }
+        Ok(Rows::ranges(joined))
+    }
+
+    fn view_of(&self, table: &str) -> Result<View, ErrorKind> {
+        let _gate = ReadGate::enter(&self.paths, &self.patience)?;
+        View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)
+    }
+
+    fn try_status(&self, table: &str, parts: usize) -> Result<Status, ErrorKind> {
+        let view = self.view_of(table)?;
+        let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
+        let locks = RowLocks::look(&self.paths)?;
         let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
         let parts = parts.min(usize::try_from(view.table.rows).unwrap_or(usize::MAX)).max(1);
         let blocks = view.table.rows.div_ceil(BLOCK_ROWS);
@@ -82,11 +111,33 @@ impl Store {
             .map(|block| {
                 let first_row = block * BLOCK_ROWS;
                 let rows = first_row..(first_row + BLOCK_ROWS).min(view.table.rows);
-                tally(&view, stamps, &places, rows, parts, &locked)
+                tally(&view, stamps, &places, rows, parts, locks.as_ref())
             })
             .collect::<Result<Vec<_>, ErrorKind>>()?;
         Ok(summary(&view, parts, &tallies))
     }
+}
+
+/// Ranges of rows that are not committed in all columns.
+fn missing_of(
+    view: &View,
+    stamps: &Stamps,
+    places: &[usize],
+    rows: std::ops::Range<u64>,
+) -> Result<Vec<std::ops::Range<u64>>, ErrorKind> {
+    let mut words = Vec::new();
+    read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+    let mut ranges: Vec<std::ops::Range<u64>> = Vec::new();
+    for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
+        if places.iter().all(|&place| Stamp(row_stamps[place]).state() == State::Committed) {
+            continue;
+        }
+        match ranges.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    Ok(ranges)
 }
 
 fn tally(
@@ -95,7 +146,7 @@ fn tally(
     places: &[usize],
     rows: std::ops::Range<u64>,
     parts: usize,
-    locked: &impl Fn(u64) -> bool,
+    locks: Option<&RowLocks>,
 ) -> Result<Tally, ErrorKind> {
     let zeros = || vec![0; places.len()];
     let first_part = part_of(rows.start, view.table.rows, parts);
@@ -109,7 +160,19 @@ fn tally(
     };
     let mut words = Vec::new();
     read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+    let mut again = Vec::new();
     for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
+        let writing = |words: &[u64]| places.iter().any(|&place| Stamp(words[place]).state() == State::Writing);
+        let mut row_stamps = row_stamps;
+        let mut locked = false;
+        if writing(row_stamps) {
+            locked = locks.map_or(Ok(false), |locks| locks.is_locked(stamps.table, row))?;
+            if !locked {
+                // Its writer died, or it has finished since: then the stamps say so now.
+                read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut again)?;
+                row_stamps = &again;
+            }
+        }
         let part = part_of(row, view.table.rows, parts) - first_part;
         for (column, &place) in places.iter().enumerate() {
             match Stamp(row_stamps[place]).state() {
@@ -118,7 +181,7 @@ fn tally(
                     tally.committed[column] += 1;
                     tally.parts[column][part] += 1;
                 }
-                State::Writing if locked(row) => tally.writing[column] += 1,
+                State::Writing if locked => tally.writing[column] += 1,
                 State::Writing | State::Unknown(_) => tally.interrupted[column] += 1,
             }
         }

@@ -70,6 +70,18 @@ impl View {
         Ok(())
     }
 
+    /// Whether another file is the same table in a new place: commits that were checked against this
+    /// one fit it.
+    pub(super) fn is_succeeded_by(&self, newer: &Self) -> bool {
+        let shape = |table: &Table| {
+            let columns = table.columns.iter().filter(|c| c.stamp.is_some());
+            let columns: Vec<_> =
+                columns.map(|c| (c.name.clone(), c.dtype.clone(), c.shape.clone(), c.stamp)).collect();
+            (table.rows, table.stamps.as_ref().map(|s| (s.table, s.width)), columns)
+        };
+        self.uuid == newer.uuid && shape(&self.table) == shape(&newer.table)
+    }
+
     /// A column with its stamps, for reading or writing cell by cell.
     pub(super) fn stamped<'a>(&'a self, column: &'a Column) -> Result<Stamped<'a>, ErrorKind> {
         let unstamped = || ErrorKind::Unstamped(self.table.path.clone());

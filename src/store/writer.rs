@@ -209,7 +209,7 @@ impl Engine {
                     self.gate = Gate::open(&paths, Arc::clone(&self.rows))?;
                     let gate = self.gate.enter_shared(&self.store.patience)?;
                     let newer = View::load(storage.as_ref(), &paths, &self.name, Mode::Write)?;
-                    if newer.uuid != self.view.uuid || newer.table.stamps.is_none() {
+                    if !self.view.is_succeeded_by(&newer) {
                         return Err(ErrorKind::Replaced);
                     }
                     drop(gate);

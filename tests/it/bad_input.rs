@@ -32,7 +32,12 @@ fn names_and_rows_that_are_not_there() {
     let e = scratch.npy("e.npy", &[2], &[1.0, 2.0]);
     let set = format!("E={e}");
     let gone = scratch.text("gone.h5");
-    refused(&gone, &["update", &gone, "t", "--rows", "0:2", "--set", &set], 3, &["gone.h5", "no such file", "create"]);
+    refused(
+        &gone,
+        &["update", &gone, "t", "--rows", "0:2", "--set", &set],
+        3,
+        &["gone.h5", "no such file", "check the path"],
+    );
     refused(&gone, &["info", &gone], 3, &["no such file"]);
     refused(
         &file,
@@ -137,6 +142,9 @@ fn raw_bytes_on_standard_input() {
     assert_eq!(ok(&["read", &file, "t", "E", "--rows", "1,5"]), "2.5\n1.5\n");
     let (code, _, err) = update(&bytes[..12]);
     assert!(code == 4 && err.contains("end too soon"), "{err}");
+    let more: Vec<u8> = bytes.iter().copied().chain([0]).collect();
+    let (code, _, err) = update(&more);
+    assert!(code == 4 && err.contains("more than the rows selected take"), "{err}");
 }
 
 #[test]

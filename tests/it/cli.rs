@@ -134,6 +134,15 @@ fn npy_out_and_mask() {
     assert!(values[0].is_nan() && values[1..] == [1.0, 2.0]);
     let mut source = h5part::npy::RowSource::open(mask.as_ref()).expect("opens");
     assert_eq!(source.next_rows(3, 1).expect("rows"), [0, 1, 1]);
+    assert_eq!(ok(&["status", &file, "t", "--missing"]), "1:8\n");
+    // A pipe stays a pipe.
+    let pipe = scratch.text("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let mut cat =
+        std::process::Command::new("cat").arg(&pipe).stdout(std::process::Stdio::piped()).spawn().expect("cat");
+    ok(&["read", &file, "t", "E", "--rows", "0", "-o", &pipe]);
+    assert!(cat.wait().expect("ends").success());
+    assert!(!std::fs::metadata(&pipe).expect("stat").is_file());
 }
 
 #[test]

@@ -92,3 +92,90 @@ fn errors_that_write_nothing() {
     assert!(matches!(kind(&Rows::one(1), &[("E", (&one).into()), ("E", (&one).into())]), ErrorKind::BadRequest(_)));
     assert_eq!(std::fs::read(store.path()).expect("read"), before);
 }
+
+/// Of each row all columns are those of one commit, also while it is written over and over.
+#[test]
+fn columns_read_together_belong_together() {
+    let scratch = Scratch::new();
+    let store = small_store(&scratch.path("a.h5"), 4);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut writer = store.writer("t").expect("writer");
+            writer.set_durability(Durability::Process);
+            for round in 0u32.. {
+                if stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    break;
+                }
+                let e = Array1::from_elem(4, f64::from(round));
+                let f = ndarray::Array3::from_elem((4, 4, 3), f64::from(round));
+                writer.commit(&Rows::range(0..4), &[("E", Values::from(&e)), ("F", Values::from(&f))]).expect("commit");
+            }
+        });
+        let mut reader = store.reader("t").expect("reader");
+        let mut seen = std::collections::BTreeSet::new();
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            let blocks = reader.read_columns(&["F", "E"], &Rows::range(0..4)).expect("read");
+            let (f, e) = (blocks[0].array::<f64>().expect("f64"), blocks[1].array::<f64>().expect("f64"));
+            for row in 0..4 {
+                let states = [blocks[0].states()[row], blocks[1].states()[row]];
+                assert_eq!(states[0].is_present(), states[1].is_present(), "{states:?}");
+                if states[0].is_present() {
+                    assert!(f.index_axis(ndarray::Axis(0), row).iter().all(|&v| v == e[row]), "row {row} is a mixture");
+                    seen.insert(e[row].to_bits());
+                }
+            }
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        seen.len()
+    });
+    assert!(seen > 20, "only {seen} different values were seen");
+}
+
+/// Rows of commits under way are not taken for those of dead writers.
+#[test]
+fn nobody_is_called_interrupted_who_lives() {
+    let scratch = Scratch::new();
+    let store = small_store(&scratch.path("a.h5"), 300);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for third in 0..3u64 {
+            let (store, stop) = (&store, &stop);
+            scope.spawn(move || {
+                let mut writer = store.writer("t").expect("writer");
+                writer.set_durability(Durability::Process);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let e = Array1::from_elem(50, 1.0);
+                    let rows = Rows::range(third * 100..third * 100 + 50);
+                    writer.commit(&rows, &[("E", Values::from(&e))]).expect("commit");
+                }
+            });
+        }
+        for _ in 0..300 {
+            let status = store.status("t", 3).expect("status");
+            let e = &status.columns[0];
+            assert_eq!(e.interrupted, 0, "{e:?}");
+            assert_eq!(e.committed + e.writing + e.missing, 300);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+/// A table added beside a living writer does not make it distrust the file.
+#[test]
+fn a_structural_change_of_ours_is_not_taken_for_another_programs() {
+    let scratch = Scratch::new();
+    let store = small_store(&scratch.path("a.h5"), 10);
+    let mut writer = store.writer("t").expect("writer");
+    let e = Array1::from_elem(1, 1.0);
+    writer.commit(&Rows::one(0), &[("E", Values::from(&e))]).expect("commit");
+    let more = h5part::h5::NewTable { path: "more".to_owned(), ..crate::support::small_table(3) };
+    store.create(&more, &|_, _| ()).expect("create");
+    writer.commit(&Rows::one(1), &[("E", Values::from(&e))]).expect("commit");
+    drop(writer);
+    let paths = Paths::of(store.path()).expect("paths");
+    let gate = h5part::lock::Gate::open(&paths, std::sync::Arc::new(RowLocks::open(&paths).expect("locks")));
+    let entered = gate.expect("gate").enter_shared(&Patience::default()).expect("enter");
+    assert!(!entered.is_suspect());
+}

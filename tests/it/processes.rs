@@ -143,3 +143,29 @@ fn a_stream_of_commits() {
     );
     assert_eq!(ok(&["read", &file, "t", "n", "--rows", "3,599"]), "3 -3\n3 4\n");
 }
+
+/// Numbers in JSON lines arrive bit for bit.
+#[test]
+fn inline_numbers_keep_their_last_bit() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    ok(&["create", &file, "t", "--rows", "2000", "--column", "E:f64"]);
+    let mut x = 0x9E37_79B9_7F4A_7C15u64;
+    let values: Vec<f64> = (0..2000)
+        .map(|_| {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            (x >> 11) as f64 / 1e9
+        })
+        .collect();
+    let lines: String =
+        values.iter().enumerate().map(|(row, v)| format!("{{\"rows\": {row}, \"set\": {{\"E\": {v:?}}}}}\n")).collect();
+    let output =
+        h5part().args(["update", &file, "t", "--stream", "--durability", "process"]).write_stdin(lines).output();
+    assert_eq!(crate::support::finished(&output.expect("runs")).0, 0);
+    let block = Store::open(&file).and_then(|s| s.reader("t")?.read("E", &Rows::range(0..2000))).expect("read");
+    let wrong =
+        block.array::<f64>().expect("f64").iter().zip(&values).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+    assert_eq!(wrong, 0);
+}
