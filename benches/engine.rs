@@ -1,5 +1,7 @@
 //! What the parts cost: planning, commits by size, lock round trips, checksums.
 
+#![expect(clippy::single_range_in_vec_init, reason = "one range is what is measured")]
+
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use h5part::dataspace::{ColumnLayout, ColumnSpec, Dtype, Place, Rows, cover, pieces};
 use h5part::h5::NewTable;
@@ -131,10 +133,10 @@ fn opening(c: &mut Criterion) {
     group.sample_size(20);
     let big = store(&dir, "2GB.h5", 833_000, vec![ColumnSpec::new("F", Dtype::F64, &[100, 3])]);
     group.bench_function("a writer on 2 GB", |b| {
-        b.iter_batched(|| (), |()| big.writer("t").expect("writer"), BatchSize::PerIteration)
+        b.iter_batched(|| (), |()| big.writer("t").expect("writer"), BatchSize::PerIteration);
     });
     group.bench_function("a reader on 2 GB", |b| {
-        b.iter_batched(|| (), |()| big.reader("t").expect("reader"), BatchSize::PerIteration)
+        b.iter_batched(|| (), |()| big.reader("t").expect("reader"), BatchSize::PerIteration);
     });
     group.finish();
 }

@@ -1,4 +1,12 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    test,
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::single_range_in_vec_init,
+        reason = "small numbers and short lists of tests"
+    )
+)]
 
 #[cfg(target_endian = "big")]
 compile_error!("files are little-endian and h5part copies their bytes as they are");

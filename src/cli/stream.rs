@@ -65,13 +65,13 @@ fn answer(writer: &mut Writer, file: &Path, cast: bool, line: &str) -> (Option<V
     match serde_json::from_str::<Request>(line) {
         Ok(request) => {
             let id = request.id.clone();
-            (id, commit(writer, file, cast, request))
+            (id, commit(writer, file, cast, &request))
         }
         Err(e) => (None, Err(ErrorKind::BadRequest(e.to_string()).at("read a request for", file))),
     }
 }
 
-fn commit(writer: &mut Writer, file: &Path, cast: bool, request: Request) -> Result<u64> {
+fn commit(writer: &mut Writer, file: &Path, cast: bool, request: &Request) -> Result<u64> {
     let rows = match &request.rows {
         Value::String(spec) => rows(spec, writer.table().rows, file)?,
         Value::Array(list) => Rows::list(&list.iter().map(|row| row_number(row, file)).collect::<Result<Vec<_>>>()?),

@@ -108,17 +108,16 @@ impl Holder {
     }
 
     fn of_pid(pid: i32, notes: &[(OwnerNote, bool)]) -> Self {
-        match notes.iter().find(|(note, alive)| *alive && note.pid == pid && note.runs_here()) {
-            Some((note, _)) => Self::of_note(note),
-            None => {
-                let process = Process::read(pid);
-                Self {
-                    pid,
-                    host: owner::host(),
-                    command: owner::command(pid),
-                    for_s: process.as_ref().and_then(owner::age_s),
-                    stopped: process.is_some_and(|p| p.stopped),
-                }
+        if let Some((note, _)) = notes.iter().find(|(note, alive)| *alive && note.pid == pid && note.runs_here()) {
+            Self::of_note(note)
+        } else {
+            let process = Process::read(pid);
+            Self {
+                pid,
+                host: owner::host(),
+                command: owner::command(pid),
+                for_s: process.as_ref().and_then(owner::age_s),
+                stopped: process.is_some_and(|p| p.stopped),
             }
         }
     }
