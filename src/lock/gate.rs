@@ -6,7 +6,7 @@ use super::rows::{RowLocks, TURNSTILE};
 use super::wait::Patience;
 use super::{courtesy::Courtesy, holders, witness};
 use crate::error::ErrorKind;
-use fs4::FileExt;
+use fs2::FileExt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -257,11 +257,11 @@ fn same(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// `flock` outcomes: taken, held by another, or an error.
-fn taken(outcome: Result<(), fs4::TryLockError>) -> io::Result<bool> {
+fn taken(outcome: Result<(), fs2::TryLockError>) -> io::Result<bool> {
     match outcome {
         Ok(()) => Ok(true),
-        Err(fs4::TryLockError::WouldBlock) => Ok(false),
-        Err(fs4::TryLockError::Error(e)) => Err(e),
+        Err(fs2::TryLockError::WouldBlock) => Ok(false),
+        Err(fs2::TryLockError::Error(e)) => Err(e),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Owner notes: who a writer is, so that others can say whom they wait for.
 
 use super::paths::Paths;
-use fs4::FileExt;
+use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};

@@ -72,7 +72,7 @@ impl Store {
     ) -> Result<(), ErrorKind> {
         let folder = self.paths.file.parent().unwrap_or(Path::new("/"));
         let needed = h5::planned_bytes(table).saturating_add(existing.map_or(0, |(_, len)| len)).saturating_add(MARGIN);
-        let available = fs4::available_space(folder)?;
+        let available = fs2::available_space(folder)?;
         if needed > available {
             return Err(ErrorKind::DiskFull { needed, available });
         }

@@ -26,6 +26,7 @@ mod writer;
 
 #[cfg(feature = "hdf5")]
 pub use {
+    crate::h5::{Attribute, Listing, NewTable},
     create::Progress,
     handle::Store,
     reader::Reader,
