@@ -3,7 +3,6 @@
 use super::common::rows;
 use super::exit::Exit;
 use super::output::json;
-use super::update::mismatch;
 use h5part::dataspace::{Column, Dtype, Rows};
 use h5part::error::At;
 use h5part::npy::{RowSource, cast};
@@ -114,7 +113,11 @@ fn from_json(column: &Column, value: &Value, rows: &Rows) -> Result<Values<'stat
         shape.remove(0);
     }
     let mut bytes = Vec::new();
-    let misfit = |found: String| mismatch(&column.name, format!("{} of {dtype}", shape_text(&shape)), found);
+    let misfit = |found| ErrorKind::ShapeMismatch {
+        column: column.name.clone(),
+        expected: format!("{} of {dtype}", shape_text(&shape)),
+        found,
+    };
     flatten(value, &shape, dtype, &mut bytes).map_err(misfit)?;
     Values::new(dtype, &shape, bytes)
 }

@@ -4,11 +4,11 @@ use super::common::{DurabilityArg, LockArgs, request, rows, split_last};
 use super::exit::Exit;
 use super::output::{LateBar, bytes, json, line};
 use super::stream;
+use h5part::Result;
 use h5part::dataspace::{Column, Rows};
 use h5part::error::At;
 use h5part::npy::RowSource;
 use h5part::store::{Values, Writer, check_fit};
-use h5part::{ErrorKind, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -181,9 +181,4 @@ fn commit_portion(
 fn portions(rows: &Rows, row_bytes: u64) -> impl Iterator<Item = (u64, Rows)> + '_ {
     let count = (PORTION_BYTES / row_bytes.max(1)).max(1);
     (0..rows.len().div_ceil(count)).map(move |k| (k * count, rows.slice(k * count, count)))
-}
-
-/// Kept beside its only other user: a mismatch as an error of this command.
-pub(super) fn mismatch(column: &str, expected: String, found: String) -> ErrorKind {
-    ErrorKind::ShapeMismatch { column: column.to_owned(), expected, found }
 }

@@ -1,6 +1,6 @@
 //! Making tables. Everything is allocated at once, so that later commits change no metadata.
 
-use super::file::Building;
+use super::file::{ALIGNMENT, Building};
 use super::load::{COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
 use crate::dataspace::{ColumnSpec, Dtype};
 use crate::error::ErrorKind;
@@ -13,8 +13,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Raw data lies at multiples of this, in bytes.
-const ALIGNMENT: u64 = 4096;
 /// Chunks of whole rows are near this, in bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
 /// Stamps of a row lie within a sector of 512 bytes.
@@ -160,11 +158,6 @@ fn add_table(file: &File, table: &NewTable) -> Result<(), ErrorKind> {
         write_attribute(&group, name, value)?;
     }
     Ok(())
-}
-
-/// Raw data at page boundaries; V18 to V110: superblock 2, read by every HDF5 since 1.8.
-pub(super) fn aligned(p: &mut hdf5::plist::FileAccessBuilder) -> &mut hdf5::plist::FileAccessBuilder {
-    p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(hdf5::file::LibraryVersion::V18, hdf5::file::LibraryVersion::V110)
 }
 
 fn ensure_uuid(file: &File) -> Result<(), ErrorKind> {

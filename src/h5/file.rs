@@ -9,6 +9,9 @@ use std::sync::Arc;
 #[cfg(hdf5_1_14)]
 use super::driver;
 
+/// Raw data lies at multiples of this, in bytes.
+pub(super) const ALIGNMENT: u64 = 4096;
+
 /// A file open for reading in the HDF5 library. Every open sees the bytes as they are now.
 #[derive(Debug)]
 pub struct H5File {
@@ -77,7 +80,7 @@ impl Building {
         let source = Arc::new(driver::Source::building(Arc::clone(storage))?);
         let name = driver::c_path(path)?;
         let mut builder = hdf5::plist::FileAccess::build();
-        super::create::aligned(builder.file_locking(false));
+        aligned(builder.file_locking(false));
         let fapl = builder.finish()?;
         let fcpl = hdf5::plist::FileCreate::build().obj_track_times(false).finish()?;
         driver::set(fapl.id(), &source)?;
@@ -102,7 +105,7 @@ impl Building {
     #[cfg(not(hdf5_1_14))]
     pub(super) fn open(_storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
         let mut builder = hdf5::FileBuilder::new();
-        builder.with_fapl(super::create::aligned);
+        builder.with_fapl(aligned);
         builder.with_fcpl(|p| p.obj_track_times(false));
         Ok(Self { file: if new { builder.create(path)? } else { builder.open_rw(path)? } })
     }
@@ -117,6 +120,11 @@ impl Building {
         }
         outcome.and(closed)
     }
+}
+
+/// Raw data at page boundaries; V18 to V110: superblock 2, read by every HDF5 since 1.8.
+fn aligned(p: &mut hdf5::plist::FileAccessBuilder) -> &mut hdf5::plist::FileAccessBuilder {
+    p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(hdf5::file::LibraryVersion::V18, hdf5::file::LibraryVersion::V110)
 }
 
 fn not_hdf5(e: &hdf5::Error) -> ErrorKind {

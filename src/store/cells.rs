@@ -71,3 +71,27 @@ pub(super) fn for_each_cell(
     }
     Ok(())
 }
+
+/// Whether a cell is nothing but fill.
+pub(super) fn is_fill(cell: &[u8], fill: &[u8]) -> bool {
+    let size = fill.len();
+    // A cell that starts with one fill and repeats itself after it is fill throughout.
+    size == 0 || cell.len() < size || (cell[..size] == *fill && cell[size..] == cell[..cell.len() - size])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_fill;
+
+    #[test]
+    fn fill_is_recognised() {
+        let nan = f64::NAN.to_le_bytes();
+        assert!(is_fill(&nan.repeat(7), &nan));
+        for at in [0, 7, 8, 55] {
+            let mut cell = nan.repeat(7);
+            cell[at] ^= 1;
+            assert!(!is_fill(&cell, &nan), "byte {at}");
+        }
+        assert!(is_fill(&[0; 5], &[0]) && !is_fill(&[0, 0, 1], &[0]));
+    }
+}

@@ -2,14 +2,23 @@
 //!
 //! The gate is held by the caller; everything here happens under it.
 
-use super::cells::{for_each_cell, read_stamps, write_pieces};
+use super::cells::{for_each_cell, is_fill, read_stamps, write_pieces};
 use super::stamp::{Stamp, State};
 use super::view::{Stamped, View};
-use super::writer::Durability;
 use crate::dataspace::{Piece, Runs, Stamps, cover, pieces};
 use crate::error::ErrorKind;
 use crate::lock::{MAX_RANGES, Patience, RowLocks};
 use crate::storage::StorageFile;
+
+/// What an acknowledged commit survives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Loss of power: the commit is synced before it is acknowledged.
+    #[default]
+    Power,
+    /// Death of any process (`kill -9`), not loss of power; no sync.
+    Process,
+}
 
 /// Values of one column of a commit, checked against it.
 #[derive(Debug)]
@@ -108,13 +117,6 @@ fn inspect(
     Ok(())
 }
 
-/// Whether a cell is nothing but fill.
-pub(super) fn is_fill(cell: &[u8], fill: &[u8]) -> bool {
-    let size = fill.len();
-    // A cell that starts with one fill and repeats itself after it is fill throughout.
-    size == 0 || cell.len() < size || (cell[..size] == *fill && cell[size..] == cell[..cell.len() - size])
-}
-
 /// Sets the stamps in memory to WRITING, with the new versions and checksums.
 fn prepare_stamps(width: usize, runs: &Runs, sets: &[Set<'_>], scratch: &mut Scratch) {
     for Set { target, bytes } in sets {
@@ -166,21 +168,4 @@ fn write(
         file.sync()?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_fill;
-
-    #[test]
-    fn fill_is_recognised() {
-        let nan = f64::NAN.to_le_bytes();
-        assert!(is_fill(&nan.repeat(7), &nan));
-        for at in [0, 7, 8, 55] {
-            let mut cell = nan.repeat(7);
-            cell[at] ^= 1;
-            assert!(!is_fill(&cell, &nan), "byte {at}");
-        }
-        assert!(is_fill(&[0; 5], &[0]) && !is_fill(&[0, 0, 1], &[0]));
-    }
 }

@@ -1,7 +1,5 @@
 //! The store itself: a path, and how to treat it.
 
-use super::reader::Reader;
-use super::writer::Writer;
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{H5File, Listing};
 use crate::lock::{self, LockReport, Paths, Patience, ReadGate};
@@ -67,25 +65,6 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.paths.file
-    }
-
-    /// Opens a table for commits. Makes the lock file and the sidecar folder where they are
-    /// missing.
-    ///
-    /// # Errors
-    /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::Unstamped`],
-    /// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
-    pub fn writer(&self, table: &str) -> Result<Writer> {
-        Writer::open(self, normal(table)).at("open for writing", &self.paths.file)
-    }
-
-    /// Opens a table for reading. Makes nothing, and keeps no writer waiting.
-    ///
-    /// # Errors
-    /// No such file or table, not an HDF5 file, cut, [`ErrorKind::LockTimeout`] while a stock
-    /// program has the file open for writing.
-    pub fn reader(&self, table: &str) -> Result<Reader> {
-        Reader::open(self, normal(table)).at("read", &self.paths.file)
     }
 
     /// All tables of the file, those that h5part did not make included.

@@ -27,10 +27,11 @@ mod writer;
 #[cfg(feature = "hdf5")]
 pub use {
     crate::h5::{Attribute, Listing, NewTable},
+    commit::Durability,
     create::Progress,
     handle::Store,
     reader::Reader,
     status::{ColumnStatus, Status},
     values::{Block, CellState, Element, Values, check_fit, shape_text},
-    writer::{Commit, Durability, Writer},
+    writer::{Commit, Writer},
 };

@@ -1,13 +1,12 @@
 //! Reading rows beside writers.
 
-use super::cells::{read_cells, read_stamps};
-use super::commit::is_fill;
-use super::handle::Store;
+use super::cells::{is_fill, read_cells, read_stamps};
+use super::handle::{Store, normal};
 use super::stamp::{Stamp, State};
 use super::values::{Block, CellState};
 use super::view::{Since, Stamped, View};
 use crate::dataspace::{Column, Rows, Runs, Table};
-use crate::error::{ErrorKind, Result};
+use crate::error::{At, ErrorKind, Result};
 use crate::h5::H5File;
 use crate::lock::ReadGate;
 use crate::storage::Mode;
@@ -34,8 +33,19 @@ pub struct Reader {
     view: View,
 }
 
+impl Store {
+    /// Opens a table for reading. Makes nothing, and keeps no writer waiting.
+    ///
+    /// # Errors
+    /// No such file or table, not an HDF5 file, cut, [`ErrorKind::LockTimeout`] while a stock
+    /// program has the file open for writing.
+    pub fn reader(&self, table: &str) -> Result<Reader> {
+        Reader::open(self, normal(table)).at("read", &self.paths.file)
+    }
+}
+
 impl Reader {
-    pub(super) fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
+    fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         let view = load(store, table)?;
         Ok(Self { store: store.clone(), name: table.to_owned(), view })
     }

@@ -1,24 +1,14 @@
 //! Committing rows.
 
-use super::commit::{self, Failed, Scratch, Set, Terms};
-use super::handle::Store;
+use super::commit::{self, Durability, Failed, Scratch, Set, Terms};
+use super::handle::{Store, normal};
 use super::values::Values;
 use super::view::{Since, View};
 use crate::dataspace::{Rows, Table};
-use crate::error::{ErrorKind, Result};
+use crate::error::{At, ErrorKind, Result};
 use crate::lock::{Burst, Gate, Owner, RowLocks, SharedGate};
 use crate::storage::Mode;
 use std::sync::Arc;
-
-/// What an acknowledged commit survives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// Loss of power: the commit is synced before it is acknowledged.
-    #[default]
-    Power,
-    /// Death of any process (`kill -9`), not loss of power; no sync.
-    Process,
-}
 
 /// An acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +56,20 @@ struct Engine {
     _owner: Owner,
 }
 
+impl Store {
+    /// Opens a table for commits. Makes the lock file and the sidecar folder where they are
+    /// missing.
+    ///
+    /// # Errors
+    /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::Unstamped`],
+    /// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
+    pub fn writer(&self, table: &str) -> Result<Writer> {
+        Writer::open(self, normal(table)).at("open for writing", &self.paths.file)
+    }
+}
+
 impl Writer {
-    pub(super) fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
+    fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         store.check_sharing()?;
         let rows = Arc::new(RowLocks::open(&store.paths)?);
         let owner = Owner::register(&store.paths)?;
