@@ -17,6 +17,7 @@ pub mod error;
 pub mod h5;
 pub mod lock;
 pub mod npy;
+pub mod record;
 pub mod storage;
 pub mod store;
 

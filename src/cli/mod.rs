@@ -7,6 +7,7 @@ mod generate;
 mod info;
 mod output;
 mod read;
+mod recover;
 mod status;
 mod stream;
 mod stress;
@@ -31,6 +32,7 @@ enum Command {
     Read(read::Args),
     Info(info::Args),
     Status(status::Args),
+    Recover(recover::Args),
     Stress(stress::Args),
     #[command(hide = true)]
     StressWorker(stress::WorkerArgs),
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Read(args) => args.run(),
         Command::Info(args) => args.run(),
         Command::Status(args) => args.run(),
+        Command::Recover(args) => args.run(),
         Command::Stress(args) => args.run(),
         Command::StressWorker(args) => args.run(),
         Command::Completions(args) => args.run(Cli::command()),

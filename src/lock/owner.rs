@@ -1,6 +1,8 @@
 //! Owner notes: who a writer is, so that others can say whom they wait for.
 
 use super::paths::Paths;
+use super::wait::Patience;
+use crate::error::ErrorKind;
 use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -10,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SUFFIX: &str = "writer";
+/// The note takes this much of the writer's file, in bytes; its record comes after it.
+const NOTE_LEN: usize = 4096;
 
 /// What a writer says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +39,13 @@ pub struct OwnerNote {
 pub struct Owner {
     path: PathBuf,
     /// Keeps the lock; the kernel drops it when the process dies.
+    file: File,
+}
+
+/// The file of a writer that has died, locked by us: nobody else looks after it meanwhile.
+#[derive(Debug)]
+pub struct Dead {
+    path: PathBuf,
     _file: File,
 }
 
@@ -56,6 +67,11 @@ impl OwnerNote {
         }
     }
 
+    /// Whether it is a process that still runs, or one of another host, of which nothing is known.
+    fn may_run(&self) -> bool {
+        self.host != host() || self.boot_id != boot_id() || self.runs_here()
+    }
+
     /// Whether it is a process of this host that still runs.
     #[must_use]
     pub fn runs_here(&self) -> bool {
@@ -65,15 +81,14 @@ impl OwnerNote {
 }
 
 impl Owner {
-    /// Writes this process's note, and clears away those of writers that have died.
+    /// Makes this writer's file, with its note.
     ///
     /// # Errors
     /// As mkdir(2), open(2), write(2), flock(2).
     pub fn register(paths: &Paths) -> io::Result<Self> {
         std::fs::create_dir_all(&paths.records)?;
-        clear_dead(paths)?;
         let note = OwnerNote::this_process();
-        let text = serde_json::to_string(&note)?;
+        let text = format!("{:NOTE_LEN$}", serde_json::to_string(&note)?);
         loop {
             let name = format!("{}-{}.{SUFFIX}", note.pid, uuid::Uuid::new_v4().simple());
             let path = paths.records.join(name);
@@ -82,15 +97,65 @@ impl Owner {
             // Between its creation and its lock a neighbour may have taken it for a dead one's.
             if file.metadata()?.nlink() > 0 {
                 file.write_all(text.as_bytes())?;
-                return Ok(Self { path, _file: file });
+                return Ok(Self { path, file });
             }
         }
     }
 }
 
+impl Owner {
+    /// The writer's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The writer failed and will commit no more: others may look after its record, as if it had
+    /// died. The file stays.
+    pub fn abandon(self) {
+        // Closing the descriptor frees the lock too.
+        let _ = FileExt::unlock(&self.file);
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for Owner {
     fn drop(&mut self) {
-        // A note that stays is cleared by the next writer.
+        // A file that stays is cleared by the next writer.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Dead {
+    /// The files of all writers that have died, as far as nobody else looks after them.
+    ///
+    /// # Errors
+    /// As reading the folder.
+    pub fn all(paths: &Paths) -> io::Result<Vec<Self>> {
+        let files = files(paths)?.into_iter();
+        let dead = files.filter(|(_, file)| FileExt::try_lock(file).is_ok());
+        Ok(dead.map(|(path, file)| Self { path, _file: file }).collect())
+    }
+
+    /// Waits until nobody else looks after a writer that died on this host: what he is putting back
+    /// must not pass for rows without a value.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`], reading the folder.
+    pub fn await_others(paths: &Paths, patience: &Patience) -> Result<(), ErrorKind> {
+        let nobody = || Ok(notes(paths)?.iter().all(|(note, locked)| !locked || note.may_run()));
+        patience.wait("a recovery", nobody, || "a process that puts back a dead writer's rows".to_owned())
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// There is nothing left to do for it.
+    pub fn clear(self) {
+        // Another user's file may stay: it is looked at again, and nothing is done twice.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -101,7 +166,7 @@ pub(super) fn notes(paths: &Paths) -> io::Result<Vec<(OwnerNote, bool)>> {
     for (path, file) in files(paths)? {
         let mut text = String::new();
         // A note that cannot be read is being written, or is not ours: nothing can be said of it.
-        if (&file).take(1 << 16).read_to_string(&mut text).is_err() {
+        if (&file).take(NOTE_LEN as u64).read_to_string(&mut text).is_err() {
             continue;
         }
         if let Ok(note) = serde_json::from_str::<OwnerNote>(&text) {
@@ -110,16 +175,6 @@ pub(super) fn notes(paths: &Paths) -> io::Result<Vec<(OwnerNote, bool)>> {
         drop((path, file));
     }
     Ok(notes)
-}
-
-/// Notes that cannot be removed (another user's) stay, and harm nobody.
-fn clear_dead(paths: &Paths) -> io::Result<()> {
-    for (path, file) in files(paths)? {
-        if FileExt::try_lock(&file).is_ok() {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-    Ok(())
 }
 
 fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
@@ -203,7 +258,10 @@ mod tests {
         std::fs::write(&dead, serde_json::to_string(&OwnerNote::this_process()).expect("json")).expect("write");
         let alive: Vec<bool> = notes(&paths).expect("notes").into_iter().map(|(_, alive)| alive).collect();
         assert_eq!(alive.iter().filter(|&&a| a).count(), 1);
-        drop(Owner::register(&paths).expect("registers"));
+        for file in Dead::all(&paths).expect("dead") {
+            assert_eq!(file.path(), dead);
+            file.clear();
+        }
         assert!(!dead.exists() && living.path.exists());
         assert!(OwnerNote::this_process().runs_here());
     }

@@ -89,10 +89,13 @@ impl StorageFile for FaultyFile {
         self.inner.read_at(buf, address)
     }
 
-    /// A failing write is a short one: half of the bytes arrive.
+    /// A failing write is a short one: about half of its sectors arrive.
     fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()> {
         if let Err(e) = self.shared.call() {
-            self.inner.write_at(&buf[..buf.len() / 2], address)?;
+            const SECTOR: u64 = 512;
+            let half = address + buf.len() as u64 / 2;
+            let arrived = usize::try_from((half - half % SECTOR).saturating_sub(address)).unwrap_or(0);
+            self.inner.write_at(&buf[..arrived], address)?;
             return Err(e);
         }
         self.inner.write_at(buf, address)

@@ -52,8 +52,11 @@ impl Store {
             drop(lock);
         }
         self.check_sharing()?;
-        let gate = Gate::open(&self.paths, Arc::new(RowLocks::open(&self.paths)?))?;
+        let locks = Arc::new(RowLocks::open(&self.paths)?);
+        let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
         let gate = gate.enter_exclusive(&self.patience)?;
+        // Records are bound to the file that is replaced.
+        self.recover_inside(&locks)?;
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
         let len = file.identity()?.len;
         H5File::open(&file, &self.paths.file)?.may_add(&table.path)?;

@@ -16,6 +16,8 @@ mod handle;
 #[cfg(feature = "hdf5")]
 mod reader;
 #[cfg(feature = "hdf5")]
+mod recover;
+#[cfg(feature = "hdf5")]
 mod status;
 #[cfg(feature = "hdf5")]
 mod values;
@@ -31,6 +33,7 @@ pub use {
     create::Progress,
     handle::Store,
     reader::Reader,
+    recover::Recovery,
     status::{ColumnStatus, Status},
     values::{Block, CellState, Element, Values, check_fit, shape_text},
     writer::{Commit, Writer},

@@ -1,12 +1,13 @@
 //! Committing rows.
 
-use super::commit::{self, Durability, Failed, Scratch, Set, Terms};
+use super::commit::{self, Durability, Failed, Scratch, Set, Site, Terms};
 use super::handle::{Store, normal};
+use super::recover::{Recorder, recover_table};
 use super::values::Values;
 use super::view::{Since, View};
 use crate::dataspace::{Rows, Table};
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::{Burst, Gate, Owner, RowLocks, SharedGate};
+use crate::lock::{Burst, Dead, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
 use std::sync::Arc;
 
@@ -32,10 +33,12 @@ pub struct Commit {
 /// dies before.
 ///
 /// **Survives**: an acknowledged commit of rows that had no value survives what [`Durability`]
-/// says. A commit that *replaces* values and is killed in the middle leaves those rows "not there"
-/// (never a mixture): old values are not kept yet.
+/// says. A commit that replaces values first keeps them in the writer's record: if it is killed in the
+/// middle, its rows are "not there" (never a mixture) until the next writer of the table, or
+/// [`Store::recover`], puts the old values back.
 ///
-/// After a failed write the writer is poisoned and refuses further commits.
+/// After a failed write the writer is poisoned and refuses further commits; its half-written rows are
+/// put back like those of a dead one.
 #[derive(Debug)]
 pub struct Writer {
     burst: Burst,
@@ -53,7 +56,7 @@ struct Engine {
     gate: Arc<Gate>,
     rows: Arc<RowLocks>,
     scratch: Scratch,
-    _owner: Owner,
+    recorder: Recorder,
 }
 
 impl Store {
@@ -72,14 +75,15 @@ impl Writer {
     fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         store.check_sharing()?;
         let rows = Arc::new(RowLocks::open(&store.paths)?);
-        let owner = Owner::register(&store.paths)?;
+        let recorder = Recorder::open(store.storage.as_ref(), &store.paths)?;
         let gate = Gate::open(&store.paths, Arc::clone(&rows))?;
         let entered = gate.enter_shared(&store.patience)?;
         let view = View::load(store.storage.as_ref(), &store.paths, table, Mode::Write)?;
-        drop(entered);
         if view.table.stamps.is_none() {
             return Err(ErrorKind::Unstamped(table.to_owned()));
         }
+        recover_table(store.storage.as_ref(), &store.paths, &view, &rows, &store.patience)?;
+        drop(entered);
         let engine = Engine {
             store: store.clone(),
             name: table.to_owned(),
@@ -87,7 +91,7 @@ impl Writer {
             gate,
             rows,
             scratch: Scratch::default(),
-            _owner: owner,
+            recorder,
         };
         Ok(Self {
             burst: Burst::new(),
@@ -140,14 +144,19 @@ impl Writer {
         if !turn.entered() {
             turn.keep(self.engine.enter()?);
         }
-        let Engine { store, view, rows: locks, scratch, .. } = &mut self.engine;
+        let Engine { store, view, rows: locks, scratch, recorder, .. } = &mut self.engine;
         let sets = values
             .iter()
             .map(|(name, values)| Ok(Set { target: view.stamped(view.table.column(name)?)?, bytes: values.bytes() }))
             .collect::<Result<Vec<_>, ErrorKind>>()?;
         let terms =
             Terms { durability: self.durability, accept_foreign: self.accept_foreign, suspect: turn.is_suspect() };
-        match commit::run(view, locks, &store.patience, &runs, &sets, terms, scratch) {
+        let recover = || {
+            recover_table(store.storage.as_ref(), &store.paths, view, locks, &store.patience)?;
+            Dead::await_others(&store.paths, &store.patience)
+        };
+        let mut site = Site { view, locks, patience: &store.patience, recorder };
+        match commit::run(&mut site, &runs, &sets, terms, scratch, recover) {
             Ok(()) => {
                 turn.finish();
                 Ok(Commit { rows: runs.len(), bytes })
@@ -155,6 +164,7 @@ impl Writer {
             Err(Failed::Before(e)) => Err(e),
             Err(Failed::During(e)) => {
                 self.poisoned = true;
+                self.engine.recorder.abandon();
                 Err(e)
             }
         }

@@ -53,6 +53,56 @@ fn a_fault_at_any_call_of_a_commit_leaves_rows_whole_or_not_there() {
     assert!(faults >= 30, "only {faults} faults were met");
 }
 
+/// A commit that fails among overwrites: the next writer finds the old rows, or the new ones.
+#[test]
+fn a_fault_among_overwrites_loses_no_value() {
+    let scratch = Scratch::new();
+    let rows = Rows::range(3..6);
+    let values = |v: f64| (Array1::from_elem(3, v), Array3::from_elem((3, 4, 3), v));
+    let mut faults = 0;
+    for durability in [Durability::Process, Durability::Power] {
+        for persistent in [false, true] {
+            for call in 0..64 {
+                let path = scratch.path("a.h5");
+                let _ = std::fs::remove_file(&path);
+                let faulty = Faulty::default();
+                let store = Store::new(&path).expect("path").with_storage(Arc::new(faulty.clone()));
+                store.create(&small_table(10), &|_, _| ()).expect("create");
+                let mut writer = store.writer("t").expect("writer");
+                writer.set_durability(durability);
+                let (e, f) = values(1.0);
+                writer.commit(&rows, &[("E", Values::from(&e)), ("F", Values::from(&f))]).expect("commit");
+                faulty.arm(Some(Fault { call, errno: EIO, persistent }));
+                let (e, f) = values(2.0);
+                let outcome = writer.commit(&rows, &[("E", Values::from(&e)), ("F", Values::from(&f))]);
+                let met = faulty.calls() > call;
+                faulty.arm(None);
+                if !met {
+                    outcome.expect("no fault, no error");
+                    break;
+                }
+                faults += 1;
+                outcome.expect_err("the fault is told");
+                // The failed writer still lives: another one puts its rows right.
+                let mut next = store.writer("t").expect("writer");
+                let mut reader = store.reader("t").expect("reader");
+                for row in 3..6 {
+                    let blocks = reader.read_columns(&["E", "F"], &Rows::one(row)).expect("read");
+                    let all =
+                        blocks.iter().flat_map(|b| b.array::<f64>().expect("f64").into_iter().collect::<Vec<_>>());
+                    let all: Vec<f64> = all.collect();
+                    assert!(all.iter().all(|&v| v == 1.0) || all.iter().all(|&v| v == 2.0), "call {call}: {all:?}");
+                }
+                let (e, f) = values(3.0);
+                next.commit(&rows, &[("E", Values::from(&e)), ("F", Values::from(&f))]).expect("commit");
+                drop(writer);
+                assert_eq!(store.recover().expect("recover").restored, 0);
+            }
+        }
+    }
+    assert!(faults >= 30, "only {faults} faults were met");
+}
+
 fn check_whole(store: &Store) {
     let mut reader = store.reader("t").expect("reader");
     for row in 0..10 {

@@ -60,6 +60,35 @@ fn killed_writers_on_fresh_rows() {
 }
 
 #[test]
+fn killed_writers_among_overwrites() {
+    let own = [
+        "--writers",
+        "4",
+        "--rows",
+        "60",
+        "--batch",
+        "5",
+        "--seconds",
+        "4",
+        "--kill-every",
+        "15",
+        "--durability",
+        "process",
+    ];
+    let report = stress(&own);
+    assert!(report["kills"].as_u64() > Some(20), "{report}");
+    let shared = [&own[..], &["--overlap", "--row-shape", "200x3"]].concat();
+    let report = stress(&shared);
+    assert!(report["kills"].as_u64() > Some(20), "{report}");
+}
+
+#[test]
+fn killed_writers_and_a_number_of_commits() {
+    let args = ["--writers", "2", "--rows", "40", "--batch", "4", "--commits", "2000", "--kill-every", "20"];
+    assert!(stress(&args)["commits"].as_u64() >= Some(2000));
+}
+
+#[test]
 fn the_bare_limit_writes_the_same_values() {
     assert_eq!(stress(&["--writers", "2", "--rows", "500", "--batch", "10", "--bare"])["acknowledged"], 500);
 }
@@ -97,9 +126,9 @@ fn readers_beside_writers_see_whole_rows() {
 }
 
 #[test]
-fn stress_refuses_what_it_cannot_do_yet() {
+fn stress_refuses_what_it_cannot_do() {
     let scratch = Scratch::new();
-    let (code, _, err) = run(&["stress", &scratch.text("d"), "--kill-every", "20", "--overlap"]);
+    let (code, _, err) = run(&["stress", &scratch.text("d"), "--kill-every", "20", "--bare"]);
     assert_eq!(code, 2);
     assert!(err.contains("cannot be used with"), "{err}");
     std::fs::write(scratch.path("x"), b"").expect("write");

@@ -26,6 +26,8 @@ pub struct Board {
     map: MmapRaw,
     /// Entries of a writer before those of the next; 0 where each row has one writer.
     stride: u64,
+    /// Entries of all; the writers' counters come after them.
+    entries: u64,
 }
 
 impl Board {
@@ -33,7 +35,7 @@ impl Board {
     pub fn create(job: &Job) -> Result<Self> {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).at("make", &path)?;
-        file.set_len(entries(job) * (WORDS * 8) as u64).at("make", &path)?;
+        file.set_len((entries(job) * WORDS as u64 + job.writers * 2) * 8).at("make", &path)?;
         Self::open(job)
     }
 
@@ -42,7 +44,7 @@ impl Board {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
         let map = MmapOptions::new().map_raw(&file).at("map", &path)?;
-        Ok(Self { map, stride: if job.overlap { job.rows } else { 0 } })
+        Ok(Self { map, stride: if job.overlap { job.rows } else { 0 }, entries: entries(job) })
     }
 
     /// Touches the pages of a writer's rows, so that no fault falls into what is measured.
@@ -64,9 +66,30 @@ impl Board {
         (token != 0).then(|| Acknowledged { token, start_ns: word(1), end_ns: word(2) })
     }
 
+    /// Counts an acknowledged commit of so many rows.
+    pub fn count(&self, writer: u64, rows: u64) {
+        let (commits, all_rows) = self.counters(writer);
+        commits.fetch_add(1, Ordering::Relaxed);
+        all_rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// Commits acknowledged by a writer, over all its lives, and their rows.
+    pub fn counted(&self, writer: u64) -> (u64, u64) {
+        let (commits, rows) = self.counters(writer);
+        (commits.load(Ordering::Relaxed), rows.load(Ordering::Relaxed))
+    }
+
+    fn counters(&self, writer: u64) -> (&AtomicU64, &AtomicU64) {
+        let first = self.entries * WORDS as u64 + writer * 2;
+        (self.at(first), self.at(first + 1))
+    }
+
     fn word(&self, writer: u64, row: u64, k: usize) -> &AtomicU64 {
-        let entry = usize::try_from(writer * self.stride + row).unwrap_or(usize::MAX);
-        let word = entry * WORDS + k;
+        self.at((writer * self.stride + row) * WORDS as u64 + k as u64)
+    }
+
+    fn at(&self, word: u64) -> &AtomicU64 {
+        let word = usize::try_from(word).unwrap_or(usize::MAX / 16);
         assert!((word + 1) * 8 <= self.map.len());
         // SAFETY: within the map (asserted), aligned since maps start at a page, alive as long as
         // `self`; other processes access the same words as atomics too, and nobody cuts the file.

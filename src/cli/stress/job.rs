@@ -79,12 +79,6 @@ impl Job {
         share(writer)..share(writer + 1)
     }
 
-    /// Commits in which a writer goes once round its rows.
-    pub fn commits_of(&self, writer: u64) -> u64 {
-        let rows = self.rows_of(writer);
-        (rows.end - rows.start).div_ceil(self.batch)
-    }
-
     /// A writer's share of a number of commits.
     pub fn share(&self, commits: u64, writer: u64) -> u64 {
         commits / self.writers + u64::from(writer < commits % self.writers)

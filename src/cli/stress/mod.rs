@@ -56,10 +56,8 @@ pub struct Args {
     /// All writers commit to all rows, instead of each to its own.
     #[arg(long)]
     overlap: bool,
-    /// Kill a random writer every so many milliseconds, and start it again. Each row is committed
-    /// once then: kills among overwrites need rollback records, which this version does not have.
-    #[arg(long, value_name = "MS", conflicts_with_all = ["commits", "seconds", "overlap", "bare"],
-          value_parser = clap::value_parser!(u64).range(1..))]
+    /// Kill a random writer every so many milliseconds, and start it again.
+    #[arg(long, value_name = "MS", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(1..))]
     kill_every: Option<u64>,
     /// What an acknowledged commit survives.
     #[arg(long, value_enum, default_value_t)]

@@ -34,7 +34,7 @@ struct Worker {
 /// Runs all writers to their end.
 pub fn run(job: &Job, kill_every_ms: Option<u64>) -> Result<Ran> {
     job.save()?;
-    drop(Board::create(job)?);
+    let board = Board::create(job)?;
     let mut workers = (0..job.writers).map(|w| Worker::spawn(job, w, 0)).collect::<Result<Vec<_>>>()?;
     for worker in &mut workers {
         worker.ready()?;
@@ -46,16 +46,13 @@ pub fn run(job: &Job, kill_every_ms: Option<u64>) -> Result<Ran> {
     let mut killer = Killer::new(job, kill_every_ms);
     let mut done: Vec<Done> = Vec::new();
     match killer.interval {
-        Some(interval) => killer.until_all_done(job, &mut workers, &mut done, interval)?,
+        Some(interval) => killer.until_all_done(job, &mut workers, &mut done, interval, start_ns)?,
         None => done.extend(workers.into_iter().map(Worker::finish).collect::<Result<Vec<_>>>()?),
     }
     let end_ns = done.iter().map(|d| d.end_ns).max().unwrap_or(start_ns);
     let wall_s = Duration::from_nanos(end_ns.saturating_sub(start_ns)).as_secs_f64();
-    // With kills the commits of earlier lives were not reported: every row counts once.
-    let (commits, rows) = match kill_every_ms {
-        Some(_) => ((0..job.writers).map(|w| job.commits_of(w)).sum(), job.rows),
-        None => (done.iter().map(|d| d.commits).sum(), done.iter().map(|d| d.rows).sum()),
-    };
+    let counted = (0..job.writers).map(|w| board.counted(w));
+    let (commits, rows) = counted.fold((0, 0), |(c, r), (commits, rows)| (c + commits, r + rows));
     Ok(Ran { wall_s, commits, rows, kills: killer.kills })
 }
 
@@ -84,6 +81,7 @@ impl Killer {
         workers: &mut Vec<Worker>,
         done: &mut Vec<Done>,
         interval: Duration,
+        start_ns: u64,
     ) -> Result<()> {
         let mut due = Instant::now() + interval;
         while !workers.is_empty() {
@@ -99,13 +97,13 @@ impl Killer {
             if Instant::now() >= due && !workers.is_empty() {
                 due = Instant::now() + interval;
                 let victim = self.next(workers.len());
-                self.kill(job, &mut workers[victim])?;
+                self.kill(job, &mut workers[victim], start_ns)?;
             }
         }
         Ok(())
     }
 
-    fn kill(&mut self, job: &Job, worker: &mut Worker) -> Result<()> {
+    fn kill(&mut self, job: &Job, worker: &mut Worker, start_ns: u64) -> Result<()> {
         worker.child.kill().at(STRESS, &job.dir)?;
         let status = worker.child.wait().at(STRESS, &job.dir)?;
         if status.code().is_some() {
@@ -115,7 +113,7 @@ impl Killer {
         self.kills += 1;
         *worker = Worker::spawn(job, worker.number, worker.lives + 1)?;
         worker.ready()?;
-        worker.go(0)
+        worker.go(start_ns)
     }
 }
 

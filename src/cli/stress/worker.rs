@@ -31,8 +31,6 @@ pub struct WorkerArgs {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Done {
     pub end_ns: u64,
-    pub commits: u64,
-    pub rows: u64,
 }
 
 /// Either way to write a batch.
@@ -64,11 +62,12 @@ impl WorkerArgs {
         std::io::stdin().lock().read_line(&mut start).map_err(ErrorKind::Io).at("read", "standard input")?;
         let start_ns: u64 = start.trim().parse().unwrap_or(0);
         wait_until(start_ns);
-        let mut done = Done { end_ns: start_ns, commits: 0, rows: 0 };
+        let mut done = Done { end_ns: start_ns };
         while let Some(turn) = turns.next(start_ns) {
             let begun = now_ns();
             target.commit(&turn.rows, &turn.batch, &job)?;
-            done = Done { end_ns: now_ns(), commits: done.commits + 1, rows: done.rows + turn.rows.len() };
+            done = Done { end_ns: now_ns() };
+            board.count(self.writer, turn.rows.len());
             for row in turn.rows.iter() {
                 board.set(self.writer, row, Acknowledged { token: turn.token.0, start_ns: begun, end_ns: done.end_ns });
             }
@@ -114,7 +113,9 @@ impl<'a> Turns<'a> {
             rows.chunks(usize::try_from(job.batch).unwrap_or(usize::MAX)).map(<[u64]>::to_vec).collect();
         let left = match job.work {
             Work::EachRowOnce => Some(pass.len() as u64),
-            Work::Commits(commits) => Some(job.share(commits, args.writer)),
+            Work::Commits(commits) => {
+                Some(job.share(commits, args.writer).saturating_sub(board.counted(args.writer).0))
+            }
             Work::Seconds(_) => None,
         };
         let mut turns = Self {

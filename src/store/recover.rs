@@ -1,0 +1,281 @@
+//! Keeping records, and putting back what dead writers left half-written.
+
+use super::cells::{read_cells, read_stamps};
+use super::commit::Durability;
+use super::handle::Store;
+use super::stamp::Stamp;
+use super::view::View;
+use crate::dataspace::{Rows, cover};
+use crate::error::{At, ErrorKind, Result};
+use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks};
+use crate::record::{self, Entry, HEADER, Header, Origin, START};
+use crate::storage::{Mode, Storage, StorageFile};
+use serde::Serialize;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A writer's own record: what the commit under way overwrites.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    /// Keeps the writer's lock. Gone once the writer failed: then others look after its record.
+    owner: Option<Owner>,
+    file: Box<dyn StorageFile>,
+    commits: u64,
+}
+
+/// What recovery found, and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// Writers that had died.
+    pub dead_writers: u64,
+    /// Records of theirs that were not spent.
+    pub records: u64,
+    /// Cells whose old value was put back.
+    pub restored: u64,
+    /// Cells that need nothing: never touched, finished, or committed again since.
+    pub settled: u64,
+    /// Cells that another program changed since: left alone.
+    pub foreign: u64,
+    /// Records of another file that was in this one's place: left alone.
+    pub other_file: u64,
+}
+
+impl std::ops::AddAssign for Recovery {
+    fn add_assign(&mut self, other: Self) {
+        self.dead_writers += other.dead_writers;
+        self.records += other.records;
+        self.restored += other.restored;
+        self.settled += other.settled;
+        self.foreign += other.foreign;
+        self.other_file += other.other_file;
+    }
+}
+
+impl Recorder {
+    pub(super) fn open(storage: &dyn Storage, paths: &Paths) -> Result<Self, ErrorKind> {
+        let owner = Owner::register(paths)?;
+        let file = storage.open(owner.path(), Mode::Write)?;
+        Ok(Self { owner: Some(owner), file, commits: 0 })
+    }
+
+    /// Writes what the next commit overwrites, and syncs it if the commit is to survive a loss of
+    /// power.
+    pub(super) fn write(&mut self, view: &View, entries: &[Entry], durability: Durability) -> Result<(), ErrorKind> {
+        let unstamped = || ErrorKind::Unstamped(view.table.path.clone());
+        if entries.iter().any(|e| u32::try_from(e.old.len()).is_err()) {
+            return Err(ErrorKind::BadRequest("cells of 4 GiB or more cannot be overwritten".to_owned()));
+        }
+        self.commits += 1;
+        let origin = Origin {
+            uuid: view.uuid.ok_or_else(unstamped)?,
+            device: view.identity.device,
+            inode: view.identity.inode,
+            table: view.table.stamps.as_ref().ok_or_else(unstamped)?.table,
+            commit: self.commits,
+        };
+        self.file.write_at(&record::encode(&origin, entries), START)?;
+        if durability == Durability::Power {
+            self.file.sync()?;
+        }
+        Ok(())
+    }
+
+    /// The commit is done. Not synced: a record that reappears after a loss of power finds stamps
+    /// that have moved on, and does nothing.
+    pub(super) fn spend(&self) -> Result<(), ErrorKind> {
+        Ok(self.file.write_at(&record::spent(), START)?)
+    }
+
+    /// The writer failed in a commit: from now on its record is everybody's.
+    pub(super) fn abandon(&mut self) {
+        if let Some(owner) = self.owner.take() {
+            owner.abandon();
+        }
+    }
+}
+
+impl Store {
+    /// Looks after all writers of the store that have died: rows that they left half-written get
+    /// their old values back.
+    ///
+    /// **Concurrency.** May run beside writers, readers and other recoveries; each row is put back
+    /// under its lock. What is done already is not done again, so that a recovery that is killed is
+    /// finished by the next one. Writers recover by themselves what they meet.
+    ///
+    /// # Errors
+    /// As [`Store::writer`]; [`ErrorKind::NewerFormat`] for records of a newer version, which are
+    /// left alone.
+    pub fn recover(&self) -> Result<Recovery> {
+        self.try_recover().at("recover", &self.paths.file)
+    }
+
+    fn try_recover(&self) -> Result<Recovery, ErrorKind> {
+        self.check_sharing()?;
+        let locks = Arc::new(RowLocks::open(&self.paths)?);
+        let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
+        let _gate = gate.enter_shared(&self.patience)?;
+        self.recover_inside(&locks)
+    }
+
+    /// The same for one who is inside the gate already.
+    pub(super) fn recover_inside(&self, locks: &RowLocks) -> Result<Recovery, ErrorKind> {
+        let mut all = Recovery::default();
+        for dead in Dead::all(&self.paths)? {
+            all.dead_writers += 1;
+            let Some((header, file)) = unspent(self.storage.as_ref(), dead.path())? else {
+                dead.clear();
+                continue;
+            };
+            let Some(view) = self.table_of(&header)? else {
+                all.other_file += 1;
+                continue;
+            };
+            all += settle(&view, locks, &self.patience, &header, file.as_ref())?;
+            dead.clear();
+        }
+        Ok(all)
+    }
+
+    /// The table that a record is about, if it is one of this file.
+    fn table_of(&self, header: &Header) -> Result<Option<View>, ErrorKind> {
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+        let tables = crate::h5::H5File::open(&file, &self.paths.file)?.tables()?;
+        let ours = |t: &crate::h5::Listing| t.table.stamps.as_ref().is_some_and(|s| s.table == header.origin.table);
+        let Some(listing) = tables.into_iter().find(ours) else { return Ok(None) };
+        let view = View::load(self.storage.as_ref(), &self.paths, &listing.table.path, Mode::Write)?;
+        Ok(belongs(&view, header).then_some(view))
+    }
+}
+
+/// For a writer that opens the table of `view`, or meets something there that a record may explain.
+/// Records of other tables are left to others.
+pub(super) fn recover_table(
+    storage: &dyn Storage,
+    paths: &Paths,
+    view: &View,
+    locks: &RowLocks,
+    patience: &Patience,
+) -> Result<Recovery, ErrorKind> {
+    let mut all = Recovery::default();
+    for dead in Dead::all(paths)? {
+        all.dead_writers += 1;
+        match unspent(storage, dead.path())? {
+            None => dead.clear(),
+            Some((header, file)) if belongs(view, &header) => {
+                all += settle(view, locks, patience, &header, file.as_ref())?;
+                dead.clear();
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(all)
+}
+
+fn belongs(view: &View, header: &Header) -> bool {
+    let Origin { uuid, device, inode, table, .. } = header.origin;
+    let ours = view.table.stamps.as_ref().is_some_and(|s| s.table == table);
+    ours && view.uuid == Some(uuid) && (view.identity.device, view.identity.inode) == (device, inode)
+}
+
+/// A dead writer's record, unless there is none, or it is spent, or it was not written to its end.
+fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<(Header, Box<dyn StorageFile>)>, ErrorKind> {
+    let file = storage.open(path, Mode::Read)?;
+    let len = file.identity()?.len;
+    if len < START + HEADER as u64 {
+        return Ok(None);
+    }
+    let mut head = [0; HEADER];
+    file.read_at(&mut head, START)?;
+    let header = record::decode_header(&head)?;
+    Ok(header.filter(|h| h.body_len <= len - START - HEADER as u64).map(|h| (h, file)))
+}
+
+/// Puts back, row by row under their locks, what the record explains.
+fn settle(
+    view: &View,
+    locks: &RowLocks,
+    patience: &Patience,
+    header: &Header,
+    file: &dyn StorageFile,
+) -> Result<Recovery, ErrorKind> {
+    let mut body = vec![0; usize::try_from(header.body_len).unwrap_or(usize::MAX)];
+    file.read_at(&mut body, START + HEADER as u64)?;
+    let Some(mut entries) = header.decode_body(&body) else { return Ok(Recovery::default()) };
+    let Some(stamps) = &view.table.stamps else { return Ok(Recovery::default()) };
+    entries.retain(|e| e.row < view.table.rows);
+    entries.sort_by_key(|e| e.row);
+    let mut rows: Vec<u64> = entries.iter().map(|e| e.row).collect();
+    rows.dedup();
+    let ranges = cover(Rows::list(&rows).runs()?.as_slice(), MAX_RANGES);
+    let _rows = locks.lock(stamps.table, &ranges, patience)?;
+    let mut done = Recovery { records: 1, ..Recovery::default() };
+    let mut to_stamp = Vec::new();
+    for entry in &entries {
+        match put_back(view, entry)? {
+            PutBack::Value => {
+                done.restored += 1;
+                to_stamp.push(entry);
+            }
+            PutBack::StampOnly => {
+                done.settled += 1;
+                to_stamp.push(entry);
+            }
+            PutBack::Nothing => done.settled += 1,
+            PutBack::Foreign => done.foreign += 1,
+        }
+    }
+    // Values first: a stamp must never speak for bytes that are not there yet.
+    view.file.sync()?;
+    for entry in to_stamp {
+        restamp(view, entry)?;
+    }
+    view.file.sync()?;
+    Ok(done)
+}
+
+enum PutBack {
+    /// The old bytes were written; the old stamp is due.
+    Value,
+    /// The old bytes are there; the old stamp is due.
+    StampOnly,
+    /// Time has moved on.
+    Nothing,
+    /// Another program has been there since.
+    Foreign,
+}
+
+fn put_back(view: &View, entry: &Entry) -> Result<PutBack, ErrorKind> {
+    let column = view.table.columns.iter().find(|c| c.stamp == Some(usize::from(entry.place)));
+    let layout = column.map(|c| c.direct()).transpose()?;
+    let Some(layout) = layout.filter(|l| l.cell_bytes == entry.old.len() as u64) else { return Ok(PutBack::Nothing) };
+    let now = stamp_of(view, entry)?;
+    if now != entry.new_stamp && now != entry.old_stamp {
+        return Ok(PutBack::Nothing);
+    }
+    let mut bytes = vec![0; entry.old.len()];
+    read_cells(view.file.as_ref(), layout, &Rows::one(entry.row).runs()?, &mut bytes)?;
+    if bytes == entry.old {
+        return Ok(if now == entry.old_stamp { PutBack::Nothing } else { PutBack::StampOnly });
+    }
+    if !record::is_explained(entry, &bytes) {
+        return Ok(PutBack::Foreign);
+    }
+    let (address, _) = layout.find(entry.row);
+    view.file.write_at(&entry.old, address)?;
+    Ok(PutBack::Value)
+}
+
+fn stamp_of(view: &View, entry: &Entry) -> Result<u64, ErrorKind> {
+    let Some(stamps) = &view.table.stamps else { return Ok(0) };
+    let mut words = Vec::new();
+    read_stamps(view.file.as_ref(), stamps, &Rows::one(entry.row).runs()?, &mut words)?;
+    Ok(words.get(usize::from(entry.place)).copied().unwrap_or(0))
+}
+
+/// Writes the old stamp: eight aligned bytes.
+fn restamp(view: &View, entry: &Entry) -> Result<(), ErrorKind> {
+    let Some(stamps) = &view.table.stamps else { return Ok(()) };
+    let (address, _) = stamps.layout.find(entry.row);
+    let old = Stamp(entry.old_stamp).0;
+    Ok(view.file.write_at(&old.to_le_bytes(), address + u64::from(entry.place) * 8)?)
+}
