@@ -133,7 +133,9 @@ impl Dead {
     /// As reading the folder.
     pub fn all(paths: &Paths) -> io::Result<Vec<Self>> {
         let files = files(paths)?.into_iter();
-        let dead = files.filter(|(_, file)| FileExt::try_lock(file).is_ok());
+        // One who was here before us may have cleared it between our open and our lock.
+        let there = |file: &File| file.metadata().is_ok_and(|m| m.nlink() > 0);
+        let dead = files.filter(|(_, file)| FileExt::try_lock(file).is_ok() && there(file));
         Ok(dead.map(|(path, file)| Self { path, _file: file }).collect())
     }
 
