@@ -10,6 +10,7 @@ use hdf5::plist::dataset_create::Layout;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
 use hdf5::{Dataset, Group};
 use ndarray::Array1;
+use std::collections::HashSet;
 use std::str::FromStr;
 use uuid::Uuid;
 
@@ -154,8 +155,13 @@ impl H5File {
     pub fn tables(&self) -> Result<Vec<Listing>, ErrorKind> {
         let mut listings = Vec::new();
         let mut todo = vec![String::new()];
+        let mut seen = HashSet::new();
         while let Some(path) = todo.pop() {
             let group = if path.is_empty() { self.file.group("/")? } else { self.file.group(&path)? };
+            // Links may lead in circles, and to one group by several names: the first one counts.
+            if !seen.insert(format!("{:?}", group.loc_info()?.token)) {
+                continue;
+            }
             let parts = Parts::read(&self.file, &path, &group)?;
             if !parts.columns.is_empty() {
                 listings.push(Listing { table: parts.locate()?, attributes: group.attr_names()?.len() as u64 });

@@ -180,3 +180,24 @@ fn h5py_reads_beside_writers() {
     });
     assert!(opened > 20, "only {opened} opens in {:?}", start.elapsed());
 }
+
+/// Groups that contain each other, and a name that leads nowhere.
+#[test]
+fn links_in_circles_and_into_nothing() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let script = "import sys, h5py, numpy as np\n\
+        f = h5py.File(sys.argv[1], 'w')\n\
+        a = f.create_group('a'); b = a.create_group('b')\n\
+        b['back'] = a; b['root'] = f['/']\n\
+        a['E'] = np.arange(3.)\n\
+        f['nowhere'] = h5py.SoftLink('/no/such/thing')\n\
+        a['soft'] = h5py.SoftLink('/a')";
+    if py(script, &[&file]).is_none() {
+        return;
+    }
+    let info: serde_json::Value = serde_json::from_str(&ok(&["info", &file, "--json"])).expect("JSON");
+    assert_eq!(info["tables"].as_array().expect("tables").len(), 1, "{info}");
+    assert_eq!(ok(&["read", &file, "a/b/back", "E", "--rows", "2"]), "2.0\n");
+    assert_eq!(run(&["status", &file]).0, 0);
+}
