@@ -1,13 +1,15 @@
 //! Making tables. Everything is allocated at once, so that later commits change no metadata.
 
 use super::file::{ALIGNMENT, Building};
-use super::load::{COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
+use super::load::{
+    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE, members,
+};
 use crate::dataspace::{ColumnSpec, Dtype};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use hdf5::plist::dataset_create::{AllocTime, FillTime};
 use hdf5::types::VarLenUnicode;
-use hdf5::{Extent, File, Group, H5Type};
+use hdf5::{Extent, File, Group, H5Type, LocationType};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -180,7 +182,7 @@ fn table_group(file: &File, path: &str) -> Result<Group, ErrorKind> {
             group.create_group_builder().obj_track_times(false).create(part)?
         };
     }
-    if !group.datasets()?.is_empty() || group.attr_names()?.iter().any(|n| n == TABLE_ATTRIBUTE) {
+    if !members(&group, LocationType::Dataset)?.is_empty() || group.attr_names()?.iter().any(|n| n == TABLE_ATTRIBUTE) {
         return Err(ErrorKind::TableExists(path.to_owned()));
     }
     Ok(group)

@@ -8,7 +8,7 @@ use crc_fast::{CrcAlgorithm, checksum};
 use hdf5::datatype::ByteOrder;
 use hdf5::plist::dataset_create::Layout;
 use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
-use hdf5::{Dataset, Group};
+use hdf5::{Dataset, Group, LocationType};
 use ndarray::Array1;
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -166,11 +166,10 @@ impl H5File {
             if !parts.columns.is_empty() {
                 listings.push(Listing { table: parts.locate()?, attributes: group.attr_names()?.len() as u64 });
             }
-            let mut below: Vec<String> =
-                group.groups()?.iter().map(|g| g.name().trim_start_matches('/').to_owned()).collect();
-            below.retain(|name| name != STAMPS_GROUP);
+            let mut below = members(&group, LocationType::Group)?;
+            below.retain(|name| !(path.is_empty() && name == STAMPS_GROUP));
             below.sort_unstable_by(|a, b| b.cmp(a));
-            todo.extend(below);
+            todo.extend(below.into_iter().map(|name| if path.is_empty() { name } else { format!("{path}/{name}") }));
         }
         Ok(listings)
     }
@@ -184,7 +183,11 @@ impl H5File {
             Err(ErrorKind::NoSuchTable { .. }) => return Ok(()),
             other => other?,
         };
-        if group.datasets()?.is_empty() { Ok(()) } else { Err(ErrorKind::TableExists(path.to_owned())) }
+        if members(&group, LocationType::Dataset)?.is_empty() {
+            Ok(())
+        } else {
+            Err(ErrorKind::TableExists(path.to_owned()))
+        }
     }
 
     /// Whether the name is a group within the table.
@@ -192,6 +195,13 @@ impl H5File {
     pub fn is_group(&self, table: &str, name: &str) -> bool {
         self.file.group(&format!("/{table}/{name}")).is_ok()
     }
+}
+
+/// Names in a group of the objects of one kind. Names that lead nowhere are left out.
+pub(super) fn members(group: &Group, kind: LocationType) -> Result<Vec<String>, ErrorKind> {
+    let mut names = group.member_names()?;
+    names.retain(|name| group.loc_type_by_name(name).is_ok_and(|found| found == kind));
+    Ok(names)
 }
 
 /// A table's datasets before their chunks are looked up: what is on the path to the columns is
@@ -212,10 +222,10 @@ impl Parts {
         };
         let mut columns: Vec<(Column, Dataset)> = Vec::new();
         let mut rows = None;
-        for dataset in group.datasets()? {
+        for name in members(group, LocationType::Dataset)? {
+            let dataset = group.dataset(&name)?;
             let shape = dataset.shape();
             let Some((&first, _)) = shape.split_first() else { continue };
-            let name = dataset.name().rsplit('/').next().unwrap_or_default().to_owned();
             let stamp = names.iter().position(|n| *n == name);
             columns.push((read_column(&dataset, name, stamp)?, dataset));
             if stamp.is_some() {
