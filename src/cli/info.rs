@@ -2,7 +2,7 @@
 
 use super::common::LockArgs;
 use super::exit::Exit;
-use super::output::{bytes, json, line};
+use super::output::{WIDEST, bytes, json, line};
 use h5part::Result;
 use h5part::dataspace::{Column, Dtype, Table};
 use h5part::h5::{Listing, library_version};
@@ -61,8 +61,12 @@ struct ColumnInfo {
 impl Args {
     pub fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
-        // First of all: it may be what keeps the rest waiting.
         let locks = store.locks()?;
+        // Somebody may keep the rest waiting: then his name comes first.
+        let busy = !(locks.gate.is_empty() && locks.file.is_empty());
+        if busy && !self.json {
+            print_locks(&locks)?;
+        }
         let (uuid, len) = store.identity()?;
         let info = Info {
             file: store.path().to_path_buf(),
@@ -77,6 +81,10 @@ impl Args {
             json(&info)?;
         } else {
             info.print()?;
+            if !busy {
+                line("")?;
+                print_locks(&info.locks)?;
+            }
         }
         Ok(Exit::Success)
     }
@@ -90,7 +98,7 @@ impl Info {
         for table in &self.tables {
             let stamps = if table.stamped { "stamped" } else { "not stamped" };
             line(format!("\ntable '{}': {} rows, {stamps}, {} attributes", table.path, table.rows, table.attributes))?;
-            let width = table.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0);
+            let width = table.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).min(WIDEST);
             for column in &table.columns {
                 line(column.text(width))?;
             }
@@ -98,17 +106,18 @@ impl Info {
         if self.tables.is_empty() {
             line("\nno tables")?;
         }
-        line("")?;
-        for (what, holders) in
-            [("gate", &self.locks.gate), ("file", &self.locks.file), ("writers", &self.locks.writers)]
-        {
-            line(format!("{what}: {}", holders_text(holders)))?;
-        }
-        if self.locks.stale_notes > 0 {
-            line(format!("notes of dead writers: {}", self.locks.stale_notes))?;
-        }
         Ok(())
     }
+}
+
+fn print_locks(locks: &LockReport) -> Result<()> {
+    for (what, holders) in [("gate", &locks.gate), ("file", &locks.file), ("writers", &locks.writers)] {
+        line(format!("{what}: {}", holders_text(holders)))?;
+    }
+    if locks.stale_notes > 0 {
+        line(format!("notes of dead writers: {}", locks.stale_notes))?;
+    }
+    Ok(())
 }
 
 fn holders_text(holders: &[Holder]) -> String {

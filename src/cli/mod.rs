@@ -15,6 +15,7 @@ mod update;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
+use nix::sys::signal::{SigSet, Signal};
 use std::process::ExitCode;
 
 /// Many processes write one ordinary HDF5 file in place, at the same time, without MPI.
@@ -42,6 +43,9 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // A write beyond the file-size limit is then an error (EFBIG) that can be told. Nothing is lost
+    // where it cannot be blocked.
+    let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {

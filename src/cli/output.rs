@@ -7,6 +7,8 @@ use serde::Serialize;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+/// Names are padded to this width at most.
+pub const WIDEST: usize = 60;
 /// Work shorter than this shows no bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
 

@@ -1,6 +1,6 @@
 //! `h5part read`
 
-use super::common::{LockArgs, rows};
+use super::common::{LockArgs, request, rows};
 use super::exit::Exit;
 use h5part::dataspace::{Column, Rows};
 use h5part::error::At;
@@ -40,9 +40,11 @@ pub struct Args {
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
-        let mut reader = self.lock.open(&self.file)?.reader(&self.table)?;
+        let store = self.lock.open(&self.file)?;
+        let mut reader = store.reader(&self.table)?;
         let rows = rows(&self.rows, reader.table().rows, &self.file)?;
         rows.runs().at("read", &self.file)?;
+        self.check_outputs(store.path())?;
         // Also tells a name that is no column, before any output is begun.
         reader.read(&self.name, &rows.slice(0, 1))?;
         let column = reader.table().column(&self.name).at("read", &self.file)?.clone();
@@ -63,6 +65,23 @@ impl Args {
             return Ok(Exit::Found);
         }
         Ok(Exit::Success)
+    }
+
+    /// An output must not take the place of the store, or of the other output.
+    fn check_outputs(&self, store: &std::path::Path) -> Result<()> {
+        let outputs: Vec<PathBuf> = [&self.output, &self.mask]
+            .into_iter()
+            .flatten()
+            .map(|p| p.canonicalize().unwrap_or_else(|_| p.clone()))
+            .collect();
+        let belongs = |p: &PathBuf| p.starts_with(store) || p.to_string_lossy().starts_with(&*store.to_string_lossy());
+        if let Some(path) = outputs.iter().find(|p| belongs(p)) {
+            return Err(request("write", path, "this is the store itself, or belongs to it"));
+        }
+        match outputs.as_slice() {
+            [a, b] if a == b && !b.exists() | b.is_file() => Err(request("write", b, "values and mask need two files")),
+            _ => Ok(()),
+        }
     }
 
     fn to_npy(

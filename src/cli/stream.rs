@@ -42,9 +42,9 @@ struct Answer {
 /// the next ones alone; the exit code is then 1.
 pub fn run(writer: &mut Writer, file: &Path, cast: bool) -> Result<Exit> {
     let mut exit = Exit::Success;
-    for line in std::io::stdin().lock().lines() {
+    for line in std::io::stdin().lock().split(b'\n') {
         let line = line.map_err(ErrorKind::Io).at("read", "standard input")?;
-        if line.trim().is_empty() {
+        if line.trim_ascii().is_empty() {
             continue;
         }
         let (id, outcome) = answer(writer, file, cast, &line);
@@ -60,8 +60,8 @@ pub fn run(writer: &mut Writer, file: &Path, cast: bool) -> Result<Exit> {
     Ok(exit)
 }
 
-fn answer(writer: &mut Writer, file: &Path, cast: bool, line: &str) -> (Option<Value>, Result<u64>) {
-    match serde_json::from_str::<Request>(line) {
+fn answer(writer: &mut Writer, file: &Path, cast: bool, line: &[u8]) -> (Option<Value>, Result<u64>) {
+    match serde_json::from_slice::<Request>(line) {
         Ok(request) => {
             let id = request.id.clone();
             (id, commit(writer, file, cast, &request))
@@ -122,6 +122,10 @@ fn from_json(column: &Column, value: &Value, rows: &Rows) -> Result<Values<'stat
     Values::new(dtype, &shape, bytes)
 }
 
+fn is_float(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F32 | Dtype::F64)
+}
+
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.first().map_or(0, depth),
@@ -136,14 +140,14 @@ fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Res
         }
         (Value::Array(items), _) => Err(format!("a list of {}", items.len())),
         (scalar, Some(_)) => Err(scalar.to_string()),
-        (Value::Null, None) if matches!(dtype, Dtype::F32 | Dtype::F64) => {
+        (Value::Null, None) if is_float(dtype) => {
             out.extend(dtype.default_fill());
             Ok(())
         }
         (Value::Number(_) | Value::Bool(_), None) => {
             let text = value.to_string();
             // 3.0 is a whole number, too.
-            let whole = || cast(Dtype::F64, dtype, &value.as_f64()?.to_le_bytes());
+            let whole = || cast(Dtype::F64, dtype, &value.as_f64()?.to_le_bytes()).filter(|_| !is_float(dtype));
             out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
             Ok(())
         }

@@ -74,6 +74,13 @@ impl Dtype {
         }
         let text = text.trim();
         match self {
+            // A finite number that the type cannot hold is no infinity.
+            F32 if text.parse::<f32>().is_ok_and(f32::is_infinite) && text.contains(|c: char| c.is_ascii_digit()) => {
+                None
+            }
+            F64 if text.parse::<f64>().is_ok_and(f64::is_infinite) && text.contains(|c: char| c.is_ascii_digit()) => {
+                None
+            }
             F32 => bytes(text, f32::to_le_bytes),
             F64 => bytes(text, f64::to_le_bytes),
             I8 => bytes(text, i8::to_le_bytes),

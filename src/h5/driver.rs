@@ -22,8 +22,6 @@ type Herr = c_int;
 type Address = u64;
 type MemoryType = c_int;
 
-/// Raw data, of the kinds of memory that the library tells apart (`H5FD_MEM_DRAW`).
-const RAW: MemoryType = 3;
 /// `H5FD_FEAT_DEFAULT_VFD_COMPATIBLE`: the file is an ordinary one. No sieve, no aggregation.
 const FEATURES: c_ulong = 0x8000;
 /// `H5FD_CTL_FAIL_IF_UNKNOWN_FLAG`.
@@ -35,7 +33,7 @@ pub(super) struct Source {
     file: Arc<dyn StorageFile>,
     writable: bool,
     len: AtomicU64,
-    /// Extents of metadata read so far, while recording.
+    /// Extents read so far, while recording: metadata and attributes.
     extents: Mutex<Option<Vec<(u64, usize)>>>,
     /// The system's own error, which HDF5 would only report as "read failed".
     failure: Mutex<Option<io::Error>>,
@@ -89,10 +87,9 @@ impl Source {
     }
 
     /// Bytes past the end of the file read as zeros, as the library expects.
-    fn read(&self, kind: MemoryType, address: u64, buf: &mut [u8]) -> io::Result<()> {
-        if kind != RAW
-            && let Some(extents) = self.extents.lock().unwrap_or_else(PoisonError::into_inner).as_mut()
-        {
+    fn read(&self, address: u64, buf: &mut [u8]) -> io::Result<()> {
+        // Of every kind: the library reads variable-length attributes, the uuid among them, as raw data.
+        if let Some(extents) = self.extents.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             extents.push((address, buf.len()));
         }
         let inside = usize::try_from(self.len().saturating_sub(address)).unwrap_or(usize::MAX).min(buf.len());
@@ -328,7 +325,7 @@ extern "C" fn get_eof(file: *const DriverFile, _kind: MemoryType) -> Address {
 
 extern "C" fn read(
     file: *mut DriverFile,
-    kind: MemoryType,
+    _kind: MemoryType,
     _dxpl: Hid,
     address: Address,
     size: usize,
@@ -336,7 +333,7 @@ extern "C" fn read(
 ) -> Herr {
     // SAFETY: an open file of this driver, and a buffer of `size` bytes that is ours to fill.
     let (file, buf) = unsafe { (&*file, std::slice::from_raw_parts_mut(buf, size)) };
-    guarded(&file.source, || file.source.read(kind, address, buf))
+    guarded(&file.source, || file.source.read(address, buf))
 }
 
 extern "C" fn write(

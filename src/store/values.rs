@@ -73,6 +73,12 @@ impl<'a> Values<'a> {
 
     /// Whether they fit `rows` of `column`; for a single row the first axis may be left out.
     pub(super) fn check(&self, column: &Column, rows: &Rows) -> Result<(), ErrorKind> {
+        if self.dtype == Dtype::Bool && self.bytes.iter().any(|&b| b > 1) {
+            return Err(ErrorKind::BadValues(format!(
+                "bytes other than 0 and 1 for the bool column '{}'",
+                column.name
+            )));
+        }
         check_fit(column, self.dtype, &self.shape, rows.len())
     }
 }

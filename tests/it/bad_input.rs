@@ -279,3 +279,29 @@ fn the_header_of_a_npy_is_as_numpy_writes_it() {
         assert_eq!((parsed.dtype, &parsed.shape), (numpy.dtype, &numpy.shape));
     }
 }
+
+#[test]
+fn outputs_do_not_take_the_place_of_the_store() {
+    let scratch = Scratch::new();
+    let file = file(&scratch);
+    refused(&file, &["read", &file, "t", "E", "--rows", ":", "-o", &file], 2, &["the store itself"]);
+    let one = scratch.text("one.npy");
+    refused(&file, &["read", &file, "t", "E", "--rows", ":", "-o", &one, "--mask", &one], 2, &["two files"]);
+}
+
+#[test]
+fn bytes_that_are_no_bool_and_numbers_that_are_too_large() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    ok(&["create", &file, "t", "--rows", "3", "--column", "b:bool", "--column", "f:f32"]);
+    let output =
+        h5part().args(["update", &file, "t", "--rows", "0:3", "--set", "b=-"]).write_stdin(vec![2, 255, 1]).output();
+    let (code, _, err) = finished(&output.expect("runs"));
+    assert!(code == 4 && err.contains("other than 0 and 1"), "{err}");
+    let lines = b"{\"rows\":0,\"set\":{\"f\":1e39}}\n\xff\n{\"rows\":1,\"set\":{\"f\":1.5}}\n".to_vec();
+    let output = h5part().args(["update", &file, "t", "--stream"]).write_stdin(lines).output();
+    let (code, out, _) = finished(&output.expect("runs"));
+    let answers: Vec<bool> = out.lines().map(|l| l.contains("\"ok\":true")).collect();
+    assert_eq!((code, answers), (1, vec![false, false, true]), "{out}");
+    assert_eq!(ok(&["read", &file, "t", "f", "--rows", "1"]), "1.5\n");
+}

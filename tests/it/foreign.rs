@@ -105,6 +105,22 @@ fn another_file_in_its_place_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::Replaced), "{error}");
 }
 
+/// `cp other.h5 run.h5`: the same inode, the same layout, another store.
+#[test]
+fn another_store_copied_over_it_in_place_is_refused() {
+    let scratch = Scratch::new();
+    let store = small_store(&scratch.path("a.h5"), 20);
+    let other = small_store(&scratch.path("b.h5"), 20);
+    let mut writer = store.writer("t").expect("writer");
+    put(&mut writer, 0, 1.0).expect("commit");
+    pause(&mut writer);
+    std::fs::write(store.path(), std::fs::read(other.path()).expect("read")).expect("write");
+    let before = std::fs::read(store.path()).expect("read");
+    let error = put(&mut writer, 1, 1.0).expect_err("noticed");
+    assert!(matches!(error.kind(), ErrorKind::Replaced), "{error}");
+    assert_eq!(std::fs::read(store.path()).expect("read"), before, "nothing was written");
+}
+
 #[test]
 fn a_cut_file_is_refused() {
     let scratch = Scratch::new();
