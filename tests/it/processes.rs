@@ -76,10 +76,10 @@ fn killed_writers_among_overwrites() {
         "process",
     ];
     let report = stress(&own);
-    assert!(report["kills"].as_u64() > Some(20), "{report}");
+    assert!(report["kills"].as_u64() > Some(5), "{report}");
     let shared = [&own[..], &["--overlap", "--row-shape", "200x3"]].concat();
     let report = stress(&shared);
-    assert!(report["kills"].as_u64() > Some(20), "{report}");
+    assert!(report["kills"].as_u64() > Some(5), "{report}");
 }
 
 #[test]
