@@ -3,7 +3,6 @@
 use super::cells::{read_cells, read_stamps};
 use super::commit::Durability;
 use super::handle::Store;
-use super::stamp::Stamp;
 use super::view::View;
 use crate::dataspace::{Rows, cover};
 use crate::error::{At, ErrorKind, Result};
@@ -279,6 +278,5 @@ fn stamp_of(view: &View, entry: &Entry) -> Result<u64, ErrorKind> {
 fn restamp(view: &View, entry: &Entry) -> Result<(), ErrorKind> {
     let Some(stamps) = &view.table.stamps else { return Ok(()) };
     let (address, _) = stamps.layout.find(entry.row);
-    let old = Stamp(entry.old_stamp).0;
-    Ok(view.file.write_at(&old.to_le_bytes(), address + u64::from(entry.place) * 8)?)
+    Ok(view.file.write_at(&entry.old_stamp.to_le_bytes(), address + u64::from(entry.place) * 8)?)
 }

@@ -13,6 +13,16 @@ const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 
+/// A new store of ten rows on a storage that fails on command.
+fn faulty_store(scratch: &Scratch) -> (Faulty, Store) {
+    let path = scratch.path("a.h5");
+    let _ = std::fs::remove_file(&path);
+    let faulty = Faulty::default();
+    let store = Store::new(&path).expect("path").with_storage(Arc::new(faulty.clone()));
+    store.create(&small_table(10), &|_, _| ()).expect("create");
+    (faulty, store)
+}
+
 #[test]
 fn a_fault_at_any_call_of_a_commit_leaves_rows_whole_or_not_there() {
     let scratch = Scratch::new();
@@ -22,11 +32,7 @@ fn a_fault_at_any_call_of_a_commit_leaves_rows_whole_or_not_there() {
     for durability in [Durability::Process, Durability::Power] {
         for errno in [EIO, ENOSPC, EDQUOT] {
             for call in 0..64 {
-                let path = scratch.path("a.h5");
-                let _ = std::fs::remove_file(&path);
-                let faulty = Faulty::default();
-                let store = Store::new(&path).expect("path").with_storage(Arc::new(faulty.clone()));
-                store.create(&small_table(10), &|_, _| ()).expect("create");
+                let (faulty, store) = faulty_store(&scratch);
                 let mut writer = store.writer("t").expect("writer");
                 writer.set_durability(durability);
                 faulty.arm(Some(Fault { call, errno, persistent: false }));
@@ -63,11 +69,7 @@ fn a_fault_among_overwrites_loses_no_value() {
     for durability in [Durability::Process, Durability::Power] {
         for persistent in [false, true] {
             for call in 0..64 {
-                let path = scratch.path("a.h5");
-                let _ = std::fs::remove_file(&path);
-                let faulty = Faulty::default();
-                let store = Store::new(&path).expect("path").with_storage(Arc::new(faulty.clone()));
-                store.create(&small_table(10), &|_, _| ()).expect("create");
+                let (faulty, store) = faulty_store(&scratch);
                 let mut writer = store.writer("t").expect("writer");
                 writer.set_durability(durability);
                 let (e, f) = values(1.0);
