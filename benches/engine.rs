@@ -5,7 +5,7 @@
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use h5part::dataspace::{ColumnLayout, ColumnSpec, Dtype, Place, Rows, cover, pieces};
 use h5part::h5::NewTable;
-use h5part::lock::{Gate, Paths, Patience, RowLocks};
+use h5part::lock::{Gate, Paths, Patience, RowLocks, Stock};
 use h5part::store::stamp::Seed;
 use h5part::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
@@ -15,8 +15,7 @@ use uuid::Uuid;
 
 fn store(dir: &tempfile::TempDir, name: &str, rows: u64, columns: Vec<ColumnSpec>) -> Store {
     let store = Store::new(dir.path().join(name)).expect("path");
-    let table =
-        NewTable { path: "t".to_owned(), rows, columns, chunk_rows: None, contiguous: false, attributes: Vec::new() };
+    let table = NewTable::new("t", rows, columns);
     store.create(&table, &|_, _| ()).expect("create");
     store
 }
@@ -75,7 +74,9 @@ fn locks(c: &mut Criterion) {
     let patience = Patience::default();
     let mut group = c.benchmark_group("lock");
     group.bench_function("gate, shared", |b| b.iter(|| drop(gate.enter_shared(&patience).expect("enter"))));
-    group.bench_function("gate, exclusive", |b| b.iter(|| drop(gate.enter_exclusive(&patience).expect("enter"))));
+    group.bench_function("gate, exclusive", |b| {
+        b.iter(|| drop(gate.enter_exclusive(&patience, Stock::Leaves).expect("enter")))
+    });
     group.bench_function("one row", |b| b.iter(|| drop(rows.lock(1, &[5..6], &patience).expect("lock"))));
     group.bench_function("64 ranges", |b| {
         let ranges: Vec<_> = (0..64).map(|k| k * 10..k * 10 + 1).collect();

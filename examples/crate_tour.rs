@@ -14,14 +14,8 @@ fn main() -> Result<()> {
 
     // A table of 100 rows: an energy and five vectors in each. Missing floats are NaN.
     let store = Store::new(dir.path().join("tour.h5"))?;
-    let table = NewTable {
-        path: "run/results".to_owned(),
-        rows: 100,
-        columns: vec![ColumnSpec::new("E", Dtype::F64, &[]), "forces:f64:5x3".parse()?],
-        chunk_rows: None,
-        contiguous: false,
-        attributes: vec![],
-    };
+    let columns = vec![ColumnSpec::new("E", Dtype::F64, &[]), "forces:f64:5x3".parse()?];
+    let table = NewTable::new("run/results", 100, columns);
     store.create(&table, &|_done, _total| ())?;
 
     // Another writer of other rows: here in a thread, usually in another process. None waits.

@@ -208,6 +208,31 @@ pub enum ErrorKind {
         /// The row (0-based).
         row: u64,
     },
+    /// The table cannot have as many rows.
+    #[error("'{column}' cannot grow: {reason}")]
+    CannotGrow {
+        /// The column, or the table.
+        column: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The table has stamps already.
+    #[error("table '{0}' has stamps already")]
+    Adopted(String),
+    /// Objects of the file are still in use where a structural change is to end.
+    #[error("groups, datasets or attributes of the file are still open in the library")]
+    StillOpen,
+    /// A structural change was interrupted while it was applied, and this user may not finish it.
+    #[error("a structural change of it was interrupted half-way, and this user may not write to it")]
+    HalfApplied,
+    /// The log of a structural change that does not belong to the file, or is damaged.
+    #[error("the log of a structural change {why}; it was not applied, and is kept as {}", .kept.display())]
+    LogAside {
+        /// What is wrong with it.
+        why: &'static str,
+        /// Where it is now.
+        kept: PathBuf,
+    },
     /// An earlier write of this writer failed; nothing after it may be acknowledged.
     #[error("an earlier write of this writer failed; it takes no more commits")]
     Poisoned,
@@ -266,6 +291,13 @@ impl ErrorKind {
             Self::LockFileGone => "end all programs that use the file, then start them again",
             Self::BadValues(_) => "give one value for each element of the rows selected",
             Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
+            Self::CannotGrow { .. } => {
+                "make a larger table; those of 'h5part create' grow unless they are --contiguous"
+            }
+            Self::Adopted(_) => "it can be updated as it is",
+            Self::StillOpen => "drop them before the change ends; nothing was changed",
+            Self::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",
+            Self::LogAside { .. } => "run the command again to go on without it, if the file is as it should be",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::Worker { .. } => return None,
         })

@@ -28,25 +28,20 @@ const UNDEFINED: i64 = 1;
 /// [`UNDEFINED`].
 pub fn description(frames: u64) -> Result<NewTable> {
     let vectors = [ATOMS as u64, 3];
-    Ok(NewTable {
-        path: TABLE.to_owned(),
-        rows: frames,
-        columns: vec![
-            ColumnSpec::new(POSITIONS, Dtype::F64, &vectors),
-            ColumnSpec::new(ENERGY, Dtype::F64, &[]),
-            ColumnSpec::new(FORCES, Dtype::F64, &vectors),
-            // As on the command line: NAME:DTYPE=FILL.
-            format!("{STATUS}:i64={UNDEFINED}").parse()?,
-        ],
-        chunk_rows: None,
-        contiguous: false,
-        attributes: vec![
-            ("epsilon (eV)".to_owned(), Attribute::Float(EPSILON_EV)),
-            ("sigma (Å)".to_owned(), Attribute::Float(SIGMA_A)),
-            ("cutoff (Å)".to_owned(), Attribute::Float(CUTOFF_A)),
-            ("edge of the box (Å)".to_owned(), Attribute::Float(BOX_A)),
-        ],
-    })
+    let columns = vec![
+        ColumnSpec::new(POSITIONS, Dtype::F64, &vectors),
+        ColumnSpec::new(ENERGY, Dtype::F64, &[]),
+        ColumnSpec::new(FORCES, Dtype::F64, &vectors),
+        // As on the command line: NAME:DTYPE=FILL.
+        format!("{STATUS}:i64={UNDEFINED}").parse()?,
+    ];
+    let attributes = vec![
+        ("epsilon (eV)".to_owned(), Attribute::Float(EPSILON_EV)),
+        ("sigma (Å)".to_owned(), Attribute::Float(SIGMA_A)),
+        ("cutoff (Å)".to_owned(), Attribute::Float(CUTOFF_A)),
+        ("edge of the box (Å)".to_owned(), Attribute::Float(BOX_A)),
+    ];
+    Ok(NewTable { attributes, ..NewTable::new(TABLE, frames, columns) })
 }
 
 /// Values of some frames, column by column: the first axis counts the frames.

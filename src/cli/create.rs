@@ -1,19 +1,20 @@
 //! `h5part create`
 
-use super::common::{LockArgs, request, split_first};
+use super::common::{LockArgs, request, split_first, split_last};
 use super::exit::Exit;
 use super::output::{LateBar, bytes, line};
+use h5part::ErrorKind;
 use h5part::Result;
 use h5part::dataspace::ColumnSpec;
 use h5part::error::At;
-use h5part::h5::{Attribute, NewTable, planned_bytes};
+use h5part::h5::{Attribute, Filters, NewTable, planned_bytes};
 use std::path::PathBuf;
 
 /// Make a table, in a new file or in an existing one.
 ///
 /// All space is allocated and filled at once, so that commits later write in place. A new file is
-/// built beside and renamed; an existing one is copied, changed and renamed. An existing table is
-/// never touched.
+/// built beside and renamed; in an existing one the table is added as a whole, or not at all. An
+/// existing table is never touched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
@@ -33,6 +34,17 @@ pub struct Args {
     /// One contiguous block a column, without chunks.
     #[arg(long)]
     contiguous: bool,
+    /// Compress the columns with gzip at this level, 0 to 9. Compressed columns are written through
+    /// the HDF5 library, one commit at a time.
+    #[arg(long, value_name = "LEVEL", conflicts_with = "contiguous", value_parser = clap::value_parser!(u8).range(0..=9))]
+    gzip: Option<u8>,
+    /// Shuffle the bytes of the columns before they are compressed.
+    #[arg(long, conflicts_with = "contiguous")]
+    shuffle: bool,
+    /// A column that tells other programs whether a row is complete: it is UNDEFINED_VALUE while
+    /// anything of its row is being written, and where nothing was.
+    #[arg(long, value_name = "NAME=UNDEFINED_VALUE", value_parser = split_last)]
+    guard: Option<(String, String)>,
     /// Attribute of the table; numbers, true and false are taken as such.
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_first)]
     attributes: Vec<(String, String)>,
@@ -43,7 +55,8 @@ pub struct Args {
 impl Args {
     pub fn run(&self) -> Result<Exit> {
         let columns = self.columns.iter().map(|text| text.parse::<ColumnSpec>());
-        let columns = columns.collect::<Result<Vec<_>, _>>().at("create a table in", &self.file)?;
+        let mut columns = columns.collect::<Result<Vec<_>, _>>().at("create a table in", &self.file)?;
+        self.guard_fill(&mut columns).at("create a table in", &self.file)?;
         if self.table.trim_matches('/').is_empty() {
             return Err(request("create a table in", &self.file, "the table needs a name"));
         }
@@ -54,6 +67,8 @@ impl Args {
             columns,
             chunk_rows: self.chunk_rows,
             contiguous: self.contiguous,
+            filters: Filters { gzip: self.gzip, shuffle: self.shuffle },
+            guard: self.guard.as_ref().map(|(name, _)| name.clone()),
             attributes: attributes.collect(),
         };
         let bar = LateBar::new("creating");
@@ -67,5 +82,21 @@ impl Args {
             bytes(planned_bytes(&table))
         ))?;
         Ok(Exit::Success)
+    }
+
+    /// Rows that are not there hold the guard's undefined value.
+    fn guard_fill(&self, columns: &mut [ColumnSpec]) -> Result<(), ErrorKind> {
+        let Some((name, undefined)) = &self.guard else { return Ok(()) };
+        let bad = |reason: String| ErrorKind::BadColumn { text: name.clone(), reason };
+        let column = columns.iter_mut().find(|c| c.name == *name);
+        let column = column.ok_or_else(|| bad("the guard is none of the columns".to_owned()))?;
+        let dtype = column.dtype;
+        let value = dtype.parse_element(undefined);
+        let value = value.ok_or_else(|| bad(format!("the undefined value '{undefined}' is not a {dtype}")))?;
+        if column.fill != dtype.default_fill() && column.fill != value {
+            return Err(bad("its fill and the guard's undefined value must be the same".to_owned()));
+        }
+        column.fill = value;
+        Ok(())
     }
 }

@@ -64,20 +64,24 @@ impl Exit {
             | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadNpy(_)
             | ErrorKind::BadValues(_) => Self::Mismatch,
-            ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. } | ErrorKind::NewerFormat { .. } => Self::BadFile,
+            ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. } | ErrorKind::HalfApplied | ErrorKind::NewerFormat { .. } => {
+                Self::BadFile
+            }
             ErrorKind::LockTimeout { .. } => Self::Locked,
             ErrorKind::DiskFull { .. } => Self::Full,
             ErrorKind::ReadOnly => Self::ReadOnly,
             ErrorKind::Replaced
             | ErrorKind::LockFileGone
+            | ErrorKind::LogAside { .. }
             | ErrorKind::ColumnMoved(_)
             | ErrorKind::ForeignChange { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnsupportedType { .. }
+            | ErrorKind::CannotGrow { .. }
             | ErrorKind::Unstamped(_)
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_) => Self::Exists,
+            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) => Self::Exists,
             _ => Self::Io,
         }
     }

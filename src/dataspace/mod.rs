@@ -14,4 +14,4 @@ pub use dtype::Dtype;
 pub use layout::{ColumnLayout, Place};
 pub use plan::{Piece, pieces};
 pub use rows::{Rows, Run, Runs};
-pub use table::{Column, Stamps, Table};
+pub use table::{Column, Guard, Stamps, Table};

@@ -25,6 +25,18 @@ pub struct Stamps {
     pub layout: ColumnLayout,
     /// Stamps a row: a power of two, at most 64, at least the number of columns.
     pub width: usize,
+    /// The guard column, if the table has one.
+    pub guard: Option<Guard>,
+}
+
+/// A column that says whether a row is complete, to programs that know nothing of stamps: it is
+/// undefined while anything of its row is being written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Its place among the stamps of a row.
+    pub place: usize,
+    /// Little-endian bytes of the element that says "undefined".
+    pub undefined: Vec<u8>,
 }
 
 /// One dataset of a table.

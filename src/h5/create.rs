@@ -1,24 +1,16 @@
 //! Making tables. Everything is allocated at once, so that later commits change no metadata.
 
-use super::file::{ALIGNMENT, Building};
-use super::load::{
-    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE, members,
-};
+use super::attribute::{Attribute, write_attribute};
+use super::change::{ALIGNMENT, H5Change};
+use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE, members};
+use super::stamps::StampsSpec;
 use crate::dataspace::{ColumnSpec, Dtype};
 use crate::error::ErrorKind;
-use crate::storage::StorageFile;
 use hdf5::plist::dataset_create::{AllocTime, FillTime};
-use hdf5::types::VarLenUnicode;
 use hdf5::{Extent, File, Group, H5Type, LocationType};
-use std::path::Path;
-use std::str::FromStr;
-use std::sync::Arc;
-use uuid::Uuid;
 
 /// Chunks of whole rows are near this, in bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
-/// Stamps of a row lie within a sector of 512 bytes.
-const MOST_COLUMNS: usize = 64;
 /// HDF5 limits a chunk to 4 GiB less one byte.
 const MOST_CHUNK_BYTES: u64 = u32::MAX as u64;
 
@@ -35,32 +27,28 @@ pub struct NewTable {
     pub chunk_rows: Option<u64>,
     /// One block a column instead of chunks. Such a table cannot grow.
     pub contiguous: bool,
+    /// Compression of the columns; they are then library columns.
+    pub filters: Filters,
+    /// Name of the guard column, if there is one.
+    pub guard: Option<String>,
     /// Attributes of its group.
     pub attributes: Vec<(String, Attribute)>,
 }
 
-/// Value of an attribute.
-#[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "each variant is named after what it holds")]
-pub enum Attribute {
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(String),
+/// Filters of the columns to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Level of gzip, 0 to 9.
+    pub gzip: Option<u8>,
+    /// Bytes of equal weight together, before they are compressed.
+    pub shuffle: bool,
 }
 
-impl From<&str> for Attribute {
-    /// `true`, `false`, whole numbers and numbers are taken as such, all else as text.
-    fn from(text: &str) -> Self {
-        match text {
-            "true" => Self::Bool(true),
-            "false" => Self::Bool(false),
-            _ => match (text.parse(), text.parse()) {
-                (Ok(int), _) => Self::Int(int),
-                (_, Ok(float)) => Self::Float(float),
-                _ => Self::Text(text.to_owned()),
-            },
-        }
+impl Filters {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.gzip.is_some() || self.shuffle
     }
 }
 
@@ -68,12 +56,16 @@ impl NewTable {
     /// A chunked table without attributes.
     #[must_use]
     pub fn new(path: &str, rows: u64, columns: Vec<ColumnSpec>) -> Self {
-        Self { path: path.to_owned(), rows, columns, chunk_rows: None, contiguous: false, attributes: Vec::new() }
-    }
-
-    /// Stamps a row: the columns padded to a power of two.
-    fn stamp_width(&self) -> u64 {
-        self.columns.len().next_power_of_two() as u64
+        Self {
+            path: path.to_owned(),
+            rows,
+            columns,
+            chunk_rows: None,
+            contiguous: false,
+            filters: Filters::default(),
+            guard: None,
+            attributes: Vec::new(),
+        }
     }
 
     /// What HDF5 would refuse later, or what could not be stamped.
@@ -82,11 +74,22 @@ impl NewTable {
     /// [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`].
     pub fn check(&self) -> Result<(), ErrorKind> {
         let request = |text: &str| Err(ErrorKind::BadRequest(text.to_owned()));
-        if self.columns.is_empty() || self.columns.len() > MOST_COLUMNS {
+        if self.columns.is_empty() || self.columns.len() > super::stamps::MOST_COLUMNS {
             return request("a table has 1 to 64 columns");
         }
         if self.rows == 0 || self.rows > 1 << 40 {
             return request("a table has 1 to 2^40 rows");
+        }
+        if self.contiguous && self.filters.any() {
+            return request("contiguous columns cannot be compressed");
+        }
+        if self.filters.gzip.is_some_and(|level| level > 9) {
+            return request("gzip has the levels 0 to 9");
+        }
+        if let Some(guard) = &self.guard
+            && self.columns.iter().all(|c| c.name != *guard || !c.shape.is_empty())
+        {
+            return request("the guard is a column of this table with one value a row");
         }
         if self.chunk_rows == Some(0) {
             return request("a chunk has at least one row");
@@ -122,7 +125,7 @@ pub fn chunk_rows(rows: u64, cell_bytes: u64, asked: Option<u64>) -> u64 {
 /// Bytes that the table will take, to within alignment and metadata.
 #[must_use]
 pub fn planned_bytes(table: &NewTable) -> u64 {
-    let stamp = table.stamp_width() * 8;
+    let stamp = super::stamps::width(table.columns.len()) as u64 * 8;
     let cells = table
         .columns
         .iter()
@@ -136,39 +139,38 @@ pub fn planned_bytes(table: &NewTable) -> u64 {
     })
 }
 
-/// Adds a table, with its stamps, to a file that is being built at `path`: an empty one (`new`), which
-/// becomes an HDF5 file of superblock version 2, or a copy of one that exists.
-///
-/// # Errors
-/// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], I/O and library errors.
-pub fn build(storage: &Arc<dyn StorageFile>, path: &Path, new: bool, table: &NewTable) -> Result<(), ErrorKind> {
-    let building = Building::open(storage, path, new)?;
-    let outcome = add_table(&building.file, table);
-    building.close(outcome)
+impl H5Change {
+    /// Adds a table, with its stamps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], I/O and library errors.
+    pub fn add_table(&self, table: &NewTable) -> Result<(), ErrorKind> {
+        self.ensure_uuid()?;
+        let group = table_group(&self.file, &table.path)?;
+        for column in &table.columns {
+            let chunk = chunk_rows(table.rows, column.cell_bytes().unwrap_or(1), table.chunk_rows);
+            let make =
+                Make { rows: table.rows, chunk_rows: (!table.contiguous).then_some(chunk), filters: table.filters };
+            make_column(&group, column, make)?;
+        }
+        let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        let guard = table.columns.iter().find(|c| Some(&c.name) == table.guard.as_ref());
+        let guard = guard.map(|c| (c.name.as_str(), c.dtype.format_element(&c.fill)));
+        self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guard })?;
+        for (name, value) in &table.attributes {
+            write_attribute(&group, name, value)?;
+        }
+        Ok(())
+    }
 }
 
-fn add_table(file: &File, table: &NewTable) -> Result<(), ErrorKind> {
-    ensure_uuid(file)?;
-    let group = table_group(file, &table.path)?;
-    for column in &table.columns {
-        let chunk = chunk_rows(table.rows, column.cell_bytes().unwrap_or(1), table.chunk_rows);
-        make_column(&group, column, table.rows, (!table.contiguous).then_some(chunk))?;
-    }
-    let id = make_stamps(file, table)?;
-    group.new_attr::<u64>().create(TABLE_ATTRIBUTE)?.write_scalar(&id)?;
-    for (name, value) in &table.attributes {
-        write_attribute(&group, name, value)?;
-    }
-    Ok(())
-}
-
-fn ensure_uuid(file: &File) -> Result<(), ErrorKind> {
-    if file.attr_names()?.iter().any(|name| name == UUID_ATTRIBUTE) {
-        return Ok(());
-    }
-    write_attribute(file, UUID_ATTRIBUTE, &Attribute::Text(Uuid::new_v4().to_string()))?;
-    file.new_attr::<u64>().create(FORMAT_ATTRIBUTE)?.write_scalar(&FORMAT)?;
-    Ok(())
+/// How a dataset is laid out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Make {
+    pub(super) rows: u64,
+    /// `None`: contiguous.
+    pub(super) chunk_rows: Option<u64>,
+    pub(super) filters: Filters,
 }
 
 /// Opens or makes the table's group and those on the way to it. A group that holds datasets is a
@@ -188,10 +190,10 @@ fn table_group(file: &File, path: &str) -> Result<Group, ErrorKind> {
     Ok(group)
 }
 
-fn make_column(group: &Group, column: &ColumnSpec, rows: u64, chunk_rows: Option<u64>) -> Result<(), ErrorKind> {
+pub(super) fn make_column(group: &Group, column: &ColumnSpec, make: Make) -> Result<(), ErrorKind> {
     macro_rules! make {
         ($type:ty) => {
-            make_dataset(group, column, rows, chunk_rows, <$type>::from_le_bytes(element(&column.fill)))
+            make_dataset(group, column, make, <$type>::from_le_bytes(element(&column.fill)))
         };
     }
     match column.dtype {
@@ -205,7 +207,7 @@ fn make_column(group: &Group, column: &ColumnSpec, rows: u64, chunk_rows: Option
         Dtype::U16 => make!(u16),
         Dtype::U32 => make!(u32),
         Dtype::U64 => make!(u64),
-        Dtype::Bool => make_dataset(group, column, rows, chunk_rows, column.fill.first().is_some_and(|&b| b != 0)),
+        Dtype::Bool => make_dataset(group, column, make, column.fill.first().is_some_and(|&b| b != 0)),
     }
 }
 
@@ -216,13 +218,21 @@ fn element<const N: usize>(bytes: &[u8]) -> [u8; N] {
 fn make_dataset<T: H5Type + Into<hdf5::types::OwnedDynValue>>(
     group: &Group,
     column: &ColumnSpec,
-    rows: u64,
-    chunk_rows: Option<u64>,
+    make: Make,
     fill: T,
 ) -> Result<(), ErrorKind> {
+    let Make { rows, chunk_rows, filters } = make;
     let size = |n: u64| usize::try_from(n).map_err(|_| ErrorKind::BadRequest("too large for this machine".to_owned()));
     let cell = column.shape.iter().map(|&n| size(n)).collect::<Result<Vec<_>, _>>()?;
-    let builder = group.new_dataset::<T>().fill_value(fill).alloc_time(Some(AllocTime::Early));
+    // Compressed chunks move when they grow: there is no use in making them before they have values.
+    let alloc = if filters.any() { AllocTime::Incr } else { AllocTime::Early };
+    let mut builder = group.new_dataset::<T>().fill_value(fill).alloc_time(Some(alloc));
+    if filters.shuffle {
+        builder = builder.shuffle();
+    }
+    if let Some(level) = filters.gzip {
+        builder = builder.deflate(level);
+    }
     let builder = builder.fill_time(FillTime::Alloc).obj_track_times(false);
     let (first, builder) = match chunk_rows {
         // Unlimited rows: the table can grow.
@@ -234,38 +244,5 @@ fn make_dataset<T: H5Type + Into<hdf5::types::OwnedDynValue>>(
     };
     let extents: Vec<Extent> = [first].into_iter().chain(cell.iter().map(|&n| Extent::fixed(n))).collect();
     builder.shape(extents).create(column.name.as_str())?;
-    Ok(())
-}
-
-/// Makes the dataset of stamps, all zero, and returns the table's number.
-fn make_stamps(file: &File, table: &NewTable) -> Result<u64, ErrorKind> {
-    let group = if file.link_exists(STAMPS_GROUP) {
-        file.group(STAMPS_GROUP)?
-    } else {
-        file.create_group_builder().obj_track_times(false).create(STAMPS_GROUP)?
-    };
-    let taken = group.member_names()?.iter().filter_map(|n| n.parse::<u64>().ok()).max().unwrap_or(0);
-    let id = taken + 1;
-    let width = table.stamp_width();
-    let spec = ColumnSpec::new(&id.to_string(), Dtype::U64, &[width]);
-    make_column(&group, &spec, table.rows, Some(chunk_rows(table.rows, width * 8, None)))?;
-    let names = table.columns.iter().map(|c| text(&c.name)).collect::<Result<Vec<_>, _>>()?;
-    let stamps = group.dataset(&spec.name)?;
-    stamps.new_attr_builder().with_data(&names).create(COLUMNS_ATTRIBUTE)?;
-    write_attribute(&stamps, "table", &Attribute::Text(table.path.clone()))?;
-    Ok(id)
-}
-
-fn text(text: &str) -> Result<VarLenUnicode, ErrorKind> {
-    VarLenUnicode::from_str(text).map_err(|e| ErrorKind::BadRequest(format!("a text for HDF5: {e}")))
-}
-
-fn write_attribute(object: &hdf5::Location, name: &str, value: &Attribute) -> Result<(), ErrorKind> {
-    match value {
-        Attribute::Bool(v) => object.new_attr::<bool>().create(name)?.write_scalar(v)?,
-        Attribute::Int(v) => object.new_attr::<i64>().create(name)?.write_scalar(v)?,
-        Attribute::Float(v) => object.new_attr::<f64>().create(name)?.write_scalar(v)?,
-        Attribute::Text(v) => object.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(v)?)?,
-    }
     Ok(())
 }

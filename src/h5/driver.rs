@@ -3,8 +3,9 @@
 //!
 //! Layout of `H5FD_class_t` version 1 (HDF5 1.14 to 2.x, `H5FDdevelop.h`); `hdf5-metno-sys` has an
 //! older one. While a file is read, the driver records which bytes the library looked at: this is how
-//! [`super::Origin`] knows the metadata that a layout rests on. It writes straight to files that are
-//! built beside, which nobody else knows yet.
+//! [`super::Origin`] knows the metadata that a layout rests on. What it writes to is the caller's
+//! choice: a file that is built beside, or one with an overlay, of which nothing counts until it is
+//! sealed.
 #![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
 
 use crate::storage::{PIECE, StorageFile};
@@ -33,6 +34,8 @@ pub(super) struct Source {
     file: Arc<dyn StorageFile>,
     writable: bool,
     len: AtomicU64,
+    /// Files that the library has open on it.
+    opens: AtomicU64,
     /// Extents read so far, while recording: metadata and attributes.
     extents: Mutex<Option<Vec<(u64, usize)>>>,
     /// The system's own error, which HDF5 would only report as "read failed".
@@ -42,14 +45,23 @@ pub(super) struct Source {
 impl Source {
     /// For reading, with recording.
     pub(super) fn reading(file: Arc<dyn StorageFile>) -> io::Result<Self> {
-        let len = AtomicU64::new(file.identity()?.len);
-        Ok(Self { file, writable: false, len, extents: Mutex::new(Some(Vec::new())), failure: Mutex::new(None) })
+        Self::new(file, false, Some(Vec::new()))
     }
 
-    /// For writing a file that has no name of its own yet.
-    pub(super) fn building(file: Arc<dyn StorageFile>) -> io::Result<Self> {
+    /// For writing: to a file that has no name of its own yet, or to one with an overlay.
+    pub(super) fn writing(file: Arc<dyn StorageFile>) -> io::Result<Self> {
+        Self::new(file, true, None)
+    }
+
+    fn new(file: Arc<dyn StorageFile>, writable: bool, extents: Option<Vec<(u64, usize)>>) -> io::Result<Self> {
         let len = AtomicU64::new(file.identity()?.len);
-        Ok(Self { file, writable: true, len, extents: Mutex::new(None), failure: Mutex::new(None) })
+        let (extents, failure) = (Mutex::new(extents), Mutex::new(None));
+        Ok(Self { file, writable, len, opens: AtomicU64::new(0), extents, failure })
+    }
+
+    /// Whether the library still has it open: some object of the file is in use.
+    pub(super) fn is_open(&self) -> bool {
+        self.opens.load(Ordering::Acquire) > 0
     }
 
     fn len(&self) -> u64 {
@@ -284,12 +296,14 @@ extern "C" fn open(_name: *const c_char, _flags: c_uint, fapl: Hid, _max: Addres
         paged_aggregation: false,
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    source.opens.fetch_add(1, Ordering::AcqRel);
     Box::into_raw(Box::new(DriverFile { public, end_of_allocation: 0, number, source }))
 }
 
 extern "C" fn close(file: *mut DriverFile) -> Herr {
     // SAFETY: made by `open`, closed once.
-    drop(unsafe { Box::from_raw(file) });
+    let file = unsafe { Box::from_raw(file) };
+    file.source.opens.fetch_sub(1, Ordering::AcqRel);
     0
 }
 

@@ -9,9 +9,6 @@ use std::sync::Arc;
 #[cfg(hdf5_1_14)]
 use super::driver;
 
-/// Raw data lies at multiples of this, in bytes.
-pub(super) const ALIGNMENT: u64 = 4096;
-
 /// A file open for reading in the HDF5 library. Every open sees the bytes as they are now.
 #[derive(Debug)]
 pub struct H5File {
@@ -60,71 +57,6 @@ impl H5File {
         let file = builder.open(path).map_err(|e| not_hdf5(&e))?;
         Ok(Self { file, len })
     }
-}
-
-/// A file under construction, beside its name: the library writes straight to it.
-#[derive(Debug)]
-pub(super) struct Building {
-    pub(super) file: hdf5::File,
-    #[cfg(hdf5_1_14)]
-    source: Arc<driver::Source>,
-}
-
-impl Building {
-    /// Makes an empty HDF5 file (`new`), or opens the one that is there.
-    #[cfg(hdf5_1_14)]
-    #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
-    pub(super) fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
-        const READ_WRITE: u32 = 1;
-        const TRUNCATE: u32 = 2;
-        let source = Arc::new(driver::Source::building(Arc::clone(storage))?);
-        let name = driver::c_path(path)?;
-        let mut builder = hdf5::plist::FileAccess::build();
-        aligned(builder.file_locking(false));
-        let fapl = builder.finish()?;
-        let fcpl = hdf5::plist::FileCreate::build().obj_track_times(false).finish()?;
-        driver::set(fapl.id(), &source)?;
-        let opened = hdf5::sync::sync(|| {
-            // SAFETY: name and property lists are alive.
-            let id = unsafe {
-                if new {
-                    hdf5_sys::h5f::H5Fcreate(name.as_ptr(), TRUNCATE, fcpl.id(), fapl.id())
-                } else {
-                    hdf5_sys::h5f::H5Fopen(name.as_ptr(), READ_WRITE, fapl.id())
-                }
-            };
-            // SAFETY: a fresh file id that nobody else owns.
-            hdf5::h5check(id).and_then(|id| unsafe { hdf5::from_id::<hdf5::File>(id) })
-        });
-        match opened {
-            Ok(file) => Ok(Self { file, source }),
-            Err(e) => Err(source.take_failure().map_or_else(|| e.into(), ErrorKind::from)),
-        }
-    }
-
-    #[cfg(not(hdf5_1_14))]
-    pub(super) fn open(_storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
-        let mut builder = hdf5::FileBuilder::new();
-        builder.with_fapl(aligned);
-        builder.with_fcpl(|p| p.obj_track_times(false));
-        Ok(Self { file: if new { builder.create(path)? } else { builder.open_rw(path)? } })
-    }
-
-    /// Closes the file and tells how it went: a failed write of the library counts, whatever the
-    /// library made of it.
-    pub(super) fn close(self, outcome: Result<(), ErrorKind>) -> Result<(), ErrorKind> {
-        let closed = self.file.close().map_err(ErrorKind::from);
-        #[cfg(hdf5_1_14)]
-        if let Some(e) = self.source.take_failure() {
-            return Err(e.into());
-        }
-        outcome.and(closed)
-    }
-}
-
-/// Raw data at page boundaries; V18 to V110: superblock 2, read by every HDF5 since 1.8.
-fn aligned(p: &mut hdf5::plist::FileAccessBuilder) -> &mut hdf5::plist::FileAccessBuilder {
-    p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(hdf5::file::LibraryVersion::V18, hdf5::file::LibraryVersion::V110)
 }
 
 fn not_hdf5(e: &hdf5::Error) -> ErrorKind {

@@ -1,7 +1,7 @@
 //! Reading tables, their columns and their layout from an open file.
 
 use super::H5File;
-use crate::dataspace::{Column, ColumnLayout, Dtype, Place, Stamps, Table};
+use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
@@ -22,6 +22,9 @@ pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
 pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
 pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
 pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
+pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
+pub(super) const GUARD_ATTRIBUTE: &str = "guard";
+pub(super) const UNDEFINED_ATTRIBUTE: &str = "guard_undefined";
 
 /// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,15 +92,18 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::NewerFormat`], library errors.
     pub fn uuid(&self) -> Result<Option<Uuid>, ErrorKind> {
-        if self.file.attr_names()?.iter().all(|name| name != UUID_ATTRIBUTE) {
-            return Ok(None);
+        read_uuid(&self.file)
+    }
+
+    /// How often the structure of the file was changed by h5part.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn generation(&self) -> Result<u64, ErrorKind> {
+        if self.file.attr_names()?.iter().all(|name| name != GENERATION_ATTRIBUTE) {
+            return Ok(0);
         }
-        let found: u64 = self.file.attr(FORMAT_ATTRIBUTE)?.read_scalar()?;
-        if found > FORMAT {
-            return Err(ErrorKind::NewerFormat { found, known: FORMAT });
-        }
-        let text: VarLenUnicode = self.file.attr(UUID_ATTRIBUTE)?.read_scalar()?;
-        Ok(Uuid::parse_str(text.as_str()).ok())
+        Ok(self.file.attr(GENERATION_ATTRIBUTE)?.read_scalar()?)
     }
 
     /// One table with its layout, and the metadata that it rests on. Ends the recording: call it
@@ -197,6 +203,18 @@ impl H5File {
     }
 }
 
+pub(super) fn read_uuid(file: &hdf5::File) -> Result<Option<Uuid>, ErrorKind> {
+    if file.attr_names()?.iter().all(|name| name != UUID_ATTRIBUTE) {
+        return Ok(None);
+    }
+    let found: u64 = file.attr(FORMAT_ATTRIBUTE)?.read_scalar()?;
+    if found > FORMAT {
+        return Err(ErrorKind::NewerFormat { found, known: FORMAT });
+    }
+    let text: VarLenUnicode = file.attr(UUID_ATTRIBUTE)?.read_scalar()?;
+    Ok(Uuid::parse_str(text.as_str()).ok())
+}
+
 /// Names in a group of the objects of one kind. Names that lead nowhere are left out.
 pub(super) fn members(group: &Group, kind: LocationType) -> Result<Vec<String>, ErrorKind> {
     let mut names = group.member_names()?;
@@ -206,15 +224,16 @@ pub(super) fn members(group: &Group, kind: LocationType) -> Result<Vec<String>, 
 
 /// A table's datasets before their chunks are looked up: what is on the path to the columns is
 /// part of the digest, the chunk index is not (it changes only with what is).
-struct Parts {
+pub(super) struct Parts {
     path: String,
-    rows: u64,
-    columns: Vec<(Column, Dataset)>,
-    stamps: Option<(u64, Dataset)>,
+    pub(super) rows: u64,
+    pub(super) columns: Vec<(Column, Dataset)>,
+    pub(super) stamps: Option<(u64, Dataset)>,
+    guard: Option<Guard>,
 }
 
 impl Parts {
-    fn read(file: &hdf5::File, path: &str, group: &Group) -> Result<Self, ErrorKind> {
+    pub(super) fn read(file: &hdf5::File, path: &str, group: &Group) -> Result<Self, ErrorKind> {
         let stamps = open_stamps(file, group)?;
         let names = match &stamps {
             Some((_, stamps)) => stamp_columns(stamps)?,
@@ -240,20 +259,17 @@ impl Parts {
         columns.sort_by(|(a, _), (b, _)| {
             (a.stamp.is_none(), a.stamp, &a.name).cmp(&(b.stamp.is_none(), b.stamp, &b.name))
         });
-        Ok(Self { path: path.to_owned(), rows, columns, stamps })
+        let guard = match &stamps {
+            Some((_, stamps)) => read_guard(stamps, &columns)?,
+            None => None,
+        };
+        Ok(Self { path: path.to_owned(), rows, columns, stamps, guard })
     }
 
     fn locate(self) -> Result<Table, ErrorKind> {
         let stamps = match self.stamps {
             None => None,
-            Some((table, dataset)) => {
-                let width = dataset.shape().get(1).copied().unwrap_or(0);
-                let rows = dataset.shape().first().map_or(0, |&n| n as u64);
-                let layout = locate(&dataset, rows, width as u64 * 8)?;
-                let layout =
-                    layout.map_err(|reason| ErrorKind::LibraryColumn { column: STAMPS_GROUP.to_owned(), reason })?;
-                Some(Stamps { table, layout, width })
-            }
+            Some((table, dataset)) => Some(locate_stamps(table, &dataset, self.guard)?),
         };
         let mut columns = Vec::with_capacity(self.columns.len());
         for (mut column, dataset) in self.columns {
@@ -267,6 +283,37 @@ impl Parts {
         }
         Ok(Table { path: self.path, rows: self.rows, columns, stamps })
     }
+}
+
+/// The stamps of a table that was just given them.
+pub(super) fn stamps_of(file: &hdf5::File, group: &Group) -> Result<Stamps, ErrorKind> {
+    let (table, dataset) = open_stamps(file, group)?.ok_or_else(|| ErrorKind::Unstamped(group.name()))?;
+    locate_stamps(table, &dataset, None)
+}
+
+fn locate_stamps(table: u64, dataset: &Dataset, guard: Option<Guard>) -> Result<Stamps, ErrorKind> {
+    let width = dataset.shape().get(1).copied().unwrap_or(0);
+    let rows = dataset.shape().first().map_or(0, |&n| n as u64);
+    let layout = locate(dataset, rows, width as u64 * 8)?;
+    let layout = layout.map_err(|reason| ErrorKind::LibraryColumn { column: STAMPS_GROUP.to_owned(), reason })?;
+    Ok(Stamps { table, layout, width, guard })
+}
+
+/// The guard column: its place among the stamps, and its undefined value.
+fn read_guard(stamps: &Dataset, columns: &[(Column, Dataset)]) -> Result<Option<Guard>, ErrorKind> {
+    let attributes = stamps.attr_names()?;
+    if !attributes.iter().any(|name| name == GUARD_ATTRIBUTE) {
+        return Ok(None);
+    }
+    let name: VarLenUnicode = stamps.attr(GUARD_ATTRIBUTE)?.read_scalar()?;
+    let text: VarLenUnicode = stamps.attr(UNDEFINED_ATTRIBUTE)?.read_scalar()?;
+    let (column, _) = columns
+        .iter()
+        .find(|(c, _)| c.name == name.as_str())
+        .ok_or_else(|| ErrorKind::ColumnMoved(name.as_str().to_owned()))?;
+    let undefined = column.dtype()?.parse_element(text.as_str());
+    let (place, undefined) = column.stamp.zip(undefined).ok_or_else(|| ErrorKind::ColumnMoved(column.name.clone()))?;
+    Ok(Some(Guard { place, undefined }))
 }
 
 /// The first axis that most datasets share: other lengths belong to something else.

@@ -1,16 +1,29 @@
 //! The only place that calls the HDF5 library.
 
+mod attribute;
+mod cells;
+mod change;
 mod create;
 #[cfg(hdf5_1_14)]
 mod driver;
+mod extend;
 mod file;
 mod load;
-mod read;
+mod select;
+mod stamps;
 mod superblock;
 
-pub use create::{Attribute, NewTable, build, chunk_rows, planned_bytes};
+pub use attribute::Attribute;
+pub use change::H5Change;
+pub use create::{Filters, NewTable, chunk_rows, planned_bytes};
 pub use file::{H5File, library_version};
 pub use load::{Listing, Origin};
+pub use stamps::{MOST_COLUMNS, StampsSpec};
+pub use superblock::stored_end;
+
+/// Whether the linked library takes a file driver of ours, so that the structure of a file is changed
+/// in place. Else the file is copied, changed and renamed.
+pub const CHANGES_IN_PLACE: bool = cfg!(hdf5_1_14);
 
 use crate::error::ErrorKind;
 

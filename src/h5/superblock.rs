@@ -33,6 +33,20 @@ pub fn check(file: &dyn StorageFile) -> Result<(), ErrorKind> {
     Err(ErrorKind::NotHdf5("it has no HDF5 signature".to_owned()))
 }
 
+/// Where the file ends by its own word: the end of its allocations. `None`: it does not say, or there is
+/// a user block before it.
+///
+/// # Errors
+/// As pread(2).
+pub fn stored_end(file: &dyn StorageFile) -> std::io::Result<Option<u64>> {
+    let mut head = [0; LONGEST];
+    if file.identity()?.len < LONGEST as u64 {
+        return Ok(None);
+    }
+    file.read_at(&mut head, 0)?;
+    Ok(if head.starts_with(&SIGNATURE) { end_of_file(&head) } else { None })
+}
+
 /// The end-of-file address, where the superblock is of a known version with 8-byte addresses.
 fn end_of_file(head: &[u8; LONGEST]) -> Option<u64> {
     let (size_at, address_at) = match head[8] {

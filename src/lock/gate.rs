@@ -33,11 +33,22 @@ pub struct SharedGate {
     named: bool,
 }
 
-/// Nobody else writes, and no stock writer has the file open.
+/// Nobody else writes, and no stock writer has the file open; see [`Stock`] for stock readers.
 #[derive(Debug)]
 pub struct ExclusiveGate {
     gate: Arc<Gate>,
     suspect: bool,
+    /// Another file took the name: the witness was told so.
+    handed_over: bool,
+}
+
+/// What becomes of stock readers during a structural change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stock {
+    /// They may keep the file open: it is copied, and the copy takes its name.
+    Stays,
+    /// They are waited for, and kept out: the file is changed in place.
+    Leaves,
 }
 
 /// The locks alone, until what they guard was looked at.
@@ -98,25 +109,36 @@ impl Gate {
     }
 
     /// Enters for a structural change. Shared takers pass the turnstile one by one and wait behind
-    /// this one, so that a stream of commits cannot starve it.
+    /// this one, so that a stream of commits cannot starve it. While a stock program has the file open,
+    /// the gate is given back, and commits go on: nobody but this one waits for it.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
-    pub fn enter_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<ExclusiveGate, ErrorKind> {
+    pub fn enter_exclusive(self: &Arc<Self>, patience: &Patience, stock: Stock) -> Result<ExclusiveGate, ErrorKind> {
+        let whole = || {
+            let entered = self.wait_exclusive(patience)?;
+            let data = match stock {
+                Stock::Stays => taken(FileExt::try_lock_shared(&self.data)),
+                Stock::Leaves => taken(FileExt::try_lock(&self.data)),
+            };
+            Ok::<_, ErrorKind>(data?.then_some(entered))
+        };
+        let holder = || holders::of_file(&self.paths, &self.paths.file);
+        let entered = patience.wait_for("the HDF5 file", whole, holder)?;
+        self.check_lock_files()?;
+        let suspect = witness::enter(self.turnstile.file(), &self.data)?;
+        std::mem::forget(entered);
+        Ok(ExclusiveGate { gate: Arc::clone(self), suspect, handed_over: false })
+    }
+
+    fn wait_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<Entered, ErrorKind> {
         let rows = self.turnstile.file();
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
         let entered = gate.map(|()| Entered(Arc::clone(self)));
         ofd::set(rows, Kind::Unlock, &TURNSTILE)?;
-        let entered = entered?;
-        // Shared: structural changes make a new file, so stock readers may keep the old one open.
-        let data = || taken(FileExt::try_lock_shared(&self.data));
-        patience.wait("the HDF5 file", data, || holders::of_file(&self.paths, &self.paths.file))?;
-        self.check_lock_files()?;
-        let suspect = witness::enter(rows, &self.data)?;
-        std::mem::forget(entered);
-        Ok(ExclusiveGate { gate: Arc::clone(self), suspect })
+        entered
     }
 
     /// Both locks are dropped, the witness having noted how the file was left.
@@ -163,8 +185,17 @@ impl ExclusiveGate {
     ///
     /// # Errors
     /// As open(2) and pwrite(2).
-    pub fn hand_over(self, new: &Path) -> io::Result<()> {
+    pub fn hand_over(mut self, new: &Path) -> io::Result<()> {
+        self.handed_over = true;
         witness::begin(self.gate.turnstile.file(), &File::open(new)?, self.suspect)
+    }
+
+    /// Whether the name still stands for the file that the lock is on.
+    ///
+    /// # Errors
+    /// As stat(2).
+    pub fn is_named(&self) -> io::Result<bool> {
+        same(&self.gate.data, &self.gate.paths.file)
     }
 }
 
@@ -186,9 +217,13 @@ impl Drop for SharedGate {
 
 impl Drop for ExclusiveGate {
     fn drop(&mut self) {
-        // The note is about the file that has the name; see `hand_over`.
-        let _ = ofd::set(self.gate.turnstile.file(), Kind::Unlock, &witness::PRESENCE);
-        self.gate.leave();
+        if self.handed_over || !self.is_named().unwrap_or(false) {
+            // The note is about the file that has the name.
+            let _ = ofd::set(self.gate.turnstile.file(), Kind::Unlock, &witness::PRESENCE);
+            self.gate.leave();
+        } else {
+            self.gate.leave_with_note();
+        }
     }
 }
 

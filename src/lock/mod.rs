@@ -18,7 +18,7 @@ mod witness;
 
 pub use burst::{Burst, InBurst};
 pub use filesystem::untrusted;
-pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate};
+pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock};
 pub use holders::{Holder, LockReport, report};
 pub use owner::{Dead, Owner, OwnerNote};
 pub use paths::Paths;

@@ -18,6 +18,8 @@ pub struct Paths {
     pub rows: PathBuf,
     /// One file a writer.
     pub records: PathBuf,
+    /// The log of a structural change; empty when there is none.
+    pub change: PathBuf,
 }
 
 impl Paths {
@@ -49,6 +51,13 @@ impl Paths {
             PathBuf::from(name)
         };
         let (gate, sidecar) = (with(".lock"), with(".part"));
-        Self { gate, rows: sidecar.join("rows.lock"), records: sidecar.join("records"), sidecar, file }
+        Self {
+            gate,
+            rows: sidecar.join("rows.lock"),
+            records: sidecar.join("records"),
+            change: sidecar.join("change.log"),
+            sidecar,
+            file,
+        }
     }
 }

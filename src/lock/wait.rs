@@ -70,15 +70,25 @@ impl Patience {
         mut attempt: impl FnMut() -> io::Result<bool>,
         holder: impl Fn() -> String,
     ) -> Result<(), ErrorKind> {
-        if attempt()? {
-            return Ok(());
+        self.wait_for(what, || Ok(attempt()?.then_some(())), holder)
+    }
+
+    /// The same for an attempt that brings something.
+    pub(super) fn wait_for<T>(
+        &self,
+        what: &'static str,
+        mut attempt: impl FnMut() -> Result<Option<T>, ErrorKind>,
+        holder: impl Fn() -> String,
+    ) -> Result<T, ErrorKind> {
+        if let Some(taken) = attempt()? {
+            return Ok(taken);
         }
         let start = Instant::now();
         let (mut pause, mut word) = (FIRST_PAUSE, FIRST_WORD);
         loop {
             std::thread::sleep(jitter(pause).min(self.timeout.saturating_sub(start.elapsed())));
-            if attempt()? {
-                return Ok(());
+            if let Some(taken) = attempt()? {
+                return Ok(taken);
             }
             let waited = start.elapsed();
             if waited >= self.timeout {

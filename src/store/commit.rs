@@ -9,7 +9,7 @@ use super::view::{Stamped, View};
 use crate::dataspace::{Piece, Runs, Stamps, cover, pieces};
 use crate::error::ErrorKind;
 use crate::lock::{MAX_RANGES, Patience, RowLocks};
-use crate::record::{Entry, PIECE, piece_sums};
+use crate::record::row::{Entry, PIECE, piece_sums};
 use crate::storage::StorageFile;
 
 /// What an acknowledged commit survives.

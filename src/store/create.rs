@@ -2,9 +2,9 @@
 
 use super::handle::{Store, normal};
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::{self, H5File, NewTable};
-use crate::lock::{CreationLock, Gate, RowLocks};
-use crate::storage::{Mode, StorageFile, copy, replace};
+use crate::h5::{self, H5Change, H5File, NewTable};
+use crate::lock::CreationLock;
+use crate::storage::{Mode, StorageFile, replace};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -27,10 +27,8 @@ impl Store {
     /// Makes a table: in a new file, built beside and renamed, or in the existing file.
     ///
     /// **Concurrency.** Any number of processes may create at the same time; one makes the file,
-    /// the others add their tables. An existing file is copied, changed and renamed under the
-    /// exclusive gate: commits wait meanwhile and go on in the new file; stock readers keep what
-    /// they have open. **Survives** a kill at any instant: the name stands for the old file or for
-    /// the new one.
+    /// the others add their tables, each a structural change: see [`Store::change`]. **Survives** a
+    /// kill at any instant: the table is there as a whole, or not at all.
     ///
     /// # Errors
     /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], [`ErrorKind::DiskFull`] before
@@ -46,55 +44,54 @@ impl Store {
             let lock = CreationLock::take(&self.paths, &self.patience)?;
             if !self.paths.file.exists() {
                 self.clear_unfinished();
-                self.build(table, None, progress)?;
+                self.build(table, progress)?;
                 return Ok(lock.hand_over(&self.paths)?);
             }
             drop(lock);
         }
-        self.check_sharing()?;
-        let locks = Arc::new(RowLocks::open(&self.paths)?);
-        let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
-        let gate = gate.enter_exclusive(&self.patience)?;
-        // Records are bound to the file that is replaced.
-        self.recover_inside(&locks)?;
-        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
-        let len = file.identity()?.len;
-        H5File::open(&file, &self.paths.file)?.may_add(&table.path)?;
-        self.clear_unfinished();
-        self.build(table, Some((file.as_ref(), len)), progress)?;
-        Ok(gate.hand_over(&self.paths.file)?)
+        let alone = self.alone()?;
+        let before = self.storage.open(&self.paths.file, Mode::Read)?;
+        let before: Arc<dyn StorageFile> = Arc::from(before);
+        H5File::open(&before, &self.paths.file)?.may_add(&table.path)?;
+        let planned = h5::planned_bytes(table);
+        self.check_space(planned)?;
+        let total = before.identity()?.len.saturating_add(planned);
+        watched(&self.paths.file, total, progress, || self.change_alone(alone, |site| site.h5.add_table(table)))
     }
 
-    /// Builds the file beside and gives it its name. `existing`: the file to start from, and its
-    /// length.
-    fn build(
-        &self,
-        table: &NewTable,
-        existing: Option<(&dyn StorageFile, u64)>,
-        progress: Progress<'_>,
-    ) -> Result<(), ErrorKind> {
-        let folder = self.paths.file.parent().unwrap_or(Path::new("/"));
-        let needed = h5::planned_bytes(table).saturating_add(existing.map_or(0, |(_, len)| len)).saturating_add(MARGIN);
-        let available = fs2::available_space(folder)?;
-        if needed > available {
-            return Err(ErrorKind::DiskFull { needed, available });
-        }
-        let prefix = self.unfinished_prefix();
-        let mut builder = tempfile::Builder::new();
-        // As open(2) would: the user's umask decides.
-        builder.prefix(&prefix).suffix(SUFFIX).permissions(Permissions::from_mode(0o666));
-        let new = builder.tempfile_in(folder)?;
+    /// Builds the file beside and gives it its name.
+    fn build(&self, table: &NewTable, progress: Progress<'_>) -> Result<(), ErrorKind> {
+        let planned = h5::planned_bytes(table);
+        self.check_space(planned)?;
+        let new = self.temporary()?;
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
-        watched(new.path(), needed - MARGIN, progress, || {
-            if let Some((old, len)) = existing {
-                copy(old, file.as_ref(), len)?;
-            }
-            h5::build(&file, new.path(), existing.is_none(), table)
+        watched(new.path(), planned, progress, || {
+            H5Change::open(&file, new.path(), true)?.run(|h5| h5.add_table(table))
         })?;
         self.name_it(new)
     }
 
-    fn name_it(&self, new: NamedTempFile) -> Result<(), ErrorKind> {
+    /// Whether so many bytes more can be written beside or behind the file.
+    pub(super) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
+        let needed = bytes.saturating_add(MARGIN);
+        let available = fs2::available_space(self.folder())?;
+        if needed > available { Err(ErrorKind::DiskFull { needed, available }) } else { Ok(()) }
+    }
+
+    fn folder(&self) -> &Path {
+        self.paths.file.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// A file beside, to be given the name later.
+    pub(super) fn temporary(&self) -> Result<NamedTempFile, ErrorKind> {
+        let prefix = self.unfinished_prefix();
+        let mut builder = tempfile::Builder::new();
+        // As open(2) would: the user's umask decides.
+        builder.prefix(&prefix).suffix(SUFFIX).permissions(Permissions::from_mode(0o666));
+        Ok(builder.tempfile_in(self.folder())?)
+    }
+
+    pub(super) fn name_it(&self, new: NamedTempFile) -> Result<(), ErrorKind> {
         let temporary = new.into_temp_path();
         replace(self.storage.as_ref(), &temporary, &self.paths.file)?;
         // The name is gone; there is nothing left to remove.
@@ -108,10 +105,9 @@ impl Store {
     }
 
     /// What a killed `create` left behind. Nobody else is at it: the gate is ours alone.
-    fn clear_unfinished(&self) {
+    pub(super) fn clear_unfinished(&self) {
         let prefix = self.unfinished_prefix();
-        let entries = self.paths.file.parent().and_then(|folder| std::fs::read_dir(folder).ok());
-        for entry in entries.into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with(&prefix) && name.ends_with(SUFFIX) {
                 // Litter that stays harms nobody.

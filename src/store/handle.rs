@@ -2,7 +2,7 @@
 
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{H5File, Listing};
-use crate::lock::{self, LockReport, Paths, Patience, ReadGate};
+use crate::lock::{self, LockReport, Paths, Patience};
 use crate::storage::{Disk, Mode, Storage, StorageFile};
 use std::path::Path;
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Store {
         &self,
         body: impl FnOnce(&H5File, &dyn StorageFile) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
-        let _gate = ReadGate::enter(&self.paths, &self.patience)?;
+        let _gate = self.enter_to_read()?;
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
         body(&H5File::open(&file, &self.paths.file)?, file.as_ref())
     }

@@ -8,6 +8,8 @@ pub mod stamp;
 #[cfg(feature = "hdf5")]
 mod cells;
 #[cfg(feature = "hdf5")]
+mod change;
+#[cfg(feature = "hdf5")]
 mod commit;
 #[cfg(feature = "hdf5")]
 mod create;
@@ -17,6 +19,8 @@ mod handle;
 mod reader;
 #[cfg(feature = "hdf5")]
 mod recover;
+#[cfg(feature = "hdf5")]
+mod resolve;
 #[cfg(feature = "hdf5")]
 mod status;
 #[cfg(feature = "hdf5")]
@@ -28,7 +32,7 @@ mod writer;
 
 #[cfg(feature = "hdf5")]
 pub use {
-    crate::h5::{Attribute, Listing, NewTable},
+    crate::h5::{Attribute, Filters, H5Change, Listing, NewTable},
     commit::Durability,
     create::Progress,
     handle::Store,

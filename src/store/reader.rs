@@ -8,7 +8,6 @@ use super::view::{Since, Stamped, View};
 use crate::dataspace::{Column, Rows, Runs, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::H5File;
-use crate::lock::ReadGate;
 use crate::storage::Mode;
 use std::time::Duration;
 
@@ -136,7 +135,7 @@ impl Reader {
     }
 
     fn read_through_library(&self, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
-        let _gate = ReadGate::enter(&self.store.paths, &self.store.patience)?;
+        let _gate = self.store.enter_to_read()?;
         H5File::open(&self.view.file, &self.store.paths.file)?.read_rows(&self.name, column, runs)
     }
 
@@ -234,7 +233,7 @@ fn empty_block(column: &Column, rows: &Rows) -> Result<Block, ErrorKind> {
 }
 
 fn load(store: &Store, table: &str) -> Result<View, ErrorKind> {
-    let _gate = ReadGate::enter(&store.paths, &store.patience)?;
+    let _gate = store.enter_to_read()?;
     View::load(store.storage.as_ref(), &store.paths, table, Mode::Read)
 }
 

@@ -3,11 +3,12 @@
 use super::cells::{read_cells, read_stamps};
 use super::commit::Durability;
 use super::handle::Store;
+use super::resolve::Resolved;
 use super::view::View;
 use crate::dataspace::{Rows, cover};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks};
-use crate::record::{self, Entry, HEADER, Header, Origin, START};
+use crate::record::row::{self, Entry, HEADER, Header, Origin, START};
 use crate::storage::{Mode, Storage, StorageFile};
 use serde::Serialize;
 use std::path::Path;
@@ -37,6 +38,12 @@ pub struct Recovery {
     pub foreign: u64,
     /// Records of another file that was in this one's place: left alone.
     pub other_file: u64,
+    /// Structural changes that were sealed: they are made now.
+    pub changes_applied: u64,
+    /// Structural changes that were not sealed: they are undone.
+    pub changes_discarded: u64,
+    /// Logs of structural changes that are damaged, or do not belong to the file: kept aside.
+    pub logs_aside: u64,
 }
 
 impl std::ops::AddAssign for Recovery {
@@ -47,6 +54,9 @@ impl std::ops::AddAssign for Recovery {
         self.settled += other.settled;
         self.foreign += other.foreign;
         self.other_file += other.other_file;
+        self.changes_applied += other.changes_applied;
+        self.changes_discarded += other.changes_discarded;
+        self.logs_aside += other.logs_aside;
     }
 }
 
@@ -69,10 +79,11 @@ impl Recorder {
             uuid: view.uuid.ok_or_else(unstamped)?,
             device: view.identity.device,
             inode: view.identity.inode,
+            generation: view.generation,
             table: view.table.stamps.as_ref().ok_or_else(unstamped)?.table,
             commit: self.commits,
         };
-        self.file.write_at(&record::encode(&origin, entries), START)?;
+        self.file.write_at(&row::encode(&origin, entries), START)?;
         if durability == Durability::Power {
             self.file.sync()?;
         }
@@ -82,7 +93,7 @@ impl Recorder {
     /// The commit is done. Not synced: a record that reappears after a loss of power finds stamps
     /// that have moved on, and does nothing.
     pub(super) fn spend(&self) -> Result<(), ErrorKind> {
-        Ok(self.file.write_at(&record::spent(), START)?)
+        Ok(self.file.write_at(&row::spent(), START)?)
     }
 
     /// The writer failed in a commit: from now on its record is everybody's.
@@ -95,7 +106,7 @@ impl Recorder {
 
 impl Store {
     /// Looks after all writers of the store that have died: rows that they left half-written get
-    /// their old values back.
+    /// their old values back, and a structural change that was sealed is made.
     ///
     /// **Concurrency.** May run beside writers, readers and other recoveries; each row is put back
     /// under its lock. What is done already is not done again, so that a recovery that is killed is
@@ -112,12 +123,25 @@ impl Store {
         self.check_sharing()?;
         let locks = Arc::new(RowLocks::open(&self.paths)?);
         let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
-        let _gate = gate.enter_shared(&self.patience)?;
-        self.recover_inside(&locks)
+        let entered = gate.enter_shared(&self.patience)?;
+        if !self.change_waits()? {
+            return self.recover_rows(&locks);
+        }
+        drop(entered);
+        let _alone = self.enter_alone(&locks)?;
+        let mut found = Recovery::default();
+        match self.resolve()? {
+            Resolved::Nothing => {}
+            Resolved::Applied => found.changes_applied = 1,
+            Resolved::Discarded => found.changes_discarded = 1,
+            Resolved::Aside { .. } => found.logs_aside = 1,
+        }
+        found += self.recover_rows(&locks)?;
+        Ok(found)
     }
 
-    /// The same for one who is inside the gate already.
-    pub(super) fn recover_inside(&self, locks: &RowLocks) -> Result<Recovery, ErrorKind> {
+    /// Looks after the rows, inside the gate.
+    pub(super) fn recover_rows(&self, locks: &RowLocks) -> Result<Recovery, ErrorKind> {
         let mut all = Recovery::default();
         for dead in Dead::all(&self.paths)? {
             all.dead_writers += 1;
@@ -171,9 +195,10 @@ pub(super) fn recover_table(
 }
 
 fn belongs(view: &View, header: &Header) -> bool {
-    let Origin { uuid, device, inode, table, .. } = header.origin;
+    // Not the device: some file systems get another number with every mount.
+    let Origin { uuid, inode, table, .. } = header.origin;
     let ours = view.table.stamps.as_ref().is_some_and(|s| s.table == table);
-    ours && view.uuid == Some(uuid) && (view.identity.device, view.identity.inode) == (device, inode)
+    ours && view.uuid == Some(uuid) && view.identity.inode == inode
 }
 
 /// A record that is not spent: what it says, and the file that it is in.
@@ -188,7 +213,7 @@ fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspent>, ErrorK
     }
     let mut head = [0; HEADER];
     file.read_at(&mut head, START)?;
-    let header = record::decode_header(&head)?;
+    let header = row::decode_header(&head)?;
     Ok(header.filter(|h| h.body_len <= len - START - HEADER as u64).map(|h| (h, file)))
 }
 
@@ -259,7 +284,7 @@ fn put_back(view: &View, entry: &Entry) -> Result<PutBack, ErrorKind> {
     if bytes == entry.old {
         return Ok(if now == entry.old_stamp { PutBack::Nothing } else { PutBack::StampOnly });
     }
-    if !record::is_explained(entry, &bytes) {
+    if !row::is_explained(entry, &bytes) {
         return Ok(PutBack::Foreign);
     }
     let (address, _) = layout.find(entry.row);

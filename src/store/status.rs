@@ -6,7 +6,7 @@ use super::stamp::{Stamp, State};
 use super::view::View;
 use crate::dataspace::{Rows, Stamps};
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::{ReadGate, RowLocks};
+use crate::lock::RowLocks;
 use crate::storage::Mode;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -95,7 +95,7 @@ impl Store {
     }
 
     fn view_of(&self, table: &str) -> Result<View, ErrorKind> {
-        let _gate = ReadGate::enter(&self.paths, &self.patience)?;
+        let _gate = self.enter_to_read()?;
         View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)
     }
 

@@ -15,6 +15,7 @@ pub(super) struct View {
     pub(super) file: Arc<dyn StorageFile>,
     pub(super) identity: Identity,
     pub(super) uuid: Option<Uuid>,
+    pub(super) generation: u64,
     pub(super) table: Table,
     origin: Origin,
 }
@@ -35,9 +36,9 @@ impl View {
         let file: Arc<dyn StorageFile> = Arc::from(storage.open(&paths.file, mode)?);
         let identity = file.identity()?;
         let h5 = H5File::open(&file, &paths.file)?;
-        let uuid = h5.uuid()?;
+        let (uuid, generation) = (h5.uuid()?, h5.generation()?);
         let (table, origin) = h5.table(table, file.as_ref())?;
-        Ok(Self { file, identity, uuid, table, origin })
+        Ok(Self { file, identity, uuid, generation, table, origin })
     }
 
     /// Looks at name, length and metadata. Cheap: two system calls and a read of the metadata.

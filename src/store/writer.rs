@@ -77,7 +77,7 @@ impl Writer {
         let rows = Arc::new(RowLocks::open(&store.paths)?);
         let recorder = Recorder::open(store.storage.as_ref(), &store.paths)?;
         let gate = Gate::open(&store.paths, Arc::clone(&rows))?;
-        let entered = gate.enter_shared(&store.patience)?;
+        let entered = store.enter_shared(&gate, &rows)?;
         let view = View::load(store.storage.as_ref(), &store.paths, table, Mode::Write)?;
         if view.table.stamps.is_none() {
             return Err(ErrorKind::Unstamped(table.to_owned()));
@@ -208,7 +208,7 @@ impl Engine {
         let storage = Arc::clone(&self.store.storage);
         let paths = self.store.paths.clone();
         for _ in 0..4 {
-            let gate = self.gate.enter_shared(&self.store.patience)?;
+            let gate = self.store.enter_shared(&self.gate, &self.rows)?;
             match self.view.since(storage.as_ref(), &paths)? {
                 Since::Same => return Ok(gate),
                 Since::MetadataChanged => {
@@ -219,7 +219,7 @@ impl Engine {
                 Since::OtherFile => {
                     drop(gate);
                     self.gate = Gate::open(&paths, Arc::clone(&self.rows))?;
-                    let gate = self.gate.enter_shared(&self.store.patience)?;
+                    let gate = self.store.enter_shared(&self.gate, &self.rows)?;
                     let newer = View::load(storage.as_ref(), &paths, &self.name, Mode::Write)?;
                     if !self.view.is_succeeded_by(&newer) {
                         return Err(ErrorKind::Replaced);

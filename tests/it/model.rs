@@ -139,14 +139,8 @@ fn play(shape: &Shape, steps: &[Step]) -> Result<(), TestCaseError> {
             Model { bytes, present: vec![false; usize::try_from(ROWS).expect("small")] }
         })
         .collect();
-    let table = NewTable {
-        path: "a/b".to_owned(),
-        rows: ROWS,
-        columns,
-        chunk_rows: shape.chunk_rows,
-        contiguous: shape.contiguous,
-        attributes: Vec::new(),
-    };
+    let table =
+        NewTable { chunk_rows: shape.chunk_rows, contiguous: shape.contiguous, ..NewTable::new("a/b", ROWS, columns) };
     store.create(&table, &|_, _| ()).expect("create");
     let mut writer = store.writer("a/b").expect("writer");
     for step in steps {

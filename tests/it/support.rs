@@ -59,14 +59,8 @@ impl Scratch {
 /// A table `t` with E (f64), F (f64, 4x3) and status (i64, fill 1).
 pub fn small_table(rows: u64) -> NewTable {
     let status = ColumnSpec { fill: 1i64.to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
-    NewTable {
-        path: "t".to_owned(),
-        rows,
-        columns: vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &[4, 3]), status],
-        chunk_rows: None,
-        contiguous: false,
-        attributes: Vec::new(),
-    }
+    let columns = vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &[4, 3]), status];
+    NewTable::new("t", rows, columns)
 }
 
 /// A new store with [`small_table`].

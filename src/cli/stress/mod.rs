@@ -210,16 +210,7 @@ fn prepare_folder(dir: &Path) -> Result<()> {
 
 fn table(job: &Job) -> NewTable {
     let fill_none = ColumnSpec { fill: (-1i64).to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
-    NewTable {
-        path: job::TABLE.to_owned(),
-        rows: job.rows,
-        columns: vec![
-            ColumnSpec::new("E", Dtype::F64, &[]),
-            ColumnSpec::new("F", Dtype::F64, &job.row_shape),
-            fill_none,
-        ],
-        chunk_rows: None,
-        contiguous: false,
-        attributes: Vec::new(),
-    }
+    let columns =
+        vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &job.row_shape), fill_none];
+    NewTable::new(job::TABLE, job.rows, columns)
 }

@@ -1,0 +1,62 @@
+//! Attributes of a table's group.
+
+use super::H5Change;
+use crate::error::ErrorKind;
+use hdf5::types::VarLenUnicode;
+use std::str::FromStr;
+
+/// Value of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each variant is named after what it holds")]
+pub enum Attribute {
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+}
+
+impl From<&str> for Attribute {
+    /// `true`, `false`, whole numbers and numbers are taken as such, all else as text.
+    fn from(text: &str) -> Self {
+        match text {
+            "true" => Self::Bool(true),
+            "false" => Self::Bool(false),
+            _ => match (text.parse(), text.parse()) {
+                (Ok(int), _) => Self::Int(int),
+                (_, Ok(float)) => Self::Float(float),
+                _ => Self::Text(text.to_owned()),
+            },
+        }
+    }
+}
+
+impl H5Change {
+    /// Sets attributes of a group; those that exist are replaced.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn set_attributes(&self, group: &str, attributes: &[(String, Attribute)]) -> Result<(), ErrorKind> {
+        let group = self.file.group(&format!("/{group}"))?;
+        for (name, value) in attributes {
+            if group.attr_names()?.contains(name) {
+                group.delete_attr(name)?;
+            }
+            write_attribute(&group, name, value)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn text(text: &str) -> Result<VarLenUnicode, ErrorKind> {
+    VarLenUnicode::from_str(text).map_err(|e| ErrorKind::BadRequest(format!("a text for HDF5: {e}")))
+}
+
+pub(super) fn write_attribute(object: &hdf5::Location, name: &str, value: &Attribute) -> Result<(), ErrorKind> {
+    match value {
+        Attribute::Bool(v) => object.new_attr::<bool>().create(name)?.write_scalar(v)?,
+        Attribute::Int(v) => object.new_attr::<i64>().create(name)?.write_scalar(v)?,
+        Attribute::Float(v) => object.new_attr::<f64>().create(name)?.write_scalar(v)?,
+        Attribute::Text(v) => object.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(v)?)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,49 @@
+//! Cells of library columns, in and out.
+
+use super::{H5Change, H5File, select};
+use crate::dataspace::{Column, Runs};
+use crate::error::ErrorKind;
+use hdf5::{Dataset, File};
+
+impl H5File {
+    /// Little-endian bytes of the rows of any column, in ascending order of rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedType`], library errors.
+    pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+        read_rows(&self.file, table, column, runs)
+    }
+}
+
+impl H5Change {
+    /// As [`H5File::read_rows`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedType`], library errors.
+    pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+        read_rows(&self.file, table, column, runs)
+    }
+
+    /// Writes rows of a library column: little-endian bytes in ascending order of rows. Chunks are
+    /// compressed once, however many of their rows are written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnsupportedType`], library errors.
+    pub fn write_rows(&self, table: &str, column: &Column, runs: &Runs, bytes: &[u8]) -> Result<(), ErrorKind> {
+        select::write(&dataset(&self.file, table, column)?, column.dtype()?, runs, bytes)
+    }
+}
+
+fn read_rows(file: &File, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+    let dtype = column.dtype()?;
+    let cell = column.shape.iter().try_fold(dtype.size(), |n, &k| n.checked_mul(k));
+    let len = cell.and_then(|n| n.checked_mul(runs.len())).and_then(|n| usize::try_from(n).ok());
+    let too_large = || ErrorKind::BadRequest("the selection is too large for this machine's memory".to_owned());
+    let mut bytes = vec![0; len.ok_or_else(too_large)?];
+    select::read(&dataset(file, table, column)?, dtype, runs, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn dataset(file: &File, table: &str, column: &Column) -> Result<Dataset, ErrorKind> {
+    Ok(file.dataset(&format!("/{table}/{}", column.name))?)
+}

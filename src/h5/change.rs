@@ -1,0 +1,114 @@
+//! Opening a file for change through the library.
+
+use crate::error::ErrorKind;
+use crate::storage::StorageFile;
+use std::path::Path;
+use std::sync::Arc;
+
+#[cfg(hdf5_1_14)]
+use super::driver;
+
+/// Raw data lies at multiples of this, in bytes.
+pub(super) const ALIGNMENT: u64 = 4096;
+
+/// A file that the library changes: one that is built beside its name, or one with an overlay. Nothing
+/// of it counts before [`H5Change::run`] has closed it.
+#[derive(Debug)]
+pub struct H5Change {
+    pub(super) file: hdf5::File,
+    #[cfg(hdf5_1_14)]
+    source: Arc<driver::Source>,
+}
+
+impl H5Change {
+    /// Makes an empty HDF5 file (`new`), or opens the one that is there. The library takes no lock.
+    ///
+    /// # Errors
+    /// Library and I/O errors.
+    #[cfg(hdf5_1_14)]
+    #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
+    pub fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
+        const READ_WRITE: u32 = 1;
+        const TRUNCATE: u32 = 2;
+        let source = Arc::new(driver::Source::writing(Arc::clone(storage))?);
+        let name = driver::c_path(path)?;
+        let mut builder = hdf5::plist::FileAccess::build();
+        prepared(builder.file_locking(false), new);
+        let fapl = builder.finish()?;
+        let fcpl = hdf5::plist::FileCreate::build().obj_track_times(false).finish()?;
+        driver::set(fapl.id(), &source)?;
+        let opened = hdf5::sync::sync(|| {
+            // SAFETY: name and property lists are alive.
+            let id = unsafe {
+                if new {
+                    hdf5_sys::h5f::H5Fcreate(name.as_ptr(), TRUNCATE, fcpl.id(), fapl.id())
+                } else {
+                    hdf5_sys::h5f::H5Fopen(name.as_ptr(), READ_WRITE, fapl.id())
+                }
+            };
+            // SAFETY: a fresh file id that nobody else owns.
+            hdf5::h5check(id).and_then(|id| unsafe { hdf5::from_id::<hdf5::File>(id) })
+        });
+        match opened {
+            Ok(file) => Ok(Self { file, source }),
+            Err(e) => Err(source.take_failure().map_or_else(|| e.into(), ErrorKind::from)),
+        }
+    }
+
+    /// Makes an empty HDF5 file (`new`), or opens the one that is there.
+    ///
+    /// # Errors
+    /// Library and I/O errors.
+    #[cfg(not(hdf5_1_14))]
+    pub fn open(_storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
+        let mut builder = hdf5::FileBuilder::new();
+        builder.with_fapl(|p| prepared(p, new));
+        builder.with_fcpl(|p| p.obj_track_times(false));
+        #[cfg(hdf5_locking_option)]
+        builder.with_fapl(|p| p.file_locking(false));
+        Ok(Self { file: if new { builder.create(path)? } else { builder.open_rw(path)? } })
+    }
+
+    /// Does the work and closes the file. A failed write of the library counts, whatever the library
+    /// made of it.
+    ///
+    /// # Errors
+    /// Those of the work; [`ErrorKind::StillOpen`] where it kept a handle; library and I/O errors.
+    pub fn run<T>(self, work: impl FnOnce(&Self) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
+        let outcome = work(&self).and_then(|done| self.count_generation().map(|()| done));
+        let closed = self.file.close().map_err(ErrorKind::from);
+        #[cfg(hdf5_1_14)]
+        if let Some(e) = self.source.take_failure() {
+            return Err(e.into());
+        }
+        let done = outcome?;
+        closed?;
+        #[cfg(hdf5_1_14)]
+        if self.source.is_open() {
+            return Err(ErrorKind::StillOpen);
+        }
+        Ok(done)
+    }
+
+    /// Hands everything that the library holds back to the storage.
+    ///
+    /// # Errors
+    /// Library and I/O errors.
+    pub fn flush(&self) -> Result<(), ErrorKind> {
+        Ok(self.file.flush()?)
+    }
+
+    /// The file in the library, for changes of any kind.
+    #[must_use]
+    pub fn library(&self) -> &hdf5::File {
+        &self.file
+    }
+}
+
+/// Raw data at page boundaries. A new file has superblock 2 and is read by every HDF5 since 1.8; in a
+/// file that exists, new objects are of that kind, too, whatever else there is.
+fn prepared(p: &mut hdf5::plist::FileAccessBuilder, new: bool) -> &mut hdf5::plist::FileAccessBuilder {
+    use hdf5::file::LibraryVersion;
+    let newest = if new { LibraryVersion::V110 } else { LibraryVersion::latest() };
+    p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(LibraryVersion::V18, newest)
+}

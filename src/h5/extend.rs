@@ -1,0 +1,82 @@
+//! Tables that grow.
+
+use super::load::{Parts, STAMPS_GROUP};
+use super::{H5Change, select};
+use crate::dataspace::{Column, Dtype, Rows};
+use crate::error::ErrorKind;
+use hdf5::Dataset;
+use hdf5::plist::dataset_create::AllocTime;
+
+/// Fill is written in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 8 << 20;
+
+impl H5Change {
+    /// Extends all columns of a table, and its stamps, to `rows` rows; new ones hold fill. Returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CannotGrow`] for columns of fixed size and for fewer rows than there are; library
+    /// errors.
+    pub fn extend(&self, table: &str, rows: u64) -> Result<u64, ErrorKind> {
+        let group = self.file.group(&format!("/{table}"))?;
+        let parts = Parts::read(&self.file, table, &group)?;
+        let had = parts.rows;
+        let refuse = |column: &str, reason: String| Err(ErrorKind::CannotGrow { column: column.to_owned(), reason });
+        if rows < had {
+            return refuse(table, format!("it has {had} rows, and rows are never taken away"));
+        }
+        for (column, dataset) in &parts.columns {
+            if let Some(most) = most_rows(dataset)
+                && most < rows
+            {
+                return refuse(&column.name, format!("it was made for at most {most} rows"));
+            }
+        }
+        for (column, dataset) in &parts.columns {
+            extend_column(column, dataset, had, rows)?;
+        }
+        if let Some((id, dataset)) = &parts.stamps {
+            if most_rows(dataset).is_some_and(|most| most < rows) {
+                return refuse(STAMPS_GROUP, format!("the stamps of table {id} have a fixed size"));
+            }
+            resize(dataset, rows)?;
+        }
+        Ok(had)
+    }
+}
+
+/// The most rows that a dataset can have; `None`: no limit.
+fn most_rows(dataset: &Dataset) -> Option<u64> {
+    let limits = dataset.space().ok()?.maxdims();
+    limits.first().copied().flatten().map(|n| n as u64)
+}
+
+fn resize(dataset: &Dataset, rows: u64) -> Result<(), ErrorKind> {
+    let mut shape = dataset.shape();
+    if let Some(first) = shape.first_mut() {
+        *first = usize::try_from(rows).unwrap_or(usize::MAX);
+    }
+    Ok(dataset.resize(shape)?)
+}
+
+fn extend_column(column: &Column, dataset: &Dataset, had: u64, rows: u64) -> Result<(), ErrorKind> {
+    let early = dataset.dcpl()?.alloc_time() == AllocTime::Early;
+    let in_place = column.layout.is_ok() && (had == 0 || dataset.num_chunks().is_none_or(|n| n > 0));
+    resize(dataset, rows)?;
+    match column.dtype {
+        // Made by others to be allocated late: its rows stay where they can be written in place.
+        Ok(dtype) if in_place && !early && dataset.chunk().is_some() => write_fill(column, dataset, dtype, had, rows),
+        _ => Ok(()),
+    }
+}
+
+fn write_fill(column: &Column, dataset: &Dataset, dtype: Dtype, had: u64, rows: u64) -> Result<(), ErrorKind> {
+    let elements: u64 = column.shape.iter().product();
+    let portion = (PORTION_BYTES / (elements * dtype.size()).max(1)).max(1);
+    for from in (had..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        let here = Rows::range(from..(from + portion).min(rows));
+        let count = usize::try_from(here.len() * elements).unwrap_or(usize::MAX);
+        select::write(dataset, dtype, &here.runs()?, &column.fill.repeat(count))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! The log of a structural change: what the library wrote below the old end of the file.
+//!
+//! `header sector | heap of bytes | table of ranges`. The header says how far the change has come; it
+//! lies in one sector, so that it is there as a whole or not at all. Nothing here touches a file.
+
+use super::row::{PIECE, crc, piece_sums};
+use crate::error::ErrorKind;
+use uuid::Uuid;
+
+/// Length of the header: one sector.
+pub const HEADER: usize = 512;
+/// Bytes at the end of the new file that the header has a checksum of.
+pub const TAIL: u64 = 4096;
+
+const MAGIC: [u8; 7] = *b"h5partL";
+const VERSION: u8 = b'1';
+/// Header bytes in use, the checksum of them last.
+const USED: usize = 116;
+/// Bytes of a range before the checksums of its old pieces.
+const RANGE: usize = 32;
+/// The position of a range that is all zeros.
+const ZEROS: u64 = u64::MAX;
+/// A table larger than this is damaged, whatever it says.
+const LONGEST: u64 = 1 << 40;
+
+/// How far a change has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// The library is at work: the file is as it was, up to its old end.
+    Begun,
+    /// The log is whole; the file may be in the middle of taking it over.
+    Sealed,
+    /// The file has taken it over.
+    Spent,
+}
+
+/// What the first sector of a log says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// How far the change has come.
+    pub progress: Progress,
+    /// The store; nil where the file had no uuid when the change began.
+    pub uuid: Uuid,
+    /// Device and inode of its file.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Length of the file before, in bytes.
+    pub old_end: u64,
+    /// Length of the file after.
+    pub new_end: u64,
+    /// Where the table is in the log.
+    pub table_at: u64,
+    /// Length of the table in bytes.
+    pub table_len: u64,
+    /// CRC-32C of the table.
+    pub table_sum: u32,
+    /// CRC-32C of the last [`TAIL`] bytes of the new file that lie beyond the old end.
+    pub tail_sum: u32,
+}
+
+/// Bytes below the old end of the file that are to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Byte address in the file.
+    pub address: u64,
+    /// Number of bytes.
+    pub len: u64,
+    /// Where the new bytes are in the log; `None`: they are zeros.
+    pub position: Option<u64>,
+    /// CRC-32C of the new bytes, in pieces that end where a sector of the file ends.
+    pub new_pieces: Vec<u32>,
+    /// The same of the old bytes.
+    pub old_pieces: Vec<u32>,
+}
+
+/// What a log file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing that is still to do.
+    Nothing,
+    /// A change that was begun or sealed.
+    Change(Header),
+    /// Bytes that no crash explains.
+    Damaged,
+}
+
+impl Header {
+    /// The sector as it is written at the start of the log.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HEADER] {
+        let mut out = Vec::with_capacity(HEADER);
+        out.extend(MAGIC);
+        out.push(VERSION);
+        let progress: u64 = match self.progress {
+            Progress::Begun => 1,
+            Progress::Sealed => 2,
+            Progress::Spent => 3,
+        };
+        out.extend(progress.to_le_bytes());
+        out.extend(self.uuid.as_bytes());
+        for word in [self.device, self.inode, self.old_end, self.new_end, self.table_at, self.table_len] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend([0; 24]);
+        out.extend(self.table_sum.to_le_bytes());
+        out.extend(self.tail_sum.to_le_bytes());
+        let sum = crc(&out);
+        out.extend(sum.to_le_bytes());
+        let mut sector = [0; HEADER];
+        sector[..USED].copy_from_slice(&out);
+        sector
+    }
+
+    /// Reads the start of a log; less than a sector, or zeros: nothing was begun.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NewerFormat`].
+    pub fn decode(sector: &[u8]) -> Result<Found, ErrorKind> {
+        if sector.len() < HEADER || sector.iter().all(|&b| b == 0) {
+            return Ok(Found::Nothing);
+        }
+        if sector[..7] != MAGIC {
+            return Ok(Found::Damaged);
+        }
+        if sector[7] > VERSION {
+            let digit = |b: u8| u64::from(b.wrapping_sub(b'0'));
+            return Err(ErrorKind::NewerFormat { found: digit(sector[7]), known: digit(VERSION) });
+        }
+        let word = |at: usize| u64::from_le_bytes(sector[at..at + 8].try_into().unwrap_or_default());
+        let half = |at: usize| u32::from_le_bytes(sector[at..at + 4].try_into().unwrap_or_default());
+        let sound = half(USED - 4) == crc(&sector[..USED - 4]) && sector[USED..].iter().all(|&b| b == 0);
+        let progress = match word(8) {
+            1 => Progress::Begun,
+            2 => Progress::Sealed,
+            3 => return Ok(if sound { Found::Nothing } else { Found::Damaged }),
+            _ => return Ok(Found::Damaged),
+        };
+        let header = Self {
+            progress,
+            uuid: Uuid::from_bytes(sector[16..32].try_into().unwrap_or_default()),
+            device: word(32),
+            inode: word(40),
+            old_end: word(48),
+            new_end: word(56),
+            table_at: word(64),
+            table_len: word(72),
+            table_sum: half(104),
+            tail_sum: half(108),
+        };
+        Ok(if sound && header.table_len < LONGEST { Found::Change(header) } else { Found::Damaged })
+    }
+
+    /// Where the tail of the new file begins, and its length: at most [`TAIL`] bytes beyond the old
+    /// end.
+    #[must_use]
+    pub fn tail(&self) -> (u64, usize) {
+        let start = self.old_end.max(self.new_end.saturating_sub(TAIL));
+        (start, usize::try_from(self.new_end.saturating_sub(start)).unwrap_or(0))
+    }
+}
+
+/// The table of ranges as it is written behind the heap.
+#[must_use]
+pub fn encode_table(ranges: &[Range]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for range in ranges {
+        for word in [range.address, range.len, range.position.unwrap_or(ZEROS), range.old_pieces.len() as u64] {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(range.old_pieces.iter().chain(&range.new_pieces).flat_map(|sum| sum.to_le_bytes()));
+    }
+    out
+}
+
+/// Reads a table. `None`: damaged.
+#[must_use]
+pub fn decode_table(header: &Header, bytes: &[u8]) -> Option<Vec<Range>> {
+    if bytes.len() as u64 != header.table_len || crc(bytes) != header.table_sum {
+        return None;
+    }
+    let (mut ranges, mut rest) = (Vec::new(), bytes);
+    while !rest.is_empty() {
+        let (head, after) = rest.split_at_checked(RANGE)?;
+        let word = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap_or_default());
+        let count = usize::try_from(word(24)).ok()?;
+        let (sums, after) = after.split_at_checked(count.checked_mul(8)?)?;
+        let mut sums = sums.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap_or_default()));
+        let old_pieces = sums.by_ref().take(count).collect();
+        let (address, len) = (word(0), word(8));
+        if address.checked_add(len)? > header.old_end || len.checked_add(PIECE as u64).is_none() {
+            return None;
+        }
+        ranges.push(Range {
+            address,
+            len,
+            position: (word(16) != ZEROS).then_some(word(16)),
+            old_pieces,
+            new_pieces: sums.collect(),
+        });
+        rest = after;
+    }
+    Some(ranges)
+}
+
+/// Checksums of the pieces of bytes that lie at `address`.
+#[must_use]
+pub fn sums(bytes: &[u8], address: u64) -> Vec<u32> {
+    piece_sums(bytes, u16::try_from(address % PIECE as u64).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(progress: Progress) -> Header {
+        Header {
+            progress,
+            uuid: Uuid::from_u128(5),
+            device: 1,
+            inode: 2,
+            old_end: 9000,
+            new_end: 20000,
+            table_at: 700,
+            table_len: 0,
+            table_sum: 0,
+            tail_sum: 3,
+        }
+    }
+
+    #[test]
+    fn every_bit_flip_of_a_header_is_noticed() {
+        for progress in [Progress::Begun, Progress::Sealed] {
+            let sector = header(progress).encode();
+            assert_eq!(Header::decode(&sector).expect("reads"), Found::Change(header(progress)));
+            for len in 0..HEADER {
+                assert_eq!(Header::decode(&sector[..len]).expect("reads"), Found::Nothing, "{len} bytes");
+            }
+            for bit in 0..HEADER * 8 {
+                let mut other = sector;
+                other[bit / 8] ^= 1 << (bit % 8);
+                let newer = bit / 8 == 7 && other[7] > VERSION;
+                match Header::decode(&other) {
+                    Ok(found) => assert!(!newer && found == Found::Damaged, "bit {bit}: {found:?}"),
+                    Err(e) => assert!(newer, "bit {bit}: {e}"),
+                }
+            }
+        }
+        assert_eq!(Header::decode(&header(Progress::Spent).encode()).expect("reads"), Found::Nothing);
+        assert_eq!(Header::decode(&[0; HEADER]).expect("reads"), Found::Nothing);
+    }
+
+    #[test]
+    fn every_bit_flip_and_every_truncation_of_a_table_is_noticed() {
+        let bytes: Vec<u8> = (0..1500).map(|i| (i * 7) as u8).collect();
+        let range = |address, position| Range {
+            address,
+            len: 1500,
+            position,
+            new_pieces: sums(&bytes, address),
+            old_pieces: sums(&[0; 1500], address),
+        };
+        let ranges = vec![range(100, Some(512)), range(5000, None)];
+        let table = encode_table(&ranges);
+        let header = Header { table_len: table.len() as u64, table_sum: crc(&table), ..header(Progress::Sealed) };
+        assert_eq!(decode_table(&header, &table), Some(ranges));
+        for len in 0..table.len() {
+            assert_eq!(decode_table(&header, &table[..len]), None);
+            // Even if the header agreed.
+            let shorter = Header { table_len: len as u64, table_sum: crc(&table[..len]), ..header };
+            let _ = decode_table(&shorter, &table[..len]);
+        }
+        for bit in 0..table.len() * 8 {
+            let mut other = table.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(decode_table(&header, &other), None, "bit {bit}");
+            let agreeing = Header { table_sum: crc(&other), ..header };
+            let _ = decode_table(&agreeing, &other);
+        }
+    }
+}

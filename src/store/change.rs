@@ -1,0 +1,148 @@
+//! Structural changes: the library works on the file under an overlay, which is sealed and applied; or,
+//! where the library is too old for that, on a copy, which takes the name.
+
+use super::handle::Store;
+use crate::error::{At, ErrorKind, Result};
+use crate::h5::{CHANGES_IN_PLACE, H5Change, H5File};
+use crate::lock::{ExclusiveGate, Gate, RowLocks, SharedGate, Stock};
+use crate::record::Overlay;
+use crate::storage::{Mode, StorageFile, copy};
+use std::io;
+use std::sync::Arc;
+
+/// The file in the middle of a structural change.
+pub(super) struct Changing<'a> {
+    /// As the library sees it.
+    pub(super) h5: &'a H5Change,
+    /// The same bytes, for cells and stamps. The library knows nothing of what is written here: what it
+    /// has made in this change is here after [`H5Change::flush`] only.
+    pub(super) file: &'a dyn StorageFile,
+    /// The file before the change.
+    pub(super) before: &'a Arc<dyn StorageFile>,
+}
+
+/// Alone with the file: nobody else is inside the gate.
+pub(super) struct Alone {
+    pub(super) gate: ExclusiveGate,
+    pub(super) locks: Arc<RowLocks>,
+}
+
+impl Store {
+    /// Changes the structure of the file through the library, in any way: all of it, or nothing.
+    ///
+    /// **Concurrency.** May be called by any number of processes; one works at a time. Row commits
+    /// wait meanwhile and go on afterwards; stock programs that have the file open are waited for, and
+    /// those that come are kept out. **Atomic** is the whole change. **Survives** loss of power once it
+    /// has returned; before, a kill at any instant leaves the file as it was, readable for everybody, or
+    /// the next one to come finishes the change. Costs what it changes, not what the file holds.
+    ///
+    /// Direct columns of tables must stay where they are. All groups, datasets and attributes must be
+    /// dropped before `work` returns.
+    ///
+    /// # Errors
+    /// Those of the work; [`ErrorKind::StillOpen`], [`ErrorKind::LockTimeout`], [`ErrorKind::LogAside`],
+    /// library and I/O errors. Nothing was changed then, unless the last step failed: see
+    /// [`Store::recover`].
+    pub fn change<T>(&self, work: impl FnOnce(&H5Change) -> std::result::Result<T, ErrorKind>) -> Result<T> {
+        self.alone().and_then(|alone| self.change_alone(alone, |site| work(site.h5))).at("change", &self.paths.file)
+    }
+
+    /// Enters the gate alone, and looks after all that dead writers left behind.
+    pub(super) fn alone(&self) -> Result<Alone, ErrorKind> {
+        self.check_sharing()?;
+        let locks = Arc::new(RowLocks::open(&self.paths)?);
+        let gate = self.enter_alone(&locks)?;
+        self.resolve_or_refuse()?;
+        self.recover_rows(&locks)?;
+        Ok(Alone { gate, locks })
+    }
+
+    pub(super) fn enter_alone(&self, locks: &Arc<RowLocks>) -> Result<ExclusiveGate, ErrorKind> {
+        let stock = if CHANGES_IN_PLACE { Stock::Leaves } else { Stock::Stays };
+        loop {
+            let gate = Gate::open(&self.paths, Arc::clone(locks))?.enter_exclusive(&self.patience, stock)?;
+            // While we waited, another file may have taken the name.
+            if gate.is_named()? {
+                return Ok(gate);
+            }
+        }
+    }
+
+    /// Enters the gate for row commits. A change whose maker died is finished or undone before.
+    pub(super) fn enter_shared(&self, gate: &Arc<Gate>, locks: &Arc<RowLocks>) -> Result<SharedGate, ErrorKind> {
+        loop {
+            let entered = gate.enter_shared(&self.patience)?;
+            if !self.change_waits()? {
+                return Ok(entered);
+            }
+            drop(entered);
+            let _alone = self.enter_alone(locks)?;
+            self.resolve_or_refuse()?;
+        }
+    }
+
+    /// Works on the file, which is ours alone.
+    pub(super) fn change_alone<T>(
+        &self,
+        alone: Alone,
+        work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        if CHANGES_IN_PLACE { self.change_in_place(work) } else { self.change_copy(alone.gate, work) }
+    }
+
+    fn change_in_place<T>(&self, work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
+        let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        let uuid = H5File::open(&base, &self.paths.file)?.uuid()?;
+        let log: Arc<dyn StorageFile> = Arc::from(self.open_log()?);
+        let overlay = Arc::new(Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?);
+        let file: Arc<dyn StorageFile> = Arc::<Overlay>::clone(&overlay);
+        let outcome = H5Change::open(&file, &self.paths.file, false)
+            .and_then(|h5| h5.run(|h5| work(&Changing { h5, file: file.as_ref(), before: &base })))
+            .and_then(|done| Ok((done, overlay.seal()?)));
+        match outcome {
+            Ok((done, sealed)) => {
+                if let Some(sealed) = sealed {
+                    sealed.apply(base.as_ref(), log.as_ref())?;
+                    sealed.spend(log.as_ref())?;
+                }
+                Ok(done)
+            }
+            Err(e) => {
+                // What cannot be undone here is undone by the next one who comes.
+                let _ = overlay.discard();
+                Err(e)
+            }
+        }
+    }
+
+    fn open_log(&self) -> io::Result<Box<dyn StorageFile>> {
+        match self.storage.open(&self.paths.change, Mode::Write) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let log = self.storage.open(&self.paths.change, Mode::CreateNew)?;
+                // Its name must be there when its bytes are needed.
+                self.storage.sync_folder(&self.paths.sidecar)?;
+                Ok(log)
+            }
+            other => other,
+        }
+    }
+
+    fn change_copy<T>(
+        &self,
+        gate: ExclusiveGate,
+        work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let before: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        let len = before.identity()?.len;
+        self.check_space(len)?;
+        self.clear_unfinished();
+        let new = self.temporary()?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+        copy(before.as_ref(), file.as_ref(), len)?;
+        let h5 = H5Change::open(&file, new.path(), false)?;
+        let done = h5.run(|h5| work(&Changing { h5, file: file.as_ref(), before: &before }))?;
+        self.name_it(new)?;
+        gate.hand_over(&self.paths.file)?;
+        Ok(done)
+    }
+}
