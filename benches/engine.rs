@@ -75,7 +75,7 @@ fn locks(c: &mut Criterion) {
     let mut group = c.benchmark_group("lock");
     group.bench_function("gate, shared", |b| b.iter(|| drop(gate.enter_shared(&patience).expect("enter"))));
     group.bench_function("gate, exclusive", |b| {
-        b.iter(|| drop(gate.enter_exclusive(&patience, Stock::Leaves).expect("enter")))
+        b.iter(|| drop(gate.enter_exclusive(&patience, Stock::Leaves).expect("enter")));
     });
     group.bench_function("one row", |b| b.iter(|| drop(rows.lock(1, &[5..6], &patience).expect("lock"))));
     group.bench_function("64 ranges", |b| {

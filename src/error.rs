@@ -158,6 +158,9 @@ pub enum ErrorKind {
     /// The table has no stamps.
     #[error("table '{0}' has no stamps: h5part did not make it")]
     Unstamped(String),
+    /// The table has stamps, but not for this column.
+    #[error("column '{0}' has no stamp: another program added it to the table, or its type is not supported")]
+    UnstampedColumn(String),
     /// A file or record of a newer format.
     #[error("format {found} is newer than this program knows ({known})")]
     NewerFormat {
@@ -236,6 +239,9 @@ pub enum ErrorKind {
     /// An earlier write of this writer failed; nothing after it may be acknowledged.
     #[error("an earlier write of this writer failed; it takes no more commits")]
     Poisoned,
+    /// The group that a commit belonged to failed as a whole.
+    #[error("its group failed: {0}")]
+    GroupFailed(String),
     /// A worker process ended in a way it should not.
     #[error("worker {worker} {how}")]
     Worker {
@@ -279,7 +285,8 @@ impl ErrorKind {
             Self::BadNpy(_) => "write it with numpy.save",
             Self::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
             Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",
-            Self::Unstamped(_) => "make the table with 'h5part create'",
+            Self::Unstamped(_) => "give it some with 'h5part adopt'",
+            Self::UnstampedColumn(_) => "write it with the program that made it",
             Self::NewerFormat { .. } => "use a newer h5part; nothing was touched",
             Self::DiskFull { .. } => "free some space and run the command again",
             Self::LockTimeout { .. } => "end that process, or wait longer with --timeout",
@@ -299,7 +306,9 @@ impl ErrorKind {
             Self::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",
             Self::LogAside { .. } => "run the command again to go on without it, if the file is as it should be",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
-            Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::Worker { .. } => return None,
+            Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::GroupFailed(_) | Self::Worker { .. } => {
+                return None;
+            }
         })
     }
 

@@ -8,6 +8,9 @@ use h5part::{ErrorKind, Result, npy};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Values are committed in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 8 << 20;
+
 /// How to treat locks.
 #[derive(Debug, clap::Args)]
 pub struct LockArgs {
@@ -93,4 +96,10 @@ pub fn split_last(text: &str) -> Result<(String, String), String> {
 /// An error about a request, at a path.
 pub fn request(operation: &'static str, path: impl Into<PathBuf>, text: impl Into<String>) -> h5part::Error {
     ErrorKind::BadRequest(text.into()).at(operation, path.into())
+}
+
+/// The selection in portions of about [`PORTION_BYTES`], each with its position.
+pub fn portions(rows: &Rows, row_bytes: u64) -> impl Iterator<Item = (u64, Rows)> + '_ {
+    let count = (PORTION_BYTES / row_bytes.max(1)).max(1);
+    (0..rows.len().div_ceil(count)).map(move |k| (k * count, rows.slice(k * count, count)))
 }

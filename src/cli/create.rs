@@ -41,7 +41,7 @@ pub struct Args {
     /// Shuffle the bytes of the columns before they are compressed.
     #[arg(long, conflicts_with = "contiguous")]
     shuffle: bool,
-    /// A column that tells other programs whether a row is complete: it is UNDEFINED_VALUE while
+    /// A column that tells other programs whether a row is complete: undefined while
     /// anything of its row is being written, and where nothing was.
     #[arg(long, value_name = "NAME=UNDEFINED_VALUE", value_parser = split_last)]
     guard: Option<(String, String)>,
@@ -60,7 +60,6 @@ impl Args {
         if self.table.trim_matches('/').is_empty() {
             return Err(request("create a table in", &self.file, "the table needs a name"));
         }
-        let attributes = self.attributes.iter().map(|(name, value)| (name.clone(), Attribute::from(value.as_str())));
         let table = NewTable {
             path: self.table.clone(),
             rows: self.rows,
@@ -69,7 +68,7 @@ impl Args {
             contiguous: self.contiguous,
             filters: Filters { gzip: self.gzip, shuffle: self.shuffle },
             guard: self.guard.as_ref().map(|(name, _)| name.clone()),
-            attributes: attributes.collect(),
+            attributes: Attribute::list(&self.attributes),
         };
         let bar = LateBar::new("creating");
         self.lock.new_store(&self.file)?.create(&table, &|done, total| bar.set(done, total))?;

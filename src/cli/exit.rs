@@ -79,6 +79,7 @@ impl Exit {
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::Unstamped(_)
+            | ErrorKind::UnstampedColumn(_)
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::HardLinked(_) => Self::Unsupported,
             ErrorKind::TableExists(_) | ErrorKind::Adopted(_) => Self::Exists,

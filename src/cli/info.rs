@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line};
 use h5part::Result;
 use h5part::dataspace::{Column, Dtype, Table};
-use h5part::h5::{Listing, library_version};
+use h5part::h5::{CHANGES_IN_PLACE, Listing, library_version};
 use h5part::lock::{Holder, LockReport};
 use h5part::store::shape_text;
 use serde::Serialize;
@@ -73,7 +73,7 @@ impl Args {
             bytes: len,
             uuid: uuid.map(|u| u.to_string()),
             hdf5_version: library_version(),
-            structural_changes: "copy, change, rename",
+            structural_changes: if CHANGES_IN_PLACE { "in place" } else { "by copy, change, rename" },
             tables: store.tables()?.iter().map(TableInfo::new).collect(),
             locks,
         };
@@ -94,7 +94,7 @@ impl Info {
     fn print(&self) -> Result<()> {
         let uuid = self.uuid.as_deref().unwrap_or("none: h5part has not written to it");
         line(format!("{}: {}, uuid {uuid}", self.file.display(), bytes(self.bytes)))?;
-        line(format!("HDF5 {}; structural changes by {}", self.hdf5_version, self.structural_changes))?;
+        line(format!("HDF5 {}; structural changes {}", self.hdf5_version, self.structural_changes))?;
         for table in &self.tables {
             let stamps = if table.stamped { "stamped" } else { "not stamped" };
             line(format!("\ntable '{}': {} rows, {stamps}, {} attributes", table.path, table.rows, table.attributes))?;

@@ -1,13 +1,17 @@
 //! The command line: one file a subcommand; this one only dispatches.
 
+mod adopt;
+mod attr;
 mod common;
 mod create;
 mod exit;
+mod extend;
 mod generate;
 mod info;
 mod output;
 mod read;
 mod recover;
+mod reset;
 mod status;
 mod stream;
 mod stress;
@@ -33,6 +37,10 @@ enum Command {
     Read(read::Args),
     Info(info::Args),
     Status(status::Args),
+    Adopt(adopt::Args),
+    Extend(extend::Args),
+    Reset(reset::Args),
+    Attr(attr::Args),
     Recover(recover::Args),
     Stress(stress::Args),
     #[command(hide = true)]
@@ -60,6 +68,10 @@ pub fn main() -> ExitCode {
         Command::Read(args) => args.run(),
         Command::Info(args) => args.run(),
         Command::Status(args) => args.run(),
+        Command::Adopt(args) => args.run(),
+        Command::Extend(args) => args.run(),
+        Command::Reset(args) => args.run(),
+        Command::Attr(args) => args.run(),
         Command::Recover(args) => args.run(),
         Command::Stress(args) => args.run(),
         Command::StressWorker(args) => args.run(),

@@ -6,10 +6,11 @@ use super::output::{json, line};
 use h5part::Result;
 use std::path::PathBuf;
 
-/// Put back rows that dead writers left half-written.
+/// Put back what dead writers left half-done.
 ///
-/// Writers do this by themselves for the rows of their table; this looks after all tables, and says
-/// what it found and did. It may run beside anything else. Exit code 1 when something was left alone
+/// Rows that were being overwritten get their old values; a structural change is finished or undone.
+/// Writers do this by themselves for what they meet; this looks after all tables, and says what it
+/// found and did. It may run beside anything else. Exit code 1 when something was left alone
 /// because another program has changed it since.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -33,6 +34,13 @@ impl Args {
                 found.dead_writers, found.records
             ))?;
             line(format!("{} cells got their old value back, {} needed nothing", found.restored, found.settled))?;
+            if found.changes_applied + found.changes_discarded > 0 {
+                let what = if found.changes_applied > 0 { "finished" } else { "undone: it had not been complete" };
+                line(format!("a structural change of a process that died was {what}"))?;
+            }
+            if found.logs_aside > 0 {
+                line("the log of a structural change is damaged or does not fit the file: kept aside in the sidecar")?;
+            }
             if found.foreign > 0 {
                 line(format!("{} cells were changed by another program since: left alone", found.foreign))?;
             }
@@ -40,6 +48,6 @@ impl Args {
                 line(format!("{} records of another file in this one's place: left alone", found.other_file))?;
             }
         }
-        Ok(if found.foreign + found.other_file > 0 { Exit::Found } else { Exit::Success })
+        Ok(if found.foreign + found.other_file + found.logs_aside > 0 { Exit::Found } else { Exit::Success })
     }
 }

@@ -6,13 +6,20 @@ use super::output::json;
 use h5part::dataspace::{Column, Dtype, Rows};
 use h5part::error::At;
 use h5part::npy::{RowSource, cast};
-use h5part::store::{Values, Writer, shape_text};
+use h5part::store::{Group, Values, Writer, shape_text};
 use h5part::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+/// A group waits no longer for its next line.
+const IDLE: Duration = Duration::from_millis(2);
+/// Lines read ahead.
+const QUEUE: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,54 +45,103 @@ struct Answer {
     code: Option<u8>,
 }
 
-/// Answers every request until standard input ends. A request that fails is answered and leaves
-/// the next ones alone; the exit code is then 1.
-pub fn run(writer: &mut Writer, file: &Path, cast: bool) -> Result<Exit> {
+impl Answer {
+    fn new(id: Option<Value>, outcome: Result<u64>) -> Self {
+        match outcome {
+            Ok(rows) => Self { ok: true, id, rows: Some(rows), error: None, code: None },
+            Err(e) => Self { ok: false, id, rows: None, error: Some(e.to_string()), code: Some(Exit::of(&e) as u8) },
+        }
+    }
+}
+
+/// Answers every request until standard input ends; up to `group` of them are committed together. A
+/// request that fails is answered and leaves the next ones alone; the exit code is then 1.
+pub fn run(writer: &mut Writer, file: &Path, cast: bool, group: usize) -> Result<Exit> {
+    let lines = Lines::read();
     let mut exit = Exit::Success;
-    for line in std::io::stdin().lock().split(b'\n') {
-        let line = line.map_err(ErrorKind::Io).at("read", "standard input")?;
-        if line.trim_ascii().is_empty() {
-            continue;
+    loop {
+        let batch = lines.batch(group)?;
+        if batch.is_empty() {
+            return Ok(exit);
         }
-        let (id, outcome) = answer(writer, file, cast, &line);
-        let reply = match outcome {
-            Ok(rows) => Answer { ok: true, id, rows: Some(rows), error: None, code: None },
-            Err(e) => {
+        for reply in answer(writer, file, cast, &batch) {
+            if !reply.ok {
                 exit = Exit::Found;
-                Answer { ok: false, id, rows: None, error: Some(e.to_string()), code: Some(Exit::of(&e) as u8) }
             }
-        };
-        json(&reply)?;
-    }
-    Ok(exit)
-}
-
-fn answer(writer: &mut Writer, file: &Path, cast: bool, line: &[u8]) -> (Option<Value>, Result<u64>) {
-    match serde_json::from_slice::<Request>(line) {
-        Ok(request) => {
-            let id = request.id.clone();
-            (id, commit(writer, file, cast, &request))
+            json(&reply)?;
         }
-        Err(e) => (None, Err(ErrorKind::BadRequest(e.to_string()).at("read a request for", file))),
     }
 }
 
-fn commit(writer: &mut Writer, file: &Path, cast: bool, request: &Request) -> Result<u64> {
+/// Lines of standard input, read by a thread of their own: whoever sends some and waits for the answers
+/// gets them, however many more would fit into the group.
+struct Lines(Receiver<std::io::Result<Vec<u8>>>);
+
+impl Lines {
+    fn read() -> Self {
+        let (sender, receiver) = sync_channel(QUEUE);
+        std::thread::spawn(move || {
+            for line in std::io::stdin().lock().split(b'\n') {
+                // The receiver is gone when the program ends.
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// The next line, and those that follow at once, up to `most`. None at the end.
+    fn batch(&self, most: usize) -> Result<Vec<Vec<u8>>> {
+        let mut batch = Vec::new();
+        while batch.len() < most {
+            let line = if batch.is_empty() { self.0.recv().ok() } else { self.0.recv_timeout(IDLE).ok() };
+            let Some(line) = line else { break };
+            let line = line.map_err(ErrorKind::Io).at("read", "standard input")?;
+            if !line.trim_ascii().is_empty() {
+                batch.push(line);
+            }
+        }
+        Ok(batch)
+    }
+}
+
+fn answer(writer: &mut Writer, file: &Path, cast: bool, batch: &[Vec<u8>]) -> Vec<Answer> {
+    let mut group = writer.group();
+    let mut added = Vec::with_capacity(batch.len());
+    for line in batch {
+        added.push(match serde_json::from_slice::<Request>(line) {
+            Ok(request) => {
+                let id = request.id.clone();
+                (id, add(&mut group, file, cast, &request))
+            }
+            Err(e) => (None, Err(ErrorKind::BadRequest(e.to_string()).at("read a request for", file))),
+        });
+    }
+    let mut made = group.finish().into_iter();
+    let mut outcome = |added: Result<()>| {
+        added?;
+        Ok(made.next().transpose()?.map_or(0, |commit| commit.rows))
+    };
+    added.into_iter().map(|(id, added)| Answer::new(id, outcome(added))).collect()
+}
+
+fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Result<()> {
     let rows = match &request.rows {
-        Value::String(spec) => rows(spec, writer.table().rows, file)?,
+        Value::String(spec) => rows(spec, group.table().rows, file)?,
         Value::Array(list) => Rows::list(&list.iter().map(|row| row_number(row, file)).collect::<Result<Vec<_>>>()?),
         row => Rows::one(row_number(row, file)?),
     };
     let mut values = Vec::with_capacity(request.set.len());
     for (name, value) in &request.set {
-        let column = writer.table().column(name).at("update", file)?;
+        let column = group.table().column(name).at("update", file)?;
         let values_of = match value {
             Value::String(path) => from_npy(column, Path::new(path), &rows, cast)?,
             inline => from_json(column, inline, &rows).at("update", file)?,
         };
         values.push((name.as_str(), values_of));
     }
-    Ok(writer.commit(&rows, &values)?.rows)
+    group.commit(&rows, &values)
 }
 
 fn row_number(value: &Value, file: &Path) -> Result<u64> {

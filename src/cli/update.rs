@@ -1,6 +1,6 @@
 //! `h5part update`
 
-use super::common::{DurabilityArg, LockArgs, request, rows, split_last};
+use super::common::{DurabilityArg, LockArgs, portions, request, rows, split_last};
 use super::exit::Exit;
 use super::output::{LateBar, bytes, json, line};
 use super::stream;
@@ -13,9 +13,11 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Values are committed in portions of about this, in bytes.
-const PORTION_BYTES: u64 = 8 << 20;
 const UPDATE: &str = "update";
+/// What can be promised where another program made the table.
+const WITHOUT_STAMPS: &str = "rows are written under their locks, and synced, but readers may see a row \
+half-written, a killed update leaves it so, and what other programs change is not noticed; 'h5part adopt' gives it \
+stamps";
 
 /// Write values of some rows in place, beside any number of other processes that do the same.
 ///
@@ -39,6 +41,10 @@ pub struct Args {
     /// answered by one line: {"ok": true, "rows": 2} or {"ok": false, "error": ..., "code": ...}.
     #[arg(long)]
     stream: bool,
+    /// Commit up to N requests that arrive together as one group: they share locks and syncs.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "stream",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
+    group: usize,
     /// Convert values of another type, if every one of them fits.
     #[arg(long)]
     cast: bool,
@@ -60,6 +66,8 @@ struct Acknowledged {
     rows: u64,
     bytes: u64,
     commits: u64,
+    /// Whether the rows are atomic and checked; see `h5part adopt`.
+    stamped: bool,
     wall_s: f64,
 }
 
@@ -78,8 +86,11 @@ impl Args {
         let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
         writer.set_durability(self.durability.into());
         writer.set_accept_foreign(self.accept_foreign);
+        if writer.table().stamps.is_none() {
+            eprintln!("h5part: table '{}' has no stamps: {WITHOUT_STAMPS}", self.table);
+        }
         if self.stream {
-            return stream::run(&mut writer, &self.file, self.cast);
+            return stream::run(&mut writer, &self.file, self.cast, self.group);
         }
         let start = Instant::now();
         let spec = self.rows.as_deref().unwrap_or_default();
@@ -87,8 +98,13 @@ impl Args {
         rows.runs().at(UPDATE, &self.file)?;
         let mut inputs = self.inputs(&writer, &rows)?;
         let (commits, bytes_written) = self.commit_all(&mut writer, &rows, &mut inputs)?;
-        let done =
-            Acknowledged { rows: rows.len(), bytes: bytes_written, commits, wall_s: start.elapsed().as_secs_f64() };
+        let done = Acknowledged {
+            rows: rows.len(),
+            bytes: bytes_written,
+            commits,
+            stamped: writer.table().stamps.is_some(),
+            wall_s: start.elapsed().as_secs_f64(),
+        };
         if self.json {
             json(&done)?;
         } else {
@@ -175,10 +191,4 @@ fn commit_portion(
     }
     let sets: Vec<(&str, Values<'_>)> = inputs.iter().map(|i| i.column.as_str()).zip(values).collect();
     Ok(writer.commit(portion, &sets)?.bytes)
-}
-
-/// The selection in portions of about [`PORTION_BYTES`], each with its position.
-fn portions(rows: &Rows, row_bytes: u64) -> impl Iterator<Item = (u64, Rows)> + '_ {
-    let count = (PORTION_BYTES / row_bytes.max(1)).max(1);
-    (0..rows.len().div_ceil(count)).map(move |k| (k * count, rows.slice(k * count, count)))
 }

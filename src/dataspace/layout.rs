@@ -43,6 +43,18 @@ impl ColumnLayout {
         }
     }
 
+    /// Whether all of these cells are where they are in `longer`, which may have more.
+    #[must_use]
+    pub fn is_start_of(&self, longer: &Self) -> bool {
+        let place = match (&self.place, &longer.place) {
+            (Place::Chunked { chunk_rows, addresses }, Place::Chunked { chunk_rows: other, addresses: more }) => {
+                chunk_rows == other && more.starts_with(addresses)
+            }
+            (here, there) => here == there || self.rows == 0,
+        };
+        place && self.cell_bytes == longer.cell_bytes && self.rows <= longer.rows
+    }
+
     /// First byte after everything that belongs to the column's rows.
     #[must_use]
     pub fn end(&self) -> u64 {

@@ -71,6 +71,13 @@ impl Table {
         })
     }
 
+    /// Bytes of values in a row, of all columns whose type is supported.
+    #[must_use]
+    pub fn row_bytes(&self) -> u64 {
+        let cell = |c: &Column| c.dtype.clone().map_or(0, Dtype::size) * c.shape.iter().product::<u64>();
+        self.columns.iter().map(cell).sum()
+    }
+
     /// First byte after the data and stamps of the table.
     #[must_use]
     pub fn end(&self) -> u64 {
@@ -87,6 +94,18 @@ impl Column {
     /// [`ErrorKind::UnsupportedType`].
     pub fn dtype(&self) -> Result<Dtype, ErrorKind> {
         self.dtype.clone().map_err(|dtype| ErrorKind::UnsupportedType { column: self.name.clone(), dtype })
+    }
+
+    /// Whether `now` is this column at a later time: what is written in place is where it was. Library
+    /// columns may move, and tables may grow.
+    #[must_use]
+    pub fn is_still(&self, now: &Self) -> bool {
+        let same = |c: &Self| (c.dtype.clone(), c.shape.clone(), c.fill.clone(), c.stamp);
+        let stays = match (&self.layout, &now.layout) {
+            (Ok(before), Ok(now)) => before.is_start_of(now),
+            (before, _) => before.is_err(),
+        };
+        stays && same(self) == same(now)
     }
 
     /// Where its cells lie.

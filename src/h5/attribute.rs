@@ -30,6 +30,14 @@ impl From<&str> for Attribute {
     }
 }
 
+impl Attribute {
+    /// Attributes from their texts.
+    #[must_use]
+    pub fn list(texts: &[(String, String)]) -> Vec<(String, Self)> {
+        texts.iter().map(|(name, value)| (name.clone(), Self::from(value.as_str()))).collect()
+    }
+}
+
 impl H5Change {
     /// Sets attributes of a group; those that exist are replaced.
     ///

@@ -60,12 +60,12 @@ fn resize(dataset: &Dataset, rows: u64) -> Result<(), ErrorKind> {
 }
 
 fn extend_column(column: &Column, dataset: &Dataset, had: u64, rows: u64) -> Result<(), ErrorKind> {
-    let early = dataset.dcpl()?.alloc_time() == AllocTime::Early;
-    let in_place = column.layout.is_ok() && (had == 0 || dataset.num_chunks().is_none_or(|n| n > 0));
+    let late = dataset.dcpl()?.alloc_time() != AllocTime::Early;
+    // Made by others to be allocated late: its new rows are allocated now, so that it stays direct.
+    let to_fill = late && column.layout.is_ok() && dataset.chunk().is_some() && dataset.num_chunks() != Some(0);
     resize(dataset, rows)?;
     match column.dtype {
-        // Made by others to be allocated late: its rows stay where they can be written in place.
-        Ok(dtype) if in_place && !early && dataset.chunk().is_some() => write_fill(column, dataset, dtype, had, rows),
+        Ok(dtype) if to_fill => write_fill(column, dataset, dtype, had, rows),
         _ => Ok(()),
     }
 }

@@ -132,6 +132,14 @@ impl H5File {
         Ok((table, origin))
     }
 
+    /// Whether there is a group at `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], library errors.
+    pub fn expect_group(&self, path: &str) -> Result<(), ErrorKind> {
+        self.group(path).map(|_| ())
+    }
+
     fn group(&self, path: &str) -> Result<Group, ErrorKind> {
         if path.is_empty() {
             return Ok(self.file.group("/")?);

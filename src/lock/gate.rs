@@ -180,6 +180,12 @@ impl SharedGate {
 }
 
 impl ExclusiveGate {
+    /// Whether another program may have written to the file at some time.
+    #[must_use]
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
     /// Another file took the name; it was made from the guarded one. Its writers begin with what
     /// is known of that one.
     ///

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn every_bit_flip_and_every_truncation_of_a_table_is_noticed() {
-        let bytes: Vec<u8> = (0..1500).map(|i| (i * 7) as u8).collect();
+        let bytes: Vec<u8> = (0..1500u32).map(|i| (i * 7) as u8).collect();
         let range = |address, position| Range {
             address,
             len: 1500,

@@ -91,7 +91,7 @@ pub fn is_explained(entry: &Entry, now: &[u8]) -> bool {
 
 /// The whole record, ready to be written at [`START`].
 #[must_use]
-pub fn encode(origin: &Origin, entries: &[Entry]) -> Vec<u8> {
+pub fn encode(origin: &Origin, entries: &[&Entry]) -> Vec<u8> {
     let mut out = vec![0; HEADER];
     for e in entries {
         out.extend(e.row.to_le_bytes());
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn every_bit_flip_and_every_truncation_is_noticed() {
-        let bytes = encode(&origin(), &[entry(1, 8), entry(2, 600)]);
+        let bytes = encode(&origin(), &[&entry(1, 8), &entry(2, 600)]);
         assert_eq!(decode(&bytes), Some((origin(), vec![entry(1, 8), entry(2, 600)])));
         for len in 0..bytes.len() {
             assert_eq!(decode(&bytes[..len]), None, "{len} bytes");
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_newer_record_is_refused_and_a_spent_one_is_none() {
-        let mut bytes = encode(&origin(), &[entry(1, 8)]);
+        let mut bytes = encode(&origin(), &[&entry(1, 8)]);
         bytes[7] = b'2';
         let head = bytes.first_chunk::<HEADER>().expect("long enough");
         assert!(matches!(decode_header(head), Err(ErrorKind::NewerFormat { found: 2, known: 1 })));
@@ -257,7 +257,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut whole = encode(&origin(), &[entry(1, 40)]);
+            let mut whole = encode(&origin(), &[&entry(1, 40)]);
             for (at, b) in whole.iter_mut().skip(56).zip(&bytes) {
                 *at = *b;
             }

@@ -24,7 +24,6 @@ pub(super) struct Changing<'a> {
 /// Alone with the file: nobody else is inside the gate.
 pub(super) struct Alone {
     pub(super) gate: ExclusiveGate,
-    pub(super) locks: Arc<RowLocks>,
 }
 
 impl Store {
@@ -54,7 +53,7 @@ impl Store {
         let gate = self.enter_alone(&locks)?;
         self.resolve_or_refuse()?;
         self.recover_rows(&locks)?;
-        Ok(Alone { gate, locks })
+        Ok(Alone { gate })
     }
 
     pub(super) fn enter_alone(&self, locks: &Arc<RowLocks>) -> Result<ExclusiveGate, ErrorKind> {

@@ -1,14 +1,15 @@
-//! One row commit, in the order of steps of `docs/design.md`, "A row commit".
+//! Row commits in place, in the order of steps of `docs/design.md`, "A row commit".
 //!
-//! The gate is held by the caller; everything here happens under it.
+//! The gate is held by the caller; everything here happens under it. Several commits may be made
+//! together: they share the locks and the syncs, and each keeps its own outcome.
 
-use super::cells::{for_each_cell, is_fill, read_stamps, write_pieces};
+use super::cells::{for_each_cell, read_cells, read_stamps, write_pieces};
 use super::recover::Recorder;
 use super::stamp::{Stamp, State};
-use super::view::{Stamped, View};
-use crate::dataspace::{Piece, Runs, Stamps, cover, pieces};
+use super::view::{Direct, Held, View};
+use crate::dataspace::{Guard, Piece, Rows, Runs, Stamps, cover, pieces};
 use crate::error::ErrorKind;
-use crate::lock::{MAX_RANGES, Patience, RowLocks};
+use crate::lock::{MAX_RANGES, Patience, RowGuard, RowLocks};
 use crate::record::row::{Entry, PIECE, piece_sums};
 use crate::storage::StorageFile;
 
@@ -18,24 +19,31 @@ pub enum Durability {
     /// Loss of power: the commit is synced before it is acknowledged.
     #[default]
     Power,
-    /// Death of any process (`kill -9`), not loss of power; no sync.
+    /// Death of any process (`kill -9`), not loss of power; no sync, except where a commit replaces
+    /// what survives loss of power.
     Process,
 }
 
 /// Values of one column of a commit, checked against it.
 #[derive(Debug)]
 pub(super) struct Set<'a> {
-    pub(super) target: Stamped<'a>,
+    pub(super) target: Direct<'a>,
     pub(super) bytes: &'a [u8],
 }
 
-/// What a commit needs beside its values; its buffers are kept from commit to commit.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    stamps: Vec<u64>,
-    cells: Vec<u8>,
-    plan: Vec<Piece>,
-    stamp_plan: Vec<Piece>,
+/// One commit: all of its rows in all of its columns.
+#[derive(Debug)]
+pub(super) struct Job<'a> {
+    pub(super) runs: &'a Runs,
+    pub(super) sets: Vec<Set<'a>>,
+}
+
+/// What the stamps of a commit become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Committed,
+    /// As if the rows had never been written; the values are fill.
+    NotThere,
 }
 
 /// How a commit treats what it finds.
@@ -45,6 +53,38 @@ pub(super) struct Terms {
     pub(super) accept_foreign: bool,
     /// Whether another program may have written into cells that have no stamp.
     pub(super) suspect: bool,
+    pub(super) outcome: Outcome,
+}
+
+/// What commits need beside their values; the buffers are kept from commit to commit.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    works: Vec<Work>,
+    cells: Vec<u8>,
+    plan: Vec<Piece>,
+}
+
+/// What is known of one commit on its way.
+#[derive(Debug, Default)]
+struct Work {
+    /// Stamps of its rows: as found, then as they become.
+    stamps: Vec<u64>,
+    stamp_plan: Vec<Piece>,
+    /// Cells that have a value, set by set.
+    entries: Vec<Entry>,
+    /// Where the commit leaves the guard column out: its bytes, to be hidden and shown again.
+    guard: Option<Hidden>,
+    /// Whether guard cells say something now.
+    guard_speaks: bool,
+}
+
+/// Guard cells that a commit does not set.
+#[derive(Debug)]
+struct Hidden {
+    /// In the order of the selection.
+    bytes: Vec<u8>,
+    /// By position in order of rows: whether the cell is ours, so that its stamp moves, too.
+    ours: Vec<bool>,
 }
 
 /// Whether bytes of the file may have changed when a commit failed.
@@ -67,194 +107,319 @@ pub(super) struct Site<'a> {
 /// What the cells of a commit hold now.
 enum Found {
     /// Empty, or values of ours; those are in the entries.
-    Settled(Vec<Entry>),
+    Settled,
     /// Something that the record of a dead writer may explain; else this is to be said.
     Unsettled(Option<ErrorKind>),
 }
 
+/// Makes the commits together. Those that cannot be made (a foreign value is in the way) have their
+/// error in the answer; the others are made.
 pub(super) fn run(
     site: &mut Site<'_>,
-    runs: &Runs,
-    sets: &[Set<'_>],
+    jobs: &[Job<'_>],
     terms: Terms,
     scratch: &mut Scratch,
     recover: impl FnOnce() -> Result<(), ErrorKind>,
-) -> Result<(), Failed> {
+) -> Result<Vec<Result<(), ErrorKind>>, Failed> {
     let view = site.view;
     let unstamped = || ErrorKind::Unstamped(view.table.path.clone());
     let stamps = view.table.stamps.as_ref().ok_or_else(unstamped).map_err(Failed::Before)?;
     let file = view.file.as_ref();
+    scratch.works.resize_with(scratch.works.len().max(jobs.len()), Work::default);
     // 3. Row locks, kept until the stamps are final.
-    let ranges = cover(runs.as_slice(), MAX_RANGES);
-    let lock = || site.locks.lock(stamps.table, &ranges, site.patience).map_err(Failed::Before);
-    let mut rows = lock()?;
+    let mut rows = lock(site, stamps.table, jobs).map_err(Failed::Before)?;
     // 4. What is there?
-    let mut found = inspect(file, stamps, runs, sets, terms, scratch).map_err(Failed::Before)?;
-    if let Found::Unsettled(_) = found {
+    let mut commits = Commits { file, view, stamps, terms, scratch };
+    let mut found = commits.inspect(jobs).map_err(Failed::Before)?;
+    if found.iter().any(|found| matches!(found, Found::Unsettled(_))) {
         // Recovery takes row locks of its own, in order.
         drop(rows);
         recover().map_err(Failed::Before)?;
-        rows = lock()?;
-        found = inspect(file, stamps, runs, sets, terms, scratch).map_err(Failed::Before)?;
+        rows = lock(site, stamps.table, jobs).map_err(Failed::Before)?;
+        found = commits.inspect(jobs).map_err(Failed::Before)?;
     }
-    let mut entries = match found {
-        Found::Settled(entries) => entries,
-        Found::Unsettled(Some(error)) => return Err(Failed::Before(error)),
-        // A writer died in a row that had no value, and nothing needs to be put back.
-        Found::Unsettled(None) => collect(file, stamps, runs, sets, scratch).map_err(Failed::Before)?,
-    };
-    prepare_stamps(stamps.width, runs, sets, scratch);
-    // 5. Nothing of value is overwritten before a copy of it exists.
-    if !entries.is_empty() {
-        complete(&mut entries, stamps.width, runs, sets, scratch);
-        site.recorder.write(view, &entries, terms.durability).map_err(Failed::Before)?;
-    }
-    write(file, stamps, runs, sets, terms.durability, scratch).map_err(Failed::During)?;
-    if !entries.is_empty() {
-        site.recorder.spend().map_err(Failed::During)?;
+    let answers: Vec<Result<(), ErrorKind>> = found
+        .into_iter()
+        .map(|found| match found {
+            Found::Unsettled(Some(error)) => Err(error),
+            // Without an error: a writer died in a row that had no value, and nothing is to be put back.
+            Found::Settled | Found::Unsettled(None) => Ok(()),
+        })
+        .collect();
+    let made: Vec<usize> = (0..jobs.len()).filter(|&k| answers[k].is_ok()).collect();
+    if !made.is_empty() {
+        commits.make(jobs, &made, site.recorder)?;
     }
     drop(rows);
-    Ok(())
+    Ok(answers)
+}
+
+fn lock<'a>(site: &Site<'a>, table: u64, jobs: &[Job<'_>]) -> Result<RowGuard<'a>, ErrorKind> {
+    let all;
+    let runs = match jobs {
+        [one] => one.runs,
+        many => {
+            let mut rows: Vec<_> = many.iter().flat_map(|j| j.runs.as_slice()).map(|r| r.row..r.end()).collect();
+            rows.sort_unstable_by_key(|range| range.start);
+            all = Rows::ranges(rows).runs()?;
+            &all
+        }
+    };
+    site.locks.lock(table, &cover(runs.as_slice(), MAX_RANGES), site.patience)
+}
+
+/// Commits under their locks.
+struct Commits<'a> {
+    file: &'a dyn StorageFile,
+    view: &'a View,
+    stamps: &'a Stamps,
+    terms: Terms,
+    scratch: &'a mut Scratch,
+}
+
+impl<'a> Commits<'a> {
+    fn inspect(&mut self, jobs: &[Job<'_>]) -> Result<Vec<Found>, ErrorKind> {
+        let Self { file, view, stamps, terms, scratch } = self;
+        let Scratch { works, cells, .. } = &mut **scratch;
+        jobs.iter()
+            .zip(works)
+            .map(|(job, work)| {
+                let found = inspect(*file, stamps, job, *terms, work, cells)?;
+                if let Some(guard) = &stamps.guard {
+                    look_at_guard(*file, view, stamps, guard, job, work)?;
+                }
+                Ok(found)
+            })
+            .collect()
+    }
+
+    /// Steps 5 to 7.
+    fn make(mut self, jobs: &[Job<'_>], made: &[usize], recorder: &mut Recorder) -> Result<(), Failed> {
+        let overwritten = |k: &usize| self.scratch.works[*k].entries.iter();
+        let durable = made.iter().flat_map(overwritten).any(|e| Stamp(e.old_stamp).is_durable());
+        let power = self.terms.durability == Durability::Power || durable;
+        for &k in made {
+            self.prepare_stamps(&jobs[k], k, power).map_err(Failed::Before)?;
+            self.complete(&jobs[k], k).map_err(Failed::Before)?;
+        }
+        // 5. Nothing of value is overwritten before a copy of it exists.
+        let entries: Vec<&Entry> = made.iter().flat_map(|k| &self.scratch.works[*k].entries).collect();
+        let recorded = !entries.is_empty();
+        if recorded {
+            recorder.write(self.view, &entries, power).map_err(Failed::Before)?;
+        }
+        self.write(jobs, made, power).map_err(Failed::During)?;
+        if recorded {
+            recorder.spend().map_err(Failed::During)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the stamps in memory to WRITING, with the new versions and checksums.
+    fn prepare_stamps(&mut self, job: &Job<'_>, k: usize, durable: bool) -> Result<(), ErrorKind> {
+        let (width, hidden) = (self.stamps.width, self.hidden(k)?);
+        let Work { stamps: words, stamp_plan, guard, .. } = &mut self.scratch.works[k];
+        pieces(&self.stamps.layout, &job.runs.in_row_order(), stamp_plan);
+        let mut stamp = |set: &Set<'_>, skip: &dyn Fn(usize) -> bool| {
+            let cell = usize::try_from(set.target.layout.cell_bytes).unwrap_or(usize::MAX);
+            for (k, (row, index)) in job.runs.iter().enumerate() {
+                if skip(k) {
+                    continue;
+                }
+                let word = &mut words[k * width + set.target.place];
+                let version = Stamp(*word).next_version();
+                let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+                let checksum = set.target.seed.checksum(row, version, &set.bytes[start..start + cell]);
+                *word = Stamp::writing(version, checksum).with_durability(durable).0;
+            }
+        };
+        for set in &job.sets {
+            stamp(set, &|_| false);
+        }
+        if let (Some(target), Some(Hidden { bytes, ours })) = (hidden, &*guard) {
+            stamp(&Set { target, bytes }, &|k| !ours[k]);
+        }
+        Ok(())
+    }
+
+    /// The guard column as a target, where the commit leaves it out and hides it.
+    fn hidden(&self, k: usize) -> Result<Option<Direct<'a>>, ErrorKind> {
+        if self.scratch.works[k].guard.is_some() { guard_of(self.view) } else { Ok(None) }
+    }
+
+    /// Adds to the entries what the commit will write. They are in the order of sets and rows.
+    fn complete(&mut self, job: &Job<'_>, k: usize) -> Result<(), ErrorKind> {
+        let (width, hidden) = (self.stamps.width, self.hidden(k)?);
+        let Work { stamps: words, entries, guard, .. } = &mut self.scratch.works[k];
+        let mut entries = entries.iter_mut().peekable();
+        let mut complete = |target: &Direct<'_>, bytes: &[u8]| {
+            let cell = usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX);
+            for (k, (row, index)) in job.runs.iter().enumerate() {
+                let is_this = |e: &&mut Entry| e.row == row && usize::from(e.place) == target.place;
+                if let Some(entry) = entries.next_if(is_this) {
+                    let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+                    entry.new_stamp = words[k * width + target.place];
+                    entry.new_pieces = piece_sums(&bytes[start..start + cell], entry.shift);
+                }
+            }
+        };
+        for Set { target, bytes } in &job.sets {
+            complete(target, bytes);
+        }
+        if let (Some(target), Some(Hidden { bytes, .. })) = (hidden, guard) {
+            complete(&target, bytes);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, jobs: &[Job<'_>], made: &[usize], power: bool) -> Result<(), ErrorKind> {
+        let sync = || if power { self.file.sync() } else { Ok(()) };
+        let guard = self.stamps.guard.as_ref();
+        let guarded = guard_of(self.view)?;
+        let Scratch { works, plan, .. } = &mut *self.scratch;
+        for &k in made {
+            let Work { stamps, stamp_plan, guard_speaks, .. } = &works[k];
+            write_pieces(self.file, stamp_plan, bytemuck::cast_slice(stamps))?;
+            if let (Some(guard), Some(target), true) = (guard, &guarded, guard_speaks) {
+                let undefined = guard.undefined.repeat(usize::try_from(jobs[k].runs.len()).unwrap_or(usize::MAX));
+                pieces(target.layout, &jobs[k].runs.in_row_order(), plan);
+                write_pieces(self.file, plan, &undefined)?;
+            }
+        }
+        // Before any value lies there: after a loss of power a value without a stamp would pass for
+        // another program's, and a guard would speak for values that are not there yet.
+        sync()?;
+        // 6. The values. Their checksums were just computed, so their pages are resident: a kill falls
+        // between pages only.
+        for &k in made {
+            for Set { target, bytes } in &jobs[k].sets {
+                if guard.is_none_or(|guard| guard.place != target.place) {
+                    pieces(target.layout, jobs[k].runs, plan);
+                    write_pieces(self.file, plan, bytes)?;
+                }
+            }
+        }
+        sync()?;
+        // 7. The guard, and the stamps: those of a row lie within one sector and become final together.
+        for &k in made {
+            let Work { stamps: words, stamp_plan, guard: hidden, .. } = &mut works[k];
+            if let (Some(guard), Some(target)) = (guard, &guarded) {
+                let set = jobs[k].sets.iter().find(|set| set.target.place == guard.place).map(|set| set.bytes);
+                if let Some(bytes) = set.or(hidden.as_ref().map(|hidden| hidden.bytes.as_slice())) {
+                    pieces(target.layout, jobs[k].runs, plan);
+                    write_pieces(self.file, plan, bytes)?;
+                }
+            }
+            finish(words, self.stamps, &jobs[k], hidden.as_ref(), self.terms.outcome);
+            write_pieces(self.file, stamp_plan, bytemuck::cast_slice(words))?;
+        }
+        sync()?;
+        Ok(())
+    }
+}
+
+/// Makes the stamps in memory final.
+fn finish(words: &mut [u64], stamps: &Stamps, job: &Job<'_>, hidden: Option<&Hidden>, outcome: Outcome) {
+    for (k, row) in words.chunks_exact_mut(stamps.width).enumerate() {
+        for Set { target, .. } in &job.sets {
+            row[target.place] = match outcome {
+                Outcome::Committed => Stamp(row[target.place]).finished().0,
+                Outcome::NotThere => 0,
+            };
+        }
+        if let (Some(guard), Some(hidden)) = (&stamps.guard, hidden)
+            && hidden.ours[k]
+        {
+            row[guard.place] = Stamp(row[guard.place]).finished().0;
+        }
+    }
 }
 
 /// Reads stamps and cells under the row locks, and keeps the bytes of cells that have a value.
 fn inspect(
     file: &dyn StorageFile,
     stamps: &Stamps,
-    runs: &Runs,
-    sets: &[Set<'_>],
+    job: &Job<'_>,
     terms: Terms,
-    scratch: &mut Scratch,
+    work: &mut Work,
+    cells: &mut Vec<u8>,
 ) -> Result<Found, ErrorKind> {
-    let Scratch { stamps: words, cells, .. } = scratch;
-    read_stamps(file, stamps, runs, words)?;
-    let (mut entries, mut interrupted, mut foreign) = (Vec::new(), false, None);
-    for Set { target, .. } in sets {
+    let Work { stamps: words, entries, guard, guard_speaks, .. } = work;
+    (*guard, *guard_speaks) = (None, false);
+    entries.clear();
+    read_stamps(file, stamps, job.runs, words)?;
+    let (mut interrupted, mut foreign) = (false, None);
+    for Set { target, .. } in &job.sets {
         let stamp_of = |k: usize| Stamp(words[k * stamps.width + target.place]);
         let mut look = false;
         for k in 0..words.len() / stamps.width {
             match stamp_of(k).state() {
                 State::Unstamped => look |= terms.suspect,
-                State::Committed => look = true,
+                State::Committed | State::Vacant => look = true,
                 State::Writing => interrupted = true,
-                State::Unknown(state) => return Err(ErrorKind::NewerFormat { found: u64::from(state), known: 2 }),
+                State::Unknown(state) => return Err(ErrorKind::NewerFormat { found: u64::from(state), known: 3 }),
             }
         }
         if !look {
             continue;
         }
-        for_each_cell(file, target.layout, runs, cells, |k, row, bytes| {
+        for_each_cell(file, target.layout, job.runs, cells, |k, row, bytes| {
             let stamp = stamp_of(k);
-            let (has_value, is_ours) = match stamp.state() {
-                State::Unstamped => (!is_fill(bytes, &target.column.fill), false),
-                State::Committed => (true, target.seed.matches(stamp, row, bytes)),
-                State::Writing | State::Unknown(_) => (false, true),
-            };
-            if has_value && !is_ours && !terms.accept_foreign {
+            let held = target.held(stamp, row, bytes);
+            if held == Held::Foreign && !terms.accept_foreign {
                 foreign.get_or_insert(ErrorKind::ForeignChange { column: target.column.name.clone(), row });
             }
-            if has_value {
+            if held != Held::Nothing {
                 entries.push(entry(target, row, stamp, bytes));
             }
             Ok(())
         })?;
     }
-    Ok(if foreign.is_some() || interrupted { Found::Unsettled(foreign) } else { Found::Settled(entries) })
+    Ok(if foreign.is_some() || interrupted { Found::Unsettled(foreign) } else { Found::Settled })
 }
 
-/// The entries of cells that have a stamped value, where others of the commit have none.
-fn collect(
+/// Whether guard cells of the rows say anything, which they must not while the rows are written.
+fn look_at_guard(
     file: &dyn StorageFile,
+    view: &View,
     stamps: &Stamps,
-    runs: &Runs,
-    sets: &[Set<'_>],
-    scratch: &mut Scratch,
-) -> Result<Vec<Entry>, ErrorKind> {
-    let mut entries = Vec::new();
-    let Scratch { stamps: words, cells, .. } = scratch;
-    for Set { target, .. } in sets {
-        for_each_cell(file, target.layout, runs, cells, |k, row, bytes| {
-            let stamp = Stamp(words[k * stamps.width + target.place]);
-            if stamp.state() == State::Committed {
-                entries.push(entry(target, row, stamp, bytes));
-            }
-            Ok(())
-        })?;
+    guard: &Guard,
+    job: &Job<'_>,
+    work: &mut Work,
+) -> Result<(), ErrorKind> {
+    let Some(target) = guard_of(view)? else { return Ok(()) };
+    let size = guard.undefined.len();
+    let mut bytes = vec![0; usize::try_from(job.runs.len()).unwrap_or(usize::MAX).saturating_mul(size)];
+    read_cells(file, target.layout, job.runs, &mut bytes)?;
+    let speaks = |cell: &[u8]| cell != guard.undefined;
+    work.guard_speaks = bytes.chunks_exact(size).any(speaks);
+    if !work.guard_speaks || job.sets.iter().any(|set| set.target.place == guard.place) {
+        return Ok(());
     }
-    Ok(entries)
+    let mut ours = Vec::with_capacity(bytes.len() / size);
+    for (k, (row, index)) in job.runs.iter().enumerate() {
+        let start = usize::try_from(index).unwrap_or(usize::MAX) * size;
+        let cell = &bytes[start..start + size];
+        let stamp = Stamp(work.stamps[k * stamps.width + guard.place]);
+        ours.push(target.held(stamp, row, cell) == Held::Ours);
+        if stamp.state() == State::Writing {
+            // Its writer died, and no value came back: it has nothing to say.
+            bytes[start..start + size].copy_from_slice(&guard.undefined);
+        } else if speaks(cell) {
+            work.entries.push(entry(&target, row, stamp, cell));
+        }
+    }
+    work.guard = Some(Hidden { bytes, ours });
+    Ok(())
 }
 
-fn entry(target: &Stamped<'_>, row: u64, stamp: Stamp, bytes: &[u8]) -> Entry {
+/// The guard column, which is direct where commits are made in place.
+fn guard_of(view: &View) -> Result<Option<Direct<'_>>, ErrorKind> {
+    view.guard()?.map(|(_, column)| view.direct(column)).transpose()
+}
+
+fn entry(target: &Direct<'_>, row: u64, stamp: Stamp, bytes: &[u8]) -> Entry {
     let place = u16::try_from(target.place).unwrap_or(u16::MAX);
     let shift = u16::try_from(target.layout.find(row).0 % PIECE as u64).unwrap_or(0);
-    Entry { row, place, shift, old_stamp: stamp.0, new_stamp: 0, old: bytes.to_vec(), new_pieces: Vec::new() }
-}
-
-/// Adds to the entries what the commit will write. They are in the order of sets and rows.
-fn complete(entries: &mut [Entry], width: usize, runs: &Runs, sets: &[Set<'_>], scratch: &Scratch) {
-    let mut entries = entries.iter_mut().peekable();
-    for Set { target, bytes } in sets {
-        let cell = usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX);
-        for (k, (row, index)) in runs.iter().enumerate() {
-            let is_this = |e: &&mut Entry| e.row == row && usize::from(e.place) == target.place;
-            if let Some(entry) = entries.next_if(is_this) {
-                let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
-                entry.new_stamp = scratch.stamps[k * width + target.place];
-                entry.new_pieces = piece_sums(&bytes[start..start + cell], entry.shift);
-            }
-        }
-    }
-}
-
-/// Sets the stamps in memory to WRITING, with the new versions and checksums.
-fn prepare_stamps(width: usize, runs: &Runs, sets: &[Set<'_>], scratch: &mut Scratch) {
-    for Set { target, bytes } in sets {
-        let cell = usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX);
-        for (k, (row, index)) in runs.iter().enumerate() {
-            let word = &mut scratch.stamps[k * width + target.place];
-            let version = Stamp(*word).next_version();
-            let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
-            let checksum = target.seed.checksum(row, version, &bytes[start..start + cell]);
-            *word = Stamp::writing(version, checksum).0;
-        }
-    }
-}
-
-fn write(
-    file: &dyn StorageFile,
-    stamps: &Stamps,
-    runs: &Runs,
-    sets: &[Set<'_>],
-    durability: Durability,
-    scratch: &mut Scratch,
-) -> Result<(), ErrorKind> {
-    let Scratch { stamps: words, plan, stamp_plan, .. } = scratch;
-    pieces(&stamps.layout, &runs.in_row_order(), stamp_plan);
-    write_pieces(file, stamp_plan, bytemuck::cast_slice(words))?;
-    let power = durability == Durability::Power;
-    // Before any value lies there: after a loss of power a value without a stamp would pass for
-    // another program's.
-    if power {
-        file.sync()?;
-    }
-    // 6. The values. Their checksums were just computed, so their pages are resident: a kill falls
-    // between pages only.
-    for Set { target, bytes } in sets {
-        pieces(target.layout, runs, plan);
-        write_pieces(file, plan, bytes)?;
-    }
-    if power {
-        file.sync()?;
-    }
-    // 7. The stamps of a row lie within one sector: they become final together.
-    for Set { target, .. } in sets {
-        for row in words.chunks_exact_mut(stamps.width) {
-            row[target.place] = Stamp(row[target.place]).finished().0;
-        }
-    }
-    write_pieces(file, stamp_plan, bytemuck::cast_slice(words))?;
-    if power {
-        file.sync()?;
-    }
-    Ok(())
+    Entry { row, place, shift, old_stamp: stamp.0, new_stamp: stamp.0, old: bytes.to_vec(), new_pieces: Vec::new() }
 }

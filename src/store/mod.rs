@@ -6,6 +6,10 @@
 pub mod stamp;
 
 #[cfg(feature = "hdf5")]
+mod adopt;
+#[cfg(feature = "hdf5")]
+mod alter;
+#[cfg(feature = "hdf5")]
 mod cells;
 #[cfg(feature = "hdf5")]
 mod change;
@@ -14,7 +18,11 @@ mod commit;
 #[cfg(feature = "hdf5")]
 mod create;
 #[cfg(feature = "hdf5")]
+mod group;
+#[cfg(feature = "hdf5")]
 mod handle;
+#[cfg(feature = "hdf5")]
+mod plain;
 #[cfg(feature = "hdf5")]
 mod reader;
 #[cfg(feature = "hdf5")]
@@ -23,6 +31,8 @@ mod recover;
 mod resolve;
 #[cfg(feature = "hdf5")]
 mod status;
+#[cfg(feature = "hdf5")]
+mod through;
 #[cfg(feature = "hdf5")]
 mod values;
 #[cfg(feature = "hdf5")]
@@ -33,8 +43,10 @@ mod writer;
 #[cfg(feature = "hdf5")]
 pub use {
     crate::h5::{Attribute, Filters, H5Change, Listing, NewTable},
+    adopt::{Adopt, Adopted, Adoption},
     commit::Durability,
     create::Progress,
+    group::Group,
     handle::Store,
     reader::Reader,
     recover::Recovery,

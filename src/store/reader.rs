@@ -1,10 +1,10 @@
 //! Reading rows beside writers.
 
-use super::cells::{is_fill, read_cells, read_stamps};
+use super::cells::{read_cells, read_stamps};
 use super::handle::{Store, normal};
-use super::stamp::{Stamp, State};
+use super::stamp::Stamp;
 use super::values::{Block, CellState};
-use super::view::{Since, Stamped, View};
+use super::view::{Direct, Since, View};
 use crate::dataspace::{Column, Rows, Runs, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::H5File;
@@ -81,23 +81,25 @@ impl Reader {
         let runs = rows.runs()?;
         let columns = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
         let mut blocks = columns.iter().map(|c| empty_block(c, rows)).collect::<Result<Vec<_>, _>>()?;
-        let mut stamped = Vec::new();
+        // No library column changes while we are inside the gate; direct ones may.
+        let gate = if columns.iter().any(|c| c.layout.is_err()) { Some(self.store.enter_to_read()?) } else { None };
+        let mut direct = Vec::new();
         for (column, block) in columns.into_iter().zip(&mut blocks) {
             if column.layout.is_err() {
-                let ordered = self.read_through_library(column, &runs)?;
-                block.bytes = in_order_of_selection(&ordered, &runs, cell_bytes(column)?);
+                self.read_library_column(column, &runs, block)?;
             } else if column.stamp.is_none() || self.view.table.stamps.is_none() {
                 read_cells(self.view.file.as_ref(), column.direct()?, &runs, &mut block.bytes)?;
             } else {
-                stamped.push((self.view.stamped(column)?, block));
+                direct.push((self.view.direct(column)?, block));
             }
         }
-        self.read_stamped(rows, &mut stamped)?;
+        self.read_stamped(rows, &mut direct)?;
+        drop(gate);
         Ok(blocks)
     }
 
     /// Reads stamped columns together, block of rows by block of rows.
-    fn read_stamped(&self, rows: &Rows, stamped: &mut [(Stamped<'_>, &mut Block)]) -> Result<(), ErrorKind> {
+    fn read_stamped(&self, rows: &Rows, stamped: &mut [(Direct<'_>, &mut Block)]) -> Result<(), ErrorKind> {
         let row_bytes: u64 = stamped.iter().map(|(target, _)| target.layout.cell_bytes).sum();
         let rows_a_block = (BLOCK_BYTES / row_bytes.max(1)).max(1);
         let mut from = 0;
@@ -134,14 +136,30 @@ impl Reader {
         Ok(())
     }
 
-    fn read_through_library(&self, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
-        let _gate = self.store.enter_to_read()?;
-        H5File::open(&self.view.file, &self.store.paths.file)?.read_rows(&self.name, column, runs)
+    /// Inside the gate.
+    fn read_library_column(&self, column: &Column, runs: &Runs, block: &mut Block) -> Result<(), ErrorKind> {
+        let h5 = H5File::open(&self.view.file, &self.store.paths.file)?;
+        let mut ordered = h5.read_rows(&self.name, column, runs)?;
+        if let (Some(stamps), Some(_)) = (&self.view.table.stamps, column.stamp) {
+            let target = self.view.stamped(column)?;
+            let mut words = Vec::new();
+            read_stamps(self.view.file.as_ref(), stamps, runs, &mut words)?;
+            let cells = ordered.chunks_exact_mut(cell_bytes(column)?.max(1));
+            for (k, ((row, index), cell)) in runs.iter().zip(cells).enumerate() {
+                let state = target.state(Stamp(words[k * stamps.width + target.place]), row, cell);
+                block.states[usize::try_from(index).unwrap_or(usize::MAX)] = state;
+                if !state.is_present() {
+                    fill_with(cell, &column.fill);
+                }
+            }
+        }
+        block.bytes = in_order_of_selection(&ordered, runs, cell_bytes(column)?);
+        Ok(())
     }
 
     /// Reads until every row stood still: stamps, bytes, stamps again, checksums. `at`: position of
     /// the first row among those of the blocks.
-    fn read_block(&self, rows: &Rows, at: usize, stamped: &mut [(Stamped<'_>, &mut Block)]) -> Result<(), ErrorKind> {
+    fn read_block(&self, rows: &Rows, at: usize, stamped: &mut [(Direct<'_>, &mut Block)]) -> Result<(), ErrorKind> {
         let stamps = self.view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.name.clone()))?;
         let file = self.view.file.as_ref();
         let (mut before, mut after) = (Vec::new(), Vec::new());
@@ -187,7 +205,7 @@ struct Seen<'a> {
 /// Puts a row's cells into the blocks, as far as they stand. `false`: look again.
 fn settle(
     seen: &Seen<'_>,
-    stamped: &mut [(Stamped<'_>, &mut Block)],
+    stamped: &mut [(Direct<'_>, &mut Block)],
     cells: &[Vec<u8>],
     index: usize,
     place: usize,
@@ -198,7 +216,8 @@ fn settle(
     for ((target, block), bytes) in stamped.iter_mut().zip(cells) {
         let cell = usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX);
         let value = &bytes[index * cell..(index + 1) * cell];
-        let state = if moves { CellState::Writing } else { judge(target, seen, value) };
+        let state =
+            if moves { CellState::Writing } else { target.state(Stamp(seen.after[target.place]), seen.row, value) };
         // Damage stays; what was read in the middle of a commit does not.
         settled &= state != CellState::Changed || attempt >= 3;
         block.states[place] = state;
@@ -210,18 +229,6 @@ fn settle(
         }
     }
     settled
-}
-
-/// The state of a cell whose stamp stood still.
-fn judge(target: &Stamped<'_>, seen: &Seen<'_>, value: &[u8]) -> CellState {
-    let stamp = Stamp(seen.after[target.place]);
-    match stamp.state() {
-        State::Unstamped if is_fill(value, &target.column.fill) => CellState::Missing,
-        State::Unstamped => CellState::Plain,
-        State::Committed if target.seed.matches(stamp, seen.row, value) => CellState::Committed,
-        State::Writing => CellState::Writing,
-        State::Committed | State::Unknown(_) => CellState::Changed,
-    }
 }
 
 fn empty_block(column: &Column, rows: &Rows) -> Result<Block, ErrorKind> {

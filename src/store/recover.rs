@@ -1,11 +1,10 @@
 //! Keeping records, and putting back what dead writers left half-written.
 
-use super::cells::{read_cells, read_stamps};
-use super::commit::Durability;
+use super::cells::read_stamps;
 use super::handle::Store;
 use super::resolve::Resolved;
 use super::view::View;
-use crate::dataspace::{Rows, cover};
+use crate::dataspace::{Rows, Stamps, cover};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks};
 use crate::record::row::{self, Entry, HEADER, Header, Origin, START};
@@ -69,7 +68,7 @@ impl Recorder {
 
     /// Writes what the next commit overwrites, and syncs it if the commit is to survive a loss of
     /// power.
-    pub(super) fn write(&mut self, view: &View, entries: &[Entry], durability: Durability) -> Result<(), ErrorKind> {
+    pub(super) fn write(&mut self, view: &View, entries: &[&Entry], durable: bool) -> Result<(), ErrorKind> {
         let unstamped = || ErrorKind::Unstamped(view.table.path.clone());
         if entries.iter().any(|e| u32::try_from(e.old.len()).is_err()) {
             return Err(ErrorKind::BadRequest("cells of 4 GiB or more cannot be overwritten".to_owned()));
@@ -84,7 +83,7 @@ impl Recorder {
             commit: self.commits,
         };
         self.file.write_at(&row::encode(&origin, entries), START)?;
-        if durability == Durability::Power {
+        if durable {
             self.file.sync()?;
         }
         Ok(())
@@ -140,23 +139,16 @@ impl Store {
         Ok(found)
     }
 
-    /// Looks after the rows, inside the gate.
+    /// Looks after the rows of all tables, inside the gate.
     pub(super) fn recover_rows(&self, locks: &RowLocks) -> Result<Recovery, ErrorKind> {
-        let mut all = Recovery::default();
-        for dead in Dead::all(&self.paths)? {
-            all.dead_writers += 1;
-            let Some((header, file)) = unspent(self.storage.as_ref(), dead.path())? else {
-                dead.clear();
-                continue;
-            };
-            let Some(view) = self.table_of(&header)? else {
+        recover_dead(self.storage.as_ref(), &self.paths, |all, header, file| {
+            let Some(view) = self.table_of(header)? else {
                 all.other_file += 1;
-                continue;
+                return Ok(false);
             };
-            all += settle(&view, locks, &self.patience, &header, file.as_ref())?;
-            dead.clear();
-        }
-        Ok(all)
+            *all += settle(&view, locks, &self.patience, header, file)?;
+            Ok(true)
+        })
     }
 
     /// The table that a record is about, if it is one of this file.
@@ -179,16 +171,30 @@ pub(super) fn recover_table(
     locks: &RowLocks,
     patience: &Patience,
 ) -> Result<Recovery, ErrorKind> {
+    recover_dead(storage, paths, |all, header, file| {
+        let ours = belongs(view, header);
+        if ours {
+            *all += settle(view, locks, patience, header, file)?;
+        }
+        Ok(ours)
+    })
+}
+
+/// Goes through the dead writers; `settle` says whether nothing is left to do for one.
+fn recover_dead(
+    storage: &dyn Storage,
+    paths: &Paths,
+    mut settle: impl FnMut(&mut Recovery, &Header, &dyn StorageFile) -> Result<bool, ErrorKind>,
+) -> Result<Recovery, ErrorKind> {
     let mut all = Recovery::default();
     for dead in Dead::all(paths)? {
         all.dead_writers += 1;
-        match unspent(storage, dead.path())? {
-            None => dead.clear(),
-            Some((header, file)) if belongs(view, &header) => {
-                all += settle(view, locks, patience, &header, file.as_ref())?;
-                dead.clear();
-            }
-            Some(_) => {}
+        let done = match unspent(storage, dead.path())? {
+            None => true,
+            Some((header, file)) => settle(&mut all, &header, file.as_ref())?,
+        };
+        if done {
+            dead.clear();
         }
     }
     Ok(all)
@@ -236,72 +242,83 @@ fn settle(
     let ranges = cover(Rows::list(&rows).runs()?.as_slice(), MAX_RANGES);
     let _rows = locks.lock(stamps.table, &ranges, patience)?;
     let mut done = Recovery { records: 1, ..Recovery::default() };
-    let mut to_stamp = Vec::new();
-    for entry in &entries {
-        match put_back(view, entry)? {
-            PutBack::Value => {
-                done.restored += 1;
-                to_stamp.push(entry);
-            }
-            PutBack::StampOnly => {
-                done.settled += 1;
-                to_stamp.push(entry);
-            }
-            PutBack::Nothing => done.settled += 1,
-            PutBack::Foreign => done.foreign += 1,
-        }
+    let mut last = Vec::new();
+    for of_row in entries.chunk_by(|a, b| a.row == b.row) {
+        last.extend(put_back_row(view, stamps, of_row, &mut done)?);
     }
-    // Values first: a stamp must never speak for bytes that are not there yet.
+    // Values first: neither a stamp nor a guard must ever speak for bytes that are not there yet.
     view.file.sync()?;
-    for entry in to_stamp {
-        restamp(view, entry)?;
+    for row in &last {
+        row.write(view, stamps)?;
     }
+    // Before the record is gone: a stamp that was lost with the power would stay WRITING for ever.
     view.file.sync()?;
     Ok(done)
 }
 
-enum PutBack {
-    /// The old bytes were written; the old stamp is due.
-    Value,
-    /// The old bytes are there; the old stamp is due.
-    StampOnly,
-    /// Time has moved on.
-    Nothing,
-    /// Another program has been there since.
-    Foreign,
+/// What makes a row that was put back count.
+struct Last {
+    row: u64,
+    words: Vec<u64>,
+    /// Byte address and bytes of its guard cell.
+    guard: Option<(u64, Vec<u8>)>,
 }
 
-fn put_back(view: &View, entry: &Entry) -> Result<PutBack, ErrorKind> {
-    let column = view.table.columns.iter().find(|c| c.stamp == Some(usize::from(entry.place)));
-    let layout = column.map(|c| c.direct()).transpose()?;
-    let Some(layout) = layout.filter(|l| l.cell_bytes == entry.old.len() as u64) else { return Ok(PutBack::Nothing) };
-    let now = stamp_of(view, entry)?;
-    if now != entry.new_stamp && now != entry.old_stamp {
-        return Ok(PutBack::Nothing);
+impl Last {
+    fn write(&self, view: &View, stamps: &Stamps) -> Result<(), ErrorKind> {
+        if let Some((address, bytes)) = &self.guard {
+            view.file.write_at(bytes, *address)?;
+        }
+        let (address, _) = stamps.layout.find(self.row);
+        Ok(view.file.write_at(bytemuck::cast_slice(&self.words), address)?)
     }
-    let mut bytes = vec![0; entry.old.len()];
-    read_cells(view.file.as_ref(), layout, &Rows::one(entry.row).runs()?, &mut bytes)?;
-    if bytes == entry.old {
-        return Ok(if now == entry.old_stamp { PutBack::Nothing } else { PutBack::StampOnly });
-    }
-    if !row::is_explained(entry, &bytes) {
-        return Ok(PutBack::Foreign);
-    }
-    let (address, _) = layout.find(entry.row);
-    view.file.write_at(&entry.old, address)?;
-    Ok(PutBack::Value)
 }
 
-fn stamp_of(view: &View, entry: &Entry) -> Result<u64, ErrorKind> {
-    let Some(stamps) = &view.table.stamps else { return Ok(0) };
+/// Puts the values of a row back where the record explains what is there. Returns what is to be
+/// written when they are durable.
+fn put_back_row(
+    view: &View,
+    stamps: &Stamps,
+    entries: &[Entry],
+    done: &mut Recovery,
+) -> Result<Option<Last>, ErrorKind> {
+    let row = entries[0].row;
     let mut words = Vec::new();
-    read_stamps(view.file.as_ref(), stamps, &Rows::one(entry.row).runs()?, &mut words)?;
-    Ok(words.get(usize::from(entry.place)).copied().unwrap_or(0))
-}
-
-/// Writes the old stamp: eight aligned bytes.
-fn restamp(view: &View, entry: &Entry) -> Result<(), ErrorKind> {
-    let Some(stamps) = &view.table.stamps else { return Ok(()) };
-    let (address, _) = stamps.layout.find(entry.row);
-    Ok(view.file.write_at(&entry.old_stamp.to_le_bytes(), address + u64::from(entry.place) * 8)?)
+    read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut words)?;
+    let mut last = Last { row, words, guard: None };
+    let mut due = false;
+    for entry in entries {
+        let column = view.table.columns.iter().find(|c| c.stamp == Some(usize::from(entry.place)));
+        let layout = column.map(|c| c.direct()).transpose()?.filter(|l| l.cell_bytes == entry.old.len() as u64);
+        let word = last.words.get_mut(usize::from(entry.place));
+        let Some((layout, word)) = layout.zip(word).filter(|(_, now)| [entry.new_stamp, entry.old_stamp].contains(now))
+        else {
+            // Time has moved on.
+            done.settled += 1;
+            continue;
+        };
+        let (address, _) = layout.find(row);
+        let mut bytes = vec![0; entry.old.len()];
+        view.file.read_at(&mut bytes, address)?;
+        let guard = stamps.guard.as_ref().filter(|guard| guard.place == usize::from(entry.place));
+        // While the row is written the guard is neither old nor new.
+        let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
+        if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
+            done.foreign += 1;
+            continue;
+        }
+        if bytes == entry.old {
+            done.settled += 1;
+        } else {
+            done.restored += 1;
+            match guard {
+                Some(_) => last.guard = Some((address, entry.old.clone())),
+                None => view.file.write_at(&entry.old, address)?,
+            }
+            due = true;
+        }
+        due |= *word != entry.old_stamp;
+        *word = entry.old_stamp;
+    }
+    Ok(due.then_some(last))
 }

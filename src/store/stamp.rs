@@ -1,6 +1,7 @@
 //! Stamps: eight bytes a cell that say which state it is in, and what its bytes sum to.
 //!
-//! Little-endian u64: `state:8 | version:24 | crc32c:32`, the state in the lowest byte. The
+//! Little-endian u64: `state:7 | durable:1 | version:24 | crc32c:32`, the state in the lowest bits; the
+//! next one says whether the commit was made to survive a loss of power. The
 //! checksum is seeded with the file's uuid, the column, the row and the version, so that bytes
 //! that belong elsewhere or to another time never match.
 
@@ -23,6 +24,8 @@ pub enum State {
     Writing,
     /// Committed, if the checksum matches the bytes.
     Committed,
+    /// Declared to be of no value when the table was adopted, if the checksum matches the bytes.
+    Vacant,
     /// A state that this version does not know.
     Unknown(u8),
 }
@@ -30,6 +33,8 @@ pub enum State {
 impl Stamp {
     const WRITING: u8 = 1;
     const COMMITTED: u8 = 2;
+    const VACANT: u8 = 3;
+    const DURABLE: u64 = 0x80;
 
     /// A stamp of a commit under way.
     #[must_use]
@@ -43,6 +48,24 @@ impl Stamp {
         Self::pack(Self::COMMITTED, version, checksum)
     }
 
+    /// A stamp of a cell whose bytes are of no value.
+    #[must_use]
+    pub fn vacant(version: u32, checksum: u32) -> Self {
+        Self::pack(Self::VACANT, version, checksum)
+    }
+
+    /// The same, of a commit that survives a loss of power, or of one that does not.
+    #[must_use]
+    pub fn with_durability(self, durable: bool) -> Self {
+        Self(self.0 & !Self::DURABLE | if durable { Self::DURABLE } else { 0 })
+    }
+
+    /// Whether its commit was made to survive a loss of power.
+    #[must_use]
+    pub fn is_durable(self) -> bool {
+        self.0 & Self::DURABLE != 0
+    }
+
     fn pack(state: u8, version: u32, checksum: u32) -> Self {
         Self(u64::from(state) | u64::from(version & VERSION_MASK) << 8 | u64::from(checksum) << 32)
     }
@@ -50,10 +73,11 @@ impl Stamp {
     /// Which state.
     #[must_use]
     pub fn state(self) -> State {
-        match (self.0, (self.0 & 0xFF) as u8) {
+        match (self.0, (self.0 & 0x7F) as u8) {
             (0, _) => State::Unstamped,
             (_, Self::WRITING) => State::Writing,
             (_, Self::COMMITTED) => State::Committed,
+            (_, Self::VACANT) => State::Vacant,
             (_, other) => State::Unknown(other),
         }
     }
@@ -85,7 +109,7 @@ impl Stamp {
     /// The same commit, finished.
     #[must_use]
     pub fn finished(self) -> Self {
-        Self::committed(self.version(), self.checksum())
+        Self::committed(self.version(), self.checksum()).with_durability(self.is_durable())
     }
 }
 
@@ -177,10 +201,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packs_and_unpacks(version in 0u32..1 << 24, checksum: u32) {
-            let stamp = Stamp::writing(version, checksum);
+        fn packs_and_unpacks(version in 0u32..1 << 24, checksum: u32, durable: bool) {
+            let stamp = Stamp::writing(version, checksum).with_durability(durable);
             prop_assert_eq!((stamp.state(), stamp.version(), stamp.checksum()), (State::Writing, version, checksum));
-            prop_assert_eq!(stamp.finished(), Stamp::committed(version, checksum));
+            prop_assert_eq!(stamp.finished(), Stamp::committed(version, checksum).with_durability(durable));
+            prop_assert_eq!(stamp.is_durable(), durable);
             prop_assert_eq!(stamp.next_version(), (version + 1) % (1 << 24));
         }
     }

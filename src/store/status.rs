@@ -176,7 +176,7 @@ fn tally(
         let part = part_of(row, view.table.rows, parts) - first_part;
         for (column, &place) in places.iter().enumerate() {
             match Stamp(row_stamps[place]).state() {
-                State::Unstamped => {}
+                State::Unstamped | State::Vacant => {}
                 State::Committed => {
                     tally.committed[column] += 1;
                     tally.parts[column][part] += 1;

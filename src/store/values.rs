@@ -71,6 +71,12 @@ impl<'a> Values<'a> {
         &self.bytes
     }
 
+    /// The same values, kept for later.
+    #[must_use]
+    pub fn into_owned(self) -> Values<'static> {
+        Values { dtype: self.dtype, shape: self.shape, bytes: Cow::Owned(self.bytes.into_owned()) }
+    }
+
     /// Whether they fit `rows` of `column`; for a single row the first axis may be left out.
     pub(super) fn check(&self, column: &Column, rows: &Rows) -> Result<(), ErrorKind> {
         if self.dtype == Dtype::Bool && self.bytes.iter().any(|&b| b > 1) {

@@ -1,7 +1,9 @@
 //! A table as it lies in the file now, and whether it still does.
 
-use super::stamp::Seed;
-use crate::dataspace::{Column, ColumnLayout, Table};
+use super::cells::is_fill;
+use super::stamp::{Seed, Stamp, State};
+use super::values::CellState;
+use crate::dataspace::{Column, ColumnLayout, Guard, Table};
 use crate::error::ErrorKind;
 use crate::h5::{H5File, Origin};
 use crate::lock::Paths;
@@ -54,17 +56,27 @@ impl View {
         Ok(if self.origin.unchanged(self.file.as_ref())? { Since::Same } else { Since::MetadataChanged })
     }
 
-    /// Takes over a newer view of the same file, unless another program moved one of the columns.
+    /// Takes over a newer view of the same file, unless another program moved one of the columns. The
+    /// table may have grown.
     pub(super) fn follow(&mut self, newer: Self) -> Result<(), ErrorKind> {
-        if newer.uuid != self.uuid {
+        if self.uuid.is_some() && newer.uuid != self.uuid {
             return Err(ErrorKind::Replaced);
         }
         for column in self.table.columns.iter().filter(|c| c.stamp.is_some()) {
-            if newer.table.column(&column.name).ok() != Some(column) {
+            if !newer.table.column(&column.name).is_ok_and(|now| column.is_still(now)) {
                 return Err(ErrorKind::ColumnMoved(column.name.clone()));
             }
         }
-        if newer.table.stamps != self.table.stamps {
+        let stamps_stay = match (&self.table.stamps, &newer.table.stamps) {
+            (Some(before), Some(now)) => {
+                let same = (before.table, before.width, &before.guard) == (now.table, now.width, &now.guard);
+                same && before.layout.is_start_of(&now.layout)
+            }
+            // Adopted meanwhile: from now on there are stamps.
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        if !stamps_stay {
             return Err(ErrorKind::ColumnMoved("stamps".to_owned()));
         }
         *self = newer;
@@ -78,26 +90,97 @@ impl View {
             let columns = table.columns.iter().filter(|c| c.stamp.is_some());
             let columns: Vec<_> =
                 columns.map(|c| (c.name.clone(), c.dtype.clone(), c.shape.clone(), c.stamp)).collect();
-            (table.rows, table.stamps.as_ref().map(|s| (s.table, s.width)), columns)
+            (table.stamps.as_ref().map(|s| (s.table, s.width)), columns)
         };
-        self.uuid == newer.uuid && shape(&self.table) == shape(&newer.table)
+        let rows = self.table.rows <= newer.table.rows;
+        self.uuid == newer.uuid && rows && shape(&self.table) == shape(&newer.table)
     }
 
-    /// A column with its stamps, for reading or writing cell by cell.
+    /// A column with its place among the stamps.
     pub(super) fn stamped<'a>(&'a self, column: &'a Column) -> Result<Stamped<'a>, ErrorKind> {
         let unstamped = || ErrorKind::Unstamped(self.table.path.clone());
         let stamps = self.table.stamps.as_ref().ok_or_else(unstamped)?;
-        let place = column.stamp.ok_or_else(unstamped)?;
+        let place = column.stamp.ok_or_else(|| ErrorKind::UnstampedColumn(column.name.clone()))?;
         let uuid = self.uuid.ok_or_else(unstamped)?;
-        Ok(Stamped { column, layout: column.direct()?, place, seed: Seed::new(&uuid, stamps.table, place) })
+        let undefined = stamps.guard.as_ref().filter(|g| g.place == place).map(|g| g.undefined.as_slice());
+        Ok(Stamped { column, place, seed: Seed::new(&uuid, stamps.table, place), undefined })
+    }
+
+    /// The same for a direct column, with its layout.
+    pub(super) fn direct<'a>(&'a self, column: &'a Column) -> Result<Direct<'a>, ErrorKind> {
+        Ok(Direct { stamped: self.stamped(column)?, layout: column.direct()? })
+    }
+
+    /// The guard column, if the table has one.
+    pub(super) fn guard(&self) -> Result<Option<(&Guard, &Column)>, ErrorKind> {
+        let Some(guard) = self.table.stamps.as_ref().and_then(|stamps| stamps.guard.as_ref()) else { return Ok(None) };
+        let column = self.table.columns.iter().find(|c| c.stamp == Some(guard.place));
+        Ok(Some((guard, column.ok_or_else(|| ErrorKind::ColumnMoved("guard".to_owned()))?)))
     }
 }
 
-/// A direct column with its place among the stamps and the seed of its checksums.
+/// A column with its place among the stamps and the seed of its checksums.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stamped<'a> {
     pub(super) column: &'a Column,
-    pub(super) layout: &'a ColumnLayout,
     pub(super) place: usize,
     pub(super) seed: Seed,
+    /// What a guard column holds where nothing is complete.
+    undefined: Option<&'a [u8]>,
+}
+
+/// A stamped column whose cells are read and written in place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Direct<'a> {
+    stamped: Stamped<'a>,
+    pub(super) layout: &'a ColumnLayout,
+}
+
+/// What a cell holds, as far as a commit is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// No value.
+    Nothing,
+    /// A value that was committed.
+    Ours,
+    /// A value that another program put there.
+    Foreign,
+}
+
+impl<'a> std::ops::Deref for Direct<'a> {
+    type Target = Stamped<'a>;
+
+    fn deref(&self) -> &Stamped<'a> {
+        &self.stamped
+    }
+}
+
+impl Stamped<'_> {
+    /// Whether an unstamped cell with these bytes has no value.
+    pub(super) fn is_empty(&self, bytes: &[u8]) -> bool {
+        is_fill(bytes, &self.column.fill) || self.undefined == Some(bytes)
+    }
+
+    /// What a writer finds.
+    pub(super) fn held(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> Held {
+        match self.state(stamp, row, bytes) {
+            CellState::Committed => Held::Ours,
+            CellState::Missing | CellState::Writing => Held::Nothing,
+            CellState::Plain | CellState::Changed => Held::Foreign,
+        }
+    }
+
+    /// What a reader finds, where the stamp stands still.
+    pub(super) fn state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
+        let matches = || self.seed.matches(stamp, row, bytes);
+        match stamp.state() {
+            State::Unstamped if self.is_empty(bytes) => CellState::Missing,
+            State::Vacant if matches() => CellState::Missing,
+            // Of a vacant cell that does not match: somebody has given it a value since.
+            State::Unstamped | State::Vacant => CellState::Plain,
+            State::Committed if matches() => CellState::Committed,
+            State::Writing => CellState::Writing,
+            State::Committed | State::Unknown(_) => CellState::Changed,
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Committing rows.
 
-use super::commit::{self, Durability, Failed, Scratch, Set, Site, Terms};
+use super::commit::{self, Durability, Failed, Job, Outcome, Scratch, Set, Site};
+use super::group::Group;
 use super::handle::{Store, normal};
 use super::recover::{Recorder, recover_table};
 use super::values::Values;
 use super::view::{Since, View};
-use crate::dataspace::{Rows, Table};
+use super::{plain, through};
+use crate::dataspace::{Rows, Runs, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{Burst, Dead, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
@@ -32,10 +34,15 @@ pub struct Commit {
 /// Several rows of one commit are acknowledged together, and may be partly there if the process
 /// dies before.
 ///
-/// **Survives**: an acknowledged commit of rows that had no value survives what [`Durability`]
-/// says. A commit that replaces values first keeps them in the writer's record: if it is killed in the
-/// middle, its rows are "not there" (never a mixture) until the next writer of the table, or
-/// [`Store::recover`], puts the old values back.
+/// **Survives**: an acknowledged commit survives what [`Durability`] says. A commit that replaces values
+/// first keeps them in the writer's record: if it is killed in the middle, its rows are "not there"
+/// (never a mixture) until the next writer of the table, or [`Store::recover`], puts the old values
+/// back.
+///
+/// **Library columns** (compressed ones, say): a commit that touches one is a structural change as a
+/// whole, see [`Store::change`]: it is made alone, and survives loss of power. **Tables without
+/// stamps**, made by others and not adopted: rows are written under their locks and synced, but a row
+/// may be seen, or left by a kill, half-written, and what other programs change is not noticed.
 ///
 /// After a failed write the writer is poisoned and refuses further commits; its half-written rows are
 /// put back like those of a dead one.
@@ -46,6 +53,12 @@ pub struct Writer {
     durability: Durability,
     accept_foreign: bool,
     poisoned: bool,
+}
+
+/// A commit that was checked: rows, and the values of each column.
+pub(super) struct Request<'v> {
+    pub(super) runs: Runs,
+    pub(super) values: Vec<(&'v str, &'v [u8])>,
 }
 
 #[derive(Debug)]
@@ -64,8 +77,7 @@ impl Store {
     /// missing.
     ///
     /// # Errors
-    /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::Unstamped`],
-    /// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
+    /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
     pub fn writer(&self, table: &str) -> Result<Writer> {
         Writer::open(self, normal(table)).at("open for writing", &self.paths.file)
     }
@@ -79,10 +91,9 @@ impl Writer {
         let gate = Gate::open(&store.paths, Arc::clone(&rows))?;
         let entered = store.enter_shared(&gate, &rows)?;
         let view = View::load(store.storage.as_ref(), &store.paths, table, Mode::Write)?;
-        if view.table.stamps.is_none() {
-            return Err(ErrorKind::Unstamped(table.to_owned()));
+        if view.table.stamps.is_some() {
+            recover_table(store.storage.as_ref(), &store.paths, &view, &rows, &store.patience)?;
         }
-        recover_table(store.storage.as_ref(), &store.paths, &view, &rows, &store.patience)?;
         drop(entered);
         let engine = Engine {
             store: store.clone(),
@@ -126,40 +137,104 @@ impl Writer {
     ///
     /// # Errors
     /// Nothing was written: rows out of range or named twice, an empty selection, values of
-    /// another type or shape, an unknown or a library column, [`ErrorKind::LockTimeout`],
+    /// another type or shape, an unknown column, [`ErrorKind::LockTimeout`],
     /// [`ErrorKind::ForeignChange`], [`ErrorKind::Cut`], [`ErrorKind::Replaced`],
     /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. Rows may be "not there": I/O errors
     /// while writing, [`ErrorKind::DiskFull`]; they poison the writer.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit> {
-        self.try_commit(rows, values).map_err(|kind| kind.at("update", &self.engine.store.paths.file))
+        self.try_commit(rows, values).map_err(|kind| self.at(kind))
+    }
+
+    /// Several commits that share locks and syncs: see [`Group`].
+    pub fn group(&mut self) -> Group<'_> {
+        Group::new(self)
+    }
+
+    /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be
+    /// computed anew. Atomic, and surviving, as a commit that replaces them. Returns how many rows.
+    ///
+    /// # Errors
+    /// As [`Writer::commit`]; [`ErrorKind::Unstamped`].
+    pub fn reset(&mut self, rows: &Rows) -> Result<Commit> {
+        self.try_reset(rows).map_err(|kind| self.at(kind))
     }
 
     fn try_commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit, ErrorKind> {
+        let bytes = self.check(rows, values)?;
+        let values = values.iter().map(|(name, values)| (*name, values.bytes())).collect();
+        self.make_one(Request { runs: rows.runs()?, values }, Outcome::Committed)?;
+        Ok(Commit { rows: rows.len(), bytes })
+    }
+
+    fn try_reset(&mut self, rows: &Rows) -> Result<Commit, ErrorKind> {
+        let table = &self.engine.view.table;
+        rows.check(table.rows)?;
+        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let fills = table.columns.iter().filter_map(|column| {
+            let place = column.stamp?;
+            let element = stamps.guard.as_ref().filter(|g| g.place == place).map_or(&column.fill, |g| &g.undefined);
+            let elements = column.shape.iter().product::<u64>().checked_mul(rows.len());
+            let count = elements.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+            Some((column.name.clone(), element.repeat(count)))
+        });
+        let fills: Vec<(String, Vec<u8>)> = fills.collect();
+        let bytes = fills.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+        let values = fills.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+        self.make_one(Request { runs: rows.runs()?, values }, Outcome::NotThere)?;
+        Ok(Commit { rows: rows.len(), bytes })
+    }
+
+    fn make_one(&mut self, request: Request<'_>, outcome: Outcome) -> Result<(), ErrorKind> {
+        let mut answers = self.make(&[request], outcome)?;
+        answers.pop().unwrap_or(Ok(()))
+    }
+
+    /// All that can be said before anything is locked. Returns the bytes of the values.
+    pub(super) fn check(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<u64, ErrorKind> {
         if self.poisoned {
             return Err(ErrorKind::Poisoned);
         }
-        let bytes = self.engine.check(rows, values)?;
-        let runs = rows.runs()?;
+        match self.engine.check(rows, values) {
+            // The table may have grown since we looked.
+            Err(ErrorKind::RowOutOfRange { .. }) => {
+                let mut turn = self.burst.begin();
+                if !turn.entered() {
+                    turn.keep(self.engine.enter()?);
+                }
+                drop(turn);
+                self.engine.check(rows, values)
+            }
+            other => other,
+        }
+    }
+
+    /// Makes commits that were checked, together. Each has its own answer, unless all fail.
+    pub(super) fn make(
+        &mut self,
+        requests: &[Request<'_>],
+        outcome: Outcome,
+    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
+        if self.poisoned {
+            return Err(ErrorKind::Poisoned);
+        }
+        if self.engine.needs_library(requests)? {
+            self.burst.end();
+            return self.engine.make_through_library(requests, self.accept_foreign, outcome);
+        }
         let mut turn = self.burst.begin();
         if !turn.entered() {
             turn.keep(self.engine.enter()?);
         }
-        let Engine { store, view, rows: locks, scratch, recorder, .. } = &mut self.engine;
-        let sets = values
-            .iter()
-            .map(|(name, values)| Ok(Set { target: view.stamped(view.table.column(name)?)?, bytes: values.bytes() }))
-            .collect::<Result<Vec<_>, ErrorKind>>()?;
-        let terms =
-            Terms { durability: self.durability, accept_foreign: self.accept_foreign, suspect: turn.is_suspect() };
-        let recover = || {
-            recover_table(store.storage.as_ref(), &store.paths, view, locks, &store.patience)?;
-            Dead::await_others(&store.paths, &store.patience)
+        let terms = commit::Terms {
+            durability: self.durability,
+            accept_foreign: self.accept_foreign,
+            suspect: turn.is_suspect(),
+            outcome,
         };
-        let mut site = Site { view, locks, patience: &store.patience, recorder };
-        match commit::run(&mut site, &runs, &sets, terms, scratch, recover) {
-            Ok(()) => {
+        match self.engine.make_in_place(requests, terms) {
+            Ok(answers) => {
                 turn.finish();
-                Ok(Commit { rows: runs.len(), bytes })
+                Ok(answers)
             }
             Err(Failed::Before(e)) => Err(e),
             Err(Failed::During(e)) => {
@@ -168,6 +243,11 @@ impl Writer {
                 Err(e)
             }
         }
+    }
+
+    /// Attaches what was being done.
+    pub(super) fn at(&self, kind: ErrorKind) -> crate::Error {
+        kind.at("update", &self.engine.store.paths.file)
     }
 
     /// Whether an earlier write failed, so that nothing more is accepted.
@@ -182,8 +262,15 @@ impl Writer {
     }
 }
 
+impl Request<'_> {
+    /// With where its columns lie, all of which are direct.
+    fn job<'a>(&'a self, view: &'a View) -> Result<Job<'a>, ErrorKind> {
+        let set = |&(name, bytes)| Ok(Set { target: view.direct(view.table.column(name)?)?, bytes });
+        Ok(Job { runs: &self.runs, sets: self.values.iter().map(set).collect::<Result<_, ErrorKind>>()? })
+    }
+}
+
 impl Engine {
-    /// All that can be said before anything is locked. Returns the bytes of the values.
     fn check(&self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<u64, ErrorKind> {
         let table = &self.view.table;
         rows.check(table.rows)?;
@@ -195,10 +282,58 @@ impl Engine {
                 return Err(ErrorKind::BadRequest(format!("column '{name}' is set twice")));
             }
             let column = table.column(name)?;
-            self.view.stamped(column)?;
+            column.dtype()?;
+            if table.stamps.is_some() {
+                self.view.stamped(column)?;
+            }
             values_of.check(column, rows)?;
         }
         Ok(values.iter().map(|(_, v)| v.bytes().len() as u64).sum())
+    }
+
+    /// A commit that touches a library column takes the way through the library as a whole, so that its
+    /// rows stay atomic.
+    fn needs_library(&self, requests: &[Request<'_>]) -> Result<bool, ErrorKind> {
+        let guard = self.view.guard()?.is_some_and(|(_, column)| column.layout.is_err());
+        for (name, _) in requests.iter().flat_map(|request| &request.values) {
+            if self.view.table.column(name)?.layout.is_err() {
+                return Ok(true);
+            }
+        }
+        Ok(guard)
+    }
+
+    fn make_through_library(
+        &mut self,
+        requests: &[Request<'_>],
+        accept_foreign: bool,
+        outcome: Outcome,
+    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
+        let alone = self.store.alone()?;
+        let newer = View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Write)?;
+        self.view.follow(newer)?;
+        let terms = through::Terms { accept_foreign, suspect: alone.gate.is_suspect(), outcome };
+        through::run(&self.store, alone, &self.view, requests, terms)
+    }
+
+    fn make_in_place(
+        &mut self,
+        requests: &[Request<'_>],
+        terms: commit::Terms,
+    ) -> Result<Vec<Result<(), ErrorKind>>, Failed> {
+        let Self { store, view, rows: locks, scratch, recorder, .. } = self;
+        if view.table.stamps.is_none() {
+            plain::run(view, locks, &store.patience, requests, terms.durability)?;
+            return Ok(requests.iter().map(|_| Ok(())).collect());
+        }
+        let jobs = requests.iter().map(|request| request.job(view)).collect::<Result<Vec<_>, ErrorKind>>();
+        let jobs = jobs.map_err(Failed::Before)?;
+        let recover = || {
+            recover_table(store.storage.as_ref(), &store.paths, view, locks, &store.patience)?;
+            Dead::await_others(&store.paths, &store.patience)
+        };
+        let mut site = Site { view, locks, patience: &store.patience, recorder };
+        commit::run(&mut site, &jobs, terms, scratch, recover)
     }
 
     /// Enters the gate and makes sure that file and layout are what they were: a file that was

@@ -210,8 +210,10 @@ fn a_table_that_h5part_did_not_make() {
         .expect("write");
     foreign.close().expect("close");
     let e = scratch.npy("e.npy", &[2], &[1.0, 2.0]);
-    refused(&file, &["update", &file, "/", "--rows", "0:2", "--set", &format!("E={e}")], 10, &["no stamps"]);
-    assert_eq!(ok(&["read", &file, "/", "E", "--rows", "4,0"]), "5.0\n1.0\n");
+    refused(&file, &["reset", &file, "/", "--rows", "0:2"], 10, &["no stamps", "h5part adopt"]);
+    let (code, _, told) = run(&["update", &file, "/", "--rows", "0,3", "--set", &format!("E={e}")]);
+    assert!(code == 0 && told.contains("has no stamps") && told.contains("h5part adopt"), "{told}");
+    assert_eq!(ok(&["read", &file, "/", "E", "--rows", "4,0,3"]), "5.0\n1.0\n2.0\n");
 }
 
 #[test]

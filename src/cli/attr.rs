@@ -1,0 +1,30 @@
+//! `h5part attr`
+
+use super::common::{LockArgs, split_first};
+use super::exit::Exit;
+use super::output::line;
+use h5part::Result;
+use h5part::h5::Attribute;
+use std::path::PathBuf;
+
+/// Set attributes of a table; those that exist are replaced.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    file: PathBuf,
+    /// Path of the table (an HDF5 group) in the file.
+    table: String,
+    /// The attributes; numbers, true and false are taken as such.
+    #[arg(value_name = "NAME=VALUE", required = true, value_parser = split_first)]
+    attributes: Vec<(String, String)>,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        self.lock.open(&self.file)?.set_attributes(&self.table, &Attribute::list(&self.attributes))?;
+        line(format!("set {} attributes of '{}'", self.attributes.len(), self.table.trim_matches('/')))?;
+        Ok(Exit::Success)
+    }
+}

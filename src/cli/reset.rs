@@ -1,0 +1,49 @@
+//! `h5part reset`
+
+use super::common::{DurabilityArg, LockArgs, portions, rows};
+use super::exit::Exit;
+use super::output::{LateBar, line};
+use h5part::Result;
+use h5part::error::At;
+use std::path::PathBuf;
+
+/// Make rows "not there" again, in all columns, so that they are computed anew.
+///
+/// They hold fill afterwards, and count as missing. Other rows are not touched.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    file: PathBuf,
+    /// Path of the table in the file.
+    table: String,
+    /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
+    #[arg(long, value_name = "SPEC")]
+    rows: String,
+    /// Take away values that another program wrote, too.
+    #[arg(long)]
+    accept_foreign: bool,
+    /// What it survives once it is done.
+    #[arg(long, value_enum, default_value_t)]
+    durability: DurabilityArg,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
+        writer.set_durability(self.durability.into());
+        writer.set_accept_foreign(self.accept_foreign);
+        let rows = rows(&self.rows, writer.table().rows, &self.file)?;
+        rows.runs().at("reset rows of", &self.file)?;
+        let row_bytes = writer.table().row_bytes();
+        let bar = LateBar::new("resetting");
+        for (from, portion) in portions(&rows, row_bytes) {
+            writer.reset(&portion)?;
+            bar.set((from + portion.len()) * row_bytes, rows.len() * row_bytes);
+        }
+        drop(bar);
+        line(format!("reset {} rows of table '{}'", rows.len(), self.table.trim_matches('/')))?;
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,49 @@
+//! Small structural changes: tables that grow, attributes.
+
+use super::handle::{Store, normal};
+use crate::error::{At, ErrorKind, Result};
+use crate::h5::{Attribute, H5File};
+use crate::storage::{Mode, StorageFile};
+use std::sync::Arc;
+
+impl Store {
+    /// Extends a table to `rows` rows; new ones hold fill. Costs what it adds: where the last chunk has
+    /// room, a few hundred bytes of metadata. Returns how many rows there were.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
+    /// [`Store::change`]. Writers and readers of the table go on, and see the new rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CannotGrow`], [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
+    pub fn extend(&self, table: &str, rows: u64) -> Result<u64> {
+        let table = normal(table);
+        let extend = || {
+            let alone = self.alone()?;
+            self.expect_table(table)?;
+            self.change_alone(alone, |site| site.h5.extend(table, rows))
+        };
+        extend().at("extend a table of", &self.paths.file)
+    }
+
+    /// Sets attributes of a table's group; those that exist are replaced.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
+    /// [`Store::change`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
+    pub fn set_attributes(&self, table: &str, attributes: &[(String, Attribute)]) -> Result<()> {
+        let table = normal(table);
+        let set = || {
+            let alone = self.alone()?;
+            self.expect_table(table)?;
+            self.change_alone(alone, |site| site.h5.set_attributes(table, attributes))
+        };
+        set().at("set attributes in", &self.paths.file)
+    }
+
+    fn expect_table(&self, table: &str) -> Result<(), ErrorKind> {
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+        H5File::open(&file, &self.paths.file)?.expect_group(table)
+    }
+}
