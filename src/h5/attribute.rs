@@ -1,8 +1,8 @@
 //! Attributes of a table's group.
 
-use super::H5Change;
+use super::{H5Change, H5File};
 use crate::error::ErrorKind;
-use hdf5::types::VarLenUnicode;
+use hdf5::types::{TypeDescriptor, VarLenUnicode};
 use std::str::FromStr;
 
 /// Value of an attribute.
@@ -52,6 +52,33 @@ impl H5Change {
             write_attribute(&group, name, value)?;
         }
         Ok(())
+    }
+}
+
+impl H5File {
+    /// An attribute of a group, if it is there and of a kind that [`Attribute`] has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], library errors.
+    pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, ErrorKind> {
+        self.expect_group(group)?;
+        let group = self.file.group(&format!("/{group}"))?;
+        if !group.attr_names()?.iter().any(|n| n == name) {
+            return Ok(None);
+        }
+        let attribute = group.attr(name)?;
+        if !attribute.is_scalar() {
+            return Ok(None);
+        }
+        Ok(match attribute.dtype()?.to_descriptor()? {
+            TypeDescriptor::Boolean => Some(Attribute::Bool(attribute.read_scalar()?)),
+            TypeDescriptor::Integer(_) => Some(Attribute::Int(attribute.read_scalar()?)),
+            TypeDescriptor::Float(_) => Some(Attribute::Float(attribute.read_scalar()?)),
+            TypeDescriptor::VarLenUnicode => {
+                Some(Attribute::Text(attribute.read_scalar::<VarLenUnicode>()?.as_str().to_owned()))
+            }
+            _ => None,
+        })
     }
 }
 

@@ -9,9 +9,17 @@ use crate::error::ErrorKind;
 use fs2::FileExt;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The byte of `rows.lock` that those share who wait at turnstile and gate.
+const QUEUE: Range<u64> = 3..4;
+/// A structural change lets those pass who have waited, but no longer than this.
+const QUEUE_PASSES: Duration = Duration::from_millis(100);
+const QUEUE_LOOK: Duration = Duration::from_micros(200);
 
 /// One process's descriptors on the gate. They are its own: opened close-on-exec, never
 /// duplicated, so that neither a child nor another [`Gate`] holds or drops them.
@@ -74,9 +82,7 @@ impl Gate {
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
     pub fn enter_shared(self: &Arc<Self>, patience: &Patience) -> Result<SharedGate, ErrorKind> {
         self.courtesy.lock().unwrap_or_else(PoisonError::into_inner).give_way();
-        let turnstile = || Ok(ofd::conflict(self.turnstile.file(), Kind::Shared, &TURNSTILE)?.is_none());
-        patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
-        patience.wait("the gate", || taken(FileExt::try_lock_shared(&self.gate)), || self.gate_holder())?;
+        pass(self.turnstile.file(), Some(&self.gate), &self.paths, patience)?;
         let entered = Entered(Arc::clone(self));
         // The gate is not kept while a stock program has the file open: it may need the gate.
         if !taken(FileExt::try_lock_shared(&self.data))? {
@@ -133,6 +139,7 @@ impl Gate {
 
     fn wait_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<Entered, ErrorKind> {
         let rows = self.turnstile.file();
+        let_queue_pass(rows)?;
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
@@ -247,18 +254,15 @@ impl ReadGate {
     /// # Errors
     /// [`ErrorKind::LockTimeout`], open(2).
     pub fn enter(paths: &Paths, patience: &Patience) -> Result<Self, ErrorKind> {
-        if let Some(rows) = RowLocks::look(paths)? {
-            let turnstile = || Ok(ofd::conflict(rows.file(), Kind::Shared, &TURNSTILE)?.is_none());
-            patience.wait("the turnstile", turnstile, || holders::of_range(paths, &TURNSTILE))?;
-        }
         let gate = match File::open(&paths.gate) {
             Ok(gate) => Some(gate),
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => None,
             Err(e) => return Err(e.into()),
         };
-        if let Some(gate) = &gate {
-            let attempt = || taken(FileExt::try_lock_shared(gate));
-            patience.wait("the gate", attempt, || holders::of_file(paths, &paths.gate))?;
+        match (RowLocks::look(paths)?, &gate) {
+            (Some(rows), gate) => pass(rows.file(), gate.as_ref(), paths, patience)?,
+            (None, Some(gate)) => wait_shared(gate, paths, patience)?,
+            (None, None) => {}
         }
         let data = File::open(&paths.file)?;
         let attempt = || taken(FileExt::try_lock_shared(&data));
@@ -289,6 +293,35 @@ impl CreationLock {
     pub fn hand_over(self, paths: &Paths) -> io::Result<()> {
         witness::begin(RowLocks::open(paths)?.file(), &File::open(&paths.file)?, false)
     }
+}
+
+/// Takes the shared side of the gate, through the turnstile. Those who have to wait are in a queue,
+/// which is let pass before the next structural change: changes in close succession starve nobody.
+fn pass(rows: &File, gate: Option<&File>, paths: &Paths, patience: &Patience) -> Result<(), ErrorKind> {
+    let free = || Ok(ofd::conflict(rows, Kind::Shared, &TURNSTILE)?.is_none());
+    let enter = || gate.map_or(Ok(true), |gate| taken(FileExt::try_lock_shared(gate)));
+    if free()? && enter()? {
+        return Ok(());
+    }
+    ofd::set(rows, Kind::Shared, &QUEUE)?;
+    let entered = patience
+        .wait("the turnstile", free, || holders::of_range(paths, &TURNSTILE))
+        .and_then(|()| gate.map_or(Ok(()), |gate| wait_shared(gate, paths, patience)));
+    ofd::set(rows, Kind::Unlock, &QUEUE)?;
+    entered
+}
+
+fn wait_shared(gate: &File, paths: &Paths, patience: &Patience) -> Result<(), ErrorKind> {
+    patience.wait("the gate", || taken(FileExt::try_lock_shared(gate)), || holders::of_file(paths, &paths.gate))
+}
+
+/// Lets those in the queue enter first, for a while.
+fn let_queue_pass(rows: &File) -> io::Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < QUEUE_PASSES && ofd::conflict(rows, Kind::Exclusive, &QUEUE)?.is_some() {
+        std::thread::sleep(QUEUE_LOOK);
+    }
+    Ok(())
 }
 
 /// Whether the path names the file that is open.

@@ -6,8 +6,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// First pause between two tries; it doubles up to [`LONGEST_PAUSE`].
+/// First pause between two tries; it doubles up to an eighth of the wait.
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
+const SHORT_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// A wait is told after this long, and again each time it has become three times as long.
 const FIRST_WORD: Duration = Duration::from_secs(1);
@@ -100,7 +101,8 @@ impl Patience {
                     tell(&Waiting { what, holder: &holder(), waited });
                 }
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            // In proportion to the wait: a short one is not made long by its last pause.
+            pause = (pause * 2).min((waited / 8).clamp(SHORT_PAUSE, LONGEST_PAUSE));
         }
     }
 }

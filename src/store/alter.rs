@@ -42,6 +42,14 @@ impl Store {
         set().at("set attributes in", &self.paths.file)
     }
 
+    /// An attribute of a table's group, if it is there and of a kind that [`Attribute`] has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], those of [`Store::reader`].
+    pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
+        self.look(|h5, _| h5.attribute(normal(table), name)).at("read", &self.paths.file)
+    }
+
     fn expect_table(&self, table: &str) -> Result<(), ErrorKind> {
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
         H5File::open(&file, &self.paths.file)?.expect_group(table)

@@ -12,6 +12,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Words an entry: token, start and end of its commit in nanoseconds.
 const WORDS: usize = 3;
 
+/// Words at the end of a board, for all processes.
+#[derive(Clone, Copy, Debug)]
+pub enum Word {
+    /// Not zero: the run is over.
+    Stop,
+    /// Structural changes that were acknowledged.
+    Changes,
+    /// Rows that readers checked.
+    RowsRead,
+    /// Rows that a reader saw as a mixture.
+    TornRead,
+    /// Rows in which a reader missed what was acknowledged before.
+    LostRead,
+}
+
+/// What a changer was acknowledged, one word each.
+#[derive(Clone, Copy, Debug)]
+pub enum Score {
+    /// Tables made.
+    Tables,
+    /// The last value of its attribute.
+    Attribute,
+    /// Rows of the table that grows.
+    Rows,
+}
+
+const GLOBAL_WORDS: u64 = 8;
+const SCORE_WORDS: u64 = 4;
+
 /// One acknowledged commit of a row by a writer.
 #[derive(Clone, Copy, Debug)]
 pub struct Acknowledged {
@@ -28,6 +57,7 @@ pub struct Board {
     stride: u64,
     /// Entries of all; the writers' counters come after them.
     entries: u64,
+    writers: u64,
 }
 
 impl Board {
@@ -35,7 +65,8 @@ impl Board {
     pub fn create(job: &Job) -> Result<Self> {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).at("make", &path)?;
-        file.set_len((entries(job) * WORDS as u64 + job.writers * 2) * 8).at("make", &path)?;
+        let words = entries(job) * WORDS as u64 + job.writers * (2 + SCORE_WORDS) + GLOBAL_WORDS;
+        file.set_len(words * 8).at("make", &path)?;
         Self::open(job)
     }
 
@@ -44,7 +75,7 @@ impl Board {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
         let map = MmapOptions::new().map_raw(&file).at("map", &path)?;
-        Ok(Self { map, stride: if job.overlap { job.rows } else { 0 }, entries: entries(job) })
+        Ok(Self { map, stride: if job.overlap { job.rows } else { 0 }, entries: entries(job), writers: job.writers })
     }
 
     /// Touches the pages of a writer's rows, so that no fault falls into what is measured.
@@ -82,6 +113,18 @@ impl Board {
     fn counters(&self, writer: u64) -> (&AtomicU64, &AtomicU64) {
         let first = self.entries * WORDS as u64 + writer * 2;
         (self.at(first), self.at(first + 1))
+    }
+
+    pub fn word_of_all(&self, word: Word) -> &AtomicU64 {
+        self.at(self.entries * WORDS as u64 + self.writers * (2 + SCORE_WORDS) + word as u64)
+    }
+
+    pub fn score(&self, changer: u64, score: Score) -> &AtomicU64 {
+        self.at(self.entries * WORDS as u64 + self.writers * 2 + changer * SCORE_WORDS + score as u64)
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        self.word_of_all(Word::Stop).load(Ordering::Acquire) != 0
     }
 
     fn word(&self, writer: u64, row: u64, k: usize) -> &AtomicU64 {

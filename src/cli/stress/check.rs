@@ -1,19 +1,20 @@
 //! After the run: does every row hold exactly what was acknowledged last?
 
 use super::board::{Acknowledged, Board};
-use super::job::{Job, TABLE};
+use super::job::Job;
 use super::values::Token;
 use h5part::dataspace::Rows;
 use h5part::error::At;
-use h5part::store::{Block, CellState, Store};
+use h5part::store::{Block, CellState, Reader, Store};
 use h5part::{ErrorKind, Result};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Values are checked in portions of about this, in bytes.
 const PORTION_BYTES: u64 = 8 << 20;
 
 /// Counts of rows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     pub acknowledged: u64,
     pub lost: u64,
@@ -35,7 +36,7 @@ impl std::ops::Add for Found {
 }
 
 /// One row as it is in the file.
-struct Row<'a> {
+pub struct Row<'a> {
     row: u64,
     energy: f64,
     forces: &'a [f64],
@@ -54,32 +55,70 @@ pub fn check(job: &Job, store: &Store) -> Result<Found> {
     found.try_reduce(Found::default, |a, b| Ok(a + b))
 }
 
-fn check_portion(job: &Job, store: &Store, board: &Board, rows: std::ops::Range<u64>) -> Result<Found> {
-    let mut reader = match store.reader(TABLE) {
-        Ok(reader) => reader,
-        Err(e) => {
-            eprintln!("h5part: {e}");
-            return Ok(Found { unreadable: rows.end - rows.start, ..Found::default() });
+fn check_portion(job: &Job, store: &Store, board: &Board, rows: Range<u64>) -> Result<Found> {
+    let read = store.reader(&job.table).and_then(|mut reader| read_rows(job, &mut reader, rows.clone()));
+    match read {
+        Ok(block) => {
+            let acknowledged = rows.clone().map(|row| acknowledged(job, board, row));
+            Ok(rows
+                .clone()
+                .zip(acknowledged)
+                .fold(Found::default(), |all, (row, acks)| all + check_row(job, &acks, &block.row(row))))
         }
-    };
-    let selection = Rows::range(rows.clone());
-    let mut read = |name| reader.read(name, &selection);
-    let (e, f, s) = match (read("E"), read("F"), read("status")) {
-        (Ok(e), Ok(f), Ok(s)) => (e, f, s),
-        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => {
+        Err(error) => {
             eprintln!("h5part: {error}");
-            return Ok(Found { unreadable: rows.end - rows.start, ..Found::default() });
+            Ok(Found { unreadable: rows.end - rows.start, ..Found::default() })
         }
-    };
-    let (energies, forces, statuses) = (values::<f64>(&e, job)?, values::<f64>(&f, job)?, values::<i64>(&s, job)?);
-    let elements = job.elements();
-    let mut found = Found::default();
-    for (k, row) in rows.enumerate() {
-        let forces = &forces[k * elements..(k + 1) * elements];
-        let states = [e.states()[k], f.states()[k], s.states()[k]];
-        found = found + check_row(job, board, &Row { row, energy: energies[k], forces, status: statuses[k], states });
     }
-    Ok(found)
+}
+
+impl Row<'_> {
+    /// Whether all of its cells have a value.
+    pub fn is_there(&self) -> bool {
+        self.states.iter().all(|state| state.is_present())
+    }
+}
+
+/// Some rows as they were read together.
+pub struct Seen {
+    first: u64,
+    elements: usize,
+    energies: Vec<f64>,
+    forces: Vec<f64>,
+    statuses: Vec<i64>,
+    states: [Vec<CellState>; 3],
+}
+
+impl Seen {
+    pub fn row(&self, row: u64) -> Row<'_> {
+        let k = usize::try_from(row - self.first).unwrap_or(usize::MAX);
+        Row {
+            row,
+            energy: self.energies[k],
+            forces: &self.forces[k * self.elements..(k + 1) * self.elements],
+            status: self.statuses[k],
+            states: [self.states[0][k], self.states[1][k], self.states[2][k]],
+        }
+    }
+}
+
+pub fn read_rows(job: &Job, reader: &mut Reader, rows: Range<u64>) -> Result<Seen> {
+    let first = rows.start;
+    let blocks = reader.read_columns(&["E", "F", "status"], &Rows::range(rows))?;
+    Ok(Seen {
+        first,
+        elements: job.elements(),
+        energies: values::<f64>(&blocks[0], job)?,
+        forces: values::<f64>(&blocks[1], job)?,
+        statuses: values::<i64>(&blocks[2], job)?,
+        states: [0, 1, 2].map(|k: usize| blocks[k].states().to_vec()),
+    })
+}
+
+/// The last acknowledged commits of a row, one a writer.
+pub fn acknowledged(job: &Job, board: &Board, row: u64) -> Vec<Acknowledged> {
+    let writers = (0..job.writers).filter(|&w| job.rows_of(w).contains(&row));
+    writers.filter_map(|w| board.get(w, row)).collect()
 }
 
 fn values<T: h5part::store::Element>(block: &Block, job: &Job) -> Result<Vec<T>> {
@@ -87,9 +126,8 @@ fn values<T: h5part::store::Element>(block: &Block, job: &Job) -> Result<Vec<T>>
     array.as_slice().map(<[T]>::to_vec).ok_or_else(|| ErrorKind::BadRequest("layout".to_owned())).at("check", &job.dir)
 }
 
-fn check_row(job: &Job, board: &Board, row: &Row<'_>) -> Found {
-    let writers = (0..job.writers).filter(|&w| job.rows_of(w).contains(&row.row));
-    let acknowledged: Vec<Acknowledged> = writers.filter_map(|w| board.get(w, row.row)).collect();
+/// Whether the row is whole, and what was acknowledged is there.
+pub fn check_row(job: &Job, acknowledged: &[Acknowledged], row: &Row<'_>) -> Found {
     let mut found = Found { acknowledged: u64::from(!acknowledged.is_empty()), ..Found::default() };
     if row.states.contains(&CellState::Changed) {
         found.torn = 1;
@@ -105,7 +143,7 @@ fn check_row(job: &Job, board: &Board, row: &Row<'_>) -> Found {
         found.torn = 1;
         return found;
     };
-    found.lost = u64::from(acknowledged.iter().any(|last| is_lost(token, last, &acknowledged)));
+    found.lost = u64::from(acknowledged.iter().any(|last| is_lost(token, last, acknowledged)));
     found
 }
 

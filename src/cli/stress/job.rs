@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub const TABLE: &str = "stress";
+/// Rows of the table with compressed columns.
+const LIBRARY_ROWS: u64 = 200;
 
 /// One stress run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
     pub dir: PathBuf,
+    /// Path of the table in the file.
+    pub table: String,
     pub writers: u64,
     pub rows: u64,
     pub row_shape: Vec<u64>,
@@ -23,6 +26,10 @@ pub struct Job {
     #[serde(with = "durability")]
     pub durability: DurabilityArg,
     pub seed: u64,
+    /// Processes that change the structure of the file meanwhile.
+    pub changers: u64,
+    /// Processes that read meanwhile, and check every row.
+    pub readers: u64,
 }
 
 /// When a run is over.
@@ -32,6 +39,16 @@ pub enum Work {
     /// So many commits in all.
     Commits(u64),
     Seconds(f64),
+    /// Until the parent says so.
+    UntilStopped,
+}
+
+/// What a process of a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    Writer,
+    Changer,
+    Reader,
 }
 
 impl Job {
@@ -40,7 +57,7 @@ impl Job {
     }
 
     pub fn board(&self) -> PathBuf {
-        self.dir.join("acknowledged")
+        self.dir.join(format!("acknowledged-{}", self.table))
     }
 
     fn path(dir: &Path) -> PathBuf {
@@ -57,6 +74,19 @@ impl Job {
         let path = Self::path(dir);
         let text = std::fs::read_to_string(&path).at("read", &path)?;
         serde_json::from_str(&text).map_err(|e| ErrorKind::BadRequest(e.to_string())).at("read", &path)
+    }
+
+    /// The rows that changers commit to: a table of compressed columns.
+    pub fn library(&self) -> Self {
+        Self {
+            table: "library".to_owned(),
+            writers: self.changers.max(1),
+            rows: self.rows.min(LIBRARY_ROWS).max(self.changers),
+            work: Work::UntilStopped,
+            overlap: false,
+            durability: DurabilityArg::Power,
+            ..self.clone()
+        }
     }
 
     /// Elements of a cell of F.

@@ -1,9 +1,11 @@
 //! `h5part stress`: real processes commit to one file; in the end every row is checked.
 
 mod board;
+mod changer;
 mod check;
 mod job;
 mod parent;
+mod reader;
 mod values;
 mod worker;
 
@@ -14,7 +16,7 @@ use super::exit::Exit;
 use super::output::{json, line};
 use h5part::dataspace::{ColumnSpec, Dtype};
 use h5part::error::At;
-use h5part::h5::NewTable;
+use h5part::h5::{Filters, NewTable};
 use h5part::lock::{Gate, Paths, Patience, RowLocks};
 use h5part::storage::{Disk, Mode, Storage};
 use h5part::store::Store;
@@ -23,14 +25,15 @@ use job::{Job, Work};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 const STRESS: &str = "stress";
 
 /// Let several processes commit to one file at once, and check every row at the end.
 ///
 /// Makes DIR with a file stress.h5: table 'stress', columns E (f64), F (f64, row shape), status
-/// (i64). Each row is committed once unless --commits or --seconds is given. Exit code 1 when an
-/// acknowledged row is lost, a row is a mixture, or anything cannot be read.
+/// (i64). Each row is committed once unless --commits, --seconds or --kills is given. Exit code 1 when
+/// an acknowledged row is lost, a row is a mixture, also for a moment, or anything cannot be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The folder to work in; it must not exist, or be empty.
@@ -56,9 +59,19 @@ pub struct Args {
     /// All writers commit to all rows, instead of each to its own.
     #[arg(long)]
     overlap: bool,
-    /// Kill a random writer every so many milliseconds, and start it again.
+    /// Kill a random writer or changer every so many milliseconds, and start it again.
     #[arg(long, value_name = "MS", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(1..))]
     kill_every: Option<u64>,
+    /// End after so many kills, writing over and over the rows until then.
+    #[arg(long, value_name = "K", requires = "kill_every", conflicts_with_all = ["commits", "seconds"])]
+    kills: Option<u64>,
+    /// Processes that meanwhile change the structure of the file (add tables, extend one, set
+    /// attributes), commit to compressed columns, and recover [default: 1 with --kill-every, else 0].
+    #[arg(long, value_name = "C", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(0..=64))]
+    changers: Option<u64>,
+    /// Processes that meanwhile read, and check every row [default: 1 with --kill-every, else 0].
+    #[arg(long, value_name = "R", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(0..=64))]
+    readers: Option<u64>,
     /// What an acknowledged commit survives.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArg,
@@ -92,6 +105,10 @@ struct Report {
     torn: u64,
     /// Rows that cannot be read.
     unreadable: u64,
+    /// Structural changes, commits to compressed columns and recoveries that were acknowledged.
+    changes: u64,
+    /// Rows that were read and checked meanwhile.
+    rows_read: u64,
     seed: u64,
 }
 
@@ -101,9 +118,18 @@ impl Args {
         prepare_folder(&self.dir)?;
         let store = Store::new(job.file())?;
         store.create(&table(&job), &|_, _| ())?;
+        if job.changers > 0 {
+            let filters = Filters { gzip: Some(1), shuffle: true };
+            store.create(&NewTable { filters, ..table(&job.library()) }, &|_, _| ())?;
+        }
+        for changer in 0..job.changers {
+            let column = ColumnSpec::new("x", Dtype::F64, &[10]);
+            store.create(&NewTable::new(&changer::grows(changer), 25, vec![column]), &|_, _| ())?;
+        }
         dirty_pages(&job.file()).at("prepare", job.file())?;
-        let ran = parent::run(&job, self.kill_every)?;
-        let found = check::check(&job, &store)?;
+        let kills = parent::Kills { every: self.kill_every.map(Duration::from_millis), rounds: self.kills };
+        let ran = parent::run(&job, kills)?;
+        let found = self.check(&job, &store, &ran)?;
         let report = self.report(&job, &ran, &found);
         if self.json {
             json(&report)?;
@@ -116,17 +142,22 @@ impl Args {
 
     fn job(&self) -> Result<Job> {
         let spec: ColumnSpec = format!("F:f64:{}", self.row_shape).parse().at(STRESS, &self.dir)?;
-        let work = match (self.commits, self.seconds) {
-            (Some(commits), _) => Work::Commits(commits),
-            (_, Some(seconds)) => Work::Seconds(seconds),
+        let work = match (self.commits, self.seconds, self.kills) {
+            (Some(commits), ..) => Work::Commits(commits),
+            (_, Some(seconds), _) => Work::Seconds(seconds),
+            (.., Some(_)) => Work::UntilStopped,
             _ => Work::EachRowOnce,
         };
+        let companions = u64::from(self.kill_every.is_some());
         if self.rows < self.writers && !self.overlap {
             return Err(request(STRESS, &self.dir, "each writer needs at least one row of its own"));
         }
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |t| t.as_nanos());
         Ok(Job {
             dir: std::path::absolute(&self.dir).at(STRESS, &self.dir)?,
+            table: "stress".to_owned(),
+            changers: self.changers.unwrap_or(companions),
+            readers: self.readers.unwrap_or(companions),
             writers: self.writers,
             rows: self.rows,
             row_shape: spec.shape,
@@ -137,6 +168,19 @@ impl Args {
             durability: self.durability,
             seed: self.seed.unwrap_or(u64::try_from(clock & u128::from(u32::MAX)).unwrap_or(1)),
         })
+    }
+
+    /// Everything that was acknowledged must be there now, for whoever comes next.
+    fn check(&self, job: &Job, store: &Store, ran: &parent::Ran) -> Result<check::Found> {
+        store.recover()?;
+        let mut found = check::check(job, store)?;
+        if job.changers > 0 {
+            found = found + check::check(&job.library(), store)?;
+            found.lost += changer::missing(job, store)?;
+        }
+        found.torn += ran.torn_read;
+        found.lost += ran.lost_read;
+        Ok(found)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
@@ -156,6 +200,8 @@ impl Args {
             lost: found.lost,
             torn: found.torn,
             unreadable: found.unreadable,
+            changes: ran.changes,
+            rows_read: ran.rows_read,
             seed: job.seed,
         }
     }
@@ -174,6 +220,9 @@ impl Report {
             self.kills,
             self.seed
         ))?;
+        if self.changes + self.rows_read > 0 {
+            line(format!("{} structural changes, {} rows read meanwhile", self.changes, self.rows_read))?;
+        }
         line(format!(
             "{} rows acknowledged; lost {}, torn {}, unreadable {}",
             self.acknowledged, self.lost, self.torn, self.unreadable
@@ -212,5 +261,5 @@ fn table(job: &Job) -> NewTable {
     let fill_none = ColumnSpec { fill: (-1i64).to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
     let columns =
         vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &job.row_shape), fill_none];
-    NewTable::new(job::TABLE, job.rows, columns)
+    NewTable::new(&job.table, job.rows, columns)
 }

@@ -1,13 +1,15 @@
 //! Starts the writers together, kills and restarts them if asked, and keeps time.
 
 use super::STRESS;
-use super::board::Board;
-use super::job::Job;
+use super::board::{Board, Word};
+use super::job::{Job, Role};
 use super::worker::{Done, now_ns};
+use clap::ValueEnum;
 use h5part::error::At;
 use h5part::{ErrorKind, Result};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// From the last "ready" to the common start, in nanoseconds.
@@ -22,9 +24,15 @@ pub struct Ran {
     pub commits: u64,
     pub rows: u64,
     pub kills: u64,
+    /// Structural changes.
+    pub changes: u64,
+    pub rows_read: u64,
+    pub torn_read: u64,
+    pub lost_read: u64,
 }
 
 struct Worker {
+    role: Role,
     number: u64,
     lives: u64,
     child: Child,
@@ -32,41 +40,65 @@ struct Worker {
 }
 
 /// Runs all writers to their end.
-pub fn run(job: &Job, kill_every_ms: Option<u64>) -> Result<Ran> {
+pub fn run(job: &Job, kills: Kills) -> Result<Ran> {
     job.save()?;
     let board = Board::create(job)?;
-    let mut workers = (0..job.writers).map(|w| Worker::spawn(job, w, 0)).collect::<Result<Vec<_>>>()?;
-    for worker in &mut workers {
+    Board::create(&job.library())?;
+    let spawn = |role, count| (0..count).map(move |k| Worker::spawn(job, role, k, 0));
+    let mut workers = spawn(Role::Writer, job.writers).collect::<Result<Vec<_>>>()?;
+    let mut changers = spawn(Role::Changer, job.changers).collect::<Result<Vec<_>>>()?;
+    let mut readers = spawn(Role::Reader, job.readers).collect::<Result<Vec<_>>>()?;
+    for worker in workers.iter_mut().chain(&mut changers).chain(&mut readers) {
         worker.ready()?;
     }
     let start_ns = now_ns() + LEAD_NS;
-    for worker in &mut workers {
+    for worker in workers.iter_mut().chain(&mut changers).chain(&mut readers) {
         worker.go(start_ns)?;
     }
-    let mut killer = Killer::new(job, kill_every_ms);
+    let mut killer = Killer { kills_wanted: kills, random: job.seed | 1, kills: 0, start_ns };
     let mut done: Vec<Done> = Vec::new();
-    match killer.interval {
-        Some(interval) => killer.until_all_done(job, &mut workers, &mut done, interval, start_ns)?,
+    match kills.every {
+        Some(interval) => killer.until_all_done(job, &board, &mut workers, &mut changers, &mut done, interval)?,
         None => done.extend(workers.into_iter().map(Worker::finish).collect::<Result<Vec<_>>>()?),
+    }
+    board.word_of_all(Word::Stop).store(1, Ordering::Release);
+    for companion in changers.into_iter().chain(readers) {
+        companion.finish()?;
     }
     let end_ns = done.iter().map(|d| d.end_ns).max().unwrap_or(start_ns);
     let wall_s = Duration::from_nanos(end_ns.saturating_sub(start_ns)).as_secs_f64();
     let counted = (0..job.writers).map(|w| board.counted(w));
     let (commits, rows) = counted.fold((0, 0), |(c, r), (commits, rows)| (c + commits, r + rows));
-    Ok(Ran { wall_s, commits, rows, kills: killer.kills })
+    let word = |word| board.word_of_all(word).load(Ordering::Acquire);
+    Ok(Ran {
+        wall_s,
+        commits,
+        rows,
+        kills: killer.kills,
+        changes: word(Word::Changes),
+        rows_read: word(Word::RowsRead),
+        torn_read: word(Word::TornRead),
+        lost_read: word(Word::LostRead),
+    })
+}
+
+/// Which kills there are to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Kills {
+    /// Time between two of them.
+    pub every: Option<Duration>,
+    /// The run ends after so many; else when the writers are done.
+    pub rounds: Option<u64>,
 }
 
 struct Killer {
-    interval: Option<Duration>,
+    kills_wanted: Kills,
     random: u64,
     kills: u64,
+    start_ns: u64,
 }
 
 impl Killer {
-    fn new(job: &Job, every_ms: Option<u64>) -> Self {
-        Self { interval: every_ms.map(Duration::from_millis), random: job.seed | 1, kills: 0 }
-    }
-
     fn next(&mut self, below: usize) -> usize {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -74,36 +106,47 @@ impl Killer {
         usize::try_from(self.random % below.max(1) as u64).unwrap_or(0)
     }
 
-    /// Kills one writer after the other, starting each again, until all have done their rows.
+    /// Between half and one and a half of the interval: no kill keeps step with the commits.
+    fn pause(&mut self, interval: Duration) -> Duration {
+        interval / 2 + interval.mul_f64(f64::from(u16::try_from(self.next(1000)).unwrap_or(500)) / 1000.0)
+    }
+
+    /// Kills one process after the other, starting each again, until all writers have done their rows.
     fn until_all_done(
         &mut self,
         job: &Job,
+        board: &Board,
         workers: &mut Vec<Worker>,
+        changers: &mut [Worker],
         done: &mut Vec<Done>,
         interval: Duration,
-        start_ns: u64,
     ) -> Result<()> {
-        let mut due = Instant::now() + interval;
+        let mut due = Instant::now() + self.pause(interval);
         while !workers.is_empty() {
             std::thread::sleep(due.saturating_duration_since(Instant::now()).min(Duration::from_millis(2)));
             let mut k = 0;
             while k < workers.len() {
-                if workers[k].child.try_wait().at(STRESS, &job.dir)?.is_some() {
+                if workers[k].has_ended(job)? {
                     done.push(workers.remove(k).finish()?);
                 } else {
                     k += 1;
                 }
             }
-            if Instant::now() >= due && !workers.is_empty() {
-                due = Instant::now() + interval;
-                let victim = self.next(workers.len());
-                self.kill(job, &mut workers[victim], start_ns)?;
+            if self.kills_wanted.rounds.is_some_and(|rounds| self.kills >= rounds) {
+                board.word_of_all(Word::Stop).store(1, Ordering::Release);
+            } else if Instant::now() >= due && !workers.is_empty() {
+                // Changers hold more that can break: they are killed as often as all writers together.
+                let among_changers = !changers.is_empty() && self.next(2) == 0;
+                let victims = if among_changers { &mut *changers } else { workers.as_mut_slice() };
+                let victim = self.next(victims.len());
+                self.kill(job, &mut victims[victim])?;
+                due = Instant::now() + self.pause(interval);
             }
         }
         Ok(())
     }
 
-    fn kill(&mut self, job: &Job, worker: &mut Worker, start_ns: u64) -> Result<()> {
+    fn kill(&mut self, job: &Job, worker: &mut Worker) -> Result<()> {
         worker.child.kill().at(STRESS, &job.dir)?;
         let status = worker.child.wait().at(STRESS, &job.dir)?;
         if status.code().is_some() {
@@ -111,19 +154,20 @@ impl Killer {
             return Ok(());
         }
         self.kills += 1;
-        *worker = Worker::spawn(job, worker.number, worker.lives + 1)?;
+        *worker = Worker::spawn(job, worker.role, worker.number, worker.lives + 1)?;
         worker.ready()?;
-        worker.go(start_ns)
+        worker.go(self.start_ns)
     }
 }
 
 impl Worker {
-    fn spawn(job: &Job, number: u64, lives: u64) -> Result<Self> {
+    fn spawn(job: &Job, role: Role, number: u64, lives: u64) -> Result<Self> {
         let program = std::env::current_exe().at("find", "h5part itself")?;
         let first_sequence = lives * LIFE + 1;
         let mut child = Command::new(&program)
             .arg("stress-worker")
             .arg(&job.dir)
+            .arg(role.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()))
             .args([number.to_string(), first_sequence.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -131,7 +175,7 @@ impl Worker {
             .at("start", &program)?;
         let out = child.stdout.take().map(BufReader::new);
         let out = out.ok_or_else(|| ErrorKind::BadRequest("no pipe to a worker".to_owned())).at("start", &program)?;
-        Ok(Self { number, lives, child, out })
+        Ok(Self { role, number, lives, child, out })
     }
 
     fn read_line(&mut self) -> Result<String> {
@@ -149,6 +193,10 @@ impl Worker {
         said.unwrap_or(Ok(())).map_err(ErrorKind::Io).at("start", "a worker")
     }
 
+    fn has_ended(&mut self, job: &Job) -> Result<bool> {
+        Ok(self.child.try_wait().at(STRESS, &job.dir)?.is_some())
+    }
+
     fn finish(mut self) -> Result<Done> {
         let line = self.read_line()?;
         let status = self.child.wait().at("wait for", "a worker")?;
@@ -160,7 +208,7 @@ impl Worker {
 
     fn failed(&self, how: &str) -> h5part::Error {
         let worker = usize::try_from(self.number).unwrap_or(usize::MAX);
-        ErrorKind::Worker { worker, how: how.to_owned() }.at(STRESS, "a writer process")
+        ErrorKind::Worker { worker, how: how.to_owned() }.at(STRESS, "a process of the run")
     }
 }
 

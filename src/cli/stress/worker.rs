@@ -1,8 +1,9 @@
 //! One writer process of a stress run.
 
 use super::board::{Acknowledged, Board};
-use super::job::{Job, TABLE, Work};
+use super::job::{Job, Role, Work};
 use super::values::{Batch, Token};
+use super::{changer, reader};
 use crate::cli::exit::Exit;
 use crate::cli::output::{json, line};
 use h5part::dataspace::{ColumnLayout, Piece, Rows, pieces};
@@ -22,7 +23,9 @@ const MADE_BEFORE: u64 = 256 << 20;
 #[derive(Debug, clap::Args)]
 pub struct WorkerArgs {
     dir: PathBuf,
-    writer: u64,
+    #[arg(value_enum)]
+    role: Role,
+    number: u64,
     /// Sequence numbers start here: later lives of a worker don't repeat tokens.
     first_sequence: u64,
 }
@@ -54,39 +57,59 @@ impl WorkerArgs {
             .at("start", &self.dir)?;
         let job = Job::load(&self.dir)?;
         let board = Board::open(&job)?;
-        let mut target = Target::open(&job)?;
-        let mut turns = Turns::new(&job, self, &board);
-        board.touch(&job, self.writer);
-        line("ready")?;
-        let mut start = String::new();
-        std::io::stdin().lock().read_line(&mut start).map_err(ErrorKind::Io).at("read", "standard input")?;
-        let start_ns: u64 = start.trim().parse().unwrap_or(0);
-        wait_until(start_ns);
-        let mut done = Done { end_ns: start_ns };
-        while let Some(turn) = turns.next(start_ns) {
-            let begun = now_ns();
-            target.commit(&turn.rows, &turn.batch, &job)?;
-            done = Done { end_ns: now_ns() };
-            board.count(self.writer, turn.rows.len());
-            for row in turn.rows.iter() {
-                board.set(self.writer, row, Acknowledged { token: turn.token.0, start_ns: begun, end_ns: done.end_ns });
-            }
-        }
-        drop(target);
-        json(&done)?;
+        let end_ns = match self.role {
+            Role::Writer => self.write(&job, &board)?,
+            Role::Changer => changer::run(&job, &board, self.number, self.first_sequence, ready)?,
+            Role::Reader => reader::run(&job, &board, job.seed ^ self.first_sequence, ready)?,
+        };
+        json(&Done { end_ns })?;
         Ok(Exit::Success)
+    }
+
+    fn write(&self, job: &Job, board: &Board) -> Result<u64> {
+        let mut target = Target::open(job)?;
+        let mut turns = Turns::new(job, self.number, self.first_sequence, board);
+        board.touch(job, self.number);
+        let start_ns = ready()?;
+        let mut end_ns = start_ns;
+        while let Some(turn) = turns.next(start_ns).filter(|_| !board.is_stopped()) {
+            let begun = now_ns();
+            target.commit(&turn.rows, &turn.batch, job)?;
+            end_ns = now_ns();
+            turn.acknowledge(board, self.number, begun, end_ns);
+        }
+        Ok(end_ns)
     }
 }
 
+/// Says that all is set up, and waits for the common start.
+fn ready() -> Result<u64> {
+    line("ready")?;
+    let mut start = String::new();
+    std::io::stdin().lock().read_line(&mut start).map_err(ErrorKind::Io).at("read", "standard input")?;
+    let start_ns: u64 = start.trim().parse().unwrap_or(0);
+    wait_until(start_ns);
+    Ok(start_ns)
+}
+
 /// One commit to make.
-struct Turn {
-    rows: Rows,
-    token: Token,
-    batch: Batch,
+pub struct Turn {
+    pub rows: Rows,
+    pub token: Token,
+    pub batch: Batch,
+}
+
+impl Turn {
+    pub fn acknowledge(&self, board: &Board, writer: u64, start_ns: u64, end_ns: u64) {
+        board.count(writer, self.rows.len());
+        for row in self.rows.iter() {
+            board.set(writer, row, Acknowledged { token: self.token.0, start_ns, end_ns });
+        }
+    }
 }
 
 /// Which rows come next, and their values.
-struct Turns<'a> {
+pub struct Turns<'a> {
     job: &'a Job,
     writer: u64,
     sequence: u64,
@@ -100,34 +123,24 @@ struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    fn new(job: &'a Job, args: &WorkerArgs, board: &Board) -> Self {
-        let mut rows: Vec<u64> = job.rows_of(args.writer).collect();
+    pub fn new(job: &'a Job, writer: u64, first_sequence: u64, board: &Board) -> Self {
+        let mut rows: Vec<u64> = job.rows_of(writer).collect();
         if matches!(job.work, Work::EachRowOnce) {
-            rows.retain(|&row| job.overlap || board.get(args.writer, row).is_none());
+            rows.retain(|&row| job.overlap || board.get(writer, row).is_none());
         } else {
             // Every writer goes its own way round the rows.
             let by = rows.len().max(1);
-            rows.rotate_left(usize::try_from(job.seed.wrapping_mul(args.writer + 1) % by as u64).unwrap_or(0));
+            rows.rotate_left(usize::try_from(job.seed.wrapping_mul(writer + 1) % by as u64).unwrap_or(0));
         }
         let pass: Vec<Vec<u64>> =
             rows.chunks(usize::try_from(job.batch).unwrap_or(usize::MAX)).map(<[u64]>::to_vec).collect();
         let left = match job.work {
             Work::EachRowOnce => Some(pass.len() as u64),
-            Work::Commits(commits) => {
-                Some(job.share(commits, args.writer).saturating_sub(board.counted(args.writer).0))
-            }
-            Work::Seconds(_) => None,
+            Work::Commits(commits) => Some(job.share(commits, writer).saturating_sub(board.counted(writer).0)),
+            Work::Seconds(_) | Work::UntilStopped => None,
         };
-        let mut turns = Self {
-            job,
-            writer: args.writer,
-            sequence: args.first_sequence,
-            left,
-            pass,
-            at: 0,
-            made: Vec::new(),
-            handed_out: 0,
-        };
+        let mut turns =
+            Self { job, writer, sequence: first_sequence, left, pass, at: 0, made: Vec::new(), handed_out: 0 };
         turns.make_before();
         turns
     }
@@ -152,7 +165,7 @@ impl<'a> Turns<'a> {
         Some(Rc::new(Turn { rows: Rows::list(rows), token, batch }))
     }
 
-    fn next(&mut self, start_ns: u64) -> Option<Rc<Turn>> {
+    pub fn next(&mut self, start_ns: u64) -> Option<Rc<Turn>> {
         if let Work::Seconds(seconds) = self.job.work
             && Duration::from_nanos(now_ns().saturating_sub(start_ns)).as_secs_f64() >= seconds
         {
@@ -167,14 +180,14 @@ impl Target {
     fn open(job: &Job) -> Result<Self> {
         let store = Store::open(job.file())?;
         if job.bare {
-            let reader = store.reader(TABLE)?;
+            let reader = store.reader(&job.table)?;
             let layout =
                 |name: &str| reader.table().column(name).and_then(|c| c.direct().cloned()).at("stress", job.file());
             let layouts = ["E", "F", "status"].into_iter().map(layout).collect::<Result<Vec<_>>>()?;
             let file = Disk.open(&job.file(), Mode::Write).at("open", job.file())?;
             return Ok(Self::Bare(Bare { file, layouts, plan: Vec::new() }));
         }
-        let mut writer = store.writer(TABLE)?;
+        let mut writer = store.writer(&job.table)?;
         writer.set_durability(job.durability.into());
         Ok(Self::Store(Box::new(writer)))
     }
