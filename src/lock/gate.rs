@@ -61,7 +61,21 @@ pub enum Stock {
 
 /// The locks alone, until what they guard was looked at.
 #[derive(Debug)]
-struct Entered(Arc<Gate>);
+struct Entered {
+    gate: Arc<Gate>,
+    stays: bool,
+}
+
+impl Entered {
+    fn new(gate: &Arc<Gate>) -> Self {
+        Self { gate: Arc::clone(gate), stays: false }
+    }
+
+    /// From here on somebody else unlocks.
+    fn stay(mut self) {
+        self.stays = true;
+    }
+}
 
 impl Gate {
     /// Opens the descriptors; makes `FILE.lock` and the sidecar where they are missing.
@@ -83,13 +97,13 @@ impl Gate {
     pub fn enter_shared(self: &Arc<Self>, patience: &Patience) -> Result<SharedGate, ErrorKind> {
         self.courtesy.lock().unwrap_or_else(PoisonError::into_inner).give_way();
         pass(self.turnstile.file(), Some(&self.gate), &self.paths, patience)?;
-        let entered = Entered(Arc::clone(self));
+        let entered = Entered::new(self);
         // The gate is not kept while a stock program has the file open: it may need the gate.
         if !taken(FileExt::try_lock_shared(&self.data))? {
             drop(entered);
             let both = || self.try_both();
             patience.wait("the HDF5 file", both, || holders::of_file(&self.paths, &self.paths.file))?;
-            return self.shared(Entered(Arc::clone(self)));
+            return self.shared(Entered::new(self));
         }
         self.shared(entered)
     }
@@ -99,7 +113,7 @@ impl Gate {
         // The witness watches the file that has the name; another one is none of its business.
         let named = same(&self.data, &self.paths.file).unwrap_or(false);
         let suspect = !named || witness::enter(self.turnstile.file(), &self.data)?;
-        std::mem::forget(entered);
+        entered.stay();
         Ok(SharedGate { gate: Arc::clone(self), suspect, named })
     }
 
@@ -133,7 +147,7 @@ impl Gate {
         let entered = patience.wait_for("the HDF5 file", whole, holder)?;
         self.check_lock_files()?;
         let suspect = witness::enter(self.turnstile.file(), &self.data)?;
-        std::mem::forget(entered);
+        entered.stay();
         Ok(ExclusiveGate { gate: Arc::clone(self), suspect, handed_over: false })
     }
 
@@ -143,7 +157,7 @@ impl Gate {
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
-        let entered = gate.map(|()| Entered(Arc::clone(self)));
+        let entered = gate.map(|()| Entered::new(self));
         ofd::set(rows, Kind::Unlock, &TURNSTILE)?;
         entered
     }
@@ -214,7 +228,9 @@ impl ExclusiveGate {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.leave();
+        if !self.stays {
+            self.gate.leave();
+        }
     }
 }
 

@@ -57,7 +57,15 @@ pub fn report(paths: &Paths) -> io::Result<LockReport> {
 
 /// Text for a wait on a `flock` lock.
 pub(super) fn of_file(paths: &Paths, file: &Path) -> String {
-    describe(&flock_holders(file, &owner::notes(paths).unwrap_or_default()))
+    let pids = flock_pids(file);
+    let others: Vec<i32> = pids.iter().copied().filter(|&pid| pid != own_pid()).collect();
+    if others.is_empty() && !pids.is_empty() {
+        return "this process itself, through another descriptor (is the file, a group or a dataset of it still open \
+                in the HDF5 library?)"
+            .to_owned();
+    }
+    let notes = owner::notes(paths).unwrap_or_default();
+    describe(&others.into_iter().map(|pid| Holder::of_pid(pid, &notes)).collect::<Vec<_>>())
 }
 
 /// Text for a wait on a byte range of `rows.lock`.
@@ -135,8 +143,13 @@ fn describe(holders: &[Holder]) -> String {
     holders.iter().map(one).collect::<Vec<_>>().join(" and ")
 }
 
-/// From /proc/locks, lines such as `1: FLOCK ADVISORY WRITE 1234 fd:00:5678 0 EOF`.
 fn flock_holders(file: &Path, notes: &[(OwnerNote, bool)]) -> Vec<Holder> {
+    let others = flock_pids(file).into_iter().filter(|&pid| pid != own_pid());
+    others.map(|pid| Holder::of_pid(pid, notes)).collect()
+}
+
+/// From /proc/locks, lines such as `1: FLOCK ADVISORY WRITE 1234 fd:00:5678 0 EOF`.
+fn flock_pids(file: &Path) -> Vec<i32> {
     let Ok(inode) = fs::metadata(file).map(|m| m.ino().to_string()) else { return Vec::new() };
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let mut pids: Vec<i32> = locks
@@ -144,11 +157,10 @@ fn flock_holders(file: &Path, notes: &[(OwnerNote, bool)]) -> Vec<Holder> {
         .map(|line| line.split_whitespace().collect::<Vec<_>>())
         .filter(|f| f.get(1) == Some(&"FLOCK") && f.get(5).is_some_and(|id| id.rsplit(':').next() == Some(&inode)))
         .filter_map(|f| f.get(4)?.parse().ok())
-        .filter(|&pid| pid != own_pid())
         .collect();
     pids.sort_unstable();
     pids.dedup();
-    pids.into_iter().map(|pid| Holder::of_pid(pid, notes)).collect()
+    pids
 }
 
 /// From /proc/PID/fdinfo, lines such as `lock: 1: OFDLCK ADVISORY WRITE -1 fd:00:5678 7 9`.
