@@ -53,7 +53,7 @@ pub enum Stock {
 
 /// The locks alone, until what they guard was looked at.
 #[derive(Debug)]
-struct Entered(Arc<Gate>);
+struct Entered(Option<Arc<Gate>>);
 
 impl Gate {
     /// Opens the descriptors; makes `FILE.lock` and the sidecar where they are missing.
@@ -77,13 +77,13 @@ impl Gate {
         let turnstile = || Ok(ofd::conflict(self.turnstile.file(), Kind::Shared, &TURNSTILE)?.is_none());
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         patience.wait("the gate", || taken(FileExt::try_lock_shared(&self.gate)), || self.gate_holder())?;
-        let entered = Entered(Arc::clone(self));
+        let entered = Entered(Some(Arc::clone(self)));
         // The gate is not kept while a stock program has the file open: it may need the gate.
         if !taken(FileExt::try_lock_shared(&self.data))? {
             drop(entered);
             let both = || self.try_both();
             patience.wait("the HDF5 file", both, || holders::of_file(&self.paths, &self.paths.file))?;
-            return self.shared(Entered(Arc::clone(self)));
+            return self.shared(Entered(Some(Arc::clone(self))));
         }
         self.shared(entered)
     }
@@ -93,7 +93,7 @@ impl Gate {
         // The witness watches the file that has the name; another one is none of its business.
         let named = same(&self.data, &self.paths.file).unwrap_or(false);
         let suspect = !named || witness::enter(self.turnstile.file(), &self.data)?;
-        std::mem::forget(entered);
+        entered.stay();
         Ok(SharedGate { gate: Arc::clone(self), suspect, named })
     }
 
@@ -127,7 +127,7 @@ impl Gate {
         let entered = patience.wait_for("the HDF5 file", whole, holder)?;
         self.check_lock_files()?;
         let suspect = witness::enter(self.turnstile.file(), &self.data)?;
-        std::mem::forget(entered);
+        entered.stay();
         Ok(ExclusiveGate { gate: Arc::clone(self), suspect, handed_over: false })
     }
 
@@ -136,7 +136,7 @@ impl Gate {
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
-        let entered = gate.map(|()| Entered(Arc::clone(self)));
+        let entered = gate.map(|()| Entered(Some(Arc::clone(self))));
         ofd::set(rows, Kind::Unlock, &TURNSTILE)?;
         entered
     }
@@ -205,9 +205,18 @@ impl ExclusiveGate {
     }
 }
 
+impl Entered {
+    /// The locks stay; somebody else sees to it that they are left.
+    fn stay(mut self) {
+        self.0 = None;
+    }
+}
+
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.leave();
+        if let Some(gate) = &self.0 {
+            gate.leave();
+        }
     }
 }
 
