@@ -9,15 +9,23 @@
     reason = "small numbers, exact values, texts of tests"
 )]
 
+mod aside;
 mod bad_input;
+mod changes;
 mod cli;
+mod content;
 mod crate_api;
+mod descriptors;
 mod direct;
 mod examples;
 mod faults;
 mod foreign;
+mod groups;
+mod guard;
 mod h5py;
 mod layers;
 mod model;
 mod processes;
+mod sealed;
+mod stopping;
 mod support;
