@@ -156,7 +156,7 @@ fn overwriting(c: &mut Criterion) {
     let store = store(&dir.path().join("a.h5"), 400_000, e_and_f());
     let (e, f) = (Array1::from_elem(ROWS, 1.0), Array3::from_elem((ROWS, 100, 3), 1.0));
     let mut writer = store.writer("t").expect("writer");
-    let mut commit = |writer: &mut Writer, at: u64| {
+    let commit = |writer: &mut Writer, at: u64| {
         let sets = [("E", Values::from(&e)), ("F", Values::from(&f))];
         writer.commit(&Rows::range(at..at + ROWS as u64), &sets).expect("commit");
     };

@@ -3,6 +3,7 @@
 use super::cells::read_stamps;
 use super::handle::Store;
 use super::resolve::Resolved;
+use super::stamp::{Stamp, State};
 use super::view::View;
 use crate::dataspace::{Rows, Stamps, cover};
 use crate::error::{At, ErrorKind, Result};
@@ -242,83 +243,141 @@ fn settle(
     let ranges = cover(Rows::list(&rows).runs()?.as_slice(), MAX_RANGES);
     let _rows = locks.lock(stamps.table, &ranges, patience)?;
     let mut done = Recovery { records: 1, ..Recovery::default() };
-    let mut last = Vec::new();
+    let mut plans = Vec::new();
     for of_row in entries.chunk_by(|a, b| a.row == b.row) {
-        last.extend(put_back_row(view, stamps, of_row, &mut done)?);
+        plans.extend(PutBack::plan(view, stamps, of_row, &mut done)?);
+    }
+    let file = view.file.as_ref();
+    // The guard must not speak while values change.
+    if plans.iter().any(|plan| plan.hide.is_some()) {
+        plans.iter().filter_map(|plan| plan.hide.as_ref()).try_for_each(|bytes| bytes.write(file))?;
+        file.sync()?;
     }
     // Values first: neither a stamp nor a guard must ever speak for bytes that are not there yet.
-    view.file.sync()?;
-    for row in &last {
-        row.write(view, stamps)?;
-    }
+    plans.iter().flat_map(|plan| &plan.values).try_for_each(|bytes| bytes.write(file))?;
+    file.sync()?;
+    plans.iter().flat_map(|plan| plan.guard.iter().chain([&plan.stamps])).try_for_each(|bytes| bytes.write(file))?;
     // Before the record is gone: a stamp that was lost with the power would stay WRITING for ever.
-    view.file.sync()?;
+    file.sync()?;
     Ok(done)
 }
 
-/// What makes a row that was put back count.
-struct Last {
-    row: u64,
-    words: Vec<u64>,
-    /// Byte address and bytes of its guard cell.
-    guard: Option<(u64, Vec<u8>)>,
+/// Bytes and where they belong.
+struct Bytes {
+    address: u64,
+    bytes: Vec<u8>,
 }
 
-impl Last {
-    fn write(&self, view: &View, stamps: &Stamps) -> Result<(), ErrorKind> {
-        if let Some((address, bytes)) = &self.guard {
-            view.file.write_at(bytes, *address)?;
-        }
-        let (address, _) = stamps.layout.find(self.row);
-        Ok(view.file.write_at(bytemuck::cast_slice(&self.words), address)?)
+impl Bytes {
+    fn write(&self, file: &dyn StorageFile) -> Result<(), ErrorKind> {
+        Ok(file.write_at(&self.bytes, self.address)?)
     }
 }
 
-/// Puts the values of a row back where the record explains what is there. Returns what is to be
-/// written when they are durable.
-fn put_back_row(
-    view: &View,
-    stamps: &Stamps,
-    entries: &[Entry],
-    done: &mut Recovery,
-) -> Result<Option<Last>, ErrorKind> {
-    let row = entries[0].row;
-    let mut words = Vec::new();
-    read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut words)?;
-    let mut last = Last { row, words, guard: None };
-    let mut due = false;
-    for entry in entries {
-        let column = view.table.columns.iter().find(|c| c.stamp == Some(usize::from(entry.place)));
-        let layout = column.map(|c| c.direct()).transpose()?.filter(|l| l.cell_bytes == entry.old.len() as u64);
-        let word = last.words.get_mut(usize::from(entry.place));
-        let Some((layout, word)) = layout.zip(word).filter(|(_, now)| [entry.new_stamp, entry.old_stamp].contains(now))
-        else {
-            // Time has moved on.
-            done.settled += 1;
-            continue;
-        };
-        let (address, _) = layout.find(row);
-        let mut bytes = vec![0; entry.old.len()];
-        view.file.read_at(&mut bytes, address)?;
-        let guard = stamps.guard.as_ref().filter(|guard| guard.place == usize::from(entry.place));
-        // While the row is written the guard is neither old nor new.
-        let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
-        if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
-            done.foreign += 1;
-            continue;
-        }
-        if bytes == entry.old {
-            done.settled += 1;
-        } else {
-            done.restored += 1;
-            match guard {
-                Some(_) => last.guard = Some((address, entry.old.clone())),
-                None => view.file.write_at(&entry.old, address)?,
+/// How a row is put back: the parts are written one after the other.
+struct PutBack {
+    /// The guard, undefined.
+    hide: Option<Bytes>,
+    values: Vec<Bytes>,
+    /// The guard as it was.
+    guard: Option<Bytes>,
+    stamps: Bytes,
+}
+
+impl PutBack {
+    /// Looks at a row, whose lock is held; `None`: nothing is to be put back.
+    fn plan(view: &View, stamps: &Stamps, entries: &[Entry], done: &mut Recovery) -> Result<Option<Self>, ErrorKind> {
+        let row = entries[0].row;
+        let mut words = Vec::new();
+        read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut words)?;
+        let mut guard = GuardCell::read(view, row)?;
+        let (mut values, mut due) = (Vec::new(), false);
+        for entry in entries {
+            let place = usize::from(entry.place);
+            let Some(cell) =
+                cell_of(view, entry).filter(|_| [entry.new_stamp, entry.old_stamp].contains(&words[place]))
+            else {
+                // Time has moved on.
+                done.settled += 1;
+                continue;
+            };
+            let guard = guard.as_mut().filter(|guard| guard.place == place);
+            let now = cell.read(view.file.as_ref())?;
+            // While the row is written the guard is neither old nor new.
+            let hidden = guard.as_ref().is_some_and(|guard| now == guard.undefined);
+            if now != entry.old && !hidden && !row::is_explained(entry, &now) {
+                done.foreign += 1;
+                continue;
             }
-            due = true;
+            due |= now != entry.old || words[place] != entry.old_stamp;
+            *(if now == entry.old { &mut done.settled } else { &mut done.restored }) += 1;
+            words[place] = entry.old_stamp;
+            match guard {
+                Some(guard) => guard.last = Some(entry.old.clone()),
+                None if now != entry.old => values.push(Bytes { address: cell.address, bytes: entry.old.clone() }),
+                None => {}
+            }
         }
-        due |= *word != entry.old_stamp;
-        *word = entry.old_stamp;
+        if !due {
+            return Ok(None);
+        }
+        let (address, _) = stamps.layout.find(row);
+        let stamps = Bytes { address, bytes: bytemuck::cast_slice(&words).to_vec() };
+        let (hide, guard) = guard.map_or((None, None), |guard| guard.parts(&words));
+        Ok(Some(Self { hide, values, guard, stamps }))
     }
-    Ok(due.then_some(last))
+}
+
+/// Where the bytes of an entry lie.
+struct Cell {
+    address: u64,
+    len: usize,
+}
+
+impl Cell {
+    fn read(&self, file: &dyn StorageFile) -> Result<Vec<u8>, ErrorKind> {
+        let mut bytes = vec![0; self.len];
+        file.read_at(&mut bytes, self.address)?;
+        Ok(bytes)
+    }
+}
+
+/// The cell of an entry, if the table still has it where commits are made in place.
+fn cell_of(view: &View, entry: &Entry) -> Option<Cell> {
+    let stamps = view.table.stamps.as_ref()?;
+    let column = view.table.columns.iter().find(|c| c.stamp == Some(usize::from(entry.place)))?;
+    let layout = column.layout.as_ref().ok()?;
+    let fits = layout.cell_bytes == entry.old.len() as u64 && usize::from(entry.place) < stamps.width;
+    fits.then(|| Cell { address: layout.find(entry.row).0, len: entry.old.len() })
+}
+
+/// The guard cell of a row that is put back.
+struct GuardCell {
+    place: usize,
+    address: u64,
+    undefined: Vec<u8>,
+    now: Vec<u8>,
+    /// What the record says that it was.
+    last: Option<Vec<u8>>,
+}
+
+impl GuardCell {
+    fn read(view: &View, row: u64) -> Result<Option<Self>, ErrorKind> {
+        let Some((guard, column)) = view.guard()? else { return Ok(None) };
+        let cell = Cell { address: column.direct()?.find(row).0, len: guard.undefined.len() };
+        let now = cell.read(view.file.as_ref())?;
+        let (place, undefined) = (guard.place, guard.undefined.clone());
+        Ok(Some(Self { place, address: cell.address, undefined, now, last: None }))
+    }
+
+    /// What to write before and after the values. What another program made of it stays.
+    fn parts(self, words: &[u64]) -> (Option<Bytes>, Option<Bytes>) {
+        let unfinished = Stamp(words[self.place]).state() == State::Writing;
+        let Some(last) = self.last.or_else(|| unfinished.then(|| self.undefined.clone())) else {
+            return (None, None);
+        };
+        let speaks = self.now != self.undefined;
+        let hide = speaks.then(|| Bytes { address: self.address, bytes: self.undefined });
+        (hide, Some(Bytes { address: self.address, bytes: last }))
+    }
 }

@@ -175,7 +175,8 @@ impl Args {
         store.recover()?;
         let mut found = check::check(job, store)?;
         if job.changers > 0 {
-            found = found + check::check(&job.library(), store)?;
+            let library = check::check(&job.library(), store)?;
+            found = found + check::Found { acknowledged: 0, ..library };
             found.lost += changer::missing(job, store)?;
         }
         found.torn += ran.torn_read;
