@@ -3,8 +3,9 @@
 use super::cells::read_stamps;
 use super::handle::Store;
 use super::resolve::Resolved;
+use super::stamp::{Stamp, State};
 use super::view::View;
-use crate::dataspace::{Rows, Stamps, cover};
+use crate::dataspace::{Guard, Rows, Stamps, cover};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks};
 use crate::record::row::{self, Entry, HEADER, Header, Origin, START};
@@ -242,83 +243,116 @@ fn settle(
     let ranges = cover(Rows::list(&rows).runs()?.as_slice(), MAX_RANGES);
     let _rows = locks.lock(stamps.table, &ranges, patience)?;
     let mut done = Recovery { records: 1, ..Recovery::default() };
-    let mut last = Vec::new();
-    for of_row in entries.chunk_by(|a, b| a.row == b.row) {
-        last.extend(put_back_row(view, stamps, of_row, &mut done)?);
+    let of_rows = entries.chunk_by(|a, b| a.row == b.row);
+    let plans: Vec<PutBack<'_>> =
+        of_rows.map(|of_row| PutBack::plan(view, stamps, of_row, &mut done)).collect::<Result<_, _>>()?;
+    // A guard must not speak of a row into which old values are being put back.
+    for (address, undefined) in plans.iter().filter_map(|plan| plan.hide) {
+        view.file.write_at(undefined, address)?;
+    }
+    if plans.iter().any(|plan| plan.hide.is_some()) {
+        view.file.sync()?;
+    }
+    for (address, old) in plans.iter().flat_map(|plan| &plan.values) {
+        view.file.write_at(old, *address)?;
     }
     // Values first: neither a stamp nor a guard must ever speak for bytes that are not there yet.
     view.file.sync()?;
-    for row in &last {
-        row.write(view, stamps)?;
+    for plan in &plans {
+        plan.make_count(view, stamps)?;
     }
     // Before the record is gone: a stamp that was lost with the power would stay WRITING for ever.
     view.file.sync()?;
     Ok(done)
 }
 
-/// What makes a row that was put back count.
-struct Last {
+/// How a row gets its values back, where the record explains what is there.
+struct PutBack<'a> {
     row: u64,
-    words: Vec<u64>,
-    /// Byte address and bytes of its guard cell.
-    guard: Option<(u64, Vec<u8>)>,
+    /// Where its guard speaks, and what says "undefined".
+    hide: Option<(u64, &'a [u8])>,
+    /// Byte addresses and old bytes of its cells.
+    values: Vec<(u64, &'a [u8])>,
+    /// The same of its guard cell, which comes after them.
+    guard: Option<(u64, &'a [u8])>,
+    /// Its stamps, if they change.
+    words: Option<Vec<u64>>,
 }
 
-impl Last {
-    fn write(&self, view: &View, stamps: &Stamps) -> Result<(), ErrorKind> {
-        if let Some((address, bytes)) = &self.guard {
-            view.file.write_at(bytes, *address)?;
+impl<'a> PutBack<'a> {
+    /// Writes nothing.
+    fn plan(
+        view: &'a View,
+        stamps: &'a Stamps,
+        entries: &'a [Entry],
+        done: &mut Recovery,
+    ) -> Result<Self, ErrorKind> {
+        let row = entries[0].row;
+        let mut plan = Self { row, hide: None, values: Vec::new(), guard: None, words: None };
+        let mut words = Vec::new();
+        read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut words)?;
+        let found = words.clone();
+        // Whether the guard, if it speaks, is that of the dead writer or the one that comes back.
+        let writing = |guard: &Guard| found.get(guard.place).is_some_and(|&w| Stamp(w).state() == State::Writing);
+        let mut explained = stamps.guard.as_ref().is_some_and(writing);
+        for entry in entries {
+            let place = usize::from(entry.place);
+            let column = view.table.columns.iter().find(|c| c.stamp == Some(place));
+            let layout = column.map(|c| c.direct()).transpose()?.filter(|l| l.cell_bytes == entry.old.len() as u64);
+            let word = words.get_mut(place).filter(|now| [entry.new_stamp, entry.old_stamp].contains(now));
+            let Some((layout, word)) = layout.zip(word) else {
+                // Time has moved on.
+                done.settled += 1;
+                continue;
+            };
+            let (address, _) = layout.find(row);
+            let mut bytes = vec![0; entry.old.len()];
+            view.file.read_at(&mut bytes, address)?;
+            let guard = stamps.guard.as_ref().filter(|guard| guard.place == place);
+            // While the row is written the guard is neither old nor new.
+            let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
+            if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
+                done.foreign += 1;
+                explained &= guard.is_none();
+                continue;
+            }
+            *(if bytes == entry.old { &mut done.settled } else { &mut done.restored }) += 1;
+            *word = entry.old_stamp;
+            if guard.is_some() {
+                // Also where it has not changed: it may be hidden until the values are there.
+                plan.guard = Some((address, entry.old.as_slice()));
+                explained = true;
+            } else if bytes != entry.old {
+                plan.values.push((address, entry.old.as_slice()));
+            }
+        }
+        if explained {
+            plan.hide_guard(view)?;
+        }
+        plan.words = (words != found || plan.guard.is_some() || !plan.values.is_empty()).then_some(words);
+        Ok(plan)
+    }
+
+    /// Unless nothing is to be put back that a guard which comes back speaks of.
+    fn hide_guard(&mut self, view: &'a View) -> Result<(), ErrorKind> {
+        if self.values.is_empty() && self.guard.is_some() {
+            return Ok(());
+        }
+        let Some((guard, column)) = view.guard()? else { return Ok(()) };
+        let (address, _) = column.direct()?.find(self.row);
+        let mut bytes = vec![0; guard.undefined.len()];
+        view.file.read_at(&mut bytes, address)?;
+        self.hide = (bytes != guard.undefined).then_some((address, guard.undefined.as_slice()));
+        Ok(())
+    }
+
+    /// The guard, then the stamps.
+    fn make_count(&self, view: &View, stamps: &Stamps) -> Result<(), ErrorKind> {
+        let Some(words) = &self.words else { return Ok(()) };
+        if let Some((address, bytes)) = self.guard {
+            view.file.write_at(bytes, address)?;
         }
         let (address, _) = stamps.layout.find(self.row);
-        Ok(view.file.write_at(bytemuck::cast_slice(&self.words), address)?)
+        Ok(view.file.write_at(bytemuck::cast_slice(words), address)?)
     }
-}
-
-/// Puts the values of a row back where the record explains what is there. Returns what is to be
-/// written when they are durable.
-fn put_back_row(
-    view: &View,
-    stamps: &Stamps,
-    entries: &[Entry],
-    done: &mut Recovery,
-) -> Result<Option<Last>, ErrorKind> {
-    let row = entries[0].row;
-    let mut words = Vec::new();
-    read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut words)?;
-    let mut last = Last { row, words, guard: None };
-    let mut due = false;
-    for entry in entries {
-        let column = view.table.columns.iter().find(|c| c.stamp == Some(usize::from(entry.place)));
-        let layout = column.map(|c| c.direct()).transpose()?.filter(|l| l.cell_bytes == entry.old.len() as u64);
-        let word = last.words.get_mut(usize::from(entry.place));
-        let Some((layout, word)) = layout.zip(word).filter(|(_, now)| [entry.new_stamp, entry.old_stamp].contains(now))
-        else {
-            // Time has moved on.
-            done.settled += 1;
-            continue;
-        };
-        let (address, _) = layout.find(row);
-        let mut bytes = vec![0; entry.old.len()];
-        view.file.read_at(&mut bytes, address)?;
-        let guard = stamps.guard.as_ref().filter(|guard| guard.place == usize::from(entry.place));
-        // While the row is written the guard is neither old nor new.
-        let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
-        if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
-            done.foreign += 1;
-            continue;
-        }
-        if bytes == entry.old {
-            done.settled += 1;
-        } else {
-            done.restored += 1;
-            match guard {
-                Some(_) => last.guard = Some((address, entry.old.clone())),
-                None => view.file.write_at(&entry.old, address)?,
-            }
-            due = true;
-        }
-        due |= *word != entry.old_stamp;
-        *word = entry.old_stamp;
-    }
-    Ok(due.then_some(last))
 }

@@ -145,13 +145,7 @@ fn a_commit_that_leaves_the_guard_out_shows_it_again() {
         store.reader("t").expect("reader").read("status", &Rows::one(8)).expect("read").states(),
         [CellState::Missing]
     );
-    guards_are_honest_but(store.path(), 8);
-}
-
-fn guards_are_honest_but(path: &Path, row: usize) {
-    for (k, (guard, value)) in seen(path).into_iter().enumerate().filter(|(k, _)| *k != row) {
-        assert_eq!(guard != UNDEFINED, value.is_some(), "row {k}");
-    }
+    guards_are_honest(store.path(), "after both");
 }
 
 /// Rows of a table whose guard is undefined by another value than its fill.
