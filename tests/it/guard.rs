@@ -15,7 +15,7 @@ const CELL: usize = 150;
 const ROWS: std::ops::Range<u64> = 3..6;
 
 /// Rows 3 to 5 are complete, with values 1.0 and guard `guard`.
-fn store_with_rows(path: &Path, guard: i64) -> Store {
+pub fn store_with_rows(path: &Path, guard: i64) -> Store {
     let status = ColumnSpec { fill: UNDEFINED.to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
     let columns =
         vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &[CELL as u64]), status];
@@ -27,7 +27,7 @@ fn store_with_rows(path: &Path, guard: i64) -> Store {
     store
 }
 
-fn put(writer: &mut Writer, value: f64, guard: Option<i64>) -> h5part::Result<()> {
+pub fn put(writer: &mut Writer, value: f64, guard: Option<i64>) -> h5part::Result<()> {
     let (e, f) = (Array1::from_elem(3, value), Array2::from_elem((3, CELL), value));
     let status = Array1::from_elem(3, guard.unwrap_or_default());
     let mut sets = vec![("E", Values::from(&e)), ("F", Values::from(&f))];
@@ -36,7 +36,7 @@ fn put(writer: &mut Writer, value: f64, guard: Option<i64>) -> h5part::Result<()
 }
 
 /// What a stock program sees: of each row the guard, and its value if it is whole.
-fn seen(path: &Path) -> Vec<(i64, Option<f64>)> {
+pub fn seen(path: &Path) -> Vec<(i64, Option<f64>)> {
     let file = hdf5::File::open(path).expect("opens");
     let status = file.dataset("t/status").expect("there").read_raw::<i64>().expect("read");
     let e = file.dataset("t/E").expect("there").read_raw::<f64>().expect("read");
@@ -46,7 +46,7 @@ fn seen(path: &Path) -> Vec<(i64, Option<f64>)> {
 }
 
 /// No guard speaks of a row that is not wholly that of one commit.
-fn guards_are_honest(path: &Path, why: &str) {
+pub fn guards_are_honest(path: &Path, why: &str) {
     for (row, (guard, value)) in seen(path).into_iter().enumerate() {
         if ROWS.contains(&(row as u64)) {
             assert!(guard == UNDEFINED || value.is_some(), "{why}: row {row} is called complete ({guard}), and is torn");
@@ -58,7 +58,7 @@ fn guards_are_honest(path: &Path, why: &str) {
 }
 
 /// All rows old, or new, each with the guard that belongs to it.
-fn rows_are_whole(store: &Store, old: i64, new: i64, why: &str) {
+pub fn rows_are_whole(store: &Store, old: i64, new: i64, why: &str) {
     for (row, (guard, value)) in seen(store.path()).into_iter().enumerate().filter(|(row, _)| (3..6).contains(row)) {
         let expected = if value == Some(1.0) { old } else { new };
         assert!(value == Some(1.0) || value == Some(2.0), "{why}: row {row} holds {value:?}");

@@ -27,6 +27,7 @@ mod guard;
 mod h5py;
 mod layers;
 mod model;
+mod power;
 mod processes;
 mod sealed;
 mod stopping;
