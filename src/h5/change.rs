@@ -95,7 +95,12 @@ impl H5Change {
     /// # Errors
     /// Library and I/O errors.
     pub fn flush(&self) -> Result<(), ErrorKind> {
-        Ok(self.file.flush()?)
+        let flushed = self.file.flush();
+        #[cfg(hdf5_1_14)]
+        if let Some(e) = self.source.take_failure() {
+            return Err(e.into());
+        }
+        Ok(flushed?)
     }
 
     /// The file in the library, for changes of any kind.

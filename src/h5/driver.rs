@@ -15,7 +15,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 type Hid = i64;
@@ -40,6 +40,8 @@ pub(super) struct Source {
     extents: Mutex<Option<Vec<(u64, usize)>>>,
     /// The system's own error, which HDF5 would only report as "read failed".
     failure: Mutex<Option<io::Error>>,
+    /// A write failed: no later one is made.
+    doomed: AtomicBool,
 }
 
 impl Source {
@@ -56,7 +58,7 @@ impl Source {
     fn new(file: Arc<dyn StorageFile>, writable: bool, extents: Option<Vec<(u64, usize)>>) -> io::Result<Self> {
         let len = AtomicU64::new(file.identity()?.len);
         let (extents, failure) = (Mutex::new(extents), Mutex::new(None));
-        Ok(Self { file, writable, len, opens: AtomicU64::new(0), extents, failure })
+        Ok(Self { file, writable, len, opens: AtomicU64::new(0), extents, failure, doomed: AtomicBool::new(false) })
     }
 
     /// Whether the library still has it open: some object of the file is in use.
@@ -68,10 +70,23 @@ impl Source {
         self.len.load(Ordering::Acquire)
     }
 
-    fn write(&self, address: u64, buf: &[u8]) -> io::Result<()> {
+    /// Runs a write. The library is not told of one that fails: it would keep objects that are neither
+    /// open nor closed, and crash over them later. Nothing after it is written, and whoever has the
+    /// source asks it whether all was well.
+    fn change(&self, body: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
+        if !self.doomed.load(Ordering::Acquire)
+            && let Err(e) = body()
+        {
+            self.doomed.store(true, Ordering::Release);
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+        }
+        Ok(())
+    }
+
+    fn write(&self, address: u64, buf: &[u8]) -> io::Result<()> {
         let mut at = address;
         for piece in buf.chunks(PIECE) {
             self.file.write_at(piece, at)?;
@@ -82,7 +97,7 @@ impl Source {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        if self.writable && len != self.len() {
+        if len != self.len() {
             self.file.set_len(len)?;
             self.len.store(len, Ordering::Release);
         }
@@ -360,14 +375,17 @@ extern "C" fn write(
 ) -> Herr {
     // SAFETY: an open file of this driver, and a buffer of `size` bytes.
     let (file, buf) = unsafe { (&*file, std::slice::from_raw_parts(buf, size)) };
-    guarded(&file.source, || file.source.write(address, buf))
+    guarded(&file.source, || file.source.change(|| file.source.write(address, buf)))
 }
 
 /// The file ends where the library's allocations end.
 extern "C" fn truncate(file: *mut DriverFile, _dxpl: Hid, _closing: bool) -> Herr {
     // SAFETY: an open file of this driver.
     let file = unsafe { &*file };
-    guarded(&file.source, || file.source.set_len(file.end_of_allocation))
+    if !file.source.writable {
+        return 0;
+    }
+    guarded(&file.source, || file.source.change(|| file.source.set_len(file.end_of_allocation)))
 }
 
 /// No panic crosses into C; the system's error is kept, since HDF5 has no place for it.

@@ -6,13 +6,14 @@ use crate::dataspace::{Column, Dtype, Rows};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
 use hdf5::plist::dataset_create::AllocTime;
+use std::ops::Range;
 
 /// Fill is written in portions of about this, in bytes.
 const PORTION_BYTES: u64 = 8 << 20;
 
 impl H5Change {
-    /// Extends all columns of a table, and its stamps, to `rows` rows; new ones hold fill. Returns how
-    /// many there were.
+    /// Extends all columns of a table, and its stamps, to `rows` rows; new ones hold fill, and a guard its
+    /// undefined value. Returns how many there were.
     ///
     /// # Errors
     /// [`ErrorKind::CannotGrow`] for columns of fixed size and for fewer rows than there are; library
@@ -33,7 +34,8 @@ impl H5Change {
             }
         }
         for (column, dataset) in &parts.columns {
-            extend_column(column, dataset, had, rows)?;
+            let guard = parts.guard.as_ref().filter(|guard| column.stamp == Some(guard.place));
+            extend_column(column, dataset, had, rows, guard.map(|guard| guard.undefined.as_slice()))?;
         }
         if let Some((id, dataset)) = &parts.stamps {
             if most_rows(dataset).is_some_and(|most| most < rows) {
@@ -59,24 +61,37 @@ fn resize(dataset: &Dataset, rows: u64) -> Result<(), ErrorKind> {
     Ok(dataset.resize(shape)?)
 }
 
-fn extend_column(column: &Column, dataset: &Dataset, had: u64, rows: u64) -> Result<(), ErrorKind> {
+fn extend_column(
+    column: &Column,
+    dataset: &Dataset,
+    had: u64,
+    rows: u64,
+    undefined: Option<&[u8]>,
+) -> Result<(), ErrorKind> {
     let late = dataset.dcpl()?.alloc_time() != AllocTime::Early;
     // Made by others to be allocated late: its new rows are allocated now, so that it stays direct.
     let to_fill = late && column.layout.is_ok() && dataset.chunk().is_some() && dataset.num_chunks() != Some(0);
+    let element = undefined.unwrap_or(&column.fill);
     resize(dataset, rows)?;
     match column.dtype {
-        Ok(dtype) if to_fill => write_fill(column, dataset, dtype, had, rows),
+        Ok(dtype) if to_fill || element != column.fill => write_all(column, dataset, dtype, had..rows, element),
         _ => Ok(()),
     }
 }
 
-fn write_fill(column: &Column, dataset: &Dataset, dtype: Dtype, had: u64, rows: u64) -> Result<(), ErrorKind> {
+fn write_all(
+    column: &Column,
+    dataset: &Dataset,
+    dtype: Dtype,
+    rows: Range<u64>,
+    element: &[u8],
+) -> Result<(), ErrorKind> {
     let elements: u64 = column.shape.iter().product();
     let portion = (PORTION_BYTES / (elements * dtype.size()).max(1)).max(1);
-    for from in (had..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
-        let here = Rows::range(from..(from + portion).min(rows));
+    for from in rows.clone().step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        let here = Rows::range(from..(from + portion).min(rows.end));
         let count = usize::try_from(here.len() * elements).unwrap_or(usize::MAX);
-        select::write(dataset, dtype, &here.runs()?, &column.fill.repeat(count))?;
+        select::write(dataset, dtype, &here.runs()?, &element.repeat(count))?;
     }
     Ok(())
 }

@@ -237,7 +237,7 @@ pub(super) struct Parts {
     pub(super) rows: u64,
     pub(super) columns: Vec<(Column, Dataset)>,
     pub(super) stamps: Option<(u64, Dataset)>,
-    guard: Option<Guard>,
+    pub(super) guard: Option<Guard>,
 }
 
 impl Parts {

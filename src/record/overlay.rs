@@ -151,6 +151,8 @@ impl Overlay {
         self.base.read_at(&mut tail, start)?;
         header.tail_sum = crc(&tail);
         self.log.write_at(&table, header.table_at)?;
+        // A seal that was durable before what it seals would pass for a damaged log.
+        self.log.sync()?;
         self.log.write_at(&header.encode(), 0)?;
         state.vanishing = true;
         self.log.sync()?;

@@ -300,16 +300,24 @@ impl<'a> Commits<'a> {
             }
         }
         sync()?;
-        // 7. The guard, and the stamps: those of a row lie within one sector and become final together.
-        for &k in made {
-            let Work { stamps: words, stamp_plan, guard: hidden, .. } = &mut works[k];
-            if let (Some(guard), Some(target)) = (guard, &guarded) {
+        // 7. The guard, which is durable before a stamp says that it is there.
+        let mut shown = false;
+        if let (Some(guard), Some(target)) = (guard, &guarded) {
+            for &k in made {
                 let set = jobs[k].sets.iter().find(|set| set.target.place == guard.place).map(|set| set.bytes);
-                if let Some(bytes) = set.or(hidden.as_ref().map(|hidden| hidden.bytes.as_slice())) {
+                if let Some(bytes) = set.or(works[k].guard.as_ref().map(|hidden| hidden.bytes.as_slice())) {
                     pieces(target.layout, jobs[k].runs, plan);
                     write_pieces(self.file, plan, bytes)?;
+                    shown = true;
                 }
             }
+        }
+        if shown {
+            sync()?;
+        }
+        // The stamps: those of a row lie within one sector and become final together.
+        for &k in made {
+            let Work { stamps: words, stamp_plan, guard: hidden, .. } = &mut works[k];
             finish(words, self.stamps, &jobs[k], hidden.as_ref(), self.terms.outcome);
             write_pieces(self.file, stamp_plan, bytemuck::cast_slice(words))?;
         }

@@ -5,7 +5,7 @@ use super::handle::Store;
 use super::resolve::Resolved;
 use super::stamp::{Stamp, State};
 use super::view::View;
-use crate::dataspace::{Rows, Stamps, cover};
+use crate::dataspace::{Guard, Rows, Stamps, cover};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks};
 use crate::record::row::{self, Entry, HEADER, Header, Origin, START};
@@ -243,141 +243,116 @@ fn settle(
     let ranges = cover(Rows::list(&rows).runs()?.as_slice(), MAX_RANGES);
     let _rows = locks.lock(stamps.table, &ranges, patience)?;
     let mut done = Recovery { records: 1, ..Recovery::default() };
-    let mut plans = Vec::new();
-    for of_row in entries.chunk_by(|a, b| a.row == b.row) {
-        plans.extend(PutBack::plan(view, stamps, of_row, &mut done)?);
+    let of_rows = entries.chunk_by(|a, b| a.row == b.row);
+    let plans: Vec<PutBack<'_>> =
+        of_rows.map(|of_row| PutBack::plan(view, stamps, of_row, &mut done)).collect::<Result<_, _>>()?;
+    // A guard must not speak of a row into which old values are being put back.
+    for (address, undefined) in plans.iter().filter_map(|plan| plan.hide) {
+        view.file.write_at(undefined, address)?;
     }
-    let file = view.file.as_ref();
-    // The guard must not speak while values change.
     if plans.iter().any(|plan| plan.hide.is_some()) {
-        plans.iter().filter_map(|plan| plan.hide.as_ref()).try_for_each(|bytes| bytes.write(file))?;
-        file.sync()?;
+        view.file.sync()?;
+    }
+    for (address, old) in plans.iter().flat_map(|plan| &plan.values) {
+        view.file.write_at(old, *address)?;
     }
     // Values first: neither a stamp nor a guard must ever speak for bytes that are not there yet.
-    plans.iter().flat_map(|plan| &plan.values).try_for_each(|bytes| bytes.write(file))?;
-    file.sync()?;
-    plans.iter().flat_map(|plan| plan.guard.iter().chain([&plan.stamps])).try_for_each(|bytes| bytes.write(file))?;
+    view.file.sync()?;
+    for plan in &plans {
+        plan.make_count(view, stamps)?;
+    }
     // Before the record is gone: a stamp that was lost with the power would stay WRITING for ever.
-    file.sync()?;
+    view.file.sync()?;
     Ok(done)
 }
 
-/// Bytes and where they belong.
-struct Bytes {
-    address: u64,
-    bytes: Vec<u8>,
+/// How a row gets its values back, where the record explains what is there.
+struct PutBack<'a> {
+    row: u64,
+    /// Where its guard speaks, and what says "undefined".
+    hide: Option<(u64, &'a [u8])>,
+    /// Byte addresses and old bytes of its cells.
+    values: Vec<(u64, &'a [u8])>,
+    /// The same of its guard cell, which comes after them.
+    guard: Option<(u64, &'a [u8])>,
+    /// Its stamps, if they change.
+    words: Option<Vec<u64>>,
 }
 
-impl Bytes {
-    fn write(&self, file: &dyn StorageFile) -> Result<(), ErrorKind> {
-        Ok(file.write_at(&self.bytes, self.address)?)
-    }
-}
-
-/// How a row is put back: the parts are written one after the other.
-struct PutBack {
-    /// The guard, undefined.
-    hide: Option<Bytes>,
-    values: Vec<Bytes>,
-    /// The guard as it was.
-    guard: Option<Bytes>,
-    stamps: Bytes,
-}
-
-impl PutBack {
-    /// Looks at a row, whose lock is held; `None`: nothing is to be put back.
-    fn plan(view: &View, stamps: &Stamps, entries: &[Entry], done: &mut Recovery) -> Result<Option<Self>, ErrorKind> {
+impl<'a> PutBack<'a> {
+    /// Writes nothing.
+    fn plan(
+        view: &'a View,
+        stamps: &'a Stamps,
+        entries: &'a [Entry],
+        done: &mut Recovery,
+    ) -> Result<Self, ErrorKind> {
         let row = entries[0].row;
+        let mut plan = Self { row, hide: None, values: Vec::new(), guard: None, words: None };
         let mut words = Vec::new();
         read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut words)?;
-        let mut guard = GuardCell::read(view, row)?;
-        let (mut values, mut due) = (Vec::new(), false);
+        let found = words.clone();
+        // Whether the guard, if it speaks, is that of the dead writer or the one that comes back.
+        let writing = |guard: &Guard| found.get(guard.place).is_some_and(|&w| Stamp(w).state() == State::Writing);
+        let mut explained = stamps.guard.as_ref().is_some_and(writing);
         for entry in entries {
             let place = usize::from(entry.place);
-            let Some(cell) =
-                cell_of(view, entry).filter(|_| [entry.new_stamp, entry.old_stamp].contains(&words[place]))
-            else {
+            let column = view.table.columns.iter().find(|c| c.stamp == Some(place));
+            let layout = column.map(|c| c.direct()).transpose()?.filter(|l| l.cell_bytes == entry.old.len() as u64);
+            let word = words.get_mut(place).filter(|now| [entry.new_stamp, entry.old_stamp].contains(now));
+            let Some((layout, word)) = layout.zip(word) else {
                 // Time has moved on.
                 done.settled += 1;
                 continue;
             };
-            let guard = guard.as_mut().filter(|guard| guard.place == place);
-            let now = cell.read(view.file.as_ref())?;
+            let (address, _) = layout.find(row);
+            let mut bytes = vec![0; entry.old.len()];
+            view.file.read_at(&mut bytes, address)?;
+            let guard = stamps.guard.as_ref().filter(|guard| guard.place == place);
             // While the row is written the guard is neither old nor new.
-            let hidden = guard.as_ref().is_some_and(|guard| now == guard.undefined);
-            if now != entry.old && !hidden && !row::is_explained(entry, &now) {
+            let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
+            if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
                 done.foreign += 1;
+                explained &= guard.is_none();
                 continue;
             }
-            due |= now != entry.old || words[place] != entry.old_stamp;
-            *(if now == entry.old { &mut done.settled } else { &mut done.restored }) += 1;
-            words[place] = entry.old_stamp;
-            match guard {
-                Some(guard) => guard.last = Some(entry.old.clone()),
-                None if now != entry.old => values.push(Bytes { address: cell.address, bytes: entry.old.clone() }),
-                None => {}
+            *(if bytes == entry.old { &mut done.settled } else { &mut done.restored }) += 1;
+            *word = entry.old_stamp;
+            if guard.is_some() {
+                // Also where it has not changed: it may be hidden until the values are there.
+                plan.guard = Some((address, entry.old.as_slice()));
+                explained = true;
+            } else if bytes != entry.old {
+                plan.values.push((address, entry.old.as_slice()));
             }
         }
-        if !due {
-            return Ok(None);
+        if explained {
+            plan.hide_guard(view)?;
         }
-        let (address, _) = stamps.layout.find(row);
-        let stamps = Bytes { address, bytes: bytemuck::cast_slice(&words).to_vec() };
-        let (hide, guard) = guard.map_or((None, None), |guard| guard.parts(&words));
-        Ok(Some(Self { hide, values, guard, stamps }))
-    }
-}
-
-/// Where the bytes of an entry lie.
-struct Cell {
-    address: u64,
-    len: usize,
-}
-
-impl Cell {
-    fn read(&self, file: &dyn StorageFile) -> Result<Vec<u8>, ErrorKind> {
-        let mut bytes = vec![0; self.len];
-        file.read_at(&mut bytes, self.address)?;
-        Ok(bytes)
-    }
-}
-
-/// The cell of an entry, if the table still has it where commits are made in place.
-fn cell_of(view: &View, entry: &Entry) -> Option<Cell> {
-    let stamps = view.table.stamps.as_ref()?;
-    let column = view.table.columns.iter().find(|c| c.stamp == Some(usize::from(entry.place)))?;
-    let layout = column.layout.as_ref().ok()?;
-    let fits = layout.cell_bytes == entry.old.len() as u64 && usize::from(entry.place) < stamps.width;
-    fits.then(|| Cell { address: layout.find(entry.row).0, len: entry.old.len() })
-}
-
-/// The guard cell of a row that is put back.
-struct GuardCell {
-    place: usize,
-    address: u64,
-    undefined: Vec<u8>,
-    now: Vec<u8>,
-    /// What the record says that it was.
-    last: Option<Vec<u8>>,
-}
-
-impl GuardCell {
-    fn read(view: &View, row: u64) -> Result<Option<Self>, ErrorKind> {
-        let Some((guard, column)) = view.guard()? else { return Ok(None) };
-        let cell = Cell { address: column.direct()?.find(row).0, len: guard.undefined.len() };
-        let now = cell.read(view.file.as_ref())?;
-        let (place, undefined) = (guard.place, guard.undefined.clone());
-        Ok(Some(Self { place, address: cell.address, undefined, now, last: None }))
+        plan.words = (words != found || plan.guard.is_some() || !plan.values.is_empty()).then_some(words);
+        Ok(plan)
     }
 
-    /// What to write before and after the values. What another program made of it stays.
-    fn parts(self, words: &[u64]) -> (Option<Bytes>, Option<Bytes>) {
-        let unfinished = Stamp(words[self.place]).state() == State::Writing;
-        let Some(last) = self.last.or_else(|| unfinished.then(|| self.undefined.clone())) else {
-            return (None, None);
-        };
-        let speaks = self.now != self.undefined;
-        let hide = speaks.then(|| Bytes { address: self.address, bytes: self.undefined });
-        (hide, Some(Bytes { address: self.address, bytes: last }))
+    /// Unless nothing is to be put back that a guard which comes back speaks of.
+    fn hide_guard(&mut self, view: &'a View) -> Result<(), ErrorKind> {
+        if self.values.is_empty() && self.guard.is_some() {
+            return Ok(());
+        }
+        let Some((guard, column)) = view.guard()? else { return Ok(()) };
+        let (address, _) = column.direct()?.find(self.row);
+        let mut bytes = vec![0; guard.undefined.len()];
+        view.file.read_at(&mut bytes, address)?;
+        self.hide = (bytes != guard.undefined).then_some((address, guard.undefined.as_slice()));
+        Ok(())
+    }
+
+    /// The guard, then the stamps.
+    fn make_count(&self, view: &View, stamps: &Stamps) -> Result<(), ErrorKind> {
+        let Some(words) = &self.words else { return Ok(()) };
+        if let Some((address, bytes)) = self.guard {
+            view.file.write_at(bytes, address)?;
+        }
+        let (address, _) = stamps.layout.find(self.row);
+        Ok(view.file.write_at(bytemuck::cast_slice(words), address)?)
     }
 }

@@ -9,12 +9,14 @@
     reason = "small numbers, exact values, texts of tests"
 )]
 
+mod adopt;
 mod aside;
 mod bad_input;
 mod changes;
 mod cli;
 mod content;
 mod crate_api;
+mod courtesy;
 mod descriptors;
 mod direct;
 mod examples;
@@ -25,7 +27,9 @@ mod guard;
 mod h5py;
 mod layers;
 mod model;
+mod power;
 mod processes;
 mod sealed;
 mod stopping;
+mod structure;
 mod support;

@@ -97,6 +97,13 @@ fn for_all(mut body: impl FnMut(&Site)) {
     }
 }
 
+/// Every change, each in a file of another version.
+fn for_some(mut body: impl FnMut(&Site)) {
+    for (change, superblock) in CHANGES.into_iter().zip(SUPERBLOCKS.into_iter().cycle()) {
+        body(&Site::new(change, superblock));
+    }
+}
+
 /// Without a sealed log nothing is to be done before the stock library reads the old content; the next
 /// one to come, whoever it is, finds the old content or makes the new one.
 #[test]
@@ -161,7 +168,7 @@ fn a_change_that_was_not_sealed_leaves_the_bytes_of_before() {
 
 #[test]
 fn a_recovery_stopped_at_any_call_is_finished_by_the_next_one() {
-    for_all(|site| {
+    for_some(|site| {
         let mut stops = 0;
         for call in 0.. {
             if site.stopped_at(call, false).is_none() {

@@ -1,0 +1,250 @@
+//! Tables that h5py made get stamps: nothing else of the file changes, and their rows are updated.
+
+use crate::support::{Scratch, ok, py, run};
+use serde_json::Value;
+
+/// A file with a table `a/b` of twenty rows and columns of every kind. The second argument is the oldest
+/// library version that is to read it.
+const MAKE: &str = "\
+import sys, h5py, numpy as np
+low = {'0': 'earliest', '2': 'v108', '3': 'v110'}[sys.argv[2]]
+high = 'v108' if low == 'v108' else 'latest'
+f = h5py.File(sys.argv[1], 'w', libver=(low, high))
+f.attrs['title'] = 'made by others'
+g = f.create_group('a/b')
+g.attrs['unit'] = 'eV'
+g.attrs['numbers'] = np.arange(5.)
+f.create_group('a/other/deep')['scalar'] = 3
+n = np.arange(20.)
+g['plain'] = n
+g['cells'] = np.arange(60.).reshape(20, 3)
+g.create_dataset('chunked', data=n.astype('f4'), chunks=(6,), maxshape=(None,))
+g.create_dataset('late', shape=(20,), dtype='u2', chunks=(3,), fillvalue=9)
+g.create_dataset('part', shape=(20,), dtype='i8', chunks=(4,))[8:11] = [1, 0, 3]
+g.create_dataset('gzip', data=np.arange(60, dtype='i4').reshape(20, 3), chunks=(7, 2), compression='gzip', shuffle=True)
+g['big8'] = n.astype('>f8')
+g.create_dataset('big4', data=n.astype('>i4'), chunks=(5,))
+g['pair'] = np.array([(i, i / 2) for i in range(20)], dtype=[('k', 'i4'), ('x', 'f8')])
+g.create_dataset('color', data=np.arange(20) % 2, dtype=h5py.enum_dtype({'red': 0, 'blue': 1}))
+g['name'] = np.array([b'row%d' % i for i in range(20)], dtype='S6')
+g.create_dataset('text', data=['text %d' % i for i in range(20)], dtype=h5py.string_dtype())
+g['flag'] = n % 3 == 0
+g.create_dataset('status', data=np.array([2, 0] * 10, dtype='i8'), chunks=(4,))
+g['plain'].attrs['note'] = 'of a column'
+g['other length'] = np.zeros(3)
+f.close()
+assert open(sys.argv[1], 'rb').read(9)[8] == int(sys.argv[2])
+";
+
+/// Every name, type, value and attribute, but those of h5part.
+const DUMP: &str = "\
+import sys, h5py, numpy as np
+def text(v):
+    v = np.asarray(v)
+    return repr(v.tolist()) if v.dtype.kind == 'O' else v.tobytes().hex()
+def look(name, o):
+    if name.startswith('__h5part__'): return
+    if isinstance(o, h5py.Dataset): print(name, o.dtype, o.shape, o.chunks, o.compression, o.fillvalue, text(o[()]))
+    else: print(name)
+    for k in sorted(o.attrs):
+        if not k.startswith('h5part_'): print(name, '@', k, text(o.attrs[k]))
+f = h5py.File(sys.argv[1])
+look('/', f)
+f.visititems(look)
+";
+
+/// Makes the file and says what is in it. `None` where there is no h5py.
+fn made(scratch: &Scratch, superblock: &str) -> Option<(String, String)> {
+    let file = scratch.text("a.h5");
+    py(MAKE, &[&file, superblock])?;
+    let dump = py(DUMP, &[&file])?;
+    Some((file, dump))
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    value.as_array().expect("a list").iter().map(|name| name.as_str().expect("a name")).collect()
+}
+
+const UNSUPPORTED: [&str; 4] = ["color", "name", "pair", "text"];
+
+#[test]
+fn every_kind_of_dataset_stays_as_it_is() {
+    for superblock in ["0", "2", "3"] {
+        let scratch = Scratch::new();
+        let Some((file, before)) = made(&scratch, superblock) else { return };
+        let adopted = json(&ok(&["adopt", &file, "a/b", "--attr", "run=7", "--json"]));
+        assert_eq!(adopted["rows"], 20);
+        assert_eq!(names(&adopted["without_stamps"]), UNSUPPORTED);
+        let stamped = names(&adopted["columns"]);
+        let all = ["big4", "big8", "cells", "chunked", "flag", "gzip", "late", "part", "plain", "status"];
+        assert_eq!(stamped, all);
+        let after = py(DUMP, &[&file]).expect("h5py");
+        let (own, rest): (Vec<&str>, Vec<&str>) = after.lines().partition(|line| line.contains("@ run"));
+        assert_eq!((own.len(), rest), (1, before.lines().collect::<Vec<_>>()), "superblock {superblock}");
+        let head = std::fs::read(scratch.path("a.h5")).expect("read");
+        assert_eq!(head[8].to_string(), superblock, "the superblock is of the version that it was");
+    }
+}
+
+#[test]
+fn all_kinds_of_columns_are_updated_afterwards() {
+    for superblock in ["0", "2", "3"] {
+        let scratch = Scratch::new();
+        let Some((file, before)) = made(&scratch, superblock) else { return };
+        ok(&["adopt", &file, "a/b", "--committed", "all"]);
+        let one = scratch.npy("one.npy", &[2], &[-1.0, -2.0]);
+        let three = scratch.npy("three.npy", &[2, 3], &[-1.0, -2.0, -3.0, -4.0, -5.0, -6.0]);
+        let mut touched = Vec::new();
+        for column in ["plain", "chunked", "part", "big8", "big4", "status", "gzip", "cells", "late"] {
+            let values = match column {
+                "gzip" | "cells" => &three,
+                "late" => &scratch.npy("late.npy", &[2], &[1.0, 2.0]),
+                _ => &one,
+            };
+            let set = format!("{column}={values}");
+            let out = ok(&["update", &file, "a/b", "--rows", "17,4", "--set", &set, "--cast", "--json"]);
+            assert_eq!(json(&out)["stamped"], true);
+            touched.push(column);
+        }
+        let script = "import sys, h5py\n\
+            g = h5py.File(sys.argv[1])['a/b']\n\
+            print([[c, g[c][17].tolist(), g[c][4].tolist(), g[c][5].tolist()] for c in sys.argv[2:]])";
+        let out = py(script, &[&[file.as_str()], &touched[..]].concat()).expect("h5py");
+        assert_eq!(
+            out.trim(),
+            "[['plain', -1.0, -2.0, 5.0], ['chunked', -1.0, -2.0, 5.0], ['part', -1, -2, 0], ['big8', -1.0, -2.0, 5.0], \
+             ['big4', -1, -2, 5], ['status', -1, -2, 0], ['gzip', [-1, -2, -3], [-4, -5, -6], [15, 16, 17]], \
+             ['cells', [-1.0, -2.0, -3.0], [-4.0, -5.0, -6.0], [15.0, 16.0, 17.0]], ['late', 1, 2, 9]]"
+        );
+        let untouched = |dump: &str| {
+            let changed = |line: &&str| !touched.iter().any(|c| line.starts_with(&format!("a/b/{c} ")));
+            dump.lines().filter(changed).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(untouched(&py(DUMP, &[&file]).expect("h5py")), untouched(&before));
+        assert_eq!(json(&ok(&["recover", &file, "--json"]))["foreign"], 0);
+    }
+}
+
+#[test]
+fn what_counts_is_for_the_user_to_say() {
+    let committed = |file: &str, rule: &str| json(&ok(&["adopt", file, "a/b", "--committed", rule, "--json"]));
+    let counts = |file: &str| {
+        let status = json(&ok(&["status", file, "a/b", "--json"]));
+        let columns = status["columns"].as_array().expect("columns").clone();
+        move |name: &str| {
+            columns.iter().find(|c| c["name"] == name).map(|c| c["committed"].as_u64().expect("a number"))
+        }
+    };
+    for (rule, plain, late, part, status) in
+        [("all", 20, 20, 20, 20), ("nonfill", 19, 0, 2, 10), ("status=2", 10, 10, 10, 10)]
+    {
+        let scratch = Scratch::new();
+        let Some((file, before)) = made(&scratch, "0") else { return };
+        let adopted = committed(&file, rule);
+        let count = counts(&file);
+        let found = ["plain", "late", "part", "status"].map(|name| count(name).expect("stamped"));
+        assert_eq!(found, [plain, late, part, status], "{rule}");
+        assert!(adopted["committed"].as_u64() >= Some(plain + late + part + status), "{adopted}");
+        assert_eq!(py(DUMP, &[&file]).expect("h5py"), before, "{rule}");
+    }
+}
+
+/// Rows 1, 3, 5, ... are declared to be of no value. Their bytes stay until they are updated.
+#[test]
+fn rows_that_do_not_count_are_missing_and_may_be_updated() {
+    let scratch = Scratch::new();
+    let Some((file, before)) = made(&scratch, "0") else { return };
+    ok(&["adopt", &file, "a/b", "--committed", "status=2", "--guard", "status=1"]);
+    assert_eq!(ok(&["read", &file, "a/b", "plain", "--rows", "1:4"]), "0.0\n2.0\n0.0\n", "missing rows are fill");
+    let values = scratch.npy("v.npy", &[2], &[7.5, 8.5]);
+    for column in ["plain", "big8"] {
+        ok(&["update", &file, "a/b", "--rows", "3,5", "--set", &format!("{column}={values}")]);
+        assert_eq!(ok(&["read", &file, "a/b", column, "--rows", "2:6"]), "2.0\n7.5\n4.0\n8.5\n");
+    }
+    let script = "import sys, h5py\n\
+        g = h5py.File(sys.argv[1])['a/b']\n\
+        print(g['plain'][:8].tolist(), g['big8'][:8].tolist(), g['status'][:8].tolist())";
+    let out = py(script, &[&file]).expect("h5py");
+    let values = "[0.0, 1.0, 2.0, 7.5, 4.0, 8.5, 6.0, 7.0]";
+    assert_eq!(out.trim(), format!("{values} {values} [2, 0, 2, 0, 2, 0, 2, 0]"));
+    let others = |dump: &str| {
+        let is_other = |l: &&str| !l.starts_with("a/b/plain ") && !l.starts_with("a/b/big8 ");
+        dump.lines().filter(is_other).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(others(&py(DUMP, &[&file]).expect("h5py")), others(&before));
+}
+
+#[test]
+fn a_foreign_change_after_it_is_refused() {
+    let scratch = Scratch::new();
+    let Some((file, _)) = made(&scratch, "2") else { return };
+    ok(&["adopt", &file, "a/b", "--committed", "status=2"]);
+    let script = "import sys, h5py\n\
+        with h5py.File(sys.argv[1], 'r+') as f:\n\
+        \x20   for c in ('plain', 'big8', 'chunked'): f['a/b'][c][4] = 99; f['a/b'][c][5] = 98";
+    py(script, &[&file]).expect("h5py");
+    let value = scratch.npy("v.npy", &[1], &[7.5]);
+    for (column, row) in [("plain", "4"), ("plain", "5"), ("big8", "4"), ("big8", "5"), ("chunked", "4")] {
+        let set = format!("{column}={value}");
+        let update = ["update", &file, "a/b", "--rows", row, "--set", &set, "--cast"];
+        let (code, _, err) = run(&update);
+        assert!(code == 9 && err.contains("changed by another program"), "{column} {row}: {code} {err}");
+        assert_eq!(ok(&[&update[..], &["--accept-foreign"]].concat()).lines().count(), 1);
+        assert_eq!(ok(&["read", &file, "a/b", column, "--rows", row]), "7.5\n");
+    }
+}
+
+#[test]
+fn what_cannot_be_adopted() {
+    let scratch = Scratch::new();
+    let Some((file, _)) = made(&scratch, "0") else { return };
+    let script = "import sys, h5py\n\
+        f = h5py.File(sys.argv[1], 'r+')\n\
+        for i in range(65): f['many/c%d' % i] = [1., 2.]\n\
+        f['texts/x'] = ['a', 'b']\n\
+        for i in range(64): f['most/c%d' % i] = [1., 2.]";
+    py(script, &[&file]).expect("h5py");
+    let before = std::fs::read(&file).expect("read");
+    let code = |args: &[&str]| {
+        let (code, _, err) = run(&[&["adopt", &file], args].concat());
+        assert!(code != 0 && err.starts_with("h5part: ") || code == 2, "{args:?}: {err}");
+        code
+    };
+    assert_eq!(code(&["nothing"]), 3);
+    assert_eq!(code(&["a/b/plain"]), 3);
+    assert_eq!(code(&["a/b", "--committed", "nothing=1"]), 3);
+    assert_eq!(code(&["a/b", "--guard", "nothing=1"]), 3);
+    assert_eq!(code(&["many"]), 2);
+    assert_eq!(code(&["texts"]), 2);
+    assert_eq!(code(&["a/b", "--committed", "status=x"]), 2);
+    assert_eq!(code(&["a/b", "--committed", "some"]), 2);
+    assert_eq!(code(&["a/b", "--guard", "cells=1"]), 2);
+    assert_eq!(code(&["a/b", "--guard", "text=1"]), 10);
+    assert!(std::fs::read(&file).expect("read") == before, "nothing was changed");
+    ok(&["adopt", &file, "most"]);
+    ok(&["adopt", &file, "a/b"]);
+    let before = std::fs::read(&file).expect("read");
+    assert_eq!(code(&["a/b"]), 11);
+    assert!(std::fs::read(&file).expect("read") == before, "nothing was changed");
+}
+
+#[test]
+fn without_stamps_an_update_works_and_says_so() {
+    let scratch = Scratch::new();
+    let Some((file, before)) = made(&scratch, "0") else { return };
+    let value = scratch.npy("v.npy", &[1], &[7.5]);
+    for column in ["plain", "big8"] {
+        let set = format!("{column}={value}");
+        let (code, out, err) = run(&["update", &file, "a/b", "--rows", "3", "--set", &set, "--json"]);
+        assert_eq!((code, &json(&out)["stamped"]), (0, &Value::Bool(false)), "{err}");
+        assert!(err.contains("has no stamps") && err.contains("h5part adopt"), "{err}");
+        assert_eq!(ok(&["read", &file, "a/b", column, "--rows", "3"]), "7.5\n");
+    }
+    let after = py(DUMP, &[&file]).expect("h5py");
+    let differ = before.lines().zip(after.lines()).filter(|(a, b)| a != b).count();
+    assert_eq!((differ, before.lines().count()), (2, after.lines().count()));
+}
