@@ -193,6 +193,12 @@ impl Gate {
 }
 
 impl SharedGate {
+    /// Whether the name stood for the file that the lock is on when it was taken.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.named
+    }
+
     /// Whether another program may have written to the file at some time.
     #[must_use]
     pub fn is_suspect(&self) -> bool {

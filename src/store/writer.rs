@@ -13,6 +13,9 @@ use crate::lock::{Burst, Dead, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
 use std::sync::Arc;
 
+/// A file that is replaced so often while a commit begins is not followed further.
+const REPLACEMENTS: usize = 100;
+
 /// An acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
@@ -342,7 +345,7 @@ impl Engine {
     fn enter(&mut self) -> Result<SharedGate, ErrorKind> {
         let storage = Arc::clone(&self.store.storage);
         let paths = self.store.paths.clone();
-        for _ in 0..4 {
+        for _ in 0..REPLACEMENTS {
             let gate = self.store.enter_shared(&self.gate, &self.rows)?;
             match self.view.since(storage.as_ref(), &paths)? {
                 Since::Same => return Ok(gate),
@@ -359,8 +362,11 @@ impl Engine {
                     if !self.view.is_succeeded_by(&newer) {
                         return Err(ErrorKind::Replaced);
                     }
-                    drop(gate);
                     self.view = newer;
+                    // Inside the gate nobody replaces it, unless that happened before we came.
+                    if gate.is_named() {
+                        return Ok(gate);
+                    }
                 }
             }
         }
