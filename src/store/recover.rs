@@ -281,12 +281,7 @@ struct PutBack<'a> {
 
 impl<'a> PutBack<'a> {
     /// Writes nothing.
-    fn plan(
-        view: &'a View,
-        stamps: &'a Stamps,
-        entries: &'a [Entry],
-        done: &mut Recovery,
-    ) -> Result<Self, ErrorKind> {
+    fn plan(view: &'a View, stamps: &'a Stamps, entries: &'a [Entry], done: &mut Recovery) -> Result<Self, ErrorKind> {
         let row = entries[0].row;
         let mut plan = Self { row, hide: None, values: Vec::new(), guard: None, words: None };
         let mut words = Vec::new();

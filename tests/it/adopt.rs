@@ -135,9 +135,7 @@ fn what_counts_is_for_the_user_to_say() {
     let counts = |file: &str| {
         let status = json(&ok(&["status", file, "a/b", "--json"]));
         let columns = status["columns"].as_array().expect("columns").clone();
-        move |name: &str| {
-            columns.iter().find(|c| c["name"] == name).map(|c| c["committed"].as_u64().expect("a number"))
-        }
+        move |name: &str| columns.iter().find(|c| c["name"] == name).map(|c| c["committed"].as_u64().expect("a number"))
     };
     for (rule, plain, late, part, status) in
         [("all", 20, 20, 20, 20), ("nonfill", 19, 0, 2, 10), ("status=2", 10, 10, 10, 10)]

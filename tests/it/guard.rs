@@ -17,8 +17,7 @@ const ROWS: std::ops::Range<u64> = 3..6;
 /// Rows 3 to 5 are complete, with values 1.0 and guard `guard`.
 pub fn store_with_rows(path: &Path, guard: i64) -> Store {
     let status = ColumnSpec { fill: UNDEFINED.to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
-    let columns =
-        vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &[CELL as u64]), status];
+    let columns = vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &[CELL as u64]), status];
     let table = NewTable { guard: Some("status".to_owned()), ..NewTable::new("t", 10, columns) };
     let _ = std::fs::remove_file(path);
     let store = Store::new(path).expect("path");
@@ -49,7 +48,10 @@ pub fn seen(path: &Path) -> Vec<(i64, Option<f64>)> {
 pub fn guards_are_honest(path: &Path, why: &str) {
     for (row, (guard, value)) in seen(path).into_iter().enumerate() {
         if ROWS.contains(&(row as u64)) {
-            assert!(guard == UNDEFINED || value.is_some(), "{why}: row {row} is called complete ({guard}), and is torn");
+            assert!(
+                guard == UNDEFINED || value.is_some(),
+                "{why}: row {row} is called complete ({guard}), and is torn"
+            );
             assert!(guard == UNDEFINED || value == Some(1.0) || value == Some(2.0), "{why}: {value:?}");
         } else {
             assert_eq!(guard, UNDEFINED, "{why}: row {row} has no value");
