@@ -7,11 +7,12 @@ use crate::support::Scratch;
 use h5part::storage::{Disk, Identity, Mode, Storage, StorageFile};
 use h5part::store::Recovery;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-const SECTOR: u64 = 512;
+const SECTOR: usize = 512;
 
 /// Does what [`Disk`] does until a call; then the power fails.
 #[derive(Clone, Debug)]
@@ -66,8 +67,8 @@ impl Power {
             let now = file.identity().expect("stat").len;
             for (sector, mut old) in unsynced.sectors {
                 if lost() {
-                    old.resize(SECTOR as usize, 0);
-                    file.write_at(&old, sector * SECTOR).expect("write");
+                    old.resize(SECTOR, 0);
+                    file.write_at(&old, sector * SECTOR as u64).expect("write");
                 }
             }
             file.set_len(if lost() { unsynced.len } else { now }).expect("length");
@@ -102,18 +103,18 @@ impl Storage for Power {
 }
 
 impl File {
-    /// Keeps what the sectors held that are about to change.
-    fn keep(&self, first: u64, end: u64) -> io::Result<()> {
+    /// Keeps what the sectors held that are about to change: those of a range of addresses.
+    fn keep(&self, from: u64, to: u64) -> io::Result<()> {
         let len = self.inner.identity()?.len;
         let mut state = self.power.0.lock().expect("lock");
         let unsynced = state.files.entry(self.path.clone());
         let unsynced = unsynced.or_insert_with(|| Unsynced { len, sectors: BTreeMap::new() });
-        for sector in first..end {
-            if !unsynced.sectors.contains_key(&sector) {
-                let there = len.saturating_sub(sector * SECTOR).min(SECTOR);
-                let mut old = vec![0; usize::try_from(there).expect("small")];
-                self.inner.read_at(&mut old, sector * SECTOR)?;
-                unsynced.sectors.insert(sector, old);
+        for sector in from / SECTOR as u64..to.div_ceil(SECTOR as u64) {
+            if let Entry::Vacant(vacant) = unsynced.sectors.entry(sector) {
+                let address = sector * SECTOR as u64;
+                let mut old = vec![0; usize::try_from(len.saturating_sub(address)).unwrap_or(SECTOR).min(SECTOR)];
+                self.inner.read_at(&mut old, address)?;
+                vacant.insert(old);
             }
         }
         Ok(())
@@ -127,13 +128,13 @@ impl StorageFile for File {
 
     fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()> {
         self.power.call()?;
-        self.keep(address / SECTOR, (address + buf.len() as u64).div_ceil(SECTOR))?;
+        self.keep(address, address + buf.len() as u64)?;
         self.inner.write_at(buf, address)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.power.call()?;
-        self.keep(len / SECTOR, self.inner.identity()?.len.div_ceil(SECTOR))?;
+        self.keep(len, self.inner.identity()?.len)?;
         self.inner.set_len(len)
     }
 
