@@ -111,6 +111,8 @@ impl Overlay {
         let mut state = self.lock();
         state.vanishing = true;
         if state.begun {
+            // It may have been sealed already: a sealed log beside a file that was cut fits nothing.
+            self.log.write_at(&self.header.encode(), 0)?;
             if self.base.identity()?.len > self.header.old_end {
                 self.base.set_len(self.header.old_end)?;
             }

@@ -76,13 +76,17 @@ impl Reader {
     }
 
     fn try_read(&mut self, names: &[&str], rows: &Rows) -> Result<Vec<Block>, ErrorKind> {
-        self.refresh()?;
+        self.refresh(Self::load_again)?;
         rows.check(self.view.table.rows)?;
         let runs = rows.runs()?;
+        // No library column changes while we are inside the gate; direct ones may.
+        let through_library = |name: &&str| self.view.table.column(name).is_ok_and(|c| c.layout.is_err());
+        let gate = if names.iter().any(through_library) { Some(self.store.enter_to_read()?) } else { None };
+        if gate.is_some() {
+            self.refresh(Self::load_inside)?;
+        }
         let columns = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
         let mut blocks = columns.iter().map(|c| empty_block(c, rows)).collect::<Result<Vec<_>, _>>()?;
-        // No library column changes while we are inside the gate; direct ones may.
-        let gate = if columns.iter().any(|c| c.layout.is_err()) { Some(self.store.enter_to_read()?) } else { None };
         let mut direct = Vec::new();
         for (column, block) in columns.into_iter().zip(&mut blocks) {
             if column.layout.is_err() {
@@ -124,16 +128,25 @@ impl Reader {
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`], [`ErrorKind::Cut`].
-    fn refresh(&mut self) -> Result<(), ErrorKind> {
+    fn refresh(&mut self, load: fn(&Self) -> Result<View, ErrorKind>) -> Result<(), ErrorKind> {
         if self.view.since(self.store.storage.as_ref(), &self.store.paths)? == Since::Same {
             return Ok(());
         }
-        let newer = load(&self.store, &self.name)?;
+        let newer = load(self)?;
         if newer.uuid != self.view.uuid {
             return Err(ErrorKind::Replaced);
         }
         self.view = newer;
         Ok(())
+    }
+
+    fn load_again(&self) -> Result<View, ErrorKind> {
+        load(&self.store, &self.name)
+    }
+
+    /// For one who is inside the gate already, and must not wait for it once more.
+    fn load_inside(&self) -> Result<View, ErrorKind> {
+        View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Read)
     }
 
     /// Inside the gate.

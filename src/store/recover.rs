@@ -293,7 +293,7 @@ impl<'a> PutBack<'a> {
         for entry in entries {
             let place = usize::from(entry.place);
             let column = view.table.columns.iter().find(|c| c.stamp == Some(place));
-            let layout = column.map(|c| c.direct()).transpose()?.filter(|l| l.cell_bytes == entry.old.len() as u64);
+            let layout = column.and_then(|c| c.layout.as_ref().ok()).filter(|l| l.cell_bytes == entry.old.len() as u64);
             let word = words.get_mut(place).filter(|now| [entry.new_stamp, entry.old_stamp].contains(now));
             let Some((layout, word)) = layout.zip(word) else {
                 // Time has moved on.
