@@ -7,7 +7,7 @@ cmake  = CMAKE="$$(sh .ci/tools cmake)"
 h5py   = PYTHONPATH="$$(sh .ci/tools python numpy h5py)" PYTHONDONTWRITEBYTECODE=1
 zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help build demo test lint doc bench bench-peers clean
+.PHONY: help build demo test soak lint doc bench bench-peers clean
 
 help: ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -21,6 +21,9 @@ demo: ## Four processes write one file, one of them is killed; every row is chec
 
 test: ## Run all tests.
 	$(cmake) $(h5py) H5PART_REQUIRE_H5PY=1 sh .ci/test
+
+soak: build ## Kill processes for MINUTES=60, with another seed each round; ends at the first finding.
+	sh .ci/soak $(or $(MINUTES),60)
 
 lint: ## Formatting and lints, as CI has them.
 	$(CARGO) fmt --check

@@ -48,6 +48,9 @@ pub enum ErrorKind {
     /// File or folder may not be written by this user.
     #[error("permission denied: the file or its folder is read-only for this user")]
     ReadOnly,
+    /// The sidecar folder, or something in it, may not be made or written by this user.
+    #[error("permission denied: the sidecar {} is read-only for this user, or cannot be made", .0.display())]
+    ReadOnlySidecar(PathBuf),
     /// The table's path names nothing in the file.
     #[error("no table '{table}'{}", list(.known))]
     NoSuchTable {
@@ -271,6 +274,7 @@ impl ErrorKind {
             Self::NoSuchFile => "check the path",
             Self::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
             Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
+            Self::ReadOnlySidecar(_) => "change the permissions of that folder and of what is in it",
             Self::ReadOnly => "change the permissions, or work on a copy",
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",

@@ -69,7 +69,7 @@ impl Exit {
             }
             ErrorKind::LockTimeout { .. } => Self::Locked,
             ErrorKind::DiskFull { .. } => Self::Full,
-            ErrorKind::ReadOnly => Self::ReadOnly,
+            ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_) => Self::ReadOnly,
             ErrorKind::Replaced
             | ErrorKind::LockFileGone
             | ErrorKind::LogAside { .. }

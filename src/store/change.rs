@@ -49,7 +49,7 @@ impl Store {
     /// Enters the gate alone, and looks after all that dead writers left behind.
     pub(super) fn alone(&self) -> Result<Alone, ErrorKind> {
         self.check_sharing()?;
-        let locks = Arc::new(RowLocks::open(&self.paths)?);
+        let locks = self.open_locks()?;
         let gate = self.enter_alone(&locks)?;
         self.resolve_or_refuse()?;
         self.recover_rows(&locks)?;
@@ -92,7 +92,7 @@ impl Store {
     fn change_in_place<T>(&self, work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
         let uuid = H5File::open(&base, &self.paths.file)?.uuid()?;
-        let log: Arc<dyn StorageFile> = Arc::from(self.open_log()?);
+        let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
         let overlay = Arc::new(Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?);
         let file: Arc<dyn StorageFile> = Arc::<Overlay>::clone(&overlay);
         let outcome = H5Change::open(&file, &self.paths.file, false)

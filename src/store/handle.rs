@@ -2,7 +2,7 @@
 
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{H5File, Listing};
-use crate::lock::{self, LockReport, Paths, Patience};
+use crate::lock::{self, LockReport, Paths, Patience, RowLocks};
 use crate::storage::{Disk, Mode, Storage, StorageFile};
 use std::path::Path;
 use std::sync::Arc;
@@ -99,6 +99,19 @@ impl Store {
         let _gate = self.enter_to_read()?;
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
         body(&H5File::open(&file, &self.paths.file)?, file.as_ref())
+    }
+
+    /// The row locks, whose file is made where it is missing.
+    pub(super) fn open_locks(&self) -> Result<Arc<RowLocks>, ErrorKind> {
+        Ok(Arc::new(self.in_sidecar(RowLocks::open(&self.paths))?))
+    }
+
+    /// Says of the sidecar what would else pass for the file.
+    pub(super) fn in_sidecar<T>(&self, outcome: Result<T, impl Into<ErrorKind>>) -> Result<T, ErrorKind> {
+        outcome.map_err(|e| match e.into() {
+            ErrorKind::ReadOnly => ErrorKind::ReadOnlySidecar(self.paths.sidecar.clone()),
+            other => other,
+        })
     }
 
     /// Refuses file systems and names under which locks would not exclude everybody.

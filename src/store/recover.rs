@@ -121,7 +121,7 @@ impl Store {
 
     fn try_recover(&self) -> Result<Recovery, ErrorKind> {
         self.check_sharing()?;
-        let locks = Arc::new(RowLocks::open(&self.paths)?);
+        let locks = self.open_locks()?;
         let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
         let entered = gate.enter_shared(&self.patience)?;
         if !self.change_waits()? {

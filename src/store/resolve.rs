@@ -43,7 +43,7 @@ impl Store {
             drop(gate);
             match self.alone() {
                 Ok(_) => {}
-                Err(ErrorKind::ReadOnly) => return Err(ErrorKind::HalfApplied),
+                Err(ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_)) => return Err(ErrorKind::HalfApplied),
                 Err(e) => return Err(e),
             }
         }

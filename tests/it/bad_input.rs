@@ -262,6 +262,20 @@ fn read_only_files_and_folders() {
     let (code, _, err) = as_nobody(&["create", &other, "t", "--rows", "3", "--column", "E:f64"]);
     assert!(code == 8, "{err}");
     mode(&folder, 0o755);
+    // The file may be written, what belongs to it may not.
+    let sidecar = scratch.path("a.h5.part");
+    mode(scratch.path("a.h5").as_path(), 0o666);
+    mode(scratch.path("a.h5.lock").as_path(), 0o666);
+    mode(&sidecar, 0o555);
+    for args in [
+        &["update", &file, "t", "--rows", "0:2", "--set", &format!("E={e}")][..],
+        &["attr", &file, "t", "a=1"],
+        &["recover", &file],
+    ] {
+        let (code, _, err) = as_nobody(args);
+        assert!(code == 8 && err.contains("a.h5.part"), "{args:?}: {code} {err}");
+    }
+    mode(&sidecar, 0o755);
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! What the disk does on a bad day: errors name the path, nothing after them is acknowledged, and
 //! the file stays sound.
 
+use crate::changes::{CHANGES, acknowledged_rows_are_there, store_with_rows};
+use crate::content::content;
 use crate::support::{Scratch, small_table};
 use h5part::ErrorKind;
 use h5part::dataspace::Rows;
+use h5part::h5::Attribute;
 use h5part::storage::{Fault, Faulty};
 use h5part::store::{CellState, Durability, Store, Values};
 use ndarray::{Array1, Array3};
@@ -136,4 +139,45 @@ fn a_killed_create_leaves_nothing_that_the_next_one_keeps() {
     std::fs::write(&litter, b"half a file").expect("write");
     crate::support::small_store(&scratch.path("a.h5"), 3);
     assert!(!litter.exists());
+}
+
+/// Also where the disk has room again a moment later: the change is there as a whole, or not at all.
+#[test]
+fn a_fault_at_any_call_of_a_structural_change() {
+    let mut faults = 0;
+    for (name, change) in CHANGES {
+        let scratch = Scratch::new();
+        let path = scratch.path("a.h5");
+        let store = store_with_rows(&path, 2);
+        let (template, old) = (std::fs::read(&path).expect("read"), content(&path).expect("opens"));
+        change(&store).expect("nothing fails");
+        let new = content(&path).expect("opens");
+        for errno in [EIO, ENOSPC] {
+            for call in 0.. {
+                std::fs::write(&path, &template).expect("write");
+                std::fs::remove_dir_all(scratch.path("a.h5.part")).expect("remove");
+                let faulty = Faulty::default();
+                faulty.arm(Some(Fault { call, errno, persistent: false }));
+                let outcome = change(&store.clone().with_storage(Arc::new(faulty.clone())));
+                if faulty.calls() <= call {
+                    outcome.expect("no fault, no error");
+                    break;
+                }
+                faults += 1;
+                let why = format!("{name}, errno {errno}, call {call}");
+                if let Err(error) = &outcome {
+                    assert!(error.to_string().contains("a.h5"), "{why}: {error}");
+                    assert_eq!(errno == ENOSPC, matches!(error.kind(), ErrorKind::DiskFull { .. }), "{why}: {error}");
+                }
+                let found = store.recover().unwrap_or_else(|e| panic!("{why}: {e}"));
+                assert_eq!(found.logs_aside, 0, "{why}");
+                let now = content(&path).unwrap_or_else(|e| panic!("{why}: {e}"));
+                assert!(now == old || now == new, "{why}: neither old nor new");
+                assert!(outcome.is_err() || now == new, "{why}: it was acknowledged");
+                acknowledged_rows_are_there(&store, &why);
+                store.set_attributes("t", &[("later".to_owned(), Attribute::Int(1))]).expect("goes on");
+            }
+        }
+    }
+    assert!(faults >= 100, "only {faults} faults were met");
 }

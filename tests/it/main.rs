@@ -25,6 +25,7 @@ mod foreign;
 mod groups;
 mod guard;
 mod h5py;
+mod interleavings;
 mod layers;
 mod model;
 mod power;

@@ -40,6 +40,7 @@ struct File {
 }
 
 impl Power {
+    /// The power fails at this call, counted from 0.
     pub fn until(stop: u64) -> Self {
         Self(Arc::new(Mutex::new(State { calls: 0, stop, files: BTreeMap::new() })))
     }

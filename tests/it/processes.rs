@@ -198,3 +198,18 @@ fn inline_numbers_keep_their_last_bit() {
         block.array::<f64>().expect("f64").iter().zip(&values).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
     assert_eq!(wrong, 0);
 }
+
+/// Among overwrites, structural changes, compressed columns and recoveries, with readers beside that
+/// check every row.
+#[test]
+fn five_hundred_kills_among_everything() {
+    let mut kills = 0;
+    for (changers, row_shape, durability) in [("1", "4x3", "power"), ("2", "150", "process")] {
+        let args = ["--writers", "3", "--rows", "300", "--batch", "5", "--overlap", "--kill-every", "15"];
+        let more = ["--kills", "250", "--changers", changers, "--row-shape", row_shape, "--durability", durability];
+        let report = stress(&[&args[..], &more].concat());
+        assert!(report["changes"].as_u64() > Some(50) && report["rows_read"].as_u64() > Some(1000), "{report}");
+        kills += report["kills"].as_u64().expect("a number");
+    }
+    assert!(kills >= 500, "only {kills} kills");
+}
