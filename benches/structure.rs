@@ -267,7 +267,7 @@ fn write_bare(store: &Store, rows: Range<u64>, synced: bool) {
     let write = |layout: &ColumnLayout, row, bytes: &[u8]| file.write_at(bytes, layout.find(row).0).expect("write");
     let sync = || {
         if synced {
-            file.sync().expect("sync")
+            file.sync().expect("sync");
         }
     };
     rows.clone().for_each(|row| write(stamps, row, &[1; 16]));

@@ -4,7 +4,7 @@ use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line};
 use h5part::Result;
-use h5part::dataspace::{Column, Dtype, Table};
+use h5part::dataspace::{Column, Dtype, Stamps, Table};
 use h5part::h5::{CHANGES_IN_PLACE, Listing, library_version};
 use h5part::lock::{Holder, LockReport};
 use h5part::store::shape_text;
@@ -56,6 +56,12 @@ struct ColumnInfo {
     /// Why, for library columns.
     reason: Option<String>,
     stamped: bool,
+    /// Whether the others of its table have stamps, and it has none.
+    #[serde(skip)]
+    left_out: bool,
+    /// The value that says "undefined", if it is the guard of its table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guard_undefined: Option<String>,
 }
 
 impl Args {
@@ -139,14 +145,15 @@ impl TableInfo {
             rows: *rows,
             attributes: listing.attributes,
             stamped: stamps.is_some(),
-            columns: columns.iter().map(ColumnInfo::new).collect(),
+            columns: columns.iter().map(|column| ColumnInfo::new(column, stamps.as_ref())).collect(),
         }
     }
 }
 
 impl ColumnInfo {
-    fn new(column: &Column) -> Self {
+    fn new(column: &Column, stamps: Option<&Stamps>) -> Self {
         let dtype = column.dtype.clone();
+        let guard = stamps.and_then(|s| s.guard.as_ref()).filter(|guard| column.stamp == Some(guard.place));
         Self {
             name: column.name.clone(),
             dtype: dtype.as_ref().map_or_else(Clone::clone, Dtype::to_string),
@@ -156,6 +163,8 @@ impl ColumnInfo {
             access: if column.layout.is_ok() { "direct" } else { "library" },
             reason: column.layout.as_ref().err().cloned(),
             stamped: column.stamp.is_some(),
+            left_out: stamps.is_some() && column.stamp.is_none(),
+            guard_undefined: guard.and_then(|guard| Some(column.dtype.clone().ok()?.format_element(&guard.undefined))),
         }
     }
 
@@ -167,6 +176,10 @@ impl ColumnInfo {
             Some(reason) => format!("{}: {reason}", self.access),
             None => self.access.to_owned(),
         };
-        format!("  {:width$}  {:5} {:8} fill {fill}, {chunk}, {access}", self.name, self.dtype, shape_text(&self.shape))
+        let guard =
+            self.guard_undefined.as_ref().map_or_else(String::new, |text| format!(", guard (undefined {text})"));
+        let left_out = if self.left_out { ", no stamp" } else { "" };
+        let (name, dtype, shape) = (&self.name, &self.dtype, shape_text(&self.shape));
+        format!("  {name:width$}  {dtype:5} {shape:8} fill {fill}, {chunk}, {access}{guard}{left_out}")
     }
 }

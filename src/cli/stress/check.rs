@@ -52,22 +52,21 @@ pub fn check(job: &Job, store: &Store) -> Result<Found> {
         let rows = k * portion..((k + 1) * portion).min(job.rows);
         check_portion(job, store, &board, rows)
     });
-    found.try_reduce(Found::default, |a, b| Ok(a + b))
+    Ok(found.reduce(Found::default, |a, b| a + b))
 }
 
-fn check_portion(job: &Job, store: &Store, board: &Board, rows: Range<u64>) -> Result<Found> {
+fn check_portion(job: &Job, store: &Store, board: &Board, rows: Range<u64>) -> Found {
     let read = store.reader(&job.table).and_then(|mut reader| read_rows(job, &mut reader, rows.clone()));
     match read {
         Ok(block) => {
             let acknowledged = rows.clone().map(|row| acknowledged(job, board, row));
-            Ok(rows
-                .clone()
+            rows.clone()
                 .zip(acknowledged)
-                .fold(Found::default(), |all, (row, acks)| all + check_row(job, &acks, &block.row(row))))
+                .fold(Found::default(), |all, (row, acks)| all + check_row(job, &acks, &block.row(row)))
         }
         Err(error) => {
             eprintln!("h5part: {error}");
-            Ok(Found { unreadable: rows.end - rows.start, ..Found::default() })
+            Found { unreadable: rows.end - rows.start, ..Found::default() }
         }
     }
 }

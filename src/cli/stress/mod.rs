@@ -129,7 +129,7 @@ impl Args {
         dirty_pages(&job.file()).at("prepare", job.file())?;
         let kills = parent::Kills { every: self.kill_every.map(Duration::from_millis), rounds: self.kills };
         let ran = parent::run(&job, kills)?;
-        let found = self.check(&job, &store, &ran)?;
+        let found = check_all(&job, &store, &ran)?;
         let report = self.report(&job, &ran, &found);
         if self.json {
             json(&report)?;
@@ -170,20 +170,6 @@ impl Args {
         })
     }
 
-    /// Everything that was acknowledged must be there now, for whoever comes next.
-    fn check(&self, job: &Job, store: &Store, ran: &parent::Ran) -> Result<check::Found> {
-        store.recover()?;
-        let mut found = check::check(job, store)?;
-        if job.changers > 0 {
-            let library = check::check(&job.library(), store)?;
-            found = found + check::Found { acknowledged: 0, ..library };
-            found.lost += changer::missing(job, store)?;
-        }
-        found.torn += ran.torn_read;
-        found.lost += ran.lost_read;
-        Ok(found)
-    }
-
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
     fn report(&self, job: &Job, ran: &parent::Ran, found: &check::Found) -> Report {
         let bytes = ran.rows * job.row_bytes();
@@ -206,6 +192,20 @@ impl Args {
             seed: job.seed,
         }
     }
+}
+
+/// Everything that was acknowledged must be there now, for whoever comes next.
+fn check_all(job: &Job, store: &Store, ran: &parent::Ran) -> Result<check::Found> {
+    store.recover()?;
+    let mut found = check::check(job, store)?;
+    if job.changers > 0 {
+        let library = check::check(&job.library(), store)?;
+        found = found + check::Found { acknowledged: 0, ..library };
+        found.lost += changer::missing(job, store)?;
+    }
+    found.torn += ran.torn_read;
+    found.lost += ran.lost_read;
+    Ok(found)
 }
 
 impl Report {
