@@ -3,6 +3,7 @@
 mod attribute;
 mod cells;
 mod change;
+mod column;
 mod create;
 #[cfg(hdf5_1_14)]
 mod driver;
@@ -15,7 +16,8 @@ mod superblock;
 
 pub use attribute::Attribute;
 pub use change::H5Change;
-pub use create::{Filters, NewTable, chunk_rows, planned_bytes};
+pub use column::{Filters, chunk_rows};
+pub use create::{NewTable, planned_bytes};
 pub use file::{H5File, library_version};
 pub use load::{Listing, Origin};
 pub use stamps::{MOST_COLUMNS, StampsSpec};

@@ -2,7 +2,7 @@
 
 use super::H5Change;
 use super::attribute::{Attribute, text, write_attribute};
-use super::create::{Filters, Make, chunk_rows, make_column};
+use super::column::{Filters, Make, chunk_rows, make_column};
 use super::load::{
     COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, GUARD_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE,
     UNDEFINED_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid,

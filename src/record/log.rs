@@ -5,6 +5,8 @@
 
 use super::row::{PIECE, crc, piece_sums};
 use crate::error::ErrorKind;
+use crate::storage::PIECE as BLOCK;
+use std::io;
 use uuid::Uuid;
 
 /// Length of the header: one sector.
@@ -201,6 +203,24 @@ pub fn decode_table(header: &Header, bytes: &[u8]) -> Option<Vec<Range>> {
         rest = after;
     }
     Some(ranges)
+}
+
+/// Goes through a range in blocks that end where sectors end: `(address, bytes before it, buffer)`.
+pub(super) fn each_block(range: &Range, mut body: impl FnMut(u64, u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut buf = vec![0; BLOCK.min(index(range.len))];
+    let mut done = 0;
+    while done < range.len {
+        let address = range.address + done;
+        let to_sector_end = (BLOCK as u64) - address % PIECE as u64;
+        let here = to_sector_end.min(range.len - done).min(buf.len() as u64);
+        body(address, done, &mut buf[..index(here)])?;
+        done += here;
+    }
+    Ok(())
+}
+
+fn index(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 /// Checksums of the pieces of bytes that lie at `address`.

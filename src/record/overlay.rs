@@ -2,9 +2,9 @@
 
 use super::extents::{Extents, Source};
 use super::log::{self, Header, Progress, Range};
-use super::row::{PIECE as SECTOR, crc};
+use super::row::crc;
 use super::sealed::Sealed;
-use crate::storage::{Identity, PIECE, StorageFile};
+use crate::storage::{Identity, StorageFile};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
@@ -176,7 +176,7 @@ impl Overlay {
                 new_pieces: vec![],
                 old_pieces: vec![],
             };
-            each_block(&range.clone(), |address, done, buf| {
+            log::each_block(&range.clone(), |address, done, buf| {
                 self.base.read_at(buf, address)?;
                 range.old_pieces.extend(log::sums(buf, address));
                 match position {
@@ -190,20 +190,6 @@ impl Overlay {
         })
         .collect()
     }
-}
-
-/// Goes through a range in blocks that end where sectors end: `(address, bytes before it, buffer)`.
-pub(super) fn each_block(range: &Range, mut body: impl FnMut(u64, u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut buf = vec![0; PIECE.min(index(range.len))];
-    let mut done = 0;
-    while done < range.len {
-        let address = range.address + done;
-        let to_sector_end = (PIECE as u64) - address % SECTOR as u64;
-        let here = to_sector_end.min(range.len - done).min(buf.len() as u64);
-        body(address, done, &mut buf[..index(here)])?;
-        done += here;
-    }
-    Ok(())
 }
 
 fn index(n: u64) -> usize {

@@ -1,7 +1,6 @@
 //! A change whose log is whole: it is made, again if need be, unless somebody else was there.
 
-use super::log::{self, Header, Range};
-use super::overlay::each_block;
+use super::log::{self, Header, Range, each_block};
 use super::row::crc;
 use crate::storage::StorageFile;
 use std::io;

@@ -1,8 +1,9 @@
 //! Several commits that share locks and syncs.
 
 use super::commit::Outcome;
+use super::request::Request;
 use super::values::Values;
-use super::writer::{Commit, Request, Writer};
+use super::writer::{Commit, Writer};
 use crate::dataspace::{Rows, Runs, Table};
 use crate::error::{ErrorKind, Result};
 use std::collections::BTreeMap;
@@ -38,11 +39,14 @@ struct Waiting {
     commit: Commit,
 }
 
-impl<'w> Group<'w> {
-    pub(super) fn new(writer: &'w mut Writer) -> Self {
-        Self { writer, waiting: Vec::new(), rows: BTreeMap::new(), bytes: 0, done: Vec::new() }
+impl Writer {
+    /// Several commits that share locks and syncs: see [`Group`].
+    pub fn group(&mut self) -> Group<'_> {
+        Group { writer: self, waiting: Vec::new(), rows: BTreeMap::new(), bytes: 0, done: Vec::new() }
     }
+}
 
+impl Group<'_> {
     /// Adds a commit. It is not acknowledged yet.
     ///
     /// # Errors

@@ -28,6 +28,8 @@ mod reader;
 #[cfg(feature = "hdf5")]
 mod recover;
 #[cfg(feature = "hdf5")]
+mod request;
+#[cfg(feature = "hdf5")]
 mod resolve;
 #[cfg(feature = "hdf5")]
 mod status;

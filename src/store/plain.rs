@@ -2,8 +2,8 @@
 
 use super::cells::write_pieces;
 use super::commit::{Durability, Failed};
+use super::request::Request;
 use super::view::View;
-use super::writer::Request;
 use crate::dataspace::{cover, pieces};
 use crate::lock::{MAX_RANGES, Patience, RowLocks};
 use crc_fast::{CrcAlgorithm, checksum};

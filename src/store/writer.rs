@@ -1,13 +1,13 @@
 //! Committing rows.
 
-use super::commit::{self, Durability, Failed, Job, Outcome, Scratch, Set, Site};
-use super::group::Group;
+use super::commit::{self, Durability, Failed, Outcome, Scratch, Site};
 use super::handle::{Store, normal};
 use super::recover::{Recorder, recover_table};
+use super::request::Request;
 use super::values::Values;
 use super::view::{Since, View};
 use super::{plain, through};
-use crate::dataspace::{Rows, Runs, Table};
+use crate::dataspace::{Rows, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{Burst, Dead, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
@@ -56,12 +56,6 @@ pub struct Writer {
     durability: Durability,
     accept_foreign: bool,
     poisoned: bool,
-}
-
-/// A commit that was checked: rows, and the values of each column.
-pub(super) struct Request<'v> {
-    pub(super) runs: Runs,
-    pub(super) values: Vec<(&'v str, &'v [u8])>,
 }
 
 #[derive(Debug)]
@@ -146,11 +140,6 @@ impl Writer {
     /// while writing, [`ErrorKind::DiskFull`]; they poison the writer.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit> {
         self.try_commit(rows, values).map_err(|kind| self.at(kind))
-    }
-
-    /// Several commits that share locks and syncs: see [`Group`].
-    pub fn group(&mut self) -> Group<'_> {
-        Group::new(self)
     }
 
     /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be
@@ -262,14 +251,6 @@ impl Writer {
     /// Leaves the gate now, instead of a millisecond after the last commit.
     pub fn pause(&mut self) {
         self.burst.end();
-    }
-}
-
-impl Request<'_> {
-    /// With where its columns lie, all of which are direct.
-    fn job<'a>(&'a self, view: &'a View) -> Result<Job<'a>, ErrorKind> {
-        let set = |&(name, bytes)| Ok(Set { target: view.direct(view.table.column(name)?)?, bytes });
-        Ok(Job { runs: &self.runs, sets: self.values.iter().map(set).collect::<Result<_, ErrorKind>>()? })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::board::{Board, Score, Word};
 use super::job::Job;
-use super::worker::{Turns, now_ns};
+use super::turns::{Turns, now_ns};
 use h5part::dataspace::{ColumnSpec, Dtype};
 use h5part::h5::{Attribute, NewTable};
 use h5part::store::Store;

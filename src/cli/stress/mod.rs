@@ -6,6 +6,7 @@ mod check;
 mod job;
 mod parent;
 mod reader;
+mod turns;
 mod values;
 mod worker;
 

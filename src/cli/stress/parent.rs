@@ -3,7 +3,8 @@
 use super::STRESS;
 use super::board::{Board, Word};
 use super::job::{Job, Role};
-use super::worker::{Done, now_ns};
+use super::turns::now_ns;
+use super::worker::Done;
 use clap::ValueEnum;
 use h5part::error::At;
 use h5part::{ErrorKind, Result};

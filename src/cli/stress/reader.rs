@@ -3,7 +3,7 @@
 use super::board::{Board, Word};
 use super::check::{acknowledged, check_row, read_rows};
 use super::job::Job;
-use super::worker::now_ns;
+use super::turns::now_ns;
 use h5part::Result;
 use h5part::store::{Reader, Store};
 use std::sync::atomic::Ordering;

@@ -1,0 +1,20 @@
+//! A commit that was checked, on its way to be made in one of the three ways.
+
+use super::commit::{Job, Set};
+use super::view::View;
+use crate::dataspace::Runs;
+use crate::error::ErrorKind;
+
+/// Rows, and the values of each column.
+pub(super) struct Request<'v> {
+    pub(super) runs: Runs,
+    pub(super) values: Vec<(&'v str, &'v [u8])>,
+}
+
+impl Request<'_> {
+    /// With where its columns lie, all of which are direct.
+    pub(super) fn job<'a>(&'a self, view: &'a View) -> Result<Job<'a>, ErrorKind> {
+        let set = |&(name, bytes)| Ok(Set { target: view.direct(view.table.column(name)?)?, bytes });
+        Ok(Job { runs: &self.runs, sets: self.values.iter().map(set).collect::<Result<_, ErrorKind>>()? })
+    }
+}
