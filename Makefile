@@ -37,8 +37,9 @@ doc: ## Build the documentation and run its examples.
 bench: ## Criterion benchmarks of the parts.
 	$(cmake) $(CARGO) bench --profile release
 
-bench-peers: build ## The same work by h5part and by its peers, in one table.
+bench-peers: build ## The same work by h5part and by its peers, in one table a task.
 	$(zarr) $(PYTHON) benches/peers/run.py $(ARGS)
+	$(zarr) $(PYTHON) benches/peers/run.py --task gzip $(ARGS)
 
 clean: ## Remove what was built, but not the tools that were fetched.
 	$(CARGO) clean --release --package h5part

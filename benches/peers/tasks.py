@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from model import Mark, Task
+from peers.gzip_columns import H5partGzip, H5pyGzip, H5pyGzipSynced
 from peers.h5part_stress import BarePwrite, H5part
 from peers.h5py_lock import H5pyLock, H5pyRewrite
 from peers.h5py_mpi import H5pyMpi
@@ -58,4 +59,23 @@ def commit_task(size: Size) -> Task:
     )
 
 
-TASKS: dict[str, Callable[[Size], Task]] = {"commit": commit_task}
+def gzip_task(size: Size) -> Task:
+    """What one commit to compressed columns costs while other processes commit to them, too."""
+    shape = ", ".join(map(str, size.row_shape))
+    return Task(
+        name="gzip",
+        title=(
+            f"gzip 4 + shuffle, {size.writers} writer processes, {size.rows} rows of E f64 (), "
+            f"F f64 ({shape}), status i64 (), chunks near 1 MiB; columns: rows a commit"
+        ),
+        unit="us/commit",
+        cases={
+            str(batch): CommitWork(size.writers, size.rows, size.row_shape, batch)
+            for batch in size.batches
+        },
+        peers=[H5partGzip(), H5pyGzip(), H5pyGzipSynced()],
+        marks=[],
+    )
+
+
+TASKS: dict[str, Callable[[Size], Task]] = {"commit": commit_task, "gzip": gzip_task}

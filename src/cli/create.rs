@@ -75,10 +75,11 @@ impl Args {
         drop(bar);
         let (rows, columns) = (table.rows, table.columns.len());
         line(format!(
-            "created table '{}' in {}: {rows} rows, {columns} columns, {}",
+            "created table '{}' in {}: {rows} rows, {columns} columns, {}{}",
             self.table.trim_matches('/'),
             self.file.display(),
-            bytes(planned_bytes(&table))
+            bytes(planned_bytes(&table)),
+            if table.filters.any() { " and what the compressed values will take" } else { "" }
         ))?;
         Ok(Exit::Success)
     }

@@ -3,7 +3,9 @@
 use super::{H5Change, H5File, select};
 use crate::dataspace::{Column, Runs};
 use crate::error::ErrorKind;
-use hdf5::{Dataset, File};
+use hdf5::Dataset;
+use std::collections::btree_map::Entry;
+use std::sync::PoisonError;
 
 impl H5File {
     /// Little-endian bytes of the rows of any column, in ascending order of rows.
@@ -11,7 +13,7 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
     pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
-        read_rows(&self.file, table, column, runs)
+        read_rows(&self.file.dataset(&format!("/{table}/{}", column.name))?, column, runs)
     }
 }
 
@@ -21,7 +23,7 @@ impl H5Change {
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
     pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
-        read_rows(&self.file, table, column, runs)
+        read_rows(&self.dataset(table, column)?, column, runs)
     }
 
     /// Writes rows of a library column: little-endian bytes in ascending order of rows. Chunks are
@@ -30,20 +32,28 @@ impl H5Change {
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
     pub fn write_rows(&self, table: &str, column: &Column, runs: &Runs, bytes: &[u8]) -> Result<(), ErrorKind> {
-        select::write(&dataset(&self.file, table, column)?, column.dtype()?, runs, bytes)
+        select::write(&self.dataset(table, column)?, column.dtype()?, runs, bytes)
+    }
+
+    fn dataset(&self, table: &str, column: &Column) -> Result<Dataset, ErrorKind> {
+        let path = format!("/{table}/{}", column.name);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(match open.entry(path) {
+            Entry::Occupied(entry) => entry.get().clone(),
+            Entry::Vacant(entry) => {
+                let dataset = self.file.dataset(entry.key())?;
+                entry.insert(dataset).clone()
+            }
+        })
     }
 }
 
-fn read_rows(file: &File, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+fn read_rows(dataset: &Dataset, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
     let dtype = column.dtype()?;
     let cell = column.shape.iter().try_fold(dtype.size(), |n, &k| n.checked_mul(k));
     let len = cell.and_then(|n| n.checked_mul(runs.len())).and_then(|n| usize::try_from(n).ok());
     let too_large = || ErrorKind::BadRequest("the selection is too large for this machine's memory".to_owned());
     let mut bytes = vec![0; len.ok_or_else(too_large)?];
-    select::read(&dataset(file, table, column)?, dtype, runs, &mut bytes)?;
+    select::read(dataset, dtype, runs, &mut bytes)?;
     Ok(bytes)
-}
-
-fn dataset(file: &File, table: &str, column: &Column) -> Result<Dataset, ErrorKind> {
-    Ok(file.dataset(&format!("/{table}/{}", column.name))?)
 }

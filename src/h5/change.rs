@@ -2,8 +2,9 @@
 
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 #[cfg(hdf5_1_14)]
 use super::driver;
@@ -16,6 +17,8 @@ pub(super) const ALIGNMENT: u64 = 4096;
 #[derive(Debug)]
 pub struct H5Change {
     pub(super) file: hdf5::File,
+    /// Library columns in use: their chunks are decompressed once, however often they are touched.
+    pub(super) open: Mutex<BTreeMap<String, hdf5::Dataset>>,
     #[cfg(hdf5_1_14)]
     source: Arc<driver::Source>,
 }
@@ -50,7 +53,7 @@ impl H5Change {
             hdf5::h5check(id).and_then(|id| unsafe { hdf5::from_id::<hdf5::File>(id) })
         });
         match opened {
-            Ok(file) => Ok(Self { file, source }),
+            Ok(file) => Ok(Self { file, open: Mutex::default(), source }),
             Err(e) => Err(source.take_failure().map_or_else(|| e.into(), ErrorKind::from)),
         }
     }
@@ -66,7 +69,8 @@ impl H5Change {
         builder.with_fcpl(|p| p.obj_track_times(false));
         #[cfg(hdf5_locking_option)]
         builder.with_fapl(|p| p.file_locking(false));
-        Ok(Self { file: if new { builder.create(path)? } else { builder.open_rw(path)? } })
+        let file = if new { builder.create(path)? } else { builder.open_rw(path)? };
+        Ok(Self { file, open: Mutex::default() })
     }
 
     /// Does the work and closes the file. A failed write of the library counts, whatever the library
@@ -76,6 +80,7 @@ impl H5Change {
     /// Those of the work; [`ErrorKind::StillOpen`] where it kept a handle; library and I/O errors.
     pub fn run<T>(self, work: impl FnOnce(&Self) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
         let outcome = work(&self).and_then(|done| self.count_generation().map(|()| done));
+        drop(self.open);
         let closed = self.file.close().map_err(ErrorKind::from);
         #[cfg(hdf5_1_14)]
         if let Some(e) = self.source.take_failure() {

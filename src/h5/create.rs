@@ -100,8 +100,9 @@ impl NewTable {
 #[must_use]
 pub fn planned_bytes(table: &NewTable) -> u64 {
     let stamp = super::stamps::width(table.columns.len()) as u64 * 8;
-    let cells = table
-        .columns
+    // Compressed columns take their space when they are written.
+    let columns = if table.filters.any() { &[][..] } else { &table.columns };
+    let cells = columns
         .iter()
         .map(|c| c.cell_bytes().unwrap_or(u64::MAX))
         .map(|cell| (cell, table.chunk_rows, table.contiguous));

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 /// First pause between two tries; it doubles up to an eighth of the wait.
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const SHORT_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// Short, so that who has waited long has no worse odds than who comes now.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 /// A wait is told after this long, and again each time it has become three times as long.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 

@@ -163,16 +163,10 @@ fn tally(
     let mut again = Vec::new();
     for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
         let writing = |words: &[u64]| places.iter().any(|&place| Stamp(words[place]).state() == State::Writing);
-        let mut row_stamps = row_stamps;
-        let mut locked = false;
-        if writing(row_stamps) {
-            locked = locks.map_or(Ok(false), |locks| locks.is_locked(stamps.table, row))?;
-            if !locked {
-                // Its writer died, or it has finished since: then the stamps say so now.
-                read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut again)?;
-                row_stamps = &again;
-            }
-        }
+        again.clear();
+        again.extend_from_slice(row_stamps);
+        let locked = writing(&again) && is_under_way(view, stamps, row, &mut again, locks)?;
+        let row_stamps = &again;
         let part = part_of(row, view.table.rows, parts) - first_part;
         for (column, &place) in places.iter().enumerate() {
             match Stamp(row_stamps[place]).state() {
@@ -187,6 +181,28 @@ fn tally(
         }
     }
     Ok(tally)
+}
+
+/// Whether the commit to a row that says WRITING is under way; `words` become what its stamps say then.
+/// The same stamps before and after a look at the lock that found nobody: its writer died. Others: the
+/// next commit is at it already.
+fn is_under_way(
+    view: &View,
+    stamps: &Stamps,
+    row: u64,
+    words: &mut Vec<u64>,
+    locks: Option<&RowLocks>,
+) -> Result<bool, ErrorKind> {
+    loop {
+        if locks.map_or(Ok(false), |locks| locks.is_locked(stamps.table, row))? {
+            return Ok(true);
+        }
+        let before = words.clone();
+        read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, words)?;
+        if *words == before || words.iter().all(|&word| Stamp(word).state() != State::Writing) {
+            return Ok(false);
+        }
+    }
 }
 
 fn summary(view: &View, parts: usize, tallies: &[Tally]) -> Status {
