@@ -41,6 +41,13 @@ impl Args {
             if found.logs_aside > 0 {
                 line("the log of a structural change is damaged or does not fit the file: kept aside in the sidecar")?;
             }
+            if found.without_record > 0 {
+                line(format!(
+                    "{} cells were being replaced, and no record here has their old values: was the file moved or \
+                     copied without its sidecar?",
+                    found.without_record
+                ))?;
+            }
             if found.foreign > 0 {
                 line(format!("{} cells were changed by another program since: left alone", found.foreign))?;
             }
@@ -48,6 +55,10 @@ impl Args {
                 line(format!("{} records of another file in this one's place: left alone", found.other_file))?;
             }
         }
-        Ok(if found.foreign + found.other_file + found.logs_aside > 0 { Exit::Found } else { Exit::Success })
+        Ok(if found.foreign + found.other_file + found.logs_aside + found.without_record > 0 {
+            Exit::Found
+        } else {
+            Exit::Success
+        })
     }
 }

@@ -201,11 +201,11 @@ impl Summing<'_> {
                     Rule::NonFill => !empty,
                     Rule::Where { .. } => counts[k],
                 };
-                let checksum = || self.seeds[place].checksum(row, 0, bytes);
+                let checksum = |version| self.seeds[place].checksum(row, version, bytes);
                 let stamp = match (counts, empty) {
-                    (true, _) => Stamp::committed(0, checksum()).with_durability(true),
+                    (true, _) => Stamp::committed(1, checksum(1)).with_durability(true),
                     (false, true) => Stamp::default(),
-                    (false, false) => Stamp::vacant(0, checksum()),
+                    (false, false) => Stamp::vacant(0, checksum(0)),
                 };
                 committed += u64::from(counts);
                 words[k * width + place] = stamp.0;

@@ -42,6 +42,9 @@ pub struct Recovery {
     pub changes_applied: u64,
     /// Structural changes that were not sealed: they are undone.
     pub changes_discarded: u64,
+    /// Cells of dead writers whose old value is in no record here: the file was moved or copied without
+    /// its sidecar in the middle of a commit.
+    pub without_record: u64,
     /// Logs of structural changes that are damaged, or do not belong to the file: kept aside.
     pub logs_aside: u64,
 }
@@ -57,6 +60,7 @@ impl std::ops::AddAssign for Recovery {
         self.changes_applied += other.changes_applied;
         self.changes_discarded += other.changes_discarded;
         self.logs_aside += other.logs_aside;
+        self.without_record += other.without_record;
     }
 }
 
@@ -125,10 +129,13 @@ impl Store {
         let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
         let entered = gate.enter_shared(&self.patience)?;
         if !self.change_waits()? {
-            return self.recover_rows(&locks);
+            let mut found = self.recover_rows(&locks)?;
+            drop(entered);
+            found.without_record = self.count_without_record()?;
+            return Ok(found);
         }
         drop(entered);
-        let _alone = self.enter_alone(&locks)?;
+        let alone = self.enter_alone(&locks)?;
         let mut found = Recovery::default();
         match self.resolve()? {
             Resolved::Nothing => {}
@@ -137,6 +144,8 @@ impl Store {
             Resolved::Aside { .. } => found.logs_aside = 1,
         }
         found += self.recover_rows(&locks)?;
+        drop(alone);
+        found.without_record = self.count_without_record()?;
         Ok(found)
     }
 
@@ -150,6 +159,12 @@ impl Store {
             *all += settle(&view, locks, &self.patience, header, file)?;
             Ok(true)
         })
+    }
+
+    fn count_without_record(&self) -> Result<u64, ErrorKind> {
+        let tables = self.look(|h5, _| h5.tables())?;
+        let stamped = tables.iter().filter(|listing| listing.table.stamps.is_some());
+        stamped.map(|listing| self.try_abandoned(&listing.table.path)).sum()
     }
 
     /// The table that a record is about, if it is one of this file.

@@ -100,10 +100,12 @@ impl Stamp {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// The version of the next commit of this cell.
+    /// The version of the next commit of this cell. One that never ended does not count: from 2 on, a
+    /// cell had a value before.
     #[must_use]
     pub fn next_version(self) -> u32 {
-        (self.version() + 1) & VERSION_MASK
+        let ended = u32::from(self.state() != State::Writing || self.version() == 0);
+        (self.version() + ended) & VERSION_MASK
     }
 
     /// The same commit, finished.
@@ -206,7 +208,8 @@ mod tests {
             prop_assert_eq!((stamp.state(), stamp.version(), stamp.checksum()), (State::Writing, version, checksum));
             prop_assert_eq!(stamp.finished(), Stamp::committed(version, checksum).with_durability(durable));
             prop_assert_eq!(stamp.is_durable(), durable);
-            prop_assert_eq!(stamp.next_version(), (version + 1) % (1 << 24));
+            prop_assert_eq!(stamp.next_version(), version.max(1));
+            prop_assert_eq!(stamp.finished().next_version(), (version + 1) % (1 << 24));
         }
     }
 }

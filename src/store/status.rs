@@ -94,6 +94,29 @@ impl Store {
         Ok(Rows::ranges(joined))
     }
 
+    /// Cells that had a value, and now say WRITING though nobody holds their row.
+    pub(super) fn try_abandoned(&self, table: &str) -> Result<u64, ErrorKind> {
+        let view = self.view_of(table)?;
+        let Some(stamps) = &view.table.stamps else { return Ok(0) };
+        let locks = RowLocks::look(&self.paths)?;
+        let had_value = |&word: &u64| Stamp(word).state() == State::Writing && Stamp(word).version() > 1;
+        let blocks = (0..view.table.rows.div_ceil(BLOCK_ROWS)).into_par_iter().map(|block| {
+            let first = block * BLOCK_ROWS;
+            let rows = first..(first + BLOCK_ROWS).min(view.table.rows);
+            let mut words = Vec::new();
+            read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+            let mut count = 0;
+            for (row, words) in rows.zip(words.chunks_exact(stamps.width)) {
+                let mut words = words.to_vec();
+                if words.iter().any(had_value) && !is_under_way(&view, stamps, row, &mut words, locks.as_ref())? {
+                    count += words.iter().filter(|word| had_value(word)).count() as u64;
+                }
+            }
+            Ok(count)
+        });
+        blocks.sum()
+    }
+
     fn view_of(&self, table: &str) -> Result<View, ErrorKind> {
         let _gate = self.enter_to_read()?;
         View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)

@@ -235,3 +235,25 @@ fn a_process_commit_over_durable_values() {
         }
     }
 }
+
+/// A store moved without its sidecar, in the middle of a commit: its rows are not there, and it is told.
+#[test]
+fn a_store_moved_without_its_sidecar_is_told() {
+    let scratch = Scratch::new();
+    let store = with_a_dead_writer(&scratch);
+    let moved = scratch.path("moved.h5");
+    std::fs::copy(store.path(), &moved).expect("copy");
+    let moved = Store::open(&moved).expect("opens");
+    assert_eq!(moved.recover().expect("recover").without_record, 4);
+    let states = moved.reader("t").expect("reader").read("E", &Rows::range(4..6)).expect("read").states().to_vec();
+    assert_eq!(states, [CellState::Writing; 2]);
+    // Rows that had no value are nothing to be told of, however often a writer died in them.
+    let fresh = small_store(&scratch.path("fresh.h5"), 10);
+    die_while_writing(&fresh, 2.0);
+    die_while_writing(&fresh, 3.0);
+    assert_eq!(fresh.recover().expect("recover").without_record, 0);
+    put(&mut moved.writer("t").expect("writer"), 5.0).expect("commit");
+    holds(&moved, 5.0);
+    store.recover().expect("recover");
+    holds(&store, 1.0);
+}
