@@ -106,9 +106,9 @@ impl Store {
             let mut words = Vec::new();
             read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
             let mut count = 0;
-            for (row, words) in rows.zip(words.chunks_exact(stamps.width)) {
+            for (row, words) in rows.zip(words.chunks_exact(stamps.width)).filter(|(_, w)| w.iter().any(had_value)) {
                 let mut words = words.to_vec();
-                if words.iter().any(had_value) && !is_under_way(&view, stamps, row, &mut words, locks.as_ref())? {
+                if !is_under_way(&view, stamps, row, &mut words, locks.as_ref())? {
                     count += words.iter().filter(|word| had_value(word)).count() as u64;
                 }
             }
