@@ -153,7 +153,7 @@ impl Gate {
 
     fn wait_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<Entered, ErrorKind> {
         let rows = self.turnstile.file();
-        let_queue_pass(rows)?;
+        let_queue_pass(rows, patience)?;
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
         let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
@@ -338,10 +338,10 @@ fn wait_shared(gate: &File, paths: &Paths, patience: &Patience) -> Result<(), Er
 }
 
 /// Lets those in the queue enter first, for a while.
-fn let_queue_pass(rows: &File) -> io::Result<()> {
+fn let_queue_pass(rows: &File, patience: &Patience) -> io::Result<()> {
     let start = Instant::now();
     while start.elapsed() < QUEUE_PASSES && ofd::conflict(rows, Kind::Exclusive, &QUEUE)?.is_some() {
-        std::thread::sleep(QUEUE_LOOK);
+        (patience.sleep)(QUEUE_LOOK);
     }
     Ok(())
 }

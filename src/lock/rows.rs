@@ -112,7 +112,7 @@ mod tests {
     fn overlapping_rows_exclude_each_other_and_others_do_not() {
         let (_dir, paths) = setup();
         let (a, b) = (RowLocks::open(&paths).expect("a"), RowLocks::open(&paths).expect("b"));
-        let quick = Patience { timeout: Duration::from_millis(5), tell: None };
+        let quick = Patience { timeout: Duration::from_millis(5), ..Default::default() };
         let guard = a.lock(1, &[0..10, 20..30], &quick).expect("locks");
         drop(b.lock(1, &[10..20, 30..40], &quick).expect("disjoint rows"));
         drop(b.lock(2, &[0..10], &quick).expect("another table"));

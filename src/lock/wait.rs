@@ -35,12 +35,15 @@ pub struct Patience {
     pub timeout: Duration,
     /// Told of long waits.
     pub tell: Option<Tell>,
+    /// How to pause between two tries: [`std::thread::sleep`]. Tests that order threads themselves put
+    /// their own in its place.
+    pub sleep: fn(Duration),
 }
 
 impl Default for Patience {
     /// 300 s, silently.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(300), tell: None }
+        Self { timeout: Duration::from_secs(300), tell: None, sleep: std::thread::sleep }
     }
 }
 
@@ -62,7 +65,7 @@ impl Patience {
                 w.holder
             );
         };
-        Self { timeout, tell: Some(Arc::new(tell)) }
+        Self { timeout, tell: Some(Arc::new(tell)), ..Self::default() }
     }
 
     /// Tries until it succeeds or the time is over. `attempt` says whether the lock was taken.
@@ -88,7 +91,7 @@ impl Patience {
         let start = Instant::now();
         let (mut pause, mut word) = (FIRST_PAUSE, FIRST_WORD);
         loop {
-            std::thread::sleep(jitter(pause).min(self.timeout.saturating_sub(start.elapsed())));
+            (self.sleep)(jitter(pause).min(self.timeout.saturating_sub(start.elapsed())));
             if let Some(taken) = attempt()? {
                 return Ok(taken);
             }
@@ -122,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_wait_ends_in_time_and_names_the_holder() {
-        let patience = Patience { timeout: Duration::from_millis(30), tell: None };
+        let patience = Patience { timeout: Duration::from_millis(30), ..Patience::default() };
         let error = patience.wait("row lock", || Ok(false), || "pid 7".to_owned()).expect_err("times out");
         assert!(error.to_string().contains("row lock is still held") && error.to_string().contains("pid 7"));
     }

@@ -200,7 +200,7 @@ impl Reader {
             if again.is_empty() {
                 return Ok(());
             }
-            std::thread::sleep(PAUSE);
+            (self.store.patience.sleep)(PAUSE);
             pending = Rows::list(&again.iter().map(|(row, _)| *row).collect::<Vec<_>>());
             places = again.iter().map(|(_, place)| *place).collect();
         }

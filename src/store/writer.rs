@@ -2,7 +2,7 @@
 
 use super::commit::{self, Durability, Failed, Outcome, Scratch, Site};
 use super::handle::{Store, normal};
-use super::recover::{Recorder, recover_table};
+use super::recover::{Recorder, Recovery, recover_table};
 use super::request::Request;
 use super::values::Values;
 use super::view::{Since, View};
@@ -151,6 +151,27 @@ impl Writer {
         self.try_reset(rows).map_err(|kind| self.at(kind))
     }
 
+    /// Puts back what dead writers left half-done in this table, for those who know that one has died.
+    /// Commits do so by themselves where they meet it; [`Store::recover`] looks after all tables.
+    ///
+    /// **Concurrency.** As [`Store::recover`].
+    ///
+    /// # Errors
+    /// As [`Writer::commit`], but for those of rows and values.
+    pub fn recover(&mut self) -> Result<Recovery> {
+        self.try_recover().map_err(|kind| self.at(kind))
+    }
+
+    fn try_recover(&mut self) -> Result<Recovery, ErrorKind> {
+        let mut turn = self.burst.begin();
+        if !turn.entered() {
+            turn.keep(self.engine.enter()?);
+        }
+        let found = self.engine.recover()?;
+        turn.finish();
+        Ok(found)
+    }
+
     fn try_commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit, ErrorKind> {
         let bytes = self.check(rows, values)?;
         let values = values.iter().map(|(name, values)| (*name, values.bytes())).collect();
@@ -273,6 +294,12 @@ impl Engine {
             values_of.check(column, rows)?;
         }
         Ok(values.iter().map(|(_, v)| v.bytes().len() as u64).sum())
+    }
+
+    /// Inside the gate.
+    fn recover(&self) -> Result<Recovery, ErrorKind> {
+        let Self { store, view, rows, .. } = self;
+        recover_table(store.storage.as_ref(), &store.paths, view, rows, &store.patience)
     }
 
     /// A commit that touches a library column takes the way through the library as a whole, so that its

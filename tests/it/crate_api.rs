@@ -34,7 +34,7 @@ fn two_writers_of_one_process_write_disjoint_rows_at_once() {
 fn a_locked_row_is_waited_for_and_its_neighbour_is_not() {
     let scratch = Scratch::new();
     let store = small_store(&scratch.path("a.h5"), 100);
-    let patience = Patience { timeout: Duration::from_millis(100), tell: None };
+    let patience = Patience { timeout: Duration::from_millis(100), ..Default::default() };
     let mut writer = store.clone().with_patience(patience.clone()).writer("t").expect("writer");
     let locks = RowLocks::open(&Paths::of(store.path()).expect("paths")).expect("locks");
     let guard = locks.lock(1, &[10..20], &patience).expect("lock");

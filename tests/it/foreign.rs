@@ -181,7 +181,7 @@ fn a_stock_writer_is_waited_for_and_named() {
         .spawn()
         .expect("flock of util-linux");
     std::thread::sleep(Duration::from_millis(300));
-    let patience = h5part::lock::Patience { timeout: Duration::from_millis(200), tell: None };
+    let patience = h5part::lock::Patience { timeout: Duration::from_millis(200), ..Default::default() };
     let error = store.clone().with_patience(patience).writer("t").expect_err("held");
     holder.kill().expect("kill");
     holder.wait().expect("wait");
