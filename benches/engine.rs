@@ -6,7 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use h5part::dataspace::{ColumnLayout, ColumnSpec, Dtype, Place, Rows, cover, pieces};
 use h5part::h5::NewTable;
 use h5part::lock::{Gate, Paths, Patience, RowLocks, Stock};
-use h5part::store::stamp::Seed;
+use h5part::store::stamp::{Seed, Stamp};
 use h5part::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
 use std::hint::black_box;
@@ -59,7 +59,7 @@ fn checksums(c: &mut Criterion) {
         let cell = vec![7; size];
         group.throughput(Throughput::Bytes(size as u64));
         group.bench_with_input(BenchmarkId::from_parameter(size), &cell, |b, cell| {
-            b.iter(|| seed.checksum(black_box(3), 1, cell));
+            b.iter(|| seed.seal(Stamp::committed(1), black_box(3), cell));
         });
     }
     group.finish();

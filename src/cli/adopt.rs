@@ -27,6 +27,9 @@ pub struct Args {
     /// anything of its row is being written.
     #[arg(long, value_name = "NAME=UNDEFINED_VALUE", value_parser = split_last)]
     guard: Option<(String, String)>,
+    /// The guard's value in complete rows [default: VALUE, where --committed is about the guard]: 'verify' looks for data behind it.
+    #[arg(long, value_name = "VALUE", requires = "guard")]
+    complete: Option<String>,
     /// Attribute of the table; numbers, true and false are taken as such.
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_first)]
     attributes: Vec<(String, String)>,
@@ -54,6 +57,7 @@ impl Args {
         let how = Adoption {
             committed: self.committed.clone(),
             guard: self.guard.clone(),
+            guard_complete: self.complete.clone(),
             attributes: Attribute::list(&self.attributes),
         };
         let bar = LateBar::new("adopting");

@@ -45,6 +45,9 @@ pub struct Args {
     /// anything of its row is being written, and where nothing was.
     #[arg(long, value_name = "NAME=UNDEFINED_VALUE", value_parser = split_last)]
     guard: Option<(String, String)>,
+    /// The guard's value in complete rows: 'verify' looks for data behind it.
+    #[arg(long, value_name = "VALUE", requires = "guard")]
+    complete: Option<String>,
     /// Attribute of the table; numbers, true and false are taken as such.
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_first)]
     attributes: Vec<(String, String)>,
@@ -68,6 +71,7 @@ impl Args {
             contiguous: self.contiguous,
             filters: Filters { gzip: self.gzip, shuffle: self.shuffle },
             guard: self.guard.as_ref().map(|(name, _)| name.clone()),
+            guard_complete: self.complete.clone(),
             attributes: Attribute::list(&self.attributes),
         };
         let bar = LateBar::new("creating");

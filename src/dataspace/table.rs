@@ -37,6 +37,16 @@ pub struct Guard {
     pub place: usize,
     /// Little-endian bytes of the element that says "undefined".
     pub undefined: Vec<u8>,
+    /// The same of the element that says "complete", where that is known; else every other one does.
+    pub complete: Option<Vec<u8>>,
+}
+
+impl Guard {
+    /// Whether an element says that its row is complete.
+    #[must_use]
+    pub fn says_complete(&self, element: &[u8]) -> bool {
+        self.complete.as_ref().map_or(element != self.undefined, |complete| element == complete)
+    }
 }
 
 /// One dataset of a table.

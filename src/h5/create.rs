@@ -4,7 +4,7 @@ use super::attribute::{Attribute, write_attribute};
 use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE, members};
-use super::stamps::StampsSpec;
+use super::stamps::{GuardSpec, StampsSpec};
 use crate::dataspace::ColumnSpec;
 use crate::error::ErrorKind;
 use hdf5::{File, Group, LocationType};
@@ -29,6 +29,8 @@ pub struct NewTable {
     pub filters: Filters,
     /// Name of the guard column, if there is one.
     pub guard: Option<String>,
+    /// Text of the guard's value in complete rows, where there is one such value.
+    pub guard_complete: Option<String>,
     /// Attributes of its group.
     pub attributes: Vec<(String, Attribute)>,
 }
@@ -45,6 +47,7 @@ impl NewTable {
             contiguous: false,
             filters: Filters::default(),
             guard: None,
+            guard_complete: None,
             attributes: Vec::new(),
         }
     }
@@ -71,6 +74,12 @@ impl NewTable {
             && self.columns.iter().all(|c| c.name != *guard || !c.shape.is_empty())
         {
             return request("the guard is a column of this table with one value a row");
+        }
+        let guard = self.columns.iter().find(|c| Some(&c.name) == self.guard.as_ref());
+        if let Some(complete) = &self.guard_complete
+            && guard.is_none_or(|c| c.dtype.parse_element(complete).is_none_or(|bytes| bytes == c.fill))
+        {
+            return request("the guard's value of complete rows is one of its type, and not its undefined value");
         }
         if self.chunk_rows == Some(0) {
             return request("a chunk has at least one row");
@@ -130,7 +139,11 @@ impl H5Change {
         }
         let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
         let guard = table.columns.iter().find(|c| Some(&c.name) == table.guard.as_ref());
-        let guard = guard.map(|c| (c.name.as_str(), c.dtype.format_element(&c.fill)));
+        let guard = guard.map(|c| GuardSpec {
+            name: &c.name,
+            undefined: c.dtype.format_element(&c.fill),
+            complete: table.guard_complete.as_deref(),
+        });
         self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guard })?;
         for (name, value) in &table.attributes {
             write_attribute(&group, name, value)?;

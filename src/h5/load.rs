@@ -25,6 +25,7 @@ pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
 pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
 pub(super) const GUARD_ATTRIBUTE: &str = "guard";
 pub(super) const UNDEFINED_ATTRIBUTE: &str = "guard_undefined";
+pub(super) const COMPLETE_ATTRIBUTE: &str = "guard_complete";
 
 /// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -319,9 +320,16 @@ fn read_guard(stamps: &Dataset, columns: &[(Column, Dataset)]) -> Result<Option<
         .iter()
         .find(|(c, _)| c.name == name.as_str())
         .ok_or_else(|| ErrorKind::ColumnMoved(name.as_str().to_owned()))?;
-    let undefined = column.dtype()?.parse_element(text.as_str());
+    let dtype = column.dtype()?;
+    let undefined = dtype.parse_element(text.as_str());
     let (place, undefined) = column.stamp.zip(undefined).ok_or_else(|| ErrorKind::ColumnMoved(column.name.clone()))?;
-    Ok(Some(Guard { place, undefined }))
+    let complete = if attributes.iter().any(|name| name == COMPLETE_ATTRIBUTE) {
+        let text: VarLenUnicode = stamps.attr(COMPLETE_ATTRIBUTE)?.read_scalar()?;
+        dtype.parse_element(text.as_str())
+    } else {
+        None
+    };
+    Ok(Some(Guard { place, undefined, complete }))
 }
 
 /// The first axis that most datasets share: other lengths belong to something else.

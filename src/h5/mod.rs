@@ -20,7 +20,7 @@ pub use column::{Filters, chunk_rows};
 pub use create::{NewTable, planned_bytes};
 pub use file::{H5File, library_version};
 pub use load::{Listing, Origin};
-pub use stamps::{MOST_COLUMNS, StampsSpec};
+pub use stamps::{GuardSpec, MOST_COLUMNS, StampsSpec};
 pub use superblock::stored_end;
 
 /// Whether the linked library takes a file driver of ours, so that the structure of a file is changed

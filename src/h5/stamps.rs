@@ -4,8 +4,8 @@ use super::H5Change;
 use super::attribute::{Attribute, text, write_attribute};
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::load::{
-    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, GUARD_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE,
-    UNDEFINED_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid,
+    COLUMNS_ATTRIBUTE, COMPLETE_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, GUARD_ATTRIBUTE,
+    STAMPS_GROUP, TABLE_ATTRIBUTE, UNDEFINED_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid,
 };
 use crate::dataspace::{ColumnSpec, Dtype, Stamps};
 use crate::error::ErrorKind;
@@ -24,8 +24,20 @@ pub struct StampsSpec<'a> {
     pub rows: u64,
     /// Its columns that get stamps, in the order of the stamps.
     pub names: Vec<&'a str>,
-    /// The guard column, and the text of its undefined value.
-    pub guard: Option<(&'a str, String)>,
+    /// The guard column.
+    pub guard: Option<GuardSpec<'a>>,
+}
+
+/// A guard column, with the texts of its undefined value and, where it is known, of the one that says
+/// "complete".
+#[derive(Debug)]
+pub struct GuardSpec<'a> {
+    /// Name of the column.
+    pub name: &'a str,
+    /// Undefined value.
+    pub undefined: String,
+    /// Value of complete rows.
+    pub complete: Option<&'a str>,
 }
 
 /// Stamps a row: the columns padded to a power of two.
@@ -91,9 +103,12 @@ impl H5Change {
         let stamps = group.dataset(&column.name)?;
         stamps.new_attr_builder().with_data(&names).create(COLUMNS_ATTRIBUTE)?;
         write_attribute(&stamps, "table", &Attribute::Text(spec.path.to_owned()))?;
-        if let Some((name, undefined)) = &spec.guard {
+        if let Some(GuardSpec { name, undefined, complete }) = &spec.guard {
             write_attribute(&stamps, GUARD_ATTRIBUTE, &Attribute::Text((*name).to_owned()))?;
             write_attribute(&stamps, UNDEFINED_ATTRIBUTE, &Attribute::Text(undefined.clone()))?;
+            if let Some(complete) = complete {
+                write_attribute(&stamps, COMPLETE_ATTRIBUTE, &Attribute::Text((*complete).to_owned()))?;
+            }
         }
         table.new_attr::<u64>().create(TABLE_ATTRIBUTE)?.write_scalar(&id)?;
         Ok(())

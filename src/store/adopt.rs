@@ -8,7 +8,7 @@ use super::stamp::{Seed, Stamp};
 use super::view::View;
 use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Rows, Runs, Stamps, pieces};
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::{Attribute, MOST_COLUMNS, StampsSpec};
+use crate::h5::{Attribute, GuardSpec, MOST_COLUMNS, StampsSpec};
 use crate::storage::{Mode, StorageFile};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,6 +55,9 @@ pub struct Adoption {
     pub committed: Adopt,
     /// A guard column, and the text of its undefined value.
     pub guard: Option<(String, String)>,
+    /// Text of the guard's value in complete rows. Default: the value of [`Adopt::Where`], if that is
+    /// about the guard.
+    pub guard_complete: Option<String>,
     /// Attributes to set on the table's group.
     pub attributes: Vec<(String, Attribute)>,
 }
@@ -87,7 +90,11 @@ impl Store {
             path: table,
             rows: view.table.rows,
             names: plan.columns.iter().map(|c| c.name.as_str()).collect(),
-            guard: how.guard.as_ref().map(|(name, undefined)| (name.as_str(), undefined.clone())),
+            guard: how.guard.as_ref().map(|(name, undefined)| GuardSpec {
+                name,
+                undefined: undefined.clone(),
+                complete: how.complete(),
+            }),
         };
         self.change_alone(alone, |site| {
             let uuid = site.h5.ensure_uuid()?;
@@ -98,6 +105,17 @@ impl Store {
             let seeds = (0..plan.columns.len()).map(|place| Seed::new(&uuid, stamps.table, place)).collect();
             Summing { site, view: &view, plan: &plan, stamps: &stamps, seeds }.run(progress)
         })
+    }
+}
+
+impl Adoption {
+    fn complete(&self) -> Option<&str> {
+        let (guard, _) = self.guard.as_ref()?;
+        let ruled = match &self.committed {
+            Adopt::Where { column, value } if column == guard => Some(value.as_str()),
+            _ => None,
+        };
+        self.guard_complete.as_deref().or(ruled)
     }
 }
 
@@ -136,7 +154,12 @@ impl<'a> Plan<'a> {
             Some((name, undefined)) => {
                 let (column, undefined) = element(view, name, undefined)?;
                 let place = columns.iter().position(|c| c.name == column.name).unwrap_or(usize::MAX);
-                Some(Guard { place, undefined })
+                let complete = how.complete().map(|text| element(view, name, text)).transpose()?;
+                let complete = complete.map(|(_, bytes)| bytes);
+                if complete.as_ref() == Some(&undefined) {
+                    return request("the guard's undefined value cannot be that of complete rows".to_owned());
+                }
+                Some(Guard { place, undefined, complete })
             }
         };
         Ok(Self { columns, without_stamps: others.into_iter().map(|c| c.name.clone()).collect(), rule, guard })
@@ -201,11 +224,11 @@ impl Summing<'_> {
                     Rule::NonFill => !empty,
                     Rule::Where { .. } => counts[k],
                 };
-                let checksum = |version| self.seeds[place].checksum(row, version, bytes);
+                let seal = |stamp| self.seeds[place].seal(stamp, row, bytes);
                 let stamp = match (counts, empty) {
-                    (true, _) => Stamp::committed(1, checksum(1)).with_durability(true),
+                    (true, _) => seal(Stamp::committed(1).with_durability(true)),
                     (false, true) => Stamp::default(),
-                    (false, false) => Stamp::vacant(0, checksum(0)),
+                    (false, false) => seal(Stamp::vacant()),
                 };
                 committed += u64::from(counts);
                 words[k * width + place] = stamp.0;

@@ -229,8 +229,8 @@ impl<'a> Commits<'a> {
                 let word = &mut words[k * width + set.target.place];
                 let version = Stamp(*word).next_version();
                 let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
-                let checksum = set.target.seed.checksum(row, version, &set.bytes[start..start + cell]);
-                *word = Stamp::writing(version, checksum).with_durability(durable).0;
+                let stamp = Stamp::writing(version).with_durability(durable);
+                *word = set.target.seed.seal(stamp, row, &set.bytes[start..start + cell]).0;
             }
         };
         for set in &job.sets {

@@ -2,8 +2,8 @@
 //!
 //! Little-endian u64: `state:7 | durable:1 | version:24 | crc32c:32`, the state in the lowest bits; the
 //! next one says whether the commit was made to survive a loss of power. The
-//! checksum is seeded with the file's uuid, the column, the row and the version, so that bytes
-//! that belong elsewhere or to another time never match.
+//! checksum is seeded with the file's uuid, the column, the row and the stamp's own other bits, so that
+//! bytes that belong elsewhere or to another time never match, nor a stamp that has changed.
 
 use crc_fast::{CrcAlgorithm, Digest};
 use uuid::Uuid;
@@ -36,22 +36,26 @@ impl Stamp {
     const VACANT: u8 = 3;
     const DURABLE: u64 = 0x80;
 
-    /// A stamp of a commit under way.
+    /// What the checksum covers of a stamp beside its version.
+    const COVERED_DURABLE: u32 = 1 << VERSION_BITS;
+    const COVERED_VACANT: u32 = 1 << (VERSION_BITS + 1);
+
+    /// A stamp of a commit under way; [`Seed::seal`] gives it its checksum, as for the other two.
     #[must_use]
-    pub fn writing(version: u32, checksum: u32) -> Self {
-        Self::pack(Self::WRITING, version, checksum)
+    pub fn writing(version: u32) -> Self {
+        Self::pack(Self::WRITING, version, 0)
     }
 
     /// A stamp of a committed cell.
     #[must_use]
-    pub fn committed(version: u32, checksum: u32) -> Self {
-        Self::pack(Self::COMMITTED, version, checksum)
+    pub fn committed(version: u32) -> Self {
+        Self::pack(Self::COMMITTED, version, 0)
     }
 
-    /// A stamp of a cell whose bytes are of no value.
+    /// A stamp of a cell whose bytes are of no value. No commit has written it.
     #[must_use]
-    pub fn vacant(version: u32, checksum: u32) -> Self {
-        Self::pack(Self::VACANT, version, checksum)
+    pub fn vacant() -> Self {
+        Self::pack(Self::VACANT, 0, 0)
     }
 
     /// The same, of a commit that survives a loss of power, or of one that does not.
@@ -95,6 +99,13 @@ impl Stamp {
         u32::from_le_bytes([a, b, c, d])
     }
 
+    /// The bits that its checksum covers. A commit that ends keeps them.
+    fn covered(self) -> u32 {
+        let durable = if self.is_durable() { Self::COVERED_DURABLE } else { 0 };
+        let vacant = if self.state() == State::Vacant { Self::COVERED_VACANT } else { 0 };
+        self.version() | durable | vacant
+    }
+
     fn low_half(self) -> u32 {
         let [a, b, c, d, ..] = self.0.to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
@@ -105,17 +116,21 @@ impl Stamp {
     #[must_use]
     pub fn next_version(self) -> u32 {
         let ended = u32::from(self.state() != State::Writing || self.version() == 0);
-        (self.version() + ended) & VERSION_MASK
+        match (self.version() + ended) & VERSION_MASK {
+            // After 2^24 commits; 0 and 1 would say that there was no value.
+            0 => 2,
+            next => next,
+        }
     }
 
     /// The same commit, finished.
     #[must_use]
     pub fn finished(self) -> Self {
-        Self::committed(self.version(), self.checksum()).with_durability(self.is_durable())
+        Self::pack(Self::COMMITTED, self.version(), self.checksum()).with_durability(self.is_durable())
     }
 }
 
-/// Bytes of row and version, which precede the cell in its checksum.
+/// Bytes of row and stamp, which precede the cell in its checksum.
 const HEAD: usize = 12;
 /// Cells of so many bytes are summed in one call.
 const SMALL: usize = 52;
@@ -135,12 +150,23 @@ impl Seed {
         Self(digest.get_state())
     }
 
-    /// CRC-32C of seed, row, version and bytes.
+    /// The stamp with the checksum of a cell's bytes.
     #[must_use]
-    pub fn checksum(&self, row: u64, version: u32, cell: &[u8]) -> u32 {
+    pub fn seal(&self, stamp: Stamp, row: u64, cell: &[u8]) -> Stamp {
+        Stamp(stamp.0 & 0xFFFF_FFFF | u64::from(self.checksum(stamp.covered(), row, cell)) << 32)
+    }
+
+    /// Whether the bytes are those that the stamp was made for.
+    #[must_use]
+    pub fn matches(&self, stamp: Stamp, row: u64, cell: &[u8]) -> bool {
+        self.checksum(stamp.covered(), row, cell) == stamp.checksum()
+    }
+
+    /// CRC-32C of seed, row, what is covered of the stamp, and bytes.
+    fn checksum(&self, covered: u32, row: u64, cell: &[u8]) -> u32 {
         let mut buf = [0; HEAD + SMALL];
         buf[..8].copy_from_slice(&row.to_le_bytes());
-        buf[8..HEAD].copy_from_slice(&(version & VERSION_MASK).to_le_bytes());
+        buf[8..HEAD].copy_from_slice(&covered.to_le_bytes());
         let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, self.0);
         // A call costs more than a few bytes do: small cells go in one.
         if cell.len() <= SMALL {
@@ -151,12 +177,6 @@ impl Seed {
             digest.update(cell);
         }
         low_half(digest.finalize())
-    }
-
-    /// Whether the bytes are those that the stamp was made for.
-    #[must_use]
-    pub fn matches(&self, stamp: Stamp, row: u64, cell: &[u8]) -> bool {
-        self.checksum(row, stamp.version(), cell) == stamp.checksum()
     }
 }
 
@@ -184,7 +204,7 @@ mod tests {
         for cell in [&b""[..], b"cell", &[7; SMALL], &[7; SMALL + 1], &[9; 2400]] {
             let whole = [&whole, cell].concat();
             let expected = crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, &whole) as u32;
-            assert_eq!(seed.checksum(41, 5, cell), expected, "{} bytes", cell.len());
+            assert_eq!(seed.checksum(5, 41, cell), expected, "{} bytes", cell.len());
         }
     }
 
@@ -192,7 +212,7 @@ mod tests {
     fn every_bit_flip_of_a_cell_is_seen() {
         let seed = Seed::new(&Uuid::from_u128(1), 1, 0);
         let cell = *b"twenty-four bytes here..";
-        let stamp = Stamp::committed(9, seed.checksum(4, 9, &cell));
+        let stamp = seed.seal(Stamp::committed(9), 4, &cell);
         for bit in 0..cell.len() * 8 {
             let mut other = cell;
             other[bit / 8] ^= 1 << (bit % 8);
@@ -201,15 +221,35 @@ mod tests {
         assert!(seed.matches(stamp, 4, &cell) && !seed.matches(stamp, 5, &cell));
     }
 
+    /// Of what counts for a value, or for none. What a commit under way holds counts for neither.
+    #[test]
+    fn every_bit_flip_of_a_stamp_is_seen() {
+        let seed = Seed::new(&Uuid::from_u128(1), 1, 0);
+        let cell = 1.5f64.to_le_bytes();
+        let (committed, durable) = (Stamp::committed(9), Stamp::committed(9).with_durability(true));
+        for stamp in [committed, durable, Stamp::committed(2), Stamp::vacant()] {
+            let stamp = seed.seal(stamp, 4, &cell);
+            assert!(seed.matches(stamp, 4, &cell));
+            for bit in 0..64 {
+                let other = Stamp(stamp.0 ^ 1 << bit);
+                let counts = matches!(other.state(), State::Committed | State::Vacant);
+                assert!(!counts || !seed.matches(other, 4, &cell), "{stamp:x?}, bit {bit}");
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn packs_and_unpacks(version in 0u32..1 << 24, checksum: u32, durable: bool) {
-            let stamp = Stamp::writing(version, checksum).with_durability(durable);
+            let stamp = Stamp::pack(Stamp::WRITING, version, checksum).with_durability(durable);
             prop_assert_eq!((stamp.state(), stamp.version(), stamp.checksum()), (State::Writing, version, checksum));
-            prop_assert_eq!(stamp.finished(), Stamp::committed(version, checksum).with_durability(durable));
-            prop_assert_eq!(stamp.is_durable(), durable);
+            let finished = stamp.finished();
+            prop_assert_eq!((finished.state(), finished.version(), finished.checksum()), (State::Committed, version, checksum));
+            prop_assert_eq!((stamp.is_durable(), finished.is_durable()), (durable, durable));
             prop_assert_eq!(stamp.next_version(), version.max(1));
-            prop_assert_eq!(stamp.finished().next_version(), (version + 1) % (1 << 24));
+            let next = if version == VERSION_MASK { 2 } else { version + 1 };
+            prop_assert_eq!(finished.next_version(), next);
+            prop_assert_eq!(stamp.covered(), finished.covered());
         }
     }
 }

@@ -116,8 +116,8 @@ impl Commits<'_> {
             *word = match self.terms.outcome {
                 Outcome::NotThere => 0,
                 Outcome::Committed => {
-                    let checksum = target.seed.checksum(row, version, &bytes[start..start + cell]);
-                    Stamp::committed(version, checksum).with_durability(true).0
+                    let stamp = Stamp::committed(version).with_durability(true);
+                    target.seed.seal(stamp, row, &bytes[start..start + cell]).0
                 }
             };
         }
