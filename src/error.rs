@@ -158,6 +158,9 @@ pub enum ErrorKind {
         /// Its type.
         dtype: String,
     },
+    /// The dataset is virtual, or has external storage: it names other files.
+    #[error("the values of column '{0}' are in other files, which are not touched")]
+    ValuesOutside(String),
     /// The table has no stamps.
     #[error("table '{0}' has no stamps: h5part did not make it")]
     Unstamped(String),
@@ -289,6 +292,7 @@ impl ErrorKind {
             Self::BadNpy(_) => "write it with numpy.save",
             Self::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
             Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",
+            Self::ValuesOutside(_) => "copy them into the file, e.g. with h5repack",
             Self::Unstamped(_) => "give it some with 'h5part adopt'",
             Self::UnstampedColumn(_) => "write it with the program that made it",
             Self::NewerFormat { .. } => "use a newer h5part; nothing was touched",

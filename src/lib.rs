@@ -20,5 +20,7 @@ pub mod npy;
 pub mod record;
 pub mod storage;
 pub mod store;
+#[cfg(feature = "hdf5")]
+pub mod verify;
 
 pub use error::{Error, ErrorKind, Result};

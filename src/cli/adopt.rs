@@ -16,7 +16,7 @@ use std::time::Instant;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Path of the table (an HDF5 group) in the file.
     table: String,
     /// Which cells count as committed: all; nonfill, those that hold anything but fill; or

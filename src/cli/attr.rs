@@ -11,7 +11,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Path of the table (an HDF5 group) in the file.
     table: String,
     /// The attributes; numbers, true and false are taken as such.

@@ -78,6 +78,7 @@ impl Exit {
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::CannotGrow { .. }
+            | ErrorKind::ValuesOutside(_)
             | ErrorKind::Unstamped(_)
             | ErrorKind::UnstampedColumn(_)
             | ErrorKind::UntrustedLocks(_)

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Path of the table in the file.
     table: String,
     /// Number of rows that it has afterwards.

@@ -8,6 +8,7 @@ mod exit;
 mod extend;
 mod generate;
 mod info;
+mod limited;
 mod output;
 mod read;
 mod recover;
@@ -16,10 +17,13 @@ mod status;
 mod stream;
 mod stress;
 mod update;
+mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
+use h5part::{ErrorKind, Result};
 use nix::sys::signal::{SigSet, Signal};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Many processes write one ordinary HDF5 file in place, at the same time, without MPI.
@@ -42,6 +46,7 @@ enum Command {
     Reset(reset::Args),
     Attr(attr::Args),
     Recover(recover::Args),
+    Verify(verify::Args),
     Stress(stress::Args),
     #[command(hide = true)]
     StressWorker(stress::WorkerArgs),
@@ -62,21 +67,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { Exit::Usage as u8 } else { 0 });
         }
     };
-    let outcome = match cli.command {
-        Command::Create(args) => args.run(),
-        Command::Update(args) => args.run(),
-        Command::Read(args) => args.run(),
-        Command::Info(args) => args.run(),
-        Command::Status(args) => args.run(),
-        Command::Adopt(args) => args.run(),
-        Command::Extend(args) => args.run(),
-        Command::Reset(args) => args.run(),
-        Command::Attr(args) => args.run(),
-        Command::Recover(args) => args.run(),
-        Command::Stress(args) => args.run(),
-        Command::StressWorker(args) => args.run(),
-        Command::Completions(args) => args.run(Cli::command()),
-        Command::Man(args) => args.run(&Cli::command()),
+    let outcome = match cli.command.limited() {
+        Ok(Some(code)) => return ExitCode::from(code),
+        Ok(None) => cli.command.run(),
+        Err(e) => Err(e),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
@@ -84,6 +78,59 @@ pub fn main() -> ExitCode {
         Err(e) => {
             eprintln!("h5part: {e}");
             ExitCode::from(Exit::of(&e) as u8)
+        }
+    }
+}
+
+impl Command {
+    /// The existing file that it works on, which may be of unknown origin.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Create(args) => Some(&args.file),
+            Self::Update(args) => Some(&args.file),
+            Self::Read(args) => Some(&args.file),
+            Self::Info(args) => Some(&args.file),
+            Self::Status(args) => Some(&args.file),
+            Self::Adopt(args) => Some(&args.file),
+            Self::Extend(args) => Some(&args.file),
+            Self::Reset(args) => Some(&args.file),
+            Self::Attr(args) => Some(&args.file),
+            Self::Recover(args) => Some(&args.file),
+            Self::Verify(args) => Some(&args.file),
+            Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) => None,
+        }
+    }
+
+    /// Has a child with limits do it, where the file calls for that. `None`: it is to be done here.
+    fn limited(&self) -> Result<Option<u8>> {
+        limited::begin(self.file())?;
+        let Some(file) = self.file().filter(|file| limited::is_needed(file)) else { return Ok(None) };
+        match (limited::run(file)?, self) {
+            (limited::Outcome::Done(code), _) => Ok(Some(code)),
+            (limited::Outcome::Crashed(how), Self::Verify(args)) => Ok(Some(args.tell_crash(&how)? as u8)),
+            (limited::Outcome::Crashed(how), _) => {
+                Err(ErrorKind::NotHdf5(format!("the HDF5 library {how}")).at("work on", file))
+            }
+        }
+    }
+
+    fn run(self) -> Result<Exit> {
+        match self {
+            Self::Create(args) => args.run(),
+            Self::Update(args) => args.run(),
+            Self::Read(args) => args.run(),
+            Self::Info(args) => args.run(),
+            Self::Status(args) => args.run(),
+            Self::Adopt(args) => args.run(),
+            Self::Extend(args) => args.run(),
+            Self::Reset(args) => args.run(),
+            Self::Attr(args) => args.run(),
+            Self::Recover(args) => args.run(),
+            Self::Verify(args) => args.run(),
+            Self::Stress(args) => args.run(),
+            Self::StressWorker(args) => args.run(),
+            Self::Completions(args) => args.run(Cli::command()),
+            Self::Man(args) => args.run(&Cli::command()),
         }
     }
 }

@@ -20,7 +20,7 @@ const PORTION_BYTES: u64 = 16 << 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Path of the table in the file.
     table: String,
     /// Name of the column.

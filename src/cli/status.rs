@@ -14,7 +14,7 @@ const PARTS: usize = 50;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Path of a table in the file [default: all that h5part made].
     table: Option<String>,
     /// Print only the rows that are not committed in all columns, as a SPEC for --rows; an empty

@@ -26,7 +26,7 @@ stamps";
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
-    file: PathBuf,
+    pub file: PathBuf,
     /// Path of the table in the file.
     table: String,
     /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.

@@ -66,6 +66,12 @@ impl Dtype {
         }
     }
 
+    /// Whether an element is no number.
+    #[must_use]
+    pub fn is_nan(self, bytes: &[u8]) -> bool {
+        matches!(self, F32 | F64) && self.format_element(bytes) == "NaN"
+    }
+
     /// Little-endian bytes of one element from its text.
     #[must_use]
     pub fn parse_element(self, text: &str) -> Option<Vec<u8>> {

@@ -4,6 +4,7 @@ use super::{H5Change, H5File, select};
 use crate::dataspace::{Column, Runs};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
+use hdf5::plist::dataset_create::Layout;
 use std::collections::btree_map::Entry;
 use std::sync::PoisonError;
 
@@ -13,7 +14,9 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
     pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
-        read_rows(&self.file.dataset(&format!("/{table}/{}", column.name))?, column, runs)
+        let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
+        refuse_outside(&dataset, &column.name)?;
+        read_rows(&dataset, column, runs)
     }
 }
 
@@ -42,10 +45,20 @@ impl H5Change {
             Entry::Occupied(entry) => entry.get().clone(),
             Entry::Vacant(entry) => {
                 let dataset = self.file.dataset(entry.key())?;
+                refuse_outside(&dataset, &column.name)?;
                 entry.insert(dataset).clone()
             }
         })
     }
+}
+
+/// Values in other files are neither read nor written, whatever files they name.
+fn refuse_outside(dataset: &Dataset, column: &str) -> Result<(), ErrorKind> {
+    let plist = dataset.dcpl()?;
+    if plist.get_layout()? == Layout::Virtual || !plist.get_external()?.is_empty() {
+        return Err(ErrorKind::ValuesOutside(column.to_owned()));
+    }
+    Ok(())
 }
 
 fn read_rows(dataset: &Dataset, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {

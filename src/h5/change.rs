@@ -33,7 +33,7 @@ impl H5Change {
     pub fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
         const READ_WRITE: u32 = 1;
         const TRUNCATE: u32 = 2;
-        let source = Arc::new(driver::Source::writing(Arc::clone(storage))?);
+        let source = Arc::new(driver::Source::writing(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let mut builder = hdf5::plist::FileAccess::build();
         prepared(builder.file_locking(false), new);

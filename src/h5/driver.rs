@@ -8,9 +8,10 @@
 //! sealed.
 #![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
 
+use super::limits::Look;
 use crate::storage::{PIECE, StorageFile};
 use hdf5_sys::h5p::{H5Pget_driver_info, H5Pset_driver};
-use std::ffi::{CString, c_char, c_int, c_uint, c_ulong, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_void};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,6 +33,8 @@ const FAIL_IF_UNKNOWN: u64 = 1;
 #[derive(Debug)]
 pub(super) struct Source {
     file: Arc<dyn StorageFile>,
+    /// The only name under which the library may open anything through it.
+    name: CString,
     writable: bool,
     len: AtomicU64,
     /// Files that the library has open on it.
@@ -42,23 +45,28 @@ pub(super) struct Source {
     failure: Mutex<Option<io::Error>>,
     /// A write failed: no later one is made.
     doomed: AtomicBool,
+    /// While it is written to: it takes as long as it takes, but something must happen.
+    look: Option<Look>,
 }
 
 impl Source {
     /// For reading, with recording.
-    pub(super) fn reading(file: Arc<dyn StorageFile>) -> io::Result<Self> {
-        Self::new(file, false, Some(Vec::new()))
+    pub(super) fn reading(file: Arc<dyn StorageFile>, path: &Path) -> io::Result<Self> {
+        Self::new(file, path, Some(Vec::new()))
     }
 
     /// For writing: to a file that has no name of its own yet, or to one with an overlay.
-    pub(super) fn writing(file: Arc<dyn StorageFile>) -> io::Result<Self> {
-        Self::new(file, true, None)
+    pub(super) fn writing(file: Arc<dyn StorageFile>, path: &Path) -> io::Result<Self> {
+        let len = file.identity()?.len;
+        Ok(Self { writable: true, look: Some(Look::begin(len)), ..Self::new(file, path, None)? })
     }
 
-    fn new(file: Arc<dyn StorageFile>, writable: bool, extents: Option<Vec<(u64, usize)>>) -> io::Result<Self> {
+    fn new(file: Arc<dyn StorageFile>, path: &Path, extents: Option<Vec<(u64, usize)>>) -> io::Result<Self> {
         let len = AtomicU64::new(file.identity()?.len);
         let (extents, failure) = (Mutex::new(extents), Mutex::new(None));
-        Ok(Self { file, writable, len, opens: AtomicU64::new(0), extents, failure, doomed: AtomicBool::new(false) })
+        let (opens, doomed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let name = c_path(path)?;
+        Ok(Self { file, name, writable: false, len, opens, extents, failure, doomed, look: None })
     }
 
     /// Whether the library still has it open: some object of the file is in use.
@@ -87,6 +95,9 @@ impl Source {
     }
 
     fn write(&self, address: u64, buf: &[u8]) -> io::Result<()> {
+        if let Some(look) = &self.look {
+            look.touch();
+        }
         let mut at = address;
         for piece in buf.chunks(PIECE) {
             self.file.write_at(piece, at)?;
@@ -287,7 +298,7 @@ extern "C" fn fapl_free(info: *mut Info) -> Herr {
 }
 
 /// Has no side effects: the library probes with opens of its own.
-extern "C" fn open(_name: *const c_char, _flags: c_uint, fapl: Hid, _max: Address) -> *mut DriverFile {
+extern "C" fn open(name: *const c_char, _flags: c_uint, fapl: Hid, _max: Address) -> *mut DriverFile {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     // SAFETY: the property of this driver is an `Info`; the count keeps its source alive.
     let source = unsafe {
@@ -298,6 +309,11 @@ extern "C" fn open(_name: *const c_char, _flags: c_uint, fapl: Hid, _max: Addres
         Arc::increment_strong_count((*info).source);
         Arc::from_raw((*info).source)
     };
+    // An external link, or a virtual dataset, names another file: this driver is not for it.
+    // SAFETY: the library passes the name that it was given, or one from a link.
+    if unsafe { name.is_null() || CStr::from_ptr(name) != source.name.as_c_str() } {
+        return std::ptr::null_mut();
+    }
     let public = Public {
         driver_id: 0,
         class: std::ptr::null(),

@@ -1,5 +1,6 @@
 //! Opening a file for reading through the library.
 
+use super::limits::Look;
 use super::superblock;
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
@@ -16,6 +17,7 @@ pub struct H5File {
     pub(super) len: u64,
     #[cfg(hdf5_1_14)]
     pub(super) source: Arc<driver::Source>,
+    _look: Look,
 }
 
 impl H5File {
@@ -32,7 +34,8 @@ impl H5File {
     #[cfg(hdf5_1_14)]
     #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
     fn open_checked(storage: &Arc<dyn StorageFile>, path: &Path, len: u64) -> Result<Self, ErrorKind> {
-        let source = Arc::new(driver::Source::reading(Arc::clone(storage))?);
+        let look = Look::begin(len);
+        let source = Arc::new(driver::Source::reading(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let fapl = hdf5::plist::FileAccess::build().file_locking(false).finish()?;
         driver::set(fapl.id(), &source)?;
@@ -43,19 +46,20 @@ impl H5File {
             unsafe { hdf5::from_id::<hdf5::File>(id) }
         });
         match opened {
-            Ok(file) => Ok(Self { file, len, source }),
+            Ok(file) => Ok(Self { file, len, source, _look: look }),
             Err(e) => Err(source.take_failure().map_or_else(|| not_hdf5(&e), ErrorKind::from)),
         }
     }
 
     #[cfg(not(hdf5_1_14))]
     fn open_checked(_storage: &Arc<dyn StorageFile>, path: &Path, len: u64) -> Result<Self, ErrorKind> {
+        let look = Look::begin(len);
         let mut builder = hdf5::FileBuilder::new();
         // The caller holds the file's lock already; the library's own descriptor would wait for it.
         #[cfg(hdf5_locking_option)]
         builder.with_fapl(|p| p.file_locking(false));
         let file = builder.open(path).map_err(|e| not_hdf5(&e))?;
-        Ok(Self { file, len })
+        Ok(Self { file, len, _look: look })
     }
 }
 

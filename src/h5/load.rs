@@ -347,6 +347,12 @@ fn open_stamps(file: &hdf5::File, group: &Group) -> Result<Option<(u64, Dataset)
     Ok(Some((table, file.dataset(&format!("/{STAMPS_GROUP}/{table}"))?)))
 }
 
+/// Where a dataset of stamps says that its table is.
+pub(super) fn table_of_stamps(stamps: &Dataset) -> Option<String> {
+    let text: VarLenUnicode = stamps.attr("table").ok()?.read_scalar().ok()?;
+    Some(text.as_str().to_owned())
+}
+
 fn stamp_columns(stamps: &Dataset) -> Result<Vec<String>, ErrorKind> {
     let names: Array1<VarLenUnicode> = stamps.attr(COLUMNS_ATTRIBUTE)?.read_1d()?;
     Ok(names.iter().map(|n| n.as_str().to_owned()).collect())
@@ -412,20 +418,32 @@ fn locate(dataset: &Dataset, rows: u64, cell_bytes: u64) -> Result<Result<Column
 }
 
 /// Calls `found(first row, byte address)` for every chunk.
-#[cfg(hdf5_1_14)]
 fn chunk_addresses(dataset: &Dataset, mut found: impl FnMut(u64, u64)) -> Result<(), ErrorKind> {
+    each_chunk(dataset, |first, address, _| found(first, address))
+}
+
+/// First byte after the chunks of a dataset.
+pub(super) fn chunks_end(dataset: &Dataset) -> Result<u64, ErrorKind> {
+    let mut end = 0;
+    each_chunk(dataset, |_, address, size| end = end.max(address.saturating_add(size)))?;
+    Ok(end)
+}
+
+/// Calls `found(first row, byte address, bytes)` for every chunk.
+#[cfg(hdf5_1_14)]
+fn each_chunk(dataset: &Dataset, mut found: impl FnMut(u64, u64, u64)) -> Result<(), ErrorKind> {
     dataset.chunks_visit(|chunk| {
-        found(chunk.offset.first().copied().unwrap_or(0), chunk.addr);
+        found(chunk.offset.first().copied().unwrap_or(0), chunk.addr, u64::from(chunk.size));
         0
     })?;
     Ok(())
 }
 
 #[cfg(not(hdf5_1_14))]
-fn chunk_addresses(dataset: &Dataset, mut found: impl FnMut(u64, u64)) -> Result<(), ErrorKind> {
+fn each_chunk(dataset: &Dataset, mut found: impl FnMut(u64, u64, u64)) -> Result<(), ErrorKind> {
     for index in 0..dataset.num_chunks().unwrap_or(0) {
         if let Some(chunk) = dataset.chunk_info(index) {
-            found(chunk.offset.first().copied().unwrap_or(0), chunk.addr);
+            found(chunk.offset.first().copied().unwrap_or(0), chunk.addr, chunk.size);
         }
     }
     Ok(())

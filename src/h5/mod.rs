@@ -9,19 +9,23 @@ mod create;
 mod driver;
 mod extend;
 mod file;
+mod limits;
 mod load;
 mod select;
 mod stamps;
 mod superblock;
+mod walk;
 
 pub use attribute::Attribute;
 pub use change::H5Change;
 pub use column::{Filters, chunk_rows};
 pub use create::{NewTable, planned_bytes};
 pub use file::{H5File, library_version};
+pub use limits::limit;
 pub use load::{Listing, Origin};
 pub use stamps::{GuardSpec, MOST_COLUMNS, StampsSpec};
 pub use superblock::stored_end;
+pub use walk::{Oddity, Walk};
 
 /// Whether the linked library takes a file driver of ours, so that the structure of a file is changed
 /// in place. Else the file is copied, changed and renamed.

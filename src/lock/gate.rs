@@ -293,6 +293,17 @@ impl ReadGate {
     }
 }
 
+/// Whether h5part alone has ever written to the file: then it is no file of unknown origin. Takes no lock.
+///
+/// # Errors
+/// As open(2).
+pub fn is_ours(paths: &Paths) -> io::Result<bool> {
+    match RowLocks::look(paths)? {
+        Some(rows) => witness::knows(rows.file(), &File::open(&paths.file)?),
+        None => Ok(false),
+    }
+}
+
 /// The gate of a file that is not there yet, held by the one who makes it.
 #[derive(Debug)]
 pub struct CreationLock(#[expect(dead_code, reason = "held for its lock")] File);

@@ -4,6 +4,7 @@
 //! (`FILE.lock`), the HDF5 file, rows ascending. All are advisory locks of the kernel, which
 //! frees them when their owner dies.
 
+mod belongs;
 mod burst;
 mod courtesy;
 mod filesystem;
@@ -16,9 +17,10 @@ mod rows;
 mod wait;
 mod witness;
 
+pub use belongs::{forget_store, note_store, noted_store};
 pub use burst::{Burst, InBurst};
 pub use filesystem::untrusted;
-pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock};
+pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock, is_ours};
 pub use holders::{Holder, LockReport, report};
 pub use owner::{Dead, Owner, OwnerNote};
 pub use paths::Paths;

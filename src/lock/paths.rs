@@ -20,6 +20,8 @@ pub struct Paths {
     pub records: PathBuf,
     /// The log of a structural change; empty when there is none.
     pub change: PathBuf,
+    /// The uuid of the store that the sidecar belongs to.
+    pub uuid: PathBuf,
 }
 
 impl Paths {
@@ -56,6 +58,7 @@ impl Paths {
             rows: sidecar.join("rows.lock"),
             records: sidecar.join("records"),
             change: sidecar.join("change.log"),
+            uuid: sidecar.join("store.uuid"),
             sidecar,
             file,
         }

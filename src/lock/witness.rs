@@ -57,6 +57,15 @@ fn look(rows: &File, data: &File) -> io::Result<bool> {
     }
 }
 
+/// Whether h5part alone has written to the file, as far as can be said without a lock.
+pub(super) fn knows(rows: &File, data: &File) -> io::Result<bool> {
+    let Some(note) = Note::read(rows)? else { return Ok(false) };
+    let found = Note::of(data, false)?;
+    let same = (note.device, note.inode) == (found.device, found.inode);
+    // Whoever is inside has looked.
+    Ok(same && !note.suspect && (note == found || attended(rows)?))
+}
+
 /// Called before the gate is left.
 pub(super) fn leave(rows: &File, data: &File) -> io::Result<()> {
     // One at a time: else an older time could be noted after a newer one.

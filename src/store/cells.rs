@@ -8,7 +8,7 @@ use crate::storage::StorageFile;
 const BLOCK_BYTES: u64 = 256 << 10;
 
 /// Reads the stamps of the runs: `width` a row, in ascending order of rows.
-pub(super) fn read_stamps(
+pub(crate) fn read_stamps(
     file: &dyn StorageFile,
     stamps: &Stamps,
     runs: &Runs,
@@ -45,7 +45,7 @@ pub(super) fn write_pieces(file: &dyn StorageFile, plan: &[Piece], values: &[u8]
 }
 
 /// Calls `look(position in order of rows, row, bytes)` for every cell of the runs.
-pub(super) fn for_each_cell(
+pub(crate) fn for_each_cell(
     file: &dyn StorageFile,
     layout: &ColumnLayout,
     runs: &Runs,
@@ -73,7 +73,7 @@ pub(super) fn for_each_cell(
 }
 
 /// Whether a cell is nothing but fill.
-pub(super) fn is_fill(cell: &[u8], fill: &[u8]) -> bool {
+pub(crate) fn is_fill(cell: &[u8], fill: &[u8]) -> bool {
     let size = fill.len();
     // A cell that starts with one fill and repeats itself after it is fill throughout.
     size == 0 || cell.len() < size || (cell[..size] == *fill && cell[size..] == cell[..cell.len() - size])

@@ -3,7 +3,7 @@
 use super::handle::{Store, normal};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{self, H5Change, H5File, NewTable};
-use crate::lock::CreationLock;
+use crate::lock::{self, CreationLock};
 use crate::storage::{Mode, StorageFile, replace};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// Ends the names of files under construction.
-const SUFFIX: &str = ".h5part-new";
+pub(crate) const UNFINISHED: &str = ".h5part-new";
 /// Between two reports of progress.
 const REPORT: Duration = Duration::from_millis(100);
 /// Room for metadata, in bytes.
@@ -68,6 +68,7 @@ impl Store {
         watched(new.path(), planned, progress, || {
             H5Change::open(&file, new.path(), true)?.run(|h5| h5.add_table(table))
         })?;
+        lock::forget_store(&self.paths)?;
         self.name_it(new)
     }
 
@@ -87,7 +88,7 @@ impl Store {
         let prefix = self.unfinished_prefix();
         let mut builder = tempfile::Builder::new();
         // As open(2) would: the user's umask decides.
-        builder.prefix(&prefix).suffix(SUFFIX).permissions(Permissions::from_mode(0o666));
+        builder.prefix(&prefix).suffix(UNFINISHED).permissions(Permissions::from_mode(0o666));
         Ok(builder.tempfile_in(self.folder())?)
     }
 
@@ -109,7 +110,7 @@ impl Store {
         let prefix = self.unfinished_prefix();
         for entry in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(&prefix) && name.ends_with(SUFFIX) {
+            if name.starts_with(&prefix) && name.ends_with(UNFINISHED) {
                 // Litter that stays harms nobody.
                 let _ = std::fs::remove_file(entry.path());
             }

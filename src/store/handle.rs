@@ -11,9 +11,9 @@ use uuid::Uuid;
 /// An HDF5 file with its sidecar. Cheap to clone; holds nothing open.
 #[derive(Clone, Debug)]
 pub struct Store {
-    pub(super) paths: Paths,
-    pub(super) storage: Arc<dyn Storage>,
-    pub(super) patience: Patience,
+    pub(crate) paths: Paths,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) patience: Patience,
     trust_locks: bool,
 }
 
@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// Looks at the file through the library, under the shared gate.
-    pub(super) fn look<T>(
+    pub(crate) fn look<T>(
         &self,
         body: impl FnOnce(&H5File, &dyn StorageFile) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {

@@ -56,3 +56,13 @@ pub use {
     values::{Block, CellState, Element, Values, check_fit, shape_text},
     writer::{Commit, Writer},
 };
+
+// For the layers above that look at stamps and sidecar themselves.
+#[cfg(feature = "hdf5")]
+pub(crate) use {
+    cells::{for_each_cell, is_fill, read_stamps},
+    create::UNFINISHED,
+    recover::unspent,
+    resolve::header_of,
+    view::{Stamped, View},
+};

@@ -224,10 +224,10 @@ fn belongs(view: &View, header: &Header) -> bool {
 }
 
 /// A record that is not spent: what it says, and the file that it is in.
-type Unspent = (Header, Box<dyn StorageFile>);
+pub(crate) type Unspent = (Header, Box<dyn StorageFile>);
 
 /// A dead writer's record, unless there is none, or it is spent, or it was not written to its end.
-fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspent>, ErrorKind> {
+pub(crate) fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspent>, ErrorKind> {
     let file = storage.open(path, Mode::Read)?;
     let len = file.identity()?.len;
     if len < START + HEADER as u64 {

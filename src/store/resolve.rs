@@ -25,7 +25,7 @@ pub(super) enum Resolved {
 
 impl Store {
     /// Whether a log lies there. Nobody is at it if we are inside the gate: its maker is dead.
-    pub(super) fn change_waits(&self) -> Result<bool, ErrorKind> {
+    pub(crate) fn change_waits(&self) -> Result<bool, ErrorKind> {
         match self.storage.identity(&self.paths.change) {
             Ok(log) => Ok(log.len > 0),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
@@ -126,7 +126,7 @@ fn undo(base: &dyn StorageFile, header: &Header) -> Result<(), ErrorKind> {
     Ok(())
 }
 
-fn header_of(log: &dyn StorageFile) -> Result<Found, ErrorKind> {
+pub(crate) fn header_of(log: &dyn StorageFile) -> Result<Found, ErrorKind> {
     let len = usize::try_from(log.identity()?.len).unwrap_or(usize::MAX).min(HEADER);
     let mut sector = vec![0; len];
     log.read_at(&mut sector, 0)?;

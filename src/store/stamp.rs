@@ -81,7 +81,8 @@ impl Stamp {
             (0, _) => State::Unstamped,
             (_, Self::WRITING) => State::Writing,
             (_, Self::COMMITTED) => State::Committed,
-            (_, Self::VACANT) => State::Vacant,
+            // No commit writes it.
+            (_, Self::VACANT) if self.version() == 0 => State::Vacant,
             (_, other) => State::Unknown(other),
         }
     }

@@ -117,7 +117,7 @@ impl Store {
         blocks.sum()
     }
 
-    fn view_of(&self, table: &str) -> Result<View, ErrorKind> {
+    pub(crate) fn view_of(&self, table: &str) -> Result<View, ErrorKind> {
         let _gate = self.enter_to_read()?;
         View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)
     }

@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 /// One open file with the layout of one of its tables. Load it under the gate.
 #[derive(Debug)]
-pub(super) struct View {
-    pub(super) file: Arc<dyn StorageFile>,
+pub(crate) struct View {
+    pub(crate) file: Arc<dyn StorageFile>,
     pub(super) identity: Identity,
     pub(super) uuid: Option<Uuid>,
     pub(super) generation: u64,
-    pub(super) table: Table,
+    pub(crate) table: Table,
     origin: Origin,
 }
 
@@ -97,7 +97,7 @@ impl View {
     }
 
     /// A column with its place among the stamps.
-    pub(super) fn stamped<'a>(&'a self, column: &'a Column) -> Result<Stamped<'a>, ErrorKind> {
+    pub(crate) fn stamped<'a>(&'a self, column: &'a Column) -> Result<Stamped<'a>, ErrorKind> {
         let unstamped = || ErrorKind::Unstamped(self.table.path.clone());
         let stamps = self.table.stamps.as_ref().ok_or_else(unstamped)?;
         let place = column.stamp.ok_or_else(|| ErrorKind::UnstampedColumn(column.name.clone()))?;
@@ -112,7 +112,7 @@ impl View {
     }
 
     /// The guard column, if the table has one.
-    pub(super) fn guard(&self) -> Result<Option<(&Guard, &Column)>, ErrorKind> {
+    pub(crate) fn guard(&self) -> Result<Option<(&Guard, &Column)>, ErrorKind> {
         let Some(guard) = self.table.stamps.as_ref().and_then(|stamps| stamps.guard.as_ref()) else { return Ok(None) };
         let column = self.table.columns.iter().find(|c| c.stamp == Some(guard.place));
         Ok(Some((guard, column.ok_or_else(|| ErrorKind::ColumnMoved("guard".to_owned()))?)))
@@ -121,9 +121,9 @@ impl View {
 
 /// A column with its place among the stamps and the seed of its checksums.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stamped<'a> {
-    pub(super) column: &'a Column,
-    pub(super) place: usize,
+pub(crate) struct Stamped<'a> {
+    pub(crate) column: &'a Column,
+    pub(crate) place: usize,
     pub(super) seed: Seed,
     /// What a guard column holds where nothing is complete.
     undefined: Option<&'a [u8]>,
@@ -171,7 +171,7 @@ impl Stamped<'_> {
     }
 
     /// What a reader finds, where the stamp stands still.
-    pub(super) fn state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
+    pub(crate) fn state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
         let matches = || self.seed.matches(stamp, row, bytes);
         match stamp.state() {
             State::Unstamped if self.is_empty(bytes) => CellState::Missing,

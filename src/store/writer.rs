@@ -1,5 +1,6 @@
 //! Committing rows.
 
+use super::cells::read_cells;
 use super::commit::{self, Durability, Failed, Outcome, Scratch, Site};
 use super::handle::{Store, normal};
 use super::recover::{Recorder, Recovery, recover_table};
@@ -9,7 +10,7 @@ use super::view::{Since, View};
 use super::{plain, through};
 use crate::dataspace::{Rows, Table};
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::{Burst, Dead, Gate, RowLocks, SharedGate};
+use crate::lock::{self, Burst, Dead, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
 use std::sync::Arc;
 
@@ -92,6 +93,9 @@ impl Writer {
             recover_table(store.storage.as_ref(), &store.paths, &view, &rows, &store.patience)?;
         }
         drop(entered);
+        if let Some(uuid) = view.uuid {
+            store.in_sidecar(lock::note_store(&store.paths, uuid))?;
+        }
         let engine = Engine {
             store: store.clone(),
             name: table.to_owned(),
@@ -182,19 +186,33 @@ impl Writer {
     fn try_reset(&mut self, rows: &Rows) -> Result<Commit, ErrorKind> {
         let table = &self.engine.view.table;
         rows.check(table.rows)?;
-        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
-        let fills = table.columns.iter().filter_map(|column| {
-            let place = column.stamp?;
-            let element = stamps.guard.as_ref().filter(|g| g.place == place).map_or(&column.fill, |g| &g.undefined);
-            let elements = column.shape.iter().product::<u64>().checked_mul(rows.len());
-            let count = elements.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
-            Some((column.name.clone(), element.repeat(count)))
-        });
-        let fills: Vec<(String, Vec<u8>)> = fills.collect();
+        if table.stamps.is_none() {
+            return Err(ErrorKind::Unstamped(table.path.clone()));
+        }
+        let stamped = table.columns.iter().filter(|column| column.stamp.is_some());
+        let fills = stamped.map(|column| self.engine.fill_of(&column.name, rows)).collect::<Result<Vec<_>, _>>()?;
         let bytes = fills.iter().map(|(_, bytes)| bytes.len() as u64).sum();
         let values = fills.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
         self.make_one(Request { runs: rows.runs()?, values }, Outcome::NotThere)?;
         Ok(Commit { rows: rows.len(), bytes })
+    }
+
+    /// Makes one column of some rows "not there", whatever it holds. Returns how many rows.
+    pub(crate) fn reset_column(&mut self, rows: &Rows, name: &str) -> Result<u64> {
+        let reset = |writer: &mut Self| {
+            let (column, fill) = writer.engine.fill_of(name, rows)?;
+            writer.make_one(Request { runs: rows.runs()?, values: vec![(&column, &fill)] }, Outcome::NotThere)
+        };
+        reset(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
+    }
+
+    /// Commits what lies there now. Returns how many rows.
+    pub(crate) fn stamp_as_is(&mut self, rows: &Rows, name: &str) -> Result<u64> {
+        let stamp = |writer: &mut Self| {
+            let bytes = writer.engine.bytes_of(name, rows)?;
+            writer.make_one(Request { runs: rows.runs()?, values: vec![(name, &bytes)] }, Outcome::Committed)
+        };
+        stamp(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
     }
 
     fn make_one(&mut self, request: Request<'_>, outcome: Outcome) -> Result<(), ErrorKind> {
@@ -300,6 +318,28 @@ impl Engine {
     fn recover(&self) -> Result<Recovery, ErrorKind> {
         let Self { store, view, rows, .. } = self;
         recover_table(store.storage.as_ref(), &store.paths, view, rows, &store.patience)
+    }
+
+    /// The bytes of a column for rows that are "not there", and its name.
+    fn fill_of(&self, name: &str, rows: &Rows) -> Result<(String, Vec<u8>), ErrorKind> {
+        let table = &self.view.table;
+        let column = table.column(name)?;
+        let guard = table.stamps.as_ref().and_then(|stamps| stamps.guard.as_ref());
+        let element = guard.filter(|g| column.stamp == Some(g.place)).map_or(&column.fill, |g| &g.undefined);
+        let elements = column.shape.iter().product::<u64>().checked_mul(rows.len());
+        let count = elements.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+        Ok((column.name.clone(), element.repeat(count)))
+    }
+
+    /// The bytes of a column as they lie in the file.
+    fn bytes_of(&self, name: &str, rows: &Rows) -> Result<Vec<u8>, ErrorKind> {
+        let (column, runs) = (self.view.table.column(name)?, rows.runs()?);
+        let Ok(layout) = &column.layout else {
+            return self.store.look(|h5, _| h5.read_rows(&self.name, column, &runs));
+        };
+        let mut bytes = vec![0; usize::try_from(rows.len() * layout.cell_bytes).unwrap_or(usize::MAX)];
+        read_cells(self.view.file.as_ref(), layout, &runs, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// A commit that touches a library column takes the way through the library as a whole, so that its

@@ -34,3 +34,4 @@ mod sealed;
 mod stopping;
 mod structure;
 mod support;
+mod verify;

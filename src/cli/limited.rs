@@ -1,0 +1,106 @@
+//! Files of unknown origin are met in a process of their own, with limits: HDF5 crashes over some
+//! malformed files, and comes to no end over others.
+//!
+//! The program starts itself again with the same arguments, and its descriptors 0, 1 and 2. The child
+//! sets its own limits, dies with its parent, and does the work; the parent says how it ended.
+
+use super::exit::Exit;
+use h5part::Result;
+use h5part::error::At;
+use h5part::{ErrorKind, h5, lock};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::unistd::{Pid, getppid};
+use std::os::unix::process::{ExitStatusExt, parent_id};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+/// Tells the child whose it is.
+const PARENT: &str = "H5PART_LIMITED_BY";
+/// Overrules the seconds that the library may take for one look at a small file.
+const SECONDS: &str = "H5PART_LOOK_SECONDS";
+const LOOK: Duration = Duration::from_secs(60);
+/// The child may have this much memory, in bytes, and a multiple of the file's length.
+const MEMORY: u64 = 4 << 30;
+const MEMORY_A_BYTE: u64 = 4;
+/// The exit code by which a child says that the library took too long.
+const OVERDUE: u8 = 113;
+
+/// What the work came to.
+pub enum Outcome {
+    /// The child did it, or said why not.
+    Done(u8),
+    /// The library crashed, or came to no end.
+    Crashed(String),
+}
+
+/// Whether the file is to be met in a process of its own: it is there, and others may have written to it.
+pub fn is_needed(file: &Path) -> bool {
+    if std::env::var_os(PARENT).is_some() {
+        return false;
+    }
+    // What cannot be looked up is told by the command itself.
+    lock::Paths::of(file).is_ok_and(|paths| paths.file.is_file() && !lock::is_ours(&paths).unwrap_or(false))
+}
+
+/// Does the whole command in a child.
+pub fn run(file: &Path) -> Result<Outcome> {
+    let child = || {
+        let program = std::env::current_exe()?;
+        let mut command = Command::new(program);
+        command.args(std::env::args_os().skip(1)).env(PARENT, std::process::id().to_string());
+        command.status()
+    };
+    let status = child().at("start a process for", file)?;
+    Ok(outcome(status))
+}
+
+fn outcome(status: ExitStatus) -> Outcome {
+    match (status.code(), status.signal()) {
+        (Some(code), _) if code == i32::from(OVERDUE) => Outcome::Crashed("comes to no end over it".to_owned()),
+        (Some(code), _) => Outcome::Done(u8::try_from(code).unwrap_or(Exit::Io as u8)),
+        (None, Some(signal)) => match Signal::try_from(signal) {
+            // From outside: the user's, the system's.
+            Ok(Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGKILL | Signal::SIGPIPE) => {
+                Outcome::Done(128u8.saturating_add(u8::try_from(signal).unwrap_or(0)))
+            }
+            Ok(Signal::SIGABRT) => {
+                Outcome::Crashed("ended over it (SIGABRT), or wanted more memory than the file can need".to_owned())
+            }
+            Ok(known) => Outcome::Crashed(format!("crashed over it ({known})")),
+            Err(_) => Outcome::Crashed(format!("crashed over it (signal {signal})")),
+        },
+        (None, None) => Outcome::Done(Exit::Io as u8),
+    }
+}
+
+/// In the child, before anything else: the limits. Returns whether this is a child.
+pub fn begin(file: Option<&Path>) -> Result<()> {
+    let Some(parent) = std::env::var(PARENT).ok() else { return Ok(()) };
+    let file = file.unwrap_or(Path::new(""));
+    let limits = || {
+        set_pdeathsig(Signal::SIGKILL)?;
+        // It may have died before.
+        if parent_id().to_string() != parent || getppid() == Pid::from_raw(1) {
+            return Err(std::io::Error::other("its parent is gone"));
+        }
+        let len = std::fs::metadata(file).map_or(0, |m| m.len());
+        lower(Resource::RLIMIT_AS, MEMORY.saturating_add(len.saturating_mul(MEMORY_A_BYTE)))?;
+        lower(Resource::RLIMIT_CORE, 0)?;
+        Ok(())
+    };
+    limits().at("limit the process for", file)?;
+    let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map_or(LOOK, Duration::from_secs);
+    h5::limit(seconds, overdue).map_err(ErrorKind::from).at("limit HDF5 for", file)
+}
+
+fn lower(resource: Resource, most: u64) -> std::io::Result<()> {
+    let (soft, hard) = getrlimit(resource)?;
+    Ok(setrlimit(resource, soft.min(most), hard.min(most))?)
+}
+
+fn overdue() -> ! {
+    std::process::exit(i32::from(OVERDUE))
+}

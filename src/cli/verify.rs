@@ -1,0 +1,87 @@
+//! `h5part verify`
+
+use super::common::LockArgs;
+use super::exit::Exit;
+use super::output::{LateBar, bytes, json, line};
+use h5part::Result;
+use h5part::verify::{Finding, Kind, Repaired, Report, Verify};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Prove what is in the file: its structure, every value against its stamp, guards, and what lies
+/// beside it.
+///
+/// Prints one line a finding: severity, where, what, what to do. Notes don't make a file unsound.
+/// It may run beside writers. Exit code 0: sound; 1: not.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    pub file: PathBuf,
+    /// Put right what can be: recover what dead writers left, make half-written rows "not there".
+    #[arg(long)]
+    repair: bool,
+    /// With --repair: values that another program wrote count as committed from now on.
+    #[arg(long, requires = "repair")]
+    accept_foreign: bool,
+    /// Threads [default: one a core].
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Print as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let start = Instant::now();
+        let how = Verify { jobs: self.jobs, repair: self.repair, accept_foreign: self.accept_foreign };
+        let bar = LateBar::new("verifying");
+        let report = self.lock.open(&self.file)?.verify(&how, &|done, total| bar.set(done, total))?;
+        drop(bar);
+        tell(&report, self.json)?;
+        if !self.json {
+            let read: u64 = report.tables.iter().map(|t| t.bytes).sum();
+            let (objects, tables) = (report.objects, report.tables.len());
+            let seconds = start.elapsed().as_secs_f64();
+            line(format!("{objects} objects, {tables} stamped tables, {} looked at in {seconds:.3} s", bytes(read)))?;
+        }
+        Ok(if report.sound { Exit::Success } else { Exit::Found })
+    }
+
+    /// For a file over which the process that looked at it has died.
+    pub fn tell_crash(&self, how: &str) -> Result<Exit> {
+        let mut report = Report::new(self.file.clone());
+        let what = format!("the HDF5 library {how}");
+        report.add(Finding::fault(Kind::Crash, what, "the file is malformed: restore it from a copy"));
+        tell(&report, self.json)?;
+        Ok(Exit::Found)
+    }
+}
+
+fn tell(report: &Report, as_json: bool) -> Result<()> {
+    if as_json {
+        return json(report);
+    }
+    if let Some(Repaired { recovery, reset, stamped }) = &report.repaired {
+        line(format!(
+            "repaired: {} values put back, {} structural changes finished or undone, {reset} half-written values made \
+             not there, {stamped} foreign values stamped",
+            recovery.restored,
+            recovery.changes_applied + recovery.changes_discarded
+        ))?;
+    }
+    for finding in &report.findings {
+        line(finding.to_string())?;
+    }
+    for t in &report.tables {
+        line(format!(
+            "table '{}': {} rows, {} of {} values committed, {} missing",
+            t.table, t.rows, t.committed, t.cells, t.missing
+        ))?;
+    }
+    let word = if report.sound { "sound" } else { "UNSOUND" };
+    line(format!("{}: {word}: {} faults, {} notes", report.file.display(), report.faults, report.notes))
+}

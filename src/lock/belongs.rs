@@ -1,0 +1,37 @@
+//! Which store the sidecar belongs to, so that another file in its place is noticed.
+
+use super::paths::Paths;
+use std::fs;
+use std::io;
+use uuid::Uuid;
+
+/// Notes the store, if none is noted yet.
+///
+/// # Errors
+/// As open(2) and write(2).
+pub fn note_store(paths: &Paths, uuid: Uuid) -> io::Result<()> {
+    if fs::exists(&paths.uuid)? { Ok(()) } else { fs::write(&paths.uuid, uuid.to_string()) }
+}
+
+/// The store that is noted. One that a loss of power cut is none.
+///
+/// # Errors
+/// As open(2) and read(2).
+pub fn noted_store(paths: &Paths) -> io::Result<Option<Uuid>> {
+    match fs::read(&paths.uuid) {
+        Ok(text) => Ok(Uuid::try_parse_ascii(&text).ok()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The store is gone, and another will have its name.
+///
+/// # Errors
+/// As unlink(2).
+pub fn forget_store(paths: &Paths) -> io::Result<()> {
+    match fs::remove_file(&paths.uuid) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}

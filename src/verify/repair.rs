@@ -1,0 +1,53 @@
+//! What a verification puts right: through commits, like anybody else's.
+
+use super::report::{Finding, Kind, Repaired, Report};
+use crate::dataspace::Rows;
+use crate::error::Result;
+use crate::store::{Store, Writer};
+use std::collections::BTreeMap;
+
+/// Rows are repaired in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 8 << 20;
+
+/// Works off the findings that are understood.
+pub(super) fn run(store: &Store, report: &Report, accept_foreign: bool) -> Result<Repaired> {
+    let mut repaired = Repaired::default();
+    let mut tables: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
+    for finding in &report.findings {
+        let foreign = matches!(finding.kind, Kind::Changed | Kind::Unstamped);
+        let repairable = finding.kind == Kind::HalfWritten || (foreign && accept_foreign);
+        if let Some(table) = finding.table.as_deref().filter(|_| repairable) {
+            tables.entry(table).or_default().push(finding);
+        }
+    }
+    for (table, findings) in tables {
+        let mut writer = store.writer(table)?;
+        writer.set_accept_foreign(true);
+        // First what is not there: a value beside it counts by itself.
+        let (torn, foreign): (Vec<&Finding>, Vec<&Finding>) =
+            findings.into_iter().partition(|f| f.kind == Kind::HalfWritten);
+        for finding in torn {
+            repaired.reset += each_portion(&mut writer, finding, Writer::reset_column)?;
+        }
+        for finding in foreign {
+            repaired.stamped += each_portion(&mut writer, finding, Writer::stamp_as_is)?;
+        }
+    }
+    Ok(repaired)
+}
+
+fn each_portion(
+    writer: &mut Writer,
+    finding: &Finding,
+    work: fn(&mut Writer, &Rows, &str) -> Result<u64>,
+) -> Result<u64> {
+    let Some(column) = &finding.column else { return Ok(0) };
+    let portion = (PORTION_BYTES / writer.table().row_bytes().max(1)).max(1);
+    let mut done = 0;
+    for &(first, end) in &finding.rows {
+        for start in (first..end).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+            done += work(writer, &Rows::range(start..end.min(start + portion)), column)?;
+        }
+    }
+    Ok(done)
+}
