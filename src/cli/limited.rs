@@ -19,9 +19,8 @@ use std::time::Duration;
 
 /// Tells the child whose it is.
 const PARENT: &str = "H5PART_LIMITED_BY";
-/// Overrules the seconds that the library may take for one look at a small file.
+/// Overrules the seconds that the library may take for one look at a file.
 const SECONDS: &str = "H5PART_LOOK_SECONDS";
-const LOOK: Duration = Duration::from_secs(60);
 /// The child may have this much memory, in bytes, and a multiple of the file's length.
 const MEMORY: u64 = 4 << 30;
 const MEMORY_A_BYTE: u64 = 4;
@@ -92,7 +91,7 @@ pub fn begin(file: Option<&Path>) -> Result<()> {
         Ok(())
     };
     limits().at("limit the process for", file)?;
-    let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map_or(LOOK, Duration::from_secs);
+    let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
     h5::limit(seconds, overdue).map_err(ErrorKind::from).at("limit HDF5 for", file)
 }
 

@@ -62,22 +62,24 @@ impl H5File {
     /// [`ErrorKind::NoSuchTable`], library errors.
     pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, ErrorKind> {
         self.expect_group(group)?;
-        let group = self.file.group(&format!("/{group}"))?;
-        if !group.attr_names()?.iter().any(|n| n == name) {
-            return Ok(None);
-        }
-        let attribute = group.attr(name)?;
-        if !attribute.is_scalar() {
-            return Ok(None);
-        }
-        Ok(match attribute.dtype()?.to_descriptor()? {
-            TypeDescriptor::Boolean => Some(Attribute::Bool(attribute.read_scalar()?)),
-            TypeDescriptor::Integer(_) => Some(Attribute::Int(attribute.read_scalar()?)),
-            TypeDescriptor::Float(_) => Some(Attribute::Float(attribute.read_scalar()?)),
-            TypeDescriptor::VarLenUnicode => {
-                Some(Attribute::Text(attribute.read_scalar::<VarLenUnicode>()?.as_str().to_owned()))
+        self.ask(|| {
+            let group = self.file.group(&format!("/{group}"))?;
+            if !group.attr_names()?.iter().any(|n| n == name) {
+                return Ok(None);
             }
-            _ => None,
+            let attribute = group.attr(name)?;
+            if !attribute.is_scalar() {
+                return Ok(None);
+            }
+            Ok(match attribute.dtype()?.to_descriptor()? {
+                TypeDescriptor::Boolean => Some(Attribute::Bool(attribute.read_scalar()?)),
+                TypeDescriptor::Integer(_) => Some(Attribute::Int(attribute.read_scalar()?)),
+                TypeDescriptor::Float(_) => Some(Attribute::Float(attribute.read_scalar()?)),
+                TypeDescriptor::VarLenUnicode => {
+                    Some(Attribute::Text(attribute.read_scalar::<VarLenUnicode>()?.as_str().to_owned()))
+                }
+                _ => None,
+            })
         })
     }
 }

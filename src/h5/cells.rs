@@ -14,9 +14,11 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
     pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
-        let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
-        refuse_outside(&dataset, &column.name)?;
-        read_rows(&dataset, column, runs)
+        self.ask(|| {
+            let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
+            refuse_outside(&dataset, &column.name)?;
+            read_rows(&dataset, column, runs)
+        })
     }
 }
 

@@ -31,6 +31,17 @@ impl H5File {
         Self::open_checked(storage, path, len)
     }
 
+    /// Asks the library. Where the system refused it a read, that is the error, not what the library made
+    /// of it.
+    pub(super) fn ask<T>(&self, question: impl FnOnce() -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
+        let answer = question();
+        #[cfg(hdf5_1_14)]
+        if let Some(e) = self.source.take_failure() {
+            return Err(e.into());
+        }
+        answer
+    }
+
     #[cfg(hdf5_1_14)]
     #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
     fn open_checked(storage: &Arc<dyn StorageFile>, path: &Path, len: u64) -> Result<Self, ErrorKind> {

@@ -7,29 +7,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A look at a file may take longer by a second for so many of its bytes.
+/// A look at a file may take this long, and a second more for so many of its bytes.
+const LOOK: Duration = Duration::from_secs(60);
 const BYTES_A_SECOND: u64 = 10 << 20;
 /// How often the time is looked at.
 const TICK: Duration = Duration::from_millis(50);
 
-static SECONDS: OnceLock<Duration> = OnceLock::new();
+static ALLOWED: OnceLock<Option<Duration>> = OnceLock::new();
 static NEXT: AtomicU64 = AtomicU64::new(0);
 static LOOKS: Mutex<BTreeMap<u64, Instant>> = Mutex::new(BTreeMap::new());
 
 /// From now on this process loads no filter plugin, follows no link into another file, and ends by
-/// `overdue` when the library is busy with one look at a file for longer than `allowed` and what its
-/// length calls for.
+/// `overdue` when the library is busy with one look at a file for longer than `allowed` (`None`: a minute,
+/// and more for a long file).
 ///
 /// # Errors
 /// Library errors.
-pub fn limit(allowed: Duration, overdue: fn() -> !) -> hdf5::Result<()> {
+pub fn limit(allowed: Option<Duration>, overdue: fn() -> !) -> hdf5::Result<()> {
     hdf5::sync::sync(|| {
         // SAFETY: sets flags of the library. It takes a mask, which the bindings declare as a pointer.
         hdf5::h5check(unsafe { hdf5_sys::h5pl::H5PLset_loading_state(std::ptr::null_mut()) })?;
         // SAFETY: takes a class of links out of the library's table.
         hdf5::h5check(unsafe { hdf5_sys::h5l::H5Lunregister(hdf5_sys::h5l::H5L_type_t::H5L_TYPE_EXTERNAL) })
     })?;
-    if SECONDS.set(allowed).is_ok() {
+    if ALLOWED.set(allowed).is_ok() {
         std::thread::spawn(move || {
             loop {
                 std::thread::sleep(TICK);
@@ -56,7 +57,7 @@ pub(super) struct Look {
 impl Look {
     /// At a file of so many bytes.
     pub(super) fn begin(len: u64) -> Self {
-        let allowed = SECONDS.get().map(|base| *base + Duration::from_secs(len / BYTES_A_SECOND));
+        let allowed = ALLOWED.get().map(|fixed| fixed.unwrap_or(LOOK + Duration::from_secs(len / BYTES_A_SECOND)));
         let look = Self { id: NEXT.fetch_add(1, Ordering::Relaxed), allowed };
         look.touch();
         look

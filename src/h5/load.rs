@@ -93,7 +93,7 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::NewerFormat`], library errors.
     pub fn uuid(&self) -> Result<Option<Uuid>, ErrorKind> {
-        read_uuid(&self.file)
+        self.ask(|| read_uuid(&self.file))
     }
 
     /// How often the structure of the file was changed by h5part.
@@ -101,10 +101,12 @@ impl H5File {
     /// # Errors
     /// Library errors.
     pub fn generation(&self) -> Result<u64, ErrorKind> {
-        if self.file.attr_names()?.iter().all(|name| name != GENERATION_ATTRIBUTE) {
-            return Ok(0);
-        }
-        Ok(self.file.attr(GENERATION_ATTRIBUTE)?.read_scalar()?)
+        self.ask(|| {
+            if self.file.attr_names()?.iter().all(|name| name != GENERATION_ATTRIBUTE) {
+                return Ok(0);
+            }
+            Ok(self.file.attr(GENERATION_ATTRIBUTE)?.read_scalar()?)
+        })
     }
 
     /// One table with its layout, and the metadata that it rests on. Ends the recording: call it
@@ -113,6 +115,10 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
     pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), ErrorKind> {
+        self.ask(|| self.load(path, storage))
+    }
+
+    fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), ErrorKind> {
         let group = self.group(path)?;
         let parts = Parts::read(&self.file, path, &group)?;
         #[cfg(hdf5_1_14)]
@@ -138,7 +144,7 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], library errors.
     pub fn expect_group(&self, path: &str) -> Result<(), ErrorKind> {
-        self.group(path).map(|_| ())
+        self.ask(|| self.group(path).map(|_| ()))
     }
 
     fn group(&self, path: &str) -> Result<Group, ErrorKind> {
@@ -149,7 +155,7 @@ impl H5File {
         for part in path.split('/') {
             let parent = if walked.is_empty() { self.file.group("/")? } else { self.file.group(&walked)? };
             if !parent.link_exists(part) {
-                let known = self.tables()?.into_iter().map(|t| t.table.path).collect();
+                let known = self.list()?.into_iter().map(|t| t.table.path).collect();
                 return Err(ErrorKind::NoSuchTable { table: path.to_owned(), known });
             }
             if !walked.is_empty() {
@@ -168,6 +174,10 @@ impl H5File {
     /// # Errors
     /// Library errors.
     pub fn tables(&self) -> Result<Vec<Listing>, ErrorKind> {
+        self.ask(|| self.list())
+    }
+
+    fn list(&self) -> Result<Vec<Listing>, ErrorKind> {
         let mut listings = Vec::new();
         let mut todo = vec![String::new()];
         let mut seen = HashSet::new();
@@ -194,15 +204,17 @@ impl H5File {
     /// # Errors
     /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`].
     pub fn may_add(&self, path: &str) -> Result<(), ErrorKind> {
-        let group = match self.group(path) {
-            Err(ErrorKind::NoSuchTable { .. }) => return Ok(()),
-            other => other?,
-        };
-        if members(&group, LocationType::Dataset)?.is_empty() {
-            Ok(())
-        } else {
-            Err(ErrorKind::TableExists(path.to_owned()))
-        }
+        self.ask(|| {
+            let group = match self.group(path) {
+                Err(ErrorKind::NoSuchTable { .. }) => return Ok(()),
+                other => other?,
+            };
+            if members(&group, LocationType::Dataset)?.is_empty() {
+                Ok(())
+            } else {
+                Err(ErrorKind::TableExists(path.to_owned()))
+            }
+        })
     }
 
     /// Whether the name is a group within the table.

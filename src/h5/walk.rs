@@ -62,6 +62,10 @@ impl H5File {
     /// # Errors
     /// Library errors of the root group.
     pub fn walk(&self) -> Result<Walk, ErrorKind> {
+        self.ask(|| self.walk_all())
+    }
+
+    fn walk_all(&self) -> Result<Walk, ErrorKind> {
         let mut walk = Walker { h5: self, found: Walk::default(), seen: HashMap::new(), todo: Vec::new() };
         let root = self.file.group("/")?;
         walk.count(String::new(), &root.loc_info()?);

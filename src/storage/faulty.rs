@@ -17,7 +17,7 @@ pub struct Fault {
     pub persistent: bool,
 }
 
-/// Counts the writes and syncs of all files opened through it and fails the chosen ones.
+/// Counts the calls that change something, of all files opened through it, and fails the chosen ones.
 #[derive(Clone, Debug, Default)]
 pub struct Faulty {
     shared: Arc<Shared>,
@@ -26,6 +26,8 @@ pub struct Faulty {
 #[derive(Debug, Default)]
 struct Shared {
     calls: AtomicU64,
+    /// Whether calls that only look are counted, and fail, too.
+    looks: bool,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -36,13 +38,19 @@ struct FaultyFile {
 }
 
 impl Faulty {
+    /// Counts all calls: opens, reads and looks, too.
+    #[must_use]
+    pub fn of_every_call() -> Self {
+        Self { shared: Arc::new(Shared { looks: true, ..Shared::default() }) }
+    }
+
     /// Starts counting anew, with this fault armed.
     pub fn arm(&self, fault: Option<Fault>) {
         *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
         self.shared.calls.store(0, Ordering::Relaxed);
     }
 
-    /// Writes and syncs since the last [`Faulty::arm`].
+    /// Calls since the last [`Faulty::arm`].
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.shared.calls.load(Ordering::Relaxed)
@@ -57,15 +65,22 @@ impl Shared {
             _ => Ok(()),
         }
     }
+
+    /// A call that changes nothing.
+    fn look(&self) -> io::Result<()> {
+        if self.looks { self.call() } else { Ok(()) }
+    }
 }
 
 impl Storage for Faulty {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn StorageFile>> {
+        self.shared.look()?;
         let inner = Disk.open(path, mode)?;
         Ok(Box::new(FaultyFile { inner, shared: Arc::clone(&self.shared) }))
     }
 
     fn identity(&self, path: &Path) -> io::Result<Identity> {
+        self.shared.look()?;
         Disk.identity(path)
     }
 
@@ -75,6 +90,7 @@ impl Storage for Faulty {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.shared.look()?;
         Disk.remove(path)
     }
 
@@ -86,6 +102,7 @@ impl Storage for Faulty {
 
 impl StorageFile for FaultyFile {
     fn read_at(&self, buf: &mut [u8], address: u64) -> io::Result<()> {
+        self.shared.look()?;
         self.inner.read_at(buf, address)
     }
 
@@ -112,6 +129,7 @@ impl StorageFile for FaultyFile {
     }
 
     fn identity(&self) -> io::Result<Identity> {
+        self.shared.look()?;
         self.inner.identity()
     }
 }
