@@ -35,5 +35,6 @@ mod sealed;
 mod stopping;
 mod structure;
 mod support;
+mod system;
 mod unknown_origin;
 mod verify;

@@ -38,6 +38,11 @@ impl Scratch {
         Self(tempfile::tempdir().expect("tempdir"))
     }
 
+    /// In memory, where the system has a place for that: for tests in which nothing needs a disk.
+    pub fn in_memory() -> Self {
+        tempfile::tempdir_in("/dev/shm").map_or_else(|_| Self::new(), Self)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
