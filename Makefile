@@ -22,8 +22,8 @@ demo: ## Four processes write one file, one of them is killed; every row is chec
 test: ## Run all tests.
 	$(cmake) $(h5py) H5PART_REQUIRE_H5PY=1 sh .ci/test
 
-soak: build ## Kill processes for MINUTES=60, with another seed each round; ends at the first finding.
-	sh .ci/soak $(or $(MINUTES),60)
+soak: build ## Kill processes, KILLS=50000 times or for MINUTES=600, with another seed each round; ends at the first finding.
+	sh .ci/soak $(or $(KILLS),50000) $(or $(MINUTES),600)
 
 lint: ## Formatting and lints, as CI has them.
 	$(CARGO) fmt --check
