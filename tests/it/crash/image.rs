@@ -93,6 +93,12 @@ impl Recording {
         numbers.into_iter().next().expect("one")
     }
 
+    /// How often the files with this end of a name are synced.
+    pub fn syncs(&self, end: &str) -> usize {
+        let files = self.numbers(end);
+        self.log.iter().filter(|op| matches!(op, Op::Sync { file } if files.contains(file))).count()
+    }
+
     /// Names and numbers of the files of writers.
     pub fn dead_writers(&self) -> Vec<(PathBuf, u64)> {
         self.numbers(".writer").into_iter().map(|file| (dead(file), file)).collect()

@@ -4,13 +4,18 @@
 //! fail, and of each point all [`states`], or, where they are too many, some. More of those are taken where
 //! `H5PART_CRASH_STATES` asks for it, others where `H5PART_CRASH_SEED` does.
 
+mod barriers;
+mod changing;
 mod commits;
+mod deep;
 mod image;
 mod memory;
+mod neighbours;
 mod points;
 mod rows;
 mod scenes;
 mod states;
+mod structure;
 mod visit;
 
 /// States that each scenario has at least.

@@ -26,8 +26,8 @@ pub enum Hidden {
     Wrong,
 }
 
-/// All rows, as a reader finds them.
-pub fn rows_of(reader: &mut Reader, hidden: Hidden) -> Result<Vec<Row>, String> {
+/// All rows, as a reader finds them. Of one of them anything may be true: it is given as not there.
+pub fn rows_of(reader: &mut Reader, hidden: Hidden, except: Option<usize>) -> Result<Vec<Row>, String> {
     let guard = guard_of(reader).filter(|_| hidden == Hidden::Allowed);
     let count = reader.table().rows;
     let names: Vec<String> = reader.table().columns.iter().map(|c| c.name.clone()).collect();
@@ -37,8 +37,11 @@ pub fn rows_of(reader: &mut Reader, hidden: Hidden) -> Result<Vec<Row>, String> 
     let cell = |(column, block): (usize, &Block), row: usize| {
         let size = block.bytes().len() / count;
         match block.states()[row] {
-            CellState::Committed => Ok(Some(block.bytes()[row * size..(row + 1) * size].to_vec())),
+            CellState::Committed if except != Some(row) => {
+                Ok(Some(block.bytes()[row * size..(row + 1) * size].to_vec()))
+            }
             CellState::Missing | CellState::Writing => Ok(None),
+            _ if except == Some(row) => Ok(None),
             CellState::Changed if guard == Some(column) => Ok(None),
             // Nobody but h5part has written here.
             other => Err(format!("row {row} is {other:?}")),
@@ -168,7 +171,7 @@ impl Bench {
     pub fn check_before(&mut self, expected: &Expected, acknowledged: u64) -> Result<(), String> {
         let why = |e| format!("before recovery: {e}");
         let guard = guard_of(&self.reader);
-        let rows = rows_of(&mut self.reader, Hidden::Allowed).map_err(why)?;
+        let rows = rows_of(&mut self.reader, Hidden::Allowed, None).map_err(why)?;
         let fits = |versions: &[(u64, Row)], row: &Row| is_whole_or_not_there(versions, row, guard);
         expected.check(&rows, acknowledged, fits).map_err(why)?;
         guard.map_or(Ok(()), |guard| self.guard_is_honest(expected, guard))
@@ -196,7 +199,7 @@ impl Bench {
 
     /// After recovery, and after another one that finds the records again.
     pub fn check_after(&mut self, expected: &Expected, acknowledged: u64) -> Result<(), String> {
-        let rows = rows_of(&mut self.reader, Hidden::Wrong)?;
+        let rows = rows_of(&mut self.reader, Hidden::Wrong, None)?;
         expected.check(&rows, acknowledged, is_whole)?;
         let mut first = std::mem::take(&mut self.bytes);
         self.memory.edit(self.data, |bytes| first.clone_from(bytes));
@@ -204,6 +207,31 @@ impl Bench {
         let same = self.memory.edit(self.data, |bytes| *bytes == first);
         self.bytes = first;
         if same { Ok(()) } else { Err("recovering twice is not recovering once".to_owned()) }
+    }
+
+    /// Another program writes into a cell between the loss of power and recovery: it is left as it is, and
+    /// other rows are put back.
+    pub fn check_foreign(
+        &mut self,
+        state: &State<'_>,
+        expected: &Expected,
+        cell: (usize, usize),
+    ) -> Result<(), String> {
+        const FOREIGN: [u8; 8] = *b"\0\0foreig";
+        let (row, column) = cell;
+        self.put(state);
+        let layout = self.reader.table().columns[column].layout.as_ref().expect("direct");
+        // In the middle of the cell.
+        let start = usize::try_from(layout.find(row as u64).0 + layout.cell_bytes / 16 * 8).expect("small");
+        self.memory.edit(self.data, |bytes| bytes[start..start + 8].copy_from_slice(&FOREIGN));
+        self.recover()?;
+        if !self.memory.edit(self.data, |bytes| bytes[start..start + 8] == FOREIGN) {
+            return Err("what another program wrote is gone".to_owned());
+        }
+        let rows = rows_of(&mut self.reader, Hidden::Wrong, Some(row))?;
+        let mut others = expected.clone();
+        others.0[row] = vec![(0, vec![None; rows[row].len()])];
+        others.check(&rows, state.acknowledged(), is_whole)
     }
 
     /// Everything that must hold of a state.

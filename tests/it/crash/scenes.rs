@@ -1,6 +1,6 @@
 //! Row commits to be crashed: tables, and what is done to them.
 
-use super::image::Recording;
+use super::image::{Barrier, Recording};
 use super::memory::Memory;
 use super::rows::{Bench, Expected, Hidden, rows_of};
 use super::states::Sampling;
@@ -83,15 +83,20 @@ pub fn put(rows: Range<u64>, value: f64, status: Option<i64>) -> Put {
 impl Scene {
     /// A table in which the first puts were acknowledged, and then the steps made by one writer.
     pub fn of(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
-        Self::recorded(shape, before, steps, false)
+        Self::recorded(shape, before, steps, &vec![0; steps.len()], false)
     }
 
     /// The same, with the making of the writer's file.
     pub fn with_opening(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
-        Self::recorded(shape, before, steps, true)
+        Self::recorded(shape, before, steps, &vec![0; steps.len()], true)
     }
 
-    fn recorded(shape: Shape, before: &[Put], steps: &[Step<'_>], opening: bool) -> Self {
+    /// The same, each step by a writer of its own.
+    pub fn of_writers(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
+        Self::recorded(shape, before, steps, &(0..steps.len()).collect::<Vec<_>>(), false)
+    }
+
+    fn recorded(shape: Shape, before: &[Put], steps: &[Step<'_>], writers: &[usize], opening: bool) -> Self {
         let scratch = Scratch::new();
         let path = scratch.path("a.h5");
         let store = shape.store(&path);
@@ -101,21 +106,27 @@ impl Scene {
         let memory = Memory::taken_from(path.parent().expect("folder"));
         let store = store.with_storage(Arc::new(memory.clone()));
         memory.record();
-        let mut writer = store.writer("t").expect("writer");
+        let count = writers.iter().max().map_or(0, |most| most + 1);
+        let mut open: Vec<Writer> = (0..count).map(|_| store.writer("t").expect("writer")).collect();
         if !opening {
             memory.record();
         }
         let mut reader = store.reader("t").expect("reader");
         let mut expected = Expected::default();
-        expected.add(0, rows_of(&mut reader, Hidden::Wrong).expect("reads"));
-        for (k, step) in steps.iter().enumerate() {
-            step(&mut writer);
+        expected.add(0, rows_of(&mut reader, Hidden::Wrong, None).expect("reads"));
+        for (k, (step, writer)) in steps.iter().zip(writers).enumerate() {
+            step(&mut open[*writer]);
             memory.acknowledge(1 << k);
-            expected.add(1 << k, rows_of(&mut reader, Hidden::Wrong).expect("reads"));
+            expected.add(1 << k, rows_of(&mut reader, Hidden::Wrong, None).expect("reads"));
         }
         let mut recording = memory.recorded();
         recording.bury();
         Self { recording, expected }
+    }
+
+    /// The same, as if this one call had done nothing.
+    pub fn without(&self, barrier: Barrier) -> Self {
+        Self { recording: self.recording.without(barrier), expected: self.expected.clone() }
     }
 
     /// Puts every state on a disk, recovers it, and checks it.

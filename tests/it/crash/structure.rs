@@ -1,0 +1,136 @@
+//! Loss of power in a change of structure: it is made, or not made.
+
+use super::image::{FOLDER, Image, Op, Recording};
+use super::memory::Memory;
+use super::states::{Sampling, State};
+use super::visit::{Visited, visit};
+use crate::changes::store_with_rows;
+use crate::content::{Content, content, difference};
+use crate::support::Scratch;
+use h5part::store::{Recovery, Store};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// A recorded change, with what a stock HDF5 sees before and after.
+#[derive(Debug)]
+pub struct Changed {
+    pub recording: Recording,
+    /// In the order of acknowledgements, one bit each; the first is what was there.
+    contents: Vec<Content>,
+    /// Files that were looked at through the library already, and which content they have.
+    known: Mutex<Vec<(Vec<u8>, usize)>>,
+}
+
+/// A disk in memory, on which each state is put.
+pub struct Bench {
+    scratch: Scratch,
+    memory: Memory,
+    store: Store,
+}
+
+/// What a stock HDF5 sees.
+fn content_of(bytes: &[u8], scratch: &Scratch) -> Result<Content, String> {
+    let path = scratch.path("seen.h5");
+    std::fs::write(&path, bytes).expect("write");
+    content(&path).map_err(|e| e.to_string())
+}
+
+impl Changed {
+    /// Steps upon [`store_with_rows`]; each is acknowledged when it returns.
+    pub fn of(superblock: u8, steps: &[&dyn Fn(&Store) -> h5part::Result<()>]) -> Self {
+        Self::of_store(|path| store_with_rows(path, superblock), steps)
+    }
+
+    pub fn of_store(make: impl Fn(&Path) -> Store, steps: &[&dyn Fn(&Store) -> h5part::Result<()>]) -> Self {
+        let scratch = Scratch::new();
+        let path = scratch.path("a.h5");
+        let store = make(&path);
+        // As if nobody had changed its structure yet: the log is made, too.
+        let _ = std::fs::remove_file(scratch.path("a.h5.part/change.log"));
+        let memory = Memory::taken_from(path.parent().expect("folder"));
+        let store = store.with_storage(Arc::new(memory.clone()));
+        memory.record();
+        let mut contents = vec![content_of(memory.image().bytes("a.h5"), &scratch).expect("opens")];
+        for (k, step) in steps.iter().enumerate() {
+            step(&store).expect("nothing stops it");
+            memory.acknowledge(1 << k);
+            contents.push(content_of(memory.image().bytes("a.h5"), &scratch).expect("opens"));
+        }
+        let mut recording = memory.recorded();
+        // Those who commit through the library write no record.
+        recording.log.retain(|op| !matches!(op, Op::Names(named) if named[0].0.to_string_lossy().ends_with(".writer")));
+        Self { recording, contents, known: Mutex::default() }
+    }
+
+    pub fn crashed(&self, sampled: u64) -> Visited {
+        visit(&self.recording, Sampling::of(sampled), Bench::new, |bench, state| self.check(bench, state))
+    }
+
+    /// Recovers a state, and looks at it.
+    pub fn check(&self, bench: &mut Bench, state: &State<'_>) -> Result<(), String> {
+        bench.memory.put(&state.image());
+        self.recovered(bench, state.acknowledged())
+    }
+
+    /// Recovers what is on the disk.
+    pub fn recovered(&self, bench: &mut Bench, acknowledged: u64) -> Result<(), String> {
+        let found = bench.store.recover().map_err(|e| e.to_string())?;
+        if found.logs_aside > 0 || found.without_record > 0 || found.foreign > 0 {
+            return Err(format!("{found:?}"));
+        }
+        let after = bench.memory.image();
+        let which = self.which(bench, &after)?;
+        // Steps are acknowledged in order.
+        let least = usize::try_from(acknowledged.count_ones()).expect("small");
+        if which < least { Err(format!("content {which} after step {least} was acknowledged")) } else { Ok(()) }
+    }
+
+    /// Which of the contents the file has. A file that is not known yet is recovered once more.
+    fn which(&self, bench: &Bench, image: &Image) -> Result<usize, String> {
+        let bytes = image.bytes("a.h5");
+        let mut known = self.known.lock().expect("lock");
+        if let Some((_, which)) = known.iter().find(|(known, _)| known == bytes) {
+            return if image.bytes("a.h5.part/change.log").is_empty() {
+                Ok(*which)
+            } else {
+                Err("the log is still there".to_owned())
+            };
+        }
+        let seen = content_of(bytes, &bench.scratch)?;
+        let which = self.contents.iter().rposition(|content| *content == seen).ok_or_else(|| {
+            let differences: Vec<_> = self.contents.iter().map(|content| difference(content, &seen)).collect();
+            format!("neither old nor new: {differences:?}")
+        })?;
+        let again = bench.store.recover().map_err(|e| e.to_string())?;
+        if again != Recovery::default() || bench.memory.image() != *image {
+            return Err(format!("recovering twice is not recovering once: {again:?}"));
+        }
+        known.push((bytes.to_vec(), which));
+        Ok(which)
+    }
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        let scratch = Scratch::new();
+        let path = scratch.path("a.h5");
+        std::fs::write(&path, b"a placeholder").expect("write");
+        let memory = Memory::new(path.parent().expect("folder"));
+        let store = Store::open(&path).expect("opens").with_storage(Arc::new(memory.clone()));
+        Self { scratch, memory, store }
+    }
+
+    /// What recovery does to a state.
+    pub fn recorded_recovery(&mut self, state: &State<'_>) -> Result<Recording, String> {
+        self.memory.put(&state.image());
+        self.memory.record();
+        let outcome = self.store.recover();
+        let recording = self.memory.recorded();
+        outcome.map(|_| recording).map_err(|e| e.to_string())
+    }
+}
+
+/// The sidecar of a recording that begins where nobody has synced it yet.
+pub fn has_folder(recording: &Recording, name: &str) -> bool {
+    recording.start.names.get(&PathBuf::from(name)) == Some(&FOLDER)
+}
