@@ -6,7 +6,9 @@ use super::points::points;
 use super::rows::{Bench, Expected};
 use super::scenes::{Scene, Shape, Step, put};
 use super::states::{Point, Random, Sampling, State};
+use super::structure::{Bench as Stage, Changed};
 use super::visit::visit;
+use crate::changes::CHANGES;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Crashes within the recovery.
@@ -47,7 +49,7 @@ impl Fall<'_> {
 
 /// Recoveries are short.
 pub fn all_states(recording: &Recording) -> Vec<(std::rc::Rc<Point>, u64)> {
-    let sampling = Sampling { states: 200, seed: 1 };
+    let sampling = Sampling { states: 200, seed: 1, exhaustive: 1 << 10 };
     let points = points(recording, sampling).into_iter().map(std::rc::Rc::new);
     points
         .flat_map(|point| (0..point.count(sampling)).map(move |number| (std::rc::Rc::clone(&point), number)))
@@ -80,4 +82,40 @@ fn so_does_one_of_rows_with_a_guard() {
         shape.put(writer, &[put(4..7, 30.0, None)])
     }];
     counted("guards, three deep", three_deep(&Scene::of(shape, &[put(0..10, 1.0, Some(5))], &steps)));
+}
+
+/// The same of a structural change: its log is applied, or taken back, by one who is crashed, too.
+fn fall(
+    changed: &Changed,
+    bench: &Stage,
+    state: &State<'_>,
+    acknowledged: u64,
+    random: &mut Random,
+    deeper: u32,
+) -> Result<u64, String> {
+    let recovery = changed.recorded_recovery(bench, state, acknowledged)?;
+    let mut states = 1;
+    if deeper > 0 {
+        let all = all_states(&recovery);
+        for _ in 0..3 {
+            let (point, number) = &all[usize::try_from(random.next() % all.len() as u64).expect("small")];
+            states += fall(changed, bench, &point.state(*number), acknowledged, random, deeper - 1)?;
+        }
+    }
+    Ok(states)
+}
+
+#[test]
+fn so_does_one_of_a_structural_change() {
+    let states = AtomicU64::new(0);
+    let changed = Changed::of(0, &[&CHANGES[3].1]);
+    let sampling = Sampling { exhaustive: 1, ..Sampling::of(3) };
+    let check = |bench: &mut Stage, state: &State<'_>| {
+        let mut random = Random::new(sampling.seed + states.load(Ordering::Relaxed));
+        let fallen = fall(&changed, bench, state, state.acknowledged(), &mut random, DEPTH)?;
+        states.fetch_add(fallen, Ordering::Relaxed);
+        Ok(())
+    };
+    visit(&changed.recording, sampling, Stage::new, check).holds();
+    counted("changes, three deep", states.into_inner());
 }

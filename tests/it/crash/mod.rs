@@ -5,11 +5,13 @@
 //! `H5PART_CRASH_STATES` asks for it, others where `H5PART_CRASH_SEED` does.
 
 mod barriers;
+mod changed_barriers;
 mod changing;
 mod commits;
 mod deep;
 mod image;
 mod memory;
+mod names;
 mod neighbours;
 mod points;
 mod rows;

@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const SECTOR: u64 = 512;
-/// Points with more states than 14 independent units make are sampled.
-const EXHAUSTIVE: u64 = 1 << 14;
 
 /// Goes along a recording.
 struct Walk {
@@ -39,7 +37,7 @@ pub fn points(recording: &Recording, sampling: Sampling) -> Vec<Point> {
     }
     for (k, point) in walk.points.iter_mut().enumerate() {
         let seed = sampling.seed.wrapping_mul(1 << 20).wrapping_add(k as u64);
-        point.sample = (point.all() > EXHAUSTIVE).then_some(seed);
+        point.sample = (point.all() > sampling.exhaustive).then_some(seed);
         point.sample = point.sample.filter(|_| point.all() > sampling.states);
     }
     walk.points

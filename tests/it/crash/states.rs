@@ -54,14 +54,23 @@ pub struct State<'a> {
 pub struct Sampling {
     pub states: u64,
     pub seed: u64,
+    /// Points with more states than this are sampled.
+    pub exhaustive: u64,
 }
 
 impl Sampling {
-    /// So many, unless the environment asks for others.
+    /// So many, unless the environment asks for others. All, where they are no more than 14 units make.
     pub fn of(states: u64) -> Self {
         let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
         let seed = number("H5PART_CRASH_SEED").unwrap_or(1);
-        Self { states: number("H5PART_CRASH_STATES").unwrap_or(states), seed }
+        Self { states: number("H5PART_CRASH_STATES").unwrap_or(states), seed, exhaustive: 1 << 14 }
+    }
+
+    /// Where a state costs a visit of the library: all, where 9 units make them or the environment asks
+    /// for more.
+    pub fn of_slow(states: u64) -> Self {
+        let all = Self::of(states);
+        Self { exhaustive: all.states.max(1 << 9), ..all }
     }
 }
 
@@ -95,15 +104,15 @@ impl Point {
         self.tops.iter().enumerate().map(level).collect()
     }
 
-    /// First of all those in which one slot is unlike all others, which find most; then any.
+    /// Half of them are unlike all others in one slot only, which finds most.
     fn drawn(&self, seed: u64, number: u64) -> Vec<u8> {
-        let (half, slots) = (index(number / 2), self.tops.len());
         let mut random = Random::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ number);
-        let lone = if half <= slots { half } else { usize::MAX };
-        let level = |(slot, top): (usize, &u8)| match (lone, number % 2) {
-            (usize::MAX, _) => u8::try_from(random.next() % (u64::from(*top) + 1)).expect("small"),
-            (lone, 0) => top * u8::from(slot == lone),
-            (lone, _) => top * u8::from(slot != lone),
+        let lone = index(random.next() % self.tops.len() as u64);
+        let level = |(slot, top): (usize, &u8)| match number % 4 {
+            _ if number < 2 => top * u8::from(number == 1),
+            0 => top * u8::from(slot == lone),
+            1 => top * u8::from(slot != lone),
+            _ => u8::try_from(random.next() % (u64::from(*top) + 1)).expect("small"),
         };
         self.tops.iter().enumerate().map(level).collect()
     }

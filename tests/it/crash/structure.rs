@@ -1,6 +1,6 @@
 //! Loss of power in a change of structure: it is made, or not made.
 
-use super::image::{FOLDER, Image, Op, Recording};
+use super::image::{Barrier, Image, Op, Recording};
 use super::memory::Memory;
 use super::states::{Sampling, State};
 use super::visit::{Visited, visit};
@@ -8,7 +8,7 @@ use crate::changes::store_with_rows;
 use crate::content::{Content, content, difference};
 use crate::support::Scratch;
 use h5part::store::{Recovery, Store};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// A recorded change, with what a stock HDF5 sees before and after.
@@ -62,19 +62,27 @@ impl Changed {
         Self { recording, contents, known: Mutex::default() }
     }
 
+    /// The same, as if this one call had done nothing.
+    pub fn without(self, barrier: Barrier) -> Self {
+        Self { recording: self.recording.without(barrier), ..self }
+    }
+
     pub fn crashed(&self, sampled: u64) -> Visited {
-        visit(&self.recording, Sampling::of(sampled), Bench::new, |bench, state| self.check(bench, state))
+        visit(&self.recording, Sampling::of_slow(sampled), Bench::new, |bench, state| self.check(bench, state))
     }
 
     /// Recovers a state, and looks at it.
-    pub fn check(&self, bench: &mut Bench, state: &State<'_>) -> Result<(), String> {
+    pub fn check(&self, bench: &Bench, state: &State<'_>) -> Result<(), String> {
         bench.memory.put(&state.image());
         self.recovered(bench, state.acknowledged())
     }
 
-    /// Recovers what is on the disk.
-    pub fn recovered(&self, bench: &mut Bench, acknowledged: u64) -> Result<(), String> {
+    fn recovered(&self, bench: &Bench, acknowledged: u64) -> Result<(), String> {
         let found = bench.store.recover().map_err(|e| e.to_string())?;
+        self.was_recovered(bench, &found, acknowledged)
+    }
+
+    fn was_recovered(&self, bench: &Bench, found: &Recovery, acknowledged: u64) -> Result<(), String> {
         if found.logs_aside > 0 || found.without_record > 0 || found.foreign > 0 {
             return Err(format!("{found:?}"));
         }
@@ -83,6 +91,16 @@ impl Changed {
         // Steps are acknowledged in order.
         let least = usize::try_from(acknowledged.count_ones()).expect("small");
         if which < least { Err(format!("content {which} after step {least} was acknowledged")) } else { Ok(()) }
+    }
+
+    /// The same, and what recovery did.
+    pub fn recorded_recovery(&self, bench: &Bench, state: &State<'_>, acknowledged: u64) -> Result<Recording, String> {
+        bench.memory.put(&state.image());
+        bench.memory.record();
+        let outcome = bench.store.recover();
+        let recording = bench.memory.recorded();
+        self.was_recovered(bench, &outcome.map_err(|e| e.to_string())?, acknowledged)?;
+        Ok(recording)
     }
 
     /// Which of the contents the file has. A file that is not known yet is recovered once more.
@@ -119,18 +137,4 @@ impl Bench {
         let store = Store::open(&path).expect("opens").with_storage(Arc::new(memory.clone()));
         Self { scratch, memory, store }
     }
-
-    /// What recovery does to a state.
-    pub fn recorded_recovery(&mut self, state: &State<'_>) -> Result<Recording, String> {
-        self.memory.put(&state.image());
-        self.memory.record();
-        let outcome = self.store.recover();
-        let recording = self.memory.recorded();
-        outcome.map(|_| recording).map_err(|e| e.to_string())
-    }
-}
-
-/// The sidecar of a recording that begins where nobody has synced it yet.
-pub fn has_folder(recording: &Recording, name: &str) -> bool {
-    recording.start.names.get(&PathBuf::from(name)) == Some(&FOLDER)
 }
