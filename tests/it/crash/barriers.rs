@@ -23,7 +23,7 @@ fn scene(shape: Shape, before: &[Put]) -> Scene {
 /// With the barrier all states are right, without it not.
 fn is_needed(scene: &Scene, barrier: Barrier, what: &str) {
     scene.crashed(SAMPLED).holds();
-    scene.without(barrier).crashed(SAMPLED).is_violated(what);
+    scene.without(barrier).crashed(SAMPLED).must_be_wrong(what);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn is_needed_in_recovery(scene: &Scene, syncs: usize, ordinal: usize, what: &str
         visit(&scene.recording, Sampling::of(50), || Bench::new(&scene.recording), check)
     };
     broken(false).holds();
-    broken(true).is_violated(what);
+    broken(true).must_be_wrong(what);
 }
 
 /// Small, since every recovery of every state is crashed in every way.

@@ -7,7 +7,7 @@ use h5part::h5::Attribute;
 use h5part::store::Store;
 
 /// States of a crash point that has too many for all.
-const SAMPLED: u64 = 12;
+const SAMPLED: u64 = 6;
 
 fn crashed(number: usize) {
     let (name, change) = CHANGES[number];

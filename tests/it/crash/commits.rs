@@ -58,6 +58,11 @@ fn overwritten_rows_whose_guard_is_set_are_old_or_new() {
 }
 
 #[test]
+fn overwritten_rows_that_keep_their_guard_are_old_or_new() {
+    counted("guard kept", overwritten(GUARDED, Some(5), Some(5), &[4]));
+}
+
+#[test]
 fn overwritten_rows_whose_guard_is_left_out_are_old_or_new() {
     counted("guard left out", overwritten(GUARDED, Some(5), None, &[2, 4, 6]));
 }

@@ -59,7 +59,7 @@ pub fn all_states(recording: &Recording) -> Vec<(std::rc::Rc<Point>, u64)> {
 fn three_deep(scene: &Scene) -> u64 {
     let (states, sampling) = (AtomicU64::new(0), Sampling::of(WIDTH));
     let check = |bench: &mut Bench, state: &State<'_>| {
-        let random = Random::new(sampling.seed + states.load(Ordering::Relaxed));
+        let random = Random::new(sampling.seed ^ state.seed());
         let (expected, acknowledged) = (&scene.expected, state.acknowledged());
         let mut fall = Fall { expected, acknowledged, states: &states, random, width: sampling.states };
         fall.from(bench, state, DEPTH)
@@ -79,7 +79,7 @@ fn a_recovery_of_rows_that_is_crashed_three_times_ends_as_one_that_is_not() {
 fn so_does_one_of_rows_with_a_guard() {
     let shape = Shape { cell: 40, guard: true };
     let steps: [Step<'_>; 2] = [&|writer| shape.put(writer, &[put(3..6, 20.0, Some(6))]), &|writer| {
-        shape.put(writer, &[put(4..7, 30.0, None)])
+        shape.put(writer, &[put(4..7, 30.0, None)]);
     }];
     counted("guards, three deep", three_deep(&Scene::of(shape, &[put(0..10, 1.0, Some(5))], &steps)));
 }
@@ -111,7 +111,7 @@ fn so_does_one_of_a_structural_change() {
     let changed = Changed::of(0, &[&CHANGES[3].1]);
     let sampling = Sampling { exhaustive: 1, ..Sampling::of(3) };
     let check = |bench: &mut Stage, state: &State<'_>| {
-        let mut random = Random::new(sampling.seed + states.load(Ordering::Relaxed));
+        let mut random = Random::new(sampling.seed ^ state.seed());
         let fallen = fall(&changed, bench, state, state.acknowledged(), &mut random, DEPTH)?;
         states.fetch_add(fallen, Ordering::Relaxed);
         Ok(())

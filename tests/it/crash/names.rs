@@ -52,12 +52,12 @@ fn a_file_that_is_replaced_is_old_or_new() {
 
 #[test]
 fn the_file_before_it_is_renamed() {
-    ledgers(&replaced().without(Barrier::Sync("ledger.new", 0))).is_violated("the sync of the new file");
+    ledgers(&replaced().without(Barrier::Sync("ledger.new", 0))).must_be_wrong("the sync of the new file");
 }
 
 #[test]
 fn the_folder_before_the_acknowledgement() {
-    ledgers(&replaced().without(Barrier::Folder("", 0))).is_violated("the sync of the folder");
+    ledgers(&replaced().without(Barrier::Folder("", 0))).must_be_wrong("the sync of the folder");
 }
 
 /// A store is made in an empty folder.
@@ -106,11 +106,11 @@ fn a_new_file_is_there_as_a_whole_or_not_at_all() {
 #[test]
 fn the_new_file_before_it_takes_its_name() {
     let (recording, end) = created();
-    creations(&(recording.without(Barrier::Sync("a.h5", 0)), end)).is_violated("the sync of the new file");
+    creations(&(recording.without(Barrier::Sync("a.h5", 0)), end)).must_be_wrong("the sync of the new file");
 }
 
 #[test]
 fn the_name_of_the_new_file_before_the_acknowledgement() {
     let (recording, end) = created();
-    creations(&(recording.without(Barrier::Folder("", 0)), end)).is_violated("the sync of its folder");
+    creations(&(recording.without(Barrier::Folder("", 0)), end)).must_be_wrong("the sync of its folder");
 }

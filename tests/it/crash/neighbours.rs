@@ -27,7 +27,7 @@ fn two_writers_of_neighbouring_rows_lose_nothing_to_each_other() {
     for guard in [false, true] {
         let shape = Shape { cell: 60, guard };
         let steps: [Step<'_>; 2] = [&|writer| shape.put(writer, &[put(2..4, 20.0, Some(6))]), &|writer| {
-            shape.put(writer, &[put(4..7, 30.0, Some(7))])
+            shape.put(writer, &[put(4..7, 30.0, Some(7))]);
         }];
         let mut scene = Scene::of_writers(shape, &[put(0..6, 1.0, Some(5))], &steps);
         let log = std::mem::take(&mut scene.recording.log);
@@ -39,7 +39,7 @@ fn two_writers_of_neighbouring_rows_lose_nothing_to_each_other() {
                 0 => merged(one, other, |k| k % 2 == 0),
                 1 => merged(one, other, |k| k % 2 == 1),
                 2 => merged(other, one, |_| true),
-                _ => merged(one, other, |_| random.next() % 2 == 0),
+                _ => merged(one, other, |_| random.next().is_multiple_of(2)),
             };
             states += scene.crashed(SAMPLED).holds();
         }
@@ -51,7 +51,7 @@ fn two_writers_of_neighbouring_rows_lose_nothing_to_each_other() {
 fn what_another_program_wrote_after_the_crash_is_left_alone() {
     let mut states = 0;
     for (guard, cell) in [(false, (4, 0)), (false, (4, 1)), (true, (5, 1)), (true, (3, 0))] {
-        let shape = Shape { cell: 120, guard };
+        let shape = Shape { cell: 250, guard };
         let step = |writer: &mut _| shape.put(writer, &[put(3..6, 20.0, Some(6))]);
         let scene = Scene::of(shape, &[put(0..10, 1.0, Some(5))], &[&step]);
         let bench = || Bench::new(&scene.recording);

@@ -104,7 +104,9 @@ impl Walk {
         let mut durable = Image::clone(&self.durable);
         let (settled, pending) = std::mem::take(&mut self.pending).into_iter().partition(|(slot, unit)| is(slot, unit));
         let settled: Vec<(Slot, Unit)> = settled;
-        settled.iter().for_each(|(_, unit)| unit.apply(&mut durable));
+        for (_, unit) in &settled {
+            unit.apply(&mut durable);
+        }
         (self.pending, self.durable) = (pending, Arc::new(durable));
     }
 
@@ -118,7 +120,9 @@ impl Walk {
             units.push((unit.clone(), *number, *rank));
         }
         let mut tops = vec![0; slots.len()];
-        slots.values().for_each(|(number, top)| tops[*number] = *top);
+        for (number, top) in slots.values() {
+            tops[*number] = *top;
+        }
         let fresh = units.last().map(|(_, slot, _)| *slot).filter(|_| fresh);
         let (durable, acknowledged) = (Arc::clone(&self.durable), self.acknowledged);
         self.points.push(Point { durable, units, tops, fresh, acknowledged, call: self.call, sample: None });

@@ -184,6 +184,13 @@ impl State<'_> {
         image
     }
 
+    /// To draw what depends on the state, whichever thread comes by.
+    pub fn seed(&self) -> u64 {
+        self.levels
+            .iter()
+            .fold(self.point.call as u64, |seed, level| seed.wrapping_mul(31).wrapping_add((*level).into()))
+    }
+
     pub fn acknowledged(&self) -> u64 {
         self.point.acknowledged
     }

@@ -8,8 +8,10 @@ use crate::changes::store_with_rows;
 use crate::content::{Content, content, difference};
 use crate::support::Scratch;
 use h5part::store::{Recovery, Store};
-use std::path::Path;
 use std::sync::{Arc, Mutex};
+
+/// A step of a change; when it returns, it is acknowledged.
+pub type Step<'a> = &'a dyn Fn(&Store) -> h5part::Result<()>;
 
 /// A recorded change, with what a stock HDF5 sees before and after.
 #[derive(Debug)]
@@ -36,15 +38,11 @@ fn content_of(bytes: &[u8], scratch: &Scratch) -> Result<Content, String> {
 }
 
 impl Changed {
-    /// Steps upon [`store_with_rows`]; each is acknowledged when it returns.
-    pub fn of(superblock: u8, steps: &[&dyn Fn(&Store) -> h5part::Result<()>]) -> Self {
-        Self::of_store(|path| store_with_rows(path, superblock), steps)
-    }
-
-    pub fn of_store(make: impl Fn(&Path) -> Store, steps: &[&dyn Fn(&Store) -> h5part::Result<()>]) -> Self {
+    /// Steps upon [`store_with_rows`].
+    pub fn of(superblock: u8, steps: &[Step<'_>]) -> Self {
         let scratch = Scratch::new();
         let path = scratch.path("a.h5");
-        let store = make(&path);
+        let store = store_with_rows(&path, superblock);
         // As if nobody had changed its structure yet: the log is made, too.
         let _ = std::fs::remove_file(scratch.path("a.h5.part/change.log"));
         let memory = Memory::taken_from(path.parent().expect("folder"));

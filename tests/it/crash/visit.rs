@@ -27,7 +27,7 @@ impl Visited {
     }
 
     #[track_caller]
-    pub fn is_violated(self, what: &str) {
+    pub fn must_be_wrong(self, what: &str) {
         let violation = self.violation.unwrap_or_else(|| panic!("{what}: taken out, and nothing is wrong"));
         eprintln!("without {what}, state {}: {violation}", self.states);
     }
