@@ -118,8 +118,11 @@ impl Store {
         match self.storage.open(&self.paths.change, Mode::Write) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let log = self.storage.open(&self.paths.change, Mode::CreateNew)?;
-                // Its name must be there when its bytes are needed.
+                // Its name must be there when its bytes are needed, and so must the sidecar's.
                 self.storage.sync_folder(&self.paths.sidecar)?;
+                if let Some(folder) = self.paths.sidecar.parent() {
+                    self.storage.sync_folder(folder)?;
+                }
                 Ok(log)
             }
             other => other,

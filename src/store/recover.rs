@@ -11,7 +11,7 @@ use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks};
 use crate::record::row::{self, Entry, HEADER, Header, Origin, START};
 use crate::storage::{Mode, Storage, StorageFile};
 use serde::Serialize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A writer's own record: what the commit under way overwrites.
@@ -20,6 +20,9 @@ pub(super) struct Recorder {
     /// Keeps the writer's lock. Gone once the writer failed: then others look after its record.
     owner: Option<Owner>,
     file: Box<dyn StorageFile>,
+    storage: Arc<dyn Storage>,
+    /// Folders on the way to the file whose entries are not known to be durable.
+    unsynced: Vec<PathBuf>,
     commits: u64,
 }
 
@@ -65,10 +68,12 @@ impl std::ops::AddAssign for Recovery {
 }
 
 impl Recorder {
-    pub(super) fn open(storage: &dyn Storage, paths: &Paths) -> Result<Self, ErrorKind> {
+    pub(super) fn open(storage: &Arc<dyn Storage>, paths: &Paths) -> Result<Self, ErrorKind> {
         let owner = Owner::register(paths)?;
         let file = storage.open(owner.path(), Mode::Write)?;
-        Ok(Self { owner: Some(owner), file, commits: 0 })
+        let mut unsynced = vec![paths.records.clone(), paths.sidecar.clone()];
+        unsynced.extend(paths.file.parent().map(Path::to_owned));
+        Ok(Self { owner: Some(owner), file, storage: Arc::clone(storage), unsynced, commits: 0 })
     }
 
     /// Writes what the next commit overwrites, and syncs it if the commit is to survive a loss of
@@ -90,6 +95,11 @@ impl Recorder {
         self.file.write_at(&row::encode(&origin, entries), START)?;
         if durable {
             self.file.sync()?;
+            // A record that no name leads to is none.
+            for folder in &self.unsynced {
+                self.storage.sync_folder(folder)?;
+            }
+            self.unsynced.clear();
         }
         Ok(())
     }

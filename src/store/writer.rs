@@ -85,7 +85,7 @@ impl Writer {
     fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         store.check_sharing()?;
         let rows = store.open_locks()?;
-        let recorder = store.in_sidecar(Recorder::open(store.storage.as_ref(), &store.paths))?;
+        let recorder = store.in_sidecar(Recorder::open(&store.storage, &store.paths))?;
         let gate = Gate::open(&store.paths, Arc::clone(&rows))?;
         let entered = store.enter_shared(&gate, &rows)?;
         let view = View::load(store.storage.as_ref(), &store.paths, table, Mode::Write)?;

@@ -33,6 +33,10 @@ fn die_while_writing(store: &Store, value: f64) {
     let faulty = Faulty::default();
     let store = store.clone().with_storage(Arc::new(faulty.clone()));
     let mut writer = store.writer("t").expect("writer");
+    // Its first durable record syncs folders, too.
+    for _ in 0..2 {
+        writer.commit(&Rows::one(0), &[("E", Values::from(&Array1::from_elem(1, 0.5)))]).expect("commit");
+    }
     writer.set_durability(Durability::Process);
     faulty.arm(Some(Fault { call: 3, errno: 5, persistent: true }));
     put(&mut writer, value).expect_err("dies");

@@ -16,6 +16,7 @@ mod changes;
 mod cli;
 mod content;
 mod courtesy;
+mod crash;
 mod crate_api;
 mod descriptors;
 mod direct;

@@ -1,0 +1,66 @@
+//! Loss of power at any instant: every state of the disk that it may leave is recovered and checked.
+//!
+//! Work is recorded on a [`memory`] disk. Of each recording all [`points`] are taken at which the power may
+//! fail, and of each point all [`states`], or, where they are too many, some. More of those are taken where
+//! `H5PART_CRASH_STATES` asks for it, others where `H5PART_CRASH_SEED` does.
+
+mod barriers;
+mod changed_barriers;
+mod changing;
+mod commits;
+mod deep;
+mod image;
+mod memory;
+mod names;
+mod neighbours;
+mod points;
+mod rows;
+mod scenes;
+mod states;
+mod structure;
+mod visit;
+
+/// States that each scenario has at least. Scenarios of structure have few: each takes visits of the library.
+const LEAST: [(&str, u64); 29] = [
+    ("fresh", 140_000),
+    ("fresh, guarded", 55_000),
+    ("overwritten", 175_000),
+    ("some columns", 95_000),
+    ("guard set", 95_000),
+    ("guard kept", 32_000),
+    ("guard left out", 95_000),
+    ("guard undefined", 55_000),
+    ("group", 20_000),
+    ("process", 48_000),
+    ("reset", 80_000),
+    ("series", 1400),
+    ("names", 80),
+    ("two writers", 5500),
+    ("foreign", 160_000),
+    ("rows, three deep", 11_000),
+    ("guards, three deep", 6000),
+    ("changes, three deep", 3000),
+    ("replace", 35),
+    ("new file", 27_000),
+    ("create", 1900),
+    ("adopt", 1400),
+    ("extend", 6500),
+    ("attr", 900),
+    ("compressed", 1200),
+    ("shrink", 60),
+    ("regrow", 3700),
+    ("many", 1400),
+    ("changes", 1700),
+];
+
+/// Tells how many states there were.
+fn counted(scenario: &str, states: u64) {
+    println!("{scenario}: {states} states");
+    let (_, least) = LEAST.iter().find(|(name, _)| *name == scenario).expect("in the list");
+    assert!(states >= *least, "{scenario}: only {states} states");
+}
+
+#[test]
+fn there_are_a_million_states() {
+    assert!(LEAST.iter().map(|(_, least)| least).sum::<u64>() >= 1_000_000);
+}
