@@ -9,6 +9,7 @@ use crate::record::Overlay;
 use crate::storage::{Mode, StorageFile, copy};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The file in the middle of a structural change.
 pub(super) struct Changing<'a> {
@@ -115,18 +116,20 @@ impl Store {
     }
 
     fn open_log(&self) -> io::Result<Box<dyn StorageFile>> {
-        match self.storage.open(&self.paths.change, Mode::Write) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                let log = self.storage.open(&self.paths.change, Mode::CreateNew)?;
-                // Its name must be there when its bytes are needed, and so must the sidecar's.
-                self.storage.sync_folder(&self.paths.sidecar)?;
-                if let Some(folder) = self.paths.sidecar.parent() {
-                    self.storage.sync_folder(folder)?;
-                }
-                Ok(log)
+        let log = match self.storage.open(&self.paths.change, Mode::Write) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => self.storage.open(&self.paths.change, Mode::CreateNew)?,
+            other => other?,
+        };
+        // Its name must be there when its bytes are needed, and so must the sidecar's. Also where it was
+        // there already: who made it may have died before he had synced it.
+        if !self.log_is_named.load(Ordering::Acquire) {
+            self.storage.sync_folder(&self.paths.sidecar)?;
+            if let Some(folder) = self.paths.sidecar.parent() {
+                self.storage.sync_folder(folder)?;
             }
-            other => other,
+            self.log_is_named.store(true, Ordering::Release);
         }
+        Ok(log)
     }
 
     fn change_copy<T>(

@@ -6,6 +6,7 @@ use crate::lock::{self, LockReport, Paths, Patience, RowLocks};
 use crate::storage::{Disk, Mode, Storage, StorageFile};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
 
 /// An HDF5 file with its sidecar. Cheap to clone; holds nothing open.
@@ -15,6 +16,8 @@ pub struct Store {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) patience: Patience,
     trust_locks: bool,
+    /// Whether the name of the log of structural changes is known to be durable.
+    pub(super) log_is_named: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -37,7 +40,8 @@ impl Store {
     }
 
     fn at(paths: Paths) -> Self {
-        Self { paths, storage: Arc::new(Disk), patience: Patience::default(), trust_locks: false }
+        let log_is_named = Arc::default();
+        Self { paths, storage: Arc::new(Disk), patience: Patience::default(), trust_locks: false, log_is_named }
     }
 
     /// How long to wait for locks, and whom to tell. Default: 300 s, silently.
@@ -51,6 +55,7 @@ impl Store {
     #[must_use]
     pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = storage;
+        self.log_is_named = Arc::default();
         self
     }
 

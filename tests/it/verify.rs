@@ -194,8 +194,8 @@ fn half_written_rows_with_and_without_a_record() {
     let states = store.reader("t").expect("reader").read("F", &Rows::range(25..28)).expect("read");
     assert_eq!(states.states(), [CellState::Missing; 3]);
 
-    // Overwriting: the record comes first.
-    stopped_commit(&store, 3..6, 3);
+    // Overwriting: the record comes first, with the folders that lead to it.
+    stopped_commit(&store, 3..6, 6);
     let report = verify(&store);
     assert!(kinds(&report).contains(&Kind::Record) && kinds(&report).contains(&Kind::HalfWritten));
     let report = repair(&store, false);
@@ -203,7 +203,7 @@ fn half_written_rows_with_and_without_a_record() {
     assert_eq!((report.tables[0].committed, report.repaired.expect("repaired").reset), (60, 0));
 
     // The record lost: there is nothing to put back.
-    stopped_commit(&store, 3..6, 3);
+    stopped_commit(&store, 3..6, 6);
     std::fs::remove_dir_all(scratch.path("a.h5.part/records")).expect("remove");
     only(&verify(&store), Kind::HalfWritten, Severity::Fault, "without its record");
     let report = repair(&store, false);
