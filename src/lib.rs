@@ -20,6 +20,7 @@ pub mod npy;
 pub mod record;
 pub mod storage;
 pub mod store;
+pub mod stream;
 #[cfg(feature = "hdf5")]
 pub mod verify;
 
