@@ -143,3 +143,49 @@ impl FromStr for Dtype {
         Self::ALL.into_iter().find(|d| d.name() == text).ok_or(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_and_their_texts() {
+        for (dtype, text, bytes) in [
+            (F32, "1.5", &1.5f32.to_le_bytes()[..]),
+            (F64, "-2e300", &(-2e300f64).to_le_bytes()),
+            (F32, "inf", &f32::INFINITY.to_le_bytes()),
+            (F64, "-inf", &f64::NEG_INFINITY.to_le_bytes()),
+            (I8, "-7", &[249]),
+            (I16, "-2", &[254, 255]),
+            (I32, "70000", &70_000i32.to_le_bytes()),
+            (I64, "-9", &(-9i64).to_le_bytes()),
+            (U8, "255", &[255]),
+            (U16, "256", &[0, 1]),
+            (U32, "4000000000", &4_000_000_000u32.to_le_bytes()),
+            (U64, "18446744073709551615", &u64::MAX.to_le_bytes()),
+            (Bool, "true", &[1]),
+            (Bool, "false", &[0]),
+        ] {
+            assert_eq!(dtype.parse_element(text).as_deref(), Some(bytes), "{dtype} {text}");
+            let again = dtype.parse_element(&dtype.format_element(bytes));
+            assert_eq!(again.as_deref(), Some(bytes), "{dtype} {text}");
+            assert_eq!((bytes.len() as u64, dtype.name().parse()), (dtype.size(), Ok(dtype)));
+            assert_eq!(dtype.to_string(), dtype.name());
+        }
+        assert_eq!(["True", "1", "False", "0"].map(|t| Bool.parse_element(t)), [1, 1, 0, 0].map(|b| Some(vec![b])));
+        for (dtype, text) in
+            [(F32, "1e39"), (F64, "1e309"), (F64, "x"), (I8, "128"), (U8, "-1"), (I64, "1.5"), (Bool, "2")]
+        {
+            assert_eq!(dtype.parse_element(text), None, "{dtype} {text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number() {
+        assert!(F64.is_nan(&f64::NAN.to_le_bytes()) && F32.is_nan(&f32::NAN.to_le_bytes()));
+        assert!(!F64.is_nan(&1f64.to_le_bytes()) && !I64.is_nan(&f64::NAN.to_le_bytes()));
+        for dtype in Dtype::ALL {
+            assert_eq!(dtype.is_nan(&dtype.default_fill()), matches!(dtype, F32 | F64), "{dtype}");
+        }
+    }
+}

@@ -69,3 +69,48 @@ impl ColumnLayout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contiguous(rows: u64) -> ColumnLayout {
+        ColumnLayout { rows, cell_bytes: 10, place: Place::Contiguous { address: 100 } }
+    }
+
+    fn chunked(rows: u64, addresses: &[u64]) -> ColumnLayout {
+        let place = Place::Chunked { chunk_rows: 4, addresses: addresses.to_vec() };
+        ColumnLayout { rows, cell_bytes: 10, place }
+    }
+
+    #[test]
+    fn rows_are_found_with_those_that_follow_them() {
+        assert_eq!(contiguous(7).find(2), (120, 5));
+        let layout = chunked(7, &[1000, 500]);
+        assert_eq!([0, 3, 4, 6].map(|row| layout.find(row)), [(1000, 4), (1030, 1), (500, 3), (520, 1)]);
+    }
+
+    #[test]
+    fn the_end_is_that_of_the_last_byte() {
+        assert_eq!((contiguous(7).end(), contiguous(0).end()), (170, 0));
+        assert_eq!(chunked(7, &[1000, 500]).end(), 1040);
+        assert_eq!(chunked(0, &[]).end(), 0);
+    }
+
+    #[test]
+    fn a_layout_is_the_start_of_one_that_has_grown_and_of_no_other() {
+        let layout = chunked(7, &[1000, 500]);
+        assert!(layout.is_start_of(&layout) && layout.is_start_of(&chunked(9, &[1000, 500, 2000])));
+        assert!(!layout.is_start_of(&chunked(9, &[1000, 600, 2000])), "a chunk has moved");
+        assert!(!layout.is_start_of(&chunked(6, &[1000, 500])), "it has shrunk");
+        assert!(!layout.is_start_of(&ColumnLayout { cell_bytes: 11, ..layout.clone() }), "cells are longer");
+        let other = Place::Chunked { chunk_rows: 5, addresses: vec![1000, 500] };
+        assert!(!layout.is_start_of(&ColumnLayout { place: other, ..layout.clone() }), "chunks are longer");
+        assert!(contiguous(7).is_start_of(&contiguous(7)) && !contiguous(7).is_start_of(&contiguous(6)));
+        let moved = ColumnLayout { place: Place::Contiguous { address: 200 }, ..contiguous(7) };
+        assert!(!contiguous(7).is_start_of(&moved) && !contiguous(7).is_start_of(&chunked(7, &[100, 140])));
+        assert!(contiguous(0).is_start_of(&moved), "without rows there is nothing that could move");
+        let longer = ColumnLayout { cell_bytes: 11, ..moved };
+        assert!(!contiguous(0).is_start_of(&longer));
+    }
+}
