@@ -445,7 +445,7 @@ pub(super) fn chunks_end(dataset: &Dataset) -> Result<u64, ErrorKind> {
 #[cfg(hdf5_1_14)]
 fn each_chunk(dataset: &Dataset, mut found: impl FnMut(u64, u64, u64)) -> Result<(), ErrorKind> {
     dataset.chunks_visit(|chunk| {
-        found(chunk.offset.first().copied().unwrap_or(0), chunk.addr, u64::from(chunk.size));
+        found(chunk.offset.first().copied().unwrap_or(0), chunk.addr, chunk.size);
         0
     })?;
     Ok(())

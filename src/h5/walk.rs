@@ -146,7 +146,7 @@ impl Walker<'_> {
         if let Some(number) = path.strip_prefix(STAMPS_GROUP).and_then(|rest| rest.strip_prefix('/')?.parse().ok()) {
             self.found.stamps.push((number, super::load::table_of_stamps(dataset)));
         }
-        match self.end(dataset) {
+        match Self::end(dataset) {
             Ok(Some(end)) if end > self.h5.len => self.odd(path, Oddity::BeyondEnd { end, len: self.h5.len }),
             Ok(Some(_)) => {}
             Ok(None) => self.odd(path, Oddity::ValuesOutside),
@@ -155,7 +155,7 @@ impl Walker<'_> {
     }
 
     /// First byte after the dataset's raw data. `None`: it is in other files.
-    fn end(&self, dataset: &Dataset) -> Result<Option<u64>, ErrorKind> {
+    fn end(dataset: &Dataset) -> Result<Option<u64>, ErrorKind> {
         let plist = dataset.dcpl()?;
         let layout = plist.get_layout()?;
         if layout == Layout::Virtual || !plist.get_external()?.is_empty() {

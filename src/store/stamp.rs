@@ -164,7 +164,7 @@ impl Seed {
     }
 
     /// CRC-32C of seed, row, what is covered of the stamp, and bytes.
-    fn checksum(&self, covered: u32, row: u64, cell: &[u8]) -> u32 {
+    fn checksum(self, covered: u32, row: u64, cell: &[u8]) -> u32 {
         let mut buf = [0; HEAD + SMALL];
         buf[..8].copy_from_slice(&row.to_le_bytes());
         buf[8..HEAD].copy_from_slice(&covered.to_le_bytes());

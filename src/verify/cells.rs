@@ -89,7 +89,9 @@ impl Tally {
         self.bytes += other.bytes;
         for (key, ranges) in other.found {
             let all = self.found.entry(key).or_default();
-            ranges.into_iter().for_each(|range| push(all, range));
+            for range in ranges {
+                push(all, range);
+            }
         }
     }
 }
@@ -101,7 +103,7 @@ fn push(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
     }
 }
 
-impl<'a> Table<'a> {
+impl Table<'_> {
     fn check(&self, advance: &(dyn Fn(u64) + Sync)) -> Result<Tally, ErrorKind> {
         let rows = self.view.table.rows;
         let block_rows = (BLOCK_BYTES / bytes_a_row(self.view).max(1)).clamp(1, BLOCK_ROWS);
@@ -112,7 +114,9 @@ impl<'a> Table<'a> {
             Ok(tally)
         });
         let mut all = Tally::default();
-        blocks.collect::<Result<Vec<_>, ErrorKind>>()?.into_iter().for_each(|tally| all.join(tally));
+        for tally in blocks.collect::<Result<Vec<_>, ErrorKind>>()? {
+            all.join(tally);
+        }
         Ok(all)
     }
 

@@ -29,7 +29,7 @@ fn a_store(scratch: &Scratch) -> String {
     let e = scratch.npy("e.npy", &[10], &[1.5; 10]);
     let f = scratch.npy("f.npy", &[10, 50], &[1.5; 500]);
     ok(&["update", &file, "t", "--rows", "0:10", "--set", &format!("E={e}"), "--set", &format!("F={f}")]);
-    scratch.npy("more.npy", &[500, 50], &[2.5; 25_000]);
+    scratch.npy("more.npy", &[500, 50], &vec![2.5; 25_000]);
     file
 }
 

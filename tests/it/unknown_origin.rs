@@ -22,7 +22,7 @@ fn survives(args: &[&str], why: &str) -> (i32, String) {
 }
 
 /// Files of every kind that h5py makes, small.
-const ZOO: &str = r#"
+const ZOO: &str = r"
 import h5py, numpy as np, sys
 for libver in ['earliest', 'v108', 'v110', 'latest']:
     with h5py.File(f'{sys.argv[1]}/{libver}.h5', 'w', libver=libver) as f:
@@ -40,7 +40,7 @@ for libver in ['earliest', 'v108', 'v110', 'latest']:
         dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         dcpl.set_layout(h5py.h5d.COMPACT)
         h5py.h5d.create(f.id, b'compact', h5py.h5t.NATIVE_INT32, h5py.h5s.create_simple((20,)), dcpl)
-"#;
+";
 
 /// Where the library looks: most of a file is data, and damage there hurts nobody.
 fn metadata(bytes: &[u8]) -> Vec<usize> {
@@ -116,7 +116,7 @@ fn no_byte_of_another_file_is_read() {
     let scratch = Scratch::new();
     let secret = scratch.path("secret");
     std::fs::write(&secret, b"SECRETSECRETSECRETSECRET").expect("write");
-    let script = r#"
+    let script = r"
 import h5py, numpy as np, sys
 folder = sys.argv[1]
 with h5py.File(folder + '/other.h5', 'w') as f:
@@ -131,7 +131,7 @@ with h5py.File(folder + '/a.h5', 'w', libver='latest') as f:
     t['soft'] = h5py.SoftLink('/t/link')
     t['own'] = np.arange(24, dtype='u1')
     f['group'] = h5py.ExternalLink(folder + '/other.h5', '/')
-"#;
+";
     if py(script, &[scratch.path("").to_str().expect("UTF-8")]).is_none() {
         return;
     }
@@ -164,7 +164,7 @@ with h5py.File(folder + '/a.h5', 'w', libver='latest') as f:
 #[test]
 fn no_filter_plugin_is_loaded() {
     let scratch = Scratch::new();
-    let script = r#"
+    let script = r"
 import h5py, numpy as np, sys
 with h5py.File(sys.argv[1], 'w') as f:
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -174,7 +174,7 @@ with h5py.File(sys.argv[1], 'w') as f:
     g = f.create_group('t')
     d = h5py.h5d.create(g.id, b'x', h5py.h5t.NATIVE_INT64, h5py.h5s.create_simple((4,)), dcpl)
     d.write_direct_chunk((0,), np.arange(4).tobytes(), 0)
-"#;
+";
     let file = scratch.text("a.h5");
     if py(script, &[&file]).is_none() {
         return;
