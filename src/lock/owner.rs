@@ -39,7 +39,9 @@ pub struct OwnerNote {
 pub struct Owner {
     path: PathBuf,
     /// Keeps the lock; the kernel drops it when the process dies.
-    file: File,
+    _file: File,
+    /// Others look after it.
+    abandoned: bool,
 }
 
 /// The file of a writer that has died, locked by us: nobody else looks after it meanwhile.
@@ -97,7 +99,7 @@ impl Owner {
             // Between its creation and its lock a neighbour may have taken it for a dead one's.
             if file.metadata()?.nlink() > 0 {
                 file.write_all(text.as_bytes())?;
-                return Ok(Self { path, file });
+                return Ok(Self { path, _file: file, abandoned: false });
             }
         }
     }
@@ -112,17 +114,18 @@ impl Owner {
 
     /// The writer failed and will commit no more: others may look after its record, as if it had
     /// died. The file stays.
-    pub fn abandon(self) {
-        // Closing the descriptor frees the lock too.
-        let _ = FileExt::unlock(&self.file);
-        std::mem::forget(self);
+    pub fn abandon(mut self) {
+        // Closing the descriptor frees the lock.
+        self.abandoned = true;
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // A file that stays is cleared by the next writer.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.abandoned {
+            // A file that stays is cleared by the next writer.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
