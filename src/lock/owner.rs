@@ -1,8 +1,6 @@
 //! Owner notes: who a writer is, so that others can say whom they wait for.
 
 use super::paths::Paths;
-use super::wait::Patience;
-use crate::error::ErrorKind;
 use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -67,11 +65,6 @@ impl OwnerNote {
             slurm: slurm.collect(),
             since_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
         }
-    }
-
-    /// Whether it is a process that still runs, or one of another host, of which nothing is known.
-    fn may_run(&self) -> bool {
-        self.host != host() || self.boot_id != boot_id() || self.runs_here()
     }
 
     /// Whether it is a process of this host that still runs.
@@ -142,16 +135,6 @@ impl Dead {
         Ok(dead.map(|(path, file)| Self { path, _file: file }).collect())
     }
 
-    /// Waits until nobody else looks after a writer that died on this host: what he is putting back
-    /// must not pass for rows without a value.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LockTimeout`], reading the folder.
-    pub fn await_others(paths: &Paths, patience: &Patience) -> Result<(), ErrorKind> {
-        let nobody = || Ok(notes(paths)?.iter().all(|(note, locked)| !locked || note.may_run()));
-        patience.wait("a recovery", nobody, || "a process that puts back a dead writer's rows".to_owned())
-    }
-
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -163,6 +146,14 @@ impl Dead {
         // Another user's file may stay: it is looked at again, and nothing is done twice.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// The files of all writers, whoever holds them.
+///
+/// # Errors
+/// As reading the folder.
+pub fn records(paths: &Paths) -> io::Result<Vec<PathBuf>> {
+    Ok(files(paths)?.into_iter().map(|(path, _)| path).collect())
 }
 
 /// Notes of all writers, with whether each still lives (its note is locked).
