@@ -22,7 +22,7 @@ pub use burst::{Burst, InBurst};
 pub use filesystem::untrusted;
 pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock, is_ours};
 pub use holders::{Holder, LockReport, report};
-pub use owner::{Dead, Owner, OwnerNote};
+pub use owner::{Dead, Owner, OwnerNote, records};
 pub use paths::Paths;
 pub use rows::{MAX_RANGES, RowGuard, RowLocks};
 pub use wait::{Patience, Tell, Waiting};

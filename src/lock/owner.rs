@@ -1,8 +1,6 @@
 //! Owner notes: who a writer is, so that others can say whom they wait for.
 
 use super::paths::Paths;
-use super::wait::Patience;
-use crate::error::ErrorKind;
 use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
@@ -39,7 +37,9 @@ pub struct OwnerNote {
 pub struct Owner {
     path: PathBuf,
     /// Keeps the lock; the kernel drops it when the process dies.
-    file: File,
+    _file: File,
+    /// Others look after it.
+    abandoned: bool,
 }
 
 /// The file of a writer that has died, locked by us: nobody else looks after it meanwhile.
@@ -67,11 +67,6 @@ impl OwnerNote {
         }
     }
 
-    /// Whether it is a process that still runs, or one of another host, of which nothing is known.
-    fn may_run(&self) -> bool {
-        self.host != host() || self.boot_id != boot_id() || self.runs_here()
-    }
-
     /// Whether it is a process of this host that still runs.
     #[must_use]
     pub fn runs_here(&self) -> bool {
@@ -97,7 +92,7 @@ impl Owner {
             // Between its creation and its lock a neighbour may have taken it for a dead one's.
             if file.metadata()?.nlink() > 0 {
                 file.write_all(text.as_bytes())?;
-                return Ok(Self { path, file });
+                return Ok(Self { path, _file: file, abandoned: false });
             }
         }
     }
@@ -112,17 +107,18 @@ impl Owner {
 
     /// The writer failed and will commit no more: others may look after its record, as if it had
     /// died. The file stays.
-    pub fn abandon(self) {
-        // Closing the descriptor frees the lock too.
-        let _ = FileExt::unlock(&self.file);
-        std::mem::forget(self);
+    pub fn abandon(mut self) {
+        // Closing the descriptor frees the lock.
+        self.abandoned = true;
     }
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        // A file that stays is cleared by the next writer.
-        let _ = std::fs::remove_file(&self.path);
+        if !self.abandoned {
+            // A file that stays is cleared by the next writer.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -139,16 +135,6 @@ impl Dead {
         Ok(dead.map(|(path, file)| Self { path, _file: file }).collect())
     }
 
-    /// Waits until nobody else looks after a writer that died on this host: what he is putting back
-    /// must not pass for rows without a value.
-    ///
-    /// # Errors
-    /// [`ErrorKind::LockTimeout`], reading the folder.
-    pub fn await_others(paths: &Paths, patience: &Patience) -> Result<(), ErrorKind> {
-        let nobody = || Ok(notes(paths)?.iter().all(|(note, locked)| !locked || note.may_run()));
-        patience.wait("a recovery", nobody, || "a process that puts back a dead writer's rows".to_owned())
-    }
-
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -160,6 +146,14 @@ impl Dead {
         // Another user's file may stay: it is looked at again, and nothing is done twice.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+/// The files of all writers, whoever holds them.
+///
+/// # Errors
+/// As reading the folder.
+pub fn records(paths: &Paths) -> io::Result<Vec<PathBuf>> {
+    Ok(files(paths)?.into_iter().map(|(path, _)| path).collect())
 }
 
 /// Notes of all writers, with whether each still lives (its note is locked).

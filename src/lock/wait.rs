@@ -79,7 +79,7 @@ impl Patience {
     }
 
     /// The same for an attempt that brings something.
-    pub(super) fn wait_for<T>(
+    pub(crate) fn wait_for<T>(
         &self,
         what: &'static str,
         mut attempt: impl FnMut() -> Result<Option<T>, ErrorKind>,

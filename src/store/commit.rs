@@ -4,7 +4,7 @@
 //! together: they share the locks and the syncs, and each keeps its own outcome.
 
 use super::cells::{for_each_cell, read_cells, read_stamps, write_pieces};
-use super::recover::Recorder;
+use super::recover::{Recorder, Rescue};
 use super::stamp::{Stamp, State};
 use super::view::{Direct, Held, View};
 use crate::dataspace::{Guard, Piece, Rows, Runs, Stamps, cover, pieces};
@@ -12,6 +12,7 @@ use crate::error::ErrorKind;
 use crate::lock::{MAX_RANGES, Patience, RowGuard, RowLocks};
 use crate::record::row::{Entry, PIECE, piece_sums};
 use crate::storage::StorageFile;
+use std::ops::Range;
 
 /// What an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,6 +113,12 @@ enum Found {
     Unsettled(Option<ErrorKind>),
 }
 
+impl Found {
+    fn is_unsettled(&self) -> bool {
+        matches!(self, Self::Unsettled(_))
+    }
+}
+
 /// Makes the commits together. Those that cannot be made (a foreign value is in the way) have their
 /// error in the answer; the others are made.
 pub(super) fn run(
@@ -119,24 +126,30 @@ pub(super) fn run(
     jobs: &[Job<'_>],
     terms: Terms,
     scratch: &mut Scratch,
-    recover: impl FnOnce() -> Result<(), ErrorKind>,
+    rescue: &Rescue<'_>,
 ) -> Result<Vec<Result<(), ErrorKind>>, Failed> {
     let view = site.view;
     let unstamped = || ErrorKind::Unstamped(view.table.path.clone());
     let stamps = view.table.stamps.as_ref().ok_or_else(unstamped).map_err(Failed::Before)?;
     let file = view.file.as_ref();
     scratch.works.resize_with(scratch.works.len().max(jobs.len()), Work::default);
+    let mut commits = Commits { file, view, stamps, terms, scratch };
     // 3. Row locks, kept until the stamps are final.
     let mut rows = lock(site, stamps.table, jobs).map_err(Failed::Before)?;
     // 4. What is there?
-    let mut commits = Commits { file, view, stamps, terms, scratch };
     let mut found = commits.inspect(jobs).map_err(Failed::Before)?;
-    if found.iter().any(|found| matches!(found, Found::Unsettled(_))) {
+    if found.iter().any(Found::is_unsettled) {
         // Recovery takes row locks of its own, in order.
         drop(rows);
-        recover().map_err(Failed::Before)?;
-        rows = lock(site, stamps.table, jobs).map_err(Failed::Before)?;
-        found = commits.inspect(jobs).map_err(Failed::Before)?;
+        let again = || {
+            rescue.recover()?;
+            let rows = lock(site, stamps.table, jobs)?;
+            let found = commits.inspect(jobs)?;
+            let waits = found.iter().any(Found::is_unsettled) && rescue.is_needed(&ranges_of(jobs))?;
+            Ok((!waits).then_some((rows, found)))
+        };
+        let holder = || "a process that puts back a dead writer's rows".to_owned();
+        (rows, found) = site.patience.wait_for("a recovery", again, holder).map_err(Failed::Before)?;
     }
     let answers: Vec<Result<(), ErrorKind>> = found
         .into_iter()
@@ -154,12 +167,16 @@ pub(super) fn run(
     Ok(answers)
 }
 
+fn ranges_of(jobs: &[Job<'_>]) -> Vec<Range<u64>> {
+    jobs.iter().flat_map(|job| job.runs.as_slice()).map(|run| run.row..run.end()).collect()
+}
+
 fn lock<'a>(site: &Site<'a>, table: u64, jobs: &[Job<'_>]) -> Result<RowGuard<'a>, ErrorKind> {
     let all;
     let runs = match jobs {
         [one] => one.runs,
         many => {
-            let mut rows: Vec<_> = many.iter().flat_map(|j| j.runs.as_slice()).map(|r| r.row..r.end()).collect();
+            let mut rows = ranges_of(many);
             rows.sort_unstable_by_key(|range| range.start);
             all = Rows::ranges(rows).runs()?;
             &all

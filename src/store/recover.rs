@@ -7,10 +7,11 @@ use super::stamp::{Stamp, State};
 use super::view::View;
 use crate::dataspace::{Guard, Rows, Stamps, cover};
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks};
+use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks, records};
 use crate::record::row::{self, Entry, HEADER, Header, Origin, START};
 use crate::storage::{Mode, Storage, StorageFile};
 use serde::Serialize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -206,6 +207,55 @@ pub(super) fn recover_table(
     })
 }
 
+/// What a commit calls for that meets what its record may explain.
+pub(super) struct Rescue<'a> {
+    pub(super) storage: &'a dyn Storage,
+    pub(super) paths: &'a Paths,
+    pub(super) view: &'a View,
+    pub(super) locks: &'a RowLocks,
+    pub(super) patience: &'a Patience,
+}
+
+impl Rescue<'_> {
+    /// Puts back what nobody else looks after.
+    pub(super) fn recover(&self) -> Result<(), ErrorKind> {
+        recover_table(self.storage, self.paths, self.view, self.locks, self.patience).map(|_| ())
+    }
+
+    /// Whether a record still has something to put back in these rows, whose locks the caller holds. Then
+    /// another process is about to do so, or its writer died only now; until it is done, what is there must
+    /// not pass for rows without a value.
+    pub(super) fn is_needed(&self, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
+        for path in records(self.paths)? {
+            if self.has_work(&path, rows)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_work(&self, path: &Path, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
+        let record = match unspent(self.storage, path) {
+            // Gone meanwhile.
+            Err(ErrorKind::NoSuchFile) => None,
+            other => other?,
+        };
+        let Some((header, file)) = record.filter(|(header, _)| belongs(self.view, header)) else { return Ok(false) };
+        let Some(stamps) = &self.view.table.stamps else { return Ok(false) };
+        let Some(mut entries) = entries(&header, file.as_ref())? else { return Ok(false) };
+        entries.retain(|e| e.row < self.view.table.rows && rows.iter().any(|range| range.contains(&e.row)));
+        entries.sort_by_key(|e| e.row);
+        for of_row in entries.chunk_by(|a, b| a.row == b.row) {
+            let mut done = Recovery::default();
+            let plan = PutBack::plan(self.view, stamps, of_row, &mut done)?;
+            if done.restored > 0 || plan.stamps_move {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// Goes through the dead writers; `settle` says whether nothing is left to do for one.
 fn recover_dead(
     storage: &dyn Storage,
@@ -249,6 +299,13 @@ pub(crate) fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspe
     Ok(header.filter(|h| h.body_len <= len - START - HEADER as u64).map(|h| (h, file)))
 }
 
+/// `None`: the record was not written to its end.
+fn entries(header: &Header, file: &dyn StorageFile) -> Result<Option<Vec<Entry>>, ErrorKind> {
+    let mut body = vec![0; usize::try_from(header.body_len).unwrap_or(usize::MAX)];
+    file.read_at(&mut body, START + HEADER as u64)?;
+    Ok(header.decode_body(&body))
+}
+
 /// Puts back, row by row under their locks, what the record explains.
 fn settle(
     view: &View,
@@ -257,9 +314,7 @@ fn settle(
     header: &Header,
     file: &dyn StorageFile,
 ) -> Result<Recovery, ErrorKind> {
-    let mut body = vec![0; usize::try_from(header.body_len).unwrap_or(usize::MAX)];
-    file.read_at(&mut body, START + HEADER as u64)?;
-    let Some(mut entries) = header.decode_body(&body) else { return Ok(Recovery::default()) };
+    let Some(mut entries) = entries(header, file)? else { return Ok(Recovery::default()) };
     let Some(stamps) = &view.table.stamps else { return Ok(Recovery::default()) };
     entries.retain(|e| e.row < view.table.rows);
     entries.sort_by_key(|e| e.row);
@@ -300,15 +355,17 @@ struct PutBack<'a> {
     values: Vec<(u64, &'a [u8])>,
     /// The same of its guard cell, which comes after them.
     guard: Option<(u64, &'a [u8])>,
-    /// Its stamps, if they change.
+    /// Its stamps, if anything of it is written.
     words: Option<Vec<u64>>,
+    /// Whether they change.
+    stamps_move: bool,
 }
 
 impl<'a> PutBack<'a> {
     /// Writes nothing.
     fn plan(view: &'a View, stamps: &'a Stamps, entries: &'a [Entry], done: &mut Recovery) -> Result<Self, ErrorKind> {
         let row = entries[0].row;
-        let mut plan = Self { row, hide: None, values: Vec::new(), guard: None, words: None };
+        let mut plan = Self { row, hide: None, values: Vec::new(), guard: None, words: None, stamps_move: false };
         let mut words = Vec::new();
         read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut words)?;
         let found = words.clone();
@@ -349,7 +406,8 @@ impl<'a> PutBack<'a> {
         if explained {
             plan.hide_guard(view)?;
         }
-        plan.words = (words != found || plan.guard.is_some() || !plan.values.is_empty()).then_some(words);
+        plan.stamps_move = words != found;
+        plan.words = (plan.stamps_move || plan.guard.is_some() || !plan.values.is_empty()).then_some(words);
         Ok(plan)
     }
 

@@ -3,14 +3,14 @@
 use super::cells::read_cells;
 use super::commit::{self, Durability, Failed, Outcome, Scratch, Site};
 use super::handle::{Store, normal};
-use super::recover::{Recorder, Recovery, recover_table};
+use super::recover::{Recorder, Recovery, Rescue, recover_table};
 use super::request::Request;
 use super::values::Values;
 use super::view::{Since, View};
 use super::{plain, through};
 use crate::dataspace::{Rows, Table};
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::{self, Burst, Dead, Gate, RowLocks, SharedGate};
+use crate::lock::{self, Burst, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
 use std::sync::Arc;
 
@@ -379,12 +379,10 @@ impl Engine {
         }
         let jobs = requests.iter().map(|request| request.job(view)).collect::<Result<Vec<_>, ErrorKind>>();
         let jobs = jobs.map_err(Failed::Before)?;
-        let recover = || {
-            recover_table(store.storage.as_ref(), &store.paths, view, locks, &store.patience)?;
-            Dead::await_others(&store.paths, &store.patience)
-        };
+        let rescue =
+            Rescue { storage: store.storage.as_ref(), paths: &store.paths, view, locks, patience: &store.patience };
         let mut site = Site { view, locks, patience: &store.patience, recorder };
-        commit::run(&mut site, &jobs, terms, scratch, recover)
+        commit::run(&mut site, &jobs, terms, scratch, &rescue)
     }
 
     /// Enters the gate and makes sure that file and layout are what they were: a file that was

@@ -4,9 +4,11 @@ use crate::changes::{compressed_rows, store_with_rows};
 use crate::support::Scratch;
 use h5part::ErrorKind;
 use h5part::dataspace::Rows;
+use h5part::storage::{Fault, Faulty};
 use h5part::store::{Store, Values};
 use ndarray::Array1;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Descriptors of this process on files in a folder.
 fn open_in(folder: &Path) -> usize {
@@ -28,6 +30,16 @@ fn work(store: &Store) {
     assert!(matches!(error.kind(), ErrorKind::BadRequest(_)), "{error}");
 }
 
+/// One that gives up its record keeps no descriptor of it either.
+fn fail(store: &Store) {
+    let faulty = Faulty::default();
+    let mut writer = store.clone().with_storage(Arc::new(faulty.clone())).writer("t").expect("writer");
+    faulty.arm(Some(Fault { call: 2, errno: 5, persistent: true }));
+    let e = Array1::from_elem(1, 2.0);
+    writer.commit(&Rows::one(7), &[("E", Values::from(&e))]).expect_err("fails");
+    assert!(writer.is_poisoned());
+}
+
 #[test]
 fn nothing_stays_open() {
     let scratch = Scratch::new();
@@ -36,6 +48,7 @@ fn nothing_stays_open() {
     let store = store_with_rows(&file, 2);
     for round in 0..5 {
         work(&store);
+        fail(&store);
         assert_eq!(open_in(&folder), 0, "round {round}");
     }
 }

@@ -1,0 +1,111 @@
+//! A writer dies at any of its writes, beside others that commit, read and recover.
+
+use crate::commits::{reading, settled, writing};
+use crate::explore::{Outcome, holds, pick};
+use crate::history::{Act, End, History};
+use crate::memory::Process;
+use crate::world::{World, put};
+use h5part::store::{Durability, Recovery};
+use std::sync::Arc;
+
+type Body = Box<dyn FnOnce() -> Outcome + Send>;
+
+/// More than a commit of two rows writes.
+const WRITES: usize = 14;
+
+/// A thread whose process dies in its commit, or not at all. It is opened here: that waits for no other.
+pub fn dying(world: &Arc<World>, history: &Arc<History>, act: Act, process: Process) -> Body {
+    let mut writer = world.store(process.clone()).writer("t").expect("writer");
+    writer.set_durability([Durability::Process, Durability::Power][pick(2)]);
+    process.dies_after(pick(WRITES) as u64);
+    let history = Arc::clone(history);
+    Box::new(move || {
+        let number = history.begin(&act);
+        let outcome = put(&mut writer, &act);
+        history.end(
+            number,
+            match outcome {
+                Ok(()) => End::Acknowledged,
+                Err(_) if writer.is_poisoned() => End::Died,
+                Err(_) => End::Refused,
+            },
+        );
+        // The kernel closes its files.
+        drop(writer);
+        Ok(())
+    })
+}
+
+/// A thread that looks after the dead, as one who knows of them does.
+pub fn recovering(world: &Arc<World>, times: usize) -> Body {
+    let (world, mut writer) = (Arc::clone(world), world.writer());
+    Box::new(move || {
+        for _ in 0..times {
+            writer.recover().map_err(|e| e.to_string())?;
+            writer.pause();
+        }
+        world.give_back(writer);
+        Ok(())
+    })
+}
+
+/// Whatever was left is put back, and nothing is left to do.
+pub fn put_back(world: &World) -> Outcome {
+    let mut writer = world.writer();
+    writer.recover().map_err(|e| e.to_string())?;
+    let again = writer.recover().map_err(|e| e.to_string())?;
+    writer.pause();
+    world.give_back(writer);
+    if again == Recovery::default() { Ok(()) } else { Err(format!("recovered once more: {again:?}")) }
+}
+
+/// Who takes part beside those who die.
+#[derive(Clone, Copy, Default)]
+pub struct Others {
+    pub dying: u64,
+    pub writers: u64,
+    pub recoveries: usize,
+    pub reads: usize,
+}
+
+pub fn schedule(world: &Arc<World>, others: Others, process: &dyn Fn() -> Process) -> Outcome {
+    world.begin();
+    let history = Arc::new(World::history());
+    let mut bodies: Vec<Body> =
+        (0..others.dying).map(|n| dying(world, &history, world.any_act(10 + n), process())).collect();
+    bodies.extend((0..others.writers).map(|n| writing(world, &history, vec![world.any_act(20 + n)])));
+    bodies.extend((0..others.recoveries).map(|_| recovering(world, 2)));
+    if others.reads > 0 {
+        bodies.push(reading(world, &history, others.reads));
+    }
+    World::run(bodies)?;
+    put_back(world)?;
+    settled(world, &history)?;
+    world.memory.found().map_or(Ok(()), Err)
+}
+
+fn whole_rows_beside(others: Others, schedules: usize) {
+    let world = World::new(false);
+    holds(schedules, move || schedule(&world, others, &|| world.process()));
+}
+
+/// Those who meet its rows recover by themselves.
+#[test]
+fn two_writers_and_a_reader_beside_a_death() {
+    whole_rows_beside(Others { dying: 1, writers: 2, reads: 2, ..Others::default() }, 12_000);
+}
+
+#[test]
+fn two_recoveries_and_a_writer_beside_a_death() {
+    whole_rows_beside(Others { dying: 1, writers: 1, recoveries: 2, ..Others::default() }, 12_000);
+}
+
+#[test]
+fn two_deaths_and_a_recovery() {
+    whole_rows_beside(Others { dying: 2, recoveries: 1, reads: 1, ..Others::default() }, 8_000);
+}
+
+#[test]
+fn two_deaths_a_writer_and_a_recovery() {
+    whole_rows_beside(Others { dying: 2, writers: 1, recoveries: 1, reads: 1 }, 8_000);
+}

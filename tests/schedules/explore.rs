@@ -1,0 +1,69 @@
+//! Running a schedule after another.
+
+use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::{Config, Runner};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// A schedule that takes more steps hangs.
+const STEPS: usize = 200_000;
+/// For commits, recoveries and the library.
+const STACK: usize = 1 << 20;
+/// Changes of priority in a schedule of the PCT scheduler.
+const DEPTHS: [usize; 3] = [2, 3, 6];
+
+/// What a schedule found, if anything.
+pub type Outcome = Result<(), String>;
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config.stack_size = STACK;
+    config.max_steps = shuttle::MaxSteps::FailAfter(STEPS);
+    config.silence_warnings = true;
+    config
+}
+
+fn run(scheduler: impl Scheduler + 'static, body: impl Fn() + Send + Sync + 'static) -> usize {
+    Runner::new(scheduler, config()).run(body)
+}
+
+/// Nothing is found in that many schedules: half of them at random, half with few changes of priority.
+pub fn holds(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'static) {
+    let body = Arc::new(body);
+    let once = || {
+        let body = Arc::clone(&body);
+        move || body().unwrap_or_else(|found| panic!("{found}"))
+    };
+    if let Ok(schedule) = std::env::var("H5PART_SCHEDULE") {
+        run(ReplayScheduler::new_from_encoded(&schedule), once());
+        return;
+    }
+    let times = std::env::var("H5PART_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
+    let schedules = schedules * times;
+    let start = Instant::now();
+    let each = schedules / (2 * DEPTHS.len());
+    let pct: usize = DEPTHS.iter().map(|&depth| run(PctScheduler::new(depth, each), once())).sum();
+    let random = run(RandomScheduler::new(schedules - pct), once());
+    assert_eq!(pct + random, schedules);
+    println!("{schedules} schedules in {:.1} s", start.elapsed().as_secs_f64());
+}
+
+/// What is broken on purpose is found, so that the exploration is known to be able to fail.
+pub fn is_found(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'static) {
+    let found = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&found);
+    let body = move || {
+        count.fetch_add(usize::from(body().is_err()), Ordering::Relaxed);
+    };
+    run(RandomScheduler::new(schedules), body);
+    let found = found.load(Ordering::Relaxed);
+    println!("found in {found} of {schedules} schedules");
+    assert!(found > 0, "{schedules} schedules, and nothing was found");
+}
+
+/// One of `0..n`, chosen by the schedule.
+pub fn pick(n: usize) -> usize {
+    use shuttle::rand::Rng;
+    shuttle::rand::thread_rng().gen_range(0..n)
+}
