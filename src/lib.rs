@@ -20,5 +20,6 @@ pub mod npy;
 pub mod record;
 pub mod storage;
 pub mod store;
+pub mod stream;
 
 pub use error::{Error, ErrorKind, Result};

@@ -3,14 +3,14 @@
 use super::common::rows;
 use super::exit::Exit;
 use super::output::json;
-use h5part::dataspace::{Column, Dtype, Rows};
+use h5part::dataspace::{Column, Rows};
 use h5part::error::At;
-use h5part::npy::{RowSource, cast};
-use h5part::store::{Group, Values, Writer, shape_text};
+use h5part::npy::RowSource;
+use h5part::store::{Group, Values, Writer};
+use h5part::stream::{Elements, Request, Selection, Source, elements};
 use h5part::{Error, ErrorKind, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -20,17 +20,6 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_millis(2);
 /// Lines read ahead.
 const QUEUE: usize = 64;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Request {
-    /// A number, a list of numbers, or a SPEC.
-    rows: Value,
-    set: BTreeMap<String, Value>,
-    /// Given back with the answer.
-    #[serde(default)]
-    id: Option<Value>,
-}
 
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -110,12 +99,9 @@ fn answer(writer: &mut Writer, file: &Path, cast: bool, batch: &[Vec<u8>]) -> Ve
     let mut group = writer.group();
     let mut added = Vec::with_capacity(batch.len());
     for line in batch {
-        added.push(match serde_json::from_slice::<Request>(line) {
-            Ok(request) => {
-                let id = request.id.clone();
-                (id, add(&mut group, file, cast, &request))
-            }
-            Err(e) => (None, Err(ErrorKind::BadRequest(e.to_string()).at("read a request for", file))),
+        added.push(match Request::parse(line) {
+            Ok(request) => (request.id.clone(), add(&mut group, file, cast, &request)),
+            Err(e) => (None, Err(e.at("read a request for", file))),
         });
     }
     let mut made = group.finish().into_iter();
@@ -127,26 +113,23 @@ fn answer(writer: &mut Writer, file: &Path, cast: bool, batch: &[Vec<u8>]) -> Ve
 }
 
 fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Result<()> {
-    let rows = match &request.rows {
-        Value::String(spec) => rows(spec, group.table().rows, file)?,
-        Value::Array(list) => Rows::list(&list.iter().map(|row| row_number(row, file)).collect::<Result<Vec<_>>>()?),
-        row => Rows::one(row_number(row, file)?),
+    let rows = match request.rows().at("select rows of", file)? {
+        Selection::Rows(rows) => rows,
+        Selection::Spec(spec) => rows(spec, group.table().rows, file)?,
     };
-    let mut values = Vec::with_capacity(request.set.len());
-    for (name, value) in &request.set {
+    let mut values = Vec::new();
+    for (name, source) in request.set() {
         let column = group.table().column(name).at("update", file)?;
-        let values_of = match value {
-            Value::String(path) => from_npy(column, Path::new(path), &rows, cast)?,
-            inline => from_json(column, inline, &rows).at("update", file)?,
+        let values_of = match source {
+            Source::Npy(path) => from_npy(column, Path::new(path), &rows, cast)?,
+            Source::Inline(inline) => {
+                let Elements { dtype, shape, bytes } = elements(inline, column, rows.len()).at("update", file)?;
+                Values::new(dtype, &shape, bytes).at("update", file)?
+            }
         };
-        values.push((name.as_str(), values_of));
+        values.push((name, values_of));
     }
     group.commit(&rows, &values)
-}
-
-fn row_number(value: &Value, file: &Path) -> Result<u64> {
-    let reason = "rows are a number from 0 on, a list of them, or a text such as 0:10";
-    value.as_u64().ok_or(ErrorKind::BadRows { text: value.to_string(), reason }).at("select rows of", file)
 }
 
 fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Values<'static>, Error> {
@@ -158,55 +141,4 @@ fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Val
     h5part::store::check_fit(column, source.dtype_out(), &shape, rows.len()).at("read", path)?;
     let bytes = source.next_rows(rows.len(), column.shape.iter().product()).at("read", path)?;
     Values::new(source.dtype_out(), &shape, bytes).at("read", path)
-}
-
-/// Numbers, or nested lists of them; null stands for NaN.
-fn from_json(column: &Column, value: &Value, rows: &Rows) -> Result<Values<'static>, ErrorKind> {
-    let dtype = column.dtype()?;
-    let mut shape: Vec<u64> = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
-    // A single row may come without its own axis.
-    if rows.len() == 1 && depth(value) == column.shape.len() {
-        shape.remove(0);
-    }
-    let mut bytes = Vec::new();
-    let misfit = |found| ErrorKind::ShapeMismatch {
-        column: column.name.clone(),
-        expected: format!("{} of {dtype}", shape_text(&shape)),
-        found,
-    };
-    flatten(value, &shape, dtype, &mut bytes).map_err(misfit)?;
-    Values::new(dtype, &shape, bytes)
-}
-
-fn is_float(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F32 | Dtype::F64)
-}
-
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.first().map_or(0, depth),
-        _ => 0,
-    }
-}
-
-fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Result<(), String> {
-    match (value, shape.split_first()) {
-        (Value::Array(items), Some((&n, inner))) if items.len() as u64 == n => {
-            items.iter().try_for_each(|item| flatten(item, inner, dtype, out))
-        }
-        (Value::Array(items), _) => Err(format!("a list of {}", items.len())),
-        (scalar, Some(_)) => Err(scalar.to_string()),
-        (Value::Null, None) if is_float(dtype) => {
-            out.extend(dtype.default_fill());
-            Ok(())
-        }
-        (Value::Number(_) | Value::Bool(_), None) => {
-            let text = value.to_string();
-            // 3.0 is a whole number, too.
-            let whole = || cast(Dtype::F64, dtype, &value.as_f64()?.to_le_bytes()).filter(|_| !is_float(dtype));
-            out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
-            Ok(())
-        }
-        (other, None) => Err(other.to_string()),
-    }
 }

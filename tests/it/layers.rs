@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In order; `docs/design.md` says what each is for.
-const LAYERS: [&str; 8] = ["error", "dataspace", "storage", "npy", "lock", "h5", "record", "store"];
+const LAYERS: [&str; 9] = ["error", "dataspace", "storage", "npy", "stream", "lock", "h5", "record", "store"];
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     if path.is_dir() {
