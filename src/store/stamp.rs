@@ -201,6 +201,24 @@ mod tests {
         assert!(seed.matches(stamp, 4, &cell) && !seed.matches(stamp, 5, &cell));
     }
 
+    /// A stamp has no checksum of its own. What its cell cannot tell is whether it is durable, and
+    /// whether it was declared to be of no value.
+    #[test]
+    fn every_bit_flip_of_a_stamp_is_seen_but_for_two() {
+        let seed = Seed::new(&Uuid::from_u128(1), 1, 0);
+        let stamp = Stamp::committed(9, seed.checksum(4, 9, b"cell"));
+        for bit in 0..64 {
+            let other = Stamp(stamp.0 ^ 1 << bit);
+            let found = (other.state(), seed.matches(other, 4, b"cell"), other.is_durable());
+            match bit {
+                0 => assert_eq!(found, (State::Vacant, true, false)),
+                1..7 => assert!(matches!(found.0, State::Unknown(_)), "bit {bit}: {found:?}"),
+                7 => assert_eq!(found, (State::Committed, true, true)),
+                _ => assert_eq!(found, (State::Committed, false, false), "bit {bit}"),
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn packs_and_unpacks(version in 0u32..1 << 24, checksum: u32, durable: bool) {
