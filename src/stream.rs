@@ -4,8 +4,11 @@ use crate::dataspace::{Column, Dtype, Rows, shape_text};
 use crate::error::ErrorKind;
 use crate::npy::cast;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
 
 /// One line, read as far as that takes no table.
 #[derive(Debug, Deserialize)]
@@ -13,6 +16,7 @@ use std::collections::BTreeMap;
 pub struct Request {
     /// A number, a list of numbers, or a SPEC.
     rows: Value,
+    #[serde(deserialize_with = "each_once")]
     set: BTreeMap<String, Value>,
     /// Given back with the answer.
     #[serde(default)]
@@ -81,6 +85,32 @@ impl Request {
             (name.as_str(), source)
         })
     }
+}
+
+/// A map whose names differ: of two values for one column none is the right one.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("columns with their values")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                match map.entry(name) {
+                    Entry::Vacant(place) => place.insert(value),
+                    Entry::Occupied(other) => {
+                        return Err(A::Error::custom(format_args!("column '{}' is set twice", other.key())));
+                    }
+                };
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(EachOnce)
 }
 
 fn row_number(value: &Value) -> Result<u64, ErrorKind> {
@@ -210,5 +240,20 @@ mod tests {
         ] {
             assert!(matches!(inline(text, dtype, shape, rows), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
         }
+    }
+
+    #[test]
+    fn no_column_and_no_field_is_given_twice() {
+        for line in [
+            r#"{"rows": 0, "set": {"E": 1, "E": 2}}"#,
+            r#"{"rows": 0, "set": {"E": 1, "\u0045": 2}}"#,
+            r#"{"rows": 0, "rows": 1, "set": {"E": 1}}"#,
+            r#"{"rows": 0, "set": {"E": 1}, "set": {"F": 1}}"#,
+            r#"{"rows": 0, "set": {"E": 1}, "id": 1, "id": 1}"#,
+        ] {
+            assert!(matches!(Request::parse(line.as_bytes()), Err(ErrorKind::BadRequest(_))), "{line}");
+        }
+        let error = Request::parse(br#"{"rows": 0, "set": {"E": 1, "E": 2}}"#).expect_err("twice");
+        assert!(error.to_string().contains("column 'E' is set twice"), "{error}");
     }
 }
