@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
+/// Below 2^53 no two whole numbers are the same float.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// One line, read as far as that takes no table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -164,7 +167,8 @@ fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Res
         (Value::Number(_) | Value::Bool(_), None) => {
             let text = value.to_string();
             // 3.0 is a whole number, too.
-            let whole = || cast(Dtype::F64, dtype, &value.as_f64()?.to_le_bytes()).filter(|_| !is_float(dtype));
+            let float = || value.as_f64().filter(|x| x.abs() < EXACT && !is_float(dtype));
+            let whole = || cast(Dtype::F64, dtype, &float()?.to_le_bytes());
             out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
             Ok(())
         }
@@ -255,5 +259,19 @@ mod tests {
         }
         let error = Request::parse(br#"{"rows": 0, "set": {"E": 1, "E": 2}}"#).expect_err("twice");
         assert!(error.to_string().contains("column 'E' is set twice"), "{error}");
+    }
+
+    /// A float stands for whole numbers up to 2^53; beyond, it may be the neighbour of what was written.
+    #[test]
+    fn whole_numbers_arrive_exactly_or_not() {
+        for text in ["-9223372036854775809", "9007199254740993.0", "9007199254740993e0", "18446744073709551616"] {
+            for dtype in [Dtype::I64, Dtype::U64] {
+                assert!(inline(text, dtype, &[], 1).is_err(), "{text} as {dtype}");
+            }
+        }
+        for (text, value) in [("9007199254740991.0", (1 << 53) - 1), ("-9223372036854775808", i64::MIN), ("-3e2", -300)]
+        {
+            assert_eq!(inline(text, Dtype::I64, &[], 1).expect("fits").bytes, value.to_le_bytes(), "{text}");
+        }
     }
 }
