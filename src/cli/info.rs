@@ -4,10 +4,9 @@ use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line};
 use h5part::Result;
-use h5part::dataspace::{Column, Dtype, Stamps, Table};
+use h5part::dataspace::{Column, Dtype, Stamps, Table, shape_text};
 use h5part::h5::{CHANGES_IN_PLACE, Listing, library_version};
 use h5part::lock::{Holder, LockReport};
-use h5part::store::shape_text;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -6,8 +6,8 @@ use super::output::json;
 use h5part::dataspace::{Column, Rows};
 use h5part::error::At;
 use h5part::npy::RowSource;
-use h5part::store::{Group, Values, Writer, shape_text};
-use h5part::stream::{self, Request};
+use h5part::store::{Group, Values, Writer};
+use h5part::stream::{Elements, Request, Selection, Source, elements};
 use h5part::{Error, ErrorKind, Result};
 use serde::Serialize;
 use serde_json::Value;
@@ -100,10 +100,7 @@ fn answer(writer: &mut Writer, file: &Path, cast: bool, batch: &[Vec<u8>]) -> Ve
     let mut added = Vec::with_capacity(batch.len());
     for line in batch {
         added.push(match Request::parse(line) {
-            Ok(request) => {
-                let id = request.id.clone();
-                (id, add(&mut group, file, cast, &request))
-            }
+            Ok(request) => (request.id.clone(), add(&mut group, file, cast, &request)),
             Err(e) => (None, Err(e.at("read a request for", file))),
         });
     }
@@ -116,18 +113,21 @@ fn answer(writer: &mut Writer, file: &Path, cast: bool, batch: &[Vec<u8>]) -> Ve
 }
 
 fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Result<()> {
-    let rows = match request.rows_file() {
-        Some(path) => rows(&format!("@{path}"), group.table().rows, file)?,
-        None => request.rows(group.table().rows).at("select rows of", file)?,
+    let rows = match request.rows().at("select rows of", file)? {
+        Selection::Rows(rows) => rows,
+        Selection::Spec(spec) => rows(spec, group.table().rows, file)?,
     };
-    let mut values = Vec::with_capacity(request.set.0.len());
-    for (name, value) in &request.set.0 {
+    let mut values = Vec::new();
+    for (name, source) in request.set() {
         let column = group.table().column(name).at("update", file)?;
-        let values_of = match value {
-            Value::String(path) => from_npy(column, Path::new(path), &rows, cast)?,
-            inline => from_json(column, inline, &rows).at("update", file)?,
+        let values_of = match source {
+            Source::Npy(path) => from_npy(column, Path::new(path), &rows, cast)?,
+            Source::Inline(inline) => {
+                let Elements { dtype, shape, bytes } = elements(inline, column, rows.len()).at("update", file)?;
+                Values::new(dtype, &shape, bytes).at("update", file)?
+            }
         };
-        values.push((name.as_str(), values_of));
+        values.push((name, values_of));
     }
     group.commit(&rows, &values)
 }
@@ -141,17 +141,4 @@ fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Val
     h5part::store::check_fit(column, source.dtype_out(), &shape, rows.len()).at("read", path)?;
     let bytes = source.next_rows(rows.len(), column.shape.iter().product()).at("read", path)?;
     Values::new(source.dtype_out(), &shape, bytes).at("read", path)
-}
-
-/// Numbers, or nested lists of them; null stands for NaN.
-fn from_json(column: &Column, value: &Value, rows: &Rows) -> Result<Values<'static>, ErrorKind> {
-    let dtype = column.dtype()?;
-    let shape: Vec<u64> = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
-    let misfit = |found| ErrorKind::ShapeMismatch {
-        column: column.name.clone(),
-        expected: format!("{} of {dtype}", shape_text(&shape)),
-        found,
-    };
-    let bytes = stream::from_json(dtype, &shape, value).map_err(misfit)?;
-    Values::new(dtype, &shape, bytes)
 }

@@ -69,6 +69,15 @@ impl FromStr for ColumnSpec {
     }
 }
 
+/// A shape as the command line writes it: `10x100x3`; `scalar` for none.
+#[must_use]
+pub fn shape_text(shape: &[u64]) -> String {
+    if shape.is_empty() {
+        return "scalar".to_owned();
+    }
+    shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

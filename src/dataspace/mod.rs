@@ -8,7 +8,7 @@ mod plan;
 mod rows;
 mod table;
 
-pub use column::ColumnSpec;
+pub use column::{ColumnSpec, shape_text};
 pub use cover::cover;
 pub use dtype::Dtype;
 pub use layout::{ColumnLayout, Place};

@@ -261,4 +261,35 @@ mod tests {
         assert!(!dead.exists() && living.path.exists());
         assert!(OwnerNote::this_process().runs_here());
     }
+
+    /// A note has no checksum: it tells people whom they wait for, and the lock decides.
+    #[test]
+    fn no_bit_flip_and_no_truncation_of_a_note_is_an_error() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let file = dir.path().join("a.h5");
+        std::fs::write(&file, b"x").expect("write");
+        let paths = Paths::of(&file).expect("paths");
+        std::fs::create_dir_all(&paths.records).expect("mkdir");
+        let path = paths.records.join("1-dead.writer");
+        let note = OwnerNote { slurm: vec![("SLURM_JOB_ID".to_owned(), "7".to_owned())], ..OwnerNote::this_process() };
+        let text = serde_json::to_string(&note).expect("json");
+        let padded = format!("{text:NOTE_LEN$}").into_bytes();
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("write");
+            notes(&paths).expect("notes")
+        };
+        assert_eq!(read(&padded), [(note.clone(), false)]);
+        for len in 0..=text.len() {
+            let expected = if len < text.len() { vec![] } else { vec![(note.clone(), false)] };
+            assert_eq!(read(&padded[..len]), expected, "{len} bytes");
+        }
+        for bit in 0..text.len() * 8 {
+            let mut other = padded.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            let found = read(&other);
+            assert!(found.iter().all(|(other, locked)| *other != note && !locked), "bit {bit}: {found:?}");
+            // Whatever it names, it can be looked up.
+            assert!(found.iter().filter(|(note, _)| note.runs_here()).count() <= 1, "bit {bit}");
+        }
+    }
 }

@@ -193,6 +193,26 @@ mod tests {
         }
     }
 
+    /// A header has no checksum: a flipped digit is another shape. Cut ones are noticed.
+    #[test]
+    fn every_truncation_is_noticed_and_no_bit_flip_makes_a_file_without_a_size() {
+        let bytes = Header::to_bytes(Dtype::F64, &[120, 100, 3]);
+        for len in 0..bytes.len() {
+            assert!(matches!(Header::read(&mut &bytes[..len]), Err(ErrorKind::BadNpy(_))), "{len} bytes");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut other = bytes.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            match Header::read(&mut other.as_slice()) {
+                Ok(header) => {
+                    assert!(bit / 8 >= 6 && header.data_bytes().is_some(), "bit {bit}: {header:?}");
+                    assert!(header.data_start <= other.len() as u64, "bit {bit}: {header:?}");
+                }
+                Err(e) => assert!(matches!(e, ErrorKind::BadNpy(_)), "bit {bit}: {e}"),
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {

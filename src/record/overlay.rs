@@ -211,6 +211,10 @@ impl StorageFile for Overlay {
     }
 
     fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()> {
+        // As pwrite(2): the file becomes no longer.
+        if buf.is_empty() {
+            return Ok(());
+        }
         self.change(|state| {
             let below = index(self.header.old_end.saturating_sub(address)).min(buf.len());
             let (below, beyond) = buf.split_at(below);
@@ -248,5 +252,25 @@ impl StorageFile for Overlay {
 
     fn identity(&self) -> io::Result<Identity> {
         Ok(Identity { len: self.lock().len, ..self.base.identity()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Disk, Mode, Storage};
+
+    #[test]
+    fn a_write_of_nothing_changes_nothing() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let open = |name: &str| -> Arc<dyn StorageFile> {
+            Arc::from(Disk.open(&dir.path().join(name), Mode::CreateNew).expect("opens"))
+        };
+        let (base, log) = (open("base"), open("log"));
+        let overlay = Overlay::new(Arc::clone(&base), Arc::clone(&log), None).expect("opens");
+        overlay.write_at(&[], 10).expect("writes nothing");
+        assert_eq!(overlay.identity().expect("identity").len, 0);
+        assert!(overlay.seal().expect("seals").is_none(), "there is nothing to seal");
+        assert_eq!(log.identity().expect("identity").len, 0);
     }
 }

@@ -53,7 +53,7 @@ pub use {
     reader::Reader,
     recover::Recovery,
     status::{ColumnStatus, Status},
-    values::{Block, CellState, Element, Values, check_fit, shape_text},
+    values::{Block, CellState, Element, Values, check_fit},
     writer::{Commit, Writer},
 };
 

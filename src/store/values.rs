@@ -1,6 +1,6 @@
 //! Typed values on their way in and out: `ndarray` views over plain little-endian bytes.
 
-use crate::dataspace::{Column, Dtype, Rows};
+use crate::dataspace::{Column, Dtype, Rows, shape_text};
 use crate::error::ErrorKind;
 use bytemuck::{CheckedBitPattern, NoUninit};
 use ndarray::{Array1, ArrayBase, ArrayD, Data, Dimension, IxDyn};
@@ -112,15 +112,6 @@ pub fn check_fit(column: &Column, dtype: Dtype, shape: &[u64], rows: u64) -> Res
         });
     }
     Ok(())
-}
-
-/// A shape as the command line writes it: `10x100x3`; `scalar` for none.
-#[must_use]
-pub fn shape_text(shape: &[u64]) -> String {
-    if shape.is_empty() {
-        return "scalar".to_owned();
-    }
-    shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x")
 }
 
 /// What is known of one cell.

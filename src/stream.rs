@@ -1,0 +1,277 @@
+//! Requests of `h5part update --stream`: commits as JSON lines. Nothing here opens a file.
+
+use crate::dataspace::{Column, Dtype, Rows, shape_text};
+use crate::error::ErrorKind;
+use crate::npy::cast;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+/// Below 2^53 no two whole numbers are the same float.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// One line, read as far as that takes no table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// A number, a list of numbers, or a SPEC.
+    rows: Value,
+    #[serde(deserialize_with = "each_once")]
+    set: BTreeMap<String, Value>,
+    /// Given back with the answer.
+    #[serde(default)]
+    pub id: Option<Value>,
+}
+
+/// Which rows a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection<'r> {
+    /// By their numbers.
+    Rows(Rows),
+    /// By a text that is read with the table at hand.
+    Spec(&'r str),
+}
+
+/// Where the values of a column are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source<'r> {
+    /// In the `.npy` file of this path.
+    Npy(&'r str),
+    /// In the request itself; see [`elements`].
+    Inline(&'r Value),
+}
+
+/// Little-endian bytes of values of this shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elements {
+    /// Type of an element.
+    pub dtype: Dtype,
+    /// Shape, rows first; of a single row perhaps without its axis.
+    pub shape: Vec<u64>,
+    /// As many as type and shape say.
+    pub bytes: Vec<u8>,
+}
+
+impl Request {
+    /// Reads a line.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`].
+    pub fn parse(line: &[u8]) -> Result<Self, ErrorKind> {
+        serde_json::from_slice(line).map_err(|e| ErrorKind::BadRequest(e.to_string()))
+    }
+
+    /// The rows. That they are in the table, and named once, is not looked at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRows`].
+    pub fn rows(&self) -> Result<Selection<'_>, ErrorKind> {
+        Ok(match &self.rows {
+            Value::String(spec) => Selection::Spec(spec),
+            Value::Array(list) => {
+                Selection::Rows(Rows::list(&list.iter().map(row_number).collect::<Result<Vec<_>, _>>()?))
+            }
+            row => Selection::Rows(Rows::one(row_number(row)?)),
+        })
+    }
+
+    /// Each column with its values.
+    pub fn set(&self) -> impl Iterator<Item = (&str, Source<'_>)> {
+        self.set.iter().map(|(name, value)| {
+            let source = match value {
+                Value::String(path) => Source::Npy(path),
+                inline => Source::Inline(inline),
+            };
+            (name.as_str(), source)
+        })
+    }
+}
+
+/// A map whose names differ: of two values for one column none is the right one.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("columns with their values")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                match map.entry(name) {
+                    Entry::Vacant(place) => place.insert(value),
+                    Entry::Occupied(other) => {
+                        return Err(A::Error::custom(format_args!("column '{}' is set twice", other.key())));
+                    }
+                };
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(EachOnce)
+}
+
+fn row_number(value: &Value) -> Result<u64, ErrorKind> {
+    let reason = "rows are a number from 0 on, a list of them, or a text such as 0:10";
+    value.as_u64().ok_or_else(|| ErrorKind::BadRows { text: value.to_string(), reason })
+}
+
+/// Values of `column` for so many rows: numbers, or nested lists of them; null stands for NaN.
+///
+/// # Errors
+/// [`ErrorKind::UnsupportedType`], [`ErrorKind::ShapeMismatch`].
+pub fn elements(value: &Value, column: &Column, rows: u64) -> Result<Elements, ErrorKind> {
+    let dtype = column.dtype()?;
+    let mut shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
+    // A single row may come without its own axis.
+    if rows == 1 && depth(value) == column.shape.len() {
+        shape.remove(0);
+    }
+    let mut bytes = Vec::new();
+    let misfit = |found| ErrorKind::ShapeMismatch {
+        column: column.name.clone(),
+        expected: format!("{} of {dtype}", shape_text(&shape)),
+        found,
+    };
+    flatten(value, &shape, dtype, &mut bytes).map_err(misfit)?;
+    Ok(Elements { dtype, shape, bytes })
+}
+
+fn is_float(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F32 | Dtype::F64)
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.first().map_or(0, depth),
+        _ => 0,
+    }
+}
+
+fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Result<(), String> {
+    match (value, shape.split_first()) {
+        (Value::Array(items), Some((&n, inner))) if items.len() as u64 == n => {
+            items.iter().try_for_each(|item| flatten(item, inner, dtype, out))
+        }
+        (Value::Array(items), _) => Err(format!("a list of {}", items.len())),
+        (scalar, Some(_)) => Err(scalar.to_string()),
+        (Value::Null, None) if is_float(dtype) => {
+            out.extend(dtype.default_fill());
+            Ok(())
+        }
+        (Value::Number(_) | Value::Bool(_), None) => {
+            let text = value.to_string();
+            // 3.0 is a whole number, too.
+            let float = || value.as_f64().filter(|x| x.abs() < EXACT && !is_float(dtype));
+            let whole = || cast(Dtype::F64, dtype, &float()?.to_le_bytes());
+            out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
+            Ok(())
+        }
+        (other, None) => Err(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(dtype: Dtype, shape: &[u64]) -> Column {
+        Column {
+            name: "E".to_owned(),
+            dtype: Ok(dtype),
+            shape: shape.to_vec(),
+            fill: dtype.default_fill(),
+            chunk: None,
+            layout: Err("not looked at".to_owned()),
+            stamp: None,
+        }
+    }
+
+    /// The values of E for so many rows.
+    fn inline(text: &str, dtype: Dtype, shape: &[u64], rows: u64) -> Result<Elements, ErrorKind> {
+        let request = Request::parse(format!(r#"{{"rows": 0, "set": {{"E": {text}}}}}"#).as_bytes())?;
+        let mut set = request.set();
+        let Some(("E", Source::Inline(value))) = set.next() else { panic!("{text} is not inline") };
+        elements(value, &column(dtype, shape), rows)
+    }
+
+    #[test]
+    fn reads_rows_and_sources() {
+        let request = Request::parse(br#"{"id": [1], "rows": [3, 4, 2], "set": {"E": "e.npy", "F": [1]}}"#);
+        let request = request.expect("reads");
+        assert_eq!(request.rows().expect("rows"), Selection::Rows(Rows::list(&[3, 4, 2])));
+        let sources: Vec<_> =
+            request.set().map(|(name, source)| (name, matches!(source, Source::Npy("e.npy")))).collect();
+        assert_eq!((sources, &request.id), (vec![("E", true), ("F", false)], &Some(Value::from(vec![1]))));
+        let request = Request::parse(br#"{"rows": "0:10", "set": {}}"#).expect("reads");
+        assert_eq!((request.rows().expect("rows"), &request.id), (Selection::Spec("0:10"), &None));
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_read() {
+        for line in ["", "1", "{}", r#"{"rows": 1}"#, r#"{"rows": 1, "set": []}"#, r#"{"rows": 1, "set": {}, "x": 1}"#]
+        {
+            assert!(matches!(Request::parse(line.as_bytes()), Err(ErrorKind::BadRequest(_))), "{line}");
+        }
+        for rows in ["-1", "1.0", "[1, null]", "true", "{}"] {
+            let request = Request::parse(format!(r#"{{"rows": {rows}, "set": {{}}}}"#).as_bytes()).expect("reads");
+            assert!(matches!(request.rows(), Err(ErrorKind::BadRows { .. })), "{rows}");
+        }
+    }
+
+    #[test]
+    fn values_have_the_shape_of_their_rows() {
+        let scalars = inline("[1.5, null]", Dtype::F64, &[], 2).expect("fits");
+        assert_eq!((scalars.shape, &scalars.bytes[..8]), (vec![2], &1.5f64.to_le_bytes()[..]));
+        assert_eq!(inline("[[1, 2]]", Dtype::I8, &[2], 1).expect("fits").shape, [1, 2]);
+        assert_eq!(inline("[1, 2]", Dtype::I8, &[2], 1).expect("fits").shape, [2]);
+        assert_eq!(inline("[true, false, 1, 0.0]", Dtype::Bool, &[], 4).expect("fits").bytes, [1, 0, 1, 0]);
+        for (text, dtype, shape, rows) in [
+            ("1", Dtype::F64, &[][..], 2),
+            ("[1, 2, 3]", Dtype::F64, &[], 2),
+            ("[[1], [2, 3]]", Dtype::F64, &[1], 2),
+            ("[1, [2]]", Dtype::F64, &[2], 1),
+            ("[1, {}]", Dtype::F64, &[], 2),
+            ("[1, null]", Dtype::I64, &[], 2),
+            ("1.5", Dtype::I64, &[], 1),
+            ("300", Dtype::U8, &[], 1),
+            ("1e39", Dtype::F32, &[], 1),
+        ] {
+            assert!(matches!(inline(text, dtype, shape, rows), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_column_and_no_field_is_given_twice() {
+        for line in [
+            r#"{"rows": 0, "set": {"E": 1, "E": 2}}"#,
+            r#"{"rows": 0, "set": {"E": 1, "\u0045": 2}}"#,
+            r#"{"rows": 0, "rows": 1, "set": {"E": 1}}"#,
+            r#"{"rows": 0, "set": {"E": 1}, "set": {"F": 1}}"#,
+            r#"{"rows": 0, "set": {"E": 1}, "id": 1, "id": 1}"#,
+        ] {
+            assert!(matches!(Request::parse(line.as_bytes()), Err(ErrorKind::BadRequest(_))), "{line}");
+        }
+        let error = Request::parse(br#"{"rows": 0, "set": {"E": 1, "E": 2}}"#).expect_err("twice");
+        assert!(error.to_string().contains("column 'E' is set twice"), "{error}");
+    }
+
+    /// A float stands for whole numbers up to 2^53; beyond, it may be the neighbour of what was written.
+    #[test]
+    fn whole_numbers_arrive_exactly_or_not() {
+        for text in ["-9223372036854775809", "9007199254740993.0", "9007199254740993e0", "18446744073709551616"] {
+            for dtype in [Dtype::I64, Dtype::U64] {
+                assert!(inline(text, dtype, &[], 1).is_err(), "{text} as {dtype}");
+            }
+        }
+        for (text, value) in [("9007199254740991.0", (1 << 53) - 1), ("-9223372036854775808", i64::MIN), ("-3e2", -300)]
+        {
+            assert_eq!(inline(text, Dtype::I64, &[], 1).expect("fits").bytes, value.to_le_bytes(), "{text}");
+        }
+    }
+}
