@@ -318,8 +318,25 @@ mod tests {
             let runs = Rows::list(&list).runs().expect("no duplicates");
             let mut pairs: Vec<(u64, u64)> = list.iter().copied().zip(0..).collect();
             pairs.sort_unstable();
-            prop_assert_eq!(runs.iter().collect::<Vec<_>>(), pairs);
+            prop_assert_eq!(runs.iter().collect::<Vec<_>>(), pairs.clone());
             prop_assert!(runs.as_slice().windows(2).all(|w| w[0].end() <= w[1].row));
+            prop_assert_eq!((runs.len(), runs.is_empty()), (list.len() as u64, false));
+            let in_order: Vec<(u64, u64)> = pairs.iter().zip(0..).map(|((row, _), index)| (*row, index)).collect();
+            prop_assert_eq!(runs.in_row_order().iter().collect::<Vec<_>>(), in_order);
+            prop_assert_eq!(runs.in_row_order().len(), runs.len());
+        }
+
+        /// Also where they touch, overlap in order of naming, or are empty.
+        #[test]
+        fn ranges_are_the_list_of_their_rows(ranges in prop::collection::vec((0u64..40, 0u64..9), 0..6)) {
+            let list: Vec<u64> = ranges.iter().flat_map(|&(start, n)| start..start + n).collect();
+            let rows = Rows::ranges(ranges.iter().map(|&(start, n)| start..start + n));
+            prop_assert_eq!(rows.iter().collect::<Vec<_>>(), list.clone());
+            prop_assert_eq!(rows.len(), list.len() as u64);
+            for &(start, n) in &ranges {
+                prop_assert_eq!(Rows::range(start..start + n), Rows::ranges([start..start + n]));
+            }
+            prop_assert!(Rows::ranges([9..3]).is_empty() && Rows::range(9..3).is_empty());
         }
 
         #[test]

@@ -135,3 +135,60 @@ impl Column {
         self.fill.repeat(usize::try_from(elements).unwrap_or(0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataspace::Place;
+
+    fn column(name: &str, shape: &[u64], address: u64) -> Column {
+        let cell_bytes = shape.iter().product::<u64>() * 8;
+        let layout = ColumnLayout { rows: 7, cell_bytes, place: Place::Contiguous { address } };
+        let (dtype, fill) = (Ok(Dtype::F64), Dtype::F64.default_fill());
+        Column {
+            name: name.to_owned(),
+            dtype,
+            shape: shape.to_vec(),
+            fill,
+            chunk: None,
+            layout: Ok(layout),
+            stamp: Some(0),
+        }
+    }
+
+    #[test]
+    fn a_table_adds_up_its_columns() {
+        let library = Column { layout: Err("filtered".to_owned()), ..column("z", &[3], 9000) };
+        let columns = vec![column("e", &[], 500), column("f", &[2, 5], 1000), library];
+        let stamps = ColumnLayout { rows: 7, cell_bytes: 32, place: Place::Contiguous { address: 2000 } };
+        let stamps = Stamps { table: 1, layout: stamps, width: 4, guard: None };
+        let table = Table { path: "t".to_owned(), rows: 7, columns, stamps: Some(stamps) };
+        assert_eq!(table.row_bytes(), 8 + 80 + 24);
+        assert_eq!(table.end(), 2000 + 7 * 32, "stamps lie last");
+        assert_eq!(Table { stamps: None, ..table.clone() }.end(), 1000 + 7 * 80);
+        assert_eq!(table.column("f").expect("there").shape, [2, 5]);
+        let error = table.column("g").expect_err("not there");
+        assert!(matches!(&error, ErrorKind::NoSuchColumn { known, .. } if *known == ["e", "f", "z"]), "{error}");
+        assert_eq!(table.columns[1].fill_cell(), f64::NAN.to_le_bytes().repeat(10));
+        assert!(table.columns[0].direct().is_ok() && table.columns[2].direct().is_err());
+    }
+
+    #[test]
+    fn a_column_is_still_itself_where_nothing_of_it_has_changed() {
+        let before = column("e", &[2], 500);
+        assert!(before.is_still(&before) && before.is_still(&Column { name: "new name".to_owned(), ..before.clone() }));
+        assert!(!before.is_still(&column("e", &[2], 600)), "it has moved");
+        assert!(!before.is_still(&Column { dtype: Ok(Dtype::I64), ..before.clone() }));
+        assert!(!before.is_still(&Column { stamp: Some(1), ..before.clone() }));
+        let library = Column { layout: Err("filtered".to_owned()), ..before.clone() };
+        assert!(!before.is_still(&library) && library.is_still(&before), "what only the library reaches may move");
+    }
+
+    #[test]
+    fn what_says_complete() {
+        let guard = Guard { place: 0, undefined: vec![1], complete: None };
+        assert!(guard.says_complete(&[0]) && guard.says_complete(&[2]) && !guard.says_complete(&[1]));
+        let guard = Guard { complete: Some(vec![0]), ..guard };
+        assert!(guard.says_complete(&[0]) && !guard.says_complete(&[2]) && !guard.says_complete(&[1]));
+    }
+}

@@ -257,20 +257,176 @@ impl StorageFile for Overlay {
 
 #[cfg(test)]
 mod tests {
+    use super::super::log::Found;
+    use super::super::sealed::Fit;
     use super::*;
-    use crate::storage::{Disk, Mode, Storage};
+    use proptest::prelude::*;
+
+    /// A file in memory.
+    #[derive(Clone, Debug, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl Memory {
+        fn of(bytes: &[u8]) -> Self {
+            Self(Arc::new(Mutex::new(bytes.to_vec())))
+        }
+
+        fn bytes(&self) -> Vec<u8> {
+            self.0.lock().expect("lock").clone()
+        }
+    }
+
+    impl StorageFile for Memory {
+        fn read_at(&self, buf: &mut [u8], address: u64) -> io::Result<()> {
+            // As pread(2): of nothing, anywhere.
+            if buf.is_empty() {
+                return Ok(());
+            }
+            let bytes = self.0.lock().expect("lock");
+            let there = bytes.get(index(address)..index(address) + buf.len());
+            buf.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        }
+
+        fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()> {
+            let mut bytes = self.0.lock().expect("lock");
+            let end = index(address) + buf.len();
+            let len = bytes.len().max(end);
+            bytes.resize(len, 0);
+            bytes[index(address)..end].copy_from_slice(buf);
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.0.lock().expect("lock").resize(index(len), 0);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn identity(&self) -> io::Result<Identity> {
+            Ok(Identity { device: 1, inode: 2, len: self.bytes().len() as u64, links: 1 })
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(u64, Vec<u8>),
+        Len(u64),
+    }
+
+    /// Around the old end of 3000 bytes, across sectors.
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let bytes = prop::collection::vec(any::<u8>(), 1..1200);
+        let write = (0u64..4000, bytes).prop_map(|(at, bytes)| Step::Write(at, bytes));
+        prop::collection::vec(prop_oneof![4 => write, 1 => (0u64..5000).prop_map(Step::Len)], 0..8)
+    }
+
+    fn old() -> Vec<u8> {
+        (0..3000u32).map(|i| (i % 251) as u8).collect()
+    }
+
+    /// The steps on an overlay, and on plain bytes.
+    fn play(steps: &[Step]) -> (Memory, Memory, Overlay, Vec<u8>) {
+        let (base, log) = (Memory::of(&old()), Memory::default());
+        let overlay = Overlay::new(Arc::new(base.clone()), Arc::new(log.clone()), Some(Uuid::from_u128(9)));
+        let (overlay, mut model) = (overlay.expect("overlay"), old());
+        for step in steps {
+            match step {
+                Step::Write(at, bytes) => {
+                    overlay.write_at(bytes, *at).expect("write");
+                    let end = index(*at) + bytes.len();
+                    let len = model.len().max(end);
+                    model.resize(len, 0);
+                    model[index(*at)..end].copy_from_slice(bytes);
+                }
+                Step::Len(len) => {
+                    overlay.set_len(*len).expect("set_len");
+                    model.resize(index(*len), 0);
+                }
+            }
+        }
+        (base, log, overlay, model)
+    }
+
+    /// The log as the next process reads it.
+    fn found(log: &Memory) -> Sealed {
+        let bytes = log.bytes();
+        let Ok(Found::Change(header)) = Header::decode(&bytes[..log::HEADER]) else { panic!("a header") };
+        assert_eq!(header.progress, Progress::Sealed);
+        Sealed::read(header, log).expect("reads").expect("sound")
+    }
+
+    proptest! {
+        /// Against plain bytes.
+        #[test]
+        fn a_change_is_seen_at_once_and_made_when_it_is_sealed(steps in steps()) {
+            let (base, log, overlay, model) = play(&steps);
+            prop_assert_eq!(overlay.identity().expect("stat").len, model.len() as u64);
+            let mut seen = vec![0; model.len()];
+            overlay.read_at(&mut seen, 0).expect("read");
+            prop_assert!(seen == model);
+            prop_assert!(base.bytes()[..3000] == old()[..], "below the old end nothing has changed");
+            let Some(sealed) = overlay.seal().expect("seal") else {
+                prop_assert!(steps.is_empty());
+                return Ok(());
+            };
+            let again = found(&log);
+            prop_assert_eq!((again.header, &again.ranges), (sealed.header, &sealed.ranges));
+            prop_assert_eq!(again.ranges(), sealed.ranges.len());
+            prop_assert!(base.bytes()[..3000] == old()[..], "nor by the seal");
+            for sealed in [sealed, again] {
+                prop_assert_eq!(sealed.fit(&base, &log).expect("looks"), Fit::Fits);
+                sealed.apply(&base, &log).expect("apply");
+                prop_assert!(base.bytes() == model, "applied, and applied again");
+                prop_assert_eq!(sealed.fit(&base, &log).expect("looks"), Fit::Fits);
+            }
+            found(&log).spend(&log).expect("spend");
+            prop_assert!(log.bytes().is_empty());
+        }
+
+        #[test]
+        fn a_change_that_is_given_up_leaves_the_file_as_it_was(steps in steps(), sealed: bool) {
+            let (base, log, overlay, _) = play(&steps);
+            if sealed {
+                overlay.seal().expect("seal");
+            }
+            overlay.discard().expect("discard");
+            prop_assert!(base.bytes() == old() && log.bytes().is_empty());
+            overlay.write_at(b"what the library still writes vanishes", 7).expect("write");
+            prop_assert!(base.bytes() == old() && log.bytes().is_empty());
+        }
+
+        /// A byte of a range that is neither old nor new, of the tail, or another length.
+        #[test]
+        fn a_foreign_byte_is_noticed(steps in steps(), pick: prop::sample::Index, longer: bool) {
+            let (base, log, overlay, _) = play(&steps);
+            let Some(sealed) = overlay.seal().expect("seal") else { return Ok(()) };
+            let ranges: Vec<u64> = sealed.ranges.iter().flat_map(|r| r.address..r.address + r.len).collect();
+            if longer {
+                base.set_len(20_000).expect("set_len");
+                prop_assert_eq!(sealed.fit(&base, &log).expect("looks"), Fit::Foreign);
+            } else if !ranges.is_empty() {
+                let at = index(*pick.get(&ranges));
+                let (was, mut now) = (base.bytes(), base.bytes());
+                sealed.apply(&base, &log).expect("apply");
+                let new = base.bytes().get(at).copied();
+                now[at] = (0..=255).find(|&b| b != was[at] && Some(b) != new).expect("there is another");
+                let foreign = Memory::of(&now);
+                prop_assert_eq!(sealed.fit(&foreign, &log).expect("looks"), Fit::Foreign);
+            }
+        }
+    }
 
     #[test]
     fn a_write_of_nothing_changes_nothing() {
-        let dir = tempfile::tempdir().expect("tempdir");
-        let open = |name: &str| -> Arc<dyn StorageFile> {
-            Arc::from(Disk.open(&dir.path().join(name), Mode::CreateNew).expect("opens"))
-        };
-        let (base, log) = (open("base"), open("log"));
-        let overlay = Overlay::new(Arc::clone(&base), Arc::clone(&log), None).expect("opens");
+        let (base, log) = (Memory::default(), Memory::default());
+        let overlay = Overlay::new(Arc::new(base.clone()), Arc::new(log.clone()), None).expect("opens");
         overlay.write_at(&[], 10).expect("writes nothing");
         assert_eq!(overlay.identity().expect("identity").len, 0);
         assert!(overlay.seal().expect("seals").is_none(), "there is nothing to seal");
-        assert_eq!(log.identity().expect("identity").len, 0);
+        assert!(base.bytes().is_empty() && log.bytes().is_empty());
     }
 }

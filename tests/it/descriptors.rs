@@ -34,7 +34,8 @@ fn work(store: &Store) {
 fn fail(store: &Store) {
     let faulty = Faulty::default();
     let mut writer = store.clone().with_storage(Arc::new(faulty.clone())).writer("t").expect("writer");
-    faulty.arm(Some(Fault { call: 2, errno: 5, persistent: true }));
+    // After its record, and the folders that lead to it.
+    faulty.arm(Some(Fault { call: 5, errno: 5, persistent: true }));
     let e = Array1::from_elem(1, 2.0);
     writer.commit(&Rows::one(7), &[("E", Values::from(&e))]).expect_err("fails");
     assert!(writer.is_poisoned());
