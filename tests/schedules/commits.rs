@@ -17,6 +17,16 @@ pub fn writing(world: &Arc<World>, history: &Arc<History>, acts: Vec<Act>) -> Bo
     })
 }
 
+/// The same where a value of another program may be in the way: such a commit is refused, and all is well.
+pub fn writing_around(world: &Arc<World>, history: &Arc<History>, acts: Vec<Act>) -> Body {
+    let (world, history, mut writer) = (Arc::clone(world), Arc::clone(history), world.writer());
+    Box::new(move || {
+        let outcome = acts.iter().try_for_each(|act| world.commit_around(&history, &mut writer, act));
+        world.give_back(writer);
+        outcome
+    })
+}
+
 /// A thread that looks at all rows, again and again.
 pub fn reading(world: &Arc<World>, history: &Arc<History>, times: usize) -> Body {
     let (world, history, mut reader) = (Arc::clone(world), Arc::clone(history), world.reader());

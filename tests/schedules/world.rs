@@ -80,6 +80,11 @@ impl World {
         Dead::all(&self.paths).expect("records").into_iter().for_each(Dead::clear);
     }
 
+    /// From now on commits look at the bytes of cells that have no stamp.
+    pub fn forget_witness(&self) {
+        std::fs::File::options().write(true).open(&self.paths.rows).and_then(|f| f.set_len(0)).expect("cut");
+    }
+
     pub fn process(&self) -> Process {
         Process::new(&self.memory, &self.paths.file)
     }
@@ -126,11 +131,23 @@ impl World {
 
     /// Commits, and notes what came of it.
     pub fn commit(&self, history: &History, writer: &mut Writer, act: &Act) -> Outcome {
+        self.try_commit(history, writer, act).map_err(|e| format!("{act:?}: {e}"))
+    }
+
+    /// The same, which may be refused since another program's value is in its way.
+    pub fn commit_around(&self, history: &History, writer: &mut Writer, act: &Act) -> Outcome {
+        match self.try_commit(history, writer, act) {
+            Err(e) if !is_foreign(&e) => Err(format!("{act:?}: {e}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn try_commit(&self, history: &History, writer: &mut Writer, act: &Act) -> h5part::Result<()> {
         let number = history.begin(act);
         let outcome = put(writer, act);
         writer.pause();
         history.end(number, if outcome.is_ok() { End::Acknowledged } else { End::Refused });
-        outcome.map_err(|e| format!("{act:?}: {e}"))
+        outcome
     }
 
     /// Reads all rows together, and asks whether they may look so.
