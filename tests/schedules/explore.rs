@@ -1,6 +1,8 @@
 //! Running a schedule after another.
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::scheduler::{
+    PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
+};
 use shuttle::{Config, Runner};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -60,6 +62,12 @@ pub fn is_found(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'st
     let found = found.load(Ordering::Relaxed);
     println!("found in {found} of {schedules} schedules");
     assert!(found > 0, "{schedules} schedules, and nothing was found");
+}
+
+/// Each schedule, run twice, comes to the same choices.
+pub fn repeats(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'static) {
+    let twice = UncontrolledNondeterminismCheckScheduler::new(RandomScheduler::new(schedules));
+    assert_eq!(run(twice, move || body().unwrap_or_else(|found| panic!("{found}"))), 2 * schedules);
 }
 
 /// One of `0..n`, chosen by the schedule.

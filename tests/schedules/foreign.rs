@@ -2,7 +2,7 @@
 
 use crate::commits::writing_around;
 use crate::deaths::{self, dying, recovering};
-use crate::explore::{Outcome, holds, pick};
+use crate::explore::{Outcome, holds, is_found, pick};
 use crate::history::Act;
 use crate::world::{COLUMNS, World, address};
 use std::fs::File;
@@ -66,4 +66,11 @@ fn a_change_beside_a_death_and_recoveries_stays() {
     let world = World::new(false);
     world.forget_witness();
     holds(8_000, move || schedule(&world, 1, 1, 1));
+}
+
+/// Nothing here moves the change time of the file, so that cells without a stamp are not looked at.
+#[test]
+fn a_witness_that_sees_nothing_is_found() {
+    let world = World::new(false);
+    is_found(1_000, move || schedule(&world, 0, 2, 0));
 }

@@ -46,13 +46,13 @@ fn never_speak_of_a_torn_row_beside_commits() {
 #[test]
 fn nor_beside_deaths_and_recoveries() {
     let world = world();
-    let others = Others { dying: 1, writers: 1, recoveries: 2, reads: 1 };
+    let others = Others { dying: 1, writers: 1, recoveries: 2, reads: 1, ..Others::default() };
     holds(12_000, move || deaths::schedule(&world, others, &|| world.process()));
 }
 
 #[test]
 fn nor_beside_two_deaths() {
     let world = world();
-    let others = Others { dying: 2, writers: 1, recoveries: 1, reads: 0 };
+    let others = Others { dying: 2, writers: 1, recoveries: 1, ..Others::default() };
     holds(8_000, move || deaths::schedule(&world, others, &|| world.process()));
 }
