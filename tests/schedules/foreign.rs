@@ -58,14 +58,14 @@ fn schedule(world: &Arc<World>, deaths: u64, writers: u64, recoveries: usize) ->
 fn a_change_beside_commits_stays() {
     let world = World::new(false);
     world.forget_witness();
-    holds(10_000, move || schedule(&world, 0, 2, 0));
+    holds("a foreign change beside commits", move || schedule(&world, 0, 2, 0));
 }
 
 #[test]
 fn a_change_beside_a_death_and_recoveries_stays() {
     let world = World::new(false);
     world.forget_witness();
-    holds(8_000, move || schedule(&world, 1, 1, 1));
+    holds("a foreign change beside a death", move || schedule(&world, 1, 1, 1));
 }
 
 /// Nothing here moves the change time of the file, so that cells without a stamp are not looked at.

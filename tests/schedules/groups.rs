@@ -40,7 +40,7 @@ fn grouping(
 #[test]
 fn beside_single_commits_each_row_is_whole() {
     let world = World::new(false);
-    holds(10_000, move || {
+    holds("groups", move || {
         world.begin();
         let history = Arc::new(World::history());
         let acts = |from: u64| (from..from + 3).map(|value| world.any_act(value)).collect();
@@ -56,7 +56,7 @@ fn beside_single_commits_each_row_is_whole() {
 #[test]
 fn one_that_meets_a_foreign_value_fails_alone() {
     let world = World::new(false);
-    holds(8_000, move || {
+    holds("groups and a foreign value", move || {
         world.begin();
         let row = pick(2) as u64;
         world.memory.write(&77.0f64.to_le_bytes(), world.table.columns[0].direct().expect("direct").find(row).0);

@@ -1,6 +1,6 @@
 //! Turnstile, gate and queue: who is inside with whom, and who waits how long.
 
-use crate::explore::{Outcome, holds, pick};
+use crate::explore::{Outcome, holds, is_found, pick};
 use crate::world::patience;
 use h5part::lock::{Gate, Paths, Patience, RowLocks, Stock};
 use nix::fcntl::{FcntlArg, fcntl};
@@ -30,7 +30,6 @@ const PAUSES: [fn(Duration); SHARED] = [pause::<0>, pause::<1>, pause::<2>];
 
 struct Site {
     _scratch: tempfile::TempDir,
-    paths: Paths,
     /// Each its own descriptors, as processes have.
     gates: Mutex<Vec<Arc<Gate>>>,
     turnstile: File,
@@ -53,7 +52,7 @@ fn site() -> Arc<Site> {
     let gate = || Gate::open(&paths, Arc::new(RowLocks::open(&paths).expect("row locks"))).expect("gate");
     let gates = Mutex::new((0..SHARED + EXCLUSIVE).map(|_| gate()).collect());
     let turnstile = File::open(&paths.rows).expect("opens");
-    Arc::new(Site { _scratch: scratch, paths, gates, turnstile })
+    Arc::new(Site { _scratch: scratch, gates, turnstile })
 }
 
 impl Site {
@@ -125,29 +124,39 @@ fn stay() {
     }
 }
 
+fn schedule(site: &Arc<Site>) -> Outcome {
+    QUEUED.with(|queued| queued.iter().for_each(|queued| queued.store(false, Relaxed)));
+    let inside = Arc::new(Inside::default());
+    let gates = std::mem::take(&mut *site.gates.lock().expect("lock"));
+    let threads: Vec<_> = gates
+        .into_iter()
+        .enumerate()
+        .map(|(k, gate)| {
+            let (site, inside) = (Arc::clone(site), Arc::clone(&inside));
+            shuttle::thread::spawn(move || {
+                let outcome = if k < SHARED { site.commit(&gate, k, &inside) } else { change(&gate, &inside) };
+                (gate, outcome)
+            })
+        })
+        .collect();
+    let (gates, outcomes): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| t.join().expect("no panic")).unzip();
+    *site.gates.lock().expect("lock") = gates;
+    outcomes.into_iter().collect()
+}
+
 /// A change is alone; no stream of commits passes it twice; who is in the queue passes before the next; and
 /// nobody waits for ever.
 #[test]
 fn commits_and_changes_take_turns() {
     let site = site();
-    holds(12_000, move || {
-        QUEUED.with(|queued| queued.iter().for_each(|queued| queued.store(false, Relaxed)));
-        let inside = Arc::new(Inside::default());
-        let gates = std::mem::take(&mut *site.gates.lock().expect("lock"));
-        let threads: Vec<_> = gates
-            .into_iter()
-            .enumerate()
-            .map(|(k, gate)| {
-                let (site, inside) = (Arc::clone(&site), Arc::clone(&inside));
-                shuttle::thread::spawn(move || {
-                    let outcome = if k < SHARED { site.commit(&gate, k, &inside) } else { change(&gate, &inside) };
-                    (gate, outcome)
-                })
-            })
-            .collect();
-        let (gates, outcomes): (Vec<_>, Vec<_>) = threads.into_iter().map(|t| t.join().expect("no panic")).unzip();
-        *site.gates.lock().expect("lock") = gates;
-        assert!(site.paths.gate.exists());
-        outcomes.into_iter().collect()
-    });
+    holds("the gate", move || schedule(&site));
+}
+
+/// One who changes the file under the lock of another is found.
+#[test]
+fn a_change_at_another_gate() {
+    let (site, elsewhere) = (site(), site());
+    let stranger = elsewhere.gates.lock().expect("lock").pop().expect("one");
+    site.gates.lock().expect("lock")[SHARED] = stranger;
+    is_found(200, move || schedule(&site));
 }

@@ -70,7 +70,7 @@ fn schedule(site: &Site, patience: &Patience, ascending: bool) -> Outcome {
 #[test]
 fn a_row_has_one_holder_and_all_get_theirs() {
     let site = site();
-    holds(10_000, move || schedule(&site, &patience(), true));
+    holds("row locks", move || schedule(&site, &patience(), true));
 }
 
 /// The order is what excludes deadlocks: with one who takes his rows from the end, they are found.
