@@ -244,6 +244,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "locks files")]
     fn notes_of_the_dead_are_cleared_and_those_of_the_living_stay() {
         let dir = tempfile::tempdir().expect("tempdir");
         let file = dir.path().join("a.h5");

@@ -109,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "locks files")]
     fn overlapping_rows_exclude_each_other_and_others_do_not() {
         let (_dir, paths) = setup();
         let (a, b) = (RowLocks::open(&paths).expect("a"), RowLocks::open(&paths).expect("b"));

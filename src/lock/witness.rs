@@ -157,6 +157,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "locks files")]
     fn a_foreign_write_between_two_visits_is_noticed_for_good() {
         let (_dir, open) = setup();
         let (rows, mut data) = (open("rows"), open("data"));
@@ -174,6 +175,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "locks files")]
     fn one_who_enters_beside_others_relies_on_them() {
         let (_dir, open) = setup();
         let (a, b, mut data) = (open("rows"), open("rows"), open("data"));

@@ -159,6 +159,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
     fn reads_what_it_writes() {
         for dtype in Dtype::ALL {
             for shape in [vec![], vec![5], vec![5, 3], vec![0, 100, 3]] {
@@ -177,6 +178,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
     fn refuses_what_it_cannot_read() {
         for text in [
             "",

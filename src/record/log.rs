@@ -233,6 +233,9 @@ pub fn sums(bytes: &[u8], address: u64) -> Vec<u32> {
 mod tests {
     use super::*;
 
+    /// Miri is slow: it sees some.
+    const STEP: usize = if cfg!(miri) { 97 } else { 1 };
+
     fn header(progress: Progress) -> Header {
         Header {
             progress,
@@ -253,10 +256,10 @@ mod tests {
         for progress in [Progress::Begun, Progress::Sealed] {
             let sector = header(progress).encode();
             assert_eq!(Header::decode(&sector).expect("reads"), Found::Change(header(progress)));
-            for len in 0..HEADER {
+            for len in (0..HEADER).step_by(STEP) {
                 assert_eq!(Header::decode(&sector[..len]).expect("reads"), Found::Nothing, "{len} bytes");
             }
-            for bit in 0..HEADER * 8 {
+            for bit in (0..HEADER * 8).step_by(STEP) {
                 let mut other = sector;
                 other[bit / 8] ^= 1 << (bit % 8);
                 let newer = bit / 8 == 7 && other[7] > VERSION;
@@ -284,13 +287,13 @@ mod tests {
         let table = encode_table(&ranges);
         let header = Header { table_len: table.len() as u64, table_sum: crc(&table), ..header(Progress::Sealed) };
         assert_eq!(decode_table(&header, &table), Some(ranges));
-        for len in 0..table.len() {
+        for len in (0..table.len()).step_by(STEP) {
             assert_eq!(decode_table(&header, &table[..len]), None);
             // Even if the header agreed.
             let shorter = Header { table_len: len as u64, table_sum: crc(&table[..len]), ..header };
             let _ = decode_table(&shorter, &table[..len]);
         }
-        for bit in 0..table.len() * 8 {
+        for bit in (0..table.len() * 8).step_by(STEP) {
             let mut other = table.clone();
             other[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode_table(&header, &other), None, "bit {bit}");

@@ -196,6 +196,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Miri is slow: it sees some.
+    const STEP: usize = if cfg!(miri) { 97 } else { 1 };
+
     fn entry(row: u64, len: usize) -> Entry {
         let old: Vec<u8> = (0..len).map(|i| (i * 7 + row as usize) as u8).collect();
         let new: Vec<u8> = old.iter().map(|b| !b).collect();
@@ -217,10 +220,10 @@ mod tests {
     fn every_bit_flip_and_every_truncation_is_noticed() {
         let bytes = encode(&origin(), &[&entry(1, 8), &entry(2, 600)]);
         assert_eq!(decode(&bytes), Some((origin(), vec![entry(1, 8), entry(2, 600)])));
-        for len in 0..bytes.len() {
+        for len in (0..bytes.len()).step_by(STEP) {
             assert_eq!(decode(&bytes[..len]), None, "{len} bytes");
         }
-        for bit in 0..bytes.len() * 8 {
+        for bit in (0..bytes.len() * 8).step_by(STEP) {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode(&other), None, "bit {bit}");

@@ -1,6 +1,8 @@
 //! Running a schedule after another.
 
-use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler, Scheduler};
+use shuttle::scheduler::{
+    PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
+};
 use shuttle::{Config, Runner};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +14,28 @@ const STEPS: usize = 200_000;
 const STACK: usize = 1 << 20;
 /// Changes of priority in a schedule of the PCT scheduler.
 const DEPTHS: [usize; 3] = [2, 3, 6];
+
+/// How many schedules each test explores, half of them at random, half with few changes of priority.
+const PLAN: [(&str, usize); 18] = [
+    ("two writers", 12_000),
+    ("three writers", 12_000),
+    ("three writers twice", 8_000),
+    ("neighbours", 8_000),
+    ("a death beside writers", 12_000),
+    ("a death beside recoveries", 12_000),
+    ("two deaths and a recovery", 8_000),
+    ("two deaths, a writer and a recovery", 8_000),
+    ("a death beside recoveries of all tables", 4_000),
+    ("guards beside commits", 12_000),
+    ("guards beside a death", 12_000),
+    ("guards beside two deaths", 8_000),
+    ("a foreign change beside commits", 10_000),
+    ("a foreign change beside a death", 8_000),
+    ("groups", 10_000),
+    ("groups and a foreign value", 8_000),
+    ("the gate", 12_000),
+    ("row locks", 10_000),
+];
 
 /// What a schedule found, if anything.
 pub type Outcome = Result<(), String>;
@@ -28,8 +52,8 @@ fn run(scheduler: impl Scheduler + 'static, body: impl Fn() + Send + Sync + 'sta
     Runner::new(scheduler, config()).run(body)
 }
 
-/// Nothing is found in that many schedules: half of them at random, half with few changes of priority.
-pub fn holds(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'static) {
+/// Nothing is found in the schedules that are planned under this name.
+pub fn holds(name: &str, body: impl Fn() -> Outcome + Send + Sync + 'static) {
     let body = Arc::new(body);
     let once = || {
         let body = Arc::clone(&body);
@@ -40,13 +64,14 @@ pub fn holds(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'stati
         return;
     }
     let times = std::env::var("H5PART_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let schedules = schedules * times;
+    let planned = PLAN.iter().find(|(planned, _)| *planned == name).expect("a plan").1;
+    let schedules = planned * times;
     let start = Instant::now();
     let each = schedules / (2 * DEPTHS.len());
     let pct: usize = DEPTHS.iter().map(|&depth| run(PctScheduler::new(depth, each), once())).sum();
     let random = run(RandomScheduler::new(schedules - pct), once());
     assert_eq!(pct + random, schedules);
-    println!("{schedules} schedules in {:.1} s", start.elapsed().as_secs_f64());
+    println!("{name}: {schedules} schedules in {:.1} s", start.elapsed().as_secs_f64());
 }
 
 /// What is broken on purpose is found, so that the exploration is known to be able to fail.
@@ -62,8 +87,24 @@ pub fn is_found(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'st
     assert!(found > 0, "{schedules} schedules, and nothing was found");
 }
 
+/// Each schedule, run twice, comes to the same choices.
+pub fn repeats(schedules: usize, body: impl Fn() -> Outcome + Send + Sync + 'static) {
+    let twice = UncontrolledNondeterminismCheckScheduler::new(RandomScheduler::new(schedules));
+    assert_eq!(run(twice, move || body().unwrap_or_else(|found| panic!("{found}"))), 2 * schedules);
+}
+
 /// One of `0..n`, chosen by the schedule.
 pub fn pick(n: usize) -> usize {
     use shuttle::rand::Rng;
     shuttle::rand::thread_rng().gen_range(0..n)
+}
+
+#[test]
+fn a_hundred_thousand_schedules_are_planned() {
+    let mut names = PLAN.map(|(name, _)| name);
+    names.sort_unstable();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+    let all: usize = PLAN.iter().map(|(_, schedules)| schedules).sum();
+    println!("{all} schedules in {} tests", PLAN.len());
+    assert!(all >= 100_000);
 }

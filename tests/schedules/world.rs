@@ -42,13 +42,19 @@ pub fn address(layout: &ColumnLayout, row: u64) -> usize {
     usize::try_from(layout.find(row).0).expect("small")
 }
 
+/// A folder in memory, where there is one: it lists its files in the order in which they were made, which a
+/// schedule that is run again relies on.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("tempdir")
+}
+
 impl World {
     pub fn new(guard: bool) -> Arc<Self> {
         Self::watched(guard, |_| None)
     }
 
     pub fn watched(guard: bool, watch: impl FnOnce(&Table) -> Option<Watch>) -> Arc<Self> {
-        let scratch = tempfile::tempdir().expect("tempdir");
+        let scratch = scratch();
         let path = scratch.path().join("a.h5");
         let fill = UNDEFINED.to_le_bytes().to_vec();
         let status = ColumnSpec { fill, ..ColumnSpec::new("status", Dtype::I64, &[]) };
@@ -78,6 +84,11 @@ impl World {
     pub fn begin(&self) {
         self.memory.set(&self.first);
         Dead::all(&self.paths).expect("records").into_iter().for_each(Dead::clear);
+    }
+
+    /// From now on commits look at the bytes of cells that have no stamp.
+    pub fn forget_witness(&self) {
+        std::fs::File::options().write(true).open(&self.paths.rows).and_then(|f| f.set_len(0)).expect("cut");
     }
 
     pub fn process(&self) -> Process {
@@ -126,11 +137,23 @@ impl World {
 
     /// Commits, and notes what came of it.
     pub fn commit(&self, history: &History, writer: &mut Writer, act: &Act) -> Outcome {
+        self.try_commit(history, writer, act).map_err(|e| format!("{act:?}: {e}"))
+    }
+
+    /// The same, which may be refused since another program's value is in its way.
+    pub fn commit_around(&self, history: &History, writer: &mut Writer, act: &Act) -> Outcome {
+        match self.try_commit(history, writer, act) {
+            Err(e) if !is_foreign(&e) => Err(format!("{act:?}: {e}")),
+            _ => Ok(()),
+        }
+    }
+
+    fn try_commit(&self, history: &History, writer: &mut Writer, act: &Act) -> h5part::Result<()> {
         let number = history.begin(act);
         let outcome = put(writer, act);
         writer.pause();
         history.end(number, if outcome.is_ok() { End::Acknowledged } else { End::Refused });
-        outcome.map_err(|e| format!("{act:?}: {e}"))
+        outcome
     }
 
     /// Reads all rows together, and asks whether they may look so.
