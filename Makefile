@@ -7,7 +7,7 @@ cmake  = CMAKE="$$(sh .ci/tools cmake)"
 h5py   = PYTHONPATH="$$(sh .ci/tools python numpy h5py)" PYTHONDONTWRITEBYTECODE=1
 zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help build demo test soak lint doc bench bench-peers clean
+.PHONY: help build demo test soak fuzz lint doc bench bench-peers clean
 
 help: ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -24,6 +24,9 @@ test: ## Run all tests.
 
 soak: build ## Kill processes, KILLS=50000 times or for MINUTES=600, with another seed each round; ends at the first finding.
 	sh .ci/soak $(or $(KILLS),50000) $(or $(MINUTES),600)
+
+fuzz: build ## Run all fuzz targets for SECONDS=60 each, those that call HDF5 under AddressSanitizer, too.
+	sh .ci/fuzz all $(or $(SECONDS),60)
 
 lint: ## Formatting and lints, as CI has them.
 	$(CARGO) fmt --check
