@@ -265,6 +265,7 @@ mod tests {
 
     /// A note has no checksum: it tells people whom they wait for, and the lock decides.
     #[test]
+    #[cfg_attr(miri, ignore = "asks the system for the host's name, and takes locks")]
     fn no_bit_flip_and_no_truncation_of_a_note_is_an_error() {
         let dir = tempfile::tempdir().expect("tempdir");
         let file = dir.path().join("a.h5");
