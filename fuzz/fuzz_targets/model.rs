@@ -246,7 +246,11 @@ impl<'k> Play<'k> {
         } else {
             let mut group = writer.group();
             for job in &jobs {
-                group.commit(&Rows::list(&job.rows), &job.values(self.kind)).expect("nothing is wrong with it");
+                // A group that had to close, and died in it, takes no more.
+                if let Err(e) = group.commit(&Rows::list(&job.rows), &job.values(self.kind)) {
+                    assert!(matches!(e.kind(), ErrorKind::Poisoned), "{e}");
+                    break;
+                }
             }
             group.finish().into_iter().map(|outcome| outcome.map(|_| ())).collect()
         };
@@ -382,13 +386,17 @@ impl<'k> Play<'k> {
         let found = store.recover().expect("recovers");
         let aside = (found.logs_aside, found.other_file, found.foreign, found.without_record);
         assert_eq!(aside, (0, 0, 0, 0), "{found:?}");
-        assert_eq!(store.recover().expect("recovers"), Recovery::default(), "not all was done at once");
+        if found != Recovery::default() {
+            assert_eq!(store.recover().expect("recovers"), Recovery::default(), "not all was done at once");
+        }
         self.recovered();
         self.check();
         for (name, value) in &self.attributes {
             assert_eq!(store.attribute("t", name).expect("reads").as_ref(), Some(value), "{name}");
         }
-        assert_eq!(store.tables().expect("tables").len() as u64, self.more + 1);
+        if self.more > 0 {
+            assert_eq!(store.tables().expect("tables").len() as u64, self.more + 1);
+        }
         for (column, bytes) in self.kind.stock(&self.file).iter().enumerate() {
             let size = self.kind.cell_bytes(column);
             assert_eq!(bytes.len(), self.rows.len() * size);
@@ -434,11 +442,11 @@ struct Job {
 
 impl Job {
     fn new(kind: &Kind, set: &Set, all: usize, reset: bool) -> Self {
-        let rows: Vec<u64> = (0..8)
-            .filter(|bit| set.rows >> bit & 1 == 1 || set.rows == 0 && *bit == 0)
-            .filter(|bit| *bit < all)
-            .map(|bit| ((usize::from(set.first) + bit) % all) as u64)
-            .collect();
+        let row = |bit: usize| ((usize::from(set.first) + bit) % all) as u64;
+        let mut rows: Vec<u64> = (0..all.min(8)).filter(|bit| set.rows >> bit & 1 == 1).map(row).collect();
+        if rows.is_empty() {
+            rows.push(row(0));
+        }
         let count = kind.columns.len();
         let chosen =
             |k: &usize| reset || set.columns >> k & 1 == 1 || set.columns.trailing_zeros() >= count as u32 && *k == 0;

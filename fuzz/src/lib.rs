@@ -33,8 +33,10 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc: u32, &byte| crc >> 8 ^ CRC[usize::from(crc.to_le_bytes()[0] ^ byte)])
 }
 
-/// Bytes that look like no others.
+/// Bytes that differ from seed to seed, and from place to place.
 pub fn pattern(seed: u8, len: usize) -> Vec<u8> {
+    // No sector begins as another one does.
+    const PERIOD: usize = 1009;
     let mut x = 0x9E37_79B9u32.wrapping_mul(u32::from(seed) + 1);
     let mut next = || {
         x ^= x << 13;
@@ -42,5 +44,6 @@ pub fn pattern(seed: u8, len: usize) -> Vec<u8> {
         x ^= x << 5;
         x.to_le_bytes()[1]
     };
-    (0..len).map(|_| next()).collect()
+    let period: Vec<u8> = (0..len.min(PERIOD)).map(|_| next()).collect();
+    period.iter().copied().cycle().take(len).collect()
 }

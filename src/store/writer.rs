@@ -184,6 +184,9 @@ impl Writer {
     }
 
     fn try_reset(&mut self, rows: &Rows) -> Result<Commit, ErrorKind> {
+        if let Err(ErrorKind::RowOutOfRange { .. }) = rows.check(self.engine.view.table.rows) {
+            self.look_again()?;
+        }
         let table = &self.engine.view.table;
         rows.check(table.rows)?;
         if table.stamps.is_none() {
@@ -226,17 +229,21 @@ impl Writer {
             return Err(ErrorKind::Poisoned);
         }
         match self.engine.check(rows, values) {
-            // The table may have grown since we looked.
             Err(ErrorKind::RowOutOfRange { .. }) => {
-                let mut turn = self.burst.begin();
-                if !turn.entered() {
-                    turn.keep(self.engine.enter()?);
-                }
-                drop(turn);
+                self.look_again()?;
                 self.engine.check(rows, values)
             }
             other => other,
         }
+    }
+
+    /// The table may have grown since we looked.
+    fn look_again(&mut self) -> Result<(), ErrorKind> {
+        let mut turn = self.burst.begin();
+        if !turn.entered() {
+            turn.keep(self.engine.enter()?);
+        }
+        Ok(())
     }
 
     /// Makes commits that were checked, together. Each has its own answer, unless all fail.

@@ -98,6 +98,28 @@ fn a_living_writer_and_reader_follow_a_table_that_grows() {
     assert_eq!(store.status("t", 1).expect("status").columns[0].committed, 6);
 }
 
+#[test]
+fn a_living_writer_resets_rows_that_were_added_since_it_was_opened() {
+    let scratch = Scratch::new();
+    let store = small_store(&scratch.path("a.h5"), 10);
+    let mut writer = store.writer("t").expect("writer");
+    store.extend("t", 20).expect("extend");
+    let e = Array1::from_elem(1, 1.5);
+    store.writer("t").expect("writer").commit(&Rows::one(15), &[("E", Values::from(&e))]).expect("commit");
+    assert_eq!(writer.reset(&Rows::one(15)).expect("reset").rows, 1);
+    assert_eq!(store.status("t", 1).expect("status").columns[0].committed, 0);
+    assert!(matches!(writer.reset(&Rows::one(20)).expect_err("beyond").kind(), ErrorKind::RowOutOfRange { .. }));
+}
+
+#[test]
+fn a_table_of_fixed_size_is_as_large_as_it_is() {
+    let scratch = Scratch::new();
+    let store = Store::new(scratch.path("a.h5")).expect("path");
+    store.create(&NewTable { contiguous: true, ..small_table(10) }, &|_, _| ()).expect("create");
+    assert_eq!(store.extend("t", 10).expect("nothing to do"), 10);
+    assert!(matches!(store.extend("t", 11).expect_err("cannot").kind(), ErrorKind::CannotGrow { .. }));
+}
+
 fn states(store: &Store, table: &str, columns: &[&str], row: u64) -> Vec<CellState> {
     let mut reader = store.reader(table).expect("reader");
     columns.iter().map(|column| reader.read(column, &Rows::one(row)).expect("read").states()[0]).collect()
