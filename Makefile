@@ -22,7 +22,9 @@ demo: ## Four processes write one file, one of them is killed; every row is chec
 test: ## Run all tests.
 	$(cmake) $(h5py) H5PART_REQUIRE_H5PY=1 sh .ci/test
 
-soak: build ## Kill processes, KILLS=50000 times or for MINUTES=600, with another seed each round; ends at the first finding.
+soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 of kills, with another seed each round.
+	$(cmake) H5PART_CRASH_STATES=4096 $(CARGO) test --release --test it crash::
+	$(cmake) H5PART_SCHEDULES=10 $(CARGO) test --release --test schedules
 	sh .ci/soak $(or $(KILLS),50000) $(or $(MINUTES),600)
 
 fuzz: build ## Run all fuzz targets for SECONDS=60 each, those that call HDF5 under AddressSanitizer, too.
