@@ -14,7 +14,7 @@ type Body = Box<dyn FnOnce() -> Outcome + Send>;
 const WRITES: usize = 14;
 
 /// A thread whose process dies in its commit, or not at all. It is opened here: that waits for no other.
-pub fn dying(world: &Arc<World>, history: &Arc<History>, act: Act, process: Process) -> Body {
+pub fn dying(world: &Arc<World>, history: &Arc<History>, act: Act, process: &Process) -> Body {
     let mut writer = world.store(process.clone()).writer("t").expect("writer");
     writer.set_durability([Durability::Process, Durability::Power][pick(2)]);
     process.dies_after(pick(WRITES) as u64);
@@ -80,7 +80,7 @@ pub fn schedule(world: &Arc<World>, others: Others, process: &dyn Fn() -> Proces
     world.begin();
     let history = Arc::new(World::history());
     let mut bodies: Vec<Body> =
-        (0..others.dying).map(|n| dying(world, &history, world.any_act(10 + n), process())).collect();
+        (0..others.dying).map(|n| dying(world, &history, world.any_act(10 + n), &process())).collect();
     bodies.extend((0..others.writers).map(|n| writing(world, &history, vec![world.any_act(20 + n)])));
     bodies.extend((0..others.recoveries).map(|_| recovering(world, 2)));
     bodies.extend((0..others.whole_recoveries).map(|_| recovering_all(world)));

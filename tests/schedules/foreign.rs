@@ -40,7 +40,7 @@ fn schedule(world: &Arc<World>, deaths: u64, writers: u64, recoveries: usize) ->
     let in_dead_cell = Arc::new(AtomicBool::new(false));
     let act = |value| Act { rows: row..row + 1, ..world.any_act(value) };
     let mut bodies = vec![changing(world, row, &in_dead_cell)];
-    bodies.extend((0..deaths).map(|n| dying(world, &history, act(10 + n), world.process())));
+    bodies.extend((0..deaths).map(|n| dying(world, &history, act(10 + n), &world.process())));
     bodies.extend((0..writers).map(|n| writing_around(world, &history, vec![act(20 + n), act(30 + n)])));
     bodies.extend((0..recoveries).map(|_| recovering(world, 1)));
     World::run(bodies)?;

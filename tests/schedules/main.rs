@@ -9,6 +9,12 @@
 //! `H5PART_SCHEDULE='91...' cargo nextest run --release -E 'binary(schedules) & test(=NAME)'`.
 //! `H5PART_SCHEDULES=10` explores ten times as many.
 
+#![expect(
+    clippy::unused_self,
+    clippy::unnecessary_wraps,
+    reason = "a world is asked, whatever it needs for the answer"
+)]
+
 mod broken;
 mod commits;
 mod deaths;

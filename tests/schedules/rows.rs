@@ -55,7 +55,9 @@ fn schedule(site: &Site, patience: &Patience, ascending: bool) -> Outcome {
             shuttle::thread::spawn(move || {
                 let mut all = [ranges(), ranges()];
                 if !ascending && k == 0 {
-                    all.iter_mut().for_each(|ranges| ranges.reverse());
+                    for ranges in &mut all {
+                        ranges.reverse();
+                    }
                 }
                 let outcome = all.iter().try_for_each(|ranges| take(&locks, ranges, &held, &patience));
                 (locks, outcome)
