@@ -13,9 +13,12 @@ compile_error!("files are little-endian and h5part copies their bytes as they ar
 
 pub mod dataspace;
 pub mod error;
+pub mod executor;
 #[cfg(feature = "hdf5")]
 pub mod h5;
+pub mod ledger;
 pub mod lock;
+pub mod monitor;
 pub mod npy;
 pub mod record;
 pub mod storage;

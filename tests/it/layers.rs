@@ -4,8 +4,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In order; `docs/design.md` says what each is for.
-const LAYERS: [&str; 10] =
-    ["error", "dataspace", "storage", "npy", "stream", "lock", "h5", "record", "store", "verify"];
+const LAYERS: [&str; 13] = [
+    "error",
+    "dataspace",
+    "storage",
+    "npy",
+    "stream",
+    "lock",
+    "h5",
+    "record",
+    "store",
+    "ledger",
+    "verify",
+    "monitor",
+    "executor",
+];
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     if path.is_dir() {

@@ -1,0 +1,1 @@
+//! Where tasks run: in this thread, in threads, in processes, in a SLURM job array.
