@@ -248,6 +248,45 @@ pub enum ErrorKind {
     /// The group that a commit belonged to failed as a whole.
     #[error("its group failed: {0}")]
     GroupFailed(String),
+    /// The file is no ledger, or its header is damaged.
+    #[error("not a usable ledger: {0}")]
+    NotALedger(String),
+    /// A slot, or a name, of a ledger does not fit its checksum.
+    #[error("the ledger is damaged where it has task {task}")]
+    DamagedTask {
+        /// Its position in the order of claims.
+        task: u64,
+    },
+    /// The ledger has no such task.
+    #[error("no task '{0}'")]
+    NoSuchTask(String),
+    /// Two tasks have this name.
+    #[error("two tasks have the name '{0}'")]
+    DuplicateTask(String),
+    /// The claim does not hold any more.
+    #[error("task '{task}' is not held by this claim: {how}")]
+    Fenced {
+        /// Its name.
+        task: String,
+        /// What became of it.
+        how: String,
+    },
+    /// A task's rows are not in the store.
+    #[error("task '{task}' has rows that are not in the store ({missing} of {rows})")]
+    NotCommitted {
+        /// Its name.
+        task: String,
+        /// How many of them.
+        missing: u64,
+        /// How many it has.
+        rows: u64,
+    },
+    /// The ledger was made for another store.
+    #[error("the ledger belongs to another store: {0}")]
+    OtherStore(String),
+    /// There is a file of that name.
+    #[error("it exists already")]
+    AlreadyThere,
     /// A worker process ended in a way it should not.
     #[error("worker {worker} {how}")]
     Worker {
@@ -313,6 +352,14 @@ impl ErrorKind {
             Self::StillOpen => "drop them before the change ends; nothing was changed",
             Self::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",
             Self::LogAside { .. } => "run the command again to go on without it, if the file is as it should be",
+            Self::NotALedger(_) => "make one with 'h5part ledger init'",
+            Self::DamagedTask { .. } => "make a new ledger; 'h5part ledger reconcile' finds what is done in the store",
+            Self::NoSuchTask(_) => "list the tasks with 'h5part ledger list LEDGER'",
+            Self::DuplicateTask(_) => "give each task a name of its own",
+            Self::Fenced { .. } => "claim a task again; nothing was written",
+            Self::NotCommitted { .. } => "commit them first, or tell that the task failed",
+            Self::OtherStore(_) => "name the store that the ledger was made for, or make a new ledger",
+            Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::GroupFailed(_) | Self::Worker { .. } => {
                 return None;

@@ -12,11 +12,11 @@ pub enum Exit {
     Found = 1,
     /// The command line, or a text on it, cannot be read.
     Usage = 2,
-    /// No such file, table, column or row.
+    /// No such file, table, column, row or task.
     NotFound = 3,
     /// Values of the wrong type, shape or length.
     Mismatch = 4,
-    /// Not an HDF5 file, empty, cut, or of a newer format.
+    /// Not an HDF5 file or ledger, empty, cut, or of a newer format.
     BadFile = 5,
     /// A lock was not released in time.
     Locked = 6,
@@ -32,13 +32,15 @@ pub enum Exit {
     Exists = 11,
     /// The system or the HDF5 library failed.
     Io = 12,
+    /// A task belongs to somebody else now.
+    Fenced = 13,
 }
 
 /// The end of `--help`.
 pub const HELP: &str = "Exit codes: 0 done, 1 something was found or failed in part, 2 usage, \
-3 no such file, table, column or row, 4 values do not fit, 5 not a usable HDF5 file, 6 a lock was \
+3 no such file, table, column, row or task, 4 values do not fit, 5 not a usable HDF5 file or ledger, 6 a lock was \
 not released in time, 7 disk full, 8 read-only, 9 changed by another program, 10 cannot be written \
-in place, 11 exists already, 12 I/O error";
+in place, 11 exists already, 12 I/O error, 13 the task belongs to somebody else";
 
 impl Exit {
     /// The code of an error.
@@ -50,12 +52,14 @@ impl Exit {
     pub fn of_kind(kind: &ErrorKind) -> Self {
         match kind {
             ErrorKind::NoSuchFile
+            | ErrorKind::NoSuchTask(_)
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
             | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
             ErrorKind::DuplicateRow(_)
+            | ErrorKind::DuplicateTask(_)
             | ErrorKind::EmptySelection
             | ErrorKind::BadRows { .. }
             | ErrorKind::BadColumn { .. }
@@ -64,9 +68,12 @@ impl Exit {
             | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadNpy(_)
             | ErrorKind::BadValues(_) => Self::Mismatch,
-            ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. } | ErrorKind::HalfApplied | ErrorKind::NewerFormat { .. } => {
-                Self::BadFile
-            }
+            ErrorKind::NotHdf5(_)
+            | ErrorKind::Cut { .. }
+            | ErrorKind::HalfApplied
+            | ErrorKind::NotALedger(_)
+            | ErrorKind::DamagedTask { .. }
+            | ErrorKind::NewerFormat { .. } => Self::BadFile,
             ErrorKind::LockTimeout { .. } => Self::Locked,
             ErrorKind::DiskFull { .. } => Self::Full,
             ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_) => Self::ReadOnly,
@@ -74,6 +81,7 @@ impl Exit {
             | ErrorKind::LockFileGone
             | ErrorKind::LogAside { .. }
             | ErrorKind::ColumnMoved(_)
+            | ErrorKind::OtherStore(_)
             | ErrorKind::ForeignChange { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnsupportedType { .. }
@@ -83,7 +91,9 @@ impl Exit {
             | ErrorKind::UnstampedColumn(_)
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) => Self::Exists,
+            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) | ErrorKind::AlreadyThere => Self::Exists,
+            ErrorKind::NotCommitted { .. } => Self::Found,
+            ErrorKind::Fenced { .. } => Self::Fenced,
             _ => Self::Io,
         }
     }

@@ -21,6 +21,12 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
         .at("write to", "standard output")
 }
 
+/// Writes bytes to standard output as they are.
+pub fn raw(bytes: &[u8]) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(ErrorKind::Io).at("write to", "standard output")
+}
+
 /// Writes one JSON document in one line.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|e| ErrorKind::BadRequest(e.to_string())).at("write", "JSON")?;

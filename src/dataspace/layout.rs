@@ -29,6 +29,15 @@ pub enum Place {
 }
 
 impl ColumnLayout {
+    /// Rows of a chunk; `None`: the column is contiguous.
+    #[must_use]
+    pub fn chunk_rows(&self) -> Option<u64> {
+        match &self.place {
+            Place::Chunked { chunk_rows, .. } => Some(*chunk_rows),
+            Place::Contiguous { .. } => None,
+        }
+    }
+
     /// Byte address of row `row`, and how many rows from it on lie in one piece.
     #[must_use]
     pub fn find(&self, row: u64) -> (u64, u64) {

@@ -89,6 +89,16 @@ pub(super) fn of_range(paths: &Paths, range: &Range<u64>) -> String {
     describe(&certain)
 }
 
+/// Text for a wait on a byte of any file: there are no notes, so all processes are looked at.
+pub(super) fn of_byte(file: &Path, range: &Range<u64>) -> String {
+    let Ok(inode) = fs::metadata(file).map(|m| m.ino()) else { return describe(&[]) };
+    let holding: Vec<i32> = pids().filter(|&pid| holds(pid, inode, range)).collect();
+    if holding == [own_pid()] {
+        return "another thread of this process".to_owned();
+    }
+    describe(&holding.into_iter().map(|pid| Holder::of_pid(pid, &[])).collect::<Vec<_>>())
+}
+
 /// Whether a program that is not one of our writers has the gate open: writers have the row locks
 /// open too.
 pub(super) fn foreign_at_gate(paths: &Paths) -> bool {

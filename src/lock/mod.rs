@@ -6,6 +6,7 @@
 
 mod belongs;
 mod burst;
+mod byte;
 mod courtesy;
 mod filesystem;
 mod gate;
@@ -13,16 +14,19 @@ mod holders;
 mod ofd;
 mod owner;
 mod paths;
+mod process;
 mod rows;
 mod wait;
 mod witness;
 
 pub use belongs::{forget_store, note_store, noted_store};
 pub use burst::{Burst, InBurst};
+pub use byte::{ByteGuard, ByteLock};
 pub use filesystem::untrusted;
 pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock, is_ours};
 pub use holders::{Holder, LockReport, report};
 pub use owner::{Dead, Owner, OwnerNote, records};
 pub use paths::Paths;
+pub use process::{Fate, ProcessId};
 pub use rows::{MAX_RANGES, RowGuard, RowLocks};
 pub use wait::{Patience, Tell, Waiting};

@@ -198,6 +198,8 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
 pub(super) struct Process {
     pub(super) start_ticks: u64,
     pub(super) stopped: bool,
+    /// A zombie: it has ended, and its parent has not asked how.
+    pub(super) ended: bool,
 }
 
 impl Process {
@@ -205,8 +207,9 @@ impl Process {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The command's name is in parentheses and may hold anything.
         let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
-        let stopped = matches!(*fields.first()?, "T" | "t");
-        Some(Self { start_ticks: fields.get(19)?.parse().ok()?, stopped })
+        let state = *fields.first()?;
+        let (stopped, ended) = (matches!(state, "T" | "t"), matches!(state, "Z" | "X"));
+        Some(Self { start_ticks: fields.get(19)?.parse().ok()?, stopped, ended })
     }
 }
 
@@ -223,7 +226,7 @@ pub(super) fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }
 
-fn boot_id() -> String {
+pub(super) fn boot_id() -> String {
     let id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
     id.map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }

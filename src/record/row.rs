@@ -185,7 +185,9 @@ impl Header {
     }
 }
 
-pub(super) fn crc(bytes: &[u8]) -> u32 {
+/// CRC-32C, the checksum of all formats of our own.
+#[must_use]
+pub fn crc(bytes: &[u8]) -> u32 {
     // A CRC-32 fits into the low half.
     let [a, b, c, d, ..] = checksum(CrcAlgorithm::Crc32Iscsi, bytes).to_le_bytes();
     u32::from_le_bytes([a, b, c, d])

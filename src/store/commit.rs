@@ -4,6 +4,7 @@
 //! together: they share the locks and the syncs, and each keeps its own outcome.
 
 use super::cells::{for_each_cell, read_cells, read_stamps, write_pieces};
+use super::fence::Fence;
 use super::recover::{Recorder, Rescue};
 use super::stamp::{Stamp, State};
 use super::view::{Direct, Held, View};
@@ -49,12 +50,14 @@ pub(super) enum Outcome {
 
 /// How a commit treats what it finds.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct Terms<'a> {
     pub(super) durability: Durability,
     pub(super) accept_foreign: bool,
     /// Whether another program may have written into cells that have no stamp.
     pub(super) suspect: bool,
     pub(super) outcome: Outcome,
+    /// Asked under the row locks.
+    pub(super) fence: Option<&'a dyn Fence>,
 }
 
 /// What commits need beside their values; the buffers are kept from commit to commit.
@@ -124,7 +127,7 @@ impl Found {
 pub(super) fn run(
     site: &mut Site<'_>,
     jobs: &[Job<'_>],
-    terms: Terms,
+    terms: Terms<'_>,
     scratch: &mut Scratch,
     rescue: &Rescue<'_>,
 ) -> Result<Vec<Result<(), ErrorKind>>, Failed> {
@@ -161,6 +164,7 @@ pub(super) fn run(
         .collect();
     let made: Vec<usize> = (0..jobs.len()).filter(|&k| answers[k].is_ok()).collect();
     if !made.is_empty() {
+        terms.fence.map_or(Ok(()), Fence::check).map_err(Failed::Before)?;
         commits.make(jobs, &made, site.recorder)?;
     }
     drop(rows);
@@ -190,7 +194,7 @@ struct Commits<'a> {
     file: &'a dyn StorageFile,
     view: &'a View,
     stamps: &'a Stamps,
-    terms: Terms,
+    terms: Terms<'a>,
     scratch: &'a mut Scratch,
 }
 
@@ -365,7 +369,7 @@ fn inspect(
     file: &dyn StorageFile,
     stamps: &Stamps,
     job: &Job<'_>,
-    terms: Terms,
+    terms: Terms<'_>,
     work: &mut Work,
     cells: &mut Vec<u8>,
 ) -> Result<Found, ErrorKind> {

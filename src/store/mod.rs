@@ -17,12 +17,15 @@ mod change;
 mod commit;
 #[cfg(feature = "hdf5")]
 mod create;
+mod fence;
 #[cfg(feature = "hdf5")]
 mod group;
 #[cfg(feature = "hdf5")]
 mod handle;
 #[cfg(feature = "hdf5")]
 mod plain;
+#[cfg(feature = "hdf5")]
+mod presence;
 #[cfg(feature = "hdf5")]
 mod reader;
 #[cfg(feature = "hdf5")]
@@ -42,6 +45,7 @@ mod view;
 #[cfg(feature = "hdf5")]
 mod writer;
 
+pub use fence::Fence;
 #[cfg(feature = "hdf5")]
 pub use {
     crate::h5::{Attribute, Filters, H5Change, Listing, NewTable},
@@ -50,6 +54,7 @@ pub use {
     create::Progress,
     group::Group,
     handle::Store,
+    presence::Presence,
     reader::Reader,
     recover::Recovery,
     status::{ColumnStatus, Status},

@@ -2,6 +2,7 @@
 
 use super::cells::write_pieces;
 use super::commit::{Durability, Failed};
+use super::fence::Fence;
 use super::request::Request;
 use super::view::View;
 use crate::dataspace::{cover, pieces};
@@ -18,11 +19,13 @@ pub(super) fn run(
     patience: &Patience,
     requests: &[Request<'_>],
     durability: Durability,
+    fence: Option<&dyn Fence>,
 ) -> Result<(), Failed> {
     let mut plan = Vec::new();
     for request in requests {
         let ranges = cover(request.runs.as_slice(), MAX_RANGES);
         let _rows = locks.lock(number(&view.table.path), &ranges, patience).map_err(Failed::Before)?;
+        fence.map_or(Ok(()), Fence::check).map_err(Failed::Before)?;
         for (name, bytes) in &request.values {
             let column = view.table.column(name).map_err(Failed::Before)?;
             let layout = column.direct().map_err(Failed::Before)?;

@@ -9,6 +9,7 @@ use crate::dataspace::{Column, Rows, Runs, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::H5File;
 use crate::storage::Mode;
+use std::path::Path;
 use std::time::Duration;
 
 /// Cells are read, and their stamps checked, in blocks of about this, in bytes.
@@ -121,6 +122,15 @@ impl Reader {
             let group = self.store.look(|h5, _| Ok(h5.is_group(&self.name, name)))?;
             Err(if group { ErrorKind::ColumnIsGroup(name.to_owned()) } else { missing })
         })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.store.paths.file
+    }
+
+    pub(super) fn fresh_view(&mut self) -> Result<&View, ErrorKind> {
+        self.refresh(Self::load_again)?;
+        Ok(&self.view)
     }
 
     /// Looks whether the file is still the one that was opened and lies as it did; if h5part or

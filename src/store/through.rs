@@ -3,6 +3,7 @@
 use super::cells::{read_cells, read_stamps, write_pieces};
 use super::change::{Alone, Changing};
 use super::commit::Outcome;
+use super::fence::Fence;
 use super::handle::Store;
 use super::request::Request;
 use super::stamp::{Stamp, State};
@@ -13,10 +14,11 @@ use std::borrow::Cow;
 
 /// How the commits treat what they find.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
+pub(super) struct Terms<'a> {
     pub(super) accept_foreign: bool,
     pub(super) suspect: bool,
     pub(super) outcome: Outcome,
+    pub(super) fence: Option<&'a dyn Fence>,
 }
 
 /// Makes the commits in one change. Those that cannot be made (a foreign value is in the way) have
@@ -26,9 +28,10 @@ pub(super) fn run(
     alone: Alone,
     view: &View,
     requests: &[Request<'_>],
-    terms: Terms,
+    terms: Terms<'_>,
 ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
     store.change_alone(alone, |site| {
+        terms.fence.map_or(Ok(()), Fence::check)?;
         let commits = Commits { site, view, terms };
         requests.iter().map(|request| commits.make(request)).collect()
     })
@@ -37,7 +40,7 @@ pub(super) fn run(
 struct Commits<'a> {
     site: &'a Changing<'a>,
     view: &'a View,
-    terms: Terms,
+    terms: Terms<'a>,
 }
 
 impl Commits<'_> {

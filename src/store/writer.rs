@@ -2,6 +2,7 @@
 
 use super::cells::read_cells;
 use super::commit::{self, Durability, Failed, Outcome, Scratch, Site};
+use super::fence::Fence;
 use super::handle::{Store, normal};
 use super::recover::{Recorder, Recovery, Rescue, recover_table};
 use super::request::Request;
@@ -56,6 +57,7 @@ pub struct Writer {
     engine: Engine,
     durability: Durability,
     accept_foreign: bool,
+    fence: Option<Arc<dyn Fence>>,
     poisoned: bool,
 }
 
@@ -110,6 +112,7 @@ impl Writer {
             engine,
             durability: Durability::default(),
             accept_foreign: false,
+            fence: None,
             poisoned: false,
         })
     }
@@ -123,6 +126,12 @@ impl Writer {
     /// error, [`ErrorKind::ForeignChange`], and nothing is written.
     pub fn set_accept_foreign(&mut self, accept: bool) {
         self.accept_foreign = accept;
+    }
+
+    /// Commits ask this under their row locks, before they write a byte, and fail where it does. Default:
+    /// nobody is asked.
+    pub fn set_fence(&mut self, fence: Option<Arc<dyn Fence>>) {
+        self.fence = fence;
     }
 
     /// The table as it lies in the file.
@@ -257,7 +266,10 @@ impl Writer {
         }
         if self.engine.needs_library(requests)? {
             self.burst.end();
-            return self.engine.make_through_library(requests, self.accept_foreign, outcome);
+            let (accept_foreign, fence) = (self.accept_foreign, self.fence.as_deref());
+            // Whether it is suspect is known inside the gate.
+            let terms = through::Terms { accept_foreign, suspect: false, outcome, fence };
+            return self.engine.make_through_library(requests, terms);
         }
         let mut turn = self.burst.begin();
         if !turn.entered() {
@@ -268,6 +280,7 @@ impl Writer {
             accept_foreign: self.accept_foreign,
             suspect: turn.is_suspect(),
             outcome,
+            fence: self.fence.as_deref(),
         };
         match self.engine.make_in_place(requests, terms) {
             Ok(answers) => {
@@ -364,24 +377,23 @@ impl Engine {
     fn make_through_library(
         &mut self,
         requests: &[Request<'_>],
-        accept_foreign: bool,
-        outcome: Outcome,
+        terms: through::Terms<'_>,
     ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
         let alone = self.store.alone()?;
         let newer = View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Write)?;
         self.view.follow(newer)?;
-        let terms = through::Terms { accept_foreign, suspect: alone.gate.is_suspect(), outcome };
+        let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
         through::run(&self.store, alone, &self.view, requests, terms)
     }
 
     fn make_in_place(
         &mut self,
         requests: &[Request<'_>],
-        terms: commit::Terms,
+        terms: commit::Terms<'_>,
     ) -> Result<Vec<Result<(), ErrorKind>>, Failed> {
         let Self { store, view, rows: locks, scratch, recorder, .. } = self;
         if view.table.stamps.is_none() {
-            plain::run(view, locks, &store.patience, requests, terms.durability)?;
+            plain::run(view, locks, &store.patience, requests, terms.durability, terms.fence)?;
             return Ok(requests.iter().map(|_| Ok(())).collect());
         }
         let jobs = requests.iter().map(|request| request.job(view)).collect::<Result<Vec<_>, ErrorKind>>();

@@ -280,3 +280,18 @@ fn a_look_without_end_is_ended() {
         assert!(format!("{out}{err}").contains("comes to no end"), "{out}{err}");
     }
 }
+
+/// A file that fuzzing found: the library comes to no end over its global heap, and the child's limit ends
+/// it, for each command.
+#[test]
+fn an_endless_heap_is_left_in_time() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/endless.h5"), &file).expect("copies");
+    for (args, code) in [(vec!["verify", &file], 1), (vec!["info", &file], 5), (vec!["status", &file, "t"], 5)] {
+        let output = h5part().args(args).env("H5PART_LOOK_SECONDS", "1").output().expect("starts");
+        let (found, out, err) = finished(&output);
+        assert_eq!(found, code, "{out}{err}");
+        assert!(format!("{out}{err}").contains("comes to no end"), "{out}{err}");
+    }
+}

@@ -1,0 +1,151 @@
+//! `h5part ledger requeue`, `cancel`
+
+use super::super::common::{request, seconds};
+use super::super::exit::Exit;
+use super::super::output::{json, line};
+use super::{Which, watch};
+use h5part::Result;
+use h5part::ledger::{Changed, Ledger, State, StoreTasks};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// Between two looks at beats.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Let tasks wait again: those of dead workers, those that failed, or some by name.
+#[derive(Debug, clap::Args)]
+pub struct RequeueArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Tasks, whatever became of them; one that runs is taken from its worker, which can then write no more.
+    #[arg(value_name = "NAME", required_unless_present_any = ["stale", "failed"], conflicts_with_all = ["stale", "failed"])]
+    names: Vec<String>,
+    /// Tasks of workers that are dead: their process has ended, or SLURM does not know their job.
+    #[arg(long)]
+    stale: bool,
+    /// Tasks that failed too often; those that were cancelled, too.
+    #[arg(long)]
+    failed: bool,
+    /// With --stale: watch for so long, and take workers of other hosts for dead that did not beat meanwhile.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds, requires = "stale")]
+    stale_after: f64,
+    /// Print how many as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Cancel tasks: those that wait are never begun, those that run are ended by their worker.
+#[derive(Debug, clap::Args)]
+pub struct CancelArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Tasks.
+    #[arg(value_name = "NAME", required_unless_present_any = ["waiting", "all"], conflicts_with_all = ["waiting", "all"])]
+    names: Vec<String>,
+    /// All tasks that wait.
+    #[arg(long)]
+    waiting: bool,
+    /// All tasks that wait or run.
+    #[arg(long)]
+    all: bool,
+    /// Print how many as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Requeued {
+    /// Tasks that wait again.
+    requeued: u64,
+    /// Tasks of dead workers that failed too often by that.
+    failed: u64,
+    /// Tasks of dead workers whose rows are there: done.
+    done: u64,
+}
+
+fn places(ledger: &Ledger, names: &[String]) -> Result<Vec<u64>> {
+    names.iter().map(|name| ledger.find(name)).collect()
+}
+
+fn places_in(ledger: &Ledger, states: &[State]) -> Result<Vec<u64>> {
+    let mut places = Vec::new();
+    ledger.each(|place, task| {
+        places.extend(task.filter(|task| states.contains(&task.state)).map(|_| place));
+        Ok(())
+    })?;
+    Ok(places)
+}
+
+impl RequeueArgs {
+    pub fn run(&self) -> Result<Exit> {
+        let ledger = self.which.open()?;
+        let mut done = Requeued::default();
+        if self.stale {
+            self.requeue_stale(&ledger, &mut done)?;
+        }
+        if self.failed {
+            let places = places_in(&ledger, &[State::Failed])?;
+            done.requeued += ledger.requeue(&places, |task| task.state == State::Failed)?.changed;
+        }
+        done.requeued += ledger.requeue(&places(&ledger, &self.names)?, |_| true)?.changed;
+        if self.json {
+            json(&done)?;
+        } else {
+            line(format!("{} tasks wait again", done.requeued))?;
+            if done.failed > 0 {
+                line(format!("{} tasks of dead workers have failed too often and stay failed", done.failed))?;
+            }
+            if done.done > 0 {
+                line(format!("{} tasks of dead workers are done: their rows are there", done.done))?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    fn requeue_stale(&self, ledger: &Ledger, done: &mut Requeued) -> Result<()> {
+        let rows = ledger.header().store.is_some().then(|| StoreTasks::open(ledger, None)).transpose()?;
+        let stale_after = Duration::from_secs_f64(self.stale_after);
+        // Without a time to watch, only proof counts.
+        let mut watch = watch(if stale_after.is_zero() { Duration::MAX } else { stale_after });
+        let end = Instant::now() + stale_after;
+        loop {
+            let over = Instant::now() >= end;
+            for lapsed in ledger.reap(&mut watch)? {
+                match &rows {
+                    Some(rows) if rows.settle(lapsed.claim.place)? => done.done += 1,
+                    _ if lapsed.state == State::Failed => done.failed += 1,
+                    _ => done.requeued += 1,
+                }
+            }
+            if over {
+                return Ok(());
+            }
+            ledger.pause(LOOK.min(end.saturating_duration_since(Instant::now())));
+        }
+    }
+}
+
+impl CancelArgs {
+    pub fn run(&self) -> Result<Exit> {
+        let ledger = self.which.open()?;
+        let places = match (self.all, self.waiting) {
+            (true, _) => places_in(&ledger, &[State::Waiting, State::Running])?,
+            (false, true) => places_in(&ledger, &[State::Waiting])?,
+            (false, false) => places(&ledger, &self.names)?,
+        };
+        let Changed { changed, unchanged } = ledger.cancel(&places)?;
+        if self.json {
+            json(&Changed { changed, unchanged })?;
+        } else {
+            line(format!("{changed} tasks are cancelled"))?;
+        }
+        if !self.names.is_empty() && unchanged > 0 {
+            return Err(request(
+                "cancel tasks of",
+                ledger.path(),
+                format!("{unchanged} of the tasks named have ended already"),
+            ));
+        }
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,110 @@
+//! `h5part ledger claim`
+
+use super::super::common::{request, seconds};
+use super::super::exit::Exit;
+use super::super::output::{json, line};
+use super::{Which, watch};
+use h5part::ErrorKind;
+use h5part::Result;
+use h5part::error::At;
+use h5part::ledger::{Claim, Claimed, Job, Ledger, Owner, OwnerId, StoreTasks, Terms};
+use h5part::lock::ProcessId;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Between two looks of one who waits for tasks.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Claim tasks: print a line for each, its fence, its number, its rows and its name, separated by tabs.
+///
+/// The tasks belong to the SLURM job in which this runs, else to the process that started it, until they
+/// are told to be done or failed, or the owner ends. Where nothing is left to claim, the exit code is 1.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    which: Which,
+    /// Claim up to K neighbouring tasks.
+    #[arg(short = 'n', long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    number: u64,
+    /// The process that they belong to, e.g. $$; default: the SLURM job, else the parent process.
+    #[arg(long, value_name = "PID")]
+    owner: Option<i32>,
+    /// A task that failed rests for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    retry_delay: f64,
+    /// Wait while tasks are running elsewhere, which may come back.
+    #[arg(long)]
+    wait: bool,
+    /// Print one JSON object a line: name, index, rows, fence, attempts.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    name: &'a str,
+    index: u32,
+    rows: Option<String>,
+    fence: u64,
+    attempts: u16,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let ledger = self.which.open()?;
+        let owner = ledger.register(&self.owner()?)?;
+        let Some(claims) = self.claim(&ledger, owner)? else {
+            eprintln!("h5part: nothing is left to claim in {}", self.which.ledger.display());
+            return Ok(Exit::Found);
+        };
+        if ledger.header().store.is_some() {
+            let rows = StoreTasks::open(&ledger, None)?;
+            claims.iter().try_for_each(|claim| rows.begin(claim))?;
+        }
+        claims.iter().try_for_each(|claim| self.print(claim))?;
+        Ok(Exit::Success)
+    }
+
+    fn owner(&self) -> Result<Owner> {
+        let pid = self.owner.unwrap_or_else(|| nix::unistd::getppid().as_raw());
+        let process =
+            ProcessId::of(pid).ok_or_else(|| request("claim for", &self.which.ledger, format!("no process {pid}")))?;
+        Ok(match Job::this() {
+            Some(job) if self.owner.is_none() => Owner::of_job(job, process),
+            _ => Owner::of(process),
+        })
+    }
+
+    fn claim(&self, ledger: &Ledger, owner: OwnerId) -> Result<Option<Vec<Claim>>> {
+        let terms = Terms { count: self.number, delay: Duration::from_secs_f64(self.retry_delay) };
+        let mut watch = watch(Duration::from_secs(300));
+        loop {
+            match ledger.claim(owner, &terms)? {
+                Claimed::Tasks(claims) => return Ok(Some(claims)),
+                Claimed::Nothing { resting, running } => {
+                    // What dead workers had may come back at once.
+                    let back = !ledger.reap(&mut watch)?.is_empty();
+                    if !back && (!self.wait || resting + running == 0) {
+                        return Ok(None);
+                    }
+                    if !back {
+                        ledger.pause(LOOK);
+                    }
+                }
+            }
+        }
+    }
+
+    fn print(&self, claim: &Claim) -> Result<()> {
+        let rows = claim.rows.as_ref().map(|rows| format!("{}:{}", rows.start, rows.end));
+        let Claim { name, index, fence, attempts, .. } = claim;
+        if self.json {
+            return json(&Printed { name, index: *index, rows, fence: *fence, attempts: *attempts });
+        }
+        if name.contains(['\n', '\t']) {
+            let text = format!("task {index} has a name of several lines: claim it with --json");
+            return Err(ErrorKind::BadRequest(text)).at("print a claim of", &self.which.ledger);
+        }
+        line(format!("{fence}\t{index}\t{}\t{name}", rows.as_deref().unwrap_or("-")))
+    }
+}

@@ -1,0 +1,124 @@
+//! `h5part ledger done`, `fail`, `release`, `beat`
+
+use super::super::exit::Exit;
+use super::super::output::json;
+use super::Which;
+use h5part::Result;
+use h5part::error::At;
+use h5part::ledger::{Claim, End, Ledger, Reason, State, StoreTasks, TaskFence};
+use h5part::store::Fence;
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A task that was claimed.
+#[derive(Debug, clap::Args)]
+struct Claimed {
+    #[command(flatten)]
+    which: Which,
+    /// Its name.
+    name: String,
+    /// The fence that its claim gave.
+    #[arg(long, value_name = "F")]
+    fence: u64,
+    /// Print the task's new state as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tell that a claimed task is done. Where the ledger knows the store, its rows must be there.
+#[derive(Debug, clap::Args)]
+pub struct DoneArgs {
+    #[command(flatten)]
+    task: Claimed,
+    /// Where the store is now, if it was moved.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+}
+
+/// Tell that a claimed task failed: it waits again, until it has failed too often.
+#[derive(Debug, clap::Args)]
+pub struct FailArgs {
+    #[command(flatten)]
+    task: Claimed,
+    /// The program's exit code.
+    #[arg(long, value_name = "N")]
+    exit_code: Option<u8>,
+}
+
+/// Give a claimed task back, which is no failure.
+#[derive(Debug, clap::Args)]
+pub struct ReleaseArgs {
+    #[command(flatten)]
+    task: Claimed,
+}
+
+/// Show that the owner of a claimed task lives, to those who cannot see its process.
+///
+/// Workers on other hosts take a task over when its owner did not beat for 300 s (see --stale-after).
+#[derive(Debug, clap::Args)]
+pub struct BeatArgs {
+    #[command(flatten)]
+    task: Claimed,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    name: &'a str,
+    state: &'static str,
+}
+
+impl Claimed {
+    fn open(&self) -> Result<(Ledger, Claim)> {
+        let ledger = self.which.open()?;
+        let claim = ledger.claim_named(&self.name, self.fence)?;
+        Ok((ledger, claim))
+    }
+
+    fn tell(&self, state: State) -> Result<Exit> {
+        if self.json {
+            json(&Told { name: &self.name, state: state.word() })?;
+        } else if state == State::Failed {
+            eprintln!("h5part: '{}' has failed too often and stays failed", self.name);
+        }
+        Ok(Exit::Success)
+    }
+
+    fn end(&self, end: End) -> Result<Exit> {
+        let (ledger, claim) = self.open()?;
+        self.tell(ledger.finish(&claim, end)?)
+    }
+}
+
+impl DoneArgs {
+    pub fn run(&self) -> Result<Exit> {
+        let (ledger, claim) = self.task.open()?;
+        let state = match &ledger.header().store {
+            Some(_) => StoreTasks::open(&ledger, self.store.as_deref())?.done(&claim)?,
+            None => ledger.finish(&claim, End::Done)?,
+        };
+        self.task.tell(state)
+    }
+}
+
+impl FailArgs {
+    pub fn run(&self) -> Result<Exit> {
+        self.task.end(End::Failed(self.exit_code.map_or(Reason::None, Reason::Exit)))
+    }
+}
+
+impl ReleaseArgs {
+    pub fn run(&self) -> Result<Exit> {
+        self.task.end(End::Released)
+    }
+}
+
+impl BeatArgs {
+    pub fn run(&self) -> Result<Exit> {
+        let (ledger, claim) = self.task.open()?;
+        let ledger = Arc::new(ledger);
+        TaskFence::new(Arc::clone(&ledger), claim.clone()).check().at("beat in", &self.task.which.ledger)?;
+        ledger.beat(claim.owner)?;
+        self.task.tell(State::Running)
+    }
+}

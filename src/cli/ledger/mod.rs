@@ -1,0 +1,95 @@
+//! `h5part ledger`: one file a group of subcommands; this one only dispatches.
+
+mod change;
+mod claim;
+mod finish;
+mod init;
+mod list;
+mod reconcile;
+mod text;
+
+use super::common::seconds;
+use super::exit::Exit;
+use clap::Subcommand;
+use h5part::Result;
+use h5part::ledger::{Job, Ledger, Watch};
+use h5part::lock::Patience;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Share tasks out among any number of workers: one file, no server.
+///
+/// Every task is waiting, running, done or failed. A claim has a fence, its number: what is told or
+/// written for a task that somebody else has taken over since is refused.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Claim(claim::Args),
+    Done(finish::DoneArgs),
+    Fail(finish::FailArgs),
+    Release(finish::ReleaseArgs),
+    Beat(finish::BeatArgs),
+    Status(list::StatusArgs),
+    List(list::ListArgs),
+    Requeue(change::RequeueArgs),
+    Cancel(change::CancelArgs),
+    Reconcile(reconcile::Args),
+    Import(text::ImportArgs),
+    Export(text::ExportArgs),
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        match &self.command {
+            Command::Init(args) => args.run(),
+            Command::Claim(args) => args.run(),
+            Command::Done(args) => args.run(),
+            Command::Fail(args) => args.run(),
+            Command::Release(args) => args.run(),
+            Command::Beat(args) => args.run(),
+            Command::Status(args) => args.run(),
+            Command::List(args) => args.run(),
+            Command::Requeue(args) => args.run(),
+            Command::Cancel(args) => args.run(),
+            Command::Reconcile(args) => args.run(),
+            Command::Import(args) => args.run(),
+            Command::Export(args) => args.run(),
+        }
+    }
+}
+
+/// A ledger that is there.
+#[derive(Debug, clap::Args)]
+pub struct Which {
+    /// The ledger.
+    pub ledger: PathBuf,
+    /// Give up when its lock is not released within this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    pub timeout: f64,
+}
+
+impl Which {
+    pub fn open(&self) -> Result<Ledger> {
+        open(&self.ledger, self.timeout)
+    }
+}
+
+/// Opens a ledger, and tells of long waits for its lock.
+pub fn open(path: &Path, timeout_s: f64) -> Result<Ledger> {
+    Ok(Ledger::open(path)?.with_patience(Patience::telling(Duration::from_secs_f64(timeout_s))))
+}
+
+/// An observer who takes owners for dead when there is proof, or when their beat stood still for so long.
+pub fn watch(stale_after: Duration) -> Watch {
+    Watch::new(stale_after, job_is_gone)
+}
+
+fn job_is_gone(_job: &Job) -> Option<bool> {
+    None
+}

@@ -1,0 +1,55 @@
+//! `h5part ledger reconcile`
+
+use super::super::common::{LockArgs, seconds};
+use super::super::exit::Exit;
+use super::super::output::{json, line};
+use super::{open, watch};
+use h5part::Result;
+use h5part::ledger::StoreTasks;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Bring ledger and store together after a crash, or when one of them was put back from a copy.
+///
+/// Tasks of dead workers whose rows are there are done; tasks that are said to be done and whose rows are
+/// not there wait again. Tasks on which somebody works are left alone.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The ledger.
+    ledger: PathBuf,
+    /// The store, if it is not where it was when the ledger was made.
+    file: Option<PathBuf>,
+    /// The table, if the ledger was made without a store.
+    #[arg(long, value_name = "TABLE", requires = "file")]
+    table: Option<String>,
+    /// Workers of other hosts whose beat stands still for so long are dead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    stale_after: f64,
+    /// Print what was done as JSON: done, requeued, lapsed, running, `not_there`.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let ledger = open(&self.ledger, self.lock.timeout)?;
+        let rows = match (&self.file, &self.table) {
+            (Some(file), Some(table)) => StoreTasks::open_as(&ledger, &self.lock.open(file)?, table)?,
+            (file, _) => StoreTasks::open(&ledger, file.as_deref())?,
+        };
+        let report = rows.reconcile(&mut watch(Duration::from_secs_f64(self.stale_after)))?;
+        if self.json {
+            json(&report)?;
+            return Ok(Exit::Success);
+        }
+        line(format!("{} tasks are done: their rows are there", report.done))?;
+        line(format!("{} tasks wait again: they were said to be done, and their rows are not there", report.requeued))?;
+        for name in &report.not_there {
+            line(format!("  {name}"))?;
+        }
+        line(format!("{} tasks were taken from dead workers, {} are being worked on", report.lapsed, report.running))?;
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,114 @@
+//! `h5part ledger import`, `export`: multiplanet's checkpoint text.
+
+use super::super::common::request;
+use super::super::exit::Exit;
+use super::super::output::{json, line, raw};
+use super::Which;
+use super::init::bytes_of;
+use h5part::Result;
+use h5part::error::At;
+use h5part::ledger::{Checkpoint, Mark, NameList, NewLedger, State};
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+use tempfile::NamedTempFile;
+
+/// Make a ledger from a checkpoint of multiplanet. Simulations in progress wait again.
+#[derive(Debug, clap::Args)]
+pub struct ImportArgs {
+    /// The ledger; there must be no such file.
+    ledger: PathBuf,
+    /// The checkpoint, e.g. `.MP_Serial`; - for standard input.
+    checkpoint: PathBuf,
+    /// A task that failed so often stays failed.
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    max_attempts: u16,
+    /// Print what was taken over as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Write the ledger as a checkpoint of multiplanet. Failed tasks are to be done again there.
+#[derive(Debug, clap::Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Where to; it is replaced as a whole. Default: standard output.
+    checkpoint: Option<PathBuf>,
+    /// The vspace.in that it belongs to, if the ledger was not imported.
+    #[arg(long, value_name = "FILE")]
+    vspace: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Imported {
+    tasks: u64,
+    done: u64,
+    /// Tasks that the text announces and does not have.
+    lost: u64,
+}
+
+impl ImportArgs {
+    pub fn run(&self) -> Result<Exit> {
+        const IMPORT: &str = "import";
+        let text = String::from_utf8(bytes_of(&self.checkpoint)?);
+        let text = text.map_err(|_| request(IMPORT, &self.checkpoint, "it is not UTF-8"))?;
+        let Checkpoint { origin, tasks, announced } = Checkpoint::parse(&text).at(IMPORT, &self.checkpoint)?;
+        let states = tasks.iter().map(|(_, mark)| if *mark == Mark::Done { State::Done } else { State::Waiting });
+        let states: Vec<State> = states.collect();
+        let names: Vec<&str> = tasks.iter().map(|(name, _)| name.as_str()).collect();
+        let count = tasks.len() as u64;
+        let done = states.iter().filter(|state| **state == State::Done).count() as u64;
+        let names = NameList::try_from(names.as_slice()).at(IMPORT, &self.checkpoint)?;
+        let (states, max_attempts) = (Some(states), self.max_attempts);
+        NewLedger { states, origin, max_attempts, ..NewLedger::of_names(names) }.create(&self.ledger)?;
+        let lost = announced.map_or(0, |all| all.saturating_sub(count));
+        if lost > 0 {
+            eprintln!("h5part: the checkpoint was cut: {lost} of its simulations are not in it");
+        }
+        if self.json {
+            json(&Imported { tasks: count, done, lost })?;
+        } else {
+            line(format!("{}: {count} tasks, {done} of them done", self.ledger.display()))?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl ExportArgs {
+    pub fn run(&self) -> Result<Exit> {
+        let ledger = self.which.open()?;
+        let mut tasks = Vec::new();
+        ledger.each(|place, task| {
+            let task = match task {
+                Some(task) => *task,
+                None => ledger.task(place)?,
+            };
+            let mark = match task.state {
+                State::Waiting | State::Failed => Mark::Waiting,
+                State::Running => Mark::Running,
+                State::Done => Mark::Done,
+            };
+            tasks.push((task.index, ledger.listed(place, &task)?.name, mark));
+            Ok(())
+        })?;
+        // The text has them in the order of the list.
+        tasks.sort_by_key(|(index, ..)| *index);
+        let tasks = tasks.into_iter().map(|(_, name, mark)| (name, mark)).collect::<Vec<_>>();
+        if let Some((name, _)) = tasks.iter().find(|(name, _)| name.contains('\n')) {
+            return Err(request("export", &self.which.ledger, format!("a name has several lines: {name:?}")));
+        }
+        let origin = self.vspace.clone().unwrap_or_else(|| ledger.header().origin.clone());
+        let text = Checkpoint { origin, tasks, announced: None }.format();
+        let Some(path) = &self.checkpoint else {
+            raw(text.as_bytes())?;
+            return Ok(Exit::Success);
+        };
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
+        let mut beside = NamedTempFile::new_in(folder).at("write", path)?;
+        beside.write_all(text.as_bytes()).at("write", path)?;
+        beside.as_file().sync_all().at("write", path)?;
+        beside.persist(path).map_err(|e| e.error).at("write", path)?;
+        Ok(Exit::Success)
+    }
+}

@@ -1,0 +1,165 @@
+//! Tasks of owners that have died go back.
+//!
+//! Dead is who is proven so: its process has ended on this host, SLURM does not know its job any more.
+//! Of one whom we cannot see, a beat that stands still for long is taken for death; should it live after
+//! all, its claims are fenced. A process that is stopped lives.
+
+use super::header::Header;
+use super::owner::{Entry, Job};
+use super::task::{OwnerId, Reason, State, Task};
+use super::{Claim, Ledger, SLOT};
+use crate::error::{At, ErrorKind, Result};
+use crate::lock::Fate;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Tasks whose slots are read at once.
+const SCAN: u64 = (1 << 20) / SLOT as u64;
+
+/// Whether a SLURM job is gone; `None`: that cannot be told here.
+pub type JobIsGone = fn(&Job) -> Option<bool>;
+
+/// What an observer remembers of owners that it cannot see.
+#[derive(Debug)]
+pub struct Watch {
+    stale_after: Duration,
+    job_is_gone: JobIsGone,
+    beats: HashMap<OwnerId, (u64, Instant)>,
+    looked: bool,
+}
+
+/// A task that was taken from a dead owner.
+#[derive(Clone, Debug)]
+pub struct Lapsed {
+    /// The claim that lapsed.
+    pub claim: Claim,
+    /// Who had it, as text.
+    pub owner: String,
+    /// How that is known.
+    pub reason: Reason,
+    /// Where the task stands now.
+    pub state: State,
+}
+
+impl Watch {
+    /// A beat that stands still for so long, by this process's own clock, means death.
+    #[must_use]
+    pub fn new(stale_after: Duration, job_is_gone: JobIsGone) -> Self {
+        Self { stale_after, job_is_gone, beats: HashMap::new(), looked: false }
+    }
+
+    /// Whether the owner of an entry is dead, and how that is known.
+    fn verdict(&mut self, id: OwnerId, entry: &Entry, now: Instant) -> Option<Reason> {
+        let owner = entry.owner.as_ref()?;
+        match owner.fate() {
+            Fate::Runs | Fate::Stopped => return None,
+            Fate::Ended => return Some(Reason::OwnerDied),
+            Fate::Elsewhere => {}
+        }
+        if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
+            return Some(Reason::OwnerDied);
+        }
+        let (beat, since) = self.beats.entry(id).or_insert((entry.beat, now));
+        if *beat != entry.beat {
+            (*beat, *since) = (entry.beat, now);
+        }
+        (now.duration_since(*since) >= self.stale_after).then_some(Reason::OwnerSilent)
+    }
+}
+
+impl Ledger {
+    /// Takes tasks from owners that have died; they wait again, or are failed if that was once too often.
+    ///
+    /// **Concurrency.** Beside anything; several may do it at once, and each task lapses once.
+    ///
+    /// # Errors
+    /// I/O errors; [`ErrorKind::Replaced`].
+    pub fn reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>> {
+        self.check_named()?;
+        self.try_reap(watch).at("look for dead workers of", &self.path)
+    }
+
+    fn try_reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>, ErrorKind> {
+        let entries = {
+            let _held = self.lock.hold(&self.patience)?;
+            self.entries()?
+        };
+        let now = Instant::now();
+        let mut dead = HashMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            let Some(entry) = entry else { continue };
+            let id = OwnerId { place: u32::try_from(place).unwrap_or(u32::MAX), generation: entry.generation };
+            if let Some(reason) = watch.verdict(id, entry, now) {
+                dead.insert(id, reason);
+            }
+        }
+        // Owners that left, or whose entry a loss of power took, leave tasks of nobody: seen at first.
+        if dead.is_empty() && watch.looked {
+            return Ok(Vec::new());
+        }
+        watch.looked = true;
+        let lapsed = self.lapse_all(&entries, &dead)?;
+        for id in dead.into_keys() {
+            watch.beats.remove(&id);
+            self.free(id)?;
+        }
+        Ok(lapsed)
+    }
+
+    fn lapse_all(&self, entries: &[Option<Entry>], dead: &HashMap<OwnerId, Reason>) -> Result<Vec<Lapsed>, ErrorKind> {
+        let known = |id: OwnerId| {
+            let entry = entries.get(usize::try_from(id.place).unwrap_or(usize::MAX));
+            entry.is_some_and(|entry| entry.as_ref().is_some_and(|entry| entry.is_of(id)))
+        };
+        let why = |task: &Task| match dead.get(&task.owner) {
+            Some(reason) => Some(*reason),
+            None => (!known(task.owner)).then_some(Reason::OwnerDied),
+        };
+        let mut lapsed = Vec::new();
+        for (place, task) in self.running()? {
+            let Some(reason) = why(&task) else { continue };
+            // It may have come after we looked: then it is in the table by now.
+            if !dead.contains_key(&task.owner) && self.owner(task.owner).map_err(crate::Error::into_kind)?.is_some() {
+                continue;
+            }
+            if let Some(state) = self.lapse(place, &task, reason)? {
+                let entry = entries.get(usize::try_from(task.owner.place).unwrap_or(usize::MAX));
+                let owner = entry.and_then(|e| e.as_ref()?.owner.as_ref().map(ToString::to_string));
+                let owner = owner.unwrap_or_else(|| "a worker that is gone".to_owned());
+                lapsed.push(Lapsed { claim: self.claim_of(place, &task)?, owner, reason, state });
+            }
+        }
+        Ok(lapsed)
+    }
+
+    /// Takes one task from its owner, unless something became of it meanwhile.
+    fn lapse(&self, place: u64, seen: &Task, reason: Reason) -> Result<Option<State>, ErrorKind> {
+        let _held = self.lock.hold(&self.patience)?;
+        let task = self.task_locked(place)?;
+        if task.owner != seen.owner {
+            return Ok(None);
+        }
+        match task.fail(seen.fence, reason, self.max_attempts, (self.clock)()) {
+            Ok(task) => {
+                self.put(place, &[task])?;
+                Ok(Some(task.state))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// All tasks that run.
+    pub(super) fn running(&self) -> Result<Vec<(u64, Task)>, ErrorKind> {
+        let Header { tasks, .. } = self.header;
+        let mut running = Vec::new();
+        for start in (0..tasks).step_by(usize::try_from(SCAN).unwrap_or(1)) {
+            let end = (start + SCAN).min(tasks);
+            let slots = (start..end).zip(self.slots(start..end)?);
+            running.extend(slots.filter_map(|(place, task)| {
+                let task = task.filter(|task| task.state == State::Running)?;
+                Some((place, task))
+            }));
+        }
+        Ok(running)
+    }
+}

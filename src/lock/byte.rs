@@ -1,0 +1,67 @@
+//! An exclusive lock on a file as a whole, by one byte far behind its end.
+
+use super::ofd::{self, Kind};
+use super::{Patience, holders};
+use crate::error::ErrorKind;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+
+/// No file is so long.
+const BYTE: Range<u64> = (1 << 62)..((1 << 62) + 1);
+
+/// A lock that one thread of one process holds at a time. The kernel frees it when the process dies.
+#[derive(Debug)]
+pub struct ByteLock {
+    file: File,
+    path: PathBuf,
+    what: &'static str,
+    /// The kernel's lock belongs to the descriptor, which the threads of a process share.
+    threads: Mutex<()>,
+}
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct ByteGuard<'a> {
+    lock: &'a ByteLock,
+    _thread: MutexGuard<'a, ()>,
+}
+
+impl ByteLock {
+    /// Opens the file, which is there; `what` names the lock to those who wait.
+    ///
+    /// # Errors
+    /// As open(2).
+    pub fn open(path: &Path, what: &'static str) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Self { file, path: path.to_owned(), what, threads: Mutex::new(()) })
+    }
+
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`].
+    pub fn hold(&self, patience: &Patience) -> Result<ByteGuard<'_>, ErrorKind> {
+        patience.wait_for(self.what, || Ok(self.try_hold()?), || holders::of_byte(&self.path, &BYTE))
+    }
+
+    fn try_hold(&self) -> io::Result<Option<ByteGuard<'_>>> {
+        let thread = match self.threads.try_lock() {
+            Ok(guard) => guard,
+            // It guards nothing that a panic could leave half-done.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        let taken = ofd::set(&self.file, Kind::Exclusive, &BYTE)?;
+        Ok(taken.then_some(ByteGuard { lock: self, _thread: thread }))
+    }
+}
+
+impl Drop for ByteGuard<'_> {
+    fn drop(&mut self) {
+        // Closing the descriptor frees it too; there is nobody to tell here.
+        let _ = ofd::set(&self.lock.file, Kind::Unlock, &BYTE);
+    }
+}

@@ -1,0 +1,114 @@
+//! Which process is meant, for good: pids are used again, hosts boot again.
+
+use super::owner::{self, Process};
+use serde::{Deserialize, Serialize};
+
+/// A process, told apart from all others that have its number before or after it, or elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// Its number on its host.
+    pub pid: i32,
+    /// Its start in clock ticks since boot.
+    pub start_ticks: u64,
+    /// Id of the host's boot.
+    pub boot_id: String,
+    /// The namespace that its number is valid in; containers have their own.
+    pub namespace: u64,
+    /// Name of the host.
+    pub host: String,
+}
+
+/// What is known of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It runs here.
+    Runs,
+    /// It is here, stopped (SIGSTOP): alive.
+    Stopped,
+    /// It has ended: there is proof.
+    Ended,
+    /// It is where we do not see it.
+    Elsewhere,
+}
+
+impl ProcessId {
+    /// This process.
+    #[must_use]
+    pub fn this() -> Self {
+        Self::of(i32::try_from(std::process::id()).unwrap_or(0)).unwrap_or_else(|| Self::named(0, 0))
+    }
+
+    /// A process of this host. `None`: there is none of that number.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        Some(Self::named(pid, Process::read(pid)?.start_ticks))
+    }
+
+    fn named(pid: i32, start_ticks: u64) -> Self {
+        Self { pid, start_ticks, boot_id: owner::boot_id(), namespace: namespace(), host: owner::host() }
+    }
+
+    /// Whether it still runs, as far as this process can know.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        if self.host != owner::host() {
+            return Fate::Elsewhere;
+        }
+        if self.boot_id != owner::boot_id() {
+            // The host was started again since; containers may share a name, not a boot.
+            return if self.namespace == namespace() { Fate::Ended } else { Fate::Elsewhere };
+        }
+        if self.namespace != namespace() {
+            return Fate::Elsewhere;
+        }
+        match Process::read(self.pid) {
+            Some(process) if process.start_ticks != self.start_ticks || process.ended => Fate::Ended,
+            Some(process) if process.stopped => Fate::Stopped,
+            Some(_) => Fate::Runs,
+            None => Fate::Ended,
+        }
+    }
+
+    /// Its command line, where it is here.
+    #[must_use]
+    pub fn command(&self) -> String {
+        owner::command(self.pid)
+    }
+}
+
+/// Inode of the pid namespace.
+fn namespace() -> u64 {
+    let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    let text = link.to_string_lossy();
+    text.trim_start_matches("pid:[").trim_end_matches(']').parse().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts a process")]
+    fn a_process_is_there_until_it_ends_and_its_number_alone_is_not_it() {
+        let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("starts");
+        let id = ProcessId::of(child.id().cast_signed()).expect("is there");
+        assert_eq!(id.fate(), Fate::Runs);
+        let earlier = ProcessId { start_ticks: id.start_ticks - 1, ..id.clone() };
+        assert_eq!(earlier.fate(), Fate::Ended);
+        let elsewhere = ProcessId { host: "another".to_owned(), ..id.clone() };
+        assert_eq!(elsewhere.fate(), Fate::Elsewhere);
+        let before_the_boot = ProcessId { boot_id: "another".to_owned(), ..id.clone() };
+        assert_eq!(before_the_boot.fate(), Fate::Ended);
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id.pid), nix::sys::signal::Signal::SIGSTOP).expect("stops");
+        while id.fate() != Fate::Stopped {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.kill().expect("kills");
+        // A zombie, which nobody has waited for, has ended, too.
+        while id.fate() != Fate::Ended {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        child.wait().expect("waits");
+        assert_eq!(id.fate(), Fate::Ended);
+    }
+}

@@ -1,0 +1,55 @@
+//! What rows hold, read from their stamps alone.
+
+use super::cells::read_stamps;
+use super::reader::Reader;
+use super::stamp::{Stamp, State};
+use crate::dataspace::Rows;
+use crate::error::{At, ErrorKind, Result};
+use std::ops::Range;
+
+/// Rows by what all their stamped columns say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// Rows whose columns are all committed.
+    pub committed: u64,
+    /// Those of them that survive a loss of power.
+    pub durable: u64,
+    /// Rows none of whose columns has a value.
+    pub empty: u64,
+}
+
+impl Reader {
+    /// Counts rows by what their stamps say. Beside writers each row counts as it was at some moment
+    /// within the call.
+    ///
+    /// # Errors
+    /// As [`Reader::read`]; [`ErrorKind::Unstamped`].
+    pub fn presence(&mut self, rows: Range<u64>) -> Result<Presence> {
+        let path = self.path().to_owned();
+        self.try_presence(rows).at("read the status of", path)
+    }
+
+    fn try_presence(&mut self, rows: Range<u64>) -> Result<Presence, ErrorKind> {
+        let view = self.fresh_view()?;
+        let table = &view.table;
+        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let places: Vec<usize> = table.columns.iter().filter_map(|column| column.stamp).collect();
+        let rows = Rows::range(rows);
+        rows.check(table.rows)?;
+        let mut presence = Presence { rows: rows.len(), ..Presence::default() };
+        if rows.is_empty() {
+            return Ok(presence);
+        }
+        let mut words = Vec::new();
+        read_stamps(view.file.as_ref(), stamps, &rows.runs()?, &mut words)?;
+        for row in words.chunks_exact(stamps.width) {
+            let all = |is: fn(Stamp) -> bool| u64::from(places.iter().all(|&place| is(Stamp(row[place]))));
+            presence.committed += all(|stamp| stamp.state() == State::Committed);
+            presence.durable += all(|stamp| stamp.state() == State::Committed && stamp.is_durable());
+            presence.empty += all(|stamp| matches!(stamp.state(), State::Unstamped | State::Vacant));
+        }
+        Ok(presence)
+    }
+}
