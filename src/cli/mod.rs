@@ -14,6 +14,7 @@ mod output;
 mod read;
 mod recover;
 mod reset;
+mod run;
 mod status;
 mod stream;
 mod stress;
@@ -49,6 +50,10 @@ enum Command {
     Recover(recover::Args),
     Verify(verify::Args),
     Ledger(ledger::Args),
+    Run(run::Args),
+    Work(run::WorkArgs),
+    #[command(hide = true)]
+    Keeper(run::KeeperArgs),
     Stress(stress::Args),
     #[command(hide = true)]
     StressWorker(stress::WorkerArgs),
@@ -99,7 +104,7 @@ impl Command {
             Self::Attr(args) => Some(&args.file),
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
-            Self::Ledger(_) | Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) => None,
+            Self::Ledger(_) | Self::Run(_) | Self::Work(_) | Self::Keeper(_) | Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
 
@@ -130,6 +135,9 @@ impl Command {
             Self::Recover(args) => args.run(),
             Self::Verify(args) => args.run(),
             Self::Ledger(args) => args.run(),
+            Self::Run(args) => args.run(),
+            Self::Work(args) => args.run(),
+            Self::Keeper(args) => Ok(args.run()),
             Self::Stress(args) => args.run(),
             Self::StressWorker(args) => args.run(),
             Self::Completions(args) => args.run(Cli::command()),

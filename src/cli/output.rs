@@ -89,3 +89,57 @@ impl Drop for LateBar {
         self.bar.finish_and_clear();
     }
 }
+
+/// A bar of tasks on standard error, with rate, time left and failures. Not on a terminal, a line now and
+/// then takes its place.
+pub struct TaskBar {
+    bar: ProgressBar,
+    total: u64,
+    quiet: bool,
+    due: Instant,
+}
+
+/// Between two lines where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
+impl TaskBar {
+    pub fn new(total: u64, quiet: bool) -> Self {
+        let hidden = quiet || !std::io::stderr().is_terminal();
+        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
+        let style = "[{bar:30}] {pos}/{len} {per_sec}, {eta} left{msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style.progress_chars("█▓░"));
+        }
+        Self { bar, total, quiet, due: Instant::now() + LINE_EVERY }
+    }
+
+    /// Sets how far the work is.
+    pub fn set(&mut self, done: u64, failed: u64, running: u64) {
+        let mut text = format!(", {running} running");
+        if failed > 0 {
+            text.push_str(&format!(", {failed} failed"));
+        }
+        if self.bar.position() == 0 && done > 0 {
+            // What earlier runs did says nothing about this one's rate.
+            self.bar.set_position(done);
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(done);
+        if self.bar.is_hidden() && !self.quiet && Instant::now() >= self.due {
+            self.due = Instant::now() + LINE_EVERY;
+            eprintln!("h5part: {done} of {} tasks are done{text}", self.total);
+        }
+        self.bar.set_message(text);
+    }
+
+    /// Says something above the bar.
+    pub fn say(&self, text: &str) {
+        self.bar.suspend(|| eprintln!("{text}"));
+    }
+
+    /// Takes the bar away.
+    pub fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -27,7 +27,7 @@ mod text;
 
 pub use claim::{Claim, Claimed, Terms};
 pub use create::{NameList, NewLedger};
-pub use fence::TaskFence;
+pub use fence::{FENCE_VAR, LEDGER_VAR, TASK_VAR, TaskFence};
 pub use finish::{Changed, End};
 pub use header::{HEADER, Header, Shape, StoreRef};
 pub use owner::{ENTRY, Entry, Job, Owner};

@@ -90,6 +90,7 @@ pub fn watch(stale_after: Duration) -> Watch {
     Watch::new(stale_after, job_is_gone)
 }
 
-fn job_is_gone(_job: &Job) -> Option<bool> {
+/// Whether SLURM knows a job no more; `None`: that cannot be told here.
+pub fn job_is_gone(_job: &Job) -> Option<bool> {
     None
 }

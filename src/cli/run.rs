@@ -1,0 +1,195 @@
+//! `h5part run`, `h5part work`: a ledger's tasks as programs.
+
+mod launch;
+mod pool;
+mod signals;
+mod tell;
+
+use super::exit::Exit;
+use super::output::{json, line};
+use h5part::Result;
+use h5part::ErrorKind;
+use h5part::executor::ledgered::{self, Programs, Site, Stop};
+use h5part::ledger::{Ledger, State, StoreTasks, Tally};
+use launch::Launching;
+use serde::Serialize;
+use std::path::PathBuf;
+use tell::Teller;
+
+const RUN: &str = "run";
+/// So many tasks that failed are named.
+const NAMED: usize = 20;
+
+/// Run a program for each task of a ledger, until none is left.
+///
+/// In COMMAND, {name}, {rows} and {index} stand for the task; each argument stays one argument, there is no
+/// shell. Exit code 0 means that the task is done. What a program says goes to LEDGER.part/logs. Started
+/// again, it goes on; two runs of one ledger share it. Ctrl-C lets running programs end, a second one ends
+/// them; what is ended that way goes back to the ledger, as it does on SIGTERM.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Programs at a time. Default: as many as there are processors for this process.
+    #[arg(short = 'j', long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Where programs are run: one after the other, beside each other from this process, or from several
+    /// worker processes. Default: H5PART_DISTRIBUTE, else threads.
+    #[arg(long, value_enum, env = "H5PART_DISTRIBUTE", hide_env_values = true)]
+    mode: Option<Mode>,
+    #[command(flatten)]
+    launching: Launching,
+}
+
+/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`.
+#[derive(Debug, clap::Args)]
+pub struct WorkArgs {
+    /// Programs at a time.
+    #[arg(short = 'j', long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+    /// Started by a run, with whom it ends.
+    #[arg(long, hide = true)]
+    of_run: bool,
+    #[command(flatten)]
+    launching: Launching,
+}
+
+/// Ends the programs of a runner that was killed.
+#[derive(Debug, clap::Args)]
+pub struct KeeperArgs {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Serial,
+    Threads,
+    Processes,
+}
+
+/// How a run ended.
+#[derive(Debug, Serialize)]
+struct Ended {
+    #[serde(flatten)]
+    tally: Tally,
+    /// What this run did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    here: Option<ledgered::Summary>,
+    /// Tasks that failed for good, the first of them.
+    failures: Vec<Failure>,
+    wall_s: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Failure {
+    name: String,
+    reason: String,
+    log: PathBuf,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let mode = self.mode.unwrap_or(Mode::Threads);
+        let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let jobs = if mode == Mode::Serial { 1 } else { self.jobs.unwrap_or(available).max(1) };
+        match mode {
+            Mode::Serial | Mode::Threads => here(&self.launching, jobs, false),
+            Mode::Processes => {
+                let start = std::time::Instant::now();
+                let ledger = self.launching.open()?;
+                self.launching.check_program(&ledger)?;
+                let rows = self.launching.rows(&ledger)?;
+                pool::run(&self.launching, &ledger, rows.as_ref(), jobs)?;
+                finish(&self.launching, &ledger, None, start)
+            }
+        }
+    }
+}
+
+impl WorkArgs {
+    pub fn run(&self) -> Result<Exit> {
+        if self.of_run {
+            signals::end_with_parent();
+        }
+        here(&self.launching, self.jobs.max(1), self.of_run)
+    }
+}
+
+impl KeeperArgs {
+    pub fn run(&self) -> Exit {
+        h5part::executor::program::keep(std::io::stdin().lock());
+        Exit::Success
+    }
+}
+
+/// Runs tasks in this process.
+fn here(launching: &Launching, jobs: usize, of_run: bool) -> Result<Exit> {
+    let start = std::time::Instant::now();
+    let ledger = launching.open()?;
+    launching.check_program(&ledger)?;
+    let rows = launching.rows(&ledger)?;
+    let stop = std::sync::Arc::new(Stop::new());
+    signals::watch(&stop, of_run).map_err(ErrorKind::Io).map_err(|e| e.at(RUN, ledger.path()))?;
+    let teller = Teller::new(&ledger, launching.quiet || of_run);
+    let programs = Programs::new(&ledger, launching.launch()?, &teller)?;
+    let site = Site { ledger: &ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
+    let summary = ledgered::run(&site, &launching.terms(jobs), &programs)?;
+    drop(programs);
+    teller.end();
+    if of_run {
+        return Ok(Exit::Success);
+    }
+    finish(launching, &ledger, Some(summary), start)
+}
+
+/// Says what became of the tasks; exit code 1 if any is not done.
+fn finish(
+    launching: &Launching,
+    ledger: &Ledger,
+    here: Option<ledgered::Summary>,
+    start: std::time::Instant,
+) -> Result<Exit> {
+    let tally = ledger.tally()?;
+    let failures = failures(ledger, &tally)?;
+    let exit = if tally.done == tally.total { Exit::Success } else { Exit::Found };
+    let wall_s = start.elapsed().as_secs_f64();
+    if launching.json {
+        json(&Ended { tally, here, failures, wall_s })?;
+        return Ok(exit);
+    }
+    for failure in &failures {
+        let log = if failure.log.exists() { format!("; see {}", failure.log.display()) } else { String::new() };
+        eprintln!("h5part: '{}' failed: {}{log}", failure.name.escape_debug(), failure.reason);
+    }
+    if tally.failed > failures.len() as u64 {
+        eprintln!("h5part: and {} more", tally.failed - failures.len() as u64);
+    }
+    if !launching.quiet {
+        let Tally { total, done, failed, waiting, running, .. } = tally;
+        let mut text = format!("{done} of {total} tasks are done");
+        for (count, what) in [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")] {
+            if count > 0 {
+                text.push_str(&format!(", {count} {what}"));
+            }
+        }
+        line(text)?;
+    }
+    Ok(exit)
+}
+
+fn failures(ledger: &Ledger, tally: &Tally) -> Result<Vec<Failure>> {
+    let mut failures = Vec::new();
+    if tally.failed > 0 {
+        ledger.each(|place, task| {
+            let Some(task) = task.filter(|task| task.state == State::Failed && failures.len() < NAMED) else {
+                return Ok(());
+            };
+            failures.push(Failure {
+                name: ledger.listed(place, task)?.name,
+                reason: task.reason.to_string(),
+                log: Programs::log_of(ledger, task.index),
+            });
+            Ok(())
+        })?;
+    }
+    Ok(failures)
+}
+
+/// The rows of the ledger's tasks, if it or the command line names a store.
+type Rows<'a> = Option<StoreTasks<'a>>;

@@ -1,0 +1,43 @@
+//! Ctrl-C, SIGTERM, and the death of a parent.
+
+use h5part::executor::ledgered::{Level, Stop};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io;
+use std::sync::Arc;
+
+/// From now on Ctrl-C stops claims, a second one ends programs; SIGTERM, as SLURM sends it before a time
+/// limit or a preemption, ends them at once.
+pub fn watch(stop: &Arc<Stop>, silent: bool) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let stop = Arc::clone(stop);
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            let (level, text) = next(signal, stop.level());
+            stop.raise(level);
+            if !silent {
+                eprintln!("h5part: {text}");
+            }
+        }
+    });
+    Ok(())
+}
+
+/// What a signal asks for.
+pub fn next(signal: i32, now: Level) -> (Level, &'static str) {
+    match (signal, now) {
+        (SIGINT, Level::Run) => {
+            (Level::Drain, "no more tasks are claimed; running programs come to their end (Ctrl-C again ends them)")
+        }
+        (SIGINT, _) => (Level::End, "running programs are ended; their tasks go back to the ledger"),
+        _ => (Level::End, "asked to end: running programs are ended, their tasks go back to the ledger"),
+    }
+}
+
+/// A worker of a run ends with it, as if it had been asked to.
+pub fn end_with_parent() {
+    // Where it cannot be arranged, the worker goes on until no task is left.
+    let _ = set_pdeathsig(Signal::SIGTERM);
+}

@@ -1,0 +1,77 @@
+//! What people see of a run: a bar on a terminal, and a line for what goes wrong.
+
+use super::super::output::TaskBar;
+use h5part::executor::ledgered::{Event, Observer};
+use h5part::ledger::{End, Ledger, State, Tally};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Tasks are counted anew this often, and not more often than so many times as long as it takes.
+const COUNT: Duration = Duration::from_millis(500);
+const SHARE: u32 = 50;
+
+pub struct Teller<'a> {
+    ledger: &'a Ledger,
+    quiet: bool,
+    state: Mutex<Counted>,
+}
+
+struct Counted {
+    bar: TaskBar,
+    due: Instant,
+}
+
+impl<'a> Teller<'a> {
+    pub fn new(ledger: &'a Ledger, quiet: bool) -> Self {
+        let bar = TaskBar::new(ledger.len(), quiet);
+        Self { ledger, quiet, state: Mutex::new(Counted { bar, due: Instant::now() }) }
+    }
+
+    /// The run has ended.
+    pub fn end(self) {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).bar.clear();
+    }
+
+    fn say(&self, text: &str) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.say(&format!("h5part: {text}"));
+    }
+
+    fn count(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = Instant::now();
+        if start < state.due {
+            return;
+        }
+        // A ledger that cannot be read is told by the workers.
+        if let Ok(Tally { done, failed, running, .. }) = self.ledger.tally() {
+            state.bar.set(done, failed, running);
+        }
+        state.due = Instant::now() + COUNT.max(start.elapsed() * SHARE);
+    }
+}
+
+impl Observer for Teller<'_> {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Tick if !self.quiet => self.count(),
+            Event::Ended(claim, End::Failed(reason), state) => {
+                let name = claim.name.escape_debug();
+                match state {
+                    State::Failed => self.say(&format!("'{name}' failed for the last time: {reason}")),
+                    _ if self.quiet => {}
+                    _ => self.say(&format!("'{name}' failed: {reason}; it is tried again")),
+                }
+            }
+            Event::Lost(_, error) => self.say(&error.to_string()),
+            Event::Lapsed(lapsed) if !self.quiet => {
+                let (name, owner) = (lapsed.claim.name.escape_debug(), &lapsed.owner);
+                self.say(&format!("'{name}' was taken from {owner}: {}; it is {}", lapsed.reason, lapsed.state.word()));
+            }
+            Event::Settled(claim) if !self.quiet => {
+                self.say(&format!("'{}' is done all the same: its rows are there", claim.name.escape_debug()));
+            }
+            Event::Warning(text) => self.say(text),
+            _ => {}
+        }
+    }
+}

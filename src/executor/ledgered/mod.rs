@@ -1,0 +1,187 @@
+//! A run over a ledger: workers claim, do and finish its tasks until none is left.
+//!
+//! Everything that a worker knows is in the ledger: runs end, die, and are started again, on any number of
+//! hosts, and share it.
+
+mod programs;
+mod stop;
+mod supervisor;
+mod worker;
+
+pub use programs::{Launch, Programs};
+pub use stop::{Level, Stop};
+
+use crate::error::Result;
+use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, Reason, State};
+#[cfg(feature = "hdf5")]
+use crate::ledger::StoreTasks;
+use std::time::Duration;
+
+/// What is done for a task.
+pub trait Tasks: Sync {
+    /// Does it, and says how it ended. A panic is a failure of the task. When `stop` says
+    /// [`Level::End`], it should soon return [`End::Released`].
+    fn run(&self, claim: &Claim, stop: &Stop) -> End;
+
+    /// Called a few times a second while tasks run.
+    fn tick(&self, stop: &Stop) {
+        let _ = stop;
+    }
+}
+
+impl<F: Fn(&Claim) -> End + Sync> Tasks for F {
+    fn run(&self, claim: &Claim, _stop: &Stop) -> End {
+        self(claim)
+    }
+}
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Workers, each a thread.
+    pub workers: usize,
+    /// Tasks that a worker claims at once.
+    pub block: u64,
+    /// A task that failed rests for so long.
+    pub retry_delay: Duration,
+    /// An owner on another host whose beat stands still for so long is dead.
+    pub stale_after: Duration,
+    /// Time between two beats.
+    pub beat: Duration,
+    /// Whether a SLURM job is gone; `None`: that cannot be told here.
+    pub job_is_gone: fn(&Job) -> Option<bool>,
+}
+
+impl Default for Terms {
+    /// One worker, one task at a time, a rest of 1 s, a beat every 10 s that others miss after 300 s.
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            block: 1,
+            retry_delay: Duration::from_secs(1),
+            stale_after: Duration::from_secs(300),
+            beat: Duration::from_secs(10),
+            job_is_gone: |_| None,
+        }
+    }
+}
+
+/// What happens in a run.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A task begins.
+    Begins(&'a Claim),
+    /// It ended so, and is in this state now.
+    Ended(&'a Claim, End, State),
+    /// It was taken from us: what we did for it was refused.
+    Lost(&'a Claim, &'a crate::Error),
+    /// A dead owner's task.
+    Lapsed(&'a Lapsed),
+    /// Its owner had died, and its rows are there: it is done.
+    Settled(&'a Claim),
+    /// Something that people should know.
+    Warning(String),
+    /// Some time has passed.
+    Tick,
+}
+
+/// Told of everything; called from all threads.
+pub trait Observer: Sync {
+    /// What happened.
+    fn event(&self, event: &Event<'_>);
+}
+
+impl Observer for () {
+    fn event(&self, _event: &Event<'_>) {}
+}
+
+/// What this run did; what is left is in the ledger.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Summary {
+    /// Tasks that ended well.
+    pub done: u64,
+    /// Attempts that failed.
+    pub failed: u64,
+    /// Tasks that were given back.
+    pub released: u64,
+    /// Tasks that others had taken over.
+    pub lost: u64,
+}
+
+/// What a run works on.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Its tasks.
+    pub ledger: &'a Ledger,
+    /// Their rows: a task is done when they are there.
+    #[cfg(feature = "hdf5")]
+    pub rows: Option<&'a StoreTasks<'a>>,
+    /// Told of what happens.
+    pub observer: &'a dyn Observer,
+    /// Asks for an end.
+    pub stop: &'a Stop,
+}
+
+impl Site<'_> {
+    /// A task begins for its owner: notes whether its rows are empty.
+    fn begin(&self, claim: &Claim) -> Result<()> {
+        #[cfg(feature = "hdf5")]
+        if let Some(rows) = self.rows {
+            return rows.begin(claim);
+        }
+        let _ = claim;
+        Ok(())
+    }
+
+    /// Whether tasks are done only when their rows are there.
+    fn has_rows(&self) -> bool {
+        #[cfg(feature = "hdf5")]
+        return self.rows.is_some();
+        #[cfg(not(feature = "hdf5"))]
+        return false;
+    }
+
+    /// Tells that a task is done; without its rows, it failed.
+    fn done(&self, claim: &Claim) -> Result<(End, State)> {
+        #[cfg(feature = "hdf5")]
+        if let Some(rows) = self.rows {
+            return match rows.done(claim) {
+                Err(e) if matches!(e.kind(), crate::ErrorKind::NotCommitted { .. }) => {
+                    self.observer.event(&Event::Warning(e.to_string()));
+                    let end = End::Failed(Reason::NoData);
+                    Ok((end, self.ledger.finish(claim, end)?))
+                }
+                other => Ok((End::Done, other?)),
+            };
+        }
+        Ok((End::Done, self.ledger.finish(claim, End::Done)?))
+    }
+
+    /// A dead owner's task whose rows are there is done.
+    fn settle(&self, place: u64) -> Result<bool> {
+        #[cfg(feature = "hdf5")]
+        if let Some(rows) = self.rows {
+            return rows.settle(place);
+        }
+        let _ = place;
+        Ok(false)
+    }
+}
+
+/// Runs tasks until none is left, or an end is asked for.
+///
+/// **Concurrency.** Beside any number of other runs of the same ledger, here and on other hosts. Returns when
+/// no task waits or runs anywhere. When the process dies, its tasks go back as soon as another run sees
+/// that.
+///
+/// # Errors
+/// What keeps the ledger or the store from being used; tasks that run then come to their end first.
+pub fn run(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks) -> Result<Summary> {
+    let owner: OwnerId = site.ledger.register(&Owner::this_process())?;
+    let summary = worker::run_all(site, terms, tasks, owner);
+    // Also after an error: nothing of ours runs any more.
+    let left = site.ledger.leave(owner);
+    let summary = summary?;
+    left?;
+    Ok(summary)
+}

@@ -1,0 +1,237 @@
+//! Tasks that are programs: each is started, watched, and ended with its run.
+
+use super::stop::{Level, Stop};
+use super::{Event, Observer, Tasks};
+use crate::executor::program::{
+    ATTEMPT_VAR, Alive, INDEX_VAR, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template, rows_of, signal_group,
+};
+use crate::ledger::{Claim, End, FENCE_VAR, LEDGER_VAR, Ledger, Reason, TASK_VAR};
+use crate::lock::Patience;
+use crate::monitor::{ChildUsage, Monitor, wait_child};
+use crate::{ErrorKind, Result};
+use nix::sys::signal::Signal;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// From the polite signal to the other one.
+const GRACE: Duration = Duration::from_secs(5);
+/// Between two looks whether a program's task is still ours.
+const LOOK: Duration = Duration::from_secs(1);
+/// Logs in a folder.
+const LOGS: u32 = 1000;
+
+/// How programs are started.
+#[derive(Debug)]
+pub struct Launch {
+    /// The command.
+    pub template: Template,
+    /// A program that takes longer is ended, and its task failed.
+    pub time_limit: Option<Duration>,
+    /// What a program may use.
+    pub memory: Option<Memory>,
+    /// Looks after what programs leave behind when this process is killed.
+    pub keeper: Option<Keeper>,
+    /// How long to wait for a program of an earlier attempt.
+    pub patience: Patience,
+}
+
+/// A ledger's tasks as programs.
+pub struct Programs<'a> {
+    ledger: &'a Ledger,
+    launch: Launch,
+    monitor: Option<Monitor>,
+    observer: &'a dyn Observer,
+    running: Mutex<HashMap<i32, Watched>>,
+}
+
+/// A program on its way.
+#[derive(Debug)]
+struct Watched {
+    claim: Claim,
+    deadline: Option<Instant>,
+    looked: Instant,
+    /// Why it is being ended, and when the other signal is due.
+    ending: Option<(Why, Instant)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    TimedOut,
+    Stopped,
+    NotOurs,
+}
+
+/// Something kept a program from being started.
+enum NotStarted {
+    /// The program itself: the task failed.
+    Program(io::Error),
+    /// What is around it.
+    Other(ErrorKind),
+}
+
+impl<'a> Programs<'a> {
+    /// Programs for the tasks of a ledger; logs and measurements go into its folder.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchFile`]: there is no such program. As making the folder.
+    pub fn new(ledger: &'a Ledger, launch: Launch, observer: &'a dyn Observer) -> Result<Self> {
+        let monitor = Some(Monitor::open(ledger.sidecar().join("monitor"))?);
+        Ok(Self { ledger, launch, monitor, observer, running: Mutex::default() })
+    }
+
+    /// The log of a task.
+    #[must_use]
+    pub fn log_of(ledger: &Ledger, index: u32) -> PathBuf {
+        ledger.sidecar().join("logs").join(format!("{:04}", index / LOGS)).join(format!("{index}.log"))
+    }
+
+    fn start(&self, claim: &Claim, log: &File, memory: Option<&MemoryLimit>) -> Result<(Alive, Running), NotStarted> {
+        let other = |e: io::Error| NotStarted::Other(e.into());
+        let path = self.ledger.sidecar().join("programs").join(format!("{}", claim.index));
+        let mut alive = Alive::take(&path, &self.launch.patience).map_err(NotStarted::Other)?;
+        let parts = self.launch.template.of(claim);
+        let mut command = Command::new(&parts[0]);
+        command.args(&parts[1..]);
+        command.env(LEDGER_VAR, self.ledger.path()).env(TASK_VAR, &claim.name).env(FENCE_VAR, claim.fence.to_string());
+        command.env(ROWS_VAR, rows_of(claim)).env(INDEX_VAR, claim.index.to_string());
+        command.env(ATTEMPT_VAR, claim.attempts.to_string());
+        let log = log.try_clone().map_err(other)?;
+        match Running::start(command, &mut alive, log, memory, self.launch.keeper.as_ref()) {
+            Ok(running) => Ok((alive, running)),
+            Err(e) => {
+                alive.end();
+                Err(NotStarted::Program(e))
+            }
+        }
+    }
+
+    fn run_to_end(&self, claim: &Claim, running: Running, stop: &Stop) -> io::Result<(ExitStatus, ChildUsage, Option<Why>)> {
+        let started = Instant::now();
+        let group = running.group();
+        let deadline = self.launch.time_limit.map(|limit| started + limit);
+        let watched = Watched { claim: claim.clone(), deadline, looked: started, ending: None };
+        self.watched().insert(group, watched);
+        if stop.level() == Level::End {
+            // It was asked for while the program was started.
+            self.tick(stop);
+        }
+        let ended = running.wait_ended();
+        // From here on nobody sends it signals: its number may soon be another's.
+        let why = self.watched().remove(&group).and_then(|watched| watched.ending).map(|(why, _)| why);
+        let mut child = running.into_child(self.launch.keeper.as_ref());
+        ended?;
+        let (status, usage) = wait_child(&mut child, started)?;
+        Ok((status, usage, why))
+    }
+
+    fn watched(&self) -> MutexGuard<'_, HashMap<i32, Watched>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open_log(&self, claim: &Claim) -> io::Result<(File, PathBuf)> {
+        let path = Self::log_of(self.ledger, claim.index);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let log = OpenOptions::new().create(true).append(true).open(&path)?;
+        Ok((log, path))
+    }
+
+    fn try_run(&self, claim: &Claim, stop: &Stop) -> Result<End, ErrorKind> {
+        let (log, path) = self.open_log(claim)?;
+        let name = format!("{}-{}", std::process::id(), claim.index);
+        let memory = self.launch.memory.map(|memory| MemoryLimit::new(memory, &name));
+        let (alive, running) = match self.start(claim, &log, memory.as_ref()) {
+            Ok(started) => started,
+            Err(NotStarted::Other(e)) => return Err(e),
+            Err(NotStarted::Program(e)) => {
+                note(&log, claim, &format!("could not be started: {e}"));
+                return Ok(End::Failed(Reason::NotStarted));
+            }
+        };
+        let (status, usage, why) = self.run_to_end(claim, running, stop)?;
+        alive.end();
+        let end = end_of(status, why);
+        if let Some(monitor) = &self.monitor {
+            monitor.record_child("program", Some(claim.index.into()), &usage);
+        }
+        match end {
+            End::Failed(reason) => note(&log, claim, &format!("failed: {reason}")),
+            End::Done if log.metadata()?.len() == 0 => {
+                // Nothing was said.
+                let _ = std::fs::remove_file(path);
+            }
+            _ => {}
+        }
+        Ok(end)
+    }
+
+    /// What is to be done about a program now.
+    fn judge(&self, watched: &mut Watched, stop: &Stop, now: Instant) -> Option<Signal> {
+        if let Some((_, due)) = watched.ending {
+            return (now >= due).then_some(Signal::SIGKILL);
+        }
+        let why = if stop.level() == Level::End {
+            Why::Stopped
+        } else if watched.deadline.is_some_and(|deadline| now >= deadline) {
+            Why::TimedOut
+        } else if now.duration_since(watched.looked) >= LOOK {
+            watched.looked = now;
+            let ours = self.ledger.task(watched.claim.place).is_ok_and(|task| task.is_held(watched.claim.fence));
+            if ours {
+                return None;
+            }
+            Why::NotOurs
+        } else {
+            return None;
+        };
+        watched.ending = Some((why, now + GRACE));
+        Some(Signal::SIGTERM)
+    }
+}
+
+impl Tasks for Programs<'_> {
+    fn run(&self, claim: &Claim, stop: &Stop) -> End {
+        self.try_run(claim, stop).unwrap_or_else(|e| {
+            let text = e.at("run the program of", &claim.name).to_string();
+            self.observer.event(&Event::Warning(text));
+            End::Failed(Reason::NotStarted)
+        })
+    }
+
+    fn tick(&self, stop: &Stop) {
+        let now = Instant::now();
+        for (group, watched) in self.watched().iter_mut() {
+            if let Some(signal) = self.judge(watched, stop, now) {
+                signal_group(*group, signal);
+                // One that is stopped (SIGSTOP) gets the polite signal only when it goes on.
+                signal_group(*group, Signal::SIGCONT);
+            }
+        }
+    }
+}
+
+fn end_of(status: ExitStatus, why: Option<Why>) -> End {
+    match (why, status.code(), status.signal()) {
+        // It ended well before the signal came.
+        (Some(Why::TimedOut | Why::Stopped) | None, Some(0), _) => End::Done,
+        (Some(Why::TimedOut), ..) => End::Failed(Reason::TimedOut),
+        (Some(Why::Stopped | Why::NotOurs), ..) => End::Released,
+        (None, Some(code), _) => End::Failed(u8::try_from(code).map_or(Reason::None, Reason::Exit)),
+        (None, None, signal) => {
+            let signal = signal.and_then(|signal| u8::try_from(signal).ok());
+            End::Failed(signal.map_or(Reason::None, Reason::Signal))
+        }
+    }
+}
+
+fn note(mut log: &File, claim: &Claim, text: &str) {
+    // A log that cannot be written to is no reason for a task to fail.
+    let _ = writeln!(log, "h5part: attempt {} {text}", claim.attempts + 1);
+}

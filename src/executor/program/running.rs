@@ -1,0 +1,91 @@
+//! One program from its start to its end.
+
+use super::limit::MemoryLimit;
+use super::{Alive, Keeper, spawn};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+use std::fs::File;
+use std::io;
+use std::process::{Child, Command};
+
+/// A program that was started, in a process group of its own.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+}
+
+impl Running {
+    /// Starts a program: its input is empty and keeps the task's lock, its output and its errors go to the end
+    /// of `log`, as they come.
+    ///
+    /// # Errors
+    /// As starting it: no such program, not executable, no memory.
+    pub fn start(
+        mut command: Command,
+        alive: &mut Alive,
+        log: File,
+        memory: Option<&MemoryLimit>,
+        keeper: Option<&Keeper>,
+    ) -> io::Result<Self> {
+        let errors = log.try_clone()?;
+        command.stdin(alive.stdin()?).stdout(log).stderr(errors);
+        spawn::prepare(&mut command, memory);
+        let running = Self { child: command.spawn()? };
+        // The program reads nothing, whatever is noted meanwhile: its position is at the end.
+        let told = alive.note(&running).and_then(|()| keeper.map_or(Ok(()), |keeper| keeper.begins(&running)));
+        match told {
+            Ok(()) => Ok(running),
+            Err(e) => {
+                running.signal(Signal::SIGKILL);
+                let mut running = running;
+                let _ = running.child.wait();
+                Err(e)
+            }
+        }
+    }
+
+    /// The process group that it leads.
+    #[must_use]
+    pub fn group(&self) -> i32 {
+        i32::try_from(self.child.id()).unwrap_or(0)
+    }
+
+    /// Sends a signal to it and all that it started.
+    pub fn signal(&self, signal: Signal) {
+        signal_group(self.group(), signal);
+    }
+
+    /// Waits until it has ended; its number stays taken until [`Running::child`] was waited for.
+    ///
+    /// # Errors
+    /// As waitid(2).
+    pub fn wait_ended(&self) -> io::Result<()> {
+        loop {
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            match waitid(Id::Pid(Pid::from_raw(self.group())), flags) {
+                Ok(_) => return Ok(()),
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// To be waited for, when [`Running::wait_ended`] has returned: ends what it left behind first.
+    pub fn into_child(self, keeper: Option<&Keeper>) -> Child {
+        // Its own number is still taken: nobody else's group can be meant.
+        self.signal(Signal::SIGKILL);
+        if let Some(keeper) = keeper {
+            // A keeper that is gone has nothing to look after.
+            let _ = keeper.ended(&self);
+        }
+        self.child
+    }
+}
+
+/// Sends a signal to a process group, if it is there.
+pub(in crate::executor) fn signal_group(group: i32, signal: Signal) {
+    if group > 1 {
+        let _ = killpg(Pid::from_raw(group), signal);
+    }
+}
