@@ -248,6 +248,15 @@ pub enum ErrorKind {
     /// The group that a commit belonged to failed as a whole.
     #[error("its group failed: {0}")]
     GroupFailed(String),
+    /// The file holds no measurements.
+    #[error("not a file of measurements: {0}")]
+    NotMeasurements(&'static str),
+    /// The folder holds no files of measurements.
+    #[error("nothing was measured: it holds no *.jsonl")]
+    NothingMeasured,
+    /// There is a file of that name.
+    #[error("it exists already")]
+    AlreadyThere,
     /// A worker process ended in a way it should not.
     #[error("worker {worker} {how}")]
     Worker {
@@ -313,6 +322,9 @@ impl ErrorKind {
             Self::StillOpen => "drop them before the change ends; nothing was changed",
             Self::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",
             Self::LogAside { .. } => "run the command again to go on without it, if the file is as it should be",
+            Self::NotMeasurements(_) => "give the folder of a run's measurements, a file of it, or the run's ledger",
+            Self::NothingMeasured => "check the path: each worker's file is made when its monitor is opened",
+            Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::GroupFailed(_) | Self::Worker { .. } => {
                 return None;

@@ -50,6 +50,7 @@ impl Exit {
     pub fn of_kind(kind: &ErrorKind) -> Self {
         match kind {
             ErrorKind::NoSuchFile
+            | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
             | ErrorKind::NoSuchColumn { .. }
@@ -64,9 +65,11 @@ impl Exit {
             | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadNpy(_)
             | ErrorKind::BadValues(_) => Self::Mismatch,
-            ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. } | ErrorKind::HalfApplied | ErrorKind::NewerFormat { .. } => {
-                Self::BadFile
-            }
+            ErrorKind::NotHdf5(_)
+            | ErrorKind::Cut { .. }
+            | ErrorKind::HalfApplied
+            | ErrorKind::NotMeasurements(_)
+            | ErrorKind::NewerFormat { .. } => Self::BadFile,
             ErrorKind::LockTimeout { .. } => Self::Locked,
             ErrorKind::DiskFull { .. } => Self::Full,
             ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_) => Self::ReadOnly,
@@ -83,7 +86,7 @@ impl Exit {
             | ErrorKind::UnstampedColumn(_)
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) => Self::Exists,
+            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) | ErrorKind::AlreadyThere => Self::Exists,
             _ => Self::Io,
         }
     }

@@ -9,6 +9,7 @@ mod extend;
 mod generate;
 mod info;
 mod limited;
+mod monitor;
 mod output;
 mod read;
 mod recover;
@@ -47,6 +48,7 @@ enum Command {
     Attr(attr::Args),
     Recover(recover::Args),
     Verify(verify::Args),
+    Monitor(monitor::Args),
     Stress(stress::Args),
     #[command(hide = true)]
     StressWorker(stress::WorkerArgs),
@@ -97,7 +99,7 @@ impl Command {
             Self::Attr(args) => Some(&args.file),
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
-            Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) => None,
+            Self::Monitor(_) | Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
 
@@ -127,6 +129,7 @@ impl Command {
             Self::Attr(args) => args.run(),
             Self::Recover(args) => args.run(),
             Self::Verify(args) => args.run(),
+            Self::Monitor(args) => args.run(),
             Self::Stress(args) => args.run(),
             Self::StressWorker(args) => args.run(),
             Self::Completions(args) => args.run(Cli::command()),
