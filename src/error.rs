@@ -284,6 +284,12 @@ pub enum ErrorKind {
     /// The ledger was made for another store.
     #[error("the ledger belongs to another store: {0}")]
     OtherStore(String),
+    /// The file holds no measurements.
+    #[error("not a file of measurements: {0}")]
+    NotMeasurements(&'static str),
+    /// The folder holds no files of measurements.
+    #[error("nothing was measured: it holds no *.jsonl")]
+    NothingMeasured,
     /// There is a file of that name.
     #[error("it exists already")]
     AlreadyThere,
@@ -359,6 +365,8 @@ impl ErrorKind {
             Self::Fenced { .. } => "claim a task again; nothing was written",
             Self::NotCommitted { .. } => "commit them first, or tell that the task failed",
             Self::OtherStore(_) => "name the store that the ledger was made for, or make a new ledger",
+            Self::NotMeasurements(_) => "give the folder of a run's measurements, a file of it, or the run's ledger",
+            Self::NothingMeasured => "check the path: each worker's file is made when its monitor is opened",
             Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::GroupFailed(_) | Self::Worker { .. } => {

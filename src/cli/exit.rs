@@ -53,6 +53,7 @@ impl Exit {
         match kind {
             ErrorKind::NoSuchFile
             | ErrorKind::NoSuchTask(_)
+            | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
             | ErrorKind::NoSuchColumn { .. }
@@ -73,6 +74,7 @@ impl Exit {
             | ErrorKind::HalfApplied
             | ErrorKind::NotALedger(_)
             | ErrorKind::DamagedTask { .. }
+            | ErrorKind::NotMeasurements(_)
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
             ErrorKind::LockTimeout { .. } => Self::Locked,
             ErrorKind::DiskFull { .. } => Self::Full,

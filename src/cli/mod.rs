@@ -10,6 +10,7 @@ mod generate;
 mod info;
 mod ledger;
 mod limited;
+mod monitor;
 mod output;
 mod read;
 mod recover;
@@ -54,6 +55,7 @@ enum Command {
     Work(run::WorkArgs),
     #[command(hide = true)]
     Keeper(run::KeeperArgs),
+    Monitor(monitor::Args),
     Stress(stress::Args),
     #[command(hide = true)]
     StressWorker(stress::WorkerArgs),
@@ -104,7 +106,7 @@ impl Command {
             Self::Attr(args) => Some(&args.file),
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
-            Self::Ledger(_) | Self::Run(_) | Self::Work(_) | Self::Keeper(_) | Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) => None,
+            Self::Ledger(_) | Self::Run(_) | Self::Work(_) | Self::Keeper(_) | Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) | Self::Monitor(_) => None,
         }
     }
 
@@ -138,6 +140,7 @@ impl Command {
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),
             Self::Keeper(args) => Ok(args.run()),
+            Self::Monitor(args) => args.run(),
             Self::Stress(args) => args.run(),
             Self::StressWorker(args) => args.run(),
             Self::Completions(args) => args.run(Cli::command()),

@@ -4,6 +4,7 @@ mod attribute;
 mod cells;
 mod change;
 mod column;
+mod compound;
 mod create;
 #[cfg(hdf5_1_14)]
 mod driver;
@@ -19,6 +20,7 @@ mod walk;
 pub use attribute::Attribute;
 pub use change::H5Change;
 pub use column::{Filters, chunk_rows};
+pub use compound::{MemberType, Records};
 pub use create::{NewTable, planned_bytes};
 pub use file::{H5File, library_version};
 pub use limits::limit;
