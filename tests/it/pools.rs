@@ -14,7 +14,10 @@ const PROCESSES: &str = r#"{"type": "processes", "kwargs": {"max_workers": 2}}"#
 fn program() -> Command {
     let path = Path::new(env!("CARGO_BIN_EXE_h5part")).with_file_name("examples").join("pool_tasks");
     assert!(path.exists(), "{} is not built: cargo build --release --examples", path.display());
-    Command::new(path)
+    let mut command = Command::new(path);
+    // Tasks panic on purpose.
+    command.env_remove("RUST_BACKTRACE");
+    command
 }
 
 fn run(config: &str, scene: &str, tasks: usize) -> (i32, String, String) {
@@ -64,7 +67,7 @@ fn workers_that_die_are_replaced_and_their_tasks_done_again() {
         let (code, out, err) = run(&config, "mixed", tasks);
         assert_eq!(code, 0, "{out}{err}");
         assert_eq!(sorted(&out, tasks), sorted(&serial, tasks), "{err}");
-        assert!(out.contains("70 tasks: 70 done, 0 failed, 0 lost, 0 cancelled; 50 attempts were made again"), "{out}");
+        assert!(out.contains("70 tasks: 70 done, 0 failed, 0 lost, 0 cancelled; 40 attempts were made again"), "{out}");
     }
 }
 

@@ -9,7 +9,6 @@ use h5part::executor::{
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,8 +30,7 @@ impl Work for Numbers {
 
     fn run(&self, told: Told, context: &mut Context<'_, f64>) -> Result<(), TaskError> {
         // What a task prints does not get among the pool's messages.
-        print!("a task's own words");
-        std::io::stdout().flush()?;
+        println!("a task's own words");
         let mut seed = context.seed();
         for part in 0..2 {
             seed = task_seed(seed, part);
@@ -83,19 +81,20 @@ fn well() -> Told {
 
 fn told(scene: &str, index: u64) -> Told {
     let sleep_ms = task_seed(9, index) % 4;
-    let every = |n: u64, how: &str| Told { how: how.to_owned(), until: u32::from(index % n == 1), sleep_ms };
     match scene {
+        "well" => well(),
         // Whoever kills from outside finds them at work.
         "slow" => Told { sleep_ms: 10 + sleep_ms, ..well() },
         "long" => Told { sleep_ms: 60_000, ..well() },
-        "mixed" => match index % 7 {
-            0 => every(1, "panic"),
-            n => {
-                Told { until: u32::from(n < 5), ..every(1, ["", "exit", "abort", "kill", "panic", "", ""][n as usize]) }
-            }
-        },
-        "hopeless" => Told { until: 9, ..every(1, ["kill", "exit", "panic", "plain"][index as usize % 4]) },
-        _ => Told { until: u32::from(index % 3 == 1) * 9, ..every(1, scene) },
+        "mixed" => {
+            let how = ["", "exit", "abort", "kill", "panic", "", ""][index as usize % 7];
+            Told { how: how.to_owned(), until: u32::from(!how.is_empty()), sleep_ms }
+        }
+        "hopeless" => {
+            Told { how: ["kill", "exit", "panic", "plain"][index as usize % 4].to_owned(), until: 9, sleep_ms }
+        }
+        // That of every third, each time.
+        _ => Told { how: scene.to_owned(), until: if index % 3 == 1 { 9 } else { 0 }, sleep_ms },
     }
 }
 
