@@ -301,6 +301,25 @@ pub enum ErrorKind {
         /// How it ended.
         how: String,
     },
+    /// More workers, with their own, than there are cores.
+    #[error("{workers} workers of {threads} threads each would share {cores} cores")]
+    Oversubscribed {
+        /// Workers that were asked for.
+        workers: usize,
+        /// Threads in each.
+        threads: usize,
+        /// Cores that may be used.
+        cores: usize,
+    },
+    /// The pool takes no more tasks, or none of this run.
+    #[error("it was shut down, or the run was cancelled")]
+    PoolClosed,
+    /// The works of the program do not include this one.
+    #[error("no work '{0}' is registered")]
+    NoSuchWork(String),
+    /// Worker processes would run the whole program again.
+    #[error("this program has not called 'h5part::executor::serve'")]
+    NotServing,
 }
 
 fn list(names: &[String]) -> String {
@@ -369,6 +388,12 @@ impl ErrorKind {
             Self::NothingMeasured => "check the path: each worker's file is made when its monitor is opened",
             Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
+            Self::Oversubscribed { .. } => {
+                "ask for fewer, or leave one of the numbers out; 'oversubscribe' in the configuration overrules this"
+            }
+            Self::PoolClosed => "open another pool, or begin another run",
+            Self::NoSuchWork(_) => "add it to the registry that the pool is opened with",
+            Self::NotServing => "call it at the start of main: worker processes are the same program, and stay in it",
             Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::GroupFailed(_) | Self::Worker { .. } => {
                 return None;
             }

@@ -64,7 +64,9 @@ impl Exit {
             | ErrorKind::EmptySelection
             | ErrorKind::BadRows { .. }
             | ErrorKind::BadColumn { .. }
-            | ErrorKind::BadRequest(_) => Self::Usage,
+            | ErrorKind::BadRequest(_)
+            | ErrorKind::Oversubscribed { .. }
+            | ErrorKind::NoSuchWork(_) => Self::Usage,
             ErrorKind::DtypeMismatch { .. }
             | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadNpy(_)

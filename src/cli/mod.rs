@@ -106,7 +106,15 @@ impl Command {
             Self::Attr(args) => Some(&args.file),
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
-            Self::Ledger(_) | Self::Run(_) | Self::Work(_) | Self::Keeper(_) | Self::Stress(_) | Self::StressWorker(_) | Self::Completions(_) | Self::Man(_) | Self::Monitor(_) => None,
+            Self::Ledger(_)
+            | Self::Run(_)
+            | Self::Work(_)
+            | Self::Keeper(_)
+            | Self::Stress(_)
+            | Self::StressWorker(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::Monitor(_) => None,
         }
     }
 

@@ -2,9 +2,9 @@
 
 use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line};
+use h5part::Result;
 use h5part::error::At;
 use h5part::monitor::{Operation, Summary, Timeline, Worker, draw, export};
-use h5part::Result;
 use std::path::PathBuf;
 
 /// Workers of larger runs are not told one by one.
@@ -41,7 +41,11 @@ impl Args {
                 export(&timeline, out)?;
             }
         }
-        if self.json { json(&summary)? } else { tell(&summary)? }
+        if self.json {
+            json(&summary)?
+        } else {
+            tell(&summary)?
+        }
         if summary.cut_lines > 0 {
             let n = summary.cut_lines;
             eprintln!("h5part: {n} cut lines left out: their workers were killed, or are writing them now");

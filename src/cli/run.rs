@@ -7,8 +7,8 @@ mod tell;
 
 use super::exit::Exit;
 use super::output::{json, line};
-use h5part::Result;
 use h5part::ErrorKind;
+use h5part::Result;
 use h5part::executor::ledgered::{self, Programs, Site, Stop};
 use h5part::ledger::{Ledger, State, StoreTasks, Tally};
 use launch::Launching;

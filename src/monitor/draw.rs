@@ -319,7 +319,10 @@ mod tests {
 
     #[test]
     fn marks_have_the_decimals_they_need() {
-        assert_eq!((seconds(300.0, 50.0), seconds(0.4, 0.2), seconds(0.00015, 5e-5)), ("300".into(), "0.4".into(), "0.00015".into()));
+        assert_eq!(
+            (seconds(300.0, 50.0), seconds(0.4, 0.2), seconds(0.00015, 5e-5)),
+            ("300".into(), "0.4".into(), "0.00015".into())
+        );
         assert_eq!((number(3.0), number(0.25), number(100.0)), ("3".into(), "0.25".into(), "100".into()));
     }
 }

@@ -122,8 +122,12 @@ impl Monitor {
     }
 
     fn begin(&self, operation: &str, whose: Whose) -> Measure<'_> {
-        let record =
-            Record { operation: operation.to_owned(), thread: THREAD.with(|t| *t), task: TASK.get(), ..Record::default() };
+        let record = Record {
+            operation: operation.to_owned(),
+            thread: THREAD.with(|t| *t),
+            task: TASK.get(),
+            ..Record::default()
+        };
         let (peak, cpu, began) = (own_peak(), whose.cpu(), Instant::now());
         Measure {
             monitor: self,

@@ -76,7 +76,10 @@ fn try_export(timeline: &Timeline, out: &Path) -> Result<(), ErrorKind> {
     let new = builder.tempfile_in(folder)?.into_temp_path();
     let file: Arc<dyn StorageFile> = Arc::from(Disk.open(&new, Mode::Write)?);
     H5Change::open(&file, &new, true)?.run(|h5| {
-        h5.add_root_attribute("engine_version", &Attribute::Text(concat!("h5part ", env!("CARGO_PKG_VERSION")).to_owned()))?;
+        h5.add_root_attribute(
+            "engine_version",
+            &Attribute::Text(concat!("h5part ", env!("CARGO_PKG_VERSION")).to_owned()),
+        )?;
         let add = |name: &str, members: Members, bytes: &[u8]| {
             h5.add_records(&Records { name, members, chunk: CHUNK, bytes })
         };

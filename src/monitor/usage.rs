@@ -102,7 +102,8 @@ pub fn wait_child(child: &mut Child, started: Instant) -> io::Result<(ExitStatus
         }
     }
     let wall = started.elapsed();
-    let used = wait4::try_wait4_pid(child.id())?.ok_or_else(|| io::Error::other("a child that had ended runs again"))?;
+    let used =
+        wait4::try_wait4_pid(child.id())?.ok_or_else(|| io::Error::other("a child that had ended runs again"))?;
     let usage = ChildUsage {
         start_s: unix_s() - wall.as_secs_f64(),
         wall_s: wall.as_secs_f64(),

@@ -30,6 +30,7 @@ mod h5py;
 mod interleavings;
 mod layers;
 mod model;
+mod pools;
 mod power;
 mod processes;
 mod sealed;

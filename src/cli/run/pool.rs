@@ -1,10 +1,10 @@
 //! Mode `processes`: several `h5part work` on one ledger. One that dies is replaced.
 
 use super::super::ledger::watch as owners;
+use super::RUN;
 use super::launch::Launching;
 use super::signals::next;
 use super::tell::Teller;
-use super::RUN;
 use h5part::executor::ledgered::{Event, Level, Observer};
 use h5part::ledger::{Ledger, StoreTasks, Watch};
 use h5part::{ErrorKind, Result};
@@ -32,18 +32,11 @@ struct Pool<'a> {
     fruitless: (u64, u32),
 }
 
-pub fn run(launching: &Launching, ledger: &Ledger, rows: Rows2<'_>, count: usize) -> Result<()> {
+pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>, count: usize) -> Result<()> {
     let teller = Teller::new(ledger, launching.quiet);
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
-    let mut pool = Pool {
-        launching,
-        ledger,
-        rows,
-        teller: &teller,
-        workers: Vec::new(),
-        level: Level::Run,
-        fruitless: (0, 0),
-    };
+    let mut pool =
+        Pool { launching, ledger, rows, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
     let outcome = pool.start(count).and_then(|()| pool.until_all_have_ended(&signals));
     if outcome.is_err() {
         pool.signal(Signal::SIGTERM);
@@ -150,7 +143,8 @@ impl Pool<'_> {
         self.fruitless = if ended > self.fruitless.0 { (ended, 0) } else { (ended, self.fruitless.1 + 1) };
         if self.fruitless.1 > FRUITLESS {
             let worker = self.workers.len();
-            return Err(ErrorKind::Worker { worker, how: format!("{how}, as {FRUITLESS} before it") }.at(RUN, self.ledger.path()));
+            return Err(ErrorKind::Worker { worker, how: format!("{how}, as {FRUITLESS} before it") }
+                .at(RUN, self.ledger.path()));
         }
         let goes_on = self.level == Level::Run && !tally.has_ended();
         let next = if goes_on { "; another takes its place" } else { "" };

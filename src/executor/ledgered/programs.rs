@@ -111,7 +111,12 @@ impl<'a> Programs<'a> {
         }
     }
 
-    fn run_to_end(&self, claim: &Claim, running: Running, stop: &Stop) -> io::Result<(ExitStatus, ChildUsage, Option<Why>)> {
+    fn run_to_end(
+        &self,
+        claim: &Claim,
+        running: Running,
+        stop: &Stop,
+    ) -> io::Result<(ExitStatus, ChildUsage, Option<Why>)> {
         let started = Instant::now();
         let group = running.group();
         let deadline = self.launch.time_limit.map(|limit| started + limit);
@@ -159,7 +164,9 @@ impl<'a> Programs<'a> {
         alive.end();
         let end = end_of(status, why);
         if let Some(monitor) = &self.monitor {
-            monitor.record_child("program", Some(claim.index.into()), &usage);
+            if let Err(e) = monitor.record_child("program", Some(claim.index.into()), &usage) {
+                self.observer.event(&Event::Warning(e.to_string()));
+            }
         }
         match end {
             End::Failed(reason) => note(&log, claim, &format!("failed: {reason}")),

@@ -103,14 +103,8 @@ mod tests {
         let template = ["run", "--rows={rows}", "{name}", "{index}{index}", "{other} {", "a{name}b{name}"];
         let template = Template::new(template.map(str::to_owned).to_vec());
         let command = template.of(&claim("x y; {rows} $(z)\n"));
-        let expected = [
-            "run",
-            "--rows=70:80",
-            "x y; {rows} $(z)\n",
-            "77",
-            "{other} {",
-            "ax y; {rows} $(z)\nbx y; {rows} $(z)\n",
-        ];
+        let expected =
+            ["run", "--rows=70:80", "x y; {rows} $(z)\n", "77", "{other} {", "ax y; {rows} $(z)\nbx y; {rows} $(z)\n"];
         assert_eq!(command, expected.map(OsString::from));
     }
 

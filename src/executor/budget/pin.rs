@@ -1,0 +1,59 @@
+//! Keeps workers on cores of their own.
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// Numbers of the processors that this process may run on; empty where the system does not tell.
+#[must_use]
+pub fn allowed() -> Vec<usize> {
+    let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return vec![] };
+    (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
+}
+
+/// Keeps this thread, and those that it starts from now on, on these processors.
+///
+/// # Errors
+/// As `sched_setaffinity(2)`; a list without any.
+pub fn keep_on(cpus: &[usize]) -> std::io::Result<()> {
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu)?;
+    }
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// Processors of each worker: `threads` neighbours each, all in turn where there are too few.
+#[must_use]
+pub fn shares(allowed: &[usize], workers: usize, threads: usize) -> Vec<Vec<usize>> {
+    if allowed.is_empty() {
+        return vec![];
+    }
+    let threads = threads.clamp(1, allowed.len());
+    let share = |worker: usize| (0..threads).map(|k| allowed[(worker * threads + k) % allowed.len()]).collect();
+    (0..workers).map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_get_neighbours_of_their_own_as_long_as_there_are_any() {
+        assert_eq!(shares(&[0, 1, 4, 5], 2, 2), [[0, 1], [4, 5]]);
+        assert_eq!(shares(&[0, 3], 3, 1), [[0], [3], [0]]);
+        assert_eq!(shares(&[7], 2, 4), [[7], [7]]);
+        assert!(shares(&[], 2, 1).is_empty());
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "asks the system")]
+    fn a_thread_is_kept_where_it_was_told() {
+        let first = allowed()[0];
+        let kept = std::thread::spawn(move || {
+            keep_on(&[first]).expect("pins");
+            allowed()
+        });
+        assert_eq!(kept.join().expect("ends"), [first]);
+        assert!(keep_on(&[]).is_err());
+    }
+}

@@ -1,0 +1,137 @@
+//! Tasks that behave and misbehave, for the tests of pools (`tests/it/pools.rs`): a program that starts
+//! itself again.
+//!
+//! `pool_tasks CONFIG SCENE [TASKS]` prints what comes back, one line each, and the summary at the end; its
+//! exit code is 1 if anything is missing.
+
+use h5part::executor::{
+    Context, Options, PoolConfig, Registry, Starmap, TaskError, What, Work, open, serve, task_seed,
+};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Three numbers, the last of them no number, after a while; dies on the way where it is told to.
+struct Numbers;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Told {
+    how: String,
+    /// In attempts before this one.
+    until: u32,
+    sleep_ms: u64,
+}
+
+impl Work for Numbers {
+    const NAME: &'static str = "numbers";
+    type Input = Told;
+    type Output = f64;
+
+    fn run(&self, told: Told, context: &mut Context<'_, f64>) -> Result<(), TaskError> {
+        // What a task prints does not get among the pool's messages.
+        println!("a task's own words");
+        let mut seed = context.seed();
+        for part in 0..2 {
+            seed = task_seed(seed, part);
+            context.yield_partial(&f64::from_bits(seed))?;
+        }
+        std::thread::sleep(Duration::from_millis(told.sleep_ms));
+        if context.attempt() < told.until {
+            misbehave(&told.how)?;
+        }
+        context.yield_partial(&f64::NAN)
+    }
+}
+
+fn misbehave(how: &str) -> Result<(), TaskError> {
+    match how {
+        "panic" => panic!("on purpose"),
+        "exit" => std::process::exit(7),
+        "abort" => std::process::abort(),
+        "kill" => kill(Pid::this(), Signal::SIGKILL)?,
+        // More than any limit, and all of it touched.
+        "memory" => drop(std::hint::black_box(vec![1u8; 1 << 32])),
+        "stdin" => return Err(TaskError::Failed(format!("read {} bytes", std::io::stdin().lines().count()))),
+        _ => return Err(TaskError::Failed(how.to_owned())),
+    }
+    Ok(())
+}
+
+/// Sums over tasks of the inner pool.
+struct Sum;
+
+impl Work for Sum {
+    const NAME: &'static str = "sum";
+    type Input = u64;
+    type Output = f64;
+
+    fn run(&self, tasks: u64, context: &mut Context<'_, f64>) -> Result<(), TaskError> {
+        let mut run = Starmap::<Numbers>::new(&context.inner_pool()?, Options::seeded(context.seed()))?;
+        run.submit_many((0..tasks).map(|_| well()))?;
+        // Of whole numbers, so that their order does not matter.
+        let sum = run.by_ref().filter_map(|outcome| Some(outcome.value()?.to_bits())).fold(0, u64::wrapping_add);
+        context.yield_partial(&f64::from_bits(sum))
+    }
+}
+
+fn well() -> Told {
+    Told { how: String::new(), until: 0, sleep_ms: 0 }
+}
+
+fn told(scene: &str, index: u64) -> Told {
+    let sleep_ms = task_seed(9, index) % 4;
+    match scene {
+        "well" => well(),
+        // Whoever kills from outside finds them at work.
+        "slow" => Told { sleep_ms: 10 + sleep_ms, ..well() },
+        "long" => Told { sleep_ms: 60_000, ..well() },
+        "mixed" => {
+            let how = ["", "exit", "abort", "kill", "panic", "", ""][index as usize % 7];
+            Told { how: how.to_owned(), until: u32::from(!how.is_empty()), sleep_ms }
+        }
+        "hopeless" => {
+            Told { how: ["kill", "exit", "panic", "plain"][index as usize % 4].to_owned(), until: 9, sleep_ms }
+        }
+        // That of every third, each time.
+        _ => Told { how: scene.to_owned(), until: if index % 3 == 1 { 9 } else { 0 }, sleep_ms },
+    }
+}
+
+fn run<W: Work<Output = f64>>(config: &PoolConfig, registry: &Registry, inputs: Vec<W::Input>) -> h5part::Result<bool> {
+    let pool = open(config, registry)?;
+    println!("workers {}", pool.workers());
+    let mut run = Starmap::<W>::new(&pool, Options::seeded(42))?;
+    run.submit_many(inputs)?;
+    for outcome in run.by_ref() {
+        let index = outcome.index;
+        match outcome.what {
+            What::Part { part, value } => println!("part {index} {part} {:016x}", value.to_bits()),
+            What::Done { parts } => println!("end {index} done {parts}"),
+            What::Failed(why) => println!("end {index} failed {why}"),
+            What::Lost(how) => println!("end {index} lost {how}"),
+        }
+    }
+    let summary = run.shut_down();
+    println!("{summary}");
+    Ok(summary.is_complete())
+}
+
+fn main() -> ExitCode {
+    let registry = Registry::new().with(Numbers).with(Sum);
+    serve(&registry);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (config, scene) = (serde_json::from_str(&arguments[0]).expect("a configuration"), arguments[1].as_str());
+    let tasks = arguments.get(2).map_or(20, |text| text.parse().expect("a number"));
+    let complete = match scene {
+        "sum" => run::<Sum>(&config, &registry, vec![5; tasks]),
+        _ => run::<Numbers>(&config, &registry, (0..tasks as u64).map(|index| told(scene, index)).collect()),
+    };
+    match complete {
+        Ok(complete) => ExitCode::from(u8::from(!complete)),
+        Err(e) => {
+            eprintln!("pool_tasks: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
