@@ -60,3 +60,68 @@ fn more_programs_than_cores_are_obeyed_with_a_warning() {
     let (code, _, err) = run(&["run", &path, "--", "true"]);
     assert!(code == 0 && err.is_empty(), "an automatic choice needs no warning: {err}");
 }
+
+fn recommendation(args: &[&str]) -> serde_json::Value {
+    let mut command = h5part();
+    command.args(["recommend", "--json"]).args(args).env_remove("H5PART_DISTRIBUTE");
+    let (code, out, err) = finished(&command.output().expect("starts"));
+    assert!(code == 0 && err.is_empty(), "{err}");
+    serde_json::from_str(&out).expect("JSON")
+}
+
+#[test]
+fn a_recommendation_fits_the_machine_and_runs_as_it_is() {
+    let all = recommendation(&[]);
+    let cores = h5part::executor::budget::Machine::probe().cores().0;
+    assert_eq!((all["workers"].as_u64(), all["threads"].as_u64()), (Some(cores as u64), Some(1)), "{all}");
+    assert_eq!(all["warnings"].as_array().map(Vec::len), Some(0), "{all}");
+    assert!(all["reasons"][0].as_str().is_some_and(|why| why.contains("may be used")), "{all}");
+    let one = recommendation(&["--tasks", "1"]);
+    assert_eq!((one["mode"].as_str(), one["workers"].as_u64()), (Some("serial"), Some(1)), "{one}");
+    let large = recommendation(&["--memory-per-worker", "8000G"]);
+    assert_eq!((large["workers"].as_u64(), large["warnings"].as_array().map(Vec::len)), (Some(1), Some(1)), "{large}");
+
+    let scratch = Scratch::new();
+    let path = ledger(&scratch, "l", 3);
+    let advised =
+        recommendation(&["--memory-per-worker", "100M", "--", "sh", "-c", "test {name} = \"$1\"", "-", "{name}"]);
+    let line = advised["command_line"].as_str().expect("text").replace("LEDGER", "\"$LEDGER\"");
+    let folder = std::path::Path::new(env!("CARGO_BIN_EXE_h5part")).parent().expect("folder").display();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &format!("PATH={folder}:$PATH; {line}")]).env("LEDGER", &path);
+    let (code, out, err) = finished(&shell.output().expect("starts"));
+    assert!(code == 0 && out.contains("3 of 3 tasks are done"), "{line}: {out}{err}");
+
+    let text = ok(&["recommend"]);
+    assert!(
+        text.contains("\nWhy:\n- ") && text.contains("h5part run LEDGER") && text.contains(r#"{"type":"#),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_probe_says_whether_parallel_pays() {
+    // Sleep needs no core, a lock lets one at a time: whatever else the machine does.
+    let sleep = recommendation(&["--tasks", "2", "--probe", "--", "sleep", "0.3"]);
+    let ratio = sleep["probe"]["ratio"].as_f64().expect("a number");
+    assert!(ratio > 1.2 && sleep["probe"]["pays"] == true, "{sleep}");
+    assert!(sleep["reasons"][0].as_str().is_some_and(|why| why.starts_with("Parallel pays: ")), "{sleep}");
+    let scratch = Scratch::new();
+    let lock = recommendation(&["--tasks", "2", "--probe", "--", "flock", &scratch.text("lock"), "sleep", "0.3"]);
+    assert!(lock["probe"]["ratio"].as_f64().expect("a number") <= 1.2 && lock["probe"]["pays"] == false, "{lock}");
+    assert_eq!((lock["mode"].as_str(), lock["workers"].as_u64()), (Some("serial"), Some(1)), "{lock}");
+}
+
+#[test]
+fn a_probe_of_what_fails_or_is_not_there_is_an_error() {
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["--probe", "--", "no such program"], 3, "no such program"),
+        (&["--probe", "--", "sh", "-c", "exit 3"], 2, "exit status: 3"),
+        (&["--probe"], 2, "COMMAND"),
+        (&["--memory-per-worker", "much"], 2, "no amount of memory"),
+    ];
+    for (args, exit, why) in cases {
+        let (code, out, err) = run(&[&["recommend"], args].concat());
+        assert!(code == exit && out.is_empty() && err.contains(why), "{args:?}: {code} {err}");
+    }
+}

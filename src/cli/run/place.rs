@@ -25,7 +25,7 @@ pub struct Place {
 }
 
 impl Asked {
-    /// The mode alone: that of `--mode`, else of H5PART_DISTRIBUTE, else what fits. Who asks for several
+    /// The mode alone: that of `--mode`, else of the variable, else what fits. Who asks for several
     /// programs at a time does not get `serial` unless by name.
     pub fn mode(&self) -> Result<Mode> {
         let several = self.jobs.filter(|jobs| *jobs > 1).map(|_| Mode::Threads);
