@@ -9,7 +9,8 @@ use h5part::executor::{
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::process::ExitCode;
+use std::fs::OpenOptions;
+use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 /// Three numbers, the last of them no number, after a while; dies on the way where it is told to.
@@ -52,9 +53,30 @@ fn misbehave(how: &str) -> Result<(), TaskError> {
         "kill" => kill(Pid::this(), Signal::SIGKILL)?,
         // More than any limit, and all of it touched.
         "memory" => drop(std::hint::black_box(vec![1u8; 1 << 32])),
+        "daemon" => {
+            leave_a_daemon()?;
+            kill(Pid::this(), Signal::SIGKILL)?;
+        }
         "stdin" => return Err(TaskError::Failed(format!("read {} bytes", std::io::stdin().lines().count()))),
         _ => return Err(TaskError::Failed(how.to_owned())),
     }
+    Ok(())
+}
+
+/// Starts programs that keep the worker's pipes open, as one that forked would.
+fn leave_a_daemon() -> std::io::Result<()> {
+    let mut daemon = Command::new("sleep");
+    daemon.arg("100").stdout(Stdio::null());
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let is_pipe = std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
+        let is_standard = entry.file_name().to_str().is_some_and(|number| ["0", "1", "2"].contains(&number));
+        if is_pipe && !is_standard {
+            // The last one is that to the pool.
+            daemon.stdout(OpenOptions::new().write(true).open(entry.path())?);
+        }
+    }
+    eprintln!("daemon {}", daemon.stderr(Stdio::null()).spawn()?.id());
     Ok(())
 }
 
@@ -93,17 +115,25 @@ fn told(scene: &str, index: u64) -> Told {
         "hopeless" => {
             Told { how: ["kill", "exit", "panic", "plain"][index as usize % 4].to_owned(), until: 9, sleep_ms }
         }
+        "tardy" => Told { how: "panic".to_owned(), until: if index == 1 { 9 } else { 0 }, sleep_ms: 0 },
         // That of every third, each time.
         _ => Told { how: scene.to_owned(), until: if index % 3 == 1 { 9 } else { 0 }, sleep_ms },
     }
 }
 
-fn run<W: Work<Output = f64>>(config: &PoolConfig, registry: &Registry, inputs: Vec<W::Input>) -> h5part::Result<bool> {
+/// `pause`: between two results that are taken.
+fn run<W: Work<Output = f64>>(
+    config: &PoolConfig,
+    registry: &Registry,
+    inputs: Vec<W::Input>,
+    pause: Duration,
+) -> h5part::Result<bool> {
     let pool = open(config, registry)?;
     println!("workers {}", pool.workers());
     let mut run = Starmap::<W>::new(&pool, Options::seeded(42))?;
     run.submit_many(inputs)?;
     for outcome in run.by_ref() {
+        std::thread::sleep(pause);
         let index = outcome.index;
         match outcome.what {
             What::Part { part, value } => println!("part {index} {part} {:016x}", value.to_bits()),
@@ -123,9 +153,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (config, scene) = (serde_json::from_str(&arguments[0]).expect("a configuration"), arguments[1].as_str());
     let tasks = arguments.get(2).map_or(20, |text| text.parse().expect("a number"));
+    let pause = Duration::from_millis(if scene == "tardy" { 50 } else { 0 });
     let complete = match scene {
-        "sum" => run::<Sum>(&config, &registry, vec![5; tasks]),
-        _ => run::<Numbers>(&config, &registry, (0..tasks as u64).map(|index| told(scene, index)).collect()),
+        "sum" => run::<Sum>(&config, &registry, vec![5; tasks], pause),
+        _ => run::<Numbers>(&config, &registry, (0..tasks as u64).map(|index| told(scene, index)).collect(), pause),
     };
     match complete {
         Ok(complete) => ExitCode::from(u8::from(!complete)),
