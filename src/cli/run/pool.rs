@@ -34,6 +34,7 @@ struct Pool<'a> {
 
 pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>, count: usize) -> Result<()> {
     let teller = Teller::new(ledger, launching.quiet);
+    let watch = teller.watch_memory()?;
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
     let mut pool =
         Pool { launching, ledger, rows, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
@@ -45,6 +46,7 @@ pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>
         // It gives back what it has, and ends.
         let _ = worker.wait();
     }
+    drop(watch);
     teller.end();
     outcome
 }
