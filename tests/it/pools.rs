@@ -126,6 +126,26 @@ fn a_worker_over_its_memory_limit_takes_one_task_with_it() {
     assert!(out.contains("6 tasks: 4 done, 0 failed, 2 lost"), "{out}");
 }
 
+#[test]
+fn one_run_of_worker_processes_is_cancelled_and_no_other() {
+    let (_, serial, _) = run(r#"{"type": "serial"}"#, "well", 20);
+    // Its tasks look at nothing: their workers are killed, and others take their place.
+    let (code, out, err) = run(PROCESSES, "cancel", 20);
+    assert_eq!(code, 0, "{out}{err}");
+    assert_eq!(sorted(&out, 20), sorted(&serial, 20), "{err}");
+    assert!(out.contains("the other: 8 tasks: 0 done, 0 failed, 0 lost, 8 cancelled"), "{out}");
+}
+
+#[test]
+fn results_of_worker_processes_wait_to_be_taken() {
+    for (workers, bound) in [(1, 1), (3, 4)] {
+        let config =
+            format!(r#"{{"type": "processes", "kwargs": {{"max_workers": {workers}, "parts_in_flight": {bound}}}}}"#);
+        let (code, out, err) = run(&config, "stream", 4);
+        assert_eq!(code, 0, "{out}{err}");
+    }
+}
+
 /// Children of a process, whichever of its threads they are of.
 fn children(pid: u32) -> Vec<i32> {
     let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return vec![] };
