@@ -2,10 +2,12 @@
 //!
 //! `cargo bench --profile release --bench ledger`; the peer that rewrites a text is `benches/peers/checkpoint.py`.
 
+#![expect(clippy::cast_precision_loss, reason = "rates for people")]
+
 use criterion::Criterion;
 use h5part::executor::ledgered::{self, Site, Stop};
 use h5part::ledger::{Claim, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Terms};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -178,11 +180,11 @@ fn programs() {
 
 /// A run in two threads, claiming 1,000 at a time, beside rayon over the same numbers.
 fn threads() {
-    const TASKS: u64 = 200_000;
+    const TASKS: u32 = 200_000;
     let dir = tempfile::tempdir().expect("tempdir");
     let done = AtomicU64::new(0);
-    let task = |index: u64| {
-        done.fetch_add(black_box(index) | 1, Ordering::Relaxed);
+    let task = |index: u32| {
+        done.fetch_add(u64::from(black_box(index)), Ordering::Relaxed);
     };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("threads");
     let bare = median(|| {
@@ -191,20 +193,20 @@ fn threads() {
         start.elapsed()
     });
     let ours = median(|| {
-        let ledger = made(dir.path(), TASKS);
+        let ledger = made(dir.path(), u64::from(TASKS));
         let start = Instant::now();
         let site = Site { ledger: &ledger, rows: None, observer: &(), stop: &Stop::new() };
         let terms = ledgered::Terms { workers: 2, block: 1_000, ..ledgered::Terms::default() };
         let tasks = |claim: &Claim| {
-            task(u64::from(claim.index));
+            task(claim.index);
             End::Done
         };
-        assert_eq!(ledgered::run(&site, &terms, &tasks).expect("runs").done, TASKS);
+        assert_eq!(ledgered::run(&site, &terms, &tasks).expect("runs").done, u64::from(TASKS));
         let took = start.elapsed();
         std::fs::remove_file(ledger.path()).expect("removes");
         took
     });
-    let each = |time: Duration| time.as_secs_f64() * 1e6 / TASKS as f64;
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(TASKS);
     eprintln!("a task in threads: {:.2} us, in rayon alone {:.3} us", each(ours), each(bare));
 }
 
