@@ -48,6 +48,8 @@ pub struct Terms {
     pub stale_after: Duration,
     /// Time between two beats.
     pub beat: Duration,
+    /// Processors that each worker, and what it starts, is kept on; none: those of this process.
+    pub cores: Vec<Vec<usize>>,
     /// Whether a SLURM job is gone; `None`: that cannot be told here.
     pub job_is_gone: fn(&Job) -> Option<bool>,
 }
@@ -61,6 +63,7 @@ impl Default for Terms {
             retry_delay: Duration::from_secs(1),
             stale_after: Duration::from_secs(300),
             beat: Duration::from_secs(10),
+            cores: Vec::new(),
             job_is_gone: |_| None,
         }
     }
