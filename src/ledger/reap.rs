@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 /// Tasks whose slots are read at once.
 const SCAN: u64 = (1 << 20) / SLOT as u64;
 
+/// SLURM is asked about a job when its worker is met, and again when a beat stands still for so long: thousands
+/// of workers must not ask all the time.
+const ASK: Duration = Duration::from_secs(30);
+
 /// Whether a SLURM job is gone; `None`: that cannot be told here.
 pub type JobIsGone = fn(&Job) -> Option<bool>;
 
@@ -24,8 +28,17 @@ pub type JobIsGone = fn(&Job) -> Option<bool>;
 pub struct Watch {
     stale_after: Duration,
     job_is_gone: JobIsGone,
-    beats: HashMap<OwnerId, (u64, Instant)>,
+    beats: HashMap<OwnerId, Beat>,
     looked: bool,
+}
+
+/// What was seen of an owner.
+#[derive(Debug)]
+struct Beat {
+    count: u64,
+    since: Instant,
+    /// When SLURM was asked about its job.
+    asked: Option<Instant>,
 }
 
 /// A task that was taken from a dead owner.
@@ -56,14 +69,17 @@ impl Watch {
             Fate::Ended => return Some(Reason::OwnerDied),
             Fate::Elsewhere => {}
         }
-        if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
-            return Some(Reason::OwnerDied);
+        let seen = self.beats.entry(id).or_insert(Beat { count: entry.beat, since: now, asked: None });
+        if seen.count != entry.beat {
+            (seen.count, seen.since) = (entry.beat, now);
         }
-        let (beat, since) = self.beats.entry(id).or_insert((entry.beat, now));
-        if *beat != entry.beat {
-            (*beat, *since) = (entry.beat, now);
+        if seen.asked.is_none_or(|asked| now.duration_since(asked.max(seen.since)) >= ASK) {
+            seen.asked = Some(now);
+            if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
+                return Some(Reason::OwnerDied);
+            }
         }
-        (now.duration_since(*since) >= self.stale_after).then_some(Reason::OwnerSilent)
+        (now.duration_since(seen.since) >= self.stale_after).then_some(Reason::OwnerSilent)
     }
 }
 

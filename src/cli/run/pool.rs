@@ -75,7 +75,7 @@ impl Pool<'_> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
-            command.args(self.launching.worker_args(self.ledger)).stdin(Stdio::null()).process_group(0).spawn()
+            command.args(self.launching.worker_args(self.ledger, &["--of-run".into()])).stdin(Stdio::null()).process_group(0).spawn()
         };
         spawn().map_err(|e| ErrorKind::Io(e).at("start a worker for", self.ledger.path()))
     }

@@ -32,6 +32,11 @@ impl<'a> Teller<'a> {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).bar.clear();
     }
 
+    /// Something to be seen with the counts from now on.
+    pub fn note(&self, text: String) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.note(text);
+    }
+
     fn say(&self, text: &str) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.say(&format!("h5part: {text}"));
     }
