@@ -100,6 +100,10 @@ pub struct TaskBar {
     note: String,
 }
 
+fn say_above(bar: &ProgressBar, text: &str) {
+    bar.suspend(|| eprintln!("{text}"));
+}
+
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
@@ -144,7 +148,13 @@ impl TaskBar {
 
     /// Says something above the bar.
     pub fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        say_above(&self.bar, text);
+    }
+
+    /// [`TaskBar::say`] for another thread.
+    pub fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let bar = self.bar.clone();
+        move |text| say_above(&bar, text)
     }
 
     /// Takes the bar away.

@@ -1,17 +1,21 @@
 //! `h5part run`, `h5part work`: a ledger's tasks as programs.
 
 mod launch;
+mod place;
 mod pool;
 mod signals;
+mod slurm;
 mod tell;
 
 use super::exit::Exit;
 use super::output::{json, line};
 use h5part::ErrorKind;
 use h5part::Result;
+use h5part::executor::Mode;
 use h5part::executor::ledgered::{self, Programs, Site, Stop};
 use h5part::ledger::{Ledger, State, StoreTasks, Tally};
 use launch::Launching;
+use place::Asked;
 use serde::Serialize;
 use std::path::PathBuf;
 use tell::Teller;
@@ -28,15 +32,20 @@ const NAMED: usize = 20;
 /// them; what is ended that way goes back to the ledger, as it does on SIGTERM.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Programs at a time. Default: as many as there are processors for this process.
+    /// Programs at a time. Default: as many as the cores and, with --memory, the memory have room for; in a
+    /// SLURM job, those that it was given. More than that is obeyed, with a warning. With --mode slurm: workers,
+    /// each with one program at a time.
     #[arg(short = 'j', long, value_name = "N")]
     jobs: Option<usize>,
-    /// Where programs are run: one after the other, beside each other from this process, or from several
-    /// worker processes. Default: H5PART_DISTRIBUTE, else threads.
-    #[arg(long, value_enum, env = "H5PART_DISTRIBUTE", hide_env_values = true)]
+    /// Where programs are run: serial, one after the other; threads, beside each other from this process;
+    /// processes, from several worker processes; slurm, in a job array. Default: H5PART_DISTRIBUTE, else
+    /// threads, or serial where there is one core.
+    #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
     #[command(flatten)]
     launching: Launching,
+    #[command(flatten)]
+    slurm: slurm::Options,
 }
 
 /// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`.
@@ -55,13 +64,6 @@ pub struct WorkArgs {
 /// Ends the programs of a runner that was killed.
 #[derive(Debug, clap::Args)]
 pub struct KeeperArgs {}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Mode {
-    Serial,
-    Threads,
-    Processes,
-}
 
 /// How a run ended.
 #[derive(Debug, Serialize)]
@@ -85,20 +87,31 @@ struct Failure {
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
-        let mode = self.mode.unwrap_or(Mode::Threads);
-        let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let jobs = if mode == Mode::Serial { 1 } else { self.jobs.unwrap_or(available).max(1) };
-        match mode {
-            Mode::Serial | Mode::Threads => here(&self.launching, jobs, false),
-            Mode::Processes => {
-                let start = std::time::Instant::now();
-                let ledger = self.launching.open()?;
-                self.launching.check_program(&ledger)?;
-                let rows = self.launching.rows(&ledger)?;
-                pool::run(&self.launching, &ledger, rows.as_ref(), jobs)?;
-                finish(&self.launching, &ledger, None, start)
+        let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.memory };
+        match asked.mode()? {
+            Mode::Slurm => self.slurm.run(&self.launching, self.jobs),
+            mode if self.slurm.is_any_given() => {
+                let text = format!("options of --mode slurm do not go with mode {mode}");
+                Err(ErrorKind::BadRequest(text).at(RUN, self.launching.ledger()))
             }
+            mode => self.run_on_this_host(mode, &asked),
         }
+    }
+
+    fn run_on_this_host(&self, mode: Mode, asked: &Asked) -> Result<Exit> {
+        let start = std::time::Instant::now();
+        let ledger = self.launching.open()?;
+        let place = asked.settle(mode, &ledger)?;
+        for text in &place.warnings {
+            eprintln!("h5part: warning: {text}");
+        }
+        if mode != Mode::Processes {
+            return here(&self.launching, &ledger, place.jobs, false);
+        }
+        self.launching.check_program(&ledger)?;
+        let rows = self.launching.rows(&ledger)?;
+        pool::run(&self.launching, &ledger, rows.as_ref(), place.jobs)?;
+        finish(&self.launching, &ledger, None, start)
     }
 }
 
@@ -107,7 +120,7 @@ impl WorkArgs {
         if self.of_run {
             signals::end_with_parent();
         }
-        here(&self.launching, self.jobs.max(1), self.of_run)
+        here(&self.launching, &self.launching.open()?, self.jobs.max(1), self.of_run)
     }
 }
 
@@ -119,23 +132,24 @@ impl KeeperArgs {
 }
 
 /// Runs tasks in this process.
-fn here(launching: &Launching, jobs: usize, of_run: bool) -> Result<Exit> {
+fn here(launching: &Launching, ledger: &Ledger, jobs: usize, of_run: bool) -> Result<Exit> {
     let start = std::time::Instant::now();
-    let ledger = launching.open()?;
-    launching.check_program(&ledger)?;
-    let rows = launching.rows(&ledger)?;
+    launching.check_program(ledger)?;
+    let rows = launching.rows(ledger)?;
     let stop = std::sync::Arc::new(Stop::new());
     signals::watch(&stop, of_run).map_err(ErrorKind::Io).map_err(|e| e.at(RUN, ledger.path()))?;
-    let teller = Teller::new(&ledger, launching.quiet || of_run);
-    let programs = Programs::new(&ledger, launching.launch()?, &teller)?;
-    let site = Site { ledger: &ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
+    let teller = Teller::new(ledger, launching.quiet || of_run);
+    // The workers of a run leave that to it.
+    let watch = if of_run { None } else { Some(teller.watch_memory()?) };
+    let programs = Programs::new(ledger, launching.launch()?, &teller)?;
+    let site = Site { ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
     let summary = ledgered::run(&site, &launching.terms(jobs), &programs)?;
-    drop(programs);
+    drop((programs, watch));
     teller.end();
     if of_run {
         return Ok(Exit::Success);
     }
-    finish(launching, &ledger, Some(summary), start)
+    finish(launching, ledger, Some(summary), start)
 }
 
 /// Says what became of the tasks; exit code 1 if any is not done.

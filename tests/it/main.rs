@@ -13,6 +13,7 @@ mod adopt;
 mod aside;
 mod bad_input;
 mod changes;
+mod choices;
 mod cli;
 mod content;
 mod courtesy;

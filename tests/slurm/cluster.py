@@ -19,7 +19,7 @@ import time
 
 PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo"]
 PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
-WAIT_S = 120
+WAIT_S = 60
 
 
 def why_not():
@@ -71,6 +71,8 @@ class Cluster:
         self.pid_files = []
 
     def __enter__(self):
+        # An end that is asked for is an end like others: nothing stays behind.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         try:
             self._configure()
             self._munged()
@@ -160,7 +162,7 @@ class Cluster:
             "KillWait=5",
             "OverTimeLimit=0",
             # Jobs are forgotten soon, nodes that answer no more are missed soon.
-            "MinJobAge=2",
+            "MinJobAge=30",
             "SlurmdTimeout=10",
             f"MaxArraySize={self.max_array_size}",
         ]

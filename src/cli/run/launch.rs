@@ -36,7 +36,7 @@ pub struct Launching {
     time_limit: Option<f64>,
     /// Memory that a program may use, e.g. 2G.
     #[arg(long, value_name = "M")]
-    memory: Option<Memory>,
+    pub memory: Option<Memory>,
     /// The store that the tasks fill: a task is done when its rows are there. Default: as the ledger says.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
@@ -58,6 +58,10 @@ pub struct Launching {
 }
 
 impl Launching {
+    pub fn ledger(&self) -> &Path {
+        &self.ledger
+    }
+
     pub fn open(&self) -> Result<Ledger> {
         let ledger = open(&self.ledger, self.timeout)?;
         let attempts = self.max_attempts.unwrap_or(ledger.max_attempts());

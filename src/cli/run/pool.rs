@@ -34,6 +34,7 @@ struct Pool<'a> {
 
 pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>, count: usize) -> Result<()> {
     let teller = Teller::new(ledger, launching.quiet);
+    let watch = teller.watch_memory()?;
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
     let mut pool =
         Pool { launching, ledger, rows, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
@@ -45,6 +46,7 @@ pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>
         // It gives back what it has, and ends.
         let _ = worker.wait();
     }
+    drop(watch);
     teller.end();
     outcome
 }
@@ -75,7 +77,11 @@ impl Pool<'_> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
-            command.args(self.launching.worker_args(self.ledger, &["--of-run".into()])).stdin(Stdio::null()).process_group(0).spawn()
+            command
+                .args(self.launching.worker_args(self.ledger, &["--of-run".into()]))
+                .stdin(Stdio::null())
+                .process_group(0)
+                .spawn()
         };
         spawn().map_err(|e| ErrorKind::Io(e).at("start a worker for", self.ledger.path()))
     }

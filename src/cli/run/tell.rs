@@ -1,9 +1,12 @@
 //! What people see of a run: a bar on a terminal, and a line for what goes wrong.
 
 use super::super::output::TaskBar;
+use h5part::Result;
+use h5part::error::At;
+use h5part::executor::budget::MemoryWatch;
 use h5part::executor::ledgered::{Event, Observer};
 use h5part::ledger::{End, Ledger, State, Tally};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Tasks are counted anew this often, and not more often than so many times as long as it takes.
@@ -35,6 +38,13 @@ impl<'a> Teller<'a> {
     /// Something to be seen with the counts from now on.
     pub fn note(&self, text: String) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.note(text);
+    }
+
+    /// From now on, until what is returned goes away, warns when the memory runs short.
+    pub fn watch_memory(&self) -> Result<MemoryWatch> {
+        let say = self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.voice();
+        let warn = move |text: &str| say(&format!("h5part: warning: {text}"));
+        MemoryWatch::start(Arc::new(warn)).map_err(h5part::ErrorKind::Io).at("watch the memory of", self.ledger.path())
     }
 
     fn say(&self, text: &str) {

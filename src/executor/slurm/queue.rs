@@ -85,7 +85,12 @@ fn element(line: &str) -> Option<Element> {
     let mut words = line.split_whitespace();
     let (id, state, restarts) = (words.next()?, words.next()?, words.next()?);
     let reason: Vec<_> = words.collect();
-    Some(Element { id: id.to_owned(), state: state.to_owned(), restarts: restarts.parse().ok()?, reason: reason.join(" ") })
+    Some(Element {
+        id: id.to_owned(),
+        state: state.to_owned(),
+        restarts: restarts.parse().ok()?,
+        reason: reason.join(" "),
+    })
 }
 
 /// Takes back jobs, whatever they do.
@@ -127,13 +132,9 @@ mod tests {
 
     #[test]
     fn what_is_not_known_proves_nothing() {
-        let phase = |state: &str| Element {
-            id: String::new(),
-            state: state.to_owned(),
-            restarts: 0,
-            reason: String::new(),
-        }
-        .phase();
+        let phase = |state: &str| {
+            Element { id: String::new(), state: state.to_owned(), restarts: 0, reason: String::new() }.phase()
+        };
         for (state, expected) in [
             ("PENDING", Phase::Waits),
             ("CANCELLED", Phase::Ended),

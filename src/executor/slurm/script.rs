@@ -62,6 +62,10 @@ impl Array {
         }
         lines.option("chdir", self.folder.as_os_str().as_bytes())?;
         let logs = self.logs.as_os_str().as_bytes();
+        if logs.contains(&b'\\') {
+            let text = format!("SLURM writes no log into '{}': it takes a backslash for its own", self.logs.display());
+            return Err(ErrorKind::BadRequest(text));
+        }
         lines.option("output", &[percent_escaped(logs).as_slice(), b"/%A_%a.log"].concat())?;
         lines.option("open-mode", b"append")?;
         lines.flag("requeue");
@@ -122,11 +126,18 @@ impl Lines {
     fn option(&mut self, name: &str, value: &[u8]) -> Result<(), ErrorKind> {
         one_line(value)?;
         self.0.extend(format!("#SBATCH --{name}=").bytes());
-        for byte in value {
-            if !(byte.is_ascii_alphanumeric() || b"_-+.,:/@%=?".contains(byte) || *byte >= 0x80) {
-                self.0.push(b'\\');
-            }
-            self.0.push(*byte);
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+.,:/@%=?".contains(byte);
+        if value.iter().all(is_plain) {
+            self.0.extend(value);
+        } else {
+            // sbatch knows double quotes, and the backslash before those and before itself.
+            let escaped = value.iter().flat_map(|byte| match byte {
+                b'"' | b'\\' => vec![b'\\', *byte],
+                _ => vec![*byte],
+            });
+            self.0.push(b'"');
+            self.0.extend(escaped);
+            self.0.push(b'"');
         }
         self.0.push(b'\n');
         Ok(())
@@ -224,12 +235,14 @@ mod tests {
     fn names_of_any_kind() {
         let strange = Array {
             logs: "/data/100% of 'it' #1 \"ä\"/slurm".into(),
+            folder: "/data/\\ \"".into(),
             worker: vec!["/bin/h5part".into(), "it's $HOME `x`; {name}".into(), "two\nlines".into(), "".into()],
             ..array()
         };
         let text = text(&strange, 1);
-        let output = r#"#SBATCH --output=/data/100%%\ of\ \'it\'\ \#1\ \"ä\"/slurm/%A_%a.log"#;
-        assert!(text.lines().any(|line| line == output), "{text}");
+        let output = r#"#SBATCH --output="/data/100%% of 'it' #1 \"ä\"/slurm/%A_%a.log""#;
+        let folder = r#"#SBATCH --chdir="/data/\\ \"""#;
+        assert!([output, folder].iter().all(|line| text.lines().any(|found| found == *line)), "{text}");
         let command = text.split_once("exec ").expect("a command").1;
         let words = ["/bin/h5part", "it's $HOME `x`; {name}", "two\nlines", ""];
         assert_eq!(shlex::split(command).expect("words"), words);
@@ -238,6 +251,7 @@ mod tests {
             assert!(Array { partition: Some(bad.to_owned()), ..array() }.script(1).is_err());
             assert!(Array { extra: vec![bad.to_owned()], ..array() }.script(1).is_err());
         }
+        assert!(Array { logs: "/a\\b".into(), ..array() }.script(1).is_err());
         assert!(Array { worker: vec!["a\0".into()], ..array() }.script(1).is_err());
     }
 

@@ -81,15 +81,8 @@ fn next(tally: &Tally, queue: Option<Queue>, ended_before: u64) -> Next {
 impl<'a> Waiting<'a> {
     pub fn new(plan: &'a Plan<'a>, submitted: Vec<Submitted>) -> Self {
         let teller = Teller::new(plan.ledger, plan.launching.quiet);
-        let mut waiting = Self {
-            plan,
-            teller,
-            jobs: Vec::new(),
-            seen: BTreeMap::new(),
-            queue: None,
-            ended_before: 0,
-            silent: false,
-        };
+        let mut waiting =
+            Self { plan, teller, jobs: Vec::new(), seen: BTreeMap::new(), queue: None, ended_before: 0, silent: false };
         waiting.begin(submitted);
         waiting
     }
