@@ -110,19 +110,23 @@ class Cluster:
         self._daemon("slurmd", "-c", "-f", self.env["SLURM_CONF"], "-N", node, log=node)
 
     def kill_node(self, node):
-        """The node's slurmd is gone at once, and what it started with it, as if the power had failed."""
-        victims = [_pid(self.dir / f"{node}.pid")]
-        for stat in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        """The node is gone at once, with all that ran on it, as if its power had failed."""
+        steps, others = [], []
+        for proc in pathlib.Path("/proc").glob("[0-9]*"):
             try:
-                text = stat.read_bytes().replace(b"\0", b" ").decode()
-                environ = (stat.parent / "environ").read_bytes()
+                command = (proc / "cmdline").read_bytes()
+                environ = b"\0" + (proc / "environ").read_bytes()
             except OSError:
                 continue
-            here = self.env["SLURM_CONF"].encode() in environ
-            if here and (f"SLURMD_NODENAME={node}\0".encode() in environ or text.startswith(f"slurmstepd: [") and
-                         _node_of_step(stat.parent) == node):
-                victims.append(int(stat.parent.name))
-        for pid in victims:
+            if f"\0SLURM_CONF={self.env['SLURM_CONF']}\0".encode() not in environ:
+                continue
+            if command.startswith(b"slurmstepd: ["):
+                if _has_open(proc, self.dir / f"{node}.log"):
+                    steps.append(int(proc.name))
+            elif f"\0SLURMD_NODENAME={node}\0".encode() in environ:
+                others.append(int(proc.name))
+        # First those that would tell the controller.
+        for pid in [_pid(self.dir / f"{node}.pid"), *steps, *others]:
             _signal(pid, signal.SIGKILL)
 
     def _configure(self):
@@ -198,17 +202,15 @@ class Cluster:
                 print(f"--- {log.name}", *text, sep="\n", file=sys.stderr)
 
 
-def _node_of_step(proc):
-    """slurmstepd has the name of its node in no environment: its working folder or log tell it."""
+def _has_open(proc, path):
+    """Whether a process has a file open: the steps of a node write its log."""
     for link in (proc / "fd").glob("*"):
         try:
-            target = os.readlink(link)
+            if os.readlink(link) == str(path):
+                return True
         except OSError:
-            continue
-        name = pathlib.Path(target).name
-        if name.endswith(".log"):
-            return name.removesuffix(".log")
-    return None
+            pass
+    return False
 
 
 def _pid(file):
