@@ -48,6 +48,7 @@ bench: ## Criterion benchmarks of the parts.
 bench-peers: build ## The same work by h5part and by its peers, in one table a task.
 	$(zarr) $(PYTHON) benches/peers/run.py $(ARGS)
 	$(zarr) $(PYTHON) benches/peers/run.py --task gzip $(ARGS)
+	$(cmake) $(CARGO) bench --profile release --bench ledger
 
 clean: ## Remove what was built, but not the tools that were fetched.
 	$(CARGO) clean --release --package h5part

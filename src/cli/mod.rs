@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(e) if exit::is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("h5part: {e}");
+            output::say(&e);
             ExitCode::from(Exit::of(&e) as u8)
         }
     }

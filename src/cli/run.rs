@@ -8,7 +8,7 @@ mod slurm;
 mod tell;
 
 use super::exit::Exit;
-use super::output::{json, line};
+use super::output::{json, line, say};
 use h5part::ErrorKind;
 use h5part::Result;
 use h5part::executor::Mode;
@@ -103,7 +103,7 @@ impl Args {
         let ledger = self.launching.open()?;
         let place = asked.settle(mode, &ledger)?;
         for text in &place.warnings {
-            eprintln!("h5part: warning: {text}");
+            say(format_args!("warning: {text}"));
         }
         if mode != Mode::Processes {
             return here(&self.launching, &ledger, place.jobs, false);
@@ -138,7 +138,7 @@ fn here(launching: &Launching, ledger: &Ledger, jobs: usize, of_run: bool) -> Re
     let rows = launching.rows(ledger)?;
     let stop = std::sync::Arc::new(Stop::new());
     signals::watch(&stop, of_run).map_err(ErrorKind::Io).map_err(|e| e.at(RUN, ledger.path()))?;
-    let teller = Teller::new(ledger, launching.quiet || of_run);
+    let teller = if of_run { Teller::of_worker } else { Teller::new }(ledger, launching.quiet);
     // The workers of a run leave that to it.
     let watch = if of_run { None } else { Some(teller.watch_memory()?) };
     let programs = Programs::new(ledger, launching.launch()?, &teller)?;
@@ -169,10 +169,10 @@ fn finish(
     }
     for failure in &failures {
         let log = if failure.log.exists() { format!("; see {}", failure.log.display()) } else { String::new() };
-        eprintln!("h5part: '{}' failed: {}{log}", failure.name.escape_debug(), failure.reason);
+        say(format_args!("'{}' failed: {}{log}", failure.name.escape_debug(), failure.reason));
     }
     if tally.failed > failures.len() as u64 {
-        eprintln!("h5part: and {} more", tally.failed - failures.len() as u64);
+        say(format_args!("and {} more", tally.failed - failures.len() as u64));
     }
     if !launching.quiet {
         let Tally { total, done, failed, waiting, running, .. } = tally;

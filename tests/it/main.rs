@@ -34,6 +34,7 @@ mod model;
 mod pools;
 mod power;
 mod processes;
+mod run;
 mod sealed;
 mod stopping;
 mod structure;

@@ -149,6 +149,9 @@ impl Launching {
         if let Some(store) = &self.store {
             args.extend(["--store".into(), store.into()]);
         }
+        if self.quiet {
+            args.push("--quiet".into());
+        }
         args.push("--".into());
         args.extend(self.command.iter().map(OsString::from));
         args
