@@ -160,7 +160,7 @@ class Slurm(unittest.TestCase):
 
     def test_what_slurm_refuses_is_told(self):
         work = Work(self.cluster, tasks=1, seconds=0)
-        for option, reason in [("--partition=nowhere", "partition"), ("--dependency=afterok:999999", "ependency"), ("--sbatch=--nonsense", "nonsense")]:
+        for option, reason in [("--partition=nowhere", "partition"), ("--sbatch=--nonsense", "nonsense")]:
             said = self.finish(work.start("-j", "1", option), code=12)
             self.assertIn("'sbatch' refused", said)
             self.assertIn(reason, said)
