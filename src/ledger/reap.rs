@@ -179,3 +179,47 @@ impl Ledger {
         Ok(running)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::owner::Owner;
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn slurm_is_asked_when_a_worker_is_met_and_when_its_beat_stands_still() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let ask: JobIsGone = |job| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            Some(job.restarts == 1)
+        };
+        let mut owner = Owner::this_process();
+        owner.process.host = "another".to_owned();
+        owner.job = Some(Job { id: "12_3".to_owned(), restarts: 0, cluster: None, user: None });
+        let mut watch = Watch::new(Duration::from_secs(300), ask);
+        let start = Instant::now();
+        let mut look = |second: u64, beat: u64, owner: &Owner| {
+            let entry = Entry { generation: 1, beat, owner: Some(owner.clone()) };
+            let verdict = watch.verdict(OwnerId::default(), &entry, start + Duration::from_secs(second));
+            (verdict, ASKED.load(Ordering::Relaxed))
+        };
+        assert_eq!(look(0, 0, &owner), (None, 1));
+        // While it beats nobody asks.
+        for second in 1..200 {
+            assert_eq!(look(second, second / 10, &owner), (None, 1));
+        }
+        // It stands still since second 190.
+        assert_eq!(look(219, 19, &owner), (None, 1));
+        assert_eq!(look(220, 19, &owner), (None, 2));
+        assert_eq!(look(249, 19, &owner), (None, 2));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 1;
+        }
+        assert_eq!(look(250, 19, &owner), (Some(Reason::OwnerDied), 3));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 0;
+        }
+        assert_eq!(look(489, 19, &owner).0, None);
+        assert_eq!(look(490, 19, &owner).0, Some(Reason::OwnerSilent));
+    }
+}

@@ -37,6 +37,8 @@ pub fn job_is_gone(job: &Job) -> Option<bool> {
 /// An absence proves something only where it would be seen: queues may hide jobs of other users.
 fn is_gone(job: &Job, elements: &[Element], is_ours: bool) -> Option<bool> {
     match elements.iter().find(|element| element.id == job.id) {
+        // Of one that was just requeued, processes may still be about.
+        Some(element) if element.state == "COMPLETING" => Some(false),
         Some(element) => Some(element.phase() != Phase::Runs || element.restarts > job.restarts),
         None => is_ours.then_some(true),
     }
@@ -76,7 +78,7 @@ mod tests {
             element("12_2", "CANCELLED", 0),
             element("12_3", "PENDING", 1),
             element("12_4", "RUNNING", 2),
-            element("12_5", "COMPLETING", 0),
+            element("12_5", "COMPLETING", 1),
             element("12_10", "SUSPENDED", 0),
         ];
         let gone = |id, restarts| is_gone(&job(id, restarts), &queue, true);
