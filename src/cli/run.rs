@@ -48,12 +48,18 @@ pub struct Args {
     slurm: slurm::Options,
 }
 
-/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`.
+/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`, but it ends when
+/// nothing is left to claim, though others may still be running.
+///
+/// Exit code 0 then: nothing failed for good, and nothing waits.
 #[derive(Debug, clap::Args)]
 pub struct WorkArgs {
     /// Programs at a time.
     #[arg(short = 'j', long, value_name = "N", default_value_t = 1)]
     jobs: usize,
+    /// Stay until no task runs anywhere: should another worker die, its tasks are done by this one.
+    #[arg(long)]
+    wait: bool,
     /// Started by a run, with whom it ends.
     #[arg(long, hide = true)]
     of_run: bool,
@@ -64,6 +70,17 @@ pub struct WorkArgs {
 /// Ends the programs of a runner that was killed.
 #[derive(Debug, clap::Args)]
 pub struct KeeperArgs {}
+
+/// What this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The run: it stays to the end, and tells how it went.
+    Run,
+    /// One worker beside others.
+    Worker,
+    /// A worker process of a run, which speaks for it.
+    WorkerOfRun,
+}
 
 /// How a run ended.
 #[derive(Debug, Serialize)]
@@ -106,7 +123,7 @@ impl Args {
             say(format_args!("warning: {text}"));
         }
         if mode != Mode::Processes {
-            return here(&self.launching, &ledger, place.jobs, false);
+            return here(&self.launching, &ledger, place.jobs, Part::Run);
         }
         self.launching.check_program(&ledger)?;
         let rows = self.launching.rows(&ledger)?;
@@ -120,7 +137,12 @@ impl WorkArgs {
         if self.of_run {
             signals::end_with_parent();
         }
-        here(&self.launching, &self.launching.open()?, self.jobs.max(1), self.of_run)
+        let part = match (self.of_run, self.wait) {
+            (true, _) => Part::WorkerOfRun,
+            (false, true) => Part::Run,
+            (false, false) => Part::Worker,
+        };
+        here(&self.launching, &self.launching.open()?, self.jobs.max(1), part)
     }
 }
 
@@ -132,36 +154,41 @@ impl KeeperArgs {
 }
 
 /// Runs tasks in this process.
-fn here(launching: &Launching, ledger: &Ledger, jobs: usize, of_run: bool) -> Result<Exit> {
+fn here(launching: &Launching, ledger: &Ledger, jobs: usize, part: Part) -> Result<Exit> {
     let start = std::time::Instant::now();
     launching.check_program(ledger)?;
     let rows = launching.rows(ledger)?;
     let stop = std::sync::Arc::new(Stop::new());
+    let of_run = part == Part::WorkerOfRun;
     signals::watch(&stop, of_run).map_err(ErrorKind::Io).map_err(|e| e.at(RUN, ledger.path()))?;
     let teller = if of_run { Teller::of_worker } else { Teller::new }(ledger, launching.quiet);
     // The workers of a run leave that to it.
     let watch = if of_run { None } else { Some(teller.watch_memory()?) };
     let programs = Programs::new(ledger, launching.launch()?, &teller)?;
     let site = Site { ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
-    let summary = ledgered::run(&site, &launching.terms(jobs), &programs)?;
+    let terms = ledgered::Terms { linger: part != Part::Worker, ..launching.terms(jobs) };
+    let summary = ledgered::run(&site, &terms, &programs)?;
     drop((programs, watch));
     teller.end();
     if of_run {
         return Ok(Exit::Success);
     }
-    finish(launching, ledger, Some(summary), start)
+    finish(launching, ledger, Some((summary, part)), start)
 }
 
 /// Says what became of the tasks; exit code 1 if any is not done.
 fn finish(
     launching: &Launching,
     ledger: &Ledger,
-    here: Option<ledgered::Summary>,
+    here: Option<(ledgered::Summary, Part)>,
     start: std::time::Instant,
 ) -> Result<Exit> {
     let tally = ledger.tally()?;
     let failures = failures(ledger, &tally)?;
-    let exit = if tally.done == tally.total { Exit::Success } else { Exit::Found };
+    let (here, part) = here.unzip();
+    // A single worker leaves those that are running to whoever runs them.
+    let cared_for = tally.done + if part == Some(Part::Worker) { tally.running } else { 0 };
+    let exit = if cared_for == tally.total { Exit::Success } else { Exit::Found };
     let wall_s = start.elapsed().as_secs_f64();
     if launching.json {
         json(&Ended { tally, here, failures, wall_s })?;
