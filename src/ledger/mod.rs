@@ -23,6 +23,8 @@ mod reap;
 mod reconcile;
 mod scan;
 mod task;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use claim::{Claim, Claimed, Terms};
