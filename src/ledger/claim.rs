@@ -88,7 +88,7 @@ impl Ledger {
 
     /// Sets the bits of tasks that wait, where one was found that had none.
     fn show(&self, hidden: u64) -> Result<(), ErrorKind> {
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.hold()?;
         let start = hidden / SCAN * SCAN;
         let end = (start + SCAN).min(self.header.tasks);
         let waits = |task: &Option<Task>| task.is_some_and(|task| task.state == State::Waiting);
@@ -107,7 +107,7 @@ impl Ledger {
     fn take(&self, owner: OwnerId, terms: &Terms) -> Result<Vec<(u64, Task)>, ErrorKind> {
         let (now, delay) = ((self.clock)(), u64::try_from(terms.delay.as_millis()).unwrap_or(u64::MAX));
         let file = self.file.as_ref();
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.hold()?;
         // Whom others gave up would leave tasks that nobody looks for.
         self.working(owner)?;
         let mut from = 0;

@@ -84,7 +84,7 @@ impl Ledger {
 
     fn try_reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>, ErrorKind> {
         let entries = {
-            let _held = self.lock.hold(&self.patience)?;
+            let _held = self.hold()?;
             self.entries()?
         };
         let now = Instant::now();
@@ -135,7 +135,7 @@ impl Ledger {
 
     /// Takes one task from its owner, unless something became of it meanwhile.
     fn lapse(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.hold()?;
         let task = self.task_locked(place)?;
         // An owner that was in no entry may have come after we looked: then it is in the table by now.
         if task.owner != seen.owner || (!is_dead && self.entry(task.owner)?.is_some()) {

@@ -6,11 +6,9 @@ use super::image::{Barrier, Recording};
 use super::memory::Memory;
 use super::states::{Sampling, State};
 use super::visit::{Visited, visit};
+use crate::ledger::{claim, dead_owner, end, latest, tasks};
 use crate::support::Scratch;
-use h5part::ledger::{
-    Claim, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Reason, State as Stand, Task, Terms, Watch,
-};
-use h5part::lock::{Fate, ProcessId};
+use h5part::ledger::{End, Ledger, Owner, Reason, State as Stand, Task, Watch};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,34 +26,6 @@ type Versions = Vec<Vec<(u64, Task)>>;
 struct Scene {
     recording: Recording,
     versions: Versions,
-}
-
-/// An owner whose process has ended: as all have after a loss of power.
-pub fn dead_owner() -> Owner {
-    let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("starts");
-    let process = ProcessId::of(i32::try_from(child.id()).expect("pid")).expect("is there");
-    child.kill().expect("kills");
-    child.wait().expect("ends");
-    assert_eq!(process.fate(), Fate::Ended);
-    Owner::of(process)
-}
-
-pub fn claim(ledger: &Ledger, owner: OwnerId, count: u64) -> Vec<Claim> {
-    match ledger.claim(owner, &Terms { count, delay: Duration::ZERO }).expect("claims") {
-        Claimed::Tasks(claims) => claims,
-        Claimed::Nothing { .. } => Vec::new(),
-    }
-}
-
-pub fn end(ledger: &Ledger, claims: &[Claim], end: End) {
-    ledger.finish_all(claims, end).expect("tells").into_iter().for_each(|told| {
-        told.expect("holds");
-    });
-}
-
-fn new() -> NewLedger {
-    let names: Vec<String> = (0..TASKS).map(|k| format!("task {k}")).collect();
-    NewLedger::of_names(NameList::try_from(names.as_slice()).expect("names"))
 }
 
 /// A real file of the ledger's name, for its lock.
@@ -81,7 +51,7 @@ impl Scene {
     fn of(steps: &[Step<'_>]) -> Self {
         let scratch = Scratch::in_memory();
         let path = scratch.path("a.ledger");
-        new().create(&path).expect("makes");
+        tasks(TASKS).create(&path).expect("makes");
         let memory = Memory::taken_from(path.parent().expect("folder"));
         let ledger = Ledger::open_in(&path, Arc::new(memory.clone())).expect("opens");
         memory.record();
@@ -171,18 +141,18 @@ fn work() -> Vec<Scene> {
     let beginning: Vec<Step<'_>> = vec![
         step(|ledger| _ = first(ledger)),
         step(|ledger| _ = claim(ledger, first(ledger), 5)),
-        step(|ledger| end(ledger, &held(ledger, 0..2), End::Done)),
-        synced(|ledger| end(ledger, &held(ledger, 2..3), End::Failed(Reason::Exit(1)))),
+        step(|ledger| end(ledger, &latest(ledger, 0..2).expect("are there"), End::Done)),
+        synced(|ledger| end(ledger, &latest(ledger, 2..3).expect("are there"), End::Failed(Reason::Exit(1)))),
         step(|ledger| _ = claim(ledger, second(ledger), 3)),
-        step(|ledger| _ = ledger.note_empty(&held(ledger, 2..3)[0]).expect("holds")),
+        step(|ledger| _ = ledger.note_empty(&latest(ledger, 2..3).expect("are there")[0]).expect("holds")),
     ];
     let people: Vec<Step<'_>> = vec![
         step(|ledger| _ = claim(ledger, first(ledger), 10)),
-        synced(|ledger| end(ledger, &held(ledger, 0..8), End::Done)),
+        synced(|ledger| end(ledger, &latest(ledger, 0..8).expect("are there"), End::Done)),
         step(|ledger| _ = ledger.requeue(&[1, 4], |_| true).expect("requeues")),
         step(|ledger| _ = ledger.cancel(&[9, 15]).expect("cancels")),
         step(|ledger| _ = claim(ledger, second(ledger), 2)),
-        synced(|ledger| end(ledger, &held(ledger, 1..2), End::Released)),
+        synced(|ledger| end(ledger, &latest(ledger, 1..2).expect("are there"), End::Released)),
     ];
     let deaths: Vec<Step<'_>> = vec![
         step(|ledger| _ = claim(ledger, first(ledger), 4)),
@@ -190,18 +160,10 @@ fn work() -> Vec<Scene> {
         step(|ledger| _ = ledger.beat(first(ledger)).expect("beats")),
         step(|ledger| _ = ledger.reap(&mut Watch::new(Duration::MAX, |_| None)).expect("reaps")),
         step(|ledger| _ = claim(ledger, first(ledger), 2)),
-        step(|ledger| end(ledger, &held(ledger, 0..2), End::Done)),
+        step(|ledger| end(ledger, &latest(ledger, 0..2).expect("are there"), End::Done)),
         step(|ledger| ledger.leave(first(ledger)).expect("leaves")),
     ];
     [beginning, people, deaths].map(|steps| Scene::of(&steps)).into()
-}
-
-/// The claims that hold.
-fn held(ledger: &Ledger, places: std::ops::Range<u64>) -> Vec<Claim> {
-    places
-        .map(|place| ledger.claim_named(&format!("task {place}"), ledger.task(place).expect("reads").fence))
-        .collect::<h5part::Result<_>>()
-        .expect("are there")
 }
 
 #[test]
@@ -223,7 +185,7 @@ fn made() -> Recording {
     let path = scratch.path("a.ledger");
     let memory = Memory::taken_from(path.parent().expect("folder"));
     memory.record();
-    new().create_in(&path, &memory).expect("makes");
+    tasks(TASKS).create_in(&path, &memory).expect("makes");
     memory.acknowledge(1);
     memory.recorded()
 }
@@ -231,7 +193,7 @@ fn made() -> Recording {
 fn creations(recording: &Recording) -> Visited {
     let versions: Versions = {
         let scratch = Scratch::in_memory();
-        new().create(scratch.path("a.ledger")).expect("makes");
+        tasks(TASKS).create(scratch.path("a.ledger")).expect("makes");
         let ledger = Ledger::open(scratch.path("a.ledger")).expect("opens");
         (0..TASKS).map(|place| vec![(0, ledger.task(place).expect("reads"))]).collect()
     };

@@ -2,13 +2,13 @@
 //! done without its data.
 
 use super::counted;
-use super::ledger::{claim, dead_owner, end};
 use super::memory::Memory;
 use super::states::{Sampling, State};
 use super::visit::visit;
+use crate::ledger::{claim, dead_owner};
 use crate::support::{Scratch, small_store};
 use h5part::dataspace::Rows;
-use h5part::ledger::{Claim, End, Ledger, NewLedger, State as Stand, StoreRef, StoreTasks, TaskFence, Watch};
+use h5part::ledger::{Claim, Ledger, NewLedger, State as Stand, StoreRef, StoreTasks, TaskFence, Watch};
 use h5part::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
 use std::path::PathBuf;
@@ -76,7 +76,6 @@ fn recorded(durability: Durability) -> super::image::Recording {
             rows.done(&claims[0]).expect("is there");
         }
     }
-    end(&ledger, &[], End::Done);
     drop(writer);
     let mut recording = site.memory.recorded();
     recording.bury();
