@@ -23,7 +23,7 @@ test: ## Run all tests.
 	$(cmake) $(h5py) H5PART_REQUIRE_H5PY=1 sh .ci/test
 
 soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 of kills, with another seed each round.
-	$(cmake) H5PART_CRASH_STATES=4096 $(CARGO) test --release --test it crash::
+	$(cmake) H5PART_CRASH_STATES=500 $(CARGO) test --release --test it crash::
 	$(cmake) H5PART_SCHEDULES=10 $(CARGO) test --release --test schedules
 	sh .ci/soak $(or $(KILLS),50000) $(or $(MINUTES),600)
 
@@ -45,6 +45,7 @@ bench: ## Criterion benchmarks of the parts.
 bench-peers: build ## The same work by h5part and by its peers, in one table a task.
 	$(zarr) $(PYTHON) benches/peers/run.py $(ARGS)
 	$(zarr) $(PYTHON) benches/peers/run.py --task gzip $(ARGS)
+	$(cmake) $(CARGO) bench --profile release --bench ledger
 
 clean: ## Remove what was built, but not the tools that were fetched.
 	$(CARGO) clean --release --package h5part

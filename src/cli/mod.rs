@@ -13,6 +13,7 @@ mod limited;
 mod monitor;
 mod output;
 mod read;
+mod recommend;
 mod recover;
 mod reset;
 mod run;
@@ -56,6 +57,7 @@ enum Command {
     #[command(hide = true)]
     Keeper(run::KeeperArgs),
     Monitor(monitor::Args),
+    Recommend(recommend::Args),
     Stress(stress::Args),
     #[command(hide = true)]
     StressWorker(stress::WorkerArgs),
@@ -85,7 +87,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(e) if exit::is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            eprintln!("h5part: {e}");
+            output::say(&e);
             ExitCode::from(Exit::of(&e) as u8)
         }
     }
@@ -114,7 +116,8 @@ impl Command {
             | Self::StressWorker(_)
             | Self::Completions(_)
             | Self::Man(_)
-            | Self::Monitor(_) => None,
+            | Self::Monitor(_)
+            | Self::Recommend(_) => None,
         }
     }
 
@@ -149,6 +152,7 @@ impl Command {
             Self::Work(args) => args.run(),
             Self::Keeper(args) => Ok(args.run()),
             Self::Monitor(args) => args.run(),
+            Self::Recommend(args) => args.run(),
             Self::Stress(args) => args.run(),
             Self::StressWorker(args) => args.run(),
             Self::Completions(args) => args.run(Cli::command()),

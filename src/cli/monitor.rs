@@ -1,7 +1,7 @@
 //! `h5part monitor`
 
 use super::exit::Exit;
-use super::output::{WIDEST, bytes, json, line};
+use super::output::{WIDEST, bytes, json, line, say};
 use h5part::Result;
 use h5part::error::At;
 use h5part::monitor::{Operation, Summary, Timeline, Worker, draw, export};
@@ -48,10 +48,10 @@ impl Args {
         }
         if summary.cut_lines > 0 {
             let n = summary.cut_lines;
-            eprintln!("h5part: {n} cut lines left out: their workers were killed, or are writing them now");
+            say(format_args!("{n} cut lines left out: their workers were killed, or are writing them now"));
         }
         if summary.lost > 0 {
-            eprintln!("h5part: {} measurements could not be written, and are missing", summary.lost);
+            say(format_args!("{} measurements could not be written, and are missing", summary.lost));
         }
         Ok(Exit::Success)
     }

@@ -4,6 +4,7 @@ use h5part::error::At;
 use h5part::{ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,11 @@ use std::time::{Duration, Instant};
 pub const WIDEST: usize = 60;
 /// Work shorter than this shows no bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
+
+/// Writes a line to standard error, where somebody still reads it: a closed pipe ends no run.
+pub fn say(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "h5part: {text}");
+}
 
 /// Writes a line to standard output; a closed pipe is an error that `main` knows.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
@@ -99,6 +105,10 @@ pub struct TaskBar {
     due: Instant,
 }
 
+fn say_above(bar: &ProgressBar, text: &str) {
+    bar.suspend(|| say(text));
+}
+
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(30);
 
@@ -128,14 +138,20 @@ impl TaskBar {
         self.bar.set_position(done);
         if self.bar.is_hidden() && !self.quiet && Instant::now() >= self.due {
             self.due = Instant::now() + LINE_EVERY;
-            eprintln!("h5part: {done} of {} tasks are done{text}", self.total);
+            say(format_args!("{done} of {} tasks are done{text}", self.total));
         }
         self.bar.set_message(text);
     }
 
     /// Says something above the bar.
     pub fn say(&self, text: &str) {
-        self.bar.suspend(|| eprintln!("{text}"));
+        say_above(&self.bar, text);
+    }
+
+    /// [`TaskBar::say`] for another thread.
+    pub fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        let bar = self.bar.clone();
+        move |text| say_above(&bar, text)
     }
 
     /// Takes the bar away.

@@ -2,6 +2,7 @@
 
 use super::common::{LockArgs, request, rows};
 use super::exit::Exit;
+use super::output::say;
 use h5part::dataspace::{Column, Rows};
 use h5part::error::At;
 use h5part::npy::NpyWriter;
@@ -58,10 +59,10 @@ impl Args {
             None => self.to_text(&mut reader, &column, &rows, &mut count)?,
         }
         if absent > 0 {
-            eprintln!("h5part: {absent} of {} rows are not there: they hold fill", rows.len());
+            say(format_args!("{absent} of {} rows are not there: they hold fill", rows.len()));
         }
         if changed > 0 {
-            eprintln!("h5part: {changed} of them do not match their stamps: changed by another program, or damaged");
+            say(format_args!("{changed} of them do not match their stamps: changed by another program, or damaged"));
             return Ok(Exit::Found);
         }
         Ok(Exit::Success)

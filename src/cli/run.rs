@@ -1,17 +1,20 @@
 //! `h5part run`, `h5part work`: a ledger's tasks as programs.
 
 mod launch;
+mod place;
 mod pool;
 mod signals;
 mod tell;
 
 use super::exit::Exit;
-use super::output::{json, line};
+use super::output::{json, line, say};
 use h5part::ErrorKind;
 use h5part::Result;
+use h5part::executor::Mode;
 use h5part::executor::ledgered::{self, Programs, Site, Stop};
 use h5part::ledger::{Ledger, State, StoreTasks, Tally};
 use launch::Launching;
+use place::Asked;
 use serde::Serialize;
 use std::path::PathBuf;
 use tell::Teller;
@@ -28,23 +31,31 @@ const NAMED: usize = 20;
 /// them; what is ended that way goes back to the ledger, as it does on SIGTERM.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Programs at a time. Default: as many as there are processors for this process.
+    /// Programs at a time. Default: as many as the cores and, with --memory, the memory have room for; in a
+    /// SLURM job, those that it was given. More than that is obeyed, with a warning.
     #[arg(short = 'j', long, value_name = "N")]
     jobs: Option<usize>,
-    /// Where programs are run: one after the other, beside each other from this process, or from several
-    /// worker processes. Default: H5PART_DISTRIBUTE, else threads.
-    #[arg(long, value_enum, env = "H5PART_DISTRIBUTE", hide_env_values = true)]
+    /// Where programs are run: serial, one after the other; threads, beside each other from this process;
+    /// processes, from several worker processes; slurm, in a job array. Default: H5PART_DISTRIBUTE, else
+    /// threads, or serial where there is one core.
+    #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
     #[command(flatten)]
     launching: Launching,
 }
 
-/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`.
+/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`, but it ends when
+/// nothing is left to claim, though others may still be running.
+///
+/// Exit code 0 then: nothing failed for good, and nothing waits.
 #[derive(Debug, clap::Args)]
 pub struct WorkArgs {
     /// Programs at a time.
     #[arg(short = 'j', long, value_name = "N", default_value_t = 1)]
     jobs: usize,
+    /// Stay until no task runs anywhere: should another worker die, its tasks are done by this one.
+    #[arg(long)]
+    wait: bool,
     /// Started by a run, with whom it ends.
     #[arg(long, hide = true)]
     of_run: bool,
@@ -56,11 +67,15 @@ pub struct WorkArgs {
 #[derive(Debug, clap::Args)]
 pub struct KeeperArgs {}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Mode {
-    Serial,
-    Threads,
-    Processes,
+/// What this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The run: it stays to the end, and tells how it went.
+    Run,
+    /// One worker beside others.
+    Worker,
+    /// A worker process of a run, which speaks for it.
+    WorkerOfRun,
 }
 
 /// How a run ended.
@@ -85,20 +100,27 @@ struct Failure {
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
-        let mode = self.mode.unwrap_or(Mode::Threads);
-        let available = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let jobs = if mode == Mode::Serial { 1 } else { self.jobs.unwrap_or(available).max(1) };
-        match mode {
-            Mode::Serial | Mode::Threads => here(&self.launching, jobs, false),
-            Mode::Processes => {
-                let start = std::time::Instant::now();
-                let ledger = self.launching.open()?;
-                self.launching.check_program(&ledger)?;
-                let rows = self.launching.rows(&ledger)?;
-                pool::run(&self.launching, &ledger, rows.as_ref(), jobs)?;
-                finish(&self.launching, &ledger, None, start)
-            }
+        let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.memory };
+        match asked.mode()? {
+            Mode::Slurm => Err(ErrorKind::BadRequest("mode slurm is not there yet".to_owned()).at(RUN, "the ledger")),
+            mode => self.run_on_this_host(mode, &asked),
         }
+    }
+
+    fn run_on_this_host(&self, mode: Mode, asked: &Asked) -> Result<Exit> {
+        let start = std::time::Instant::now();
+        let ledger = self.launching.open()?;
+        let place = asked.settle(mode, &ledger)?;
+        for text in &place.warnings {
+            say(format_args!("warning: {text}"));
+        }
+        if mode != Mode::Processes {
+            return here(&self.launching, &ledger, place.jobs, Part::Run);
+        }
+        self.launching.check_program(&ledger)?;
+        let rows = self.launching.rows(&ledger)?;
+        pool::run(&self.launching, &ledger, rows.as_ref(), place.jobs)?;
+        finish(&self.launching, &ledger, None, start)
     }
 }
 
@@ -107,7 +129,12 @@ impl WorkArgs {
         if self.of_run {
             signals::end_with_parent();
         }
-        here(&self.launching, self.jobs.max(1), self.of_run)
+        let part = match (self.of_run, self.wait) {
+            (true, _) => Part::WorkerOfRun,
+            (false, true) => Part::Run,
+            (false, false) => Part::Worker,
+        };
+        here(&self.launching, &self.launching.open()?, self.jobs.max(1), part)
     }
 }
 
@@ -119,35 +146,41 @@ impl KeeperArgs {
 }
 
 /// Runs tasks in this process.
-fn here(launching: &Launching, jobs: usize, of_run: bool) -> Result<Exit> {
+fn here(launching: &Launching, ledger: &Ledger, jobs: usize, part: Part) -> Result<Exit> {
     let start = std::time::Instant::now();
-    let ledger = launching.open()?;
-    launching.check_program(&ledger)?;
-    let rows = launching.rows(&ledger)?;
+    launching.check_program(ledger)?;
+    let rows = launching.rows(ledger)?;
     let stop = std::sync::Arc::new(Stop::new());
+    let of_run = part == Part::WorkerOfRun;
     signals::watch(&stop, of_run).map_err(ErrorKind::Io).map_err(|e| e.at(RUN, ledger.path()))?;
-    let teller = Teller::new(&ledger, launching.quiet || of_run);
-    let programs = Programs::new(&ledger, launching.launch()?, &teller)?;
-    let site = Site { ledger: &ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
-    let summary = ledgered::run(&site, &launching.terms(jobs), &programs)?;
-    drop(programs);
+    let teller = if of_run { Teller::of_worker } else { Teller::new }(ledger, launching.quiet);
+    // The workers of a run leave that to it.
+    let watch = if of_run { None } else { Some(teller.watch_memory()?) };
+    let programs = Programs::new(ledger, launching.launch()?, &teller)?;
+    let site = Site { ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
+    let terms = ledgered::Terms { linger: part != Part::Worker, ..launching.terms(jobs) };
+    let summary = ledgered::run(&site, &terms, &programs)?;
+    drop((programs, watch));
     teller.end();
     if of_run {
         return Ok(Exit::Success);
     }
-    finish(launching, &ledger, Some(summary), start)
+    finish(launching, ledger, Some((summary, part)), start)
 }
 
 /// Says what became of the tasks; exit code 1 if any is not done.
 fn finish(
     launching: &Launching,
     ledger: &Ledger,
-    here: Option<ledgered::Summary>,
+    here: Option<(ledgered::Summary, Part)>,
     start: std::time::Instant,
 ) -> Result<Exit> {
     let tally = ledger.tally()?;
     let failures = failures(ledger, &tally)?;
-    let exit = if tally.done == tally.total { Exit::Success } else { Exit::Found };
+    let (here, part) = here.unzip();
+    // A single worker leaves those that are running to whoever runs them.
+    let cared_for = tally.done + if part == Some(Part::Worker) { tally.running } else { 0 };
+    let exit = if cared_for == tally.total { Exit::Success } else { Exit::Found };
     let wall_s = start.elapsed().as_secs_f64();
     if launching.json {
         json(&Ended { tally, here, failures, wall_s })?;
@@ -155,10 +188,10 @@ fn finish(
     }
     for failure in &failures {
         let log = if failure.log.exists() { format!("; see {}", failure.log.display()) } else { String::new() };
-        eprintln!("h5part: '{}' failed: {}{log}", failure.name.escape_debug(), failure.reason);
+        say(format_args!("'{}' failed: {}{log}", failure.name.escape_debug(), failure.reason));
     }
     if tally.failed > failures.len() as u64 {
-        eprintln!("h5part: and {} more", tally.failed - failures.len() as u64);
+        say(format_args!("and {} more", tally.failed - failures.len() as u64));
     }
     if !launching.quiet {
         let Tally { total, done, failed, waiting, running, .. } = tally;

@@ -2,7 +2,7 @@
 
 use super::common::{DurabilityArg, LockArgs, portions, request, rows, split_last};
 use super::exit::Exit;
-use super::output::{LateBar, bytes, json, line};
+use super::output::{LateBar, bytes, json, line, say};
 use super::stream;
 use h5part::Result;
 use h5part::dataspace::{Column, Rows};
@@ -109,7 +109,7 @@ impl Args {
             writer.set_fence(Some(Arc::new(TaskFence::of(ledger, task, fence)?)));
         }
         if writer.table().stamps.is_none() {
-            eprintln!("h5part: table '{}' has no stamps: {WITHOUT_STAMPS}", self.table);
+            say(format_args!("table '{}' has no stamps: {WITHOUT_STAMPS}", self.table));
         }
         if self.stream {
             return stream::run(&mut writer, &self.file, self.cast, self.group);
@@ -184,7 +184,7 @@ impl Args {
             let is_last = from + portion.len() == rows.len();
             let commit = commit_portion(writer, &portion, inputs, &self.file, is_last).inspect_err(|_| {
                 if from > 0 {
-                    eprintln!("h5part: the first {from} of {} rows of the selection were committed before", rows.len());
+                    say(format_args!("the first {from} of {} rows of the selection were committed before", rows.len()));
                 }
             })?;
             commits += 1;

@@ -9,6 +9,7 @@ use super::serial::Serial;
 use super::threads::Threads;
 use super::work::Registry;
 use crate::error::{ErrorKind, Result};
+use std::io::Write;
 use std::sync::Arc;
 
 /// Whom to tell what is not an error.
@@ -21,7 +22,9 @@ pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 /// # Errors
 /// [`ErrorKind::Oversubscribed`]; [`ErrorKind::NotServing`]; the system starts no threads or processes.
 pub fn open(config: &PoolConfig, registry: &Registry) -> Result<Arc<dyn Pool>> {
-    let warn: Warn = Arc::new(|text: &str| eprintln!("h5part: warning: {text}"));
+    let warn: Warn = Arc::new(|text: &str| {
+        let _ = writeln!(std::io::stderr(), "h5part: warning: {text}");
+    });
     open_with(config, registry, &warn)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::ErrorKind;
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,7 +58,9 @@ impl Patience {
     #[must_use]
     pub fn telling(timeout: Duration) -> Self {
         let tell = |w: &Waiting<'_>| {
-            eprintln!(
+            // Where nobody reads it, nobody is told; that ends no wait.
+            let _ = writeln!(
+                io::stderr(),
                 "h5part: waiting for {} since {:.0} s; it is held by {}",
                 w.what,
                 w.waited.as_secs_f64(),

@@ -289,6 +289,8 @@ mod tests {
         let a = vec![record("load", 0.0, 2.0), Record { failed: true, task: Some(7), ..record("fit", 2.0, 3.0) }];
         let b = vec![record("fit", 1.0, 4.0)];
         let drawing = draw(&timeline(&[("worker a", a), ("worker b", b)]));
+        // Texts have lines of their own.
+        let drawing: String = drawing.lines().collect();
         assert_eq!(boxes(&drawing), 3);
         for part in ["worker a", "worker b", ">load<", ">fit<", ">1 failed<", ">seconds<", "task 7", "in 5 s"] {
             assert!(drawing.contains(part), "{part} in {drawing}");

@@ -113,12 +113,13 @@ impl Monitor {
         written.at("write measurements to", self.path())
     }
 
-    /// Writes what a child used: see [`super::wait_child`]. With a task, it is that task as a whole.
+    /// Writes what a child used, and whether it failed: see [`super::wait_child`]. With a task, it is that task
+    /// as a whole.
     ///
     /// # Errors
     /// As [`Monitor::record`].
-    pub fn record_child(&self, operation: &str, task: Option<u64>, usage: &ChildUsage) -> Result<()> {
-        self.record(Record { task, whole: task.is_some(), ..usage.record(operation) })
+    pub fn record_child(&self, operation: &str, task: Option<u64>, usage: &ChildUsage, failed: bool) -> Result<()> {
+        self.record(Record { task, failed, whole: task.is_some(), ..usage.record(operation) })
     }
 
     fn begin(&self, operation: &str, whose: Whose) -> Measure<'_> {

@@ -68,3 +68,126 @@ fn slurm_array() {
     }
     assert_eq!(ok(&["status", &scratch.text("results.h5"), "run", "--missing"]), "\n");
 }
+
+/// Runs an example to its end; exit code 0 is expected.
+fn output_of(name: &str, args: &[&str]) -> (String, String) {
+    let mut command = example(name);
+    let output = command.args(args).env_remove("H5PART_DISTRIBUTE").output().expect("starts");
+    let (code, out, err) = finished(&output);
+    assert_eq!(code, 0, "{name} {args:?}: {out}{err}");
+    (out, err)
+}
+
+#[test]
+fn char_count() {
+    let scratch = Scratch::new();
+    let texts = ["ää\nb\n".repeat(175), "b".repeat(1000), String::new(), "→ \r\n\0".repeat(60)];
+    let paths: Vec<String> = (0..texts.len()).map(|k| scratch.text(&format!("{k}.txt"))).collect();
+    for (path, text) in paths.iter().zip(&texts) {
+        std::fs::write(path, text).expect("writes");
+    }
+    let all: Vec<char> = texts.iter().flat_map(|text| text.chars()).collect();
+    let count = |wanted: char| all.iter().filter(|c| **c == wanted).count();
+    let args: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let mut said = Vec::new();
+    for mode in ["serial", "threads", "processes"] {
+        let (out, err) = output_of("char_count", &[&["--mode", mode, "--workers", "2"], &args[..]].concat());
+        assert!(err.contains(&format!("mode {mode}, ")), "{err}");
+        // Pieces of a hundred lines: four, one, none, one.
+        let total = all.len();
+        assert!(
+            out.starts_with(&format!("{total} characters, 7 different ones, in 4 texts (6 partial results)")),
+            "{out}"
+        );
+        for character in ['ä', 'b', '\n', '→', '\0'] {
+            assert!(out.contains(&format!("{:>8} {character:?}\n", count(character))), "{character:?}: {out}");
+        }
+        said.push(out);
+    }
+    assert!(said.iter().all(|out| *out == said[0]), "{said:?}");
+
+    let (code, out, err) = finished(&example("char_count").args([&args[0], "nowhere"]).output().expect("starts"));
+    assert!(code == 1 && out.contains("in 1 texts") && err.contains("nowhere: No such file"), "{out}{err}");
+    assert!(err.contains("2 tasks: 1 done, 1 failed"), "{err}");
+}
+
+const TWO_BY_TWO: &str = r#"{"type": "processes", "kwargs": {"max_workers": 2, "oversubscribe": true,
+    "parts_in_flight": 1, "inner": {"type": "threads", "kwargs": {"max_workers": 2}}}}"#;
+
+#[test]
+fn ensemble_gives_the_same_bits_in_all_pools() {
+    let scratch = Scratch::new();
+    let run = |name: &str, pool: &str| {
+        let file = scratch.text(name);
+        let (out, err) = output_of("ensemble", &[&file, "--blocks", "4", "--pool", pool]);
+        assert!(err.contains("4 tasks: 4 done, 0 failed, 0 lost"), "{err}");
+        assert!(out.contains("the data support the line"), "{out}");
+        out
+    };
+    let serial = run("serial.h5", r#"{"type": "serial"}"#);
+    let tables = [("constant", 1), ("line", 2), ("parabola", 3), ("cubic", 4)];
+    for (state, parameters) in tables {
+        let table = format!("states/{state}");
+        let info = ok(&["info", &scratch.text("serial.h5")]);
+        assert!(info.contains(&format!("8x{parameters}")) && info.contains("200 rows"), "{info}");
+        assert_eq!(ok(&["status", &scratch.text("serial.h5"), &table, "--missing"]), "\n");
+    }
+    for (name, pool) in [
+        ("threads.h5", r#"{"type": "threads", "kwargs": {"max_workers": 3}}"#),
+        ("processes.h5", r#"{"type": "processes", "kwargs": {"max_workers": 4}}"#),
+        ("two.h5", TWO_BY_TWO),
+        (
+            "inner.h5",
+            r#"{"type": "threads", "kwargs": {"max_workers": 2, "oversubscribe": true,
+            "inner": {"type": "processes", "kwargs": {"max_workers": 2}}}}"#,
+        ),
+    ] {
+        assert_eq!(run(name, pool), serial, "{name}");
+    }
+}
+
+#[test]
+fn ensemble_with_a_worker_killed_and_one_that_goes_on_give_the_same_bits() {
+    let scratch = Scratch::new();
+    let (serial, _) = output_of("ensemble", &[&scratch.text("s.h5"), "--pool", r#"{"type": "serial"}"#]);
+    let (out, err) = output_of("ensemble", &[&scratch.text("k.h5"), "--kill", "--pool", TWO_BY_TWO]);
+    assert!(err.contains(" was killed\n") && err.contains("; 1 attempts were made again"), "{err}");
+    assert_eq!(out, serial, "{err}");
+    // In two goes: the second finds what the first committed.
+    output_of("ensemble", &[&scratch.text("g.h5"), "--blocks", "3"]);
+    let (out, _) = output_of("ensemble", &[&scratch.text("g.h5")]);
+    assert_eq!(out, serial);
+    let (code, _, err) =
+        finished(&example("ensemble").args([&scratch.text("g.h5"), "--seed", "1"]).output().expect("ran"));
+    assert!(code == 1 && err.contains("another seed than 1: Some(Int(42))"), "{err}");
+    let (out, _) = output_of("ensemble", &[&scratch.text("o.h5"), "--seed", "1"]);
+    assert_ne!(out, serial);
+}
+
+#[test]
+fn sweep() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("");
+    let script = || {
+        let mut command = Command::new("sh");
+        command.arg(source("sweep.sh")).env("H5PART", env!("CARGO_BIN_EXE_h5part")).env("DIR", &folder);
+        command.env("VALUES", "13").env("JOBS", "2").env_remove("H5PART_DISTRIBUTE");
+        let (code, out, err) = finished(&command.output().expect("starts"));
+        assert_eq!(code, 0, "{out}{err}");
+        assert!(out.contains("13 of 13 tasks are done"), "{out}{err}");
+        out.split_once("exponent:\n").expect("values").1.to_owned()
+    };
+    let values = script();
+    let lines: Vec<Vec<f64>> =
+        values.lines().map(|line| line.split('\t').map(|x| x.parse().expect("a number")).collect()).collect();
+    assert_eq!((lines.len(), lines[0][0], lines[12][0]), (13, 2.8, 4.0));
+    // At r = 4 the exponent is ln 2; at 2.8 there is a fixed point of slope 2 - r.
+    assert!((lines[12][1] - 2f64.ln()).abs() < 0.02 && (lines[0][1] - 0.8f64.ln()).abs() < 1e-6, "{values}");
+    assert_eq!(ok(&["status", &scratch.text("sweep.h5"), "runs", "--missing"]), "\n");
+
+    // What was lost is done again, and nothing else.
+    ok(&["reset", &scratch.text("sweep.h5"), "runs", "--rows", "3,7"]);
+    ok(&["ledger", "reconcile", &scratch.text("sweep.ledger")]);
+    assert!(ok(&["ledger", "status", &scratch.text("sweep.ledger"), "--json"]).contains(r#""waiting":2"#));
+    assert_eq!(script(), values);
+}

@@ -2,7 +2,7 @@
 
 use super::super::common::{request, seconds};
 use super::super::exit::Exit;
-use super::super::output::{json, line};
+use super::super::output::{json, line, say};
 use super::{Which, watch};
 use h5part::ErrorKind;
 use h5part::Result;
@@ -54,7 +54,7 @@ impl Args {
         let ledger = self.which.open()?;
         let owner = ledger.register(&self.owner()?)?;
         let Some(claims) = self.claim(&ledger, owner)? else {
-            eprintln!("h5part: nothing is left to claim in {}", self.which.ledger.display());
+            say(format_args!("nothing is left to claim in {}", self.which.ledger.display()));
             return Ok(Exit::Found);
         };
         if let Err(e) = self.begin(&ledger, &claims) {

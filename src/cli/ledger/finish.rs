@@ -1,7 +1,7 @@
 //! `h5part ledger done`, `fail`, `release`, `beat`
 
 use super::super::exit::Exit;
-use super::super::output::json;
+use super::super::output::{json, say};
 use super::Which;
 use h5part::Result;
 use h5part::error::At;
@@ -79,7 +79,7 @@ impl Claimed {
         if self.json {
             json(&Told { name: &self.name, state: state.word() })?;
         } else if state == State::Failed {
-            eprintln!("h5part: '{}' has failed too often and stays failed", self.name);
+            say(format_args!("'{}' has failed too often and stays failed", self.name));
         }
         Ok(Exit::Success)
     }

@@ -1,7 +1,7 @@
 //! `h5part ledger status`, `list`
 
 use super::super::exit::Exit;
-use super::super::output::{WIDEST, json, line};
+use super::super::output::{WIDEST, json, line, say};
 use super::Which;
 use h5part::Result;
 use h5part::ledger::{Listed, State};
@@ -77,7 +77,7 @@ impl ListArgs {
         let ledger = self.which.open_to_read()?;
         ledger.each(|place, task| {
             let Some(task) = task else {
-                eprintln!("h5part: the ledger is damaged where it has task {place}");
+                say(format_args!("the ledger is damaged where it has task {place}"));
                 return Ok(());
             };
             if self.state.is_empty() || self.state.iter().any(|&state| State::from(state) == task.state) {

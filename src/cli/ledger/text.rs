@@ -2,7 +2,7 @@
 
 use super::super::common::request;
 use super::super::exit::Exit;
-use super::super::output::{json, line, raw};
+use super::super::output::{json, line, raw, say};
 use super::Which;
 use super::init::bytes_of;
 use h5part::Result;
@@ -64,7 +64,7 @@ impl ImportArgs {
         NewLedger { states, origin, max_attempts, ..NewLedger::of_names(names) }.create(&self.ledger)?;
         let lost = announced.map_or(0, |all| all.saturating_sub(count));
         if lost > 0 {
-            eprintln!("h5part: the checkpoint was cut: {lost} of its simulations are not in it");
+            say(format_args!("the checkpoint was cut: {lost} of its simulations are not in it"));
         }
         if self.json {
             json(&Imported { tasks: count, done, lost })?;

@@ -35,7 +35,7 @@ pub struct Launching {
     time_limit: Option<f64>,
     /// Memory that a program may use, e.g. 2G.
     #[arg(long, value_name = "M")]
-    memory: Option<Memory>,
+    pub memory: Option<Memory>,
     /// The store that the tasks fill: a task is done when its rows are there. Default: as the ledger says.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
@@ -138,6 +138,9 @@ impl Launching {
         }
         if let Some(store) = &self.store {
             args.extend(["--store".into(), store.into()]);
+        }
+        if self.quiet {
+            args.push("--quiet".into());
         }
         args.push("--".into());
         args.extend(self.command.iter().map(OsString::from));

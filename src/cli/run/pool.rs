@@ -1,6 +1,7 @@
 //! Mode `processes`: several `h5part work` on one ledger. One that dies is replaced.
 
 use super::super::ledger::watch as owners;
+use super::super::output::say;
 use super::RUN;
 use super::launch::Launching;
 use super::signals::next;
@@ -12,9 +13,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(200);
@@ -26,14 +29,21 @@ struct Pool<'a> {
     ledger: &'a Ledger,
     rows: Option<&'a StoreTasks<'a>>,
     teller: &'a Teller<'a>,
-    workers: Vec<Child>,
+    workers: Vec<Worker>,
     level: Level,
     /// Tasks that had ended when the last worker died, and workers that died since.
     fruitless: (u64, u32),
 }
 
+/// A worker, and the thread that passes on what it says.
+struct Worker {
+    process: Child,
+    words: JoinHandle<()>,
+}
+
 pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>, count: usize) -> Result<()> {
     let teller = Teller::new(ledger, launching.quiet);
+    let watch = teller.watch_memory()?;
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
     let mut pool =
         Pool { launching, ledger, rows, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
@@ -43,8 +53,10 @@ pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>
     }
     for mut worker in std::mem::take(&mut pool.workers) {
         // It gives back what it has, and ends.
-        let _ = worker.wait();
+        let _ = worker.process.wait();
+        let _ = worker.words.join();
     }
+    drop(watch);
     teller.end();
     outcome
 }
@@ -71,11 +83,20 @@ impl Pool<'_> {
         Ok(())
     }
 
-    fn spawn(&self) -> Result<Child> {
+    fn spawn(&self) -> Result<Worker> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
-            command.args(self.launching.worker_args(self.ledger)).stdin(Stdio::null()).process_group(0).spawn()
+            command.args(self.launching.worker_args(self.ledger)).process_group(0);
+            let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+            let (said, say) = (process.stderr.take(), self.teller.voice());
+            let pass_on = move |line: String| say(line.strip_prefix("h5part: ").unwrap_or(&line));
+            let words = std::thread::spawn(move || {
+                said.into_iter()
+                    .flat_map(|said| BufReader::new(said).lines().map_while(io::Result::ok))
+                    .for_each(pass_on);
+            });
+            Ok(Worker { process, words })
         };
         spawn().map_err(|e| ErrorKind::Io(e).at("start a worker for", self.ledger.path()))
     }
@@ -97,23 +118,23 @@ impl Pool<'_> {
     fn asked_to_end(&mut self, signal: i32) {
         let (level, text) = next(signal, self.level);
         self.level = level;
-        eprintln!("h5part: {text}");
+        say(text);
         self.signal(if level == Level::End { Signal::SIGTERM } else { Signal::SIGINT });
     }
 
     fn signal(&self, signal: Signal) {
         for worker in &self.workers {
-            let _ = kill(Pid::from_raw(worker.id().cast_signed()), signal);
+            let _ = kill(Pid::from_raw(worker.process.id().cast_signed()), signal);
         }
     }
 
     fn look_after_workers(&mut self, watch: &mut Watch) -> Result<()> {
         let mut k = 0;
         while k < self.workers.len() {
-            match self.workers[k].try_wait() {
+            match self.workers[k].process.try_wait() {
                 Ok(None) => k += 1,
                 Ok(Some(status)) => {
-                    self.workers.remove(k);
+                    let _ = self.workers.remove(k).words.join();
                     if !status.success() {
                         self.has_died(status, watch)?;
                     }

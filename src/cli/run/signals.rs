@@ -1,5 +1,6 @@
 //! Ctrl-C, SIGTERM, and the death of a parent.
 
+use super::super::output::say;
 use h5part::executor::ledgered::{Level, Stop};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
@@ -18,7 +19,7 @@ pub fn watch(stop: &Arc<Stop>, silent: bool) -> io::Result<()> {
             let (level, text) = next(signal, stop.level());
             stop.raise(level);
             if !silent {
-                eprintln!("h5part: {text}");
+                say(text);
             }
         }
     });

@@ -1,9 +1,12 @@
 //! What people see of a run: a bar on a terminal, and a line for what goes wrong.
 
 use super::super::output::TaskBar;
+use h5part::Result;
+use h5part::error::At;
+use h5part::executor::budget::MemoryWatch;
 use h5part::executor::ledgered::{Event, Observer};
 use h5part::ledger::{End, Ledger, State, Tally};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Tasks are counted anew this often, and not more often than so many times as long as it takes.
@@ -13,6 +16,8 @@ const SHARE: u32 = 50;
 pub struct Teller<'a> {
     ledger: &'a Ledger,
     quiet: bool,
+    /// How far the run is, is not said by its workers.
+    counts: bool,
     state: Mutex<Counted>,
 }
 
@@ -23,8 +28,17 @@ struct Counted {
 
 impl<'a> Teller<'a> {
     pub fn new(ledger: &'a Ledger, quiet: bool) -> Self {
-        let bar = TaskBar::new(ledger.len(), quiet);
-        Self { ledger, quiet, state: Mutex::new(Counted { bar, due: Instant::now() }) }
+        Self::made(ledger, quiet, !quiet)
+    }
+
+    /// For a worker of a run, which tells for all of them how far they are.
+    pub fn of_worker(ledger: &'a Ledger, quiet: bool) -> Self {
+        Self::made(ledger, quiet, false)
+    }
+
+    fn made(ledger: &'a Ledger, quiet: bool, counts: bool) -> Self {
+        let bar = TaskBar::new(ledger.len(), !counts);
+        Self { ledger, quiet, counts, state: Mutex::new(Counted { bar, due: Instant::now() }) }
     }
 
     /// The run has ended.
@@ -32,8 +46,20 @@ impl<'a> Teller<'a> {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).bar.clear();
     }
 
+    /// From now on, until what is returned goes away, warns when the memory runs short.
+    pub fn watch_memory(&self) -> Result<MemoryWatch> {
+        let say = self.voice();
+        let warn = move |text: &str| say(&format!("warning: {text}"));
+        MemoryWatch::start(Arc::new(warn)).map_err(h5part::ErrorKind::Io).at("watch the memory of", self.ledger.path())
+    }
+
+    /// Says lines, from any thread.
+    pub fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.voice()
+    }
+
     fn say(&self, text: &str) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.say(&format!("h5part: {text}"));
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.say(text);
     }
 
     fn count(&self) {
@@ -53,7 +79,7 @@ impl<'a> Teller<'a> {
 impl Observer for Teller<'_> {
     fn event(&self, event: &Event<'_>) {
         match event {
-            Event::Tick if !self.quiet => self.count(),
+            Event::Tick if self.counts => self.count(),
             Event::Ended(claim, End::Failed(reason), state) => {
                 let name = claim.name.escape_debug();
                 match state {

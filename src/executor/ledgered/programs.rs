@@ -11,8 +11,7 @@ use crate::monitor::{ChildUsage, Monitor, wait_child};
 use crate::{ErrorKind, Result};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -45,7 +44,7 @@ pub struct Launch {
 pub struct Programs<'a> {
     ledger: &'a Ledger,
     launch: Launch,
-    monitor: Option<Monitor>,
+    monitor: Monitor,
     observer: &'a dyn Observer,
     running: Mutex<HashMap<i32, Watched>>,
 }
@@ -67,21 +66,13 @@ enum Why {
     NotOurs,
 }
 
-/// Something kept a program from being started.
-enum NotStarted {
-    /// The program itself: the task failed.
-    Program(io::Error),
-    /// What is around it.
-    Other(ErrorKind),
-}
-
 impl<'a> Programs<'a> {
     /// Programs for the tasks of a ledger; logs and measurements go into its folder.
     ///
     /// # Errors
     /// [`ErrorKind::NoSuchFile`]: there is no such program. As making the folder.
     pub fn new(ledger: &'a Ledger, launch: Launch, observer: &'a dyn Observer) -> Result<Self> {
-        let monitor = Some(Monitor::open(ledger.sidecar().join("monitor"))?);
+        let monitor = Monitor::open(ledger.sidecar().join("monitor"))?;
         Ok(Self { ledger, launch, monitor, observer, running: Mutex::default() })
     }
 
@@ -91,33 +82,23 @@ impl<'a> Programs<'a> {
         ledger.sidecar().join("logs").join(format!("{:04}", index / LOGS)).join(format!("{index}.log"))
     }
 
-    fn start(&self, claim: &Claim, log: &File, memory: Option<&MemoryLimit>) -> Result<(Alive, Running), NotStarted> {
-        let other = |e: io::Error| NotStarted::Other(e.into());
-        let path = self.ledger.sidecar().join("programs").join(format!("{}", claim.index));
-        let mut alive = Alive::take(&path, &self.launch.patience).map_err(NotStarted::Other)?;
+    fn start(&self, claim: &Claim, alive: &mut Alive, memory: Option<&MemoryLimit>) -> io::Result<Running> {
         let parts = self.launch.template.of(claim);
         let mut command = Command::new(&parts[0]);
         command.args(&parts[1..]);
         command.env(LEDGER_VAR, self.ledger.path()).env(TASK_VAR, &claim.name).env(FENCE_VAR, claim.fence.to_string());
         command.env(ROWS_VAR, rows_of(claim)).env(INDEX_VAR, claim.index.to_string());
         command.env(ATTEMPT_VAR, claim.attempts.to_string());
-        let log = log.try_clone().map_err(other)?;
-        match Running::start(command, &mut alive, log, memory, self.launch.keeper.as_ref()) {
-            Ok(running) => Ok((alive, running)),
-            Err(e) => {
-                alive.end();
-                Err(NotStarted::Program(e))
-            }
-        }
+        Running::start(command, alive, memory, self.launch.keeper.as_ref())
     }
 
     fn run_to_end(
         &self,
         claim: &Claim,
         running: Running,
+        started: Instant,
         stop: &Stop,
     ) -> io::Result<(ExitStatus, ChildUsage, Option<Why>)> {
-        let started = Instant::now();
         let group = running.group();
         let deadline = self.launch.time_limit.map(|limit| started + limit);
         let watched = Watched { claim: claim.clone(), deadline, looked: started, ending: None };
@@ -139,43 +120,32 @@ impl<'a> Programs<'a> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open_log(&self, claim: &Claim) -> io::Result<(File, PathBuf)> {
-        let path = Self::log_of(self.ledger, claim.index);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let log = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok((log, path))
-    }
-
     fn try_run(&self, claim: &Claim, stop: &Stop) -> Result<End, ErrorKind> {
-        let (log, path) = self.open_log(claim)?;
+        let input = self.ledger.sidecar().join("programs").join(claim.index.to_string());
+        let log = Self::log_of(self.ledger, claim.index);
+        let mut alive = Alive::take(&input, &log, &self.launch.patience)?;
         let name = format!("{}-{}", std::process::id(), claim.index);
         let memory = self.launch.memory.map(|memory| MemoryLimit::new(memory, &name));
-        let (alive, running) = match self.start(claim, &log, memory.as_ref()) {
-            Ok(started) => started,
-            Err(NotStarted::Other(e)) => return Err(e),
-            Err(NotStarted::Program(e)) => {
-                note(&log, claim, &format!("could not be started: {e}"));
+        let (attempt, started) = (claim.attempts + 1, Instant::now());
+        let end = match self.start(claim, &mut alive, memory.as_ref()) {
+            Ok(running) => {
+                let (status, usage, why) = self.run_to_end(claim, running, started, stop)?;
+                let end = end_of(status, why);
+                let failed = end != End::Done;
+                if let Err(e) = self.monitor.record_child("program", Some(claim.index.into()), &usage, failed) {
+                    self.observer.event(&Event::Warning(e.to_string()));
+                }
+                end
+            }
+            Err(e) => {
+                alive.say(&format!("attempt {attempt} could not be started: {e}"));
                 return Ok(End::Failed(Reason::NotStarted));
             }
         };
-        let (status, usage, why) = self.run_to_end(claim, running, stop)?;
+        if let End::Failed(reason) = end {
+            alive.say(&format!("attempt {attempt} failed: {reason}"));
+        }
         alive.end();
-        let end = end_of(status, why);
-        if let Some(monitor) = &self.monitor {
-            if let Err(e) = monitor.record_child("program", Some(claim.index.into()), &usage) {
-                self.observer.event(&Event::Warning(e.to_string()));
-            }
-        }
-        match end {
-            End::Failed(reason) => note(&log, claim, &format!("failed: {reason}")),
-            End::Done if log.metadata()?.len() == 0 => {
-                // Nothing was said.
-                let _ = std::fs::remove_file(path);
-            }
-            _ => {}
-        }
         Ok(end)
     }
 
@@ -236,9 +206,4 @@ fn end_of(status: ExitStatus, why: Option<Why>) -> End {
             End::Failed(signal.map_or(Reason::None, Reason::Signal))
         }
     }
-}
-
-fn note(mut log: &File, claim: &Claim, text: &str) {
-    // A log that cannot be written to is no reason for a task to fail.
-    let _ = writeln!(log, "h5part: attempt {} {text}", claim.attempts + 1);
 }

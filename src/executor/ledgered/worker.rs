@@ -73,7 +73,7 @@ impl Worker<'_> {
                     self.run_block(&claims)?;
                     pause = PAUSES.0;
                 }
-                Claimed::Nothing { resting: 0, running: 0 } => return Ok(()),
+                Claimed::Nothing { resting: 0, running } if running == 0 || !self.terms.linger => return Ok(()),
                 Claimed::Nothing { .. } => {
                     self.site.stop.wait(Level::Run, pause.max(start.elapsed() * IDLE));
                     pause = (pause * 2).min(PAUSES.1);

@@ -1,25 +1,28 @@
 //! Whether a task's former program still lives, wherever it is.
 //!
 //! A program's standard input is an empty file that is locked (flock(2)) through the very descriptor that it
-//! inherits: the lock lasts as long as the program, or anything it started, has it open. Who wants to start
-//! the task again waits for that lock.
+//! inherits, and so is the log that takes what it says: the locks last as long as the program, or anything it
+//! started, has one of them open. Shells give what they start in the background another input, but not another
+//! output. Who wants to start the task again waits for both locks.
 
 use super::Running;
 use crate::error::ErrorKind;
 use crate::lock::Patience;
 use crate::storage::Identity;
 use fs2::FileExt;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getpgid};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// The input of a task's program, locked.
+/// The input and the log of a task's program, locked.
 #[derive(Debug)]
 pub struct Alive {
-    file: File,
-    path: PathBuf,
+    input: File,
+    input_path: PathBuf,
+    log: File,
+    log_path: PathBuf,
 }
 
 impl Alive {
@@ -27,34 +30,40 @@ impl Alive {
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
-    pub fn take(path: &Path, patience: &Patience) -> Result<Self, ErrorKind> {
-        if let Some(folder) = path.parent() {
+    pub fn take(input_path: &Path, log_path: &Path, patience: &Patience) -> Result<Self, ErrorKind> {
+        for folder in [input_path, log_path].into_iter().filter_map(Path::parent) {
             std::fs::create_dir_all(folder)?;
         }
         let attempt = || {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-            if FileExt::try_lock(&file).is_err() {
-                end_left_behind(&file)?;
+            let input = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(input_path)?;
+            let log = OpenOptions::new().create(true).append(true).open(log_path)?;
+            if FileExt::try_lock(&input).is_err() || FileExt::try_lock(&log).is_err() {
+                end_left_behind(&input, &log)?;
                 return Ok(None);
             }
-            // It may have been removed between our open and our lock.
-            let same = std::fs::metadata(path).is_ok_and(|named| {
-                file.metadata().is_ok_and(|own| Identity::from(named).same_file(&Identity::from(own)))
-            });
-            Ok(same.then_some(file))
+            let named = is_named(&input, input_path) && is_named(&log, log_path);
+            Ok(named.then_some((input, log)))
         };
-        let holder = || format!("a program of an earlier attempt ({})", note_of(path));
-        let file = patience.wait_for("the input of a task's program", attempt, holder)?;
-        file.set_len(0)?;
-        Ok(Self { file, path: path.to_owned() })
+        let holder = || format!("a program of an earlier attempt ({})", note_of(input_path));
+        let (input, log) = patience.wait_for("the input and the log of a task's program", attempt, holder)?;
+        input.set_len(0)?;
+        Ok(Self { input, input_path: input_path.to_owned(), log, log_path: log_path.to_owned() })
     }
 
-    /// Another descriptor of it, for the program.
+    /// Another descriptor of the input, for the program.
     ///
     /// # Errors
     /// As dup(2).
     pub fn stdin(&self) -> io::Result<File> {
-        self.file.try_clone()
+        self.input.try_clone()
+    }
+
+    /// Another descriptor of the log: what is written through it comes to its end.
+    ///
+    /// # Errors
+    /// As dup(2).
+    pub fn log(&self) -> io::Result<File> {
+        self.log.try_clone()
     }
 
     /// Notes which processes it belongs to; the reading position stays at the end, so that the program reads
@@ -63,19 +72,34 @@ impl Alive {
     /// # Errors
     /// As write(2).
     pub fn note(&mut self, program: &Running) -> io::Result<()> {
-        self.file.write_all(format!("{} {}\n", program.group(), host()).as_bytes())
+        self.input.write_all(format!("{} {}\n", program.group(), host()).as_bytes())
     }
 
-    /// The program has ended, with all that it started.
+    /// Adds a line to the log. A log that cannot be written to is no reason for a task to fail.
+    pub fn say(&mut self, text: &str) {
+        let _ = writeln!(self.log, "h5part: {text}");
+    }
+
+    /// The program has ended, with all that it started. A log in which nothing was said goes away.
     pub fn end(self) {
-        let Self { file, path } = self;
-        drop(file);
+        let Self { input, input_path, log, log_path } = self;
+        if log.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+            let _ = std::fs::remove_file(log_path);
+        }
+        drop(input);
         // Something that left the program's process group may have it still: then it stays for the next
         // attempt to see.
-        if File::open(&path).is_ok_and(|file| FileExt::try_lock(&file).is_ok()) {
-            let _ = std::fs::remove_file(&path);
+        if File::open(&input_path).is_ok_and(|file| FileExt::try_lock(&file).is_ok()) {
+            let _ = std::fs::remove_file(&input_path);
         }
     }
+}
+
+/// Whether a file still has its name: it may have been removed between our open and our lock.
+fn is_named(file: &File, path: &Path) -> bool {
+    let named = std::fs::metadata(path).map(Identity::from);
+    let own = file.metadata().map(Identity::from);
+    named.is_ok_and(|named| own.is_ok_and(|own| named.same_file(&own)))
 }
 
 fn host() -> String {
@@ -92,19 +116,39 @@ fn note_of(path: &Path) -> String {
     }
 }
 
-/// Ends the processes that hold the lock of a file that we do not: their runner has died, since the task is
-/// ours now.
-fn end_left_behind(mut file: &File) -> io::Result<()> {
+/// Ends the processes that hold a lock that we do not: their runner has died, since the task is ours now. Only
+/// those that are seen to have one of the files open: the group's number may be another's by now.
+fn end_left_behind(mut input: &File, log: &File) -> io::Result<()> {
     let mut text = String::new();
-    file.seek(SeekFrom::Start(0))?;
-    file.take(256).read_to_string(&mut text)?;
+    input.seek(SeekFrom::Start(0))?;
+    input.take(256).read_to_string(&mut text)?;
     let mut words = text.split_whitespace();
     let group = words.next().and_then(|word| word.parse::<i32>().ok()).filter(|&group| group > 1);
-    if let (Some(group), Some(there)) = (group, words.next())
-        && there == host()
-    {
-        // It may just have ended.
-        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+    let (Some(group), Some(there)) = (group, words.next()) else { return Ok(()) };
+    if there != host() {
+        return Ok(());
+    }
+    let files = [Identity::from(input.metadata()?), Identity::from(log.metadata()?)];
+    for pid in members(group) {
+        if has_open(pid, &files) {
+            // It may just have ended.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
     Ok(())
+}
+
+/// The processes of a group.
+fn members(group: i32) -> impl Iterator<Item = i32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().filter_map(std::result::Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(move |&pid| getpgid(Some(Pid::from_raw(pid))) == Ok(Pid::from_raw(group)))
+}
+
+fn has_open(pid: i32, files: &[Identity]) -> bool {
+    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+    descriptors
+        .filter_map(|entry| std::fs::metadata(entry.ok()?.path()).ok())
+        .map(Identity::from)
+        .any(|open| files.iter().any(|file| open.same_file(file)))
 }

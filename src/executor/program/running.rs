@@ -5,7 +5,6 @@ use super::{Alive, Keeper, spawn};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
-use std::fs::File;
 use std::io;
 use std::process::{Child, Command};
 
@@ -16,20 +15,18 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a program: its input is empty and keeps the task's lock, its output and its errors go to the end
-    /// of `log`, as they come.
+    /// Starts a program: its input is empty, its output and its errors go to the end of the log, as they come;
+    /// all three keep the task's locks.
     ///
     /// # Errors
     /// As starting it: no such program, not executable, no memory.
     pub fn start(
         mut command: Command,
         alive: &mut Alive,
-        log: File,
         memory: Option<&MemoryLimit>,
         keeper: Option<&Keeper>,
     ) -> io::Result<Self> {
-        let errors = log.try_clone()?;
-        command.stdin(alive.stdin()?).stdout(log).stderr(errors);
+        command.stdin(alive.stdin()?).stdout(alive.log()?).stderr(alive.log()?);
         spawn::prepare(&mut command, memory);
         let running = Self { child: command.spawn()? };
         // The program reads nothing, whatever is noted meanwhile: its position is at the end.

@@ -1,0 +1,81 @@
+//! `h5part recommend`
+
+mod advice;
+mod probe;
+
+use super::exit::Exit;
+use super::output::{json, line};
+use advice::{Advice, Wish};
+use h5part::Result;
+use h5part::executor::budget::{Budget, Machine, Need};
+use h5part::executor::program::{Memory, Template};
+use h5part::executor::{MODE_VARIABLE, Mode, choose};
+use probe::Probe;
+
+const RECOMMEND: &str = "recommend for";
+
+/// Say what to use on this machine, and why: mode, workers, threads in each, and the command line.
+///
+/// Counted are physical cores, as far as affinity, control group and SLURM let this process use them, and 80 %
+/// of the memory that is available. With --probe, COMMAND is run one after the other and at the same time:
+/// parallel pays if that is more than 1.2 times as fast.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Memory that a worker needs, e.g. 2G. Default: what the probe measures; without one, it is not counted.
+    #[arg(long, value_name = "M")]
+    memory_per_worker: Option<Memory>,
+    /// Number of tasks: more workers would have nothing to do.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tasks: Option<u64>,
+    /// Run COMMAND, some times, and measure it. It must succeed, also several at a time. What it prints is
+    /// thrown away.
+    #[arg(long, requires = "command")]
+    probe: bool,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+    /// The program and its arguments; {name} and {index} stand for the number of the try.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let machine = Machine::probe();
+        let asked = asked()?;
+        let limit = self.memory_per_worker.map(|memory| memory.0);
+        let probe = if self.probe { Some(self.measure(&machine, limit)?) } else { None };
+        let slurm = Template::new(vec!["sbatch".to_owned()]).program().is_some();
+        let wish = Wish { asked, tasks: self.tasks, memory_per_worker: limit, command: &self.command, slurm };
+        let advice = Advice::of(&machine, &wish, probe).map_err(|kind| kind.at(RECOMMEND, "this machine"))?;
+        let told = if self.json { json(&advice) } else { tell(&advice) };
+        told.map(|()| Exit::Success)
+    }
+
+    /// As many at a time as would be advised for all that is known before.
+    fn measure(&self, machine: &Machine, memory_per_worker: Option<u64>) -> Result<Probe> {
+        let need = Need { tasks: self.tasks, memory_per_worker, threads: Some(1), ..Need::default() };
+        let budget = Budget::plan(machine, &need).map_err(|kind| kind.at(RECOMMEND, "this machine"))?;
+        // On one core, too: what waits for a disk or a network may gain by company.
+        probe::run(&self.command, budget.workers.max(2))
+    }
+}
+
+/// The mode that the environment asks for.
+fn asked() -> Result<Option<Mode>> {
+    let says = std::env::var(MODE_VARIABLE).is_ok_and(|text| !text.trim().is_empty());
+    if says { choose(None, None).map(|chosen| Some(chosen.mode)) } else { Ok(None) }
+}
+
+fn tell(advice: &Advice) -> Result<()> {
+    line(&advice.headline)?;
+    line("\nWhy:")?;
+    for reason in &advice.reasons {
+        line(format!("- {reason}"))?;
+    }
+    for warning in &advice.warnings {
+        line(format!("- Beware: {warning}."))?;
+    }
+    line(format!("\nAs programs:\n\n    {}", advice.command_line))?;
+    line(format!("\nAs a pool of a Rust program:\n\n    {}", advice.pool_json()))
+}

@@ -1,0 +1,82 @@
+//! Where programs run, and how many at a time.
+
+use super::RUN;
+use h5part::executor::budget::{Budget, Machine, Need};
+use h5part::executor::program::Memory;
+use h5part::executor::{Mode, choose};
+use h5part::ledger::Ledger;
+use h5part::{ErrorKind, Result};
+
+/// What was asked for, and what there is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub mode: Option<Mode>,
+    pub jobs: Option<usize>,
+    /// What each program may use.
+    pub memory: Option<Memory>,
+}
+
+/// What becomes of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Place {
+    pub mode: Mode,
+    pub jobs: usize,
+    pub warnings: Vec<String>,
+}
+
+impl Asked {
+    /// The mode alone: that of `--mode`, else of the variable, else what fits. Who asks for several
+    /// programs at a time does not get `serial` unless by name.
+    pub fn mode(&self) -> Result<Mode> {
+        let several = self.jobs.filter(|jobs| *jobs > 1).map(|_| Mode::Threads);
+        choose(self.mode, several).map(|chosen| chosen.mode)
+    }
+
+    /// Mode and number for this machine and the tasks that are left.
+    pub fn settle(&self, mode: Mode, ledger: &Ledger) -> Result<Place> {
+        let tally = ledger.tally()?;
+        let left = tally.total - tally.done - tally.failed;
+        self.on(&Machine::probe(), mode, left).map_err(|kind| kind.at(RUN, ledger.path()))
+    }
+
+    fn on(&self, machine: &Machine, mode: Mode, left: u64) -> Result<Place, ErrorKind> {
+        let workers = if mode == Mode::Serial { Some(1) } else { self.jobs };
+        let memory_per_worker = self.memory.map(|memory| memory.0);
+        // A program with threads of its own is asked for fewer at a time: nothing is known of it here.
+        let need = Need { tasks: Some(left), memory_per_worker, workers, threads: Some(1), oversubscribe: false };
+        let mut budget = Budget::plan(machine, &need)?;
+        if let Some(jobs) = self.jobs.filter(|jobs| mode == Mode::Serial && *jobs > 1) {
+            budget.warnings.push(format!("mode serial runs one program after the other: -j {jobs} says nothing to it"));
+        }
+        Ok(Place { mode, jobs: budget.workers, warnings: budget.warnings })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use h5part::executor::budget::Cpu;
+
+    fn place(mode: Mode, jobs: Option<usize>, memory: Option<u64>, left: u64) -> (usize, usize) {
+        let cpus = (0..4).map(|number| Cpu { number, core: number, allowed: true }).collect();
+        let machine = Machine { cpus, memory_available: 10 << 30, ..Machine::default() };
+        let asked = Asked { mode: None, jobs, memory: memory.map(|gib| Memory(gib << 30)) };
+        let place = asked.on(&machine, mode, left).expect("a place");
+        (place.jobs, place.warnings.len())
+    }
+
+    #[test]
+    fn what_was_asked_for_is_obeyed_and_the_rest_fits() {
+        let (threads, processes) = (Mode::Threads, Mode::Processes);
+        assert_eq!(place(threads, None, None, 100), (4, 0));
+        assert_eq!(place(processes, None, None, 3), (3, 0));
+        assert_eq!(place(threads, None, None, 0), (1, 0));
+        // 0.8 * 10 GiB hold two of 4 GiB, and none of 9.
+        assert_eq!(place(threads, None, Some(4), 100), (2, 0));
+        assert_eq!(place(threads, None, Some(9), 100), (1, 1));
+        assert_eq!(place(threads, Some(3), Some(4), 100), (3, 1));
+        assert_eq!(place(processes, Some(5), None, 100), (5, 1));
+        assert_eq!(place(Mode::Serial, None, None, 100), (1, 0));
+        assert_eq!(place(Mode::Serial, Some(2), None, 100), (1, 1));
+    }
+}
