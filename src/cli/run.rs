@@ -4,6 +4,7 @@ mod launch;
 mod place;
 mod pool;
 mod signals;
+mod slurm;
 mod tell;
 
 use super::exit::Exit;
@@ -33,7 +34,8 @@ const NAMED: usize = 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Programs at a time. Default: as many as the cores and, with --memory, the memory have room for; in a
-    /// SLURM job, those that it was given. More than that is obeyed, with a warning.
+    /// SLURM job, those that it was given. More than that is obeyed, with a warning. With --mode slurm: workers,
+    /// each with one program at a time.
     #[arg(short = 'j', long, value_name = "N")]
     jobs: Option<usize>,
     /// Where programs are run: serial, one after the other; threads, beside each other from this process;
@@ -46,14 +48,22 @@ pub struct Args {
     pin: bool,
     #[command(flatten)]
     launching: Launching,
+    #[command(flatten)]
+    slurm: slurm::Options,
 }
 
-/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`.
+/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`, but it ends when
+/// nothing is left to claim, though others may still be running.
+///
+/// Exit code 0 then: nothing failed for good, and nothing waits.
 #[derive(Debug, clap::Args)]
 pub struct WorkArgs {
     /// Programs at a time.
     #[arg(short = 'j', long, value_name = "N", default_value_t = 1)]
     jobs: usize,
+    /// Stay until no task runs anywhere: should another worker die, its tasks are done by this one.
+    #[arg(long)]
+    wait: bool,
     /// Started by a run, with whom it ends.
     #[arg(long, hide = true)]
     of_run: bool,
@@ -64,6 +74,17 @@ pub struct WorkArgs {
 /// Ends the programs of a runner that was killed.
 #[derive(Debug, clap::Args)]
 pub struct KeeperArgs {}
+
+/// What this process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// The run: it stays to the end, and tells how it went.
+    Run,
+    /// One worker beside others.
+    Worker,
+    /// A worker process of a run, which speaks for it.
+    WorkerOfRun,
+}
 
 /// How a run ended.
 #[derive(Debug, Serialize)]
@@ -89,7 +110,11 @@ impl Args {
     pub fn run(&self) -> Result<Exit> {
         let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.memory };
         match asked.mode()? {
-            Mode::Slurm => Err(ErrorKind::BadRequest("mode slurm is not there yet".to_owned()).at(RUN, "the ledger")),
+            Mode::Slurm => self.slurm.run(&self.launching, self.jobs),
+            mode if self.slurm.is_any_given() => {
+                let text = format!("options of --mode slurm do not go with mode {mode}");
+                Err(ErrorKind::BadRequest(text).at(RUN, self.launching.ledger()))
+            }
             mode => self.run_on_this_host(mode, &asked),
         }
     }
@@ -103,7 +128,7 @@ impl Args {
         }
         let cores = if self.pin { pin::shares(&pin::allowed(), place.jobs, 1) } else { Vec::new() };
         if mode != Mode::Processes {
-            return here(&self.launching, &ledger, &Terms { cores, ..self.launching.terms(place.jobs) }, false);
+            return here(&self.launching, &ledger, Terms { cores, ..self.launching.terms(place.jobs) }, Part::Run);
         }
         self.launching.check_program(&ledger)?;
         let rows = self.launching.rows(&ledger)?;
@@ -117,7 +142,12 @@ impl WorkArgs {
         if self.of_run {
             signals::end_with_parent();
         }
-        here(&self.launching, &self.launching.open()?, &self.launching.terms(self.jobs.max(1)), self.of_run)
+        let part = match (self.of_run, self.wait) {
+            (true, _) => Part::WorkerOfRun,
+            (false, true) => Part::Run,
+            (false, false) => Part::Worker,
+        };
+        here(&self.launching, &self.launching.open()?, self.launching.terms(self.jobs.max(1)), part)
     }
 }
 
@@ -129,36 +159,41 @@ impl KeeperArgs {
 }
 
 /// Runs tasks in this process.
-fn here(launching: &Launching, ledger: &Ledger, terms: &Terms, of_run: bool) -> Result<Exit> {
+fn here(launching: &Launching, ledger: &Ledger, terms: Terms, part: Part) -> Result<Exit> {
     let start = std::time::Instant::now();
     launching.check_program(ledger)?;
     let rows = launching.rows(ledger)?;
     let stop = std::sync::Arc::new(Stop::new());
+    let of_run = part == Part::WorkerOfRun;
     signals::watch(&stop, of_run).map_err(ErrorKind::Io).map_err(|e| e.at(RUN, ledger.path()))?;
     let teller = if of_run { Teller::of_worker } else { Teller::new }(ledger, launching.quiet);
     // The workers of a run leave that to it.
     let watch = if of_run { None } else { Some(teller.watch_memory()?) };
     let programs = Programs::new(ledger, launching.launch()?, &teller)?;
     let site = Site { ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
-    let summary = ledgered::run(&site, terms, &programs)?;
+    let terms = Terms { linger: part != Part::Worker, ..terms };
+    let summary = ledgered::run(&site, &terms, &programs)?;
     drop((programs, watch));
     teller.end();
     if of_run {
         return Ok(Exit::Success);
     }
-    finish(launching, ledger, Some(summary), start)
+    finish(launching, ledger, Some((summary, part)), start)
 }
 
 /// Says what became of the tasks; exit code 1 if any is not done.
 fn finish(
     launching: &Launching,
     ledger: &Ledger,
-    here: Option<ledgered::Summary>,
+    here: Option<(ledgered::Summary, Part)>,
     start: std::time::Instant,
 ) -> Result<Exit> {
     let tally = ledger.tally()?;
     let failures = failures(ledger, &tally)?;
-    let exit = if tally.done == tally.total { Exit::Success } else { Exit::Found };
+    let (here, part) = here.unzip();
+    // A single worker leaves those that are running to whoever runs them.
+    let cared_for = tally.done + if part == Some(Part::Worker) { tally.running } else { 0 };
+    let exit = if cared_for == tally.total { Exit::Success } else { Exit::Found };
     let wall_s = start.elapsed().as_secs_f64();
     if launching.json {
         json(&Ended { tally, here, failures, wall_s })?;

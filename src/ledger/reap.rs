@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 /// Tasks whose slots are read at once.
 const SCAN: u64 = (1 << 20) / SLOT as u64;
 
+/// SLURM is asked about a job when its worker is met, and again when a beat stands still for so long: thousands
+/// of workers must not ask all the time.
+const ASK: Duration = Duration::from_secs(30);
+
 /// Whether a SLURM job is gone; `None`: that cannot be told here.
 pub type JobIsGone = fn(&Job) -> Option<bool>;
 
@@ -24,8 +28,17 @@ pub type JobIsGone = fn(&Job) -> Option<bool>;
 pub struct Watch {
     stale_after: Duration,
     job_is_gone: JobIsGone,
-    beats: HashMap<OwnerId, (u64, Instant)>,
+    beats: HashMap<OwnerId, Beat>,
     looked: bool,
+}
+
+/// What was seen of an owner.
+#[derive(Debug)]
+struct Beat {
+    count: u64,
+    since: Instant,
+    /// When SLURM was asked about its job.
+    asked: Option<Instant>,
 }
 
 /// A task that was taken from a dead owner.
@@ -51,19 +64,25 @@ impl Watch {
     /// Whether the owner of an entry is dead, and how that is known.
     fn verdict(&mut self, id: OwnerId, entry: &Entry, now: Instant) -> Option<Reason> {
         let owner = entry.owner.as_ref()?;
+        if entry.given_up {
+            return Some(Reason::OwnerDied);
+        }
         match owner.fate() {
             Fate::Runs | Fate::Stopped => return None,
             Fate::Ended => return Some(Reason::OwnerDied),
             Fate::Elsewhere => {}
         }
-        if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
-            return Some(Reason::OwnerDied);
+        let seen = self.beats.entry(id).or_insert(Beat { count: entry.beat, since: now, asked: None });
+        if seen.count != entry.beat {
+            (seen.count, seen.since) = (entry.beat, now);
         }
-        let (beat, since) = self.beats.entry(id).or_insert((entry.beat, now));
-        if *beat != entry.beat {
-            (*beat, *since) = (entry.beat, now);
+        if seen.asked.is_none_or(|asked| now.duration_since(asked.max(seen.since)) >= ASK) {
+            seen.asked = Some(now);
+            if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
+                return Some(Reason::OwnerDied);
+            }
         }
-        (now.duration_since(*since) >= self.stale_after).then_some(Reason::OwnerSilent)
+        (now.duration_since(seen.since) >= self.stale_after).then_some(Reason::OwnerSilent)
     }
 }
 
@@ -81,7 +100,7 @@ impl Ledger {
 
     fn try_reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>, ErrorKind> {
         let entries = {
-            let _held = self.lock.hold(&self.patience)?;
+            let _held = self.hold()?;
             self.entries()?
         };
         let now = Instant::now();
@@ -89,7 +108,9 @@ impl Ledger {
         for (place, entry) in entries.iter().enumerate() {
             let Some(entry) = entry else { continue };
             let id = OwnerId { place: u32::try_from(place).unwrap_or(u32::MAX), generation: entry.generation };
-            if let Some(reason) = watch.verdict(id, entry, now) {
+            let Some(reason) = watch.verdict(id, entry, now) else { continue };
+            // First this: else it could claim more, which nobody would look for once it is forgotten.
+            if self.mark_given_up(id, Some(entry.beat))? {
                 dead.insert(id, reason);
             }
         }
@@ -118,11 +139,7 @@ impl Ledger {
         let mut lapsed = Vec::new();
         for (place, task) in self.running()? {
             let Some(reason) = why(&task) else { continue };
-            // It may have come after we looked: then it is in the table by now.
-            if !dead.contains_key(&task.owner) && self.owner(task.owner).map_err(crate::Error::into_kind)?.is_some() {
-                continue;
-            }
-            if let Some(state) = self.lapse(place, &task, reason)? {
+            if let Some(state) = self.lapse(place, &task, reason, dead.contains_key(&task.owner))? {
                 let entry = entries.get(usize::try_from(task.owner.place).unwrap_or(usize::MAX));
                 let owner = entry.and_then(|e| e.as_ref()?.owner.as_ref().map(ToString::to_string));
                 let owner = owner.unwrap_or_else(|| "a worker that is gone".to_owned());
@@ -133,10 +150,11 @@ impl Ledger {
     }
 
     /// Takes one task from its owner, unless something became of it meanwhile.
-    fn lapse(&self, place: u64, seen: &Task, reason: Reason) -> Result<Option<State>, ErrorKind> {
-        let _held = self.lock.hold(&self.patience)?;
+    fn lapse(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
+        let _held = self.hold()?;
         let task = self.task_locked(place)?;
-        if task.owner != seen.owner {
+        // An owner that was in no entry may have come after we looked: then it is in the table by now.
+        if task.owner != seen.owner || (!is_dead && self.entry(task.owner)?.is_some()) {
             return Ok(None);
         }
         match task.fail(seen.fence, reason, self.max_attempts, (self.clock)()) {
@@ -161,5 +179,49 @@ impl Ledger {
             }));
         }
         Ok(running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::owner::Owner;
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn slurm_is_asked_when_a_worker_is_met_and_when_its_beat_stands_still() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let ask: JobIsGone = |job| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            Some(job.restarts == 1)
+        };
+        let mut owner = Owner::this_process();
+        owner.process.host = "another".to_owned();
+        owner.job = Some(Job { id: "12_3".to_owned(), restarts: 0, cluster: None, user: None });
+        let mut watch = Watch::new(Duration::from_secs(300), ask);
+        let start = Instant::now();
+        let mut look = |second: u64, beat: u64, owner: &Owner| {
+            let entry = Entry { generation: 1, beat, owner: Some(owner.clone()) };
+            let verdict = watch.verdict(OwnerId::default(), &entry, start + Duration::from_secs(second));
+            (verdict, ASKED.load(Ordering::Relaxed))
+        };
+        assert_eq!(look(0, 0, &owner), (None, 1));
+        // While it beats nobody asks.
+        for second in 1..200 {
+            assert_eq!(look(second, second / 10, &owner), (None, 1));
+        }
+        // It stands still since second 190.
+        assert_eq!(look(219, 19, &owner), (None, 1));
+        assert_eq!(look(220, 19, &owner), (None, 2));
+        assert_eq!(look(249, 19, &owner), (None, 2));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 1;
+        }
+        assert_eq!(look(250, 19, &owner), (Some(Reason::OwnerDied), 3));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 0;
+        }
+        assert_eq!(look(489, 19, &owner).0, None);
+        assert_eq!(look(490, 19, &owner).0, Some(Reason::OwnerSilent));
     }
 }

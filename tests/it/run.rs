@@ -208,6 +208,23 @@ fn mpirun_starts_workers_that_share_a_ledger() {
 }
 
 #[test]
+fn a_worker_ends_when_nothing_waits_and_a_run_stays() {
+    let rig = Rig::new(&names(1));
+    let claim = json(&ok(&["ledger", "claim", &rig.ledger, "--owner", &std::process::id().to_string(), "--json"]));
+    // The task is ours: there is nothing to do for a worker, and nothing wrong.
+    ok(&["work", &rig.ledger, "--", "false"]);
+    let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_h5part"))
+        .args(["run", &rig.ledger, "-q", "--", "true"])
+        .spawn()
+        .expect("starts");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(run.try_wait().expect("waits").is_none(), "it stays while a task is running elsewhere");
+    ok(&["ledger", "release", &rig.ledger, "t 0", "--fence", &claim["fence"].to_string()]);
+    assert!(run.wait().expect("waits").success());
+    assert_eq!(rig.status()["done"], 1);
+}
+
+#[test]
 fn what_was_run_is_measured() {
     let rig = Rig::new(&names(10));
     let _ = run(&with_script(&rig.ledger, &["-j", "2", "--max-attempts", "1"], "[ $3 != 3 ]"));

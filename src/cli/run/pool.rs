@@ -97,7 +97,7 @@ impl Pool<'_> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
-            command.args(self.launching.worker_args(self.ledger)).process_group(0);
+            command.args(self.launching.worker_args(self.ledger, &["--of-run".into()])).process_group(0);
             command.stdin(Stdio::null()).stderr(Stdio::piped());
             let mut process = pin::while_kept_on(&cores, || command.spawn())?;
             let (said, say) = (process.stderr.take(), self.teller.voice());

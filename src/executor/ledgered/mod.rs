@@ -46,6 +46,8 @@ pub struct Terms {
     pub retry_delay: Duration,
     /// An owner on another host whose beat stands still for so long is dead.
     pub stale_after: Duration,
+    /// Whether workers that find nothing to claim stay while others, anywhere, work on tasks that may come back.
+    pub linger: bool,
     /// Time between two beats.
     pub beat: Duration,
     /// Processors that each worker, and what it starts, is kept on; none: those of this process.
@@ -55,13 +57,14 @@ pub struct Terms {
 }
 
 impl Default for Terms {
-    /// One worker, one task at a time, a rest of 1 s, a beat every 10 s that others miss after 300 s.
+    /// One worker that lingers, one task at a time, a rest of 1 s, a beat every 10 s that others miss after 300 s.
     fn default() -> Self {
         Self {
             workers: 1,
             block: 1,
             retry_delay: Duration::from_secs(1),
             stale_after: Duration::from_secs(300),
+            linger: true,
             beat: Duration::from_secs(10),
             cores: Vec::new(),
             job_is_gone: |_| None,
@@ -174,7 +177,7 @@ impl Site<'_> {
 /// Runs tasks until none is left, or an end is asked for.
 ///
 /// **Concurrency.** Beside any number of other runs of the same ledger, here and on other hosts. Returns when
-/// no task waits or runs anywhere. When the process dies, its tasks go back as soon as another run sees
+/// no task waits or runs anywhere; without [`Terms::linger`], when none waits. When the process dies, its tasks go back as soon as another run sees
 /// that.
 ///
 /// # Errors
@@ -182,8 +185,8 @@ impl Site<'_> {
 pub fn run(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks) -> Result<Summary> {
     let owner: OwnerId = site.ledger.register(&Owner::this_process())?;
     let summary = worker::run_all(site, terms, tasks, owner);
-    // Also after an error: nothing of ours runs any more.
-    let left = site.ledger.leave(owner);
+    // After an error it may still hold tasks, though nothing of ours runs any more.
+    let left = if summary.is_ok() { site.ledger.leave(owner) } else { site.ledger.give_up(owner) };
     let summary = summary?;
     left?;
     Ok(summary)
