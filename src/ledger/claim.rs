@@ -66,8 +66,8 @@ impl Ledger {
     /// number of tasks, unless none waits: then all slots are looked at, without the lock.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`], I/O errors: nothing was claimed, or what was comes back when the
-    /// owner ends.
+    /// [`ErrorKind::Fenced`]: others gave the owner up. [`ErrorKind::LockTimeout`], I/O errors: nothing was
+    /// claimed, or what was comes back when the owner ends.
     pub fn claim(&self, owner: OwnerId, terms: &Terms) -> Result<Claimed> {
         self.try_claim(owner, terms).at("claim a task of", &self.path)
     }
@@ -82,18 +82,34 @@ impl Ledger {
             let Some(hidden) = outlook.hidden else {
                 return Ok(Claimed::Nothing { resting: outlook.resting, running: outlook.running });
             };
-            let _held = self.lock.hold(&self.patience)?;
-            if self.task_locked(hidden)?.state == State::Waiting {
-                self.bits.set(self.file.as_ref(), hidden..hidden + 1)?;
-            }
+            self.show(hidden)?;
         }
+    }
+
+    /// Sets the bits of tasks that wait, where one was found that had none.
+    fn show(&self, hidden: u64) -> Result<(), ErrorKind> {
+        let _held = self.hold()?;
+        let start = hidden / SCAN * SCAN;
+        let end = (start + SCAN).min(self.header.tasks);
+        let waits = |task: &Option<Task>| task.is_some_and(|task| task.state == State::Waiting);
+        let mut at = start;
+        for run in self.slots(start..end)?.chunk_by(|a, b| waits(a) == waits(b)) {
+            let next = at + run.len() as u64;
+            if waits(&run[0]) {
+                self.bits.set(self.file.as_ref(), at..next)?;
+            }
+            at = next;
+        }
+        Ok(())
     }
 
     /// Takes a block under the lock.
     fn take(&self, owner: OwnerId, terms: &Terms) -> Result<Vec<(u64, Task)>, ErrorKind> {
         let (now, delay) = ((self.clock)(), u64::try_from(terms.delay.as_millis()).unwrap_or(u64::MAX));
         let file = self.file.as_ref();
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.hold()?;
+        // Whom others gave up would leave tasks that nobody looks for.
+        self.working(owner)?;
         let mut from = 0;
         while let Some(start) = self.bits.next(file, from)? {
             let end = block_end(&self.header, start, terms.count);
@@ -144,7 +160,8 @@ impl Ledger {
         for start in (0..self.header.tasks).step_by(usize::try_from(SCAN).unwrap_or(1)) {
             let end = (start + SCAN).min(self.header.tasks);
             for (place, task) in (start..end).zip(self.slots(start..end)?) {
-                let Some(task) = task else { continue };
+                // Perhaps it was just being written; whoever overlooks a task ends too early.
+                let Some(task) = task.or_else(|| self.look_at(place).ok()) else { continue };
                 match task.claim(OwnerId::default(), delay, now) {
                     Ok(_) => {
                         outlook.hidden = Some(place);

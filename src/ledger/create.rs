@@ -6,7 +6,7 @@ use super::scan::spec;
 use super::task::{NameAt, State, Task};
 use crate::error::{At, ErrorKind, Result};
 use crate::record::row::crc;
-use crate::storage::{Disk, Mode, PIECE, Storage, StorageFile, replace};
+use crate::storage::{Disk, Mode, PIECE, Storage, StorageFile, take_name};
 use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -168,10 +168,11 @@ impl NewLedger {
         }
         let beside = beside(&path);
         let built = storage.open(&beside, Mode::CreateNew).and_then(|file| plan.write(file.as_ref()));
-        // Looked at again: making ten million tasks takes a while.
-        let there = || if storage.identity(&path).is_ok() { Err(ErrorKind::AlreadyThere) } else { Ok(()) };
-        let made = built.map_err(ErrorKind::from).and_then(|()| there());
-        let made = made.and_then(|()| Ok(replace(storage, &beside, &path)?));
+        let made = built.and_then(|()| take_name(storage, &beside, &path)).map_err(|e| match e.kind() {
+            // Another one was made meanwhile: ten million tasks take a while.
+            io::ErrorKind::AlreadyExists => ErrorKind::AlreadyThere,
+            _ => e.into(),
+        });
         if made.is_err() {
             // What stays is small talk beside the error.
             let _ = storage.remove(&beside);
@@ -188,7 +189,8 @@ fn beside(path: &Path) -> PathBuf {
 
 /// All that will be in the file.
 struct Plan<'a> {
-    header: Header,
+    /// The header's bytes.
+    header: Vec<u8>,
     shape: Shape,
     new: &'a NewLedger,
     names: NameList,
@@ -242,12 +244,13 @@ impl<'a> Plan<'a> {
         };
         let shape = shape(header.names_len).ok_or_else(too_many)?;
         let index = index(&names, &order, shape.index_len)?;
+        let header = header.encode()?;
         Ok(Self { header, shape, new, names, order, index })
     }
 
     fn write(&self, file: &dyn StorageFile) -> io::Result<()> {
         let mut out = Pieces { file, at: 0, buf: Vec::with_capacity(PIECE) };
-        out.push(&self.header.encode().map_err(io::Error::other)?)?;
+        out.push(&self.header)?;
         let waits = |place: usize| self.state(place) == State::Waiting;
         let tasks = self.order.len();
         let leaves: Vec<u64> = bits(tasks, waits);

@@ -46,7 +46,7 @@ impl Ledger {
 
     fn try_finish(&self, claims: &[Claim], end: End) -> Result<Vec<Result<State>>, ErrorKind> {
         let now = (self.clock)();
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.hold()?;
         let mut answers = Vec::with_capacity(claims.len());
         for block in claims.chunk_by(|a, b| a.place + 1 == b.place) {
             let start = block[0].place;
@@ -109,7 +109,7 @@ impl Ledger {
     }
 
     fn try_note_empty(&self, claim: &Claim) -> Result<(), ErrorKind> {
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.hold()?;
         let task = self.task_locked(claim.place)?;
         let noted = task.found_empty(claim.fence).map_err(|_| fenced(claim, &task))?;
         Ok(self.write(claim.place, &[noted])?)
@@ -143,7 +143,7 @@ impl Ledger {
     pub(super) fn change(&self, places: &[u64], wish: impl Fn(&Task) -> Option<Task>) -> Result<Changed, ErrorKind> {
         let mut changed = Changed::default();
         for &place in places {
-            let _held = self.lock.hold(&self.patience)?;
+            let _held = self.hold()?;
             match wish(&self.task_locked(place)?) {
                 Some(task) => {
                     self.put(place, &[task])?;

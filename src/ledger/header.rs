@@ -157,13 +157,13 @@ impl Header {
         if bytes[..7] != MAGIC {
             return Err(bad("it does not begin as one"));
         }
-        if bytes[7] != VERSION {
+        if bytes[7] > VERSION {
             let digit = |byte: u8| u64::from(byte.saturating_sub(b'0'));
             return Err(ErrorKind::NewerFormat { found: digit(bytes[7]), known: digit(VERSION) });
         }
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        if u32_at(USED) != crc(&bytes[..USED]) {
+        if bytes[7] < VERSION || u32_at(USED) != crc(&bytes[..USED]) {
             return Err(bad("its header is damaged"));
         }
         let lens = [80, 84, 88].map(|at| u32_at(at) as usize);

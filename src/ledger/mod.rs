@@ -23,6 +23,8 @@ mod reap;
 mod reconcile;
 mod scan;
 mod task;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use claim::{Claim, Claimed, Terms};
@@ -39,7 +41,7 @@ pub use task::{NameAt, OwnerId, Reason, Refusal, SLOT, State, Task};
 pub use text::{Checkpoint, Mark};
 
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::{ByteLock, Patience};
+use crate::lock::{ByteGuard, ByteLock, Patience};
 use crate::storage::{Disk, Mode, Storage, StorageFile};
 use bits::Bits;
 use std::path::{Path, PathBuf};
@@ -63,7 +65,8 @@ pub struct Ledger {
     header: Header,
     shape: Shape,
     bits: Bits,
-    lock: ByteLock,
+    /// `None`: it was opened to be read.
+    lock: Option<ByteLock>,
     patience: Patience,
     max_attempts: u16,
     clock: fn() -> u64,
@@ -89,18 +92,31 @@ impl Ledger {
     /// As [`Ledger::open`].
     pub fn open_in(path: impl AsRef<Path>, storage: Arc<dyn Storage>) -> Result<Self> {
         let path = path.as_ref();
-        Self::try_open(path, storage).at("open ledger", path)
+        Self::try_open(path, storage, Mode::Write).at("open ledger", path)
     }
 
-    fn try_open(path: &Path, storage: Arc<dyn Storage>) -> Result<Self, ErrorKind> {
+    /// Opens a ledger to be read only, which needs no permission to write.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]. What would change it then fails with [`ErrorKind::ReadOnly`].
+    pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::try_open(path, Arc::new(Disk), Mode::Read).at("open ledger", path)
+    }
+
+    fn try_open(path: &Path, storage: Arc<dyn Storage>, mode: Mode) -> Result<Self, ErrorKind> {
         let path = path.canonicalize()?;
-        let file = storage.open(&path, Mode::Write)?;
+        let file = storage.open(&path, mode)?;
         let header = read_header(file.as_ref())?;
         let shape = header.shape()?;
-        let lock = ByteLock::open(&path, "the ledger's lock")?;
+        let lock = (mode == Mode::Write).then(|| ByteLock::open(&path, "the ledger's lock")).transpose()?;
         let bits = Bits::new(shape, header.tasks);
         let (patience, max_attempts) = (Patience::default(), header.max_attempts);
         Ok(Self { path, storage, file, header, shape, bits, lock, patience, max_attempts, clock: now_ms })
+    }
+
+    fn hold(&self) -> Result<ByteGuard<'_>, ErrorKind> {
+        self.lock.as_ref().ok_or(ErrorKind::ReadOnly)?.hold(&self.patience)
     }
 
     /// Waits so long for the lock.
@@ -216,7 +232,7 @@ impl Ledger {
                 return Ok(task);
             }
         }
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.lock.as_ref().map(|_| self.hold()).transpose()?;
         self.task_locked(place)
     }
 

@@ -39,6 +39,15 @@ impl Ledger {
         if self.header.names_len == 0 {
             return Ok(self.find_rows(name));
         }
+        let sum = crc(name.as_bytes());
+        match self.find_in_index(name, sum)? {
+            Some(place) => Ok(Some(place)),
+            // The index has no checksum: it is a hint, as the bits are.
+            None => self.find_in_slots(name, sum),
+        }
+    }
+
+    fn find_in_index(&self, name: &str, sum: u32) -> Result<Option<u64>, ErrorKind> {
         let entries = self.shape.index_len;
         let mut probe = first_probe(name.as_bytes(), entries);
         for _ in 0..entries {
@@ -46,17 +55,35 @@ impl Ledger {
             self.file.read_at(&mut entry, self.shape.index + probe * 4)?;
             // 0: here the search ends.
             let Some(place) = u64::from(u32::from_le_bytes(entry)).checked_sub(1) else { return Ok(None) };
-            if place >= self.header.tasks {
-                return Err(ErrorKind::NotALedger("its index of names is damaged".to_owned()));
-            }
-            let task = self.look_at(place)?;
-            if usize::try_from(task.name.len).is_ok_and(|len| len == name.len()) && self.name_of(place, &task)? == name
+            if place < self.header.tasks && self.look_at(place).is_ok_and(|task| self.is_named(place, &task, name, sum))
             {
                 return Ok(Some(place));
             }
             probe = (probe + 1) % entries;
         }
         Ok(None)
+    }
+
+    fn find_in_slots(&self, name: &str, sum: u32) -> Result<Option<u64>, ErrorKind> {
+        let (mut found, mut damaged) = (None, None);
+        let look = |place, task: Option<&Task>| {
+            match task.map(|task| (self.is_named(place, task, name, sum), may_have(task, name, sum))) {
+                Some((true, _)) => found = found.or(Some(place)),
+                Some((false, false)) => {}
+                _ => damaged = damaged.or(Some(place)),
+            }
+            Ok(())
+        };
+        self.each(look).map_err(crate::Error::into_kind)?;
+        match (found, damaged) {
+            // Perhaps that one.
+            (None, Some(task)) => Err(ErrorKind::DamagedTask { task }),
+            (found, _) => Ok(found),
+        }
+    }
+
+    fn is_named(&self, place: u64, task: &Task, name: &str, sum: u32) -> bool {
+        may_have(task, name, sum) && self.name_of(place, task).is_ok_and(|its| its == name)
     }
 
     /// Names that are rows: the task's number follows from them, and is its position.
@@ -66,7 +93,10 @@ impl Ledger {
             Some((start, end)) => self.block(start.parse().ok()?..end.parse().ok()?)?,
             None => name.parse::<u64>().ok().and_then(|row| self.block(row..row.checked_add(1)?))?,
         };
-        (index < self.header.tasks).then_some(index)
+        let rows = self.header.rows_of(u32::try_from(index).ok()?);
+        // '+3' and '03' are no names.
+        let is_its_name = rows.map_or_else(|| index.to_string(), |rows| spec(&rows)) == name;
+        (index < self.header.tasks && is_its_name).then_some(index)
     }
 
     fn block(&self, rows: Range<u64>) -> Option<u64> {
@@ -79,4 +109,9 @@ impl Ledger {
         let task = self.look_at(place)?;
         Ok((task.state == State::Running).then_some(task.fence))
     }
+}
+
+/// Whether length and checksum of a task's name are those of this one.
+fn may_have(task: &Task, name: &str, sum: u32) -> bool {
+    task.name.sum == sum && u64::from(task.name.len) == name.len() as u64
 }

@@ -7,6 +7,7 @@ use crate::record::row::crc;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
+use uuid::Uuid;
 
 /// Length of an entry in bytes.
 pub const ENTRY: usize = SECTOR as usize;
@@ -37,6 +38,8 @@ pub struct Owner {
     pub job: Option<Job>,
     /// The job is the owner: the process may end before it.
     pub by_job: bool,
+    /// Tells apart several owners within a process; 0: the process as a whole.
+    pub ticket: u64,
     /// Its command line.
     pub command: String,
     /// Since when, in seconds since 1970.
@@ -59,10 +62,10 @@ impl Job {
 }
 
 impl Owner {
-    /// This process, for as long as it lives.
+    /// One of the owners within this process, for as long as that lives; each call makes another one.
     #[must_use]
     pub fn this_process() -> Self {
-        Self::of(ProcessId::this())
+        Self { ticket: Uuid::new_v4().as_u64_pair().0.max(1), ..Self::of(ProcessId::this()) }
     }
 
     /// A process, for as long as it lives.
@@ -70,7 +73,7 @@ impl Owner {
     pub fn of(process: ProcessId) -> Self {
         let command = process.command();
         let since_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-        Self { process, job: Job::this(), by_job: false, command, since_s }
+        Self { process, job: Job::this(), by_job: false, ticket: 0, command, since_s }
     }
 
     /// A SLURM job, for as long as it lives; the process is one of it.
@@ -85,7 +88,7 @@ impl Owner {
         if self.by_job || other.by_job {
             return self.by_job == other.by_job && self.job == other.job;
         }
-        self.process == other.process
+        self.process == other.process && self.ticket == other.ticket
     }
 
     /// What can be known of it from here without asking others.
@@ -108,10 +111,12 @@ impl fmt::Display for Owner {
 /// An entry of the owner table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which of those that had it in turn.
+    /// Which of those that had it in turn: a number drawn for each.
     pub generation: u32,
     /// Moves while the owner lives.
     pub beat: u64,
+    /// Its tasks go back, and it claims no more: somebody took it for dead, or it said so itself.
+    pub given_up: bool,
     /// `None`: free.
     pub owner: Option<Owner>,
 }
@@ -122,6 +127,7 @@ impl Entry {
     pub fn encode(&self) -> [u8; ENTRY] {
         let mut out = [0; ENTRY];
         out[4] = u8::from(self.owner.is_some());
+        out[5] = u8::from(self.given_up);
         out[8..12].copy_from_slice(&self.generation.to_le_bytes());
         out[16..24].copy_from_slice(&self.beat.to_le_bytes());
         if let Some(owner) = &self.owner {
@@ -148,7 +154,7 @@ impl Entry {
             _ => Some(serde_json::from_slice(bytes.get(NUMBERS..NUMBERS + len)?).ok()?),
         };
         let beat = u64::from(u32_at(16)) | u64::from(u32_at(20)) << 32;
-        Some(Self { generation: u32_at(8), beat, owner })
+        Some(Self { generation: u32_at(8), beat, given_up: bytes[5] != 0, owner })
     }
 
     /// Whether it is that owner's, as of that registration.

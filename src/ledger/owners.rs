@@ -4,6 +4,7 @@ use super::Ledger;
 use super::owner::{ENTRY, Entry, Owner};
 use super::task::OwnerId;
 use crate::error::{At, ErrorKind, Result};
+use uuid::Uuid;
 
 impl Ledger {
     /// Enters an owner, or finds it where it is entered already.
@@ -17,20 +18,19 @@ impl Ledger {
     }
 
     fn try_register(&self, owner: &Owner) -> Result<OwnerId, ErrorKind> {
-        let _held = self.lock.hold(&self.patience)?;
+        let _held = self.hold()?;
         let entries = self.entries()?;
-        let own = |entry: &Entry| entry.owner.as_ref().is_some_and(|o| o.is(owner));
+        let own = |entry: &Entry| !entry.given_up && entry.owner.as_ref().is_some_and(|o| o.is(owner));
         if let Some((place, Some(entry))) = entries.iter().enumerate().find(|(_, e)| e.as_ref().is_some_and(own)) {
             return Ok(OwnerId { place: number(place)?, generation: entry.generation });
         }
-        // Damaged entries are left alone: nobody knows which generation they had.
-        let free = entries.iter().enumerate().find_map(|(place, entry)| match entry {
-            Some(Entry { owner: None, generation, .. }) => Some((place, generation.wrapping_add(1))),
-            _ => None,
-        });
-        let (place, generation) = free.unwrap_or((entries.len(), 1));
-        let id = OwnerId { place: number(place)?, generation };
-        self.write_entry(id, &Entry { generation, beat: 0, owner: Some(owner.clone()) })?;
+        // Damaged entries are left alone: perhaps their owners live.
+        let free = entries.iter().position(|entry| matches!(entry, Some(Entry { owner: None, .. })));
+        let place = free.unwrap_or(entries.len());
+        let before = entries.get(place).and_then(Option::as_ref).map_or(0, |entry| entry.generation);
+        let id = OwnerId { place: number(place)?, generation: drawn(before) };
+        let entry = Entry { generation: id.generation, beat: 0, given_up: false, owner: Some(owner.clone()) };
+        self.write_entry(id, &entry)?;
         Ok(id)
     }
 
@@ -40,17 +40,14 @@ impl Ledger {
     /// [`ErrorKind::Fenced`]: others gave it up. I/O errors.
     pub fn beat(&self, id: OwnerId) -> Result<()> {
         let beat = || {
-            let _held = self.lock.hold(&self.patience)?;
-            let entry = self.entry(id)?.ok_or_else(|| ErrorKind::Fenced {
-                task: "all tasks of this worker".to_owned(),
-                how: "others gave it up".to_owned(),
-            })?;
+            let _held = self.hold()?;
+            let entry = self.working(id)?;
             self.write_entry(id, &Entry { beat: entry.beat.wrapping_add(1), ..entry })
         };
         beat().at("beat in", &self.path)
     }
 
-    /// The owner ends, and holds no task any more. What it still holds waits again, as if it had died.
+    /// The owner ends, and holds no task any more.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
@@ -58,10 +55,31 @@ impl Ledger {
         self.free(id).at("leave", &self.path)
     }
 
-    pub(super) fn free(&self, id: OwnerId) -> Result<(), ErrorKind> {
-        let _held = self.lock.hold(&self.patience)?;
+    /// The owner ends, and may hold tasks: whoever looks for dead workers next takes them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`], I/O errors.
+    pub fn give_up(&self, id: OwnerId) -> Result<()> {
+        self.mark_given_up(id, None).map(|_| ()).at("leave", &self.path)
+    }
+
+    /// From here on it claims nothing. Not so, if it has beaten since: `false`.
+    pub(super) fn mark_given_up(&self, id: OwnerId, beat: Option<u64>) -> Result<bool, ErrorKind> {
+        let _held = self.hold()?;
         match self.entry(id)? {
-            Some(entry) => self.write_entry(id, &Entry { owner: None, ..entry }),
+            Some(entry) if beat.is_none_or(|beat| beat == entry.beat) => {
+                self.write_entry(id, &Entry { given_up: true, ..entry })?;
+                Ok(true)
+            }
+            Some(_) => Ok(false),
+            None => Ok(true),
+        }
+    }
+
+    pub(super) fn free(&self, id: OwnerId) -> Result<(), ErrorKind> {
+        let _held = self.hold()?;
+        match self.entry(id)? {
+            Some(entry) => self.write_entry(id, &Entry { owner: None, given_up: false, ..entry }),
             None => Ok(()),
         }
     }
@@ -71,18 +89,35 @@ impl Ledger {
     /// # Errors
     /// I/O errors.
     pub fn owner(&self, id: OwnerId) -> Result<Option<Owner>> {
-        Ok(self.entry(id).at("read", &self.path)?.and_then(|entry| entry.owner))
+        let look = || {
+            let seen = self.entry(id)?;
+            if seen.is_some() || self.lock.is_none() {
+                return Ok(seen);
+            }
+            // Perhaps it was just being written.
+            let _held = self.hold()?;
+            self.entry(id)
+        };
+        Ok(look().at("read", &self.path)?.and_then(|entry| entry.owner))
+    }
+
+    /// The entry of an owner that nobody has given up; under the lock.
+    pub(super) fn working(&self, id: OwnerId) -> Result<Entry, ErrorKind> {
+        let entry = self.entry(id)?.filter(|entry| !entry.given_up);
+        entry.ok_or_else(|| ErrorKind::Fenced {
+            task: "all tasks of this worker".to_owned(),
+            how: "others gave it up".to_owned(),
+        })
     }
 
     /// The entry, if it is that owner's.
-    fn entry(&self, id: OwnerId) -> Result<Option<Entry>, ErrorKind> {
-        let at = self.shape.owners + u64::from(id.place) * ENTRY as u64;
-        if at + ENTRY as u64 > self.file.identity()?.len {
-            return Ok(None);
-        }
+    pub(super) fn entry(&self, id: OwnerId) -> Result<Option<Entry>, ErrorKind> {
         let mut bytes = [0; ENTRY];
-        self.file.read_at(&mut bytes, at)?;
-        Ok(Entry::decode(&bytes).filter(|entry| entry.is_of(id)))
+        match self.file.read_at(&mut bytes, self.shape.owners + u64::from(id.place) * ENTRY as u64) {
+            Ok(()) => Ok(Entry::decode(&bytes).filter(|entry| entry.is_of(id))),
+            Err(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(e) => Err(e.into()),
+        }
     }
 
     fn write_entry(&self, id: OwnerId, entry: &Entry) -> Result<(), ErrorKind> {
@@ -97,6 +132,15 @@ impl Ledger {
         let mut entries = vec![[0; ENTRY]; count];
         self.file.read_at(entries.as_flattened_mut(), self.shape.owners)?;
         Ok(entries.iter().map(Entry::decode).collect())
+    }
+}
+
+/// What no owner of this entry had before. A counter would give some numbers twice: a loss of power takes
+/// entries, and leaves slots that name them.
+fn drawn(before: u32) -> u32 {
+    match Uuid::new_v4().as_fields().0 {
+        same if same == before => same.wrapping_add(1),
+        other => other,
     }
 }
 

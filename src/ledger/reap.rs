@@ -64,6 +64,9 @@ impl Watch {
     /// Whether the owner of an entry is dead, and how that is known.
     fn verdict(&mut self, id: OwnerId, entry: &Entry, now: Instant) -> Option<Reason> {
         let owner = entry.owner.as_ref()?;
+        if entry.given_up {
+            return Some(Reason::OwnerDied);
+        }
         match owner.fate() {
             Fate::Runs | Fate::Stopped => return None,
             Fate::Ended => return Some(Reason::OwnerDied),
@@ -97,7 +100,7 @@ impl Ledger {
 
     fn try_reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>, ErrorKind> {
         let entries = {
-            let _held = self.lock.hold(&self.patience)?;
+            let _held = self.hold()?;
             self.entries()?
         };
         let now = Instant::now();
@@ -105,7 +108,9 @@ impl Ledger {
         for (place, entry) in entries.iter().enumerate() {
             let Some(entry) = entry else { continue };
             let id = OwnerId { place: u32::try_from(place).unwrap_or(u32::MAX), generation: entry.generation };
-            if let Some(reason) = watch.verdict(id, entry, now) {
+            let Some(reason) = watch.verdict(id, entry, now) else { continue };
+            // First this: else it could claim more, which nobody would look for once it is forgotten.
+            if self.mark_given_up(id, Some(entry.beat))? {
                 dead.insert(id, reason);
             }
         }
@@ -134,11 +139,7 @@ impl Ledger {
         let mut lapsed = Vec::new();
         for (place, task) in self.running()? {
             let Some(reason) = why(&task) else { continue };
-            // It may have come after we looked: then it is in the table by now.
-            if !dead.contains_key(&task.owner) && self.owner(task.owner).map_err(crate::Error::into_kind)?.is_some() {
-                continue;
-            }
-            if let Some(state) = self.lapse(place, &task, reason)? {
+            if let Some(state) = self.lapse(place, &task, reason, dead.contains_key(&task.owner))? {
                 let entry = entries.get(usize::try_from(task.owner.place).unwrap_or(usize::MAX));
                 let owner = entry.and_then(|e| e.as_ref()?.owner.as_ref().map(ToString::to_string));
                 let owner = owner.unwrap_or_else(|| "a worker that is gone".to_owned());
@@ -149,10 +150,11 @@ impl Ledger {
     }
 
     /// Takes one task from its owner, unless something became of it meanwhile.
-    fn lapse(&self, place: u64, seen: &Task, reason: Reason) -> Result<Option<State>, ErrorKind> {
-        let _held = self.lock.hold(&self.patience)?;
+    fn lapse(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
+        let _held = self.hold()?;
         let task = self.task_locked(place)?;
-        if task.owner != seen.owner {
+        // An owner that was in no entry may have come after we looked: then it is in the table by now.
+        if task.owner != seen.owner || (!is_dead && self.entry(task.owner)?.is_some()) {
             return Ok(None);
         }
         match task.fail(seen.fence, reason, self.max_attempts, (self.clock)()) {

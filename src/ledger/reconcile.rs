@@ -20,7 +20,7 @@ pub struct StoreTasks<'a> {
 /// What a reconciliation did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reconciled {
-    /// Tasks of dead workers, and failed ones, whose rows are there: now done.
+    /// Tasks of dead workers whose rows are there: now done.
     pub done: u64,
     /// Tasks said to be done whose rows are not there: waiting again.
     pub requeued: u64,
@@ -137,7 +137,8 @@ impl<'a> StoreTasks<'a> {
             return Ok(false);
         }
         let fence = task.fence;
-        let made = self.ledger.settle(place, |now| now.fence == fence && now.state == task.state)?;
+        let made =
+            self.ledger.settle(place, |now| now.fence == fence && now.state == task.state && now.rows_were_empty)?;
         Ok(made)
     }
 

@@ -246,7 +246,7 @@ impl Task {
         if self.attempts > 0 && rests {
             return Err(Refusal::TooEarly);
         }
-        let fence = self.fence + 1;
+        let fence = self.fence.checked_add(1).ok_or(Refusal::NotWaiting)?;
         Ok(Self { state: State::Running, fence, owner, rows_were_empty: false, since_ms: now_ms, ..*self })
     }
 
@@ -276,7 +276,8 @@ impl Task {
         self.held(fence).map(|task| Self { state: State::Done, reason: Reason::None, since_ms: now_ms, ..*task })
     }
 
-    /// The attempt failed: it waits again, or stays failed after `max_attempts`.
+    /// The attempt failed: it waits again, or stays failed after `max_attempts`. Rows that an owner wrote
+    /// count as its work only if it died: one that says itself that it failed has no work there.
     ///
     /// # Errors
     /// [`Refusal::NotYours`].
@@ -284,7 +285,9 @@ impl Task {
         self.held(fence)?;
         let attempts = self.attempts.saturating_add(1);
         let state = if attempts >= max_attempts { State::Failed } else { State::Waiting };
-        Ok(Self { state, attempts, reason, since_ms: now_ms, ..*self })
+        let died = matches!(reason, Reason::OwnerDied | Reason::OwnerSilent);
+        let rows_were_empty = self.rows_were_empty && died;
+        Ok(Self { state, attempts, reason, rows_were_empty, since_ms: now_ms, ..*self })
     }
 
     /// The owner gives it back; that is no failure.
@@ -292,13 +295,17 @@ impl Task {
     /// # Errors
     /// [`Refusal::NotYours`].
     pub fn release(&self, fence: u64, now_ms: u64) -> Result<Self, Refusal> {
-        self.held(fence).map(|task| Self { state: State::Waiting, since_ms: now_ms, ..*task })
+        self.held(fence).map(|task| Self { rows_were_empty: false, ..task.waiting(now_ms) })
     }
 
     /// A person wants it done again, whatever became of it.
     #[must_use]
     pub fn requeue(&self, now_ms: u64) -> Self {
-        Self { state: State::Waiting, attempts: 0, reason: Reason::None, since_ms: now_ms, ..*self }
+        Self { attempts: 0, reason: Reason::None, rows_were_empty: false, ..self.waiting(now_ms) }
+    }
+
+    fn waiting(&self, now_ms: u64) -> Self {
+        Self { state: State::Waiting, since_ms: now_ms, ..*self }
     }
 
     /// Nobody holds it, and its work is there.
@@ -311,6 +318,7 @@ impl Task {
     #[must_use]
     pub fn cancel(&self, now_ms: u64) -> Option<Self> {
         let open = matches!(self.state, State::Waiting | State::Running);
-        open.then_some(Self { state: State::Failed, reason: Reason::Cancelled, since_ms: now_ms, ..*self })
+        let cancelled = Self { state: State::Failed, reason: Reason::Cancelled, since_ms: now_ms, ..*self };
+        open.then_some(Self { rows_were_empty: false, ..cancelled })
     }
 }

@@ -1,6 +1,8 @@
 //! The file system itself.
 
 use super::{Identity, Mode, Storage, StorageFile};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -37,6 +39,14 @@ impl Storage for Disk {
     #[expect(clippy::disallowed_methods, reason = "the one place below `replace`")]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+            Err(Errno::EINVAL | Errno::ENOSYS) if !to.try_exists()? => self.rename(from, to),
+            Err(Errno::EINVAL | Errno::ENOSYS) => Err(io::ErrorKind::AlreadyExists.into()),
+            made => Ok(made?),
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -89,6 +89,11 @@ impl Storage for Faulty {
         Disk.rename(from, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.shared.call()?;
+        Disk.rename_new(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.shared.look()?;
         Disk.remove(path)

@@ -9,7 +9,7 @@ mod replace;
 
 pub use disk::Disk;
 pub use faulty::{Fault, Faulty};
-pub use replace::{PIECE, copy, replace};
+pub use replace::{PIECE, copy, replace, take_name};
 
 use std::fmt::Debug;
 use std::io;
@@ -66,6 +66,19 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// As rename(2).
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Rename to a name that nothing has: fails with `AlreadyExists` else. Use [`take_name`], which also
+    /// syncs. Where the system has no such call, two who do this at once may both succeed.
+    ///
+    /// # Errors
+    /// As rename(2).
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match self.identity(to) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => self.rename(from, to),
+            Err(e) => Err(e),
+        }
+    }
 
     /// Removes a file.
     ///

@@ -23,6 +23,16 @@ pub fn copy(from: &dyn StorageFile, to: &dyn StorageFile, len: u64) -> io::Resul
     Ok(())
 }
 
+/// As [`replace`], but fails with `AlreadyExists` where there is something of the name `to`.
+///
+/// # Errors
+/// As [`replace`].
+pub fn take_name(storage: &dyn Storage, from: &Path, to: &Path) -> io::Result<()> {
+    storage.open(from, Mode::Write)?.sync()?;
+    storage.rename_new(from, to)?;
+    sync_folder_of(storage, to)
+}
+
 /// Syncs `from`, renames it to `to` (replacing what is there) and syncs the folder. A crash leaves
 /// the old file or the new one under the name, never a part.
 ///
@@ -31,7 +41,11 @@ pub fn copy(from: &dyn StorageFile, to: &dyn StorageFile, len: u64) -> io::Resul
 pub fn replace(storage: &dyn Storage, from: &Path, to: &Path) -> io::Result<()> {
     storage.open(from, Mode::Write)?.sync()?;
     storage.rename(from, to)?;
-    match to.parent() {
+    sync_folder_of(storage, to)
+}
+
+fn sync_folder_of(storage: &dyn Storage, path: &Path) -> io::Result<()> {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => storage.sync_folder(folder),
         _ => storage.sync_folder(Path::new(".")),
     }

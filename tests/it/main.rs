@@ -30,6 +30,7 @@ mod guard;
 mod h5py;
 mod interleavings;
 mod layers;
+mod ledger;
 mod model;
 mod pools;
 mod power;

@@ -16,7 +16,7 @@ const STACK: usize = 1 << 20;
 const DEPTHS: [usize; 3] = [2, 3, 6];
 
 /// How many schedules each test explores, half of them at random, half with few changes of priority.
-const PLAN: [(&str, usize); 18] = [
+const PLAN: [(&str, usize); 23] = [
     ("two writers", 12_000),
     ("three writers", 12_000),
     ("three writers twice", 8_000),
@@ -35,6 +35,11 @@ const PLAN: [(&str, usize); 18] = [
     ("groups and a foreign value", 8_000),
     ("the gate", 12_000),
     ("row locks", 10_000),
+    ("ledger", 5_000),
+    ("ledger, expiry", 5_000),
+    ("ledger, a person", 5_000),
+    ("late writes", 3_000),
+    ("reconciliation", 1_500),
 ];
 
 /// What a schedule found, if anything.

@@ -7,7 +7,7 @@ use super::{Which, watch};
 use h5part::ErrorKind;
 use h5part::Result;
 use h5part::error::At;
-use h5part::ledger::{Claim, Claimed, Job, Ledger, Owner, OwnerId, StoreTasks, Terms};
+use h5part::ledger::{Claim, Claimed, End, Job, Ledger, Owner, OwnerId, StoreTasks, Terms};
 use h5part::lock::ProcessId;
 use serde::Serialize;
 use std::time::Duration;
@@ -57,12 +57,27 @@ impl Args {
             say(format_args!("nothing is left to claim in {}", self.which.ledger.display()));
             return Ok(Exit::Found);
         };
-        if ledger.header().store.is_some() {
-            let rows = StoreTasks::open(&ledger, None)?;
-            claims.iter().try_for_each(|claim| rows.begin(claim))?;
+        if let Err(e) = self.begin(&ledger, &claims) {
+            // Nobody would hear of them before their owner ends.
+            ledger.finish_all(&claims, End::Released)?;
+            return Err(e);
         }
         claims.iter().try_for_each(|claim| self.print(claim))?;
         Ok(Exit::Success)
+    }
+
+    /// What must be so before they are told.
+    fn begin(&self, ledger: &Ledger, claims: &[Claim]) -> Result<()> {
+        let of_lines = |claim: &&Claim| !self.json && claim.name.contains(['\n', '\t']);
+        if let Some(Claim { index, .. }) = claims.iter().find(of_lines) {
+            let text = format!("task {index} has a name with line ends or tabs: claim it with --json");
+            return Err(ErrorKind::BadRequest(text)).at("print a claim of", &self.which.ledger);
+        }
+        if ledger.header().store.is_some() {
+            let rows = StoreTasks::open(ledger, None)?;
+            claims.iter().try_for_each(|claim| rows.begin(claim))?;
+        }
+        Ok(())
     }
 
     fn owner(&self) -> Result<Owner> {
@@ -100,10 +115,6 @@ impl Args {
         let Claim { name, index, fence, attempts, .. } = claim;
         if self.json {
             return json(&Printed { name, index: *index, rows, fence: *fence, attempts: *attempts });
-        }
-        if name.contains(['\n', '\t']) {
-            let text = format!("task {index} has a name of several lines: claim it with --json");
-            return Err(ErrorKind::BadRequest(text)).at("print a claim of", &self.which.ledger);
         }
         line(format!("{fence}\t{index}\t{}\t{name}", rows.as_deref().unwrap_or("-")))
     }

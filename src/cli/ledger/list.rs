@@ -54,7 +54,7 @@ impl From<StateArg> for State {
 
 impl StatusArgs {
     pub fn run(&self) -> Result<Exit> {
-        let tally = self.which.open()?.tally()?;
+        let tally = self.which.open_to_read()?.tally()?;
         if self.json {
             json(&tally)?;
             return Ok(Exit::Success);
@@ -74,7 +74,7 @@ impl StatusArgs {
 
 impl ListArgs {
     pub fn run(&self) -> Result<Exit> {
-        let ledger = self.which.open()?;
+        let ledger = self.which.open_to_read()?;
         ledger.each(|place, task| {
             let Some(task) = task else {
                 say(format_args!("the ledger is damaged where it has task {place}"));

@@ -79,6 +79,11 @@ impl Which {
     pub fn open(&self) -> Result<Ledger> {
         open(&self.ledger, self.timeout)
     }
+
+    /// The same to be read only, which needs no permission to write.
+    pub fn open_to_read(&self) -> Result<Ledger> {
+        Ledger::open_to_read(&self.ledger)
+    }
 }
 
 /// Opens a ledger, and tells of long waits for its lock.

@@ -77,7 +77,7 @@ impl ImportArgs {
 
 impl ExportArgs {
     pub fn run(&self) -> Result<Exit> {
-        let ledger = self.which.open()?;
+        let ledger = self.which.open_to_read()?;
         let mut tasks = Vec::new();
         ledger.each(|place, task| {
             let task = match task {

@@ -182,8 +182,8 @@ impl Site<'_> {
 pub fn run(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks) -> Result<Summary> {
     let owner: OwnerId = site.ledger.register(&Owner::this_process())?;
     let summary = worker::run_all(site, terms, tasks, owner);
-    // Also after an error: nothing of ours runs any more.
-    let left = site.ledger.leave(owner);
+    // After an error it may still hold tasks, though nothing of ours runs any more.
+    let left = if summary.is_ok() { site.ledger.leave(owner) } else { site.ledger.give_up(owner) };
     let summary = summary?;
     left?;
     Ok(summary)

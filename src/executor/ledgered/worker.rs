@@ -59,7 +59,16 @@ impl Worker<'_> {
         let mut pause = PAUSES.0;
         while self.site.stop.level() == Level::Run {
             let start = Instant::now();
-            match self.site.ledger.claim(self.owner, &terms)? {
+            let claimed = match self.site.ledger.claim(self.owner, &terms) {
+                // Others took us for dead: the supervisor's next beat says so, too.
+                Err(e) if matches!(e.kind(), ErrorKind::Fenced { .. }) => {
+                    self.site.observer.event(&Event::Warning(e.to_string()));
+                    self.site.stop.raise(Level::End);
+                    return Ok(());
+                }
+                claimed => claimed?,
+            };
+            match claimed {
                 Claimed::Tasks(claims) => {
                     self.run_block(&claims)?;
                     pause = PAUSES.0;

@@ -10,6 +10,8 @@ mod changing;
 mod commits;
 mod deep;
 mod image;
+mod ledger;
+mod ledger_and_store;
 mod memory;
 mod names;
 mod neighbours;
@@ -21,7 +23,7 @@ mod structure;
 mod visit;
 
 /// States that each scenario has at least. Scenarios of structure have few: each takes visits of the library.
-const LEAST: [(&str, u64); 29] = [
+const LEAST: [(&str, u64); 32] = [
     ("fresh", 140_000),
     ("fresh, guarded", 55_000),
     ("overwritten", 175_000),
@@ -51,6 +53,9 @@ const LEAST: [(&str, u64); 29] = [
     ("regrow", 3700),
     ("many", 1400),
     ("changes", 1700),
+    ("ledger", 1000),
+    ("new ledger", 10),
+    ("ledger and store", 500),
 ];
 
 /// Tells how many states there were.

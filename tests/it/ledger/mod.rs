@@ -1,0 +1,62 @@
+//! The ledger as programs and users meet it.
+
+mod commands;
+mod damage;
+mod faults;
+mod kills;
+mod owners;
+mod texts;
+
+use h5part::ledger::{Claim, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Terms};
+use h5part::lock::{Fate, ProcessId};
+use std::path::Path;
+use std::time::Duration;
+
+/// An owner whose process has ended.
+pub fn dead_owner() -> Owner {
+    let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("starts");
+    let process = ProcessId::of(i32::try_from(child.id()).expect("pid")).expect("is there");
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    assert_eq!(process.fate(), Fate::Ended);
+    Owner::of(process)
+}
+
+/// An owner on another host: only its beat tells that it lives.
+pub fn owner_elsewhere() -> Owner {
+    let mut owner = Owner::this_process();
+    owner.process.host = "another-host".to_owned();
+    owner
+}
+
+/// What could be claimed now.
+pub fn claim(ledger: &Ledger, owner: OwnerId, count: u64) -> Vec<Claim> {
+    match ledger.claim(owner, &Terms { count, delay: Duration::ZERO }).expect("claims") {
+        Claimed::Tasks(claims) => claims,
+        Claimed::Nothing { .. } => Vec::new(),
+    }
+}
+
+/// They end so, and were held.
+pub fn end(ledger: &Ledger, claims: &[Claim], end: End) {
+    ledger.finish_all(claims, end).expect("tells").into_iter().for_each(|told| {
+        told.expect("holds");
+    });
+}
+
+/// Tasks `task 0`, `task 1`...
+pub fn tasks(count: u64) -> NewLedger {
+    let names: Vec<String> = (0..count).map(|k| format!("task {k}")).collect();
+    NewLedger::of_names(NameList::try_from(names.as_slice()).expect("names"))
+}
+
+/// The same, made.
+pub fn ledger(path: &Path, count: u64) -> Ledger {
+    tasks(count).create(path).expect("makes");
+    Ledger::open(path).expect("opens")
+}
+
+/// The latest claims of tasks.
+pub fn latest(ledger: &Ledger, places: std::ops::Range<u64>) -> h5part::Result<Vec<Claim>> {
+    places.map(|place| ledger.claim_named(&format!("task {place}"), ledger.task(place)?.fence)).collect()
+}
