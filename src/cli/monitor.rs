@@ -23,7 +23,7 @@ pub struct Args {
     /// Draw workers over time into this file.
     #[arg(long, value_name = "OUT")]
     svg: Option<PathBuf>,
-    /// Write OpenQuake's tables (performance_data, task_info, starmap_info, task_sent) into this new
+    /// Write OpenQuake's tables (`performance_data`, `task_info`, `starmap_info`, `task_sent`) into this new
     /// HDF5 file.
     #[arg(long, value_name = "OUT.h5")]
     export: Option<PathBuf>,
@@ -42,9 +42,9 @@ impl Args {
             }
         }
         if self.json {
-            json(&summary)?
+            json(&summary)?;
         } else {
-            tell(&summary)?
+            tell(&summary)?;
         }
         if summary.cut_lines > 0 {
             let n = summary.cut_lines;

@@ -82,9 +82,12 @@ pub(super) fn open_resolved(config: &PoolConfig, registry: &Registry) -> Result<
     let kwargs = &config.kwargs;
     let workers = kwargs.max_workers.unwrap_or(1).max(1);
     let inner = config.inner();
-    let cores = || match kwargs.pin {
-        true => pin::shares(&pin::allowed(), workers, inner.kwargs.max_workers.unwrap_or(1)),
-        false => Vec::new(),
+    let cores = || {
+        if kwargs.pin {
+            pin::shares(&pin::allowed(), workers, inner.kwargs.max_workers.unwrap_or(1))
+        } else {
+            Vec::new()
+        }
     };
     Ok(match config.mode {
         Mode::Serial => Arc::new(Serial::new(registry, inner)),

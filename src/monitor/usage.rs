@@ -131,7 +131,10 @@ mod tests {
         });
         let ballast = black_box(vec![1u8; 64 << 20]);
         other.join().expect("ends");
-        assert!(Whose::Process.cpu() - process > Whose::Thread.cpu() - thread + Duration::from_millis(10));
+        assert!(
+            Whose::Process.cpu().checked_sub(process).unwrap()
+                > Whose::Thread.cpu().checked_sub(thread).unwrap() + Duration::from_millis(10)
+        );
         assert!(own_peak() >= peak.max(64 << 20));
         drop(ballast);
         assert!(own_peak() >= 64 << 20, "a peak stays");

@@ -125,7 +125,7 @@ fn much_that_is_said_on_both_sides_is_kept() {
 #[test]
 fn what_takes_too_long_is_ended_and_so_is_what_it_started() {
     let rig = Rig::new(&names(2));
-    let script = r#"[ $3 = 1 ] || { sleep 1000 & echo $! > pid; trap '' TERM; wait; sleep 1000; }"#;
+    let script = r"[ $3 = 1 ] || { sleep 1000 & echo $! > pid; trap '' TERM; wait; sleep 1000; }";
     let mut args = with_script(&rig.ledger, &["--time-limit", "0.3", "--max-attempts", "1"], script);
     args.retain(|arg| *arg != "-q");
     let output = h5part().current_dir(rig.dir.path("")).args(&args).output().expect("starts");

@@ -69,6 +69,7 @@ impl Running {
     }
 
     /// To be waited for, when [`Running::wait_ended`] has returned: ends what it left behind first.
+    #[must_use]
     pub fn into_child(self, keeper: Option<&Keeper>) -> Child {
         // Its own number is still taken: nobody else's group can be meant.
         self.signal(Signal::SIGKILL);

@@ -187,7 +187,7 @@ fn take_slowly(pool: &Arc<dyn Pool>, bound: usize, tasks: usize) -> h5part::Resu
     let file = tempfile::NamedTempFile::new().expect("a file");
     let mut run = run::<Stream>(pool, vec![file.path().to_owned(); tasks])?;
     let mut taken = 0;
-    while let Some(outcome) = run.next() {
+    for outcome in run.by_ref() {
         taken += u64::from(!outcome.is_end());
         std::thread::sleep(Duration::from_millis(2));
         let given = file.as_file().metadata().expect("metadata").len();

@@ -148,9 +148,9 @@ fn a_worker_that_is_killed_is_told_and_replaced_at_once() {
 fn a_task_does_not_start_again_while_its_former_program_lives() {
     // It leaves its process group, so that nothing ends it with its runner; it has its input still.
     let rig = Rig::new(&["a".to_owned()]);
-    let script = r#"echo begins >> said; [ -e second ] && exit 0; touch second
+    let script = r"echo begins >> said; [ -e second ] && exit 0; touch second
         setsid sh -c 'echo $$ > left; while [ ! -e go ]; do sleep 0.02; done; echo ends >> said' &
-        while :; do sleep 1; done"#;
+        while :; do sleep 1; done";
     let run = start(&rig, "threads", script);
     until("the program is there", || rig.dir.path("left").exists());
     signal(&run, Signal::SIGKILL);
