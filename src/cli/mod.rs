@@ -55,7 +55,7 @@ enum Command {
     Run(run::Args),
     Work(run::WorkArgs),
     #[command(hide = true)]
-    Keeper(run::KeeperArgs),
+    Keeper,
     Monitor(monitor::Args),
     Recommend(recommend::Args),
     Stress(stress::Args),
@@ -111,7 +111,7 @@ impl Command {
             Self::Ledger(_)
             | Self::Run(_)
             | Self::Work(_)
-            | Self::Keeper(_)
+            | Self::Keeper
             | Self::Stress(_)
             | Self::StressWorker(_)
             | Self::Completions(_)
@@ -150,7 +150,7 @@ impl Command {
             Self::Ledger(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),
-            Self::Keeper(args) => Ok(args.run()),
+            Self::Keeper => Ok(run::keep()),
             Self::Monitor(args) => args.run(),
             Self::Recommend(args) => args.run(),
             Self::Stress(args) => args.run(),

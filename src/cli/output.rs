@@ -4,7 +4,7 @@ use h5part::error::At;
 use h5part::{ErrorKind, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -134,10 +134,10 @@ impl TaskBar {
     pub fn set(&mut self, done: u64, failed: u64, running: u64) {
         let mut text = format!(", {running} running");
         if failed > 0 {
-            text.push_str(&format!(", {failed} failed"));
+            let _ = write!(text, ", {failed} failed");
         }
         if !self.note.is_empty() {
-            text.push_str(&format!("; {}", self.note));
+            let _ = write!(text, "; {}", self.note);
         }
         if self.bar.position() == 0 && done > 0 {
             // What earlier runs did says nothing about this one's rate.

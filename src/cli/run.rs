@@ -14,7 +14,7 @@ use h5part::Result;
 use h5part::executor::Mode;
 use h5part::executor::budget::pin;
 use h5part::executor::ledgered::{self, Programs, Site, Stop, Terms};
-use h5part::ledger::{Ledger, State, StoreTasks, Tally};
+use h5part::ledger::{Ledger, State, StoreTasks, Tally, TaskData};
 use launch::Launching;
 use place::Asked;
 use serde::Serialize;
@@ -70,10 +70,6 @@ pub struct WorkArgs {
     #[command(flatten)]
     launching: Launching,
 }
-
-/// Ends the programs of a runner that was killed.
-#[derive(Debug, clap::Args)]
-pub struct KeeperArgs {}
 
 /// What this process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,11 +147,10 @@ impl WorkArgs {
     }
 }
 
-impl KeeperArgs {
-    pub fn run(&self) -> Exit {
-        h5part::executor::program::keep(std::io::stdin().lock());
-        Exit::Success
-    }
+/// Ends the programs of a runner that was killed.
+pub fn keep() -> Exit {
+    h5part::executor::program::keep(std::io::stdin().lock());
+    Exit::Success
 }
 
 /// Runs tasks in this process.
@@ -170,7 +165,7 @@ fn here(launching: &Launching, ledger: &Ledger, terms: Terms, part: Part) -> Res
     // The workers of a run leave that to it.
     let watch = if of_run { None } else { Some(teller.watch_memory()?) };
     let programs = Programs::new(ledger, launching.launch()?, &teller)?;
-    let site = Site { ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
+    let site = Site { ledger, rows: rows.as_ref().map(|rows| rows as &dyn TaskData), observer: &teller, stop: &stop };
     let terms = Terms { linger: part != Part::Worker, ..terms };
     let summary = ledgered::run(&site, &terms, &programs)?;
     drop((programs, watch));
@@ -208,13 +203,10 @@ fn finish(
     }
     if !launching.quiet {
         let Tally { total, done, failed, waiting, running, .. } = tally;
-        let mut text = format!("{done} of {total} tasks are done");
-        for (count, what) in [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")] {
-            if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
-            }
-        }
-        line(text)?;
+        let others = [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")];
+        let others = others.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let parts = std::iter::once(format!("{done} of {total} tasks are done")).chain(others);
+        line(parts.collect::<Vec<_>>().join(", "))?;
     }
     Ok(exit)
 }

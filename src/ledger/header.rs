@@ -10,6 +10,8 @@ use uuid::Uuid;
 pub const HEADER: usize = 4096;
 /// Everything is laid out in sectors of this many bytes.
 pub const SECTOR: u64 = 512;
+/// [`SECTOR`], of bytes in memory.
+pub const SECTOR_LEN: usize = 512;
 const MAGIC: [u8; 7] = *b"h5partL";
 const VERSION: u8 = b'1';
 /// The numbers; texts come after them.

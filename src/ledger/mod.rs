@@ -12,6 +12,7 @@
 mod bits;
 mod claim;
 mod create;
+mod data;
 mod fence;
 mod finish;
 mod header;
@@ -29,6 +30,7 @@ mod text;
 
 pub use claim::{Claim, Claimed, Terms};
 pub use create::{NameList, NewLedger};
+pub use data::TaskData;
 pub use fence::{FENCE_VAR, LEDGER_VAR, TASK_VAR, TaskFence};
 pub use finish::{Changed, End};
 pub use header::{HEADER, Header, Shape, StoreRef};

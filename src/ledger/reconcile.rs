@@ -3,7 +3,7 @@
 use super::header::StoreRef;
 use super::reap::Watch;
 use super::task::{Reason, State, Task};
-use super::{Claim, End, Ledger};
+use super::{Claim, End, Ledger, TaskData};
 use crate::error::{At, ErrorKind, Result};
 use crate::store::{Presence, Reader, Store};
 use serde::Serialize;
@@ -188,5 +188,19 @@ impl Ledger {
         let now = (self.clock)();
         let wish = |task: &Task| is_same(task).then(|| task.settle(now));
         Ok(self.change(&[place], wish).at("settle a task of", self.path())?.changed == 1)
+    }
+}
+
+impl TaskData for StoreTasks<'_> {
+    fn begin(&self, claim: &Claim) -> Result<()> {
+        self.begin(claim)
+    }
+
+    fn done(&self, claim: &Claim) -> Result<State> {
+        self.done(claim)
+    }
+
+    fn settle(&self, place: u64) -> Result<bool> {
+        self.settle(place)
     }
 }

@@ -37,10 +37,16 @@ pub struct Measure<'a> {
     began: Instant,
     cpu: Duration,
     peak: u64,
-    /// The task that this thread was at before: `None` where this measurement changed nothing.
-    before: Option<Option<u64>>,
+    /// What this measurement put in the place of what.
+    before: Option<Before>,
     ended: bool,
     _of_its_thread: PhantomData<*const ()>,
+}
+
+/// The task that a thread was at before.
+#[derive(Debug)]
+struct Before {
+    task: Option<u64>,
 }
 
 thread_local! {
@@ -173,7 +179,7 @@ impl Measure<'_> {
     /// what the thread measures until it ends is part of the task.
     pub fn task(&mut self, index: u64) -> &mut Self {
         if TASK.get().is_none() {
-            self.before = Some(TASK.replace(Some(index)));
+            self.before = Some(Before { task: TASK.replace(Some(index)) });
             self.record.whole = true;
         }
         self.part_of(index)
@@ -242,7 +248,7 @@ impl Measure<'_> {
         let cpu = self.whose.cpu().saturating_sub(self.cpu);
         let peak = own_peak();
         if let Some(before) = self.before.take() {
-            TASK.set(before);
+            TASK.set(before.task);
         }
         let record = std::mem::take(&mut self.record);
         self.monitor.record(Record {

@@ -26,7 +26,9 @@ pub(super) fn lanes(timeline: &Timeline) -> Vec<Lane<'_>> {
         threads.entry((event.worker, event.thread)).or_default().push(event);
     }
     let mut counts: BTreeMap<u32, usize> = BTreeMap::new();
-    threads.keys().for_each(|(worker, _)| *counts.entry(*worker).or_default() += 1);
+    for (worker, _) in threads.keys() {
+        *counts.entry(*worker).or_default() += 1;
+    }
     let mut numbers: BTreeMap<u32, usize> = BTreeMap::new();
     threads
         .into_iter()

@@ -105,7 +105,7 @@ impl Rows {
     /// As many bytes as fit, cut between characters.
     fn name(&mut self, name: &str) -> &mut Self {
         let cut = name.floor_char_boundary(NAME);
-        self.0.extend_from_slice(name[..cut].as_bytes());
+        self.0.extend_from_slice(&name.as_bytes()[..cut]);
         self.0.resize(self.0.len() + NAME - cut, 0);
         self
     }

@@ -174,7 +174,9 @@ pub(super) mod tests {
     pub(in super::super) fn timeline(workers: &[(&str, Vec<Record>)]) -> Timeline {
         let part = |records: &Vec<Record>| {
             let mut part = Part::default();
-            records.iter().for_each(|r| part.add(r.clone()));
+            for r in records {
+                part.add(r.clone());
+            }
             part
         };
         Timeline::of(workers.iter().map(|(name, records)| ((*name).to_owned(), part(records))).collect())
@@ -193,7 +195,7 @@ pub(super) mod tests {
         let seen: Vec<(&str, u32)> = timeline.events.iter().map(|e| (timeline.operation(e), e.worker)).collect();
         assert_eq!(seen, [("y", 0), ("y", 1), ("x", 0)]);
         assert_eq!(timeline.sent["y"]["text"], u64::MAX);
-        assert_eq!(timeline.events[1].weight, f32::MAX);
+        assert_eq!(timeline.events[1].weight.to_bits(), f32::MAX.to_bits());
         assert_eq!((timeline.len(), timeline.is_empty()), (3, false));
     }
 }

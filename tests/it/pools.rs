@@ -165,7 +165,7 @@ fn start(config: &str, scene: &str, tasks: usize) -> Child {
 /// are many, so that some tasks may be lost: what is told is true all the same.
 #[test]
 fn workers_killed_at_random_never_hang_a_run() {
-    let seed = std::time::UNIX_EPOCH.elapsed().expect("now").as_nanos() as u64;
+    let seed = u64::from(std::time::UNIX_EPOCH.elapsed().expect("now").subsec_nanos());
     let (tasks, mut random, mut killed) = (120, seed, 0);
     for workers in [1, 3] {
         let config = format!(r#"{{"type": "processes", "kwargs": {{"max_workers": {workers}}}}}"#);
@@ -185,7 +185,7 @@ fn workers_killed_at_random_never_hang_a_run() {
             random = h5part::executor::task_seed(random, 0);
             std::thread::sleep(Duration::from_millis(random % 60));
             let workers = children(pid);
-            if let Some(worker) = workers.get(random as usize / 64 % workers.len().max(1)) {
+            if let Some(worker) = workers.get(usize::try_from(random / 64).expect("64 bits") % workers.len().max(1)) {
                 killed += u32::from(kill(Pid::from_raw(*worker), Signal::SIGKILL).is_ok());
             }
         };

@@ -12,9 +12,7 @@ pub use programs::{Launch, Programs};
 pub use stop::{Level, Stop};
 
 use crate::error::Result;
-#[cfg(feature = "hdf5")]
-use crate::ledger::StoreTasks;
-use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, Reason, State};
+use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, Reason, State, TaskData};
 use std::time::Duration;
 
 /// What is done for a task.
@@ -120,8 +118,7 @@ pub struct Site<'a> {
     /// Its tasks.
     pub ledger: &'a Ledger,
     /// Their rows: a task is done when they are there.
-    #[cfg(feature = "hdf5")]
-    pub rows: Option<&'a StoreTasks<'a>>,
+    pub rows: Option<&'a dyn TaskData>,
     /// Told of what happens.
     pub observer: &'a dyn Observer,
     /// Asks for an end.
@@ -131,46 +128,27 @@ pub struct Site<'a> {
 impl Site<'_> {
     /// A task begins for its owner: notes whether its rows are empty.
     fn begin(&self, claim: &Claim) -> Result<()> {
-        #[cfg(feature = "hdf5")]
-        if let Some(rows) = self.rows {
-            return rows.begin(claim);
-        }
-        let _ = claim;
-        Ok(())
-    }
-
-    /// Whether tasks are done only when their rows are there.
-    fn has_rows(&self) -> bool {
-        #[cfg(feature = "hdf5")]
-        return self.rows.is_some();
-        #[cfg(not(feature = "hdf5"))]
-        return false;
+        self.rows.map_or(Ok(()), |rows| rows.begin(claim))
     }
 
     /// Tells that a task is done; without its rows, it failed.
     fn done(&self, claim: &Claim) -> Result<(End, State)> {
-        #[cfg(feature = "hdf5")]
-        if let Some(rows) = self.rows {
-            return match rows.done(claim) {
-                Err(e) if matches!(e.kind(), crate::ErrorKind::NotCommitted { .. }) => {
-                    self.observer.event(&Event::Warning(e.to_string()));
-                    let end = End::Failed(Reason::NoData);
-                    Ok((end, self.ledger.finish(claim, end)?))
-                }
-                other => Ok((End::Done, other?)),
-            };
+        let Some(rows) = self.rows else {
+            return Ok((End::Done, self.ledger.finish(claim, End::Done)?));
+        };
+        match rows.done(claim) {
+            Err(e) if matches!(e.kind(), crate::ErrorKind::NotCommitted { .. }) => {
+                self.observer.event(&Event::Warning(e.to_string()));
+                let end = End::Failed(Reason::NoData);
+                Ok((end, self.ledger.finish(claim, end)?))
+            }
+            other => Ok((End::Done, other?)),
         }
-        Ok((End::Done, self.ledger.finish(claim, End::Done)?))
     }
 
     /// A dead owner's task whose rows are there is done.
     fn settle(&self, place: u64) -> Result<bool> {
-        #[cfg(feature = "hdf5")]
-        if let Some(rows) = self.rows {
-            return rows.settle(place);
-        }
-        let _ = place;
-        Ok(false)
+        self.rows.map_or(Ok(false), |rows| rows.settle(place))
     }
 }
 

@@ -112,9 +112,9 @@ impl<'a> Programs<'a> {
         let ended = running.wait_ended();
         // From here on nobody sends it signals: its number may soon be another's.
         let why = self.watched().remove(&group).and_then(|watched| watched.ending).map(|(why, _)| why);
-        let mut child = running.into_child(self.launch.keeper.as_ref());
+        let waited = wait_child(&mut running.into_child(self.launch.keeper.as_ref()), started);
         ended?;
-        let (status, usage) = wait_child(&mut child, started)?;
+        let (status, usage) = waited?;
         Ok((status, usage, why.or_else(|| with_us(status, stop))))
     }
 

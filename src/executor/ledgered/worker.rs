@@ -99,7 +99,7 @@ impl Worker<'_> {
                 continue;
             }
             match self.run_one(claim) {
-                End::Done if !self.site.has_rows() => done.push(claim.clone()),
+                End::Done if self.site.rows.is_none() => done.push(claim.clone()),
                 End::Done => match self.site.done(claim) {
                     Ok((end, state)) => self.ended(claim, end, state),
                     Err(e) => self.lost_or(claim, e)?,

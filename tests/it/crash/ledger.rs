@@ -66,7 +66,9 @@ impl Scene {
             if *synced {
                 ledger.sync().expect("syncs");
                 memory.acknowledge(1 << k);
-                versions.iter_mut().for_each(|versions| versions.last_mut().expect("has one").0 = 1 << k);
+                for versions in &mut versions {
+                    versions.last_mut().expect("has one").0 = 1 << k;
+                }
             }
         }
         Self { recording: memory.recorded(), versions }
@@ -101,11 +103,11 @@ impl Bench {
                 return Err(format!("task {place} is {task:?}, and was {:?}", &versions[last..]));
             }
         }
-        self.nothing_is_lost(&ledger)
+        Self::nothing_is_lost(&ledger)
     }
 
     /// A worker that comes after the loss gets every task that is not done, once.
-    fn nothing_is_lost(&self, ledger: &Ledger) -> Result<(), String> {
+    fn nothing_is_lost(ledger: &Ledger) -> Result<(), String> {
         // It enters itself first: in a place that was another's.
         let owner = ledger.register(&Owner::this_process()).map_err(|e| e.to_string())?;
         let mut watch = Watch::new(Duration::MAX, |_| None);

@@ -25,7 +25,7 @@ pub fn dead_owner() -> Owner {
 /// An owner on another host: only its beat tells that it lives.
 pub fn owner_elsewhere() -> Owner {
     let mut owner = Owner::this_process();
-    owner.process.host = "another-host".to_owned();
+    "another-host".clone_into(&mut owner.process.host);
     owner
 }
 

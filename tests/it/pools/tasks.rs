@@ -112,12 +112,14 @@ fn told(scene: &str, index: u64) -> Told {
         "slow" => Told { sleep_ms: 10 + sleep_ms, ..well() },
         "long" => Told { sleep_ms: 60_000, ..well() },
         "mixed" => {
-            let how = ["", "exit", "abort", "kill", "panic", "", ""][index as usize % 7];
+            let how = ["", "exit", "abort", "kill", "panic", "", ""][usize::try_from(index % 7).unwrap_or(0)];
             Told { how: how.to_owned(), until: u32::from(!how.is_empty()), sleep_ms }
         }
-        "hopeless" => {
-            Told { how: ["kill", "exit", "panic", "plain"][index as usize % 4].to_owned(), until: 9, sleep_ms }
-        }
+        "hopeless" => Told {
+            how: ["kill", "exit", "panic", "plain"][usize::try_from(index % 4).unwrap_or(0)].to_owned(),
+            until: 9,
+            sleep_ms,
+        },
         "tardy" => Told { how: "panic".to_owned(), until: if index == 1 { 9 } else { 0 }, sleep_ms: 0 },
         // That of every third, each time.
         _ => Told { how: scene.to_owned(), until: if index % 3 == 1 { 9 } else { 0 }, sleep_ms },
