@@ -12,9 +12,9 @@ pub use programs::{Launch, Programs};
 pub use stop::{Level, Stop};
 
 use crate::error::Result;
+use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, State};
 #[cfg(feature = "hdf5")]
-use crate::ledger::StoreTasks;
-use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, Reason, State};
+use crate::ledger::{Reason, StoreTasks};
 use std::time::Duration;
 
 /// What is done for a task.
