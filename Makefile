@@ -7,7 +7,7 @@ cmake  = CMAKE="$$(sh .ci/tools cmake)"
 h5py   = PYTHONPATH="$$(sh .ci/tools python numpy h5py)" PYTHONDONTWRITEBYTECODE=1
 zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRITEBYTECODE=1
 
-.PHONY: help build demo test soak fuzz lint doc bench bench-peers clean
+.PHONY: help build demo test test-slurm soak fuzz lint doc bench bench-peers clean
 
 help: ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -21,6 +21,9 @@ demo: ## Four processes write one file, one of them is killed; every row is chec
 
 test: ## Run all tests.
 	$(cmake) $(h5py) H5PART_REQUIRE_H5PY=1 sh .ci/test
+
+test-slurm: build ## Mode slurm on a real SLURM of four nodes on this host; installs it where it may.
+	sh .ci/slurm
 
 soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 of kills, with another seed each round.
 	$(cmake) H5PART_CRASH_STATES=500 $(CARGO) test --release --test it crash::

@@ -99,13 +99,12 @@ impl Work for Chain {
         let mut last = None;
         for block in 0..blocks {
             // A worker before this one, or a run before this one, may have committed it.
-            let steps = match chains.read(block).map_err(failed)? {
-                Some(steps) => steps,
-                None => {
-                    let steps = walk(&pool, state, last.as_deref(), task_seed(context.seed(), block))?;
-                    chains.commit(block, &steps).map_err(failed)?;
-                    steps
-                }
+            let steps = if let Some(steps) = chains.read(block).map_err(failed)? {
+                steps
+            } else {
+                let steps = walk(&pool, state, last.as_deref(), task_seed(context.seed(), block))?;
+                chains.commit(block, &steps).map_err(failed)?;
+                steps
             };
             let best = steps.iter().flat_map(|walker| &walker.log_probabilities).copied().fold(f64::MIN, f64::max);
             context.yield_partial(&Committed { state, block, best, worker: std::process::id() })?;
@@ -115,6 +114,7 @@ impl Work for Chain {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as map_err gives it")]
 fn failed(error: Error) -> TaskError {
     TaskError::Failed(error.to_string())
 }
@@ -181,11 +181,12 @@ fn sample(args: &Args, registry: &Registry) -> Result<()> {
     let state = |state| State { file: args.file.clone(), state, blocks: args.blocks };
     run.submit_many((0..STATES).map(state))?;
     for outcome in run.by_ref() {
+        let name = model::NAMES.into_iter().nth(usize::try_from(outcome.index)?).unwrap_or_default();
         match outcome.what {
             What::Part { value, .. } => watch(&value, args),
-            What::Done { .. } => eprintln!("{}: done", model::NAMES[outcome.index as usize]),
-            What::Failed(error) => eprintln!("{}: {error}", model::NAMES[outcome.index as usize]),
-            What::Lost(how) => eprintln!("{}: {how}", model::NAMES[outcome.index as usize]),
+            What::Done { .. } => eprintln!("{name}: done"),
+            What::Failed(error) => eprintln!("{name}: {error}"),
+            What::Lost(how) => eprintln!("{name}: {how}"),
         }
     }
     let summary = run.shut_down();

@@ -317,6 +317,17 @@ pub enum ErrorKind {
     /// The works of the program do not include this one.
     #[error("no work '{0}' is registered")]
     NoSuchWork(String),
+    /// SLURM's programs are not here.
+    #[error("there is no '{0}' on the PATH")]
+    NoSlurm(String),
+    /// A program of SLURM refused.
+    #[error("'{program}' refused: {message}")]
+    Slurm {
+        /// Its name.
+        program: String,
+        /// Its own words.
+        message: String,
+    },
     /// Worker processes would run the whole program again.
     #[error("this program has not called 'h5part::executor::serve'")]
     NotServing,
@@ -393,10 +404,14 @@ impl ErrorKind {
             }
             Self::PoolClosed => "open another pool, or begin another run",
             Self::NoSuchWork(_) => "add it to the registry that the pool is opened with",
+            Self::NoSlurm(_) => "run it on a host of a SLURM cluster, or choose another --mode",
             Self::NotServing => "call it at the start of main: worker processes are the same program, and stay in it",
-            Self::Io(_) | Self::Hdf5(_) | Self::BadRequest(_) | Self::GroupFailed(_) | Self::Worker { .. } => {
-                return None;
-            }
+            Self::Io(_)
+            | Self::Hdf5(_)
+            | Self::BadRequest(_)
+            | Self::GroupFailed(_)
+            | Self::Worker { .. }
+            | Self::Slurm { .. } => return None,
         })
     }
 

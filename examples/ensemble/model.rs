@@ -1,5 +1,7 @@
 //! Data, probabilities, and the steps of a walker.
 
+#![expect(clippy::cast_precision_loss, reason = "small counts, and 53 bits of random numbers")]
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};

@@ -122,7 +122,9 @@ impl Chains {
         let (mut found, mut hasher) = (Found { samples: 0, best: f64::MIN, digest: 0 }, DefaultHasher::new());
         for block in 0..blocks {
             let columns = self.columns(block)?.ok_or_else(|| format!("block {block} of {} is not there", self.path))?;
-            columns.iter().for_each(|column| hasher.write(column.bytes()));
+            for column in &columns {
+                hasher.write(column.bytes());
+            }
             let values = columns[1].array::<f64>()?;
             found.samples += values.len();
             found.best = values.iter().copied().fold(found.best, f64::max);

@@ -53,6 +53,7 @@ impl Exit {
         match kind {
             ErrorKind::NoSuchFile
             | ErrorKind::NoSuchTask(_)
+            | ErrorKind::NoSlurm(_)
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }

@@ -103,6 +103,7 @@ pub struct TaskBar {
     total: u64,
     quiet: bool,
     due: Instant,
+    note: String,
 }
 
 fn say_above(bar: &ProgressBar, text: &str) {
@@ -121,7 +122,12 @@ impl TaskBar {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style.progress_chars("█▓░"));
         }
-        Self { bar, total, quiet, due: Instant::now() + LINE_EVERY }
+        Self { bar, total, quiet, due: Instant::now() + LINE_EVERY, note: String::new() }
+    }
+
+    /// Something to be seen with the counts from now on.
+    pub fn note(&mut self, text: String) {
+        self.note = text;
     }
 
     /// Sets how far the work is.
@@ -129,6 +135,9 @@ impl TaskBar {
         let mut text = format!(", {running} running");
         if failed > 0 {
             text.push_str(&format!(", {failed} failed"));
+        }
+        if !self.note.is_empty() {
+            text.push_str(&format!("; {}", self.note));
         }
         if self.bar.position() == 0 && done > 0 {
             // What earlier runs did says nothing about this one's rate.

@@ -4,6 +4,7 @@ mod launch;
 mod place;
 mod pool;
 mod signals;
+mod slurm;
 mod tell;
 
 use super::exit::Exit;
@@ -32,7 +33,8 @@ const NAMED: usize = 20;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Programs at a time. Default: as many as the cores and, with --memory, the memory have room for; in a
-    /// SLURM job, those that it was given. More than that is obeyed, with a warning.
+    /// SLURM job, those that it was given. More than that is obeyed, with a warning. With --mode slurm: workers,
+    /// each with one program at a time.
     #[arg(short = 'j', long, value_name = "N")]
     jobs: Option<usize>,
     /// Where programs are run: serial, one after the other; threads, beside each other from this process;
@@ -42,6 +44,8 @@ pub struct Args {
     mode: Option<Mode>,
     #[command(flatten)]
     launching: Launching,
+    #[command(flatten)]
+    slurm: slurm::Options,
 }
 
 /// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`, but it ends when
@@ -102,7 +106,11 @@ impl Args {
     pub fn run(&self) -> Result<Exit> {
         let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.memory };
         match asked.mode()? {
-            Mode::Slurm => Err(ErrorKind::BadRequest("mode slurm is not there yet".to_owned()).at(RUN, "the ledger")),
+            Mode::Slurm => self.slurm.run(&self.launching, self.jobs),
+            mode if self.slurm.is_any_given() => {
+                let text = format!("options of --mode slurm do not go with mode {mode}");
+                Err(ErrorKind::BadRequest(text).at(RUN, self.launching.ledger()))
+            }
             mode => self.run_on_this_host(mode, &asked),
         }
     }

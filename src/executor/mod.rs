@@ -33,6 +33,7 @@
 pub mod budget;
 pub mod ledgered;
 pub mod program;
+pub mod slurm;
 
 mod board;
 mod config;

@@ -21,6 +21,12 @@ pub struct Job {
     pub id: String,
     /// How often it was requeued.
     pub restarts: u32,
+    /// Name of its cluster, where it is known: others number their jobs, too.
+    #[serde(default)]
+    pub cluster: Option<String>,
+    /// Number of its user, where it is known: a queue may show nobody else's jobs.
+    #[serde(default)]
+    pub user: Option<u32>,
 }
 
 /// Who claims tasks.
@@ -50,7 +56,8 @@ impl Job {
             _ => var("SLURM_JOB_ID")?,
         };
         let restarts = var("SLURM_RESTART_COUNT").and_then(|text| text.parse().ok()).unwrap_or(0);
-        Some(Self { id, restarts })
+        let user = var("SLURM_JOB_UID").and_then(|text| text.parse().ok());
+        Some(Self { id, restarts, cluster: var("SLURM_CLUSTER_NAME"), user })
     }
 }
 

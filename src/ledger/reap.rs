@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 /// Tasks whose slots are read at once.
 const SCAN: u64 = (1 << 20) / SLOT as u64;
 
+/// SLURM is asked about a job when its worker is met, and again when a beat stands still for so long: thousands
+/// of workers must not ask all the time.
+const ASK: Duration = Duration::from_secs(30);
+
 /// Whether a SLURM job is gone; `None`: that cannot be told here.
 pub type JobIsGone = fn(&Job) -> Option<bool>;
 
@@ -24,8 +28,17 @@ pub type JobIsGone = fn(&Job) -> Option<bool>;
 pub struct Watch {
     stale_after: Duration,
     job_is_gone: JobIsGone,
-    beats: HashMap<OwnerId, (u64, Instant)>,
+    beats: HashMap<OwnerId, Beat>,
     looked: bool,
+}
+
+/// What was seen of an owner.
+#[derive(Debug)]
+struct Beat {
+    count: u64,
+    since: Instant,
+    /// When SLURM was asked about its job.
+    asked: Option<Instant>,
 }
 
 /// A task that was taken from a dead owner.
@@ -59,14 +72,17 @@ impl Watch {
             Fate::Ended => return Some(Reason::OwnerDied),
             Fate::Elsewhere => {}
         }
-        if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
-            return Some(Reason::OwnerDied);
+        let seen = self.beats.entry(id).or_insert(Beat { count: entry.beat, since: now, asked: None });
+        if seen.count != entry.beat {
+            (seen.count, seen.since) = (entry.beat, now);
         }
-        let (beat, since) = self.beats.entry(id).or_insert((entry.beat, now));
-        if *beat != entry.beat {
-            (*beat, *since) = (entry.beat, now);
+        if seen.asked.is_none_or(|asked| now.duration_since(asked.max(seen.since)) >= ASK) {
+            seen.asked = Some(now);
+            if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
+                return Some(Reason::OwnerDied);
+            }
         }
-        (now.duration_since(*since) >= self.stale_after).then_some(Reason::OwnerSilent)
+        (now.duration_since(seen.since) >= self.stale_after).then_some(Reason::OwnerSilent)
     }
 }
 
@@ -163,5 +179,49 @@ impl Ledger {
             }));
         }
         Ok(running)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::owner::Owner;
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    fn slurm_is_asked_when_a_worker_is_met_and_when_its_beat_stands_still() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let ask: JobIsGone = |job| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            Some(job.restarts == 1)
+        };
+        let mut owner = Owner::this_process();
+        owner.process.host = "another".to_owned();
+        owner.job = Some(Job { id: "12_3".to_owned(), restarts: 0, cluster: None, user: None });
+        let mut watch = Watch::new(Duration::from_secs(300), ask);
+        let start = Instant::now();
+        let mut look = |second: u64, beat: u64, owner: &Owner| {
+            let entry = Entry { generation: 1, beat, owner: Some(owner.clone()) };
+            let verdict = watch.verdict(OwnerId::default(), &entry, start + Duration::from_secs(second));
+            (verdict, ASKED.load(Ordering::Relaxed))
+        };
+        assert_eq!(look(0, 0, &owner), (None, 1));
+        // While it beats nobody asks.
+        for second in 1..200 {
+            assert_eq!(look(second, second / 10, &owner), (None, 1));
+        }
+        // It stands still since second 190.
+        assert_eq!(look(219, 19, &owner), (None, 1));
+        assert_eq!(look(220, 19, &owner), (None, 2));
+        assert_eq!(look(249, 19, &owner), (None, 2));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 1;
+        }
+        assert_eq!(look(250, 19, &owner), (Some(Reason::OwnerDied), 3));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 0;
+        }
+        assert_eq!(look(489, 19, &owner).0, None);
+        assert_eq!(look(490, 19, &owner).0, Some(Reason::OwnerSilent));
     }
 }

@@ -71,8 +71,7 @@ fn slurm_array() {
 
 /// Runs an example to its end; exit code 0 is expected.
 fn output_of(name: &str, args: &[&str]) -> (String, String) {
-    let mut command = example(name);
-    let output = command.args(args).env_remove("H5PART_DISTRIBUTE").output().expect("starts");
+    let output = example(name).args(args).env_remove("H5PART_DISTRIBUTE").output().expect("starts");
     let (code, out, err) = finished(&output);
     assert_eq!(code, 0, "{name} {args:?}: {out}{err}");
     (out, err)
@@ -106,7 +105,7 @@ fn char_count() {
     }
     assert!(said.iter().all(|out| *out == said[0]), "{said:?}");
 
-    let (code, out, err) = finished(&example("char_count").args([&args[0], "nowhere"]).output().expect("starts"));
+    let (code, out, err) = finished(&example("char_count").args([args[0], "nowhere"]).output().expect("starts"));
     assert!(code == 1 && out.contains("in 1 texts") && err.contains("nowhere: No such file"), "{out}{err}");
     assert!(err.contains("2 tasks: 1 done, 1 failed"), "{err}");
 }

@@ -37,6 +37,7 @@ mod power;
 mod processes;
 mod run;
 mod sealed;
+mod slurm;
 mod stopping;
 mod structure;
 mod support;

@@ -1,10 +1,11 @@
 //! What `run` and `work` have in common: which ledger, which program, how it is started.
 
 use super::super::common::seconds;
-use super::super::ledger::{job_is_gone, open};
+use super::super::ledger::open;
 use super::{RUN, Rows};
 use h5part::executor::ledgered::{Launch, Terms};
 use h5part::executor::program::{Keeper, Memory, Template};
+use h5part::executor::slurm::job_is_gone;
 use h5part::ledger::{Ledger, StoreTasks};
 use h5part::lock::Patience;
 use h5part::store::Store;
@@ -57,6 +58,10 @@ pub struct Launching {
 }
 
 impl Launching {
+    pub fn ledger(&self) -> &Path {
+        &self.ledger
+    }
+
     pub fn open(&self) -> Result<Ledger> {
         let ledger = open(&self.ledger, self.timeout)?;
         let attempts = self.max_attempts.unwrap_or(ledger.max_attempts());
@@ -95,7 +100,7 @@ impl Launching {
             workers,
             block: self.block,
             retry_delay: Duration::from_secs_f64(self.retry_delay),
-            stale_after: Duration::from_secs_f64(self.stale_after),
+            stale_after: self.stale_after(),
             job_is_gone,
             ..Terms::default()
         }
@@ -116,9 +121,14 @@ impl Launching {
         })
     }
 
-    /// The arguments of `h5part work` that make it a worker of this run.
-    pub fn worker_args(&self, ledger: &Ledger) -> Vec<OsString> {
-        let mut args: Vec<OsString> = vec!["work".into(), "--of-run".into(), ledger.path().into()];
+    pub fn stale_after(&self) -> Duration {
+        Duration::from_secs_f64(self.stale_after)
+    }
+
+    /// The arguments of `h5part work` that make it a worker for this; `more` are options of its own.
+    pub fn worker_args(&self, ledger: &Ledger, more: &[OsString]) -> Vec<OsString> {
+        let mut args: Vec<OsString> = vec!["work".into(), ledger.path().into()];
+        args.extend_from_slice(more);
         let mut option = |name: &str, value: String| args.extend([OsString::from(name), OsString::from(value)]);
         option("--block", self.block.to_string());
         option("--retry-delay", self.retry_delay.to_string());

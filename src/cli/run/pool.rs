@@ -87,7 +87,7 @@ impl Pool<'_> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
-            command.args(self.launching.worker_args(self.ledger)).process_group(0);
+            command.args(self.launching.worker_args(self.ledger, &["--of-run".into()])).process_group(0);
             let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
             let (said, say) = (process.stderr.take(), self.teller.voice());
             let pass_on = move |line: String| say(line.strip_prefix("h5part: ").unwrap_or(&line));

@@ -46,6 +46,11 @@ impl<'a> Teller<'a> {
         self.state.into_inner().unwrap_or_else(PoisonError::into_inner).bar.clear();
     }
 
+    /// Something to be seen with the counts from now on.
+    pub fn note(&self, text: String) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.note(text);
+    }
+
     /// From now on, until what is returned goes away, warns when the memory runs short.
     pub fn watch_memory(&self) -> Result<MemoryWatch> {
         let say = self.voice();

@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(5);
 /// Between two looks whether a program's task is still ours.
 const LOOK: Duration = Duration::from_secs(1);
+/// One signal reaches several processes within this time.
+const AT_ONCE: Duration = Duration::from_millis(200);
 /// Logs in a folder.
 const LOGS: u32 = 1000;
 
@@ -113,7 +115,7 @@ impl<'a> Programs<'a> {
         let mut child = running.into_child(self.launch.keeper.as_ref());
         ended?;
         let (status, usage) = wait_child(&mut child, started)?;
-        Ok((status, usage, why))
+        Ok((status, usage, why.or_else(|| with_us(status, stop))))
     }
 
     fn watched(&self) -> MutexGuard<'_, HashMap<i32, Watched>> {
@@ -192,6 +194,17 @@ impl Tasks for Programs<'_> {
             }
         }
     }
+}
+
+/// A signal to a whole SLURM job, or to all that runs in a terminal, reaches the program as well, and perhaps
+/// before us: then it was stopped, and has not failed.
+fn with_us(status: ExitStatus, stop: &Stop) -> Option<Why> {
+    let signal = status.signal().or(status.code().map(|code| code - 128))?;
+    if stop.level() < Level::End && ![Signal::SIGTERM, Signal::SIGHUP].contains(&Signal::try_from(signal).ok()?) {
+        return None;
+    }
+    stop.wait(Level::Drain, AT_ONCE);
+    (stop.level() == Level::End).then_some(Why::Stopped)
 }
 
 fn end_of(status: ExitStatus, why: Option<Why>) -> End {

@@ -105,7 +105,7 @@ fn converse(worker: &mut Worker, taken: &Taken, shared: &Shared) -> Result<Said,
             Some(Report::Begun) => begun = true,
             Some(Report::Part { part, value }) => {
                 shared.board.part(taken, EventKind::Partial { part, value });
-                worker.tell(&Order::Taken).map_err(|e| (begun, e))?;
+                tell(worker, &Order::Taken).map_err(|e| (begun, e))?;
             }
             Some(Report::Done { parts }) => return Ok(Said::End(EventKind::Done { parts })),
             Some(Report::Failed(error @ TaskError::Panicked(_))) => {
@@ -117,10 +117,18 @@ fn converse(worker: &mut Worker, taken: &Taken, shared: &Shared) -> Result<Said,
         match stopping {
             None if taken.stop.load(Ordering::Relaxed) => {
                 stopping = Some(Instant::now());
-                worker.tell(&Order::Stop).map_err(|e| (begun, e))?;
+                tell(worker, &Order::Stop).map_err(|e| (begun, e))?;
             }
             Some(since) if since.elapsed() > GRACE => worker.kill(),
             _ => {}
         }
+    }
+}
+
+/// One that has died hears nothing. What it said before that is heard first, and its end then.
+fn tell(worker: &mut Worker, order: &Order) -> io::Result<()> {
+    match worker.tell(order) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        told => told,
     }
 }

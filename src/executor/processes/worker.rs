@@ -14,6 +14,8 @@ pub(super) const FLAG: &str = "h5part-pool-worker";
 /// A worker that has closed its end of the pipe is given this long to end.
 const PARTING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
+/// Read at once.
+const PIECE: usize = 1 << 16;
 
 /// A worker process. It is ended when this goes out of scope.
 #[derive(Debug)]
@@ -53,23 +55,36 @@ impl Worker {
         send(orders, order)
     }
 
-    /// Its next report; `None`: nothing for this long.
+    /// Its next report; `None`: nothing for this long. At its end: [`io::ErrorKind::UnexpectedEof`].
     pub(super) fn hear(&mut self, at_most: Duration) -> io::Result<Option<Report>> {
         loop {
             if let Some(report) = split(&mut self.read)? {
                 return Ok(Some(report));
             }
-            let timeout = u16::try_from(at_most.as_millis()).unwrap_or(u16::MAX);
-            match poll(&mut [PollFd::new(self.reports.as_fd(), PollFlags::POLLIN)], timeout) {
-                Ok(0) | Err(nix::errno::Errno::EINTR) => return Ok(None),
-                Ok(_) => {}
-                Err(e) => return Err(e.into()),
+            if !self.says_more(at_most)? {
+                // What a task has left behind may keep the pipe open when the worker is dead.
+                let is_dead = self.child.try_wait()?.is_some();
+                match (is_dead, is_dead && self.says_more(Duration::ZERO)?) {
+                    (true, true) => {}
+                    (true, false) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    (false, _) => return Ok(None),
+                }
             }
-            let mut piece = [0; 1 << 16];
+            let mut piece = vec![0; PIECE];
             match self.reports.read(&mut piece)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 n => self.read.extend_from_slice(&piece[..n]),
             }
+        }
+    }
+
+    /// Whether there is something to read, or its pipe has come to the end.
+    fn says_more(&self, at_most: Duration) -> io::Result<bool> {
+        let timeout = u16::try_from(at_most.as_millis()).unwrap_or(u16::MAX);
+        match poll(&mut [PollFd::new(self.reports.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(ready) => Ok(ready > 0),
+            Err(nix::errno::Errno::EINTR) => Ok(false),
+            Err(e) => Err(e.into()),
         }
     }
 

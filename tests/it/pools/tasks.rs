@@ -5,11 +5,15 @@
 //! exit code is 1 if anything is missing.
 
 use h5part::executor::{
-    Context, Options, PoolConfig, Registry, Starmap, TaskError, What, Work, open, serve, task_seed,
+    Context, Options, Pool, PoolConfig, Registry, Starmap, TaskError, What, Work, open, serve, task_seed,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::process::ExitCode;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Three numbers, the last of them no number, after a while; dies on the way where it is told to.
@@ -52,9 +56,30 @@ fn misbehave(how: &str) -> Result<(), TaskError> {
         "kill" => kill(Pid::this(), Signal::SIGKILL)?,
         // More than any limit, and all of it touched.
         "memory" => drop(std::hint::black_box(vec![1u8; 1 << 32])),
+        "daemon" => {
+            leave_a_daemon()?;
+            kill(Pid::this(), Signal::SIGKILL)?;
+        }
         "stdin" => return Err(TaskError::Failed(format!("read {} bytes", std::io::stdin().lines().count()))),
         _ => return Err(TaskError::Failed(how.to_owned())),
     }
+    Ok(())
+}
+
+/// Starts programs that keep the worker's pipes open, as one that forked would.
+fn leave_a_daemon() -> std::io::Result<()> {
+    let mut daemon = Command::new("sleep");
+    daemon.arg("100").stdout(Stdio::null());
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let entry = entry?;
+        let is_pipe = std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
+        let is_standard = entry.file_name().to_str().is_some_and(|number| ["0", "1", "2"].contains(&number));
+        if is_pipe && !is_standard {
+            // The last one is that to the pool.
+            daemon.stdout(OpenOptions::new().write(true).open(entry.path())?);
+        }
+    }
+    eprintln!("daemon {}", daemon.stderr(Stdio::null()).spawn()?.id());
     Ok(())
 }
 
@@ -93,17 +118,16 @@ fn told(scene: &str, index: u64) -> Told {
         "hopeless" => {
             Told { how: ["kill", "exit", "panic", "plain"][index as usize % 4].to_owned(), until: 9, sleep_ms }
         }
+        "tardy" => Told { how: "panic".to_owned(), until: if index == 1 { 9 } else { 0 }, sleep_ms: 0 },
         // That of every third, each time.
         _ => Told { how: scene.to_owned(), until: if index % 3 == 1 { 9 } else { 0 }, sleep_ms },
     }
 }
 
-fn run<W: Work<Output = f64>>(config: &PoolConfig, registry: &Registry, inputs: Vec<W::Input>) -> h5part::Result<bool> {
-    let pool = open(config, registry)?;
-    println!("workers {}", pool.workers());
-    let mut run = Starmap::<W>::new(&pool, Options::seeded(42))?;
-    run.submit_many(inputs)?;
+/// Prints what comes back; whether all is there. `pause`: between two results that are taken.
+fn tell<W: Work<Output = f64>>(mut run: Starmap<W>, pause: Duration) -> bool {
     for outcome in run.by_ref() {
+        std::thread::sleep(pause);
         let index = outcome.index;
         match outcome.what {
             What::Part { part, value } => println!("part {index} {part} {:016x}", value.to_bits()),
@@ -114,19 +138,85 @@ fn run<W: Work<Output = f64>>(config: &PoolConfig, registry: &Registry, inputs: 
     }
     let summary = run.shut_down();
     println!("{summary}");
-    Ok(summary.is_complete())
+    summary.is_complete()
+}
+
+fn run<W: Work>(pool: &Arc<dyn Pool>, inputs: Vec<W::Input>) -> h5part::Result<Starmap<W>> {
+    let mut run = Starmap::<W>::new(pool, Options::seeded(42))?;
+    run.submit_many(inputs)?;
+    Ok(run)
+}
+
+/// Two runs of one pool; one of them is cancelled while its tasks keep the workers. Then a third.
+fn cancel_one(pool: &Arc<dyn Pool>, tasks: usize) -> h5part::Result<bool> {
+    let mut endless = run::<Numbers>(pool, (0..8).map(|index| told("long", index)).collect())?;
+    let other = run::<Numbers>(pool, (0..tasks).map(|_| well()).collect())?;
+    // It is at work now.
+    assert!(endless.next().is_some_and(|outcome| !outcome.is_end()));
+    endless.cancel();
+    assert!(endless.next().is_none());
+    let complete = tell(other, Duration::ZERO);
+    println!("the other: {}", endless.shut_down());
+    let mut third = run::<Numbers>(pool, (0..tasks).map(|_| well()).collect())?;
+    assert_eq!(third.by_ref().filter(|outcome| !outcome.is_end()).count(), 3 * tasks);
+    Ok(complete && third.shut_down().is_complete())
+}
+
+/// Yields results; a byte in the file counts each that was given.
+struct Stream;
+
+impl Work for Stream {
+    const NAME: &'static str = "stream";
+    type Input = PathBuf;
+    type Output = u64;
+
+    fn run(&self, path: PathBuf, context: &mut Context<'_, u64>) -> Result<(), TaskError> {
+        let mut given = OpenOptions::new().append(true).open(path)?;
+        (0..PARTS).try_for_each(|part| {
+            context.yield_partial(&part)?;
+            Ok(given.write_all(b".")?)
+        })
+    }
+}
+
+const PARTS: u64 = 50;
+
+/// However slow the caller is, tasks are ahead of it by the bound, and by two results a worker: one that was
+/// sent, and one that waits to be sent.
+fn take_slowly(pool: &Arc<dyn Pool>, bound: usize, tasks: usize) -> h5part::Result<bool> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let mut run = run::<Stream>(pool, vec![file.path().to_owned(); tasks])?;
+    let mut taken = 0;
+    while let Some(outcome) = run.next() {
+        taken += u64::from(!outcome.is_end());
+        std::thread::sleep(Duration::from_millis(2));
+        let given = file.as_file().metadata().expect("metadata").len();
+        assert!(given <= taken + (bound + 2 * pool.workers()) as u64, "{given} given, {taken} taken");
+    }
+    assert_eq!(taken, PARTS * tasks as u64);
+    Ok(run.shut_down().is_complete())
+}
+
+fn play(scene: &str, config: &PoolConfig, registry: &Registry, tasks: usize) -> h5part::Result<bool> {
+    let pool = open(config, registry)?;
+    println!("workers {}", pool.workers());
+    let numbers = || (0..tasks as u64).map(|index| told(scene, index)).collect();
+    Ok(match scene {
+        "sum" => tell(run::<Sum>(&pool, vec![5; tasks])?, Duration::ZERO),
+        "cancel" => cancel_one(&pool, tasks)?,
+        "stream" => take_slowly(&pool, config.kwargs.parts_in_flight.expect("a bound"), tasks)?,
+        "tardy" => tell(run::<Numbers>(&pool, numbers())?, Duration::from_millis(50)),
+        _ => tell(run::<Numbers>(&pool, numbers())?, Duration::ZERO),
+    })
 }
 
 fn main() -> ExitCode {
-    let registry = Registry::new().with(Numbers).with(Sum);
+    let registry = Registry::new().with(Numbers).with(Sum).with(Stream);
     serve(&registry);
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (config, scene) = (serde_json::from_str(&arguments[0]).expect("a configuration"), arguments[1].as_str());
     let tasks = arguments.get(2).map_or(20, |text| text.parse().expect("a number"));
-    let complete = match scene {
-        "sum" => run::<Sum>(&config, &registry, vec![5; tasks]),
-        _ => run::<Numbers>(&config, &registry, (0..tasks as u64).map(|index| told(scene, index)).collect()),
-    };
+    let complete = play(scene, &config, &registry, tasks);
     match complete {
         Ok(complete) => ExitCode::from(u8::from(!complete)),
         Err(e) => {

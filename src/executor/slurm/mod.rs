@@ -1,0 +1,15 @@
+//! SLURM: a job array of workers on one ledger, what the queue says of it, and whether a job is gone.
+//!
+//! Everything goes through SLURM's own programs, which every cluster has: `sbatch`, `squeue`, `scancel`,
+//! `scontrol`. Nothing here needs accounting (`sacct`).
+
+mod call;
+mod gone;
+mod queue;
+mod script;
+mod submit;
+
+pub use gone::job_is_gone;
+pub use queue::{Element, Phase, cancel_waiting, look};
+pub use script::{Array, GRACE_S, minutes};
+pub use submit::{Submitted, parts, submit};
