@@ -5,13 +5,13 @@
 //! that the next one clears. What a loss of power hides is found when no bit is left
 //! ([`super::Ledger::claim`] looks at the slots then).
 
-use super::header::{SECTOR, Shape};
+use super::header::{SECTOR, SECTOR_LEN, Shape};
 use crate::storage::StorageFile;
 use std::io;
 use std::ops::Range;
 
 const BITS: u64 = SECTOR * 8;
-const WORDS: usize = SECTOR as usize / 8;
+const WORDS: usize = SECTOR_LEN / 8;
 
 type Words = [u64; WORDS];
 

@@ -1,6 +1,6 @@
 //! Making a ledger: built beside, and whole when it takes its name.
 
-use super::header::{Header, SECTOR, Shape, StoreRef};
+use super::header::{Header, SECTOR_LEN, Shape, StoreRef};
 use super::names::{LONGEST, first_probe};
 use super::scan::spec;
 use super::task::{NameAt, State, Task};
@@ -28,7 +28,7 @@ impl NameList {
     /// [`ErrorKind::BadRequest`]: not UTF-8, an empty name, or one that is too long; its number is told.
     pub fn parse(text: Vec<u8>, null: bool) -> Result<Self, ErrorKind> {
         let text = String::from_utf8(text).map_err(|e| {
-            let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|&&b| b == b'\n').count() + 1;
+            let line = e.as_bytes()[..e.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
             ErrorKind::BadRequest(format!("line {line} is not UTF-8"))
         })?;
         let mut list = Self::default();
@@ -254,7 +254,7 @@ impl<'a> Plan<'a> {
         let waits = |place: usize| self.state(place) == State::Waiting;
         let tasks = self.order.len();
         let leaves: Vec<u64> = bits(tasks, waits);
-        let sector = SECTOR as usize / 8;
+        let sector = SECTOR_LEN / 8;
         let top = bits(leaves.len().div_ceil(sector), |leaf| {
             leaves[leaf * sector..].iter().take(sector).any(|&word| word != 0)
         });
@@ -374,7 +374,7 @@ impl Pieces<'_> {
     }
 
     fn fill_to(&mut self, end: u64) -> io::Result<()> {
-        let zeros = [0; SECTOR as usize];
+        let zeros = [0; SECTOR_LEN];
         loop {
             let left = end.saturating_sub(self.at + self.buf.len() as u64);
             if left == 0 {

@@ -33,7 +33,7 @@ impl Ledger {
     /// [`ErrorKind::Fenced`]: somebody else has the task now, or it was cancelled. I/O errors.
     pub fn finish(&self, claim: &Claim, end: End) -> Result<State> {
         let mut answers = self.finish_all(std::slice::from_ref(claim), end)?;
-        answers.pop().unwrap_or_else(|| Ok(State::Waiting))
+        answers.pop().unwrap_or(Ok(State::Waiting))
     }
 
     /// The same for several tasks, under one lock. Each has its own answer.

@@ -193,10 +193,10 @@ impl Ledger {
     pub fn check_named(&self) -> Result<()> {
         let (here, named) = (self.file.identity(), self.storage.identity(&self.path));
         let same = here.and_then(|here| Ok(here.same_file(&named?)));
-        match same.at("look at ledger", &self.path)? {
-            true => Ok(()),
-            false => Err(ErrorKind::Replaced.at("look at ledger", &self.path)),
+        if same.at("look at ledger", &self.path)? {
+            return Ok(());
         }
+        Err(ErrorKind::Replaced.at("look at ledger", &self.path))
     }
 
     /// Pauses as those who wait for its lock do.

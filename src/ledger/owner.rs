@@ -1,6 +1,6 @@
 //! Owners: who claims tasks, and whether they still live. An entry is one sector of the ledger.
 
-use super::header::SECTOR;
+use super::header::SECTOR_LEN;
 use super::task::OwnerId;
 use crate::lock::{Fate, ProcessId};
 use crate::record::row::crc;
@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
 /// Length of an entry in bytes.
-pub const ENTRY: usize = SECTOR as usize;
+pub const ENTRY: usize = SECTOR_LEN;
 /// Numbers before the text.
 const NUMBERS: usize = 24;
 

@@ -201,7 +201,7 @@ mod tests {
         let mut watch = Watch::new(Duration::from_secs(300), ask);
         let start = Instant::now();
         let mut look = |second: u64, beat: u64, owner: &Owner| {
-            let entry = Entry { generation: 1, beat, owner: Some(owner.clone()) };
+            let entry = Entry { generation: 1, beat, given_up: false, owner: Some(owner.clone()) };
             let verdict = watch.verdict(OwnerId::default(), &entry, start + Duration::from_secs(second));
             (verdict, ASKED.load(Ordering::Relaxed))
         };

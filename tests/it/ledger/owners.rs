@@ -79,7 +79,7 @@ fn a_job_that_is_gone() {
     let scratch = Scratch::in_memory();
     let ledger = ledger(&scratch.path("a.ledger"), 2);
     for id in ["1", "2"] {
-        let job = h5part::ledger::Job { id: id.to_owned(), restarts: 0 };
+        let job = h5part::ledger::Job { id: id.to_owned(), restarts: 0, cluster: None, user: None };
         let owner = Owner { by_job: true, job: Some(job), ..owner_elsewhere() };
         let owner = ledger.register(&owner).expect("registers");
         assert_eq!(claim(&ledger, owner, 1).len(), 1);
