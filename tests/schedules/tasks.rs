@@ -162,7 +162,7 @@ impl Site {
     /// The same, as its beat alone tells.
     pub fn silent_owner(&self) -> Owner {
         let mut owner = self.owner();
-        owner.process.host = "another-host".to_owned();
+        "another-host".clone_into(&mut owner.process.host);
         owner
     }
 }

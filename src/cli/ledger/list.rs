@@ -5,6 +5,7 @@ use super::super::output::{WIDEST, json, line, say};
 use super::Which;
 use h5part::Result;
 use h5part::ledger::{Listed, State};
+use std::fmt::Write;
 
 /// How many tasks are waiting, running, done and failed.
 #[derive(Debug, clap::Args)]
@@ -99,16 +100,16 @@ impl ListArgs {
         let width = WIDEST.min(40);
         let mut text = format!("{:<8} {name:<width$}", task.state);
         if let Some(rows) = task.rows.as_ref().filter(|rows| **rows != task.name) {
-            text.push_str(&format!("  rows {rows}"));
+            let _ = write!(text, "  rows {rows}");
         }
         if let Some(owner) = &task.owner {
-            text.push_str(&format!("  by {owner}"));
+            let _ = write!(text, "  by {owner}");
         }
         if task.attempts > 0 {
-            text.push_str(&format!("  failed {} times", task.attempts));
+            let _ = write!(text, "  failed {} times", task.attempts);
         }
         if let Some(reason) = &task.reason {
-            text.push_str(&format!("  ({reason})"));
+            let _ = write!(text, "  ({reason})");
         }
         line(text.trim_end())
     }

@@ -41,7 +41,7 @@ fn a_bit_of_the_header_is_told_or_means_nothing() {
         match read(&other) {
             Ok(seen) => {
                 assert_eq!(seen, header, "bit {bit}");
-                assert!(other[bit / 8].count_ones() == 1 && bytes[bit / 8] == 0, "bit {bit} is covered by no checksum");
+                assert!(other[bit / 8].is_power_of_two() && bytes[bit / 8] == 0, "bit {bit} is covered by no checksum");
                 harmless += 1;
             }
             Err(ErrorKind::NewerFormat { .. }) => newer += usize::from(bit / 8 == 7),
@@ -140,9 +140,9 @@ fn do_all(path: &PathBuf) -> (Vec<String>, Vec<ErrorKind>) {
         match ledger.claim(owner, &Terms::default()) {
             Ok(Claimed::Tasks(claims)) => {
                 done.extend(claims.iter().map(|claim| claim.name.clone()));
-                ledger.finish_all(&claims, End::Done).expect("tells").into_iter().for_each(|told| {
+                for told in ledger.finish_all(&claims, End::Done).expect("tells") {
                     told.expect("holds");
-                });
+                }
             }
             Ok(Claimed::Nothing { .. }) => break,
             Err(e) => told.push(e.into_kind()),
@@ -170,7 +170,8 @@ fn a_bit_anywhere_loses_no_task_unnoticed() {
     ];
     for (start, bits) in parts {
         // Of bits that mean nothing some.
-        let step = |bit: usize| if start < shape.slots && bit > 64 && start > 0 { bit % 37 == 0 } else { true };
+        let step =
+            |bit: usize| if start < shape.slots && bit > 64 && start > 0 { bit.is_multiple_of(37) } else { true };
         for bit in bits.filter(|&bit| step(bit)) {
             let mut bytes = whole.clone();
             flip(&mut bytes, start as usize * 8 + bit);

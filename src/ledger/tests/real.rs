@@ -198,7 +198,9 @@ impl Rig {
                 let noted = self.handles[ledger].note_empty(&claim);
                 let held = self.model.held(claim.place as usize, claim.fence);
                 assert_eq!(noted.is_ok(), held.is_some());
-                held.into_iter().for_each(|slot| slot.empty = true);
+                if let Some(slot) = held {
+                    slot.empty = true;
+                }
             }
             Act::End { .. } | Act::Empty { .. } => {}
             Act::Beat { owner } => {

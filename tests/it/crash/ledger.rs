@@ -66,7 +66,9 @@ impl Scene {
             if *synced {
                 ledger.sync().expect("syncs");
                 memory.acknowledge(1 << k);
-                versions.iter_mut().for_each(|versions| versions.last_mut().expect("has one").0 = 1 << k);
+                for versions in &mut versions {
+                    versions.last_mut().expect("has one").0 = 1 << k;
+                }
             }
         }
         Self { recording: memory.recorded(), versions }
@@ -101,11 +103,11 @@ impl Bench {
                 return Err(format!("task {place} is {task:?}, and was {:?}", &versions[last..]));
             }
         }
-        self.nothing_is_lost(&ledger)
+        Self::nothing_is_lost(&ledger)
     }
 
     /// A worker that comes after the loss gets every task that is not done, once.
-    fn nothing_is_lost(&self, ledger: &Ledger) -> Result<(), String> {
+    fn nothing_is_lost(ledger: &Ledger) -> Result<(), String> {
         // It enters itself first: in a place that was another's.
         let owner = ledger.register(&Owner::this_process()).map_err(|e| e.to_string())?;
         let mut watch = Watch::new(Duration::MAX, |_| None);
@@ -144,7 +146,7 @@ fn work() -> Vec<Scene> {
         step(|ledger| end(ledger, &latest(ledger, 0..2).expect("are there"), End::Done)),
         synced(|ledger| end(ledger, &latest(ledger, 2..3).expect("are there"), End::Failed(Reason::Exit(1)))),
         step(|ledger| _ = claim(ledger, second(ledger), 3)),
-        step(|ledger| _ = ledger.note_empty(&latest(ledger, 2..3).expect("are there")[0]).expect("holds")),
+        step(|ledger| ledger.note_empty(&latest(ledger, 2..3).expect("are there")[0]).expect("holds")),
     ];
     let people: Vec<Step<'_>> = vec![
         step(|ledger| _ = claim(ledger, first(ledger), 10)),
@@ -157,7 +159,7 @@ fn work() -> Vec<Scene> {
     let deaths: Vec<Step<'_>> = vec![
         step(|ledger| _ = claim(ledger, first(ledger), 4)),
         synced(|ledger| _ = claim(ledger, second(ledger), 9)),
-        step(|ledger| _ = ledger.beat(first(ledger)).expect("beats")),
+        step(|ledger| ledger.beat(first(ledger)).expect("beats")),
         step(|ledger| _ = ledger.reap(&mut Watch::new(Duration::MAX, |_| None)).expect("reaps")),
         step(|ledger| _ = claim(ledger, first(ledger), 2)),
         step(|ledger| end(ledger, &latest(ledger, 0..2).expect("are there"), End::Done)),

@@ -107,7 +107,7 @@ fn worker() {
     let mut told = OpenOptions::new().create(true).append(true).open(site.folder.join("told")).expect("opens");
     let owner = site.ledger.register(&Owner::this_process()).expect("registers");
     let mut watch = Watch::new(NEVER, |_| None);
-    let mut random = u64::from(std::process::id()) * 0x9E37_79B9 | 1;
+    let mut random = (u64::from(std::process::id()) * 0x9E37_79B9) | 1;
     loop {
         let terms = Terms { count: 1 + random % 3, delay: Duration::ZERO };
         let claims = match site.ledger.claim(owner, &terms).expect("claims") {
@@ -207,7 +207,7 @@ fn round(seed: &mut u64, most: u64) -> u64 {
 
 #[test]
 fn killed_workers_lose_no_task_and_do_none_twice() {
-    let mut seed = u64::from(std::process::id()) << 17 | 1;
+    let mut seed = (u64::from(std::process::id()) << 17) | 1;
     println!("seed {seed}");
     let (mut kills, mut rounds, start) = (0, 0, Instant::now());
     while kills < KILLS {

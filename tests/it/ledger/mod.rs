@@ -25,7 +25,7 @@ pub fn dead_owner() -> Owner {
 /// An owner on another host: only its beat tells that it lives.
 pub fn owner_elsewhere() -> Owner {
     let mut owner = Owner::this_process();
-    owner.process.host = "another-host".to_owned();
+    "another-host".clone_into(&mut owner.process.host);
     owner
 }
 
@@ -39,9 +39,9 @@ pub fn claim(ledger: &Ledger, owner: OwnerId, count: u64) -> Vec<Claim> {
 
 /// They end so, and were held.
 pub fn end(ledger: &Ledger, claims: &[Claim], end: End) {
-    ledger.finish_all(claims, end).expect("tells").into_iter().for_each(|told| {
+    for told in ledger.finish_all(claims, end).expect("tells") {
         told.expect("holds");
-    });
+    }
 }
 
 /// Tasks `task 0`, `task 1`...

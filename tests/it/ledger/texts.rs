@@ -51,7 +51,7 @@ fn a_damaged_tail_is_told_and_a_damaged_middle_refused() {
     let scratch = Scratch::in_memory();
     let (checkpoint, ledger) = (scratch.text(".MP"), scratch.text("a.ledger"));
     let whole = text("/v", &[("a", 1), ("b", 1), ("c", -1)], "");
-    std::fs::write(&checkpoint, &whole[..whole.find("c -1").expect("there") + 1]).expect("writes");
+    std::fs::write(&checkpoint, &whole[..=whole.find("c -1").expect("there")]).expect("writes");
     let (code, out, err) = run(&["ledger", "import", &ledger, &checkpoint]);
     assert!(code == 0 && out.contains("2 tasks, 2 of them done") && err.contains("1 of its simulations"), "{out}{err}");
     std::fs::remove_file(&ledger).expect("removes");
