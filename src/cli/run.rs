@@ -12,7 +12,8 @@ use super::output::{json, line, say};
 use h5part::ErrorKind;
 use h5part::Result;
 use h5part::executor::Mode;
-use h5part::executor::ledgered::{self, Programs, Site, Stop};
+use h5part::executor::budget::pin;
+use h5part::executor::ledgered::{self, Programs, Site, Stop, Terms};
 use h5part::ledger::{Ledger, State, StoreTasks, Tally};
 use launch::Launching;
 use place::Asked;
@@ -42,6 +43,9 @@ pub struct Args {
     /// threads, or serial where there is one core.
     #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
+    /// Keep programs on processors of their own, those that run at the same time on different ones.
+    #[arg(long)]
+    pin: bool,
     #[command(flatten)]
     launching: Launching,
     #[command(flatten)]
@@ -122,12 +126,13 @@ impl Args {
         for text in &place.warnings {
             say(format_args!("warning: {text}"));
         }
+        let cores = if self.pin { pin::shares(&pin::allowed(), place.jobs, 1) } else { Vec::new() };
         if mode != Mode::Processes {
-            return here(&self.launching, &ledger, place.jobs, Part::Run);
+            return here(&self.launching, &ledger, Terms { cores, ..self.launching.terms(place.jobs) }, Part::Run);
         }
         self.launching.check_program(&ledger)?;
         let rows = self.launching.rows(&ledger)?;
-        pool::run(&self.launching, &ledger, rows.as_ref(), place.jobs)?;
+        pool::run(&self.launching, &ledger, rows.as_ref(), place.jobs, &cores)?;
         finish(&self.launching, &ledger, None, start)
     }
 }
@@ -142,7 +147,7 @@ impl WorkArgs {
             (false, true) => Part::Run,
             (false, false) => Part::Worker,
         };
-        here(&self.launching, &self.launching.open()?, self.jobs.max(1), part)
+        here(&self.launching, &self.launching.open()?, self.launching.terms(self.jobs.max(1)), part)
     }
 }
 
@@ -154,7 +159,7 @@ impl KeeperArgs {
 }
 
 /// Runs tasks in this process.
-fn here(launching: &Launching, ledger: &Ledger, jobs: usize, part: Part) -> Result<Exit> {
+fn here(launching: &Launching, ledger: &Ledger, terms: Terms, part: Part) -> Result<Exit> {
     let start = std::time::Instant::now();
     launching.check_program(ledger)?;
     let rows = launching.rows(ledger)?;
@@ -166,7 +171,7 @@ fn here(launching: &Launching, ledger: &Ledger, jobs: usize, part: Part) -> Resu
     let watch = if of_run { None } else { Some(teller.watch_memory()?) };
     let programs = Programs::new(ledger, launching.launch()?, &teller)?;
     let site = Site { ledger, rows: rows.as_ref(), observer: &teller, stop: &stop };
-    let terms = ledgered::Terms { linger: part != Part::Worker, ..launching.terms(jobs) };
+    let terms = Terms { linger: part != Part::Worker, ..terms };
     let summary = ledgered::run(&site, &terms, &programs)?;
     drop((programs, watch));
     teller.end();

@@ -61,6 +61,20 @@ fn more_programs_than_cores_are_obeyed_with_a_warning() {
     assert!(code == 0 && err.is_empty(), "an automatic choice needs no warning: {err}");
 }
 
+#[test]
+fn pinned_programs_are_kept_on_one_processor() {
+    let scratch = Scratch::new();
+    for (name, mode) in [("s", "serial"), ("t", "threads"), ("p", "processes")] {
+        let path = ledger(&scratch, name, 4);
+        let seen = scratch.text(&format!("{name}.seen"));
+        let script = r#"grep Cpus_allowed_list /proc/self/status >> "$1""#;
+        ok(&["run", &path, "-q", "--pin", "-j", "2", "--mode", mode, "--", "sh", "-c", script, "-", &seen]);
+        let seen = std::fs::read_to_string(seen).expect("seen");
+        let lists: Vec<&str> = seen.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+        assert!(lists.len() == 4 && lists.iter().all(|list| list.parse::<u32>().is_ok()), "{mode}: {seen}");
+    }
+}
+
 fn recommendation(args: &[&str]) -> serde_json::Value {
     let mut command = h5part();
     command.args(["recommend", "--json"]).args(args).env_remove("H5PART_DISTRIBUTE");

@@ -1,5 +1,4 @@
 //! Mode `slurm` where there is none, or one that is played by scripts. The real one: `make test-slurm`.
-//! And workers that `mpirun` starts.
 
 use crate::support::{Scratch, finished, h5part, ok};
 use std::fs;
@@ -83,32 +82,4 @@ fn more_than_one_array_takes_is_split_and_all_is_taken_back_when_a_part_is_refus
     let (code, _, err) = run(&slurm, &args);
     assert!(code == 12 && err.contains("'sbatch' refused: no more"), "{code} {err}");
     assert_eq!(script("cancelled").trim(), "--quiet 103 104");
-}
-
-#[test]
-fn workers_of_mpirun_share_a_ledger() {
-    let is_there = std::process::Command::new("mpirun").arg("--version").output().is_ok_and(|o| o.status.success());
-    if !is_there {
-        println!("skipped: mpirun is not installed");
-        return;
-    }
-    let dir = Scratch::new();
-    let ledger = dir.text("l.ledger");
-    ok(&["ledger", "init", &ledger, "--rows", "60", "--block", "1"]);
-    let out = std::process::Command::new("mpirun")
-        .args(["-n", "4", "--allow-run-as-root", "--oversubscribe", env!("CARGO_BIN_EXE_h5part"), "work", &ledger])
-        .args(["-q", "--", "sh", "-c", "sleep 0.05; echo {index} $OMPI_COMM_WORLD_RANK >> ran"])
-        .current_dir(dir.path(""))
-        .output()
-        .expect("starts");
-    let (code, _, err) = finished(&out);
-    assert_eq!(code, 0, "{err}");
-    let ran = fs::read_to_string(dir.path("ran")).expect("reads");
-    let column = |k: usize| {
-        let words: std::collections::BTreeSet<_> = ran.lines().filter_map(|line| line.split(' ').nth(k)).collect();
-        words.len()
-    };
-    assert_eq!((ran.lines().count(), column(0)), (60, 60), "each task once: {ran}");
-    // Who comes late may find nothing left on a busy machine.
-    println!("{} of 4 ranks had tasks", column(1));
 }

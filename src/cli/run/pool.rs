@@ -6,6 +6,7 @@ use super::RUN;
 use super::launch::Launching;
 use super::signals::next;
 use super::tell::Teller;
+use h5part::executor::budget::pin;
 use h5part::executor::ledgered::{Event, Level, Observer};
 use h5part::ledger::{Ledger, StoreTasks, Watch};
 use h5part::{ErrorKind, Result};
@@ -39,15 +40,24 @@ struct Pool<'a> {
 struct Worker {
     process: Child,
     words: JoinHandle<()>,
+    /// Those that it is kept on.
+    cores: Vec<usize>,
 }
 
-pub fn run(launching: &Launching, ledger: &Ledger, rows: Option<&StoreTasks<'_>>, count: usize) -> Result<()> {
+/// `cores`: those that each of the workers is kept on; none: all.
+pub fn run(
+    launching: &Launching,
+    ledger: &Ledger,
+    rows: Option<&StoreTasks<'_>>,
+    count: usize,
+    cores: &[Vec<usize>],
+) -> Result<()> {
     let teller = Teller::new(ledger, launching.quiet);
     let watch = teller.watch_memory()?;
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
     let mut pool =
         Pool { launching, ledger, rows, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
-    let outcome = pool.start(count).and_then(|()| pool.until_all_have_ended(&signals));
+    let outcome = pool.start(count, cores).and_then(|()| pool.until_all_have_ended(&signals));
     if outcome.is_err() {
         pool.signal(Signal::SIGTERM);
     }
@@ -75,20 +85,21 @@ fn signals() -> std::io::Result<Receiver<i32>> {
 }
 
 impl Pool<'_> {
-    fn start(&mut self, count: usize) -> Result<()> {
-        for _ in 0..count {
-            let worker = self.spawn()?;
+    fn start(&mut self, count: usize, cores: &[Vec<usize>]) -> Result<()> {
+        for number in 0..count {
+            let worker = self.spawn(cores.get(number).cloned().unwrap_or_default())?;
             self.workers.push(worker);
         }
         Ok(())
     }
 
-    fn spawn(&self) -> Result<Worker> {
+    fn spawn(&self, cores: Vec<usize>) -> Result<Worker> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
             command.args(self.launching.worker_args(self.ledger, &["--of-run".into()])).process_group(0);
-            let mut process = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+            command.stdin(Stdio::null()).stderr(Stdio::piped());
+            let mut process = pin::while_kept_on(&cores, || command.spawn())?;
             let (said, say) = (process.stderr.take(), self.teller.voice());
             let pass_on = move |line: String| say(line.strip_prefix("h5part: ").unwrap_or(&line));
             let words = std::thread::spawn(move || {
@@ -96,7 +107,7 @@ impl Pool<'_> {
                     .flat_map(|said| BufReader::new(said).lines().map_while(io::Result::ok))
                     .for_each(pass_on);
             });
-            Ok(Worker { process, words })
+            Ok(Worker { process, words, cores })
         };
         spawn().map_err(|e| ErrorKind::Io(e).at("start a worker for", self.ledger.path()))
     }
@@ -134,9 +145,10 @@ impl Pool<'_> {
             match self.workers[k].process.try_wait() {
                 Ok(None) => k += 1,
                 Ok(Some(status)) => {
-                    let _ = self.workers.remove(k).words.join();
+                    let Worker { words, cores, .. } = self.workers.remove(k);
+                    let _ = words.join();
                     if !status.success() {
-                        self.has_died(status, watch)?;
+                        self.has_died(status, cores, watch)?;
                     }
                 }
                 Err(e) => return Err(ErrorKind::Io(e).at("wait for a worker of", self.ledger.path())),
@@ -146,7 +158,7 @@ impl Pool<'_> {
     }
 
     /// Its task goes back at once, and another takes its place.
-    fn has_died(&mut self, status: ExitStatus, watch: &mut Watch) -> Result<()> {
+    fn has_died(&mut self, status: ExitStatus, cores: Vec<usize>, watch: &mut Watch) -> Result<()> {
         let how = match (status.signal(), status.code()) {
             (Some(signal), _) => format!("was ended by signal {signal}"),
             (None, code) => format!("ended with exit code {}", code.unwrap_or(-1)),
@@ -171,7 +183,7 @@ impl Pool<'_> {
         let next = if goes_on { "; another takes its place" } else { "" };
         self.teller.event(&Event::Warning(format!("a worker {how}{next}")));
         if goes_on {
-            let worker = self.spawn()?;
+            let worker = self.spawn(cores)?;
             self.workers.push(worker);
         }
         Ok(())

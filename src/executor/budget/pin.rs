@@ -22,6 +22,18 @@ pub fn keep_on(cpus: &[usize]) -> std::io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
+/// Does something with this thread kept on these processors, and what it starts meanwhile with it; none:
+/// wherever it may run anyway. Where the system refuses, it is done all the same.
+pub fn while_kept_on<T>(cpus: &[usize], act: impl FnOnce() -> T) -> T {
+    let before = if cpus.is_empty() { vec![] } else { allowed() };
+    let is_kept = !cpus.is_empty() && keep_on(cpus).is_ok();
+    let done = act();
+    if is_kept {
+        let _ = keep_on(&before);
+    }
+    done
+}
+
 /// Processors of each worker: `threads` neighbours each, all in turn where there are too few.
 #[must_use]
 pub fn shares(allowed: &[usize], workers: usize, threads: usize) -> Vec<Vec<usize>> {
@@ -54,6 +66,10 @@ mod tests {
             allowed()
         });
         assert_eq!(kept.join().expect("ends"), [first]);
+        let before = allowed();
+        let kept = while_kept_on(&[first], || (allowed(), std::thread::spawn(allowed).join().expect("ends")));
+        assert_eq!((kept, allowed()), ((vec![first], vec![first]), before.clone()));
+        assert_eq!(while_kept_on(&[], allowed), before);
         assert!(keep_on(&[]).is_err());
     }
 }

@@ -50,6 +50,8 @@ pub struct Terms {
     pub linger: bool,
     /// Time between two beats.
     pub beat: Duration,
+    /// Processors that each worker, and what it starts, is kept on; none: those of this process.
+    pub cores: Vec<Vec<usize>>,
     /// Whether a SLURM job is gone; `None`: that cannot be told here.
     pub job_is_gone: fn(&Job) -> Option<bool>,
 }
@@ -64,6 +66,7 @@ impl Default for Terms {
             stale_after: Duration::from_secs(300),
             linger: true,
             beat: Duration::from_secs(10),
+            cores: Vec::new(),
             job_is_gone: |_| None,
         }
     }

@@ -4,6 +4,7 @@ use super::supervisor::Supervisor;
 use super::{Event, Level, Site, Summary, Tasks, Terms};
 use crate::ErrorKind;
 use crate::error::Result;
+use crate::executor::budget::pin;
 use crate::ledger::{self, Claim, Claimed, End, OwnerId, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -20,12 +21,12 @@ const IDLE: u32 = 20;
 pub(super) fn run_all(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks, owner: OwnerId) -> Result<Summary> {
     let supervisor = Supervisor::new(site, terms, tasks, owner);
     let summary = Mutex::new(Summary::default());
-    let worker = Worker { site, terms, tasks, owner, summary: &summary };
+    let worker = &Worker { site, terms, tasks, owner, summary: &summary };
     let outcome = std::thread::scope(|scope| {
         let watching = scope.spawn(|| supervisor.watch());
-        let others: Vec<_> = (1..terms.workers.max(1)).map(|_| scope.spawn(|| worker.work())).collect();
+        let others: Vec<_> = (1..terms.workers.max(1)).map(|number| scope.spawn(move || worker.work(number))).collect();
         // The first worker is this thread: with one worker, tasks run where the run was begun.
-        let mut outcome = worker.work();
+        let mut outcome = worker.work(0);
         for other in others {
             outcome = outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
@@ -45,8 +46,9 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn work(&self) -> Result<()> {
-        let outcome = self.until_nothing_is_left();
+    fn work(&self, number: usize) -> Result<()> {
+        let cores = self.terms.cores.get(number).map_or(&[][..], Vec::as_slice);
+        let outcome = pin::while_kept_on(cores, || self.until_nothing_is_left());
         if outcome.is_err() {
             // The others end, too: they would meet the same.
             self.site.stop.raise(Level::Drain);

@@ -169,7 +169,7 @@ impl Lines {
 }
 
 fn one_line(text: &[u8]) -> Result<(), ErrorKind> {
-    if text.iter().any(|byte| byte.is_ascii_control()) {
+    if text.iter().any(u8::is_ascii_control) {
         let text = String::from_utf8_lossy(text);
         return Err(ErrorKind::BadRequest(format!("'{}' does not fit into a #SBATCH line", text.escape_debug())));
     }

@@ -111,7 +111,7 @@ impl<'a> Waiting<'a> {
         let (mut due, mut pause) = (Instant::now(), LOOKS.0);
         let outcome = loop {
             if asked.load(Ordering::Relaxed) {
-                break self.interrupted();
+                break Some(self.interrupted());
             }
             self.teller.event(&Event::Tick);
             if Instant::now() < due {
@@ -203,9 +203,9 @@ impl<'a> Waiting<'a> {
         Ok(())
     }
 
-    fn interrupted(&self) -> Option<String> {
+    fn interrupted(&self) -> String {
         let jobs = self.jobs.join(" ");
-        Some(format!("SLURM goes on with {jobs}: 'scancel {jobs}' ends that, --join waits for it again"))
+        format!("SLURM goes on with {jobs}: 'scancel {jobs}' ends that, --join waits for it again")
     }
 
     fn stopped(&self, why: Why) -> Option<String> {
