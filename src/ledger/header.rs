@@ -9,8 +9,8 @@ use uuid::Uuid;
 /// Length of the header in bytes.
 pub const HEADER: usize = 4096;
 /// Everything is laid out in sectors of this many bytes.
-pub const SECTOR: u64 = 512;
-/// [`SECTOR`], of bytes in memory.
+pub const SECTOR: u64 = SECTOR_LEN as u64;
+/// The same, in memory.
 pub const SECTOR_LEN: usize = 512;
 const MAGIC: [u8; 7] = *b"h5partL";
 const VERSION: u8 = b'1';

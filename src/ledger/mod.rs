@@ -196,10 +196,9 @@ impl Ledger {
         let (here, named) = (self.file.identity(), self.storage.identity(&self.path));
         let same = here.and_then(|here| Ok(here.same_file(&named?)));
         if same.at("look at ledger", &self.path)? {
-            Ok(())
-        } else {
-            Err(ErrorKind::Replaced.at("look at ledger", &self.path))
+            return Ok(());
         }
+        Err(ErrorKind::Replaced.at("look at ledger", &self.path))
     }
 
     /// Pauses as those who wait for its lock do.

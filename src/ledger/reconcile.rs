@@ -1,5 +1,6 @@
 //! Data first, then the ledger: what the store has, and what the ledger says of it, brought together.
 
+use super::finish::fenced;
 use super::header::StoreRef;
 use super::reap::Watch;
 use super::task::{Reason, State, Task};
@@ -114,6 +115,11 @@ impl<'a> StoreTasks<'a> {
     pub fn done(&self, claim: &Claim) -> Result<State> {
         let presence = self.presence(claim.index)?;
         if presence.committed < presence.rows {
+            // Perhaps whoever has the task now is writing them.
+            let task = self.ledger.task(claim.place)?;
+            if !task.is_held(claim.fence) {
+                return Err(fenced(claim, &task).at("finish a task of", self.ledger.path()));
+            }
             let missing = presence.rows - presence.committed;
             let kind = ErrorKind::NotCommitted { task: claim.name.clone(), missing, rows: presence.rows };
             return Err(kind.at("finish a task of", self.ledger.path()));

@@ -140,9 +140,9 @@ fn do_all(path: &PathBuf) -> (Vec<String>, Vec<ErrorKind>) {
         match ledger.claim(owner, &Terms::default()) {
             Ok(Claimed::Tasks(claims)) => {
                 done.extend(claims.iter().map(|claim| claim.name.clone()));
-                ledger.finish_all(&claims, End::Done).expect("tells").into_iter().for_each(|told| {
+                for told in ledger.finish_all(&claims, End::Done).expect("tells") {
                     told.expect("holds");
-                });
+                }
             }
             Ok(Claimed::Nothing { .. }) => break,
             Err(e) => told.push(e.into_kind()),

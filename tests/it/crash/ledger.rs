@@ -146,7 +146,7 @@ fn work() -> Vec<Scene> {
         step(|ledger| end(ledger, &latest(ledger, 0..2).expect("are there"), End::Done)),
         synced(|ledger| end(ledger, &latest(ledger, 2..3).expect("are there"), End::Failed(Reason::Exit(1)))),
         step(|ledger| _ = claim(ledger, second(ledger), 3)),
-        step(|ledger| () = ledger.note_empty(&latest(ledger, 2..3).expect("are there")[0]).expect("holds")),
+        step(|ledger| ledger.note_empty(&latest(ledger, 2..3).expect("are there")[0]).expect("holds")),
     ];
     let people: Vec<Step<'_>> = vec![
         step(|ledger| _ = claim(ledger, first(ledger), 10)),
@@ -159,7 +159,7 @@ fn work() -> Vec<Scene> {
     let deaths: Vec<Step<'_>> = vec![
         step(|ledger| _ = claim(ledger, first(ledger), 4)),
         synced(|ledger| _ = claim(ledger, second(ledger), 9)),
-        step(|ledger| () = ledger.beat(first(ledger)).expect("beats")),
+        step(|ledger| ledger.beat(first(ledger)).expect("beats")),
         step(|ledger| _ = ledger.reap(&mut Watch::new(Duration::MAX, |_| None)).expect("reaps")),
         step(|ledger| _ = claim(ledger, first(ledger), 2)),
         step(|ledger| end(ledger, &latest(ledger, 0..2).expect("are there"), End::Done)),

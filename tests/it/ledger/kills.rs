@@ -207,7 +207,7 @@ fn round(seed: &mut u64, most: u64) -> u64 {
 
 #[test]
 fn killed_workers_lose_no_task_and_do_none_twice() {
-    let mut seed = u64::from(std::process::id()) << 17 | 1;
+    let mut seed = (u64::from(std::process::id()) << 17) | 1;
     println!("seed {seed}");
     let (mut kills, mut rounds, start) = (0, 0, Instant::now());
     while kills < KILLS {

@@ -39,9 +39,9 @@ pub fn claim(ledger: &Ledger, owner: OwnerId, count: u64) -> Vec<Claim> {
 
 /// They end so, and were held.
 pub fn end(ledger: &Ledger, claims: &[Claim], end: End) {
-    ledger.finish_all(claims, end).expect("tells").into_iter().for_each(|told| {
+    for told in ledger.finish_all(claims, end).expect("tells") {
         told.expect("holds");
-    });
+    }
 }
 
 /// Tasks `task 0`, `task 1`...
