@@ -100,6 +100,11 @@ mod tests {
     }
 
     #[test]
+    fn chunks_have_rows_and_one_block_has_no_chunks() {
+        assert_eq!((chunked(7, &[1000, 500]).chunk_rows(), contiguous(7).chunk_rows()), (Some(4), None));
+    }
+
+    #[test]
     fn the_end_is_that_of_the_last_byte() {
         assert_eq!((contiguous(7).end(), contiguous(0).end()), (170, 0));
         assert_eq!(chunked(7, &[1000, 500]).end(), 1040);

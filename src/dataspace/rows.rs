@@ -303,6 +303,13 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_are_one_span() {
+        assert_eq!(Rows::list(&[4, 5, 6, 2, 3]).to_string(), "4:7,2:4");
+        assert_eq!(Rows::list(&[u64::MAX, 0]).len(), 2);
+        assert!(Rows::list(&[]).runs().is_ok_and(|runs| runs.is_empty()));
+    }
+
+    #[test]
     fn a_row_named_twice_is_an_error() {
         for text in ["1,1", "0:10,5", "5,0:10", "0:10:3,9"] {
             let rows = Rows::parse(text, 100).expect("reads");
@@ -346,6 +353,39 @@ mod tests {
             let got = Rows::list(&list).slice(from, count);
             prop_assert_eq!(got.len(), slice.len() as u64);
             prop_assert_eq!(got.iter().collect::<Vec<_>>(), slice);
+        }
+
+        /// Ranges with steps: what they select, in which runs, in which slices, and what they are called.
+        #[test]
+        fn steps_select_every_so_many(
+            parts in prop::collection::vec((0u64..300, 1u64..5, 1u64..12), 1..6),
+            from in 0u64..40,
+            count in 0u64..40,
+        ) {
+            let list: Vec<u64> = parts.iter().flat_map(|&(start, step, n)| (0..n).map(move |k| start + k * step)).collect();
+            let text = |&(start, step, n): &(u64, u64, u64)| match (n, step) {
+                (1, _) => format!("{start}"),
+                (_, 1) => format!("{start}:{}", start + n),
+                _ => format!("{start}:{}:{step}", start + (n - 1) * step + 1),
+            };
+            let text = parts.iter().map(text).collect::<Vec<_>>().join(",");
+            let rows = Rows::parse(&text, 400).expect("reads");
+            prop_assert_eq!(rows.to_string(), text);
+            prop_assert_eq!(rows.iter().collect::<Vec<_>>(), list.clone());
+            let slice: Vec<u64> = list.iter().copied().skip(from as usize).take(count as usize).collect();
+            let got = rows.slice(from, count);
+            prop_assert_eq!(got.len(), slice.len() as u64);
+            prop_assert_eq!(got.iter().collect::<Vec<_>>(), slice);
+            let mut pairs: Vec<(u64, u64)> = list.iter().copied().zip(0..).collect();
+            pairs.sort_unstable();
+            match rows.runs() {
+                Ok(runs) => {
+                    prop_assert_eq!(runs.iter().collect::<Vec<_>>(), pairs);
+                    let joined = |w: &[Run]| w[0].end() == w[1].row && w[0].index + w[0].count == w[1].index;
+                    prop_assert!(!runs.as_slice().windows(2).any(joined), "runs are as long as they can be");
+                }
+                Err(_) => prop_assert!(pairs.windows(2).any(|w| w[0].0 == w[1].0)),
+            }
         }
 
         #[test]

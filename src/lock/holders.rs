@@ -55,9 +55,13 @@ pub fn report(paths: &Paths) -> io::Result<LockReport> {
     })
 }
 
+/// So often a holder is looked for.
+const LOOKS: usize = 5;
+
 /// Text for a wait on a `flock` lock.
 pub(super) fn of_file(paths: &Paths, file: &Path) -> String {
-    let pids = flock_pids(file);
+    // The kernel lists locks a page at a time; while others come and go, one can slip through between two pages.
+    let pids = (0..LOOKS).map(|_| flock_pids(file)).find(|pids| !pids.is_empty()).unwrap_or_default();
     let others: Vec<i32> = pids.iter().copied().filter(|&pid| pid != own_pid()).collect();
     if others.is_empty() && !pids.is_empty() {
         return "this process itself, through another descriptor (is the file, a group or a dataset of it still open \
