@@ -89,7 +89,8 @@ impl H5Change {
         }
         let count = records.bytes.len() / size;
         let descriptor = TypeDescriptor::Compound(compound);
-        let builder = self.file.new_dataset_builder().empty_as(&descriptor).shape(Extent::resizable(count));
+        let builder =
+            self.file.new_dataset_builder().packed(true).empty_as(&descriptor).shape(Extent::resizable(count));
         let dataset = builder.chunk((records.chunk,)).obj_track_times(false).create(records.name)?;
         if count == 0 {
             return Ok(());

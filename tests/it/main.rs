@@ -32,6 +32,7 @@ mod interleavings;
 mod layers;
 mod ledger;
 mod model;
+mod monitor;
 mod pools;
 mod power;
 mod processes;
