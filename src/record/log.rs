@@ -301,4 +301,53 @@ mod tests {
             let _ = decode_table(&agreeing, &other);
         }
     }
+
+    #[test]
+    fn a_table_is_shorter_than_anything_that_memory_could_not_hold() {
+        let found =
+            |table_len| Header::decode(&Header { table_len, ..header(Progress::Sealed) }.encode()).expect("reads");
+        assert!(matches!(found(LONGEST - 1), Found::Change(_)));
+        assert_eq!(found(LONGEST), Found::Damaged);
+    }
+
+    #[test]
+    fn the_tail_is_what_is_new_at_the_end_and_not_too_much_of_it() {
+        let tail = |old_end, new_end| Header { old_end, new_end, ..header(Progress::Sealed) }.tail();
+        let most = usize::try_from(TAIL).expect("small");
+        assert_eq!(tail(9000, 9000), (9000, 0));
+        assert_eq!(tail(9000, 8000), (9000, 0));
+        assert_eq!(tail(9000, 9000 + TAIL - 1), (9000, most - 1));
+        assert_eq!(tail(9000, 9000 + TAIL), (9000, most));
+        assert_eq!(tail(9000, 9001 + TAIL), (9001, most));
+    }
+
+    #[test]
+    fn ranges_of_a_table_lie_within_the_old_file() {
+        let read = |address, len| {
+            let range = Range { address, len, position: None, old_pieces: vec![1], new_pieces: vec![2] };
+            let table = encode_table(&[range]);
+            let sound = Header { table_len: table.len() as u64, table_sum: crc(&table), ..header(Progress::Sealed) };
+            decode_table(&sound, &table).map(|ranges| ranges.len())
+        };
+        assert_eq!((read(8000, 1000), read(8001, 1000), read(u64::MAX, 2)), (Some(1), None, None));
+        assert_eq!(read(0, u64::MAX), None);
+    }
+
+    proptest::proptest! {
+        /// Each byte once, in blocks of bounded length that end where sectors end.
+        #[test]
+        fn blocks_cover_a_range(address in 0u64..2_000, len in 0u64..3 * BLOCK as u64) {
+            let range = Range { address, len, position: None, old_pieces: vec![], new_pieces: vec![] };
+            let mut covered = 0;
+            each_block(&range, |at, done, buf| {
+                assert_eq!((at, done), (address + covered, covered));
+                assert!(!buf.is_empty() && buf.len() <= BLOCK);
+                covered += buf.len() as u64;
+                assert!(covered == len || (address + covered).is_multiple_of(PIECE as u64), "cut within a sector");
+                Ok(())
+            })
+            .expect("nothing fails");
+            proptest::prop_assert_eq!(covered, len);
+        }
+    }
 }
