@@ -322,6 +322,14 @@ mod tests {
     }
 
     #[test]
+    fn pieces_end_where_sectors_of_the_file_end() {
+        let bytes = [7; 1500];
+        assert_eq!([0, 100, 611].map(|address| sums(&bytes, address).len()), [3, 4, 4]);
+        assert_eq!(sums(&bytes, 100), sums(&bytes, 100 + 5 * PIECE as u64));
+        assert_eq!(sums(&bytes, 100)[0], sums(&bytes[..412], 0)[0]);
+    }
+
+    #[test]
     fn ranges_of_a_table_lie_within_the_old_file() {
         let read = |address, len| {
             let range = Range { address, len, position: None, old_pieces: vec![1], new_pieces: vec![2] };
