@@ -6,7 +6,7 @@
 //! before or after, and a lock that the kernel frees.
 //!
 //! A claim has a *fence*, the number of times that its task was claimed. What is done for a task that
-//! somebody else has taken over since is refused: in the ledger, and, by [`Ledger::fence`], under the
+//! somebody else has taken over since is refused: in the ledger, and, by [`TaskFence`], under the
 //! row locks of a store.
 
 mod bits;

@@ -22,7 +22,7 @@
 //! let summary = Summary::read(folder)?;
 //! assert_eq!(summary.records, 6);
 //! assert_eq!(summary.operations.iter().map(|o| o.counts).sum::<u64>(), 300);
-//! # Ok::<(), h5part::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod draw;

@@ -53,7 +53,7 @@ impl Running {
         signal_group(self.group(), signal);
     }
 
-    /// Waits until it has ended; its number stays taken until [`Running::child`] was waited for.
+    /// Waits until it has ended; its number stays taken until [`Running::into_child`] was waited for.
     ///
     /// # Errors
     /// As waitid(2).
