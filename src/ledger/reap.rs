@@ -189,6 +189,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks the system")]
     fn slurm_is_asked_when_a_worker_is_met_and_when_its_beat_stands_still() {
         static ASKED: AtomicU32 = AtomicU32::new(0);
         let ask: JobIsGone = |job| {

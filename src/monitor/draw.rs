@@ -303,6 +303,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "hundreds of thousands of records")]
     fn many_records_make_no_large_drawing_and_a_failure_is_seen() {
         let mut many: Vec<Record> = (0..200_000).map(|k| record("x", f64::from(k), 0.9)).collect();
         many[77_777].failed = true;

@@ -23,8 +23,10 @@ impl FromStr for Memory {
             Some('T') => (&trimmed[..trimmed.len() - 1], 4),
             _ => (trimmed, 0),
         };
+        // Multiplied one by one: exact, which a power of a float need not be.
+        let unit = (0..power).fold(1.0, |unit, _| unit * 1024.0);
         let number: f64 = number.trim().parse().map_err(|_| bad())?;
-        let bytes = number * 1024f64.powi(power);
+        let bytes: f64 = number * unit;
         if !(1.0..9e18).contains(&bytes) {
             return Err(bad());
         }

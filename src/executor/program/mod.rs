@@ -109,6 +109,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks the system")]
     fn a_program_is_found_in_path_or_by_its_own() {
         let program = |name: &str| Template::new(vec![name.to_owned()]).program();
         assert!(program("sh").is_some_and(|path| path.is_absolute()));
