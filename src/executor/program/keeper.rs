@@ -1,14 +1,15 @@
 //! The keeper: a small process beside a runner that ends the runner's programs when the runner is gone.
 //!
 //! The kernel kills a program with its runner, but not what the program started. The keeper has the other end
-//! of a pipe: it is told of every process group that begins and ends, and when the pipe closes, it kills those
-//! that are left.
+//! of a pipe: it is told of every process group that begins, by the program itself before it is one, and that
+//! ends; when the pipe closes, it kills those that are left.
 
 use super::Running;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -32,17 +33,22 @@ impl Keeper {
         Ok(Self { pipe: Mutex::new(pipe), _child: child })
     }
 
-    pub(super) fn begins(&self, program: &Running) -> io::Result<()> {
-        self.tell('+', program)
+    /// Where a program tells that it begins: a line, a plus and its process group.
+    pub(super) fn descriptor(&self) -> i32 {
+        self.pipe.lock().unwrap_or_else(PoisonError::into_inner).as_raw_fd()
     }
 
     pub(super) fn ended(&self, program: &Running) -> io::Result<()> {
-        self.tell('-', program)
+        self.tell(&format!("-{}\n", program.group()))
     }
 
-    fn tell(&self, sign: char, program: &Running) -> io::Result<()> {
+    /// A program told that it begins, and could not be started.
+    pub(super) fn nothing_begins(&self) -> io::Result<()> {
+        self.tell("?\n")
+    }
+
+    fn tell(&self, line: &str) -> io::Result<()> {
         // A line is shorter than what a pipe takes at once, and whole.
-        let line = format!("{sign}{}\n", program.group());
         self.pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())
     }
 }
@@ -51,11 +57,13 @@ impl Keeper {
 pub fn keep(input: impl BufRead) {
     let mut groups = BTreeSet::new();
     for line in input.lines().map_while(Result::ok) {
-        let Some(group) = line.get(1..).and_then(|rest| rest.parse::<i32>().ok()).filter(|&g| g > 1) else { continue };
-        match line.as_bytes()[0] {
-            b'+' => groups.insert(group),
-            _ => groups.remove(&group),
-        };
+        let group = line.get(1..).and_then(|rest| rest.parse::<i32>().ok()).filter(|&group| group > 1);
+        match (line.as_bytes().first(), group) {
+            (Some(b'+'), Some(group)) => _ = groups.insert(group),
+            (Some(b'-'), Some(group)) => _ = groups.remove(&group),
+            // One of them is not there.
+            _ => groups.retain(|&group| killpg(Pid::from_raw(group), None).is_ok()),
+        }
     }
     for group in groups {
         // It may have ended with the runner.

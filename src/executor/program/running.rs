@@ -27,11 +27,14 @@ impl Running {
         keeper: Option<&Keeper>,
     ) -> io::Result<Self> {
         command.stdin(alive.stdin()?).stdout(alive.log()?).stderr(alive.log()?);
-        spawn::prepare(&mut command, memory);
-        let running = Self { child: command.spawn()? };
+        spawn::prepare(&mut command, memory, keeper.map(Keeper::descriptor));
+        let child = command.spawn().inspect_err(|_| {
+            // A keeper that is gone has nothing to look after.
+            let _ = keeper.map(Keeper::nothing_begins);
+        })?;
+        let running = Self { child };
         // The program reads nothing, whatever is noted meanwhile: its position is at the end.
-        let told = alive.note(&running).and_then(|()| keeper.map_or(Ok(()), |keeper| keeper.begins(&running)));
-        match told {
+        match alive.note(&running) {
             Ok(()) => Ok(running),
             Err(e) => {
                 running.signal(Signal::SIGKILL);

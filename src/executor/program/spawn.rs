@@ -11,9 +11,9 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Arranges that the program inherits descriptors 0, 1 and 2 alone, leads a process group of its own, is
-/// killed when the thread that starts it dies, and has so much memory.
-pub(super) fn prepare(command: &mut Command, memory: Option<&MemoryLimit>) {
+/// Arranges that the program inherits descriptors 0, 1 and 2 alone, leads a process group of its own, of which the
+/// keeper knows before the program begins, is killed when the thread that starts it dies, and has so much memory.
+pub(super) fn prepare(command: &mut Command, memory: Option<&MemoryLimit>, keeper: Option<i32>) {
     let parent = std::process::id();
     // Nobody may ask for more than what is allowed already.
     let most = getrlimit(Resource::RLIMIT_DATA).map_or(u64::MAX, |(_, hard)| hard);
@@ -26,8 +26,12 @@ pub(super) fn prepare(command: &mut Command, memory: Option<&MemoryLimit>) {
             // The runner died before it could be asked to take the program with it.
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        if let Some(keeper) = keeper {
+            tell_keeper(keeper)?;
+        }
         if let Some(group) = group {
-            write_zero(group)?;
+            // "0" in a control group's list of processes: the process that writes it.
+            write_to(group, b"0")?;
         }
         if let Some(bytes) = limit {
             setrlimit(Resource::RLIMIT_DATA, bytes, bytes)?;
@@ -46,9 +50,20 @@ fn close_others() -> io::Result<()> {
     if closed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// "0" in a control group's list of processes: the process that writes it.
-fn write_zero(descriptor: i32) -> io::Result<()> {
-    // SAFETY: one byte that is there is read; the descriptor is open as long as the limit that lent it.
-    let written = unsafe { libc::write(descriptor, c"0".as_ptr().cast(), 1) };
-    if written == 1 { Ok(()) } else { Err(io::Error::last_os_error()) }
+/// A plus and the number of this process, which leads its group, and the end of the line.
+fn tell_keeper(descriptor: i32) -> io::Result<()> {
+    let mut line = *b"+0000000000\n";
+    let mut rest = std::process::id();
+    for digit in line[1..11].iter_mut().rev() {
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    write_to(descriptor, &line)
+}
+
+fn write_to(descriptor: i32, bytes: &[u8]) -> io::Result<()> {
+    // SAFETY: bytes that are there are read; the descriptor is open as long as who lent it, which is until the
+    // program was started.
+    let written = unsafe { libc::write(descriptor, bytes.as_ptr().cast(), bytes.len()) };
+    if usize::try_from(written) == Ok(bytes.len()) { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
