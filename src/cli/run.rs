@@ -128,7 +128,7 @@ impl Args {
         }
         self.launching.check_program(&ledger)?;
         let rows = self.launching.rows(&ledger)?;
-        pool::run(&self.launching, &ledger, rows.as_ref(), place.jobs, &cores)?;
+        pool::run(&self.launching, &ledger, data(rows.as_ref()), place.jobs, &cores)?;
         finish(&self.launching, &ledger, None, start)
     }
 }
@@ -165,7 +165,7 @@ fn here(launching: &Launching, ledger: &Ledger, terms: Terms, part: Part) -> Res
     // The workers of a run leave that to it.
     let watch = if of_run { None } else { Some(teller.watch_memory()?) };
     let programs = Programs::new(ledger, launching.launch()?, &teller)?;
-    let site = Site { ledger, rows: rows.as_ref().map(|rows| rows as &dyn TaskData), observer: &teller, stop: &stop };
+    let site = Site { ledger, rows: data(rows.as_ref()), observer: &teller, stop: &stop };
     let terms = Terms { linger: part != Part::Worker, ..terms };
     let summary = ledgered::run(&site, &terms, &programs)?;
     drop((programs, watch));
@@ -231,3 +231,8 @@ fn failures(ledger: &Ledger, tally: &Tally) -> Result<Vec<Failure>> {
 
 /// The rows of the ledger's tasks, if it or the command line names a store.
 type Rows<'a> = Option<StoreTasks<'a>>;
+
+/// What a run has to know of them.
+fn data<'a>(rows: Option<&'a StoreTasks<'_>>) -> Option<&'a dyn TaskData> {
+    rows.map(|rows| rows as &dyn TaskData)
+}

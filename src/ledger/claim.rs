@@ -2,13 +2,10 @@
 
 use super::header::Header;
 use super::task::{OwnerId, Refusal, State, Task};
-use super::{Ledger, SLOT};
+use super::{Ledger, PORTION};
 use crate::error::{At, ErrorKind, Result};
 use std::ops::Range;
 use std::time::Duration;
-
-/// Tasks whose slots are read at once when the bits say nothing.
-const SCAN: u64 = (1 << 20) / SLOT as u64;
 
 /// What to claim.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +14,12 @@ pub struct Terms {
     pub count: u64,
     /// A task that failed rests for so long.
     pub delay: Duration,
+}
+
+impl Terms {
+    fn delay_ms(&self) -> u64 {
+        u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX)
+    }
 }
 
 impl Default for Terms {
@@ -89,8 +92,8 @@ impl Ledger {
     /// Sets the bits of tasks that wait, where one was found that had none.
     fn show(&self, hidden: u64) -> Result<(), ErrorKind> {
         let _held = self.hold()?;
-        let start = hidden / SCAN * SCAN;
-        let end = (start + SCAN).min(self.header.tasks);
+        let start = hidden / PORTION * PORTION;
+        let end = (start + PORTION).min(self.header.tasks);
         let waits = |task: &Option<Task>| task.is_some_and(|task| task.state == State::Waiting);
         let mut at = start;
         for run in self.slots(start..end)?.chunk_by(|a, b| waits(a) == waits(b)) {
@@ -105,7 +108,7 @@ impl Ledger {
 
     /// Takes a block under the lock.
     fn take(&self, owner: OwnerId, terms: &Terms) -> Result<Vec<(u64, Task)>, ErrorKind> {
-        let (now, delay) = ((self.clock)(), u64::try_from(terms.delay.as_millis()).unwrap_or(u64::MAX));
+        let (now, delay) = ((self.clock)(), terms.delay_ms());
         let file = self.file.as_ref();
         let _held = self.hold()?;
         // Whom others gave up would leave tasks that nobody looks for.
@@ -155,21 +158,17 @@ impl Ledger {
 
     /// What the slots say when the bits say nothing.
     fn outlook(&self, terms: &Terms) -> Result<Outlook, ErrorKind> {
-        let (now, delay) = ((self.clock)(), u64::try_from(terms.delay.as_millis()).unwrap_or(u64::MAX));
+        let (now, delay) = ((self.clock)(), terms.delay_ms());
         let mut outlook = Outlook::default();
-        for start in (0..self.header.tasks).step_by(usize::try_from(SCAN).unwrap_or(1)) {
-            let end = (start + SCAN).min(self.header.tasks);
-            for (place, task) in (start..end).zip(self.slots(start..end)?) {
-                // Perhaps it was just being written; whoever overlooks a task ends too early.
-                let Some(task) = task.or_else(|| self.look_at(place).ok()) else { continue };
-                match task.claim(OwnerId::default(), delay, now) {
-                    Ok(_) => {
-                        outlook.hidden = Some(place);
-                        return Ok(outlook);
-                    }
-                    Err(Refusal::TooEarly) => outlook.resting += 1,
-                    Err(_) => outlook.running += u64::from(task.state == State::Running),
+        for slot in self.walk() {
+            let (place, Some(task)) = slot? else { continue };
+            match task.claim(OwnerId::default(), delay, now) {
+                Ok(_) => {
+                    outlook.hidden = Some(place);
+                    return Ok(outlook);
                 }
+                Err(Refusal::TooEarly) => outlook.resting += 1,
+                Err(_) => outlook.running += u64::from(task.state == State::Running),
             }
         }
         Ok(outlook)

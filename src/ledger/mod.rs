@@ -50,6 +50,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+/// Tasks whose slots are read at once where all are looked at.
+const PORTION: u64 = (1 << 20) / SLOT as u64;
 /// A slot that is read while it is written is read again so often, then under the lock.
 const READS: usize = 3;
 
@@ -216,6 +218,23 @@ impl Ledger {
         let mut slots = vec![[0; SLOT]; count];
         self.file.read_at(slots.as_flattened_mut(), self.at_slot(places.start))?;
         Ok(slots.iter().map(Task::decode).collect())
+    }
+
+    /// All tasks in the order of claims, read in portions; `None`: damaged.
+    fn walk(&self) -> impl Iterator<Item = Result<(u64, Option<Task>), ErrorKind>> + '_ {
+        let tasks = self.header.tasks;
+        (0..tasks.div_ceil(PORTION)).flat_map(move |portion| {
+            let start = portion * PORTION;
+            let end = (start + PORTION).min(tasks);
+            let (slots, failure) = match self.slots(start..end) {
+                Ok(slots) => (slots, None),
+                Err(e) => (Vec::new(), Some(Err(e.into()))),
+            };
+            // Perhaps it was just being written; whoever overlooks a task ends too early.
+            let whole =
+                move |(place, task): (u64, Option<Task>)| Ok((place, task.or_else(|| self.look_at(place).ok())));
+            (start..end).zip(slots).map(whole).chain(failure)
+        })
     }
 
     /// One task, under the lock.

@@ -4,17 +4,13 @@
 //! Of one whom we cannot see, a beat that stands still for long is taken for death; should it live after
 //! all, its claims are fenced. A process that is stopped lives.
 
-use super::header::Header;
 use super::owner::{Entry, Job};
 use super::task::{OwnerId, Reason, State, Task};
-use super::{Claim, Ledger, SLOT};
+use super::{Claim, Ledger};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::Fate;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
-
-/// Tasks whose slots are read at once.
-const SCAN: u64 = (1 << 20) / SLOT as u64;
 
 /// SLURM is asked about a job when its worker is met, and again when a beat stands still for so long: thousands
 /// of workers must not ask all the time.
@@ -168,17 +164,11 @@ impl Ledger {
 
     /// All tasks that run.
     pub(super) fn running(&self) -> Result<Vec<(u64, Task)>, ErrorKind> {
-        let Header { tasks, .. } = self.header;
-        let mut running = Vec::new();
-        for start in (0..tasks).step_by(usize::try_from(SCAN).unwrap_or(1)) {
-            let end = (start + SCAN).min(tasks);
-            let slots = (start..end).zip(self.slots(start..end)?);
-            running.extend(slots.filter_map(|(place, task)| {
-                let task = task.filter(|task| task.state == State::Running)?;
-                Some((place, task))
-            }));
-        }
-        Ok(running)
+        let running = |slot: Result<(u64, Option<Task>), ErrorKind>| {
+            let taken = |(place, task): (u64, Option<Task>)| Some((place, task.filter(|t| t.state == State::Running)?));
+            slot.map(taken).transpose()
+        };
+        self.walk().filter_map(running).collect()
     }
 }
 

@@ -1,13 +1,10 @@
 //! How far everything is, and lists.
 
 use super::task::{Reason, State, Task};
-use super::{Claim, Ledger, SLOT};
+use super::{Claim, Ledger};
 use crate::error::{At, ErrorKind, Result};
 use serde::Serialize;
 use std::ops::Range;
-
-/// Tasks whose slots are read at once.
-const SCAN: u64 = (1 << 20) / SLOT as u64;
 
 /// Tasks by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -99,13 +96,9 @@ impl Ledger {
     /// # Errors
     /// I/O errors, and those of `f`.
     pub fn each(&self, mut f: impl FnMut(u64, Option<&Task>) -> Result<()>) -> Result<()> {
-        for start in (0..self.header.tasks).step_by(usize::try_from(SCAN).unwrap_or(1)) {
-            let end = (start + SCAN).min(self.header.tasks);
-            for (place, task) in (start..end).zip(self.slots(start..end).at("read", &self.path)?) {
-                // Perhaps it was just being written.
-                let task = task.or_else(|| self.look_at(place).ok());
-                f(place, task.as_ref())?;
-            }
+        for slot in self.walk() {
+            let (place, task) = slot.at("read", &self.path)?;
+            f(place, task.as_ref())?;
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ pub use byte::{ByteGuard, ByteLock};
 pub use filesystem::untrusted;
 pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock, is_ours};
 pub use holders::{Holder, LockReport, report};
+pub(crate) use owner::host;
 pub use owner::{Dead, Owner, OwnerNote, records};
 pub use paths::Paths;
 pub use process::{Fate, ProcessId};

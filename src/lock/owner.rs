@@ -222,7 +222,8 @@ pub(super) fn age_s(process: &Process) -> Option<u64> {
     Some(up_s.saturating_sub(process.start_ticks / TICKS_PER_S))
 }
 
-pub(super) fn host() -> String {
+/// Name of this host; empty where the system does not tell.
+pub(crate) fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }
 

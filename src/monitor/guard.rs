@@ -4,6 +4,7 @@ use super::files::Log;
 use super::record::{FORMAT, Header, Record};
 use super::usage::{ChildUsage, Whose, own_peak, unix_s};
 use crate::error::{At, ErrorKind, Result};
+use crate::lock::host;
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::path::Path;
@@ -270,8 +271,4 @@ impl Drop for Measure<'_> {
             let _ = self.end();
         }
     }
-}
-
-fn host() -> String {
-    nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }

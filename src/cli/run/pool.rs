@@ -7,8 +7,8 @@ use super::launch::Launching;
 use super::signals::next;
 use super::tell::Teller;
 use h5part::executor::budget::pin;
-use h5part::executor::ledgered::{Event, Level, Observer};
-use h5part::ledger::{Ledger, StoreTasks, Watch};
+use h5part::executor::ledgered::{Event, Level, Observer, reap};
+use h5part::ledger::{Ledger, TaskData, Watch};
 use h5part::{ErrorKind, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -28,7 +28,7 @@ const FRUITLESS: u32 = 10;
 struct Pool<'a> {
     launching: &'a Launching,
     ledger: &'a Ledger,
-    rows: Option<&'a StoreTasks<'a>>,
+    rows: Option<&'a dyn TaskData>,
     teller: &'a Teller<'a>,
     workers: Vec<Worker>,
     level: Level,
@@ -48,7 +48,7 @@ struct Worker {
 pub fn run(
     launching: &Launching,
     ledger: &Ledger,
-    rows: Option<&StoreTasks<'_>>,
+    rows: Option<&dyn TaskData>,
     count: usize,
     cores: &[Vec<usize>],
 ) -> Result<()> {
@@ -163,14 +163,7 @@ impl Pool<'_> {
             (Some(signal), _) => format!("was ended by signal {signal}"),
             (None, code) => format!("ended with exit code {}", code.unwrap_or(-1)),
         };
-        for lapsed in self.ledger.reap(watch)? {
-            self.teller.event(&Event::Lapsed(&lapsed));
-            if let Some(rows) = self.rows
-                && rows.settle(lapsed.claim.place)?
-            {
-                self.teller.event(&Event::Settled(&lapsed.claim));
-            }
-        }
+        reap(self.ledger, self.rows, watch, self.teller)?;
         let tally = self.ledger.tally()?;
         let ended = tally.done + tally.failed;
         self.fruitless = if ended > self.fruitless.0 { (ended, 0) } else { (ended, self.fruitless.1 + 1) };

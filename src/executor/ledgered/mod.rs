@@ -12,7 +12,7 @@ pub use programs::{Launch, Programs};
 pub use stop::{Level, Stop};
 
 use crate::error::Result;
-use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, Reason, State, TaskData};
+use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, Reason, State, TaskData, Watch};
 use std::time::Duration;
 
 /// What is done for a task.
@@ -145,11 +145,24 @@ impl Site<'_> {
             other => Ok((End::Done, other?)),
         }
     }
+}
 
-    /// A dead owner's task whose rows are there is done.
-    fn settle(&self, place: u64) -> Result<bool> {
-        self.rows.map_or(Ok(false), |rows| rows.settle(place))
+/// Takes tasks from dead owners, and tells of each; one whose rows are there is done all the same.
+///
+/// **Concurrency.** As [`Ledger::reap`].
+///
+/// # Errors
+/// As [`Ledger::reap`] and [`TaskData::settle`].
+pub fn reap(ledger: &Ledger, rows: Option<&dyn TaskData>, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {
+    for lapsed in ledger.reap(watch)? {
+        observer.event(&Event::Lapsed(&lapsed));
+        if let Some(rows) = rows
+            && rows.settle(lapsed.claim.place)?
+        {
+            observer.event(&Event::Settled(&lapsed.claim));
+        }
     }
+    Ok(())
 }
 
 /// Runs tasks until none is left, or an end is asked for.

@@ -61,7 +61,7 @@ impl<'a> Supervisor<'a> {
                 beaten = Instant::now();
             }
             if reaped.is_none_or(|at| at.elapsed() >= REAP) {
-                self.reap(&mut watch)?;
+                super::reap(self.site.ledger, self.site.rows, &mut watch, self.site.observer)?;
                 reaped = Some(Instant::now());
             }
             std::thread::park_timeout(TICK);
@@ -79,15 +79,5 @@ impl<'a> Supervisor<'a> {
             }
             other => other,
         }
-    }
-
-    fn reap(&self, watch: &mut Watch) -> Result<()> {
-        for lapsed in self.site.ledger.reap(watch)? {
-            self.site.observer.event(&Event::Lapsed(&lapsed));
-            if self.site.settle(lapsed.claim.place)? {
-                self.site.observer.event(&Event::Settled(&lapsed.claim));
-            }
-        }
-        Ok(())
     }
 }

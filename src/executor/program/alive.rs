@@ -7,7 +7,7 @@
 
 use super::Running;
 use crate::error::ErrorKind;
-use crate::lock::Patience;
+use crate::lock::{Patience, host};
 use crate::storage::Identity;
 use fs2::FileExt;
 use nix::sys::signal::{Signal, kill};
@@ -102,18 +102,19 @@ fn is_named(file: &File, path: &Path) -> bool {
     named.is_ok_and(|named| own.is_ok_and(|own| named.same_file(&own)))
 }
 
-fn host() -> String {
-    nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
-}
-
 fn note_of(path: &Path) -> String {
     match std::fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => {
-            let mut words = text.split_whitespace();
-            format!("process group {} on {}", words.next().unwrap_or("?"), words.next().unwrap_or("?"))
-        }
-        _ => "unknown".to_owned(),
+        Ok(text) => noted(&text)
+            .map_or_else(|| "unknown".to_owned(), |(group, host)| format!("process group {group} on {host}")),
+        Err(_) => "unknown".to_owned(),
     }
+}
+
+/// The process group that a note names, and its host.
+fn noted(text: &str) -> Option<(i32, &str)> {
+    let mut words = text.split_whitespace();
+    let group = words.next()?.parse().ok().filter(|&group| group > 1)?;
+    Some((group, words.next()?))
 }
 
 /// Ends the processes that hold a lock that we do not: their runner has died, since the task is ours now. Only
@@ -122,9 +123,7 @@ fn end_left_behind(mut input: &File, log: &File) -> io::Result<()> {
     let mut text = String::new();
     input.seek(SeekFrom::Start(0))?;
     input.take(256).read_to_string(&mut text)?;
-    let mut words = text.split_whitespace();
-    let group = words.next().and_then(|word| word.parse::<i32>().ok()).filter(|&group| group > 1);
-    let (Some(group), Some(there)) = (group, words.next()) else { return Ok(()) };
+    let Some((group, there)) = noted(&text) else { return Ok(()) };
     if there != host() {
         return Ok(());
     }

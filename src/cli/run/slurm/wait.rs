@@ -1,10 +1,10 @@
 //! Waiting for an array: what the ledger and the queue say, and what follows from it.
 
 use super::super::super::ledger::watch as owners;
-use super::super::RUN;
 use super::super::tell::Teller;
+use super::super::{RUN, data};
 use super::Plan;
-use h5part::executor::ledgered::{Event, Observer};
+use h5part::executor::ledgered::{self, Event, Observer};
 use h5part::executor::slurm::{Element, Phase, Submitted, cancel_waiting, look};
 use h5part::ledger::{Tally, Watch};
 use h5part::{ErrorKind, Result};
@@ -192,15 +192,7 @@ impl<'a> Waiting<'a> {
     /// No job of ours is left: what its workers held goes back.
     fn reap(&self, watch: &mut Watch) -> Result<()> {
         let rows = self.plan.launching.rows(self.plan.ledger)?;
-        for lapsed in self.plan.ledger.reap(watch)? {
-            self.teller.event(&Event::Lapsed(&lapsed));
-            if let Some(rows) = &rows
-                && rows.settle(lapsed.claim.place)?
-            {
-                self.teller.event(&Event::Settled(&lapsed.claim));
-            }
-        }
-        Ok(())
+        ledgered::reap(self.plan.ledger, data(rows.as_ref()), watch, &self.teller)
     }
 
     fn interrupted(&self) -> String {
