@@ -45,6 +45,16 @@ pub enum ErrorKind {
         /// Length in bytes that was found.
         found: u64,
     },
+    /// A stored chunk is not what its filters make.
+    #[error("column '{column}': the chunk from row {row} on is damaged ({filter})")]
+    DamagedChunk {
+        /// The column.
+        column: String,
+        /// First row of the chunk.
+        row: u64,
+        /// The filter that says so.
+        filter: String,
+    },
     /// File or folder may not be written by this user.
     #[error("permission denied: the file or its folder is read-only for this user")]
     ReadOnly,
@@ -351,6 +361,7 @@ impl ErrorKind {
         Some(match self {
             Self::NoSuchFile => "check the path",
             Self::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
+            Self::DamagedChunk { .. } => "restore the file from a copy, or compute these rows again",
             Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
             Self::ReadOnlySidecar(_) => "change the permissions of that folder and of what is in it",
             Self::ReadOnly => "change the permissions, or work on a copy",

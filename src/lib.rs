@@ -15,6 +15,8 @@ pub mod dataspace;
 pub mod error;
 pub mod executor;
 #[cfg(feature = "hdf5")]
+pub mod filter;
+#[cfg(feature = "hdf5")]
 pub mod h5;
 pub mod ledger;
 pub mod lock;

@@ -74,6 +74,7 @@ impl Exit {
             | ErrorKind::BadValues(_) => Self::Mismatch,
             ErrorKind::NotHdf5(_)
             | ErrorKind::Cut { .. }
+            | ErrorKind::DamagedChunk { .. }
             | ErrorKind::HalfApplied
             | ErrorKind::NotALedger(_)
             | ErrorKind::DamagedTask { .. }

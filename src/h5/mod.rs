@@ -3,6 +3,7 @@
 mod attribute;
 mod cells;
 mod change;
+mod chunks;
 mod column;
 mod compound;
 mod create;

@@ -27,7 +27,7 @@ mod plain;
 #[cfg(feature = "hdf5")]
 mod presence;
 #[cfg(feature = "hdf5")]
-mod reader;
+mod read;
 #[cfg(feature = "hdf5")]
 mod recover;
 #[cfg(feature = "hdf5")]
@@ -55,7 +55,7 @@ pub use {
     group::Group,
     handle::Store,
     presence::Presence,
-    reader::Reader,
+    read::Reader,
     recover::Recovery,
     status::{ColumnStatus, Status},
     values::{Block, CellState, Element, Values, check_fit},

@@ -36,6 +36,7 @@ mod monitor;
 mod pools;
 mod power;
 mod processes;
+mod reading;
 mod run;
 mod sealed;
 mod slurm;
