@@ -16,6 +16,7 @@ mod changes;
 mod choices;
 mod cli;
 mod content;
+mod copying;
 mod courtesy;
 mod crash;
 mod crate_api;
