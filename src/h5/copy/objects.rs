@@ -44,7 +44,7 @@ pub(super) fn copy(from: &hdf5::File, into: &hdf5::File, what: &Copying) -> Resu
     if copier.types > 0 {
         call!(H5Ldelete, copier.into.id(), TYPES.as_ptr(), H5P_DEFAULT)?;
     }
-    copier.references()?;
+    copier.references();
     Ok(copier.done)
 }
 
@@ -208,16 +208,12 @@ impl<'a> Copier<'a> {
             }
             return Ok(None);
         }
-        let group = match kind {
-            LocationType::Group => {
-                self.new_group(&object, copy, link)?;
-                Some(path.clone())
-            }
-            _ => {
-                self.dataset(&object, source, copy, link, &path, &token)?;
-                None
-            }
-        };
+        let group = (kind == LocationType::Group).then(|| path.clone());
+        if group.is_some() {
+            self.new_group(&object, copy, link)?;
+        } else {
+            self.dataset(&object, source, copy, link, &path, &token)?;
+        }
         self.done.objects += 1;
         self.there.insert(token, path);
         Ok(group)

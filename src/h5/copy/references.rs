@@ -147,7 +147,7 @@ fn size(datatype: &Object) -> usize {
 
 impl Copier<'_> {
     /// Writes what holds references: everything that they can point to is there now.
-    pub(super) fn references(&mut self) -> Result<(), ErrorKind> {
+    pub(super) fn references(&mut self) {
         let mut known = HashMap::new();
         for late in std::mem::take(&mut self.late) {
             let (path, attribute) = match &late {
@@ -164,7 +164,6 @@ impl Copier<'_> {
                 Err(e) => self.left_out(path, attribute, &e.to_string()),
             }
         }
-        Ok(())
     }
 
     fn attribute_of_references(

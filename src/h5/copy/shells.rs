@@ -3,10 +3,10 @@
 use super::raw::{Hid, call, own};
 use crate::error::ErrorKind;
 use hdf5::{Location, Object};
-use hdf5_sys::h5d::{H5D_alloc_time_t, H5D_layout_t, H5Dcreate2, H5Dget_create_plist, H5Dget_space};
+use hdf5_sys::h5d::{H5D_alloc_time_t, H5D_fill_time_t, H5D_layout_t, H5Dcreate2, H5Dget_create_plist, H5Dget_space};
 use hdf5_sys::h5p::{
-    H5P_DEFAULT, H5Pget_external_count, H5Premove_filter, H5Pset_alloc_time, H5Pset_chunk, H5Pset_deflate,
-    H5Pset_filter, H5Pset_layout, H5Pset_shuffle,
+    H5P_DEFAULT, H5Pget_external_count, H5Pget_nfilters, H5Premove_filter, H5Pset_alloc_time, H5Pset_chunk,
+    H5Pset_deflate, H5Pset_fill_time, H5Pset_filter, H5Pset_layout, H5Pset_shuffle,
 };
 use hdf5_sys::h5s::{H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims, H5Sset_extent_simple};
 use hdf5_sys::h5z::{H5Z_FILTER_ALL, H5Z_FLAG_OPTIONAL};
@@ -73,16 +73,9 @@ pub enum Allocation {
     Late,
     /// Each chunk with its first value.
     Incremental,
-}
-
-impl From<Allocation> for H5D_alloc_time_t {
-    fn from(allocation: Allocation) -> Self {
-        match allocation {
-            Allocation::Early => Self::H5D_ALLOC_TIME_EARLY,
-            Allocation::Late => Self::H5D_ALLOC_TIME_LATE,
-            Allocation::Incremental => Self::H5D_ALLOC_TIME_INCR,
-        }
-    }
+    /// Early, so that its cells can be written in place; each chunk with its first value where it is compressed, so
+    /// that they cannot.
+    Direct,
 }
 
 /// Makes the dataset. `datatype` is a type of the copy.
@@ -113,7 +106,7 @@ pub(super) fn make(
         }
     }
     if let Some(allocation) = shell.allocation {
-        call!(H5Pset_alloc_time, plist.id(), allocation.into())?;
+        allocate(plist.id(), allocation)?;
     }
     let (group, name) = at;
     let (space, default) = (space.id(), H5P_DEFAULT);
@@ -130,12 +123,27 @@ fn compress(plist: Hid, compression: Compression) -> Result<(), ErrorKind> {
     }
     match compression {
         Compression::Gzip { level, .. } => {
-            call!(H5Pset_deflate, plist, c_uint::from(level))?;
+            call!(H5Pset_deflate, H5Pset_fill_time, plist, c_uint::from(level))?;
         }
         Compression::Zstd { level, .. } => {
             call!(H5Pset_filter, plist, ZSTD, H5Z_FLAG_OPTIONAL, 1, &raw const level)?;
         }
         Compression::Same | Compression::None => {}
+    }
+    Ok(())
+}
+
+fn allocate(plist: Hid, allocation: Allocation) -> Result<(), ErrorKind> {
+    let time = match allocation {
+        Allocation::Late => H5D_alloc_time_t::H5D_ALLOC_TIME_LATE,
+        Allocation::Incremental => H5D_alloc_time_t::H5D_ALLOC_TIME_INCR,
+        Allocation::Direct if call!(H5Pget_nfilters, plist)? > 0 => H5D_alloc_time_t::H5D_ALLOC_TIME_INCR,
+        Allocation::Early | Allocation::Direct => H5D_alloc_time_t::H5D_ALLOC_TIME_EARLY,
+    };
+    call!(H5Pset_alloc_time, plist, time)?;
+    if time == H5D_alloc_time_t::H5D_ALLOC_TIME_EARLY {
+        // Also where the fill is the type's own zero: the space may have been something else's.
+        call!(H5Pset_fill_time, plist, H5D_fill_time_t::H5D_FILL_TIME_ALLOC)?;
     }
     Ok(())
 }
