@@ -18,6 +18,8 @@ pub mod executor;
 pub mod h5;
 pub mod ledger;
 pub mod lock;
+#[cfg(feature = "hdf5")]
+pub mod merge;
 pub mod monitor;
 pub mod npy;
 pub mod record;

@@ -32,6 +32,7 @@ mod h5py;
 mod interleavings;
 mod layers;
 mod ledger;
+mod merge;
 mod model;
 mod monitor;
 mod pools;

@@ -123,7 +123,7 @@ fn compress(plist: Hid, compression: Compression) -> Result<(), ErrorKind> {
     }
     match compression {
         Compression::Gzip { level, .. } => {
-            call!(H5Pset_deflate, H5Pset_fill_time, plist, c_uint::from(level))?;
+            call!(H5Pset_deflate, plist, c_uint::from(level))?;
         }
         Compression::Zstd { level, .. } => {
             call!(H5Pset_filter, plist, ZSTD, H5Z_FLAG_OPTIONAL, 1, &raw const level)?;
