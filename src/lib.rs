@@ -20,6 +20,8 @@ pub mod filter;
 pub mod h5;
 pub mod ledger;
 pub mod lock;
+#[cfg(feature = "hdf5")]
+pub mod merge;
 pub mod monitor;
 pub mod npy;
 pub mod record;

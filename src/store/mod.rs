@@ -39,6 +39,8 @@ mod status;
 #[cfg(feature = "hdf5")]
 mod through;
 #[cfg(feature = "hdf5")]
+mod unclaimed;
+#[cfg(feature = "hdf5")]
 mod values;
 #[cfg(feature = "hdf5")]
 mod view;
@@ -69,5 +71,6 @@ pub(crate) use {
     create::UNFINISHED,
     recover::unspent,
     resolve::header_of,
+    unclaimed::Unclaimed,
     view::{Stamped, View},
 };

@@ -15,6 +15,7 @@ const LAYERS: [&str; 14] = [
     "h5",
     "record",
     "store",
+    "merge",
     "ledger",
     "verify",
     "monitor",
