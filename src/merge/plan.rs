@@ -157,6 +157,8 @@ mod tests {
             fill: dtype.default_fill(),
             chunk: None,
             layout: Err("none".to_owned()),
+            filters: None,
+            big_endian: false,
             stamp,
         }
     }
