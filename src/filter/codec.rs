@@ -1,5 +1,6 @@
 //! The compressors: libraries, called with whole buffers.
 
+use super::deflate;
 use crate::dataspace::Filter;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
@@ -52,10 +53,7 @@ impl Codecs {
     fn pack_deflate(&mut self, level: u8, bytes: &[u8]) -> Option<Vec<u8>> {
         let kept = self.deflate.take().filter(|(of, _)| *of == level);
         let fresh = || Some((level, Compressor::new(CompressionLvl::new(i32::from(level)).ok()?)));
-        let (_, deflate) = self.deflate.insert(kept.or_else(fresh)?);
-        let mut packed = vec![0; deflate.zlib_compress_bound(bytes.len())];
-        let len = deflate.zlib_compress(bytes, &mut packed).ok()?;
-        packed.truncate(len);
-        Some(packed)
+        let (_, compressor) = self.deflate.insert(kept.or_else(fresh)?);
+        deflate::pack(compressor, bytes)
     }
 }

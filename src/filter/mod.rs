@@ -1,6 +1,7 @@
 //! Chunks through their filters and back, without the HDF5 library and its global lock.
 
 mod codec;
+mod deflate;
 mod fletcher;
 mod shuffle;
 

@@ -2,6 +2,7 @@
 
 mod cells;
 mod look;
+mod memory;
 mod part;
 
 use super::handle::{Store, normal};
@@ -14,6 +15,7 @@ use crate::storage::Mode;
 pub(crate) use cells::CellReader;
 use cells::Chunks;
 use look::{Cells, Look, Wanted, Way};
+use memory::zeroed;
 use std::path::Path;
 
 /// Rows are read in portions of about this, cells and stamps together, in bytes: so much of what is read
@@ -254,7 +256,7 @@ impl Empty {
         let shape = [rows].into_iter().chain(cell_shape).collect();
         let count = usize::try_from(rows).unwrap_or(usize::MAX);
         let bytes = count.checked_mul(kept).filter(|&n| isize::try_from(n).is_ok()).ok_or_else(too_large)?;
-        let block = Block { dtype, shape, bytes: vec![0; bytes], states: vec![CellState::Plain; count] };
+        let block = Block { dtype, shape, bytes: zeroed(bytes), states: vec![CellState::Plain; count] };
         Ok(Self { block, cell, segments, kept })
     }
 
@@ -290,7 +292,7 @@ struct Whole {
 
 impl Whole {
     fn new(cell: usize, count: usize) -> Self {
-        Self { cell, bytes: vec![0; cell * count], states: vec![CellState::Plain; count] }
+        Self { cell, bytes: zeroed(cell * count), states: vec![CellState::Plain; count] }
     }
 
     fn cells(&mut self) -> Cells<'_> {
