@@ -194,7 +194,7 @@ pub enum ErrorKind {
         waited_s: f64,
     },
     /// Advisory locks of this file system do not reach every process that may share the file.
-    #[error("the file system ({0}) does not keep locks for all who may share the file")]
+    #[error("its locks do not reach all who may share the file ({0})")]
     UntrustedLocks(String),
     /// The file has several hard links, so two names would have two different locks.
     #[error("the file has {0} hard links: its locks would not be seen under its other names")]
@@ -374,7 +374,8 @@ impl ErrorKind {
             Self::DiskFull { .. } => "free some space and run the command again",
             Self::LockTimeout { .. } => "end that process, or wait longer with --timeout",
             Self::UntrustedLocks(_) => {
-                "let each worker write a file of its own, or overrule with --trust-locks if one host alone writes"
+                "see 'h5part doctor'; let each worker write a file of its own, or overrule with --trust-locks if one host \
+                 alone writes"
             }
             Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",
             Self::Replaced | Self::ColumnMoved(_) => "open the file again",
