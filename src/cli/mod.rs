@@ -4,6 +4,7 @@ mod adopt;
 mod attr;
 mod common;
 mod create;
+mod doctor;
 mod exit;
 mod extend;
 mod generate;
@@ -51,6 +52,9 @@ enum Command {
     Attr(attr::Args),
     Recover(recover::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    DoctorSide(doctor::SideArgs),
     Ledger(ledger::Args),
     Run(run::Args),
     Work(run::WorkArgs),
@@ -109,6 +113,8 @@ impl Command {
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
             Self::Ledger(_)
+            | Self::Doctor(_)
+            | Self::DoctorSide(_)
             | Self::Run(_)
             | Self::Work(_)
             | Self::Keeper
@@ -147,6 +153,8 @@ impl Command {
             Self::Attr(args) => args.run(),
             Self::Recover(args) => args.run(),
             Self::Verify(args) => args.run(),
+            Self::Doctor(args) => args.run(),
+            Self::DoctorSide(args) => args.run(),
             Self::Ledger(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),

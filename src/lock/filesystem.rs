@@ -121,9 +121,9 @@ impl Sharing {
     pub fn of(kind: &str, options: &[String]) -> Self {
         let has = |option: &str| options.iter().any(|o| o == option);
         match kind {
-            "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "zfs" | "f2fs" | "bcachefs" | "jfs" | "nilfs2" | "reiserfs"
-            | "tmpfs" | "ramfs" | "overlay" | "rootfs" | "vfat" | "exfat" | "ntfs3" | "hfsplus" | "udf" | "erofs"
-            | "squashfs" | "iso9660" => Self::Safe(Reach::ThisHost),
+            "ext2" | "ext3" | "ext4" | "xfs" | "btrfs" | "zfs" | "f2fs" | "bcachefs" | "jfs" | "nilfs2"
+            | "reiserfs" | "tmpfs" | "ramfs" | "overlay" | "rootfs" | "vfat" | "exfat" | "ntfs3" | "hfsplus"
+            | "udf" | "erofs" | "squashfs" | "iso9660" => Self::Safe(Reach::ThisHost),
             "ceph" => Self::Safe(Reach::AllHosts),
             "nfs" | "nfs4" => Self::OneHost(nfs(has)),
             "lustre" => lustre(has),
@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn lustre_by_its_flock_option() {
         let lustre = |options: &str| format!("120 27 899:10 / /scratch {options}");
-        let with = "rw,nosuid - lustre 10.1.0.1@o2ib:10.1.0.2@o2ib:/scratch rw,checksum,flock,user_xattr,lruresize,lazystatfs";
+        let with =
+            "rw,nosuid - lustre 10.1.0.1@o2ib:10.1.0.2@o2ib:/scratch rw,checksum,flock,user_xattr,lruresize,lazystatfs";
         assert_eq!(sharing(&lustre(with)), Sharing::Safe(Reach::AllHosts));
         one_host(&lustre("rw - lustre mgs@tcp:/work rw,checksum,localflock,user_xattr"), "localflock");
         for none in ["rw - lustre mgs@tcp:/work rw,noflock,user_xattr", "rw - lustre mgs@tcp:/work rw,checksum"] {
@@ -285,14 +286,20 @@ mod tests {
     #[test]
     fn other_file_systems_of_clusters() {
         let all = Sharing::Safe(Reach::AllHosts);
-        assert_eq!(sharing("130 27 0:60 / /cephfs rw,relatime - ceph 10.0.0.1:6789:/ rw,name=admin,secret=<hidden>,acl"), all);
+        assert_eq!(
+            sharing("130 27 0:60 / /cephfs rw,relatime - ceph 10.0.0.1:6789:/ rw,name=admin,secret=<hidden>,acl"),
+            all
+        );
         assert_eq!(sharing("131 27 253:9 / /gfs rw,relatime - gfs2 /dev/mapper/c-gfs rw,errors=panic"), all);
         one_host("131 27 253:9 / /gfs rw,relatime - gfs2 /dev/mapper/c-gfs rw,localflocks", "localflocks");
         let alone = "131 27 253:9 / /gfs rw - gfs2 /dev/sdb1 rw,lockproto=lock_nolock";
         assert_eq!(sharing(alone), Sharing::Safe(Reach::ThisHost));
         one_host("132 27 253:8 / /ocfs rw - ocfs2 /dev/sdc rw,_netdev,heartbeat=local,nointr", "o2cb");
         assert_eq!(sharing("132 27 253:8 / /ocfs rw - ocfs2 /dev/sdc rw,heartbeat=none,cluster_stack=pcmk"), all);
-        one_host("133 27 0:61 / /mnt/beegfs rw,relatime - beegfs beegfs_nodev rw,cfgFile=/etc/beegfs/beegfs-client.conf", "tuneUseGlobalFileLocks");
+        one_host(
+            "133 27 0:61 / /mnt/beegfs rw,relatime - beegfs beegfs_nodev rw,cfgFile=/etc/beegfs/beegfs-client.conf",
+            "tuneUseGlobalFileLocks",
+        );
         assert!(matches!(sharing("134 27 0:62 / /orange rw - pvfs2 tcp://s:3334/pvfs2-fs rw"), Sharing::Unsafe(_)));
         one_host("134 27 0:62 / /orange rw - pvfs2 tcp://s:3334/pvfs2-fs rw,local_lock", "local_lock");
         let gpfs = sharing("135 27 0:63 / /gpfs/fs1 rw,relatime - gpfs fs1 rw,mtime,relatime,dev=fs1");
@@ -303,7 +310,10 @@ mod tests {
     fn what_programs_and_machines_serve() {
         one_host("140 27 0:70 / /mnt/win rw - cifs //srv/share rw,vers=3.1.1,cache=strict,nobrl,uid=0", "nobrl");
         one_host("140 27 0:70 / /mnt/win rw - cifs //srv/share rw,vers=3.1.1,cache=strict,uid=0", "forbid");
-        one_host("141 27 0:71 / /mnt/far rw,nosuid,nodev - fuse.sshfs me@far:/data rw,user_id=1000,group_id=1000", "FUSE");
+        one_host(
+            "141 27 0:71 / /mnt/far rw,nosuid,nodev - fuse.sshfs me@far:/data rw,user_id=1000,group_id=1000",
+            "FUSE",
+        );
         one_host("142 27 8:20 / /mnt/usb rw - fuseblk /dev/sdb1 rw,user_id=0,allow_other,blksize=4096", "program");
         one_host("143 27 0:72 / /mnt/host rw - 9p hostshare rw,access=client,trans=virtio", "9p");
         one_host("144 27 0:73 / /mnt/v rw - virtiofs tag rw", "virtual");
@@ -323,7 +333,9 @@ mod tests {
             FileSystem { kind: mount.kind.clone(), mount: Some(mount) }.forgets()
         };
         assert!(forgets("25 24 0:23 / /dev/shm rw - tmpfs tmpfs rw").is_some());
-        assert!(forgets("500 499 0:77 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w,volatile").is_some());
+        assert!(
+            forgets("500 499 0:77 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w,volatile").is_some()
+        );
         assert!(forgets("27 1 254:0 / / rw - ext4 /dev/vda rw,nobarrier").is_some());
         assert!(forgets("27 1 254:0 / / rw - ext4 /dev/vda rw").is_none());
     }

@@ -118,7 +118,8 @@ mod tests {
         let plain = one("27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard,resuid=65534");
         assert_eq!((plain.id, plain.kind.as_str(), plain.source.as_str()), (27, "ext4", "/dev/vda"));
         assert_eq!(plain.options, ["rw", "relatime", "discard", "resuid=65534"]);
-        let shared = one("98 27 0:52 / /home rw,nosuid shared:60 - nfs4 server:/export/home rw,vers=4.2,local_lock=none");
+        let shared =
+            one("98 27 0:52 / /home rw,nosuid shared:60 - nfs4 server:/export/home rw,vers=4.2,local_lock=none");
         assert_eq!((shared.point.to_str(), shared.device.as_str()), (Some("/home"), "0:52"));
         let both = one("412 398 8:1 /srv/data /data ro,relatime shared:5 master:1 propagate_from:2 - xfs /dev/sda1 rw");
         assert_eq!(both.root.to_str(), Some("/srv/data"));
