@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In order; `docs/design.md` says what each is for.
-const LAYERS: [&str; 13] = [
+const LAYERS: [&str; 14] = [
     "error",
     "dataspace",
     "storage",
@@ -14,6 +14,7 @@ const LAYERS: [&str; 13] = [
     "h5",
     "record",
     "store",
+    "doctor",
     "ledger",
     "verify",
     "monitor",
