@@ -274,7 +274,7 @@ mod tests {
             let mut peer = Peer::join(folder.path(), &introduction("joins"), waits).expect("joins");
             let path = peer.path().to_owned();
             let mut side = Desk::new(&path, Box::new(Kernel));
-            let checks = trial([&mut peer, &mut side]).expect("both answer");
+            let checks = trial([&mut peer, &mut side], ["listens", "joins"]).expect("both answer");
             let who = peer.introduction.clone();
             peer.end(&checks).expect("ends");
             (listener.join().expect("ends"), (who, checks))

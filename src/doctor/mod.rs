@@ -155,7 +155,8 @@ impl Place {
                 let mut peer = Peer::join(&self.folder, &own, waits)?;
                 let folder = peer.path().to_owned();
                 let mut side = Process::new(start, &folder, CALL)?;
-                let checks = trial([&mut peer, &mut side])?;
+                let names = names(&peer.introduction.process.host, &own.process.host);
+                let checks = trial([&mut peer, &mut side], [&names[0], &names[1]])?;
                 drop(side);
                 let introduction = peer.introduction.clone();
                 peer.end(&checks)?;
@@ -188,10 +189,16 @@ impl Place {
     }
 }
 
+/// Of the one that listens, and of the one that joined it.
+fn names(listens: &str, joined: &str) -> [String; 2] {
+    let [a, b] = if listens == joined { [" (which listens)", " (its peer)"] } else { [""; 2] };
+    [format!("{listens}{a}"), format!("{joined}{b}")]
+}
+
 fn between_processes(folder: &Path, start: Start<'_>) -> Result<Vec<Check>, ErrorKind> {
     let mut first = Process::new(start, folder, CALL)?;
     let mut second = Process::new(start, folder, CALL)?;
-    match trial([&mut first, &mut second]) {
+    match trial([&mut first, &mut second], ["one process", "another process"]) {
         Err(silent @ ErrorKind::NoAnswer { .. }) => {
             let what = "all calls return".to_owned();
             Ok(vec![Check { what, passed: false, seen: Some(silent.to_string()) }])
@@ -203,5 +210,5 @@ fn between_processes(folder: &Path, start: Start<'_>) -> Result<Vec<Check>, Erro
 fn between_threads(folder: &Path) -> Result<Vec<Check>, ErrorKind> {
     let mut first = Desk::new(folder, Box::new(Kernel));
     let mut second = Desk::new(folder, Box::new(Kernel));
-    trial([&mut first, &mut second])
+    trial([&mut first, &mut second], ["one thread", "another thread"])
 }

@@ -53,17 +53,15 @@ const PAUSE: Duration = Duration::from_millis(10);
 const PIECE: usize = 8;
 const PIECES: usize = 24;
 
-/// Goes through all that must hold between two sides.
+/// Goes through all that must hold between two sides, which are told by their names.
 ///
 /// # Errors
 /// Those of [`Side::ask`]: then it is not known what holds.
-pub fn trial(sides: [&mut dyn Side; 2]) -> Result<Vec<Check>, ErrorKind> {
-    let [first, second] = sides;
-    let mut sides = [first, second];
-    cases().iter().map(|case| check(case, &mut sides)).collect()
+pub fn trial(mut sides: [&mut dyn Side; 2], names: [&str; 2]) -> Result<Vec<Check>, ErrorKind> {
+    cases(names).iter().map(|case| check(case, &mut sides, names)).collect()
 }
 
-fn check(case: &Case, sides: &mut [&mut dyn Side; 2]) -> Result<Check, ErrorKind> {
+fn check(case: &Case, sides: &mut [&mut dyn Side; 2], names: [&str; 2]) -> Result<Check, ErrorKind> {
     for side in sides.iter_mut() {
         side.ask(&Request::Reset)?;
     }
@@ -71,7 +69,7 @@ fn check(case: &Case, sides: &mut [&mut dyn Side; 2]) -> Result<Check, ErrorKind
     for step in &case.steps {
         let answer = take(step, sides[step.who])?;
         if answer != step.expected {
-            seen = Some(told(step, &answer));
+            seen = Some(told(step, &answer, names[step.who]));
             break;
         }
     }
@@ -89,15 +87,14 @@ fn take(step: &Step, side: &mut dyn Side) -> Result<Answer, ErrorKind> {
     }
 }
 
-fn told(step: &Step, answer: &Answer) -> String {
-    let side = ["the first side", "the second side"][step.who];
+fn told(step: &Step, answer: &Answer, side: &str) -> String {
     match (&step.request, answer) {
         (_, Answer::Failed(words)) => format!("{side} got an error: {words}"),
         (Request::Take(lock, true), Answer::Done) => {
-            format!("{side} got an exclusive {lock} that the other side's lock should have kept it from")
+            format!("{side} got an exclusive {lock} in spite of the other's lock")
         }
         (Request::Take(lock, false), Answer::Done) => {
-            format!("{side} got a shared {lock} beside the other side's exclusive one")
+            format!("{side} got a shared {lock} in spite of the other's exclusive one")
         }
         (Request::Take(lock, _), Answer::Refused) => {
             format!("{side} was refused a {lock} that nobody holds against it")
@@ -135,29 +132,25 @@ fn releases(who: usize, lock: Lock) -> Step {
     step(who, Request::Release(lock), Answer::Done)
 }
 
-fn cases() -> Vec<Case> {
+fn cases(names: [&str; 2]) -> Vec<Case> {
     let mut cases = Vec::new();
     for lock in [Lock::Gate, Lock::Row(7)] {
         for holder in [0, 1] {
-            cases.extend(exclusion(lock, holder));
+            cases.extend(exclusion(lock, holder, names));
         }
     }
     cases.push(neighbours());
     cases.push(bytes());
-    cases.push(names());
+    cases.push(renames());
     cases
 }
 
-fn ordinal(who: usize) -> &'static str {
-    ["the first side's", "the second side's"][who]
-}
-
-fn exclusion(lock: Lock, holder: usize) -> [Case; 3] {
+fn exclusion(lock: Lock, holder: usize, names: [&str; 2]) -> [Case; 3] {
     let other = 1 - holder;
-    let whose = ordinal(holder);
+    let (one, two) = (names[holder], names[other]);
     [
         Case {
-            what: format!("{lock}: {whose} exclusive one keeps the other side out, until it is released"),
+            what: format!("{lock}: an exclusive one of {one} keeps {two} out, until it is released"),
             steps: vec![
                 takes(holder, lock, true),
                 refused(other, lock, true),
@@ -167,7 +160,7 @@ fn exclusion(lock: Lock, holder: usize) -> [Case; 3] {
             ],
         },
         Case {
-            what: format!("{lock}: {whose} shared one lets a shared one in, and no exclusive one"),
+            what: format!("{lock}: a shared one of {one} lets a shared one of {two} in, and no exclusive one"),
             steps: vec![
                 takes(holder, lock, false),
                 refused(other, lock, true),
@@ -177,7 +170,7 @@ fn exclusion(lock: Lock, holder: usize) -> [Case; 3] {
             ],
         },
         Case {
-            what: format!("{lock}: {whose} death releases it"),
+            what: format!("{lock}: the death of {one} releases it to {two}"),
             steps: vec![
                 takes(holder, lock, true),
                 refused(other, lock, true),
@@ -191,7 +184,7 @@ fn exclusion(lock: Lock, holder: usize) -> [Case; 3] {
 fn neighbours() -> Case {
     let (one, next) = (Lock::Row(7), Lock::Row(8));
     Case {
-        what: format!("{one}: neighbouring ranges are held by different sides"),
+        what: format!("{one}: neighbouring ranges are held by both, one each"),
         steps: vec![takes(0, one, true), takes(1, next, true), refused(1, one, true), refused(0, next, true)],
     }
 }
@@ -213,14 +206,14 @@ fn bytes() -> Case {
         steps.push(step(1 - writer, read, Answer::Text(text)));
     }
     steps.extend([0, 1].map(|who| step(who, page.clone(), all(&content))));
-    Case { what: "bytes: what one side writes beside what the other wrote both read at once".to_owned(), steps }
+    Case { what: "bytes: what one writes beside what the other wrote both read at once".to_owned(), steps }
 }
 
-fn names() -> Case {
+fn renames() -> Case {
     let replace = |who, text: &str| step(who, Request::Replace(text.to_owned()), Answer::Done);
     let named = |who, text: &str| step(who, Request::Named, Answer::Text(text.to_owned()));
     Case {
-        what: "names: a file that one side renames over another is what the other side finds at once".to_owned(),
+        what: "names: a file that one renames over another is what the other finds at once".to_owned(),
         steps: vec![
             replace(0, "one"),
             named(1, "one"),
@@ -283,7 +276,7 @@ mod tests {
         make(folder.path()).expect("files");
         let mut sides = [0, 1].map(|_| Desk::new(folder.path(), Box::new(locks)));
         let [first, second] = &mut sides;
-        trial([first, second]).expect("both answer")
+        trial([first, second], ["A", "B"]).expect("both answer")
     }
 
     fn failed(locks: Broken) -> Vec<String> {
@@ -304,7 +297,7 @@ mod tests {
         let granted = failed(Broken::Granted);
         // All of both kinds but what concerns bytes and names.
         assert_eq!(granted.len(), 13, "{granted:#?}");
-        assert!(granted[0].contains("the second side got an exclusive flock"), "{granted:#?}");
+        assert!(granted[0].ends_with("B got an exclusive flock in spite of the other's lock"), "{granted:#?}");
         let flock = failed(Broken::FlockLocal);
         assert!(flock.len() == 6 && flock.iter().all(|told| told.starts_with("flock")), "{flock:#?}");
         let ranges = failed(Broken::RangesLocal);
@@ -357,10 +350,10 @@ mod tests {
         make(folder.path()).expect("files");
         let mut first = Caching { desk: Desk::new(folder.path(), Box::new(Kernel)), page: None };
         let mut second = Caching { desk: Desk::new(folder.path(), Box::new(Kernel)), page: None };
-        let checks = trial([&mut first, &mut second]).expect("both answer");
+        let checks = trial([&mut first, &mut second], ["A", "B"]).expect("both answer");
         let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
         assert_eq!(failed.len(), 1, "{failed:#?}");
         let seen = failed[0].seen.as_deref().expect("what was seen");
-        assert_eq!(seen, "the second side read '........' at byte 0, where '0000000a' was written");
+        assert_eq!(seen, "B read '........' at byte 0, where '0000000a' was written");
     }
 }

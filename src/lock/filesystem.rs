@@ -91,7 +91,10 @@ impl FileSystem {
         let has = |option: &str| self.mount.as_ref().is_some_and(|mount| mount.has(option));
         match self.kind.as_str() {
             "tmpfs" | "ramfs" => Some("it is in memory: nothing on it survives loss of power"),
-            "overlay" if has("volatile") => Some("'volatile': syncs do nothing, and loss of power may lose everything"),
+            // As Linux tells it now, and as it did before.
+            "overlay" if has("fsync=volatile") || has("volatile") => {
+                Some("'volatile': syncs do nothing, and loss of power may lose everything")
+            }
             _ if has("nobarrier") || has("barrier=0") => {
                 Some("write barriers are off: a synced commit may be lost with the power")
             }
@@ -336,6 +339,7 @@ mod tests {
         assert!(
             forgets("500 499 0:77 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/u,workdir=/w,volatile").is_some()
         );
+        assert!(forgets("42 27 0:42 / /m rw - overlay overlay rw,lowerdir=/l,uuid=on,fsync=volatile").is_some());
         assert!(forgets("27 1 254:0 / / rw - ext4 /dev/vda rw,nobarrier").is_some());
         assert!(forgets("27 1 254:0 / / rw - ext4 /dev/vda rw").is_none());
     }
