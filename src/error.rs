@@ -383,7 +383,7 @@ impl ErrorKind {
             Self::LockTimeout { .. } => "end that process, or wait longer with --timeout",
             Self::NoAnswer { .. } => "see that it runs and sees the same folder, or wait longer with --timeout",
             Self::UntrustedLocks(_) => {
-                "see 'h5part doctor'; let each worker write a file of its own, or overrule with --trust-locks if one host \
+                "see 'h5part doctor'; let each worker write a file of its own and 'h5part merge' them, or overrule with --trust-locks if one host \
                  alone writes"
             }
             Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",

@@ -82,9 +82,9 @@ impl Args {
         let structural_changes = if CHANGES_IN_PLACE { "in place" } else { "by copy, change, rename" };
         let told = Told { report: &report, hdf5_version: library_version(), structural_changes };
         if self.json {
-            json(&told)?
+            json(&told)?;
         } else {
-            told.lines().iter().try_for_each(line)?
+            told.lines().iter().try_for_each(line)?;
         }
         Ok(if report.verdict.is_refused() { Exit::Unsupported } else { Exit::Success })
     }

@@ -153,6 +153,7 @@ impl<'a> Listener<'a> {
             };
             let reply = match self.waits.until(self.path(), whom, order)? {
                 Order::Hello(introduction) => {
+                    // It learns from the reply whether it understands the other.
                     peer = Some(introduction);
                     Reply::Hello(own.clone())
                 }
@@ -185,7 +186,8 @@ impl<'a> Peer<'a> {
         let met = waits.until(folder, whom, || claim(folder))?;
         let mut peer = Self { folder: met, waits, introduction: own.clone(), sent: 0 };
         match peer.send(&Order::Hello(own.clone()))? {
-            Reply::Hello(introduction) => peer.introduction = introduction,
+            Reply::Hello(listener) if listener.version != own.version => return Err(other_version(&listener).into()),
+            Reply::Hello(listener) => peer.introduction = listener,
             Reply::Answer(answer) => return Err(io::Error::other(format!("{answer:?} is no introduction")).into()),
         }
         Ok(peer)
@@ -229,6 +231,11 @@ impl Side for Peer<'_> {
             Reply::Hello(_) => Err(io::Error::other("an introduction is no answer").into()),
         }
     }
+}
+
+fn other_version(listener: &Introduction) -> io::Error {
+    let Introduction { process, version, .. } = listener;
+    io::Error::other(format!("host {} has h5part {version}: take the same version on both", process.host))
 }
 
 /// Takes the invitation of a listener, where there is one: one of several gets it.
@@ -320,6 +327,22 @@ mod tests {
         stop.store(true, Ordering::Relaxed);
         let error = listen(folder.path(), waits).expect_err("stops");
         assert!(matches!(&error, ErrorKind::Io(e) if e.kind() == io::ErrorKind::Interrupted), "{error:?}");
+        assert!(is_empty(folder.path()));
+    }
+
+    #[test]
+    fn other_versions_are_not_understood() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let stop = AtomicBool::new(false);
+        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop };
+        let (listened, joined) = std::thread::scope(|scope| {
+            let listener = scope.spawn(|| listen(folder.path(), waits).expect_err("it is alone").to_string());
+            let other = Introduction { version: "2".into(), ..introduction("joins") };
+            let joined = Peer::join(folder.path(), &other, waits).expect_err("another version").to_string();
+            (listener.join().expect("ends"), joined)
+        });
+        assert!(joined.contains("host listens has h5part 1: take the same version"), "{joined}");
+        assert!(listened.contains("the other host gave up"), "{listened}");
         assert!(is_empty(folder.path()));
     }
 

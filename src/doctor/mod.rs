@@ -107,7 +107,7 @@ impl Place {
 
     fn examine(&self, start: Start<'_>, meeting: Meeting<'_>) -> Result<Report, ErrorKind> {
         let test = TestFolder::new(&self.folder)?;
-        let processes = between_processes(test.path(), start)?;
+        let processes = between_processes(test.path(), start, CALL)?;
         // What fails, or never returns, is not tried in this process.
         let works = processes.iter().all(|check| check.passed);
         let threads = if works { between_threads(test.path())? } else { Vec::new() };
@@ -195,9 +195,9 @@ fn names(listens: &str, joined: &str) -> [String; 2] {
     [format!("{listens}{a}"), format!("{joined}{b}")]
 }
 
-fn between_processes(folder: &Path, start: Start<'_>) -> Result<Vec<Check>, ErrorKind> {
-    let mut first = Process::new(start, folder, CALL)?;
-    let mut second = Process::new(start, folder, CALL)?;
+fn between_processes(folder: &Path, start: Start<'_>, patience: Duration) -> Result<Vec<Check>, ErrorKind> {
+    let mut first = Process::new(start, folder, patience)?;
+    let mut second = Process::new(start, folder, patience)?;
     match trial([&mut first, &mut second], ["one process", "another process"]) {
         Err(silent @ ErrorKind::NoAnswer { .. }) => {
             let what = "all calls return".to_owned();
@@ -211,4 +211,33 @@ fn between_threads(folder: &Path) -> Result<Vec<Check>, ErrorKind> {
     let mut first = Desk::new(folder, Box::new(Kernel));
     let mut second = Desk::new(folder, Box::new(Kernel));
     trial([&mut first, &mut second], ["one thread", "another thread"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "starts processes")]
+    fn a_call_that_never_returns_is_a_finding() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let silent = |_: &Path| {
+            let mut command = Command::new("sleep");
+            command.arg("1000");
+            Ok(command)
+        };
+        let checks = between_processes(folder.path(), &silent, Duration::from_millis(50)).expect("a finding");
+        assert!(checks.len() == 1 && !checks[0].passed, "{checks:?}");
+        assert!(checks[0].seen.as_deref().is_some_and(|seen| seen.contains("nothing came after")), "{checks:?}");
+        // One that ends is an error: nothing was learned of the locks.
+        let ends = |_: &Path| Ok(Command::new("true"));
+        assert!(between_processes(folder.path(), &ends, Duration::from_secs(60)).is_err());
+    }
+
+    #[test]
+    fn hosts_of_one_name_are_told_apart() {
+        assert_eq!(names("a", "b"), ["a", "b"]);
+        assert_eq!(names("a", "a"), ["a (which listens)", "a (its peer)"]);
+    }
 }

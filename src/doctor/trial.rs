@@ -170,7 +170,7 @@ fn exclusion(lock: Lock, holder: usize, names: [&str; 2]) -> [Case; 3] {
             ],
         },
         Case {
-            what: format!("{lock}: the death of {one} releases it to {two}"),
+            what: format!("{lock}: the death of its holder ({one}) releases it to {two}"),
             steps: vec![
                 takes(holder, lock, true),
                 refused(other, lock, true),

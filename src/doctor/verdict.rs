@@ -83,8 +83,10 @@ fn failure(checks: &[Check]) -> Option<String> {
     Some(format!("{}: {}", failed.what, failed.seen.as_deref().unwrap_or("it does not hold")))
 }
 
-const NO_LOCKS: &str = "write on another file system, or let each worker write a file of its own and join them";
-const NOT_BETWEEN: &str = "let each worker write a file of its own and join them, or let one host alone write";
+const NO_LOCKS: &str =
+    "write on another file system, or let each worker write a file of its own and 'h5part merge' them";
+const NOT_BETWEEN: &str =
+    "let each worker write a file of its own and 'h5part merge' them, or let one host alone write";
 const ONE_NAME: &str = "keep one name, e.g. by a copy; a symbolic link is fine";
 const TO_TEST: &str = "before several hosts write, run 'h5part doctor FOLDER --listen' on one and 'h5part doctor FOLDER \
                        --peer' on another";

@@ -48,7 +48,7 @@ pub struct FileSystem {
     pub mount: Option<Mount>,
 }
 
-const ELSEWHERE: &str = "let each worker write a file of its own and join them, write on the host's own disk, or let \
+const ELSEWHERE: &str = "let each worker write a file of its own and 'h5part merge' them, write on the host's own disk, or let \
      one host alone write and say so with --trust-locks";
 
 const fn why(what: &'static str) -> Why {
@@ -137,7 +137,7 @@ impl Sharing {
                 what: "unless the client is set to tuneUseGlobalFileLocks each host keeps its locks for itself, and \
                        clients buffer what they read",
                 remedy: "test it with 'h5part doctor --listen' and '--peer'; if all holds, write with --trust-locks; \
-                         else let each worker write a file of its own and join them",
+                         else let each worker write a file of its own and 'h5part merge' them",
             }),
             "orangefs" | "pvfs2" if !has("local_lock") => Self::Unsafe(why("it has no locks")),
             "orangefs" | "pvfs2" => Self::OneHost(why("'local_lock': each host keeps its locks for itself")),
@@ -183,8 +183,8 @@ fn lustre(has: impl Fn(&str) -> bool) -> Sharing {
     if has("localflock") {
         Sharing::OneHost(Why {
             what: "each host keeps its locks for itself ('localflock')",
-            remedy: "mount it with 'flock' on all hosts; until then let each worker write a file of its own and join \
-                     them, or one host alone write, with --trust-locks",
+            remedy: "mount it with 'flock' on all hosts; until then let each worker write a file of its own and \
+                     'h5part merge' them, or one host alone write, with --trust-locks",
         })
     } else if has("flock") {
         Sharing::Safe(Reach::AllHosts)

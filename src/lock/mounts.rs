@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// A line of the mount table (proc_pid_mountinfo(5)).
+/// A line of the mount table (`proc_pid_mountinfo(5)`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Number of the mount.
