@@ -45,6 +45,16 @@ pub enum ErrorKind {
         /// Length in bytes that was found.
         found: u64,
     },
+    /// A stored chunk is not what its filters make.
+    #[error("column '{column}': the chunk from row {row} on is damaged ({filter})")]
+    DamagedChunk {
+        /// The column.
+        column: String,
+        /// First row of the chunk.
+        row: u64,
+        /// The filter that says so.
+        filter: String,
+    },
     /// File or folder may not be written by this user.
     #[error("permission denied: the file or its folder is read-only for this user")]
     ReadOnly,
@@ -225,6 +235,39 @@ pub enum ErrorKind {
         /// The row (0-based).
         row: u64,
     },
+    /// Two files have different values for one cell.
+    #[error("{0}")]
+    Disagreement(Box<Disagreement>),
+    /// Two files have tables of one name with different columns.
+    #[error("table '{table}' has {how}, other than in {}", .other.display())]
+    OtherColumns {
+        /// Path of the table.
+        table: String,
+        /// What is different.
+        how: String,
+        /// The other file.
+        other: PathBuf,
+    },
+    /// A writer died while it overwrote values, and nobody has put them back.
+    #[error("{cells} values of table '{table}' were left half-written by a writer that died")]
+    LeftByDead {
+        /// Path of the table.
+        table: String,
+        /// How many.
+        cells: u64,
+    },
+    /// A committed value does not match its stamp.
+    #[error(
+        "row {row} of column '{column}' of table '{table}' does not match its stamp: damaged, or changed by another program"
+    )]
+    Damaged {
+        /// Path of the table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The row (0-based).
+        row: u64,
+    },
     /// The table cannot have as many rows.
     #[error("'{column}' cannot grow: {reason}")]
     CannotGrow {
@@ -341,6 +384,24 @@ pub enum ErrorKind {
     NotServing,
 }
 
+/// A cell that has different values in two files.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {row} of column '{column}' of table '{table}' is {value} here, and {other_value} in {}", .other.display())]
+pub struct Disagreement {
+    /// Path of the table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// The row (0-based).
+    pub row: u64,
+    /// The first element that differs, as it is in the file that the error names.
+    pub value: String,
+    /// The other file.
+    pub other: PathBuf,
+    /// The element as it is there.
+    pub other_value: String,
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; there is: {}", names.join(", ")) }
 }
@@ -359,6 +420,7 @@ impl ErrorKind {
         Some(match self {
             Self::NoSuchFile => "check the path",
             Self::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
+            Self::DamagedChunk { .. } => "restore the file from a copy, or compute these rows again",
             Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
             Self::ReadOnlySidecar(_) => "change the permissions of that folder and of what is in it",
             Self::ReadOnly => "change the permissions, or work on a copy",
@@ -394,6 +456,12 @@ impl ErrorKind {
             Self::CannotGrow { .. } => {
                 "make a larger table; those of 'h5part create' grow unless they are --contiguous"
             }
+            Self::Disagreement(_) => {
+                "find out which is right, and reset the row in the other; nothing of it was written"
+            }
+            Self::OtherColumns { .. } => "merge files of the same tables; see 'h5part info' of both",
+            Self::LeftByDead { .. } => "put them back with 'h5part recover'",
+            Self::Damaged { .. } => "look at it with 'h5part verify'; nothing of it was merged",
             Self::Adopted(_) => "it can be updated as it is",
             Self::StillOpen => "drop them before the change ends; nothing was changed",
             Self::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",

@@ -16,9 +16,13 @@ pub mod doctor;
 pub mod error;
 pub mod executor;
 #[cfg(feature = "hdf5")]
+pub mod filter;
+#[cfg(feature = "hdf5")]
 pub mod h5;
 pub mod ledger;
 pub mod lock;
+#[cfg(feature = "hdf5")]
+pub mod merge;
 pub mod monitor;
 pub mod npy;
 pub mod record;

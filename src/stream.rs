@@ -188,6 +188,8 @@ mod tests {
             fill: dtype.default_fill(),
             chunk: None,
             layout: Err("not looked at".to_owned()),
+            filters: None,
+            big_endian: false,
             stamp: None,
         }
     }

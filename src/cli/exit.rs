@@ -71,10 +71,15 @@ impl Exit {
             ErrorKind::DtypeMismatch { .. }
             | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadNpy(_)
+            | ErrorKind::Disagreement(_)
+            | ErrorKind::OtherColumns { .. }
             | ErrorKind::BadValues(_) => Self::Mismatch,
             ErrorKind::NotHdf5(_)
             | ErrorKind::Cut { .. }
+            | ErrorKind::DamagedChunk { .. }
             | ErrorKind::HalfApplied
+            | ErrorKind::LeftByDead { .. }
+            | ErrorKind::Damaged { .. }
             | ErrorKind::NotALedger(_)
             | ErrorKind::DamagedTask { .. }
             | ErrorKind::NotMeasurements(_)

@@ -159,7 +159,11 @@ impl ColumnInfo {
             shape: column.shape.clone(),
             fill: dtype.ok().map(|d| d.format_element(&column.fill)),
             chunk: column.chunk.clone(),
-            access: if column.layout.is_ok() { "direct" } else { "library" },
+            access: match (&column.layout, &column.filters) {
+                (Ok(_), _) => "direct",
+                (Err(_), Some(_)) => "chunks",
+                (Err(_), None) => "library",
+            },
             reason: column.layout.as_ref().err().cloned(),
             stamped: column.stamp.is_some(),
             left_out: stamps.is_some() && column.stamp.is_none(),

@@ -75,17 +75,17 @@ fn outcome(status: ExitStatus) -> Outcome {
     }
 }
 
-/// In the child, before anything else: the limits. Returns whether this is a child.
-pub fn begin(file: Option<&Path>) -> Result<()> {
+/// In the child, before anything else: the limits.
+pub fn begin(files: &[&Path]) -> Result<()> {
     let Some(parent) = std::env::var(PARENT).ok() else { return Ok(()) };
-    let file = file.unwrap_or(Path::new(""));
+    let file = files.first().copied().unwrap_or(Path::new(""));
     let limits = || {
         set_pdeathsig(Signal::SIGKILL)?;
         // It may have died before.
         if parent_id().to_string() != parent || getppid() == Pid::from_raw(1) {
             return Err(std::io::Error::other("its parent is gone"));
         }
-        let len = std::fs::metadata(file).map_or(0, |m| m.len());
+        let len: u64 = files.iter().map(|file| std::fs::metadata(file).map_or(0, |m| m.len())).sum();
         lower(Resource::RLIMIT_AS, MEMORY.saturating_add(len.saturating_mul(MEMORY_A_BYTE)))?;
         lower(Resource::RLIMIT_CORE, 0)?;
         Ok(())

@@ -11,6 +11,7 @@ mod generate;
 mod info;
 mod ledger;
 mod limited;
+mod merge;
 mod monitor;
 mod output;
 mod read;
@@ -28,7 +29,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
 use h5part::{ErrorKind, Result};
 use nix::sys::signal::{SigSet, Signal};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Many processes write one ordinary HDF5 file in place, at the same time, without MPI.
@@ -55,6 +56,7 @@ enum Command {
     Doctor(doctor::Args),
     #[command(hide = true)]
     DoctorSide(doctor::SideArgs),
+    Merge(merge::Args),
     Ledger(ledger::Args),
     Run(run::Args),
     Work(run::WorkArgs),
@@ -98,7 +100,15 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// The existing file that it works on, which may be of unknown origin.
+    /// The existing files that it works on, which may be of unknown origin.
+    fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Merge(args) => args.inputs.iter().chain([&args.file]).map(PathBuf::as_path).collect(),
+            other => other.file().into_iter().collect(),
+        }
+    }
+
+    /// The same, of those that work on one.
     fn file(&self) -> Option<&Path> {
         match self {
             Self::Create(args) => Some(&args.file),
@@ -112,6 +122,7 @@ impl Command {
             Self::Attr(args) => Some(&args.file),
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
+            Self::Merge(args) => Some(&args.file),
             Self::Ledger(_)
             | Self::Doctor(_)
             | Self::DoctorSide(_)
@@ -129,8 +140,8 @@ impl Command {
 
     /// Has a child with limits do it, where the file calls for that. `None`: it is to be done here.
     fn limited(&self) -> Result<Option<u8>> {
-        limited::begin(self.file())?;
-        let Some(file) = self.file().filter(|file| limited::is_needed(file)) else { return Ok(None) };
+        limited::begin(&self.files())?;
+        let Some(file) = self.files().into_iter().find(|file| limited::is_needed(file)) else { return Ok(None) };
         match (limited::run(file)?, self) {
             (limited::Outcome::Done(code), _) => Ok(Some(code)),
             (limited::Outcome::Crashed(how), Self::Verify(args)) => Ok(Some(args.tell_crash(&how)? as u8)),
@@ -155,6 +166,7 @@ impl Command {
             Self::Verify(args) => args.run(),
             Self::Doctor(args) => args.run(),
             Self::DoctorSide(args) => args.run(),
+            Self::Merge(args) => args.run(),
             Self::Ledger(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),

@@ -3,7 +3,7 @@
 use super::common::{LockArgs, request, rows};
 use super::exit::Exit;
 use super::output::say;
-use h5part::dataspace::{Column, Rows};
+use h5part::dataspace::{Dtype, Inner, Rows};
 use h5part::error::At;
 use h5part::npy::NpyWriter;
 use h5part::store::{Block, CellState, Reader};
@@ -12,7 +12,7 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 
 /// Rows are read in portions of about this, in bytes.
-const PORTION_BYTES: u64 = 16 << 20;
+const PORTION_BYTES: u64 = 64 << 20;
 
 /// Read some rows of a column, beside any number of writers.
 ///
@@ -29,6 +29,9 @@ pub struct Args {
     /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
     #[arg(long, value_name = "SPEC")]
     rows: String,
+    /// Of each row only these: a slice an axis, as in --inner 0:3 or --inner :,2.
+    #[arg(long, value_name = "SLICES")]
+    inner: Option<String>,
     /// Write the values to a .npy file.
     #[arg(short, long, value_name = "OUT.npy")]
     output: Option<PathBuf>,
@@ -37,6 +40,16 @@ pub struct Args {
     mask: Option<PathBuf>,
     #[command(flatten)]
     lock: LockArgs,
+}
+
+/// What is read.
+struct What<'a> {
+    name: &'a str,
+    dtype: Dtype,
+    /// Shape of a whole cell.
+    cell: Vec<u64>,
+    rows: Rows,
+    inner: Inner,
 }
 
 impl Args {
@@ -49,17 +62,26 @@ impl Args {
         // Also tells a name that is no column, before any output is begun.
         reader.read(&self.name, &rows.slice(0, 1))?;
         let column = reader.table().column(&self.name).at("read", &self.file)?.clone();
+        let inner =
+            self.inner.as_deref().map_or_else(|| Ok(Inner::all(&column.shape)), |t| Inner::parse(t, &column.shape));
+        let what = What {
+            name: &self.name,
+            dtype: column.dtype().at("read", &self.file)?,
+            cell: column.shape,
+            rows,
+            inner: inner.at("read", &self.file)?,
+        };
         let (mut absent, mut changed) = (0u64, 0u64);
         let mut count = |block: &Block| {
             absent += block.states().iter().filter(|s| !s.is_present()).count() as u64;
             changed += block.states().iter().filter(|s| **s == CellState::Changed).count() as u64;
         };
         match &self.output {
-            Some(path) => self.to_npy(path, &mut reader, &column, &rows, &mut count)?,
-            None => self.to_text(&mut reader, &column, &rows, &mut count)?,
+            Some(path) => self.to_npy(path, &mut reader, &what, &mut count)?,
+            None => self.to_text(&mut reader, &what, &mut count)?,
         }
         if absent > 0 {
-            say(format_args!("{absent} of {} rows are not there: they hold fill", rows.len()));
+            say(format_args!("{absent} of {} rows are not there: they hold fill", what.rows.len()));
         }
         if changed > 0 {
             say(format_args!("{changed} of them do not match their stamps: changed by another program, or damaged"));
@@ -89,14 +111,12 @@ impl Args {
         &self,
         path: &PathBuf,
         reader: &mut Reader,
-        column: &Column,
-        rows: &Rows,
+        what: &What<'_>,
         count: &mut impl FnMut(&Block),
     ) -> Result<()> {
-        let dtype = column.dtype().at("read", &self.file)?;
-        let shape: Vec<u64> = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
-        let mut out = NpyWriter::create(path, dtype, &shape).at("write", path)?;
-        self.each_portion(reader, column, rows, |block| {
+        let shape: Vec<u64> = [what.rows.len()].into_iter().chain(what.inner.shape()).collect();
+        let mut out = NpyWriter::create(path, what.dtype, &shape).at("write", path)?;
+        self.each_portion(reader, what, |block| {
             count(block);
             out.push(block.bytes()).at("write", path)
         })?;
@@ -104,16 +124,16 @@ impl Args {
         Ok(())
     }
 
-    fn to_text(&self, reader: &mut Reader, column: &Column, rows: &Rows, count: &mut impl FnMut(&Block)) -> Result<()> {
+    fn to_text(&self, reader: &mut Reader, what: &What<'_>, count: &mut impl FnMut(&Block)) -> Result<()> {
         let mut out = BufWriter::new(std::io::stdout().lock());
-        let elements = usize::try_from(column.shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+        let size = usize::try_from(what.dtype.size()).unwrap_or(8);
+        let row = usize::try_from(what.inner.shape().iter().product::<u64>()).unwrap_or(usize::MAX) * size;
         let written = |outcome: std::io::Result<()>| outcome.map_err(ErrorKind::Io).at("write to", "standard output");
-        self.each_portion(reader, column, rows, |block| {
+        self.each_portion(reader, what, |block| {
             count(block);
-            let (dtype, size) = (block.dtype(), usize::try_from(block.dtype().size()).unwrap_or(8));
             for k in 0..block.states().len() {
-                let row = &block.bytes()[k * elements * size..(k + 1) * elements * size];
-                let texts: Vec<String> = row.chunks_exact(size).map(|e| dtype.format_element(e)).collect();
+                let values = block.bytes()[k * row..(k + 1) * row].chunks_exact(size);
+                let texts: Vec<String> = values.map(|e| what.dtype.format_element(e)).collect();
                 written(writeln!(out, "{}", texts.join(" ")))?;
             }
             Ok(())
@@ -124,22 +144,26 @@ impl Args {
     fn each_portion(
         &self,
         reader: &mut Reader,
-        column: &Column,
-        rows: &Rows,
+        what: &What<'_>,
         mut take: impl FnMut(&Block) -> Result<()>,
     ) -> Result<()> {
-        let cell = column.shape.iter().product::<u64>() * column.dtype().at("read", &self.file)?.size();
+        let cell = what.cell.iter().product::<u64>() * what.dtype.size();
         let portion = (PORTION_BYTES / cell.max(1)).max(1);
         let mut mask = Vec::new();
-        for from in (0..rows.len()).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
-            let block = reader.read(&self.name, &rows.slice(from, portion))?;
+        for from in (0..what.rows.len()).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+            let rows = what.rows.slice(from, portion);
+            let block = if what.inner.is_all() {
+                reader.read(what.name, &rows)?
+            } else {
+                reader.read_inner(what.name, &rows, &what.inner)?
+            };
             if self.mask.is_some() {
                 mask.extend(block.states().iter().map(|s| u8::from(s.is_present())));
             }
             take(&block)?;
         }
         if let Some(path) = &self.mask {
-            let mut out = NpyWriter::create(path, h5part::dataspace::Dtype::Bool, &[rows.len()]).at("write", path)?;
+            let mut out = NpyWriter::create(path, Dtype::Bool, &[what.rows.len()]).at("write", path)?;
             out.push(&mask).at("write", path)?;
             out.finish().at("write", path)?;
         }

@@ -1,16 +1,22 @@
 //! Pure index arithmetic: which rows, of which columns, lie at which bytes. No effects.
 
+mod chunks;
 mod column;
 mod cover;
 mod dtype;
+mod filters;
+mod inner;
 mod layout;
 mod plan;
 mod rows;
 mod table;
 
+pub use chunks::{Chunk, ChunkTable, Grid, Segment};
 pub use column::{ColumnSpec, shape_text};
 pub use cover::cover;
 pub use dtype::Dtype;
+pub use filters::Filter;
+pub use inner::Inner;
 pub use layout::{ColumnLayout, Place};
 pub use plan::{Piece, pieces};
 pub use rows::{Rows, Run, Runs};

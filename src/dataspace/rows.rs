@@ -13,10 +13,10 @@ pub struct Rows {
 
 /// `count` rows from `start`, `step` apart (`step >= 1`, `count >= 1`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Span {
-    start: u64,
-    step: u64,
-    count: u64,
+pub(super) struct Span {
+    pub(super) start: u64,
+    pub(super) step: u64,
+    pub(super) count: u64,
 }
 
 /// Neighbouring rows whose values are neighbours too: row `row + k` has value `index + k`.
@@ -204,7 +204,7 @@ impl fmt::Display for Rows {
 }
 
 impl Span {
-    fn parse(text: &str, rows: u64) -> Result<Option<Self>, &'static str> {
+    pub(super) fn parse(text: &str, rows: u64) -> Result<Option<Self>, &'static str> {
         let number = |t: &str| t.trim().parse::<u64>().map_err(|_| "a row is a number counted from 0");
         let mut parts = text.split(':');
         let first = parts.next().unwrap_or_default();
@@ -263,6 +263,34 @@ impl Runs {
             run
         });
         Self { runs: runs.collect(), len: self.len }
+    }
+
+    /// The rows in parts of at most `most` rows (at least one), each with its values numbered from 0 in
+    /// ascending order of rows. With `band`, all rows of a part are of the same band of so many rows.
+    #[must_use]
+    pub fn parts(&self, most: u64, band: Option<u64>) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::new();
+        for run in &self.runs {
+            let mut row = run.row;
+            while row < run.end() {
+                let last = parts.last_mut().filter(|part| {
+                    let same =
+                        |part: &Self| band.is_none_or(|n| part.runs.first().is_some_and(|r| r.row / n == row / n));
+                    part.len < most && same(part)
+                });
+                let part = match last {
+                    Some(part) => part,
+                    None => parts.push_mut(Self::default()),
+                };
+                let room = most.max(1) - part.len;
+                let to_edge = band.map_or(u64::MAX, |n| n - row % n);
+                let count = (run.end() - row).min(room).min(to_edge);
+                part.runs.push(Run { row, count, index: part.len });
+                part.len += count;
+                row += count;
+            }
+        }
+        parts
     }
 }
 
@@ -345,6 +373,22 @@ mod tests {
             }
             let backwards = std::ops::Range { start: 9, end: 3 };
             prop_assert!(Rows::ranges([backwards.clone()]).is_empty() && Rows::range(backwards).is_empty());
+        }
+
+        #[test]
+        fn parts_are_the_rows_in_order(list in prop::collection::hash_set(0u64..200, 0..60), most in 1u64..20, band in prop::option::of(1u64..30)) {
+            let list: Vec<u64> = list.into_iter().collect();
+            let runs = Rows::list(&list).runs().expect("no duplicates");
+            let parts = runs.parts(most, band);
+            let rows: Vec<u64> = parts.iter().flat_map(|part| part.iter().map(|(row, _)| row)).collect();
+            prop_assert_eq!(rows, runs.iter().map(|(row, _)| row).collect::<Vec<_>>());
+            for part in &parts {
+                prop_assert!(part.len() <= most && !part.is_empty());
+                prop_assert_eq!(part.iter().map(|(_, index)| index).collect::<Vec<_>>(), (0..part.len()).collect::<Vec<_>>());
+                if let Some(n) = band {
+                    prop_assert!(part.iter().all(|(row, _)| row / n == part.as_slice()[0].row / n));
+                }
+            }
         }
 
         #[test]

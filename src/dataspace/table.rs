@@ -1,6 +1,6 @@
 //! A table as read from a file: its columns, where they lie, and where their stamps are.
 
-use super::{ColumnLayout, Dtype};
+use super::{ColumnLayout, Dtype, Filter};
 use crate::error::ErrorKind;
 
 /// One table of an open file.
@@ -64,6 +64,10 @@ pub struct Column {
     pub chunk: Option<Vec<u64>>,
     /// Direct: where the cells lie. Library: why only the library can reach them.
     pub layout: Result<ColumnLayout, String>,
+    /// Filters that its chunks pass through, where h5part reads those without the library.
+    pub filters: Option<Vec<Filter>>,
+    /// Whether its elements lie in the file with their most significant byte first.
+    pub big_endian: bool,
     /// Position of its stamp in a row of stamps.
     pub stamp: Option<usize>,
 }
@@ -152,6 +156,8 @@ mod tests {
             fill,
             chunk: None,
             layout: Ok(layout),
+            filters: None,
+            big_endian: false,
             stamp: Some(0),
         }
     }

@@ -40,7 +40,7 @@ impl H5Change {
         select::write(&self.dataset(table, column)?, column.dtype()?, runs, bytes)
     }
 
-    fn dataset(&self, table: &str, column: &Column) -> Result<Dataset, ErrorKind> {
+    pub(super) fn dataset(&self, table: &str, column: &Column) -> Result<Dataset, ErrorKind> {
         let path = format!("/{table}/{}", column.name);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(match open.entry(path) {

@@ -2,6 +2,7 @@
 
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
+use hdf5::plist::FileCreate;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -28,25 +29,33 @@ impl H5Change {
     ///
     /// # Errors
     /// Library and I/O errors.
+    pub fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
+        let creation = if new { Some(FileCreate::build().obj_track_times(false).finish()?) } else { None };
+        Self::enter(storage, path, creation.as_ref())
+    }
+
+    /// Makes an empty file with these properties.
+    pub(super) fn create(storage: &Arc<dyn StorageFile>, path: &Path, how: &FileCreate) -> Result<Self, ErrorKind> {
+        Self::enter(storage, path, Some(how))
+    }
+
     #[cfg(hdf5_1_14)]
     #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
-    pub fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
+    fn enter(storage: &Arc<dyn StorageFile>, path: &Path, creation: Option<&FileCreate>) -> Result<Self, ErrorKind> {
         const READ_WRITE: u32 = 1;
         const TRUNCATE: u32 = 2;
         let source = Arc::new(driver::Source::writing(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let mut builder = hdf5::plist::FileAccess::build();
-        prepared(builder.file_locking(false), new);
+        prepared(builder.file_locking(false), creation.is_some());
         let fapl = builder.finish()?;
-        let fcpl = hdf5::plist::FileCreate::build().obj_track_times(false).finish()?;
         driver::set(fapl.id(), &source)?;
         let opened = hdf5::sync::sync(|| {
             // SAFETY: name and property lists are alive.
             let id = unsafe {
-                if new {
-                    hdf5_sys::h5f::H5Fcreate(name.as_ptr(), TRUNCATE, fcpl.id(), fapl.id())
-                } else {
-                    hdf5_sys::h5f::H5Fopen(name.as_ptr(), READ_WRITE, fapl.id())
+                match creation {
+                    Some(how) => hdf5_sys::h5f::H5Fcreate(name.as_ptr(), TRUNCATE, how.id(), fapl.id()),
+                    None => hdf5_sys::h5f::H5Fopen(name.as_ptr(), READ_WRITE, fapl.id()),
                 }
             };
             // SAFETY: a fresh file id that nobody else owns.
@@ -58,18 +67,16 @@ impl H5Change {
         }
     }
 
-    /// Makes an empty HDF5 file (`new`), or opens the one that is there.
-    ///
-    /// # Errors
-    /// Library and I/O errors.
     #[cfg(not(hdf5_1_14))]
-    pub fn open(_storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
+    fn enter(_storage: &Arc<dyn StorageFile>, path: &Path, creation: Option<&FileCreate>) -> Result<Self, ErrorKind> {
         let mut builder = hdf5::FileBuilder::new();
-        builder.with_fapl(|p| prepared(p, new));
-        builder.with_fcpl(|p| p.obj_track_times(false));
+        builder.with_fapl(|p| prepared(p, creation.is_some()));
         #[cfg(hdf5_locking_option)]
         builder.with_fapl(|p| p.file_locking(false));
-        let file = if new { builder.create(path)? } else { builder.open_rw(path)? };
+        let file = match creation {
+            Some(how) => builder.set_create_plist(how)?.create(path)?,
+            None => builder.open_rw(path)?,
+        };
         Ok(Self { file, open: Mutex::default() })
     }
 

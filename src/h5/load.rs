@@ -1,6 +1,7 @@
 //! Reading tables, their columns and their layout from an open file.
 
 use super::H5File;
+use super::chunks::each_chunk;
 use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
@@ -50,7 +51,7 @@ impl Origin {
     const GAP: u64 = 2048;
 
     #[cfg(hdf5_1_14)]
-    fn record(mut extents: Vec<(u64, usize)>, len: u64, file: &dyn StorageFile) -> Result<Self, ErrorKind> {
+    pub(super) fn record(mut extents: Vec<(u64, usize)>, len: u64, file: &dyn StorageFile) -> Result<Self, ErrorKind> {
         extents.sort_unstable();
         let mut merged: Vec<(u64, usize)> = Vec::new();
         for (address, size) in extents {
@@ -374,7 +375,7 @@ fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<
     let datatype = dataset.dtype()?;
     let dtype = dtype_of(&datatype);
     let plist = dataset.dcpl()?;
-    let filters: Vec<String> = plist.get_filters()?.iter().map(|f| format!("{f:?}")).collect();
+    let filters: Vec<String> = plist.get_filters()?.iter().map(super::chunks::name_of).collect();
     let order = datatype.byte_order();
     let reason = match (&dtype, plist.get_layout()?) {
         (Err(other), _) => Some(format!("type {other}")),
@@ -392,10 +393,12 @@ fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<
     Ok(Column {
         name,
         fill,
-        dtype,
         shape: dataset.shape().iter().skip(1).map(|&n| n as u64).collect(),
         chunk: plist.get_chunk()?.map(|c| c.iter().map(|&n| n as u64).collect()),
+        filters: super::chunks::readable(&plist, dtype.is_ok())?,
+        big_endian: order == ByteOrder::BigEndian,
         layout: reason.map_or(Ok(nothing), Err),
+        dtype,
         stamp,
     })
 }
@@ -431,34 +434,14 @@ fn locate(dataset: &Dataset, rows: u64, cell_bytes: u64) -> Result<Result<Column
 
 /// Calls `found(first row, byte address)` for every chunk.
 fn chunk_addresses(dataset: &Dataset, mut found: impl FnMut(u64, u64)) -> Result<(), ErrorKind> {
-    each_chunk(dataset, |first, address, _| found(first, address))
+    each_chunk(dataset, |offset, chunk| found(offset.first().copied().unwrap_or(0), chunk.address))
 }
 
 /// First byte after the chunks of a dataset.
 pub(super) fn chunks_end(dataset: &Dataset) -> Result<u64, ErrorKind> {
     let mut end = 0;
-    each_chunk(dataset, |_, address, size| end = end.max(address.saturating_add(size)))?;
+    each_chunk(dataset, |_, chunk| end = end.max(chunk.address.saturating_add(chunk.bytes)))?;
     Ok(end)
-}
-
-/// Calls `found(first row, byte address, bytes)` for every chunk.
-#[cfg(hdf5_1_14)]
-fn each_chunk(dataset: &Dataset, mut found: impl FnMut(u64, u64, u64)) -> Result<(), ErrorKind> {
-    dataset.chunks_visit(|chunk| {
-        found(chunk.offset.first().copied().unwrap_or(0), chunk.addr, chunk.size);
-        0
-    })?;
-    Ok(())
-}
-
-#[cfg(not(hdf5_1_14))]
-fn each_chunk(dataset: &Dataset, mut found: impl FnMut(u64, u64, u64)) -> Result<(), ErrorKind> {
-    for index in 0..dataset.num_chunks().unwrap_or(0) {
-        if let Some(chunk) = dataset.chunk_info(index) {
-            found(chunk.offset.first().copied().unwrap_or(0), chunk.addr, chunk.size);
-        }
-    }
-    Ok(())
 }
 
 fn dtype_of(datatype: &hdf5::Datatype) -> Result<Dtype, String> {

@@ -3,8 +3,10 @@
 mod attribute;
 mod cells;
 mod change;
+mod chunks;
 mod column;
 mod compound;
+mod copy;
 mod create;
 #[cfg(hdf5_1_14)]
 mod driver;
@@ -21,6 +23,7 @@ pub use attribute::Attribute;
 pub use change::H5Change;
 pub use column::{Filters, chunk_rows};
 pub use compound::{MemberType, Records};
+pub use copy::{Allocation, Compression, Copied, Copying, Shell, ShellLayout};
 pub use create::{NewTable, planned_bytes};
 pub use file::{H5File, library_version};
 pub use limits::limit;

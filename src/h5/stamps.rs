@@ -75,6 +75,13 @@ impl H5Change {
         Ok(())
     }
 
+    /// Whether there is a table of this path that has stamps.
+    #[must_use]
+    pub fn is_stamped(&self, table: &str) -> bool {
+        let group = self.file.group(&format!("/{table}"));
+        group.and_then(|group| group.attr_names()).is_ok_and(|names| names.iter().any(|name| name == TABLE_ATTRIBUTE))
+    }
+
     /// Gives stamps, all zero, to a table that others made.
     ///
     /// # Errors

@@ -6,6 +6,8 @@ use crate::storage::StorageFile;
 
 /// Cells are looked at in blocks of about this, in bytes: they stay in the processor's cache.
 const BLOCK_BYTES: u64 = 256 << 10;
+/// Stamps that begin less than this apart, in bytes, are read by one call.
+const NEAR_BYTES: u64 = 4096;
 
 /// Reads the stamps of the runs: `width` a row, in ascending order of rows.
 pub(crate) fn read_stamps(
@@ -18,7 +20,26 @@ pub(crate) fn read_stamps(
     out.clear();
     out.resize(count, 0);
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
-    read_cells(file, &stamps.layout, &runs.in_row_order(), bytes)
+    let mut plan = Vec::new();
+    pieces(&stamps.layout, &runs.in_row_order(), &mut plan);
+    // Stamps of scattered rows are near each other: to read what is between them costs less than a call.
+    let mut near = Vec::new();
+    for group in plan.chunk_by(|a, b| b.address.saturating_sub(a.address) < NEAR_BYTES) {
+        match group {
+            [Piece { address, value, len }] => file.read_at(&mut bytes[*value..value + len], *address)?,
+            [first, .., last] => {
+                let end = last.address + last.len as u64;
+                near.resize(usize::try_from(end - first.address).unwrap_or(usize::MAX), 0);
+                file.read_at(&mut near, first.address)?;
+                for &Piece { address, value, len } in group {
+                    let at = usize::try_from(address - first.address).unwrap_or(usize::MAX);
+                    bytes[value..value + len].copy_from_slice(&near[at..at + len]);
+                }
+            }
+            [] => {}
+        }
+    }
+    Ok(())
 }
 
 /// Reads cells to where the runs say that their values are.
@@ -34,6 +55,13 @@ pub(super) fn read_cells(
         file.read_at(&mut out[value..value + len], address)?;
     }
     Ok(())
+}
+
+/// Makes cells hold nothing but fill.
+pub(super) fn fill_with(cells: &mut [u8], fill: &[u8]) {
+    for element in cells.chunks_exact_mut(fill.len().max(1)) {
+        element.copy_from_slice(fill);
+    }
 }
 
 /// Writes planned pieces of `values`.

@@ -72,6 +72,43 @@ impl Store {
         self.name_it(new)
     }
 
+    /// Makes the file, if there is none: built beside, and renamed when it is whole. Its root keeps account of the
+    /// order of what is in it as that of `like` does. `false`: it is there.
+    pub(crate) fn build_like(
+        &self,
+        like: &Self,
+        planned: u64,
+        work: &mut dyn FnMut(&H5Change) -> Result<(), ErrorKind>,
+    ) -> Result<bool> {
+        let build = || -> Result<bool, ErrorKind> {
+            if self.paths.file.exists() {
+                return Ok(false);
+            }
+            let lock = CreationLock::take(&self.paths, &self.patience)?;
+            if self.paths.file.exists() {
+                return Ok(false);
+            }
+            self.clear_unfinished();
+            self.check_space(planned)?;
+            let new = self.temporary()?;
+            let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+            like.look(|from, _| H5Change::create_like(&file, new.path(), from))?.run(work)?;
+            lock::forget_store(&self.paths)?;
+            self.name_it(new)?;
+            lock.hand_over(&self.paths)?;
+            Ok(true)
+        };
+        build().at("create", &self.paths.file)
+    }
+
+    /// Makes durable what was written so far.
+    ///
+    /// # Errors
+    /// As open(2) and fdatasync(2).
+    pub fn sync(&self) -> Result<()> {
+        self.storage.open(&self.paths.file, Mode::Write).and_then(|file| file.sync()).at("sync", &self.paths.file)
+    }
+
     /// Whether so many bytes more can be written beside or behind the file.
     pub(super) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
         let needed = bytes.saturating_add(MARGIN);

@@ -27,7 +27,7 @@ mod plain;
 #[cfg(feature = "hdf5")]
 mod presence;
 #[cfg(feature = "hdf5")]
-mod reader;
+mod read;
 #[cfg(feature = "hdf5")]
 mod recover;
 #[cfg(feature = "hdf5")]
@@ -38,6 +38,8 @@ mod resolve;
 mod status;
 #[cfg(feature = "hdf5")]
 mod through;
+#[cfg(feature = "hdf5")]
+mod unclaimed;
 #[cfg(feature = "hdf5")]
 mod values;
 #[cfg(feature = "hdf5")]
@@ -55,7 +57,7 @@ pub use {
     group::Group,
     handle::Store,
     presence::Presence,
-    reader::Reader,
+    read::Reader,
     recover::Recovery,
     status::{ColumnStatus, Status},
     values::{Block, CellState, Element, Values, check_fit},
@@ -69,5 +71,6 @@ pub(crate) use {
     create::UNFINISHED,
     recover::unspent,
     resolve::header_of,
+    unclaimed::Unclaimed,
     view::{Stamped, View},
 };

@@ -1,7 +1,7 @@
 //! What rows hold, read from their stamps alone.
 
 use super::cells::read_stamps;
-use super::reader::Reader;
+use super::read::Reader;
 use super::stamp::{Stamp, State};
 use crate::dataspace::Rows;
 use crate::error::{At, ErrorKind, Result};

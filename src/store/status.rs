@@ -94,6 +94,11 @@ impl Store {
         Ok(Rows::ranges(joined))
     }
 
+    /// Cells whose value a dead writer was overwriting, and that nobody has put back.
+    pub(crate) fn left_by_dead(&self, table: &str) -> Result<u64> {
+        self.try_abandoned(normal(table)).at("read the status of", &self.paths.file)
+    }
+
     /// Cells that had a value, and now say WRITING though nobody holds their row.
     pub(super) fn try_abandoned(&self, table: &str) -> Result<u64, ErrorKind> {
         let view = self.view_of(table)?;

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In order; `docs/design.md` says what each is for.
-const LAYERS: [&str; 14] = [
+const LAYERS: [&str; 16] = [
     "error",
     "dataspace",
+    "filter",
     "storage",
     "npy",
     "stream",
@@ -15,6 +16,7 @@ const LAYERS: [&str; 14] = [
     "record",
     "store",
     "doctor",
+    "merge",
     "ledger",
     "verify",
     "monitor",

@@ -170,7 +170,7 @@ with h5py.File(sys.argv[1], 'w') as f:
     dcpl = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     dcpl.set_chunk((4,))
     # An optional filter that nobody has; the chunk is then written as if it had been applied.
-    dcpl.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+    dcpl.set_filter(32004, h5py.h5z.FLAG_OPTIONAL, (3,))
     g = f.create_group('t')
     d = h5py.h5d.create(g.id, b'x', h5py.h5t.NATIVE_INT64, h5py.h5s.create_simple((4,)), dcpl)
     d.write_direct_chunk((0,), np.arange(4).tobytes(), 0)

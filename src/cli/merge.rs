@@ -1,0 +1,103 @@
+//! `h5part merge`
+
+use super::common::{DurabilityArg, LockArgs};
+use super::exit::Exit;
+use super::output::{LateBar, json, line, say};
+use h5part::Result;
+use h5part::merge::{Merged, merge};
+use h5part::store::Store;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// So many objects are named; the rest is counted.
+const NAMED: usize = 5;
+
+/// Merge the committed rows of several files into one.
+///
+/// For workers that wrote a file each, since the locks of their file system can't be trusted, or on different
+/// machines. OUT is made with all that the first IN holds, or added to. Rows that two files hold must agree to the
+/// byte, else the error names both files; missing rows stay missing. A merge that was killed is finished by the same
+/// command.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The file to merge into; made if it is not there.
+    #[arg(value_name = "OUT")]
+    pub file: PathBuf,
+    /// The files to merge; none is written to.
+    #[arg(value_name = "IN", required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// What each block of rows survives once it is merged. With 'process' only the end of the merge is synced.
+    #[arg(long, value_enum, default_value_t)]
+    durability: DurabilityArg,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    file: &'a Path,
+    inputs: &'a [PathBuf],
+    #[serde(flatten)]
+    merged: &'a Merged,
+    complete: bool,
+    wall_s: f64,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let start = Instant::now();
+        let inputs = self.inputs.iter().map(|path| self.lock.open(path)).collect::<Result<Vec<Store>>>()?;
+        let out = self.lock.new_store(&self.file)?;
+        let bar = LateBar::new("merging");
+        let merged = merge(&out, &inputs, self.durability.into(), &|done, total| bar.set(done, total))?;
+        drop(bar);
+        let wall_s = start.elapsed().as_secs_f64();
+        self.tell(&merged);
+        if self.json {
+            let (file, inputs, complete) = (self.file.as_path(), self.inputs.as_slice(), merged.is_complete());
+            json(&Report { file, inputs, merged: &merged, complete, wall_s })?;
+        } else {
+            print(&merged, wall_s)?;
+        }
+        Ok(if merged.is_complete() { Exit::Success } else { Exit::Found })
+    }
+
+    /// What the user should know, whatever the form of the report.
+    fn tell(&self, merged: &Merged) {
+        for (file, path, why) in &merged.left_out {
+            say(format_args!("{path} of {} was not carried over: {why}", file.display()));
+        }
+        let there = &merged.already_there;
+        for (file, path) in there.iter().take(NAMED) {
+            let out = self.file.display();
+            say(format_args!(
+                "{path} of {} is in {out} already: it was left as it is, and not compared",
+                file.display()
+            ));
+        }
+        if there.len() > NAMED {
+            say(format_args!("and {} more; all of them with --json", there.len() - NAMED));
+        }
+        for table in merged.tables.iter().filter(|table| table.being_written > 0) {
+            let (cells, name) = (table.being_written, &table.table);
+            say(format_args!("{cells} cells of table '{name}' are being written: merge again when that is done"));
+        }
+    }
+}
+
+fn print(merged: &Merged, wall_s: f64) -> Result<()> {
+    for table in &merged.tables {
+        let taken: u64 = table.taken.iter().sum();
+        let (name, rows, agreed) = (&table.table, table.rows, table.agreed);
+        line(format!("table '{name}': {rows} rows, {taken} cells merged, {agreed} were there already"))?;
+    }
+    if merged.tables.is_empty() {
+        line("no tables to merge")?;
+    }
+    let made = if merged.created { "made" } else { "added to" };
+    line(format!("{made} in {wall_s:.3} s, {} objects copied", merged.objects))
+}

@@ -1,0 +1,201 @@
+//! Chunks as they are stored: where they lie, and in and out past the library's filters.
+#![expect(unsafe_code, reason = "the safe wrapper neither reads nor writes stored chunks")]
+
+use super::{H5Change, H5File, Origin};
+use crate::dataspace::{Chunk, ChunkTable, Column, Filter, Grid};
+use crate::error::ErrorKind;
+use crate::filter::{Encoded, Pipeline};
+use crate::storage::StorageFile;
+use hdf5::Dataset;
+use hdf5::filters::Filter as H5Filter;
+use hdf5::plist::DatasetCreate;
+use hdf5::plist::dataset_create::Layout;
+use hdf5_sys::h5d::H5Dwrite_chunk;
+use hdf5_sys::h5p::H5P_DEFAULT;
+use std::ffi::c_int;
+
+unsafe extern "C" {
+    /// HDF5 1.10.2 and later; hdf5-metno-sys leaves it out.
+    fn H5Dget_chunk_storage_size(dataset: i64, offset: *const u64, bytes: *mut u64) -> c_int;
+}
+
+/// Numbers under which filters are registered with the HDF Group.
+const LZF: i32 = 32000;
+const ZSTD: i32 = 32015;
+
+impl H5File {
+    /// Where the chunks of a column lie, and the metadata that this rests on. Call it once an open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cut`], [`ErrorKind::LibraryColumn`], library errors.
+    pub fn chunks(
+        &self,
+        table: &str,
+        column: &Column,
+        storage: &dyn StorageFile,
+    ) -> Result<(ChunkTable, Origin), ErrorKind> {
+        self.ask(|| {
+            let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
+            let found = chunk_table(&dataset, column, self.len)?;
+            #[cfg(hdf5_1_14)]
+            let origin = Origin::record(self.source.take_extents(), self.len, storage)?;
+            #[cfg(not(hdf5_1_14))]
+            let origin = {
+                let _ = storage;
+                Origin::default()
+            };
+            Ok((found, origin))
+        })
+    }
+
+    /// A chunk as it is stored, by the offset of its first element; `None`: not written yet.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn read_chunk(&self, table: &str, column: &Column, offset: &[u64]) -> Result<Option<Encoded>, ErrorKind> {
+        self.ask(|| read_chunk(&self.file.dataset(&format!("/{table}/{}", column.name))?, offset))
+    }
+}
+
+impl H5Change {
+    /// As [`H5File::read_chunk`].
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn read_chunk(&self, table: &str, column: &Column, offset: &[u64]) -> Result<Option<Encoded>, ErrorKind> {
+        read_chunk(&self.dataset(table, column)?, offset)
+    }
+
+    /// Stores a chunk as it is, in new space if its length is another.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn write_chunk(&self, table: &str, column: &Column, offset: &[u64], chunk: &Encoded) -> Result<(), ErrorKind> {
+        let dataset = self.dataset(table, column)?;
+        check_rank(&dataset, offset)?;
+        hdf5::sync::sync(|| {
+            let (mask, len, bytes) = (chunk.mask, chunk.bytes.len(), chunk.bytes.as_ptr());
+            // SAFETY: the ids are alive, offset has as many elements as the dataset has axes (checked), and
+            // the bytes are as many as is said.
+            hdf5::h5check(unsafe {
+                H5Dwrite_chunk(dataset.id(), H5P_DEFAULT, mask, offset.as_ptr(), len, bytes.cast())
+            })
+        })?;
+        Ok(())
+    }
+}
+
+/// The filters of a chunked dataset, if its chunks can be read without the library.
+pub(super) fn readable(plist: &DatasetCreate, plain_type: bool) -> Result<Option<Vec<Filter>>, ErrorKind> {
+    // With these, chunks at the edge skip the filters, and don't say so.
+    let edges = plist.chunk_opts().is_some_and(|options| !options.is_empty());
+    if !plain_type || plist.get_layout()? != Layout::Chunked || edges {
+        return Ok(None);
+    }
+    let known: Option<Vec<Filter>> = plist.get_filters()?.iter().map(known).collect();
+    Ok(known.filter(|filters| Pipeline::new(filters, 1).is_some()))
+}
+
+fn known(filter: &H5Filter) -> Option<Filter> {
+    Some(match filter {
+        H5Filter::Deflate(level) => Filter::Deflate(*level),
+        H5Filter::Shuffle => Filter::Shuffle,
+        H5Filter::Fletcher32 => Filter::Fletcher32,
+        H5Filter::User(LZF, _) => Filter::Lzf,
+        // Its one parameter is the level; without it the library's default is meant.
+        H5Filter::User(ZSTD, values) => Filter::Zstd(values.first().map_or(3, |&level| level.cast_signed())),
+        _ => return None,
+    })
+}
+
+/// As people call it.
+pub(super) fn name_of(filter: &H5Filter) -> String {
+    known(filter).map_or_else(|| format!("{filter:?}"), |filter| filter.to_string())
+}
+
+fn chunk_table(dataset: &Dataset, column: &Column, file_len: u64) -> Result<ChunkTable, ErrorKind> {
+    let by_library = |reason: &str| ErrorKind::LibraryColumn { column: column.name.clone(), reason: reason.to_owned() };
+    let filters = column.filters.clone().ok_or_else(|| by_library("its chunks need the library"))?;
+    let shape: Vec<u64> = dataset.shape().iter().map(|&n| n as u64).collect();
+    let chunk: Vec<u64> = dataset.chunk().unwrap_or_default().iter().map(|&n| n as u64).collect();
+    let grid = Grid::new(&shape, &chunk, column.dtype()?.size()).ok_or_else(|| by_library("odd chunks"))?;
+    let most = dataset.num_chunks().unwrap_or(0);
+    let all = usize::try_from(grid.bands()).ok().and_then(|bands| bands.checked_mul(grid.across()));
+    let all = all.ok_or_else(|| by_library("more chunks than any memory holds"))?;
+    // A file cannot make us allocate more than it has itself: without chunks there is nothing to note.
+    let mut chunks = vec![None; if most == 0 { 0 } else { all }];
+    let mut end = 0;
+    each_chunk(dataset, |offset, chunk| {
+        end = end.max(chunk.address.saturating_add(chunk.bytes));
+        if let Some(place) = grid.position(offset).and_then(|position| chunks.get_mut(position)) {
+            *place = Some(chunk);
+        }
+    })?;
+    if end > file_len {
+        return Err(ErrorKind::Cut { expected: end, found: file_len });
+    }
+    Ok(ChunkTable { grid, filters, chunks })
+}
+
+/// Calls `found(offset of the first element, chunk)` for every chunk.
+#[cfg(hdf5_1_14)]
+pub(super) fn each_chunk(dataset: &Dataset, mut found: impl FnMut(&[u64], Chunk)) -> Result<(), ErrorKind> {
+    dataset.chunks_visit(|chunk| {
+        found(chunk.offset, Chunk { address: chunk.addr, bytes: chunk.size, mask: chunk.filter_mask });
+        0
+    })?;
+    Ok(())
+}
+
+#[cfg(not(hdf5_1_14))]
+pub(super) fn each_chunk(dataset: &Dataset, mut found: impl FnMut(&[u64], Chunk)) -> Result<(), ErrorKind> {
+    for index in 0..dataset.num_chunks().unwrap_or(0) {
+        if let Some(chunk) = dataset.chunk_info(index) {
+            found(&chunk.offset, Chunk { address: chunk.addr, bytes: chunk.size, mask: chunk.filter_mask });
+        }
+    }
+    Ok(())
+}
+
+fn check_rank(dataset: &Dataset, offset: &[u64]) -> Result<(), ErrorKind> {
+    let rank = dataset.ndim();
+    if rank == offset.len() { Ok(()) } else { Err(ErrorKind::Hdf5("an offset of another rank".to_owned())) }
+}
+
+fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, ErrorKind> {
+    check_rank(dataset, offset)?;
+    if dataset.num_chunks() == Some(0) {
+        return Ok(None);
+    }
+    let mut len = 0;
+    hdf5::sync::sync(|| {
+        // SAFETY: the id is alive, offset has as many elements as the dataset has axes.
+        hdf5::h5check(unsafe { H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &raw mut len) })
+    })?;
+    if len == 0 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let mask = hdf5::sync::sync(|| stored(dataset, offset, &mut bytes))?;
+    Ok(Some(Encoded { mask, bytes }))
+}
+
+/// Fills `bytes`, which are as many as the library says that are stored. Returns the filter mask.
+fn stored(dataset: &Dataset, offset: &[u64], bytes: &mut [u8]) -> hdf5::Result<u32> {
+    let mut mask = 0;
+    #[cfg(hdf5_2)]
+    // SAFETY: the id is alive, offset has as many elements as the dataset has axes, the buffer is as long as
+    // is said.
+    hdf5::h5check(unsafe {
+        let (mut len, buffer) = (bytes.len(), bytes.as_mut_ptr().cast());
+        hdf5_sys::h5d::H5Dread_chunk(dataset.id(), H5P_DEFAULT, offset.as_ptr(), &raw mut mask, buffer, &raw mut len)
+    })?;
+    #[cfg(not(hdf5_2))]
+    // SAFETY: the id is alive, offset has as many elements as the dataset has axes, the buffer is as long as
+    // the library has just said.
+    hdf5::h5check(unsafe {
+        let buffer = bytes.as_mut_ptr().cast();
+        hdf5_sys::h5d::H5Dread_chunk(dataset.id(), H5P_DEFAULT, offset.as_ptr(), &raw mut mask, buffer)
+    })?;
+    Ok(mask)
+}

@@ -1,0 +1,128 @@
+//! Files of the same tables, merged into one: for file systems whose locks cannot be trusted, where each worker
+//! writes a file of its own, and for results of several machines. See `docs/design.md`, "Merging".
+
+mod plan;
+mod rows;
+mod structure;
+
+use crate::error::{At, Error, ErrorKind, Result};
+use crate::store::{Durability, Store};
+use plan::Joined;
+use serde::Serialize;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// Called now and then: bytes looked at, bytes to look at.
+pub type Progress<'a> = &'a dyn Fn(u64, u64);
+
+/// What a merge did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Merged {
+    /// Whether the file was made.
+    pub created: bool,
+    /// One for each table that was merged by rows.
+    pub tables: Vec<MergedTable>,
+    /// Groups and datasets that the file lacked, shells of tables among them.
+    pub objects: u64,
+    /// Objects and attributes of an input that could not be carried over: file, path, and why.
+    pub left_out: Vec<(PathBuf, String, String)>,
+    /// Objects of an input that are none of the tables, and were there already: file and path. They were left as
+    /// they are, and not compared.
+    pub already_there: Vec<(PathBuf, String)>,
+}
+
+/// What became of one table.
+#[derive(Clone, Debug, Serialize)]
+pub struct MergedTable {
+    /// Its path in the file.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Cells that were taken from each input.
+    pub taken: Vec<u64>,
+    /// Cells of an input that were there already, with the same bytes.
+    pub agreed: u64,
+    /// Cells of the inputs on which a writer is at work: they were left out.
+    pub being_written: u64,
+}
+
+impl Merged {
+    /// Whether all that the inputs hold is in the file now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.tables.iter().all(|table| table.being_written == 0) && self.left_out.is_empty()
+    }
+}
+
+/// Merges the committed rows of `inputs` into `out`.
+///
+/// A file that is not there is made: beside, with all that the inputs hold but the values of tables, and renamed. It
+/// gets a uuid of its own. In one that is there, what it lacks is added by one structural change. Then the tables
+/// are merged by rows, in blocks: cells that an input holds and `out` lacks are committed, all of a row that come
+/// together in one commit; cells that both hold must have the same bytes. Missing rows stay missing.
+///
+/// **Concurrency.** Other processes may write to `out` meanwhile, and merge into it: a cell that appears there is
+/// compared, not overwritten. Inputs are read as readers do, and never written; rows that are written meanwhile
+/// may be in `out` or not, each as a whole. **Survives** a kill at any instant: `out` is sound, and the same call
+/// again does what is left. With [`Durability::Process`] one sync ends the merge.
+///
+/// # Errors
+/// [`ErrorKind::Disagreement`] with both files: nothing of that block of rows was written, blocks before it were.
+/// [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and [`ErrorKind::Damaged`] for inputs that do not fit, or are not
+/// sound; [`ErrorKind::BadRequest`] where `out` is among the inputs; those of [`Store::change`],
+/// [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
+pub fn merge(out: &Store, inputs: &[Store], durability: Durability, progress: Progress<'_>) -> Result<Merged> {
+    check_inputs(out, inputs)?;
+    let mut tables = plan::plan(&plan::look(out, inputs)?)?;
+    for joined in &tables {
+        check_dead_writers(joined, inputs)?;
+    }
+    let mut merged = structure::complete(out, inputs, &tables)?;
+    if !merged.created && tables.iter().any(|joined| !joined.is_there) {
+        // Another merge may have made them meanwhile, from other inputs.
+        tables = plan::plan(&plan::look(out, inputs)?)?;
+    }
+    let total = tables.iter().map(Joined::bytes).sum();
+    let mut done = 0;
+    for joined in &tables {
+        let table = rows::merge(out, inputs, joined, durability, &mut |bytes| {
+            done += bytes;
+            progress(done, total);
+        })?;
+        merged.tables.push(table);
+    }
+    if durability == Durability::Process {
+        out.sync()?;
+    }
+    Ok(merged)
+}
+
+/// A file must not be merged into itself.
+fn check_inputs(out: &Store, inputs: &[Store]) -> Result<()> {
+    let inode = |store: &Store| std::fs::metadata(store.path()).map(|m| (m.dev(), m.ino())).ok();
+    match inputs.iter().find(|input| input.path() == out.path() || inode(input).is_some_and(|i| inode(out) == Some(i)))
+    {
+        None => Ok(()),
+        Some(same) => {
+            let text = format!("{} would be merged into itself: it is one of the inputs", same.path().display());
+            Err(ErrorKind::BadRequest(text).at("merge into", out.path()))
+        }
+    }
+}
+
+/// Values that a dead writer was overwriting are put back by recovery, which writes: not here.
+fn check_dead_writers(joined: &Joined, inputs: &[Store]) -> Result<()> {
+    for source in joined.sources.iter().filter(|source| source.stamped) {
+        let input = &inputs[source.input];
+        let cells = input.left_by_dead(&joined.path)?;
+        if cells > 0 {
+            return Err(ErrorKind::LeftByDead { table: joined.path.clone(), cells }.at("merge", input.path()));
+        }
+    }
+    Ok(())
+}
+
+/// An error of an input.
+fn of_input<T>(outcome: Result<T, ErrorKind>, input: &Store) -> Result<T, Error> {
+    outcome.at("merge", input.path())
+}

@@ -1,0 +1,210 @@
+//! Which tables are merged by rows, and whether they fit each other. Pure, but for the look at the files.
+
+use crate::dataspace::{Column, Table, shape_text};
+use crate::error::{ErrorKind, Result};
+use crate::h5::MOST_COLUMNS;
+use crate::store::Store;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The tables of a file.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    /// Position among the inputs; `None`: the file that is merged into.
+    pub(super) input: Option<usize>,
+    pub(super) tables: Vec<Table>,
+}
+
+/// A table that is merged by rows.
+#[derive(Debug)]
+pub(super) struct Joined {
+    pub(super) path: String,
+    /// Names of the columns, in the order of the first file that has it.
+    pub(super) columns: Vec<String>,
+    /// Rows of the longest.
+    pub(super) rows: u64,
+    pub(super) row_bytes: u64,
+    /// Whether the file that is merged into has it already.
+    pub(super) is_there: bool,
+    /// The inputs that have it.
+    pub(super) sources: Vec<Source>,
+}
+
+/// A table of an input.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Position among the inputs.
+    pub(super) input: usize,
+    pub(super) rows: u64,
+    pub(super) stamped: bool,
+}
+
+impl Joined {
+    /// Bytes of values to be looked at.
+    pub(super) fn bytes(&self) -> u64 {
+        self.sources.iter().map(|source| source.rows.saturating_mul(self.row_bytes)).sum()
+    }
+}
+
+/// Looks at all files. One to merge into that is not there has no tables.
+pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
+    let tables = |store: &Store, input| {
+        let tables = store.tables()?.into_iter().map(|listing| listing.table).collect();
+        Ok(Found { path: store.path().to_owned(), input, tables })
+    };
+    let mut found = Vec::new();
+    if out.path().exists() {
+        found.push(tables(out, None)?);
+    }
+    for (k, input) in inputs.iter().enumerate() {
+        found.push(tables(input, Some(k))?);
+    }
+    Ok(found)
+}
+
+/// By rows are merged: tables with stamps in any of the files, and all tables of files that have no stamps at all.
+pub(super) fn plan(files: &[Found]) -> Result<Vec<Joined>> {
+    let mut paths = BTreeSet::new();
+    for file in files {
+        let plain = file.tables.iter().all(|table| table.stamps.is_none());
+        let counted = file.tables.iter().filter(|table| (plain && file.input.is_some()) || table.stamps.is_some());
+        paths.extend(counted.filter(|table| !columns(table).is_empty()).map(|table| table.path.as_str()));
+    }
+    let joined = paths.into_iter().map(|path| join(path, files)).collect::<Result<Vec<_>>>()?;
+    Ok(joined.into_iter().filter(|joined| !joined.sources.is_empty()).collect())
+}
+
+/// The columns that are merged: those with stamps, or, in a table without, those whose type is known.
+fn columns(table: &Table) -> Vec<&Column> {
+    let counts = |c: &&Column| c.dtype.is_ok() && (table.stamps.is_none() || c.stamp.is_some());
+    table.columns.iter().filter(counts).collect()
+}
+
+fn join(path: &str, files: &[Found]) -> Result<Joined> {
+    let having: Vec<(&Found, &Table)> =
+        files.iter().filter_map(|file| Some((file, file.tables.iter().find(|table| table.path == path)?))).collect();
+    let mut joined = Joined {
+        path: path.to_owned(),
+        columns: Vec::new(),
+        rows: 0,
+        row_bytes: 0,
+        is_there: false,
+        sources: Vec::new(),
+    };
+    for (k, (file, table)) in having.iter().enumerate() {
+        if k == 0 {
+            joined.columns = columns(table).iter().map(|c| c.name.clone()).collect();
+            joined.row_bytes = columns(table).iter().map(|c| cell_bytes(c)).sum();
+        } else {
+            let (first, reference) = having[0];
+            check_columns(reference, table, &first.path).map_err(|kind| kind.at("merge", &file.path))?;
+        }
+        joined.rows = joined.rows.max(table.rows);
+        match file.input {
+            None => joined.is_there = true,
+            Some(input) => joined.sources.push(Source { input, rows: table.rows, stamped: table.stamps.is_some() }),
+        }
+    }
+    if let Some((file, _)) = having.first()
+        && joined.columns.len() > MOST_COLUMNS
+    {
+        let text =
+            format!("table '{path}' has {} columns, and h5part stamps {MOST_COLUMNS} at most", joined.columns.len());
+        return Err(ErrorKind::BadRequest(text).at("merge", &file.path));
+    }
+    Ok(joined)
+}
+
+fn cell_bytes(column: &Column) -> u64 {
+    column.dtype.clone().map_or(0, crate::dataspace::Dtype::size) * column.shape.iter().product::<u64>()
+}
+
+/// Whether a table has the columns of another one, in any order.
+fn check_columns(reference: &Table, table: &Table, other: &Path) -> Result<(), ErrorKind> {
+    let differ = |how: String| Err(ErrorKind::OtherColumns { table: table.path.clone(), how, other: other.to_owned() });
+    let (expected, found) = (columns(reference), columns(table));
+    let named = |columns: &[&Column], name: &str| columns.iter().any(|c| c.name == name);
+    if let Some(missing) = expected.iter().find(|c| !named(&found, &c.name)) {
+        return differ(format!("no column '{}'", missing.name));
+    }
+    for column in &found {
+        let Some(same) = expected.iter().find(|c| c.name == column.name) else {
+            return differ(format!("a column '{}' more", column.name));
+        };
+        if (&same.dtype, &same.shape) != (&column.dtype, &column.shape) {
+            return differ(format!("column '{}' as {} instead of {}", column.name, kind(column), kind(same)));
+        }
+    }
+    Ok(())
+}
+
+fn kind(column: &Column) -> String {
+    let dtype = column.dtype.as_ref().map_or_else(Clone::clone, ToString::to_string);
+    format!("{dtype} {}", shape_text(&column.shape))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataspace::{ColumnLayout, Dtype, Place, Stamps};
+
+    fn column(name: &str, dtype: Dtype, shape: &[u64], stamp: Option<usize>) -> Column {
+        Column {
+            name: name.to_owned(),
+            dtype: Ok(dtype),
+            shape: shape.to_vec(),
+            fill: dtype.default_fill(),
+            chunk: None,
+            layout: Err("none".to_owned()),
+            filters: None,
+            big_endian: false,
+            stamp,
+        }
+    }
+
+    fn table(path: &str, rows: u64, columns: Vec<Column>) -> Table {
+        let layout = ColumnLayout { rows, cell_bytes: 8, place: Place::Contiguous { address: 0 } };
+        let stamped = columns.iter().any(|c| c.stamp.is_some());
+        let stamps = stamped.then_some(Stamps { table: 1, layout, width: 1, guard: None });
+        Table { path: path.to_owned(), rows, columns, stamps }
+    }
+
+    fn found(input: Option<usize>, tables: Vec<Table>) -> Found {
+        Found { path: PathBuf::from(format!("{input:?}.h5")), input, tables }
+    }
+
+    #[test]
+    fn which_tables_are_merged() {
+        let e = |stamp| vec![column("E", Dtype::F64, &[], stamp)];
+        let stamped = found(Some(0), vec![table("t", 5, e(Some(0))), table("notes", 3, e(None))]);
+        let other = found(Some(1), vec![table("t", 9, e(Some(0))), table("u", 2, e(Some(0)))]);
+        let paths = |files: &[Found]| plan(files).expect("plan").iter().map(|j| j.path.clone()).collect::<Vec<_>>();
+        let both = [stamped, other];
+        assert_eq!(paths(&both), ["t", "u"], "notes are of another program");
+        let joined = plan(&both).expect("plan");
+        assert_eq!((joined[0].rows, joined[0].sources.len(), joined[0].is_there), (9, 2, false));
+        let plain = found(Some(0), vec![table("a", 5, e(None)), table("b", 3, e(None))]);
+        assert_eq!(paths(&[plain]), ["a", "b"], "a file without stamps");
+        let out = found(None, vec![table("t", 5, e(Some(0)))]);
+        assert_eq!(paths(&[out]), [""; 0], "nothing to merge");
+    }
+
+    #[test]
+    fn columns_must_be_the_same() {
+        let e = || column("E", Dtype::F64, &[3], Some(0));
+        let reference = table("t", 5, vec![e(), column("n", Dtype::I64, &[], Some(1))]);
+        let reordered = table("t", 7, vec![column("n", Dtype::I64, &[], Some(0)), e()]);
+        assert!(check_columns(&reference, &reordered, Path::new("x")).is_ok());
+        for (columns, what) in [
+            (vec![e()], "no column 'n'"),
+            (vec![e(), column("n", Dtype::I64, &[], Some(1)), column("m", Dtype::I64, &[], Some(2))], "'m' more"),
+            (vec![e(), column("n", Dtype::I32, &[], Some(1))], "as i32"),
+            (vec![column("E", Dtype::F64, &[4], Some(0)), column("n", Dtype::I64, &[], Some(1))], "instead of f64 3"),
+        ] {
+            let error = check_columns(&reference, &table("t", 5, columns), Path::new("x.h5")).expect_err("differs");
+            let text = error.to_string();
+            assert!(text.contains(what) && text.contains("x.h5"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A look at some rows: stamps, cells, stamps again; and once more at those that moved.
+
+use super::part::Part;
+use crate::dataspace::{ChunkTable, Column, ColumnLayout, Rows, Runs, Stamps};
+use crate::error::ErrorKind;
+use crate::h5::H5File;
+use crate::lock::Patience;
+use crate::store::cells::{fill_with, read_stamps};
+use crate::store::stamp::Stamp;
+use crate::store::values::CellState;
+use crate::store::view::{Stamped, View};
+use rayon::prelude::*;
+use std::time::Duration;
+
+/// A row that moves is looked at again this often before it counts as being written.
+const TRIES: u32 = 100;
+/// One that says COMMITTED but does not match is damaged after so many looks.
+const LOOKS: u32 = 3;
+const PAUSE: Duration = Duration::from_micros(50);
+/// Cells are read, and checked while they are in the processor's cache, in parts of about this, in bytes.
+const PART_BYTES: usize = 512 << 10;
+/// Stamps are read in parts of so many rows.
+const STAMP_ROWS: u64 = 1 << 15;
+
+/// How the cells of a column are reached.
+pub(super) enum Way<'a> {
+    /// Where they lie.
+    Direct(&'a ColumnLayout),
+    /// In chunks that are decompressed here.
+    Chunks(&'a ChunkTable),
+    /// As the library can.
+    Library,
+}
+
+/// A column that is read.
+pub(super) struct Wanted<'a> {
+    pub(super) column: &'a Column,
+    pub(super) way: Way<'a>,
+    pub(super) stamped: Option<Stamped<'a>>,
+}
+
+/// Where the cells of a column, and what is known of them, are put.
+pub(super) struct Cells<'a> {
+    /// Bytes of a cell.
+    pub(super) cell: usize,
+    pub(super) bytes: &'a mut [u8],
+    pub(super) states: &'a mut [CellState],
+}
+
+/// All that is needed to look.
+pub(super) struct Look<'a> {
+    pub(super) view: &'a View,
+    pub(super) patience: &'a Patience,
+    /// Where a column is read through the library.
+    pub(super) h5: Option<&'a H5File>,
+    pub(super) wanted: Vec<Wanted<'a>>,
+}
+
+impl Look<'_> {
+    /// Reads until every row stood still.
+    pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<(), ErrorKind> {
+        let mut moved = self.pass(rows, out, 1)?;
+        for attempt in 2..=TRIES {
+            if moved.is_empty() {
+                break;
+            }
+            (self.patience.sleep)(PAUSE);
+            moved = self.look_again(&moved, out, attempt)?;
+        }
+        Ok(())
+    }
+
+    /// Looks at rows for themselves. `moved`: each row, and its place.
+    fn look_again(
+        &self,
+        moved: &[(u64, usize)],
+        out: &mut [Cells<'_>],
+        attempt: u32,
+    ) -> Result<Vec<(u64, usize)>, ErrorKind> {
+        let rows = Rows::list(&moved.iter().map(|(row, _)| *row).collect::<Vec<_>>()).runs()?;
+        let mut fresh: Vec<(Vec<u8>, Vec<CellState>)> =
+            out.iter().map(|c| (vec![0; c.cell * moved.len()], vec![CellState::Plain; moved.len()])).collect();
+        let mut cells: Vec<Cells<'_>> = fresh
+            .iter_mut()
+            .zip(out.iter())
+            .map(|((bytes, states), whole)| Cells { cell: whole.cell, bytes, states })
+            .collect();
+        let still = self.pass(&rows, &mut cells, attempt)?;
+        for (whole, (bytes, states)) in out.iter_mut().zip(&fresh) {
+            for ((cell, state), (_, place)) in bytes.chunks_exact(whole.cell.max(1)).zip(states).zip(moved) {
+                whole.bytes[place * whole.cell..(place + 1) * whole.cell].copy_from_slice(cell);
+                whole.states[*place] = *state;
+            }
+        }
+        Ok(still.into_iter().map(|(row, place)| (row, moved[place].1)).collect())
+    }
+
+    /// One pass. Returns the rows to be looked at again, ascending, and their places.
+    fn pass(&self, rows: &Runs, out: &mut [Cells<'_>], attempt: u32) -> Result<Vec<(u64, usize)>, ErrorKind> {
+        let stamps = self.view.table.stamps.as_ref().filter(|_| self.wanted.iter().any(|w| w.stamped.is_some()));
+        let words = match stamps {
+            Some(stamps) => self.stamps(stamps, rows)?,
+            None => Vec::new(),
+        };
+        let width = stamps.map_or(0, |stamps| stamps.width);
+        let mut parts = Vec::new();
+        for (wanted, cells) in self.wanted.iter().zip(out.iter_mut()) {
+            match &wanted.way {
+                Way::Library => self.through_library(wanted, rows, &words, cells)?,
+                _ => parts.extend(Part::divide(wanted, rows, PART_BYTES, &words, width, cells)),
+            }
+        }
+        let file = self.view.file.as_ref();
+        // A part or two are not worth waking anybody.
+        if parts.len() < 2 {
+            parts.into_iter().try_for_each(|part| part.read(file))?;
+        } else {
+            parts.into_par_iter().try_for_each(|part| part.read(file))?;
+        }
+        let Some(stamps) = stamps else { return Ok(Vec::new()) };
+        let mut again = self.moved(stamps, rows, &words)?;
+        for (_, place) in &again {
+            self.hide(*place, out);
+        }
+        if attempt <= LOOKS {
+            again.extend(changed(rows, out));
+            again.sort_unstable();
+            again.dedup();
+        }
+        Ok(again)
+    }
+
+    /// The stamps of the rows.
+    fn stamps(&self, stamps: &Stamps, rows: &Runs) -> Result<Vec<u64>, ErrorKind> {
+        let file = self.view.file.as_ref();
+        let parts = rows.parts(STAMP_ROWS, None);
+        let mut words = Vec::new();
+        if let [part] = parts.as_slice() {
+            read_stamps(file, stamps, part, &mut words)?;
+            return Ok(words);
+        }
+        words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(stamps.width), 0);
+        let rows_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * stamps.width;
+        words.par_chunks_mut(rows_a_part).zip(&parts).try_for_each(|(words, part)| {
+            let mut read = Vec::new();
+            read_stamps(file, stamps, part, &mut read)?;
+            words.copy_from_slice(&read);
+            Ok::<(), ErrorKind>(())
+        })?;
+        Ok(words)
+    }
+
+    /// Rows one of whose stamps is another now, and their places.
+    fn moved(&self, stamps: &Stamps, rows: &Runs, words: &[u64]) -> Result<Vec<(u64, usize)>, ErrorKind> {
+        let file = self.view.file.as_ref();
+        let places: Vec<usize> = self.wanted.iter().filter_map(|w| Some(w.stamped.as_ref()?.place)).collect();
+        let parts = rows.parts(STAMP_ROWS, None);
+        let rows_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX);
+        let look = |(k, part): (usize, &Runs)| {
+            let (first, mut now) = (k * rows_a_part, Vec::new());
+            read_stamps(file, stamps, part, &mut now)?;
+            let before = &words[first * stamps.width..][..now.len()];
+            let mut moved = Vec::new();
+            // Nearly always.
+            if before == now {
+                return Ok(moved);
+            }
+            for ((row, at), (old, new)) in
+                part.iter().zip(before.chunks_exact(stamps.width).zip(now.chunks_exact(stamps.width)))
+            {
+                if places.iter().any(|&place| old[place] != new[place]) {
+                    moved.push((row, first + usize::try_from(at).unwrap_or(usize::MAX)));
+                }
+            }
+            Ok::<_, ErrorKind>(moved)
+        };
+        let found: Vec<Vec<(u64, usize)>> = if parts.len() < 2 {
+            parts.iter().enumerate().map(look).collect::<Result<_, _>>()?
+        } else {
+            parts.par_iter().enumerate().map(look).collect::<Result<_, _>>()?
+        };
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// A row that moves is not there, unless the next look says otherwise.
+    fn hide(&self, place: usize, out: &mut [Cells<'_>]) {
+        for (wanted, cells) in self.wanted.iter().zip(out).filter(|(wanted, _)| wanted.stamped.is_some()) {
+            cells.states[place] = CellState::Writing;
+            fill_with(&mut cells.bytes[place * cells.cell..(place + 1) * cells.cell], &wanted.column.fill);
+        }
+    }
+
+    fn through_library(
+        &self,
+        wanted: &Wanted<'_>,
+        rows: &Runs,
+        words: &[u64],
+        cells: &mut Cells<'_>,
+    ) -> Result<(), ErrorKind> {
+        let h5 = self.h5.ok_or_else(|| ErrorKind::Hdf5("the file is not open".to_owned()))?;
+        cells.bytes.copy_from_slice(&h5.read_rows(&self.view.table.path, wanted.column, rows)?);
+        wanted.judge(rows, words, cells);
+        Ok(())
+    }
+}
+
+impl Wanted<'_> {
+    /// What cells that were just read hold, by the stamps of their rows. What is not there becomes fill.
+    pub(super) fn judge(&self, rows: &Runs, words: &[u64], cells: &mut Cells<'_>) {
+        let Some(target) = &self.stamped else { return };
+        let width = words.len() / cells.states.len().max(1);
+        let bytes = cells.bytes.chunks_exact_mut(cells.cell.max(1));
+        for ((((row, _), cell), state), words) in
+            rows.iter().zip(bytes).zip(cells.states.iter_mut()).zip(words.chunks_exact(width))
+        {
+            *state = target.state(Stamp(words[target.place]), row, cell);
+            if !state.is_present() {
+                fill_with(cell, &self.column.fill);
+            }
+        }
+    }
+}
+
+/// Damage stays; what was read in the middle of a commit does not.
+fn changed(rows: &Runs, out: &[Cells<'_>]) -> Vec<(u64, usize)> {
+    let is = |place: usize| out.iter().any(|cells| cells.states[place] == CellState::Changed);
+    if out.iter().all(|cells| !cells.states.contains(&CellState::Changed)) {
+        return Vec::new();
+    }
+    rows.iter()
+        .map(|(row, _)| row)
+        .enumerate()
+        .filter(|(place, _)| is(*place))
+        .map(|(place, row)| (row, place))
+        .collect()
+}

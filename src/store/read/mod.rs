@@ -1,0 +1,309 @@
+//! Reading rows beside writers.
+
+mod look;
+mod part;
+
+use super::handle::{Store, normal};
+use super::values::{Block, CellState};
+use super::view::{Since, View};
+use crate::dataspace::{ChunkTable, Column, Inner, Rows, Runs, Segment, Table};
+use crate::error::{At, ErrorKind, Result};
+use crate::h5::{H5File, Origin};
+use crate::storage::Mode;
+use look::{Cells, Look, Wanted, Way};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Rows are read in portions of about this, cells and stamps together, in bytes: so much of what is read
+/// stands still together, and so long the gate is held where that is needed.
+const PORTION_BYTES: u64 = 64 << 20;
+
+/// Reads rows of one table.
+///
+/// Direct columns are read by parallel `pread`, compressed ones by parallel reading and decompression;
+/// only what else there is goes through the HDF5 library and its global lock (`h5part info` says of each).
+///
+/// **Concurrency.** May run beside any number of writers and readers. It takes no row lock and
+/// never keeps a writer of direct columns waiting: a row whose stamps move while it is read is read again.
+/// The gate is shared for the moment in which the layout is loaded, and while a portion of other columns
+/// is read.
+///
+/// **Sees** each cell, and with [`Reader::read_columns`] each row, whole or not at all. Rows without a
+/// committed value come back as fill, and as `false` in the mask. A reader sees what was committed when it
+/// reads, not when it was opened.
+#[derive(Debug)]
+pub struct Reader {
+    store: Store,
+    name: String,
+    view: View,
+    /// Of compressed columns that were read: valid while their origins are unchanged.
+    chunks: HashMap<String, (ChunkTable, Origin)>,
+}
+
+impl Store {
+    /// Opens a table for reading. Makes nothing, and keeps no writer waiting.
+    ///
+    /// # Errors
+    /// No such file or table, not an HDF5 file, cut, [`ErrorKind::LockTimeout`] while a stock
+    /// program has the file open for writing.
+    pub fn reader(&self, table: &str) -> Result<Reader> {
+        Reader::open(self, normal(table)).at("read", &self.paths.file)
+    }
+}
+
+impl Reader {
+    fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
+        let view = load(store, table)?;
+        Ok(Self { store: store.clone(), name: table.to_owned(), view, chunks: HashMap::new() })
+    }
+
+    /// The table as it lay in the file when it was last looked at.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.view.table
+    }
+
+    /// Looks whether the file is still the one that was opened, and whether its structure has changed: rows
+    /// that were added, another file of the same store that took the name. Every read does so first; this
+    /// is for who wants to know before. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Replaced`], [`ErrorKind::Cut`], I/O errors.
+    pub fn refresh(&mut self) -> Result<bool> {
+        self.follow(Self::load_again).map_err(|kind| self.at(kind))
+    }
+
+    /// Values of `column` for `rows`, in the order of the selection; shape (rows, cell...).
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchColumn`], [`ErrorKind::ColumnIsGroup`], rows out of range or named
+    /// twice, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
+    pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
+        // One block a column.
+        self.read_columns(&[column], rows).map(|mut blocks| blocks.swap_remove(0))
+    }
+
+    /// Values of several columns for `rows`: of each row all stamped columns as one commit left
+    /// them, never one column of an older commit beside another of a newer one.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_columns(&mut self, columns: &[&str], rows: &Rows) -> Result<Vec<Block>> {
+        self.try_read(columns, rows, None).map_err(|kind| self.at(kind))
+    }
+
+    /// Of each cell only what `inner` selects; shape (rows, selected...). Cells are checked as a whole, and
+    /// so read as a whole, but no more than a portion of them is in memory.
+    ///
+    /// # Errors
+    /// As [`Reader::read`]; [`ErrorKind::BadRequest`] where `inner` was made for cells of another shape.
+    pub fn read_inner(&mut self, column: &str, rows: &Rows, inner: &Inner) -> Result<Block> {
+        let read = self.try_read(&[column], rows, Some(inner)).map(|mut blocks| blocks.swap_remove(0));
+        read.map_err(|kind| self.at(kind))
+    }
+
+    fn at(&self, kind: ErrorKind) -> crate::Error {
+        kind.at("read", &self.store.paths.file)
+    }
+
+    fn try_read(&mut self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Block>, ErrorKind> {
+        self.follow(Self::load_again)?;
+        rows.check(self.view.table.rows)?;
+        let runs = rows.runs()?;
+        let columns = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut blocks =
+            columns.iter().map(|c| Empty::new(c, rows.len(), inner)).collect::<Result<Vec<Empty>, ErrorKind>>()?;
+        let stamps = self.view.table.stamps.as_ref().map_or(0, |stamps| stamps.width as u64 * 8);
+        let row_bytes = stamps + blocks.iter().map(|block| block.cell as u64).sum::<u64>();
+        let in_order = runs == runs.in_row_order();
+        let mut places = runs.iter().map(|(_, place)| place);
+        let mut done = 0;
+        for portion in runs.parts((PORTION_BYTES / row_bytes.max(1)).max(1), None) {
+            let count = usize::try_from(portion.len()).unwrap_or(usize::MAX);
+            if in_order && inner.is_none() {
+                let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(done, count)).collect();
+                self.read_portion(names, &portion, &mut cells)?;
+            } else {
+                let mut whole: Vec<Whole> = blocks.iter().map(|block| Whole::new(block.cell, count)).collect();
+                let mut cells: Vec<Cells<'_>> = whole.iter_mut().map(Whole::cells).collect();
+                self.read_portion(names, &portion, &mut cells)?;
+                let here: Vec<usize> =
+                    places.by_ref().take(count).map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+                blocks.iter_mut().zip(&whole).for_each(|(block, whole)| block.place(whole, &here));
+            }
+            done += count;
+        }
+        Ok(blocks.into_iter().map(|block| block.block).collect())
+    }
+
+    /// Reads rows, numbered from 0, into their places.
+    fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<(), ErrorKind> {
+        // No library column changes while we are inside the gate; direct ones may.
+        let by_gate = |name: &&str| self.view.table.column(name).is_ok_and(|c| c.layout.is_err());
+        let gate = if names.iter().any(by_gate) { Some(self.store.enter_to_read()?) } else { None };
+        if gate.is_some() {
+            self.follow(Self::load_inside)?;
+        }
+        for name in names {
+            self.find_chunks(name)?;
+        }
+        let wanted = names.iter().map(|name| self.wanted(name)).collect::<Result<Vec<_>, _>>()?;
+        let through_library = wanted.iter().any(|w| matches!(w.way, Way::Library));
+        let h5 = through_library.then(|| H5File::open(&self.view.file, &self.store.paths.file)).transpose()?;
+        let look = Look { view: &self.view, patience: &self.store.patience, h5: h5.as_ref(), wanted };
+        look.settle(rows, out)
+    }
+
+    /// Sees to it that it is known where the chunks of a column lie, if it is read by them. Inside the gate.
+    fn find_chunks(&mut self, name: &str) -> Result<(), ErrorKind> {
+        let column = self.view.table.column(name)?;
+        if column.layout.is_ok() || column.filters.is_none() {
+            return Ok(());
+        }
+        let file = self.view.file.as_ref();
+        if let Some((_, origin)) = self.chunks.get(name)
+            && origin.unchanged(file)?
+        {
+            return Ok(());
+        }
+        let found = H5File::open(&self.view.file, &self.store.paths.file)?.chunks(&self.name, column, file)?;
+        self.chunks.insert(name.to_owned(), found);
+        Ok(())
+    }
+
+    fn wanted(&self, name: &str) -> Result<Wanted<'_>, ErrorKind> {
+        let column = self.view.table.column(name)?;
+        let way = match (&column.layout, self.chunks.get(name)) {
+            (Ok(layout), _) => Way::Direct(layout),
+            (Err(_), Some((chunks, _))) => Way::Chunks(chunks),
+            (Err(_), None) => Way::Library,
+        };
+        let has_stamp = column.stamp.is_some() && self.view.table.stamps.is_some();
+        let stamped = has_stamp.then(|| self.view.stamped(column)).transpose()?;
+        Ok(Wanted { column, way, stamped })
+    }
+
+    fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
+        self.view.table.column(name).or_else(|missing| {
+            let group = self.store.look(|h5, _| Ok(h5.is_group(&self.name, name)))?;
+            Err(if group { ErrorKind::ColumnIsGroup(name.to_owned()) } else { missing })
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.store.paths.file
+    }
+
+    pub(super) fn fresh_view(&mut self) -> Result<&View, ErrorKind> {
+        self.follow(Self::load_again)?;
+        Ok(&self.view)
+    }
+
+    /// Looks whether the file is still the one that was opened and lies as it did; if h5part or
+    /// another program changed its structure, loads the layout again. Returns whether it did.
+    fn follow(&mut self, load: fn(&Self) -> Result<View, ErrorKind>) -> Result<bool, ErrorKind> {
+        if self.view.since(self.store.storage.as_ref(), &self.store.paths)? == Since::Same {
+            return Ok(false);
+        }
+        let newer = load(self)?;
+        if newer.uuid != self.view.uuid {
+            return Err(ErrorKind::Replaced);
+        }
+        self.view = newer;
+        self.chunks.clear();
+        Ok(true)
+    }
+
+    fn load_again(&self) -> Result<View, ErrorKind> {
+        load(&self.store, &self.name)
+    }
+
+    /// For one who is inside the gate already, and must not wait for it once more.
+    fn load_inside(&self) -> Result<View, ErrorKind> {
+        View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Read)
+    }
+}
+
+/// A block to be filled.
+struct Empty {
+    block: Block,
+    /// Bytes of a whole cell.
+    cell: usize,
+    /// What goes into the block of one.
+    segments: Option<Vec<Segment>>,
+    /// Bytes of that.
+    kept: usize,
+}
+
+impl Empty {
+    fn new(column: &Column, rows: u64, inner: Option<&Inner>) -> Result<Self, ErrorKind> {
+        let (dtype, cell) = (column.dtype()?, cell_bytes(column)?);
+        if let Some(inner) = inner.filter(|inner| inner.cell() != column.shape) {
+            let (made, is) = (inner.cell(), &column.shape);
+            let text = format!("a selection within cells of shape {made:?}, and cells of shape {is:?}");
+            return Err(ErrorKind::BadRequest(text));
+        }
+        let element = usize::try_from(dtype.size()).unwrap_or(usize::MAX);
+        let segments = inner.map(|inner| inner.segments(element));
+        let kept = segments.as_ref().map_or(cell, |segments| segments.iter().map(|s| s.len).sum());
+        let cell_shape = inner.map_or_else(|| column.shape.clone(), Inner::shape);
+        let shape = [rows].into_iter().chain(cell_shape).collect();
+        let count = usize::try_from(rows).unwrap_or(usize::MAX);
+        let bytes = count.checked_mul(kept).filter(|&n| isize::try_from(n).is_ok()).ok_or_else(too_large)?;
+        let block = Block { dtype, shape, bytes: vec![0; bytes], states: vec![CellState::Plain; count] };
+        Ok(Self { block, cell, segments, kept })
+    }
+
+    fn cells(&mut self, from: usize, count: usize) -> Cells<'_> {
+        let Block { bytes, states, .. } = &mut self.block;
+        let bytes = &mut bytes[from * self.cell..(from + count) * self.cell];
+        Cells { cell: self.cell, bytes, states: &mut states[from..from + count] }
+    }
+
+    /// Puts whole cells, or what is kept of them, where they belong.
+    fn place(&mut self, whole: &Whole, places: &[usize]) {
+        for ((cell, &state), &place) in whole.bytes.chunks_exact(self.cell.max(1)).zip(&whole.states).zip(places) {
+            let out = &mut self.block.bytes[place * self.kept..(place + 1) * self.kept];
+            match &self.segments {
+                None => out.copy_from_slice(cell),
+                Some(segments) => {
+                    for &Segment { from, to, len } in segments {
+                        out[to..to + len].copy_from_slice(&cell[from..from + len]);
+                    }
+                }
+            }
+            self.block.states[place] = state;
+        }
+    }
+}
+
+/// Whole cells on their way to a block.
+struct Whole {
+    cell: usize,
+    bytes: Vec<u8>,
+    states: Vec<CellState>,
+}
+
+impl Whole {
+    fn new(cell: usize, count: usize) -> Self {
+        Self { cell, bytes: vec![0; cell * count], states: vec![CellState::Plain; count] }
+    }
+
+    fn cells(&mut self) -> Cells<'_> {
+        Cells { cell: self.cell, bytes: &mut self.bytes, states: &mut self.states }
+    }
+}
+
+fn load(store: &Store, table: &str) -> Result<View, ErrorKind> {
+    let _gate = store.enter_to_read()?;
+    View::load(store.storage.as_ref(), &store.paths, table, Mode::Read)
+}
+
+fn cell_bytes(column: &Column) -> Result<usize, ErrorKind> {
+    let bytes = column.shape.iter().try_fold(column.dtype()?.size(), |n, &k| n.checked_mul(k));
+    bytes.and_then(|n| usize::try_from(n).ok()).ok_or_else(too_large)
+}
+
+fn too_large() -> ErrorKind {
+    ErrorKind::BadRequest("the selection is too large for this machine's memory".to_owned())
+}
