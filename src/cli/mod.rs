@@ -14,6 +14,7 @@ mod limited;
 mod merge;
 mod monitor;
 mod output;
+mod publish;
 mod read;
 mod recommend;
 mod recover;
@@ -56,6 +57,7 @@ enum Command {
     Doctor(doctor::Args),
     #[command(hide = true)]
     DoctorSide(doctor::SideArgs),
+    Publish(publish::Args),
     Merge(merge::Args),
     Ledger(ledger::Args),
     Run(run::Args),
@@ -122,6 +124,7 @@ impl Command {
             Self::Attr(args) => Some(&args.file),
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
+            Self::Publish(args) => Some(&args.file),
             Self::Merge(args) => Some(&args.file),
             Self::Ledger(_)
             | Self::Doctor(_)
@@ -166,6 +169,7 @@ impl Command {
             Self::Verify(args) => args.run(),
             Self::Doctor(args) => args.run(),
             Self::DoctorSide(args) => args.run(),
+            Self::Publish(args) => args.run(),
             Self::Merge(args) => args.run(),
             Self::Ledger(args) => args.run(),
             Self::Run(args) => args.run(),
