@@ -203,8 +203,16 @@ pub enum ErrorKind {
         /// How long it was waited for, in seconds.
         waited_s: f64,
     },
+    /// Somebody who was asked, or awaited, said nothing.
+    #[error("nothing came after {waited_s:.1} s from {what}")]
+    NoAnswer {
+        /// From whom.
+        what: String,
+        /// How long it was waited for, in seconds.
+        waited_s: f64,
+    },
     /// Advisory locks of this file system do not reach every process that may share the file.
-    #[error("the file system ({0}) does not keep locks for all who may share the file")]
+    #[error("its locks do not reach all who may share the file ({0})")]
     UntrustedLocks(String),
     /// The file has several hard links, so two names would have two different locks.
     #[error("the file has {0} hard links: its locks would not be seen under its other names")]
@@ -441,8 +449,10 @@ impl ErrorKind {
             Self::NewerFormat { .. } => "use a newer h5part; nothing was touched",
             Self::DiskFull { .. } => "free some space and run the command again",
             Self::LockTimeout { .. } => "end that process, or wait longer with --timeout",
+            Self::NoAnswer { .. } => "see that it runs and sees the same folder, or wait longer with --timeout",
             Self::UntrustedLocks(_) => {
-                "let each worker write a file of its own, or overrule with --trust-locks if one host alone writes"
+                "see 'h5part doctor'; let each worker write a file of its own and 'h5part merge' them, or overrule with --trust-locks if one host \
+                 alone writes"
             }
             Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",
             Self::Replaced | Self::ColumnMoved(_) => "open the file again",

@@ -12,6 +12,7 @@
 compile_error!("files are little-endian and h5part copies their bytes as they are");
 
 pub mod dataspace;
+pub mod doctor;
 pub mod error;
 pub mod executor;
 #[cfg(feature = "hdf5")]

@@ -18,7 +18,7 @@ pub enum Exit {
     Mismatch = 4,
     /// Not an HDF5 file or ledger, empty, cut, or of a newer format.
     BadFile = 5,
-    /// A lock was not released in time.
+    /// A lock was not released in time, or another host was not met.
     Locked = 6,
     /// The disk, or a quota, is full.
     Full = 7,
@@ -84,7 +84,7 @@ impl Exit {
             | ErrorKind::DamagedTask { .. }
             | ErrorKind::NotMeasurements(_)
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
-            ErrorKind::LockTimeout { .. } => Self::Locked,
+            ErrorKind::LockTimeout { .. } | ErrorKind::NoAnswer { .. } => Self::Locked,
             ErrorKind::DiskFull { .. } => Self::Full,
             ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_) => Self::ReadOnly,
             ErrorKind::Replaced

@@ -4,6 +4,7 @@ mod adopt;
 mod attr;
 mod common;
 mod create;
+mod doctor;
 mod exit;
 mod extend;
 mod generate;
@@ -53,6 +54,9 @@ enum Command {
     Attr(attr::Args),
     Recover(recover::Args),
     Verify(verify::Args),
+    Doctor(doctor::Args),
+    #[command(hide = true)]
+    DoctorSide(doctor::SideArgs),
     Publish(publish::Args),
     Merge(merge::Args),
     Ledger(ledger::Args),
@@ -123,6 +127,8 @@ impl Command {
             Self::Publish(args) => Some(&args.file),
             Self::Merge(args) => Some(&args.file),
             Self::Ledger(_)
+            | Self::Doctor(_)
+            | Self::DoctorSide(_)
             | Self::Run(_)
             | Self::Work(_)
             | Self::Keeper
@@ -161,6 +167,8 @@ impl Command {
             Self::Attr(args) => args.run(),
             Self::Recover(args) => args.run(),
             Self::Verify(args) => args.run(),
+            Self::Doctor(args) => args.run(),
+            Self::DoctorSide(args) => args.run(),
             Self::Publish(args) => args.run(),
             Self::Merge(args) => args.run(),
             Self::Ledger(args) => args.run(),

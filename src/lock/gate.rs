@@ -364,7 +364,7 @@ fn same(file: &File, path: &Path) -> io::Result<bool> {
 }
 
 /// `flock` outcomes: taken, held by another, or an error.
-fn taken(outcome: Result<(), fs2::TryLockError>) -> io::Result<bool> {
+pub(super) fn taken(outcome: Result<(), fs2::TryLockError>) -> io::Result<bool> {
     match outcome {
         Ok(()) => Ok(true),
         Err(fs2::TryLockError::WouldBlock) => Ok(false),

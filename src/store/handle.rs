@@ -2,7 +2,7 @@
 
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{H5File, Listing};
-use crate::lock::{self, LockReport, Paths, Patience, RowLocks};
+use crate::lock::{self, FileSystem, LockReport, Paths, Patience, RowLocks};
 use crate::storage::{Disk, Mode, Storage, StorageFile};
 use std::path::Path;
 use std::sync::Arc;
@@ -128,10 +128,11 @@ impl Store {
 
     /// Refuses file systems and names under which locks would not exclude everybody.
     pub(super) fn check_sharing(&self) -> Result<(), ErrorKind> {
-        if !self.trust_locks
-            && let Some(name) = lock::untrusted(&self.paths.file)
-        {
-            return Err(ErrorKind::UntrustedLocks(name.to_owned()));
+        if !self.trust_locks {
+            let system = FileSystem::of(&self.paths.file);
+            if let Some(why) = system.sharing().refusal() {
+                return Err(ErrorKind::UntrustedLocks(format!("{system}: {}", why.what)));
+            }
         }
         match self.storage.identity(&self.paths.file)?.links {
             0 | 1 => Ok(()),

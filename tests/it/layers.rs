@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In order; `docs/design.md` says what each is for.
-const LAYERS: [&str; 16] = [
+const LAYERS: [&str; 17] = [
     "error",
     "dataspace",
     "filter",
@@ -15,6 +15,7 @@ const LAYERS: [&str; 16] = [
     "h5",
     "record",
     "store",
+    "doctor",
     "publish",
     "merge",
     "ledger",

@@ -22,6 +22,7 @@ mod crash;
 mod crate_api;
 mod descriptors;
 mod direct;
+mod doctor;
 mod every_fault;
 mod examples;
 mod faults;

@@ -1,0 +1,227 @@
+//! `h5part doctor`
+
+use super::common::seconds;
+use super::exit::Exit;
+use super::output::{bytes, json, line, say};
+use h5part::doctor::{self, Check, Hosts, Level, Limits, Meeting, Report, Waits};
+use h5part::error::At;
+use h5part::h5::{CHANGES_IN_PLACE, library_version};
+use h5part::{ErrorKind, Result};
+use serde::Serialize;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The hidden subcommand that is one side of a test.
+const SIDE: &str = "doctor-side";
+
+/// Is the file system safe for shared writing? What its mount says of locks, and whether they hold.
+///
+/// Locks are tested between processes; with --listen on one host and --peer on another, which see the same
+/// folder, also between hosts. The tests make files of their own, and clear them away. Exit code 0: safe, as
+/// far as is known; 10: `update` and all else that writes refuses there, or should.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A folder, a file, or a file yet to be made.
+    path: PathBuf,
+    /// Wait for a --peer on another host.
+    #[arg(long, conflicts_with = "peer")]
+    listen: bool,
+    /// Meet the --listen on another host.
+    #[arg(long)]
+    peer: bool,
+    /// Give up when the other host says nothing for this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    timeout: f64,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One side of a test: for `doctor` itself.
+#[derive(Debug, clap::Args)]
+pub struct SideArgs {
+    folder: PathBuf,
+}
+
+impl SideArgs {
+    pub fn run(&self) -> Result<Exit> {
+        doctor::serve(&self.folder).map_err(ErrorKind::Io).at("test", &self.folder)?;
+        Ok(Exit::Success)
+    }
+}
+
+/// The report, and what the library does not know of itself.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    hdf5_version: String,
+    structural_changes: &'static str,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let signal = Interrupted::watch().at("watch signals for", &self.path)?;
+        let waits = Waits { timeout: Duration::from_secs_f64(self.timeout), stop: &signal.asked };
+        let meeting = match (self.listen, self.peer) {
+            (true, _) => Meeting::Listen(waits),
+            (_, true) => Meeting::Join(waits),
+            _ => Meeting::None,
+        };
+        self.announce();
+        let outcome = doctor::examine(&self.path, &start, meeting);
+        // All files are cleared away: the signal may do what it does.
+        signal.pass_on().at("end", &self.path)?;
+        let report = outcome?;
+        let structural_changes = if CHANGES_IN_PLACE { "in place" } else { "by copy, change, rename" };
+        let told = Told { report: &report, hdf5_version: library_version(), structural_changes };
+        if self.json {
+            json(&told)?;
+        } else {
+            told.lines().iter().try_for_each(line)?;
+        }
+        Ok(if report.verdict.is_refused() { Exit::Unsupported } else { Exit::Success })
+    }
+
+    fn announce(&self) {
+        let folder = self.path.display();
+        if self.listen {
+            say(format_args!(
+                "waiting up to {} s; now run on another host: h5part doctor {folder} --peer",
+                self.timeout
+            ));
+        } else if self.peer {
+            say(format_args!(
+                "looking for 'h5part doctor {folder} --listen' of another host, up to {} s",
+                self.timeout
+            ));
+        }
+    }
+}
+
+fn start(folder: &Path) -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(SIDE).arg(folder);
+    Ok(command)
+}
+
+/// A signal that asks the program to end.
+struct Interrupted {
+    asked: Arc<AtomicBool>,
+    which: Arc<AtomicUsize>,
+}
+
+impl Interrupted {
+    fn watch() -> io::Result<Self> {
+        let watched = Self { asked: Arc::default(), which: Arc::default() };
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let number = usize::try_from(signal).unwrap_or(0);
+            signal_hook::flag::register_usize(signal, Arc::clone(&watched.which), number)?;
+            signal_hook::flag::register(signal, Arc::clone(&watched.asked))?;
+        }
+        Ok(watched)
+    }
+
+    /// Ends by the signal that came, if one came.
+    fn pass_on(&self) -> io::Result<()> {
+        match i32::try_from(self.which.load(Ordering::Relaxed)) {
+            Ok(0) | Err(_) => Ok(()),
+            Ok(signal) => signal_hook::low_level::emulate_default_handler(signal),
+        }
+    }
+}
+
+impl Told<'_> {
+    fn lines(&self) -> Vec<String> {
+        let report = self.report;
+        let word = match report.verdict.verdict {
+            Level::Safe => "SAFE",
+            Level::Unknown => "UNKNOWN",
+            Level::OneHost => "SAFE ON ONE HOST ONLY",
+            Level::Unsafe => "UNSAFE",
+        };
+        let mut lines = vec![format!("{word}: {}", report.verdict.why)];
+        lines.extend(report.verdict.remedy.iter().map(|remedy| format!("do: {remedy}")));
+        lines.push(self.file_system());
+        lines.push(tested("processes", &report.processes));
+        lines.extend(failures(&report.processes));
+        lines.push(tested("threads", &report.threads));
+        lines.extend(failures(&report.threads));
+        lines.extend(hosts(report.hosts.as_ref()));
+        lines.extend(self.measured());
+        lines.push(format!("HDF5: {}; structural changes {}", self.hdf5_version, self.structural_changes));
+        lines.push(format!("h5part: {} on Linux {}", report.version, report.kernel));
+        lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
+        lines
+    }
+
+    fn file_system(&self) -> String {
+        let system = &self.report.file_system;
+        let mut text = format!("file system: {}", system.kind);
+        if let (Some(point), Some(source), Some(device)) = (&system.mount_point, &system.source, &system.device) {
+            let _ = write!(text, " at {} ({source}, device {device}): {}", point.display(), system.options.join(","));
+        }
+        text
+    }
+
+    fn measured(&self) -> Vec<String> {
+        let Report { latency, change_times: times, free, limits, .. } = self.report;
+        let calls = latency.as_ref().map_or_else(
+            || "not measured".to_owned(),
+            |l| {
+                format!(
+                    "flock {:.1} us, byte-range lock {:.1} us, fdatasync {:.0} us",
+                    l.flock_us, l.range_us, l.sync_us
+                )
+            },
+        );
+        let step = times.step_us.map_or_else(String::new, |us| format!(", by {us} us or more"));
+        let files = free.files.map_or_else(|| "any number of files".to_owned(), |n| format!("{n} files"));
+        vec![
+            format!("calls: {calls}"),
+            format!("change times: {} of {} writes told apart{step}", times.told_apart, times.writes),
+            format!("free: {}, {files}", bytes(free.bytes)),
+            format!("limits: {}", limits_told(limits)),
+        ]
+    }
+}
+
+fn limits_told(limits: &Limits) -> String {
+    let size = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), bytes);
+    let open = limits.open_files.map_or_else(|| "unlimited".to_owned(), |n| n.to_string());
+    format!(
+        "length of a file {}, open files {open}, address space {}, data {}",
+        size(limits.file_bytes),
+        size(limits.address_space_bytes),
+        size(limits.data_bytes)
+    )
+}
+
+fn tested(between: &str, checks: &[Check]) -> String {
+    let passed = checks.iter().filter(|check| check.passed).count();
+    match checks.len() {
+        0 => format!("locks between {between}: not tested"),
+        all => format!("locks between {between}: {passed} of {all} tests passed"),
+    }
+}
+
+fn failures(checks: &[Check]) -> impl Iterator<Item = String> {
+    let failed = checks.iter().filter(|check| !check.passed);
+    failed.map(|check| format!("failed: {} ({})", check.what, check.seen.as_deref().unwrap_or("it does not hold")))
+}
+
+fn hosts(hosts: Option<&Hosts>) -> Vec<String> {
+    let Some(hosts) = hosts else { return vec![tested("hosts", &[])] };
+    let which = format!("{} and {}", hosts.host, hosts.peer);
+    let between = if hosts.same_host { "two processes that met (one host)" } else { &format!("hosts {which}") };
+    let mut lines = vec![tested(between, &hosts.checks)];
+    lines.extend(failures(&hosts.checks));
+    lines.push(format!("on {}: {}", hosts.peer, hosts.peer_file_system));
+    lines
+}

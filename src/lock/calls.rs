@@ -1,0 +1,42 @@
+//! The two kinds of lock that a store uses, as bare calls: for who tests whether they work.
+
+use super::gate::taken;
+use super::ofd::{self, Kind};
+use fs2::FileExt;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+/// A lock on an open file. It belongs to the descriptor, as all locks of a store do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LockCall {
+    /// On the whole file: flock(2).
+    Whole,
+    /// On a range of bytes: fcntl(2), `F_OFD_SETLK`.
+    Bytes(Range<u64>),
+}
+
+impl LockCall {
+    /// Takes it without waiting, beside others who share it or alone. `false`: somebody else holds it.
+    ///
+    /// # Errors
+    /// As flock(2), fcntl(2).
+    pub fn take(&self, file: &File, alone: bool) -> io::Result<bool> {
+        match self {
+            Self::Whole if alone => taken(FileExt::try_lock(file)),
+            Self::Whole => taken(FileExt::try_lock_shared(file)),
+            Self::Bytes(range) => ofd::set(file, if alone { Kind::Exclusive } else { Kind::Shared }, range),
+        }
+    }
+
+    /// Gives it back.
+    ///
+    /// # Errors
+    /// As flock(2), fcntl(2).
+    pub fn release(&self, file: &File) -> io::Result<()> {
+        match self {
+            Self::Whole => FileExt::unlock(file),
+            Self::Bytes(range) => ofd::set(file, Kind::Unlock, range).map(drop),
+        }
+    }
+}
