@@ -15,6 +15,7 @@ from peers.publishing import H5partAgain, H5partPublish, H5repack, H5repackSynce
 from peers.readers import (
     COMMITS_PER_S,
     WRITERS,
+    Apart,
     BarePread,
     Beside,
     H5partRead,
@@ -169,7 +170,7 @@ def beside_task(size: Size) -> Task:
         ),
         unit="us/row",
         cases=cases,
-        peers=[Quiet(), Beside()],
+        peers=[Quiet(), Beside(), Apart()],
         quantities=[Quantity("cpu", "processor time, us/row"), Quantity("commits", "commits/s")],
         marks=[
             Mark(case, "beside", "h5part", 1.25, at_least=False, quantity="cpu") for case in cases

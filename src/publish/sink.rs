@@ -11,7 +11,7 @@ use crate::storage::StorageFile;
 use rayon::prelude::*;
 
 /// Chunks are compressed when so many bytes of them wait.
-const BATCH_BYTES: usize = 16 << 20;
+const BATCH_BYTES: usize = 8 << 20;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default)]

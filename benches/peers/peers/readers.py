@@ -214,10 +214,14 @@ class Beside(Quiet):
     title = "h5part, beside writers"
     note = "processor time is the reader's alone."
 
+    def written(self, work: ReadWork, settings: Settings) -> Path:
+        return work.file(settings)
+
     @contextmanager
     def company(self, work: ReadWork, settings: Settings) -> Iterator[list[float]]:
         pace = COMMITS_PER_S / WRITERS
-        command = [str(settings.reading), "write", str(work.file(settings)), TABLE, str(pace)]
+        file = self.written(work, settings)
+        command = [str(settings.reading), "write", str(file), TABLE, str(pace)]
         pipe = subprocess.PIPE
         writers = [
             subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(WRITERS)
@@ -235,6 +239,18 @@ class Beside(Quiet):
         commits += [text["commits"] / text["wall_s"] for text in map(json.loads, told)]
         if sum(commits) < KEPT_PACE * COMMITS_PER_S:
             raise PeerFailed(f"writers kept a pace of {sum(commits):.0f} commits a second only")
+
+
+class Apart(Beside):
+    """The read while the same writers commit to another file."""
+
+    name = "apart"
+    title = "h5part, beside writers of another file"
+    note = "what it costs to share the processors, without sharing a row."
+
+    def written(self, work: ReadWork, settings: Settings) -> Path:
+        other = ReadWork(work.rows, "contiguous")
+        return other.file(settings)
 
 
 def said(command: list[Any], environment: dict[str, str] | None = None) -> dict[str, Any]:
