@@ -4,6 +4,8 @@
 //! (parallel bare `pread` of the first bytes of the file), each the median of so many times, in seconds, and the
 //! processor's time a call.
 
+#![expect(clippy::cast_precision_loss, reason = "times for people")]
+
 use h5part::dataspace::Rows;
 use h5part::npy::indices;
 use h5part::store::Store;

@@ -66,7 +66,7 @@ fn rows_of_four_workers() {
     let store = Store::open(&files[0]).expect("open");
     store.set_attributes("t", &[("unit".to_owned(), Attribute::Text("eV".to_owned()))]).expect("attribute");
     let out = scratch.path("all.h5");
-    let inputs: Vec<&Path> = files.iter().map(|f| f.as_path()).collect();
+    let inputs: Vec<&Path> = files.iter().map(std::path::PathBuf::as_path).collect();
     let (code, text, err) = merge(&out, &inputs);
     assert_eq!((code, err.as_str()), (0, ""), "{text}");
     assert!(text.contains("table 't': 1000 rows, 2400 cells merged, 0 were there already"), "{text}");
