@@ -21,7 +21,7 @@ fn snapshot(name: &str, text: &str) {
 fn help_of_every_subcommand() {
     let mut text = ok(&["--help"]);
     for command in
-        ["create", "update", "read", "info", "status", "recover", "recommend", "stress", "completions", "man"]
+        ["create", "update", "read", "info", "status", "merge", "recover", "recommend", "stress", "completions", "man"]
     {
         text += &format!("\n======== {command}\n{}", ok(&[command, "--help"]));
     }
