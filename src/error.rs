@@ -333,6 +333,12 @@ pub enum ErrorKind {
     /// The folder holds no files of measurements.
     #[error("nothing was measured: it holds no *.jsonl")]
     NothingMeasured,
+    /// The file was published: readers rely on it as it is.
+    #[error("the file is a published one, which is never changed")]
+    Published,
+    /// What has the name is no published file of this store.
+    #[error("it is there, and is no published file of this store")]
+    NotPublished,
     /// There is a file of that name.
     #[error("it exists already")]
     AlreadyThere,
@@ -465,6 +471,8 @@ impl ErrorKind {
             Self::OtherStore(_) => "name the store that the ledger was made for, or make a new ledger",
             Self::NotMeasurements(_) => "give the folder of a run's measurements, a file of it, or the run's ledger",
             Self::NothingMeasured => "check the path: each worker's file is made when its monitor is opened",
+            Self::Published => "change the working file and publish it again, or work on a copy made with h5repack",
+            Self::NotPublished => "choose another name; only what 'h5part publish' has made of this store is replaced",
             Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Oversubscribed { .. } => {

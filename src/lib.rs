@@ -24,6 +24,8 @@ pub mod lock;
 pub mod merge;
 pub mod monitor;
 pub mod npy;
+#[cfg(feature = "hdf5")]
+pub mod publish;
 pub mod record;
 pub mod storage;
 pub mod store;

@@ -100,8 +100,11 @@ impl Exit {
             | ErrorKind::Unstamped(_)
             | ErrorKind::UnstampedColumn(_)
             | ErrorKind::UntrustedLocks(_)
+            | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) | ErrorKind::AlreadyThere => Self::Exists,
+            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) | ErrorKind::AlreadyThere | ErrorKind::NotPublished => {
+                Self::Exists
+            }
             ErrorKind::NotCommitted { .. } => Self::Found,
             ErrorKind::Fenced { .. } => Self::Fenced,
             _ => Self::Io,

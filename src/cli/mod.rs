@@ -13,6 +13,7 @@ mod limited;
 mod merge;
 mod monitor;
 mod output;
+mod publish;
 mod read;
 mod recommend;
 mod recover;
@@ -52,6 +53,7 @@ enum Command {
     Attr(attr::Args),
     Recover(recover::Args),
     Verify(verify::Args),
+    Publish(publish::Args),
     Merge(merge::Args),
     Ledger(ledger::Args),
     Run(run::Args),
@@ -125,6 +127,7 @@ impl Command {
             Self::Attr(args) => Some(&args.file),
             Self::Recover(args) => Some(&args.file),
             Self::Verify(args) => Some(&args.file),
+            Self::Publish(args) => Some(&args.file),
             Self::Merge(args) => Some(&args.file),
             Self::Ledger(_)
             | Self::Run(_)
@@ -165,6 +168,7 @@ impl Command {
             Self::Attr(args) => args.run(),
             Self::Recover(args) => args.run(),
             Self::Verify(args) => args.run(),
+            Self::Publish(args) => args.run(),
             Self::Merge(args) => args.run(),
             Self::Ledger(args) => args.run(),
             Self::Run(args) => args.run(),

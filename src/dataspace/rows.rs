@@ -229,6 +229,14 @@ impl Span {
 }
 
 impl Runs {
+    /// The rows `start..end`, their values numbered from 0.
+    #[must_use]
+    pub fn range(rows: std::ops::Range<u64>) -> Self {
+        let count = rows.end.saturating_sub(rows.start);
+        let runs = if count == 0 { vec![] } else { vec![Run { row: rows.start, count, index: 0 }] };
+        Self { runs, len: count }
+    }
+
     /// The runs, ascending.
     #[must_use]
     pub fn as_slice(&self) -> &[Run] {

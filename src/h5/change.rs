@@ -21,7 +21,7 @@ pub struct H5Change {
     /// Library columns in use: their chunks are decompressed once, however often they are touched.
     pub(super) open: Mutex<BTreeMap<String, hdf5::Dataset>>,
     #[cfg(hdf5_1_14)]
-    source: Arc<driver::Source>,
+    pub(super) source: Arc<driver::Source>,
 }
 
 impl H5Change {

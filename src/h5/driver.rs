@@ -94,10 +94,15 @@ impl Source {
         Ok(())
     }
 
-    fn write(&self, address: u64, buf: &[u8]) -> io::Result<()> {
+    /// Something happens.
+    pub(super) fn touch(&self) {
         if let Some(look) = &self.look {
             look.touch();
         }
+    }
+
+    fn write(&self, address: u64, buf: &[u8]) -> io::Result<()> {
+        self.touch();
         let mut at = address;
         for piece in buf.chunks(PIECE) {
             self.file.write_at(piece, at)?;

@@ -288,7 +288,7 @@ impl Parts {
         Ok(Self { path: path.to_owned(), rows, columns, stamps, guard })
     }
 
-    fn locate(self) -> Result<Table, ErrorKind> {
+    pub(super) fn locate(self) -> Result<Table, ErrorKind> {
         let stamps = match self.stamps {
             None => None,
             Some((table, dataset)) => Some(locate_stamps(table, &dataset, self.guard)?),

@@ -157,10 +157,10 @@ mod tests {
             dtype: Ok(dtype),
             shape: shape.to_vec(),
             fill: dtype.default_fill(),
-            big_endian: false,
-            filters: None,
             chunk: None,
             layout: Err("none".to_owned()),
+            filters: None,
+            big_endian: false,
             stamp,
         }
     }

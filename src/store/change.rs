@@ -92,7 +92,12 @@ impl Store {
 
     fn change_in_place<T>(&self, work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
-        let uuid = H5File::open(&base, &self.paths.file)?.uuid()?;
+        let h5 = H5File::open(&base, &self.paths.file)?;
+        if h5.is_published()? {
+            return Err(ErrorKind::Published);
+        }
+        let uuid = h5.uuid()?;
+        drop(h5);
         let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
         let overlay = Arc::new(Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?);
         let file: Arc<dyn StorageFile> = Arc::<Overlay>::clone(&overlay);

@@ -109,8 +109,22 @@ impl Store {
         self.storage.open(&self.paths.file, Mode::Write).and_then(|file| file.sync()).at("sync", &self.paths.file)
     }
 
+    /// Builds a file beside this one and gives it the name, whatever had it before. `build` is given where, and the
+    /// open file.
+    pub(crate) fn replace_with<T>(
+        &self,
+        build: impl FnOnce(&Path, &Arc<dyn StorageFile>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        self.clear_unfinished();
+        let new = self.temporary()?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+        let done = build(new.path(), &file)?;
+        self.name_it(new)?;
+        Ok(done)
+    }
+
     /// Whether so many bytes more can be written beside or behind the file.
-    pub(super) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
+    pub(crate) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
         let needed = bytes.saturating_add(MARGIN);
         let available = fs2::available_space(self.folder())?;
         if needed > available { Err(ErrorKind::DiskFull { needed, available }) } else { Ok(()) }
@@ -126,11 +140,14 @@ impl Store {
         let mut builder = tempfile::Builder::new();
         // As open(2) would: the user's umask decides.
         builder.prefix(&prefix).suffix(UNFINISHED).permissions(Permissions::from_mode(0o666));
-        Ok(builder.tempfile_in(self.folder())?)
+        let new = builder.tempfile_in(self.folder())?;
+        // While somebody has it locked, nobody takes it for what a dead one has left.
+        new.as_file().lock()?;
+        Ok(new)
     }
 
     pub(super) fn name_it(&self, new: NamedTempFile) -> Result<(), ErrorKind> {
-        let temporary = new.into_temp_path();
+        let (_locked, temporary) = new.into_parts();
         replace(self.storage.as_ref(), &temporary, &self.paths.file)?;
         // The name is gone; there is nothing left to remove.
         let _ = temporary.keep();
@@ -142,12 +159,13 @@ impl Store {
         format!(".{name}.")
     }
 
-    /// What a killed `create` left behind. Nobody else is at it: the gate is ours alone.
+    /// What a killed `create` or `publish` left behind.
     pub(super) fn clear_unfinished(&self) {
         let prefix = self.unfinished_prefix();
         for entry in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with(&prefix) && name.ends_with(UNFINISHED) {
+            let dead = || std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            if name.starts_with(&prefix) && name.ends_with(UNFINISHED) && dead() {
                 // Litter that stays harms nobody.
                 let _ = std::fs::remove_file(entry.path());
             }

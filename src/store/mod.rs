@@ -72,6 +72,7 @@ pub use {
 pub(crate) use {
     cells::{for_each_cell, is_fill, read_stamps},
     create::UNFINISHED,
+    read::CellReader,
     recover::unspent,
     resolve::header_of,
     unclaimed::Unclaimed,

@@ -166,6 +166,44 @@ impl Block {
         &self.bytes
     }
 
+    /// The bytes themselves.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Bytes of a row's cell.
+    pub(crate) fn cell(&self, place: usize) -> &[u8] {
+        let cell = self.bytes.len() / self.states.len().max(1);
+        &self.bytes[place * cell..(place + 1) * cell]
+    }
+
+    /// Takes over the cells of `other`, which belong to these places.
+    pub(crate) fn put(&mut self, other: &Self, places: &[usize]) {
+        for (k, &place) in places.iter().enumerate() {
+            self.set_cell(place, other.cell(k));
+            self.states[place] = other.states[k];
+        }
+    }
+
+    /// A cell that is not there, and holds this element throughout.
+    pub(crate) fn fill_cell(&mut self, place: usize, element: &[u8]) {
+        let elements = self.cell(place).len() / element.len().max(1);
+        self.set_cell(place, &element.repeat(elements));
+        self.states[place] = CellState::Missing;
+    }
+
+    /// A value that has no stamp.
+    pub(crate) fn accept(&mut self, place: usize, bytes: &[u8]) {
+        self.set_cell(place, bytes);
+        self.states[place] = CellState::Plain;
+    }
+
+    fn set_cell(&mut self, place: usize, bytes: &[u8]) {
+        let at = place * bytes.len();
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
     /// State of each row, in the order of the selection.
     #[must_use]
     pub fn states(&self) -> &[CellState] {

@@ -16,7 +16,9 @@ use uuid::Uuid;
 pub(crate) struct View {
     pub(crate) file: Arc<dyn StorageFile>,
     pub(super) identity: Identity,
-    pub(super) uuid: Option<Uuid>,
+    pub(crate) uuid: Option<Uuid>,
+    /// Whether the file is a published one, which nobody changes.
+    pub(super) published: bool,
     pub(super) generation: u64,
     pub(crate) table: Table,
     origin: Origin,
@@ -38,9 +40,9 @@ impl View {
         let file: Arc<dyn StorageFile> = Arc::from(storage.open(&paths.file, mode)?);
         let identity = file.identity()?;
         let h5 = H5File::open(&file, &paths.file)?;
-        let (uuid, generation) = (h5.uuid()?, h5.generation()?);
+        let (uuid, generation, published) = (h5.uuid()?, h5.generation()?, h5.is_published()?);
         let (table, origin) = h5.table(table, file.as_ref())?;
-        Ok(Self { file, identity, uuid, generation, table, origin })
+        Ok(Self { file, identity, uuid, published, generation, table, origin })
     }
 
     /// Looks at name, length and metadata. Cheap: two system calls and a read of the metadata.

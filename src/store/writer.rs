@@ -91,6 +91,9 @@ impl Writer {
         let gate = Gate::open(&store.paths, Arc::clone(&rows))?;
         let entered = store.enter_shared(&gate, &rows)?;
         let view = View::load(store.storage.as_ref(), &store.paths, table, Mode::Write)?;
+        if view.published {
+            return Err(ErrorKind::Published);
+        }
         if view.table.stamps.is_some() {
             recover_table(store.storage.as_ref(), &store.paths, &view, &rows, &store.patience)?;
         }

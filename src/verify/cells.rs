@@ -6,7 +6,7 @@ use crate::dataspace::{Column, Rows, Runs, Stamps};
 use crate::error::ErrorKind;
 use crate::lock::RowLocks;
 use crate::store::stamp::{Stamp, State};
-use crate::store::{CellState, Progress, Stamped, Store, View, for_each_cell, is_fill, read_stamps};
+use crate::store::{CellReader, CellState, Progress, Stamped, Store, View, for_each_cell, is_fill, read_stamps};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -34,10 +34,10 @@ struct Tally {
 
 /// A table under verification.
 struct Table<'a> {
-    store: &'a Store,
     view: &'a View,
     stamps: &'a Stamps,
     columns: Vec<Stamped<'a>>,
+    cells: CellReader,
     locks: Option<&'a RowLocks>,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn check(
         let Some(stamps) = &view.table.stamps else { continue };
         let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
         let columns = stamped.map(|column| view.stamped(column)).collect::<Result<Vec<_>, _>>()?;
-        let table = Table { store, view, stamps, columns, locks: locks.as_ref() };
+        let table = Table { view, stamps, columns, cells: CellReader::new(store), locks: locks.as_ref() };
         let tally = table.check(&advance)?;
         table.tell(tally, report);
     }
@@ -132,7 +132,7 @@ impl Table<'_> {
         let mut lacking = vec![false; again.len()];
         for (number, column) in self.columns.iter().enumerate() {
             let guards = self.guards(column);
-            self.each_cell(column.column, &runs, |k, row, bytes| {
+            let damaged = self.each_cell(column.column, &runs, |k, row, bytes| {
                 tally.bytes += bytes.len() as u64;
                 let stamp = Stamp(words[k * self.stamps.width + column.place]);
                 match column.state(stamp, row, bytes) {
@@ -143,6 +143,7 @@ impl Table<'_> {
                 }
                 lacking[k] |= !guards && self.stamps.guard.is_some() && is_lacking(column, stamp, bytes);
             })?;
+            damaged.into_iter().flatten().for_each(|row| tally.add(Kind::DamagedChunk, Some(number), row));
         }
         if let Some((guard, column)) = self.view.guard()? {
             self.each_cell(column, &runs, |k, _, bytes| again[k] |= lacking[k] && guard.says_complete(bytes))?;
@@ -167,25 +168,40 @@ impl Table<'_> {
         }
     }
 
-    /// Calls `look(position, row, bytes)` for every cell of a column.
+    /// Calls `look(position, row, bytes)` for every cell of a column. Returns the rows whose chunks are damaged.
     fn each_cell(
         &self,
         column: &Column,
         runs: &Runs,
         mut look: impl FnMut(usize, u64, &[u8]),
-    ) -> Result<(), ErrorKind> {
+    ) -> Result<Vec<Range<u64>>, ErrorKind> {
         if let Ok(layout) = &column.layout {
-            return for_each_cell(self.view.file.as_ref(), layout, runs, &mut Vec::new(), |k, row, bytes| {
+            for_each_cell(self.view.file.as_ref(), layout, runs, &mut Vec::new(), |k, row, bytes| {
                 look(k, row, bytes);
                 Ok(())
-            });
+            })?;
+            return Ok(Vec::new());
         }
-        let bytes = self.store.look(|h5, _| h5.read_rows(&self.view.table.path, column, runs))?;
-        let cell = bytes.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
-        for (k, ((row, _), bytes)) in runs.iter().zip(bytes.chunks_exact(cell.max(1))).enumerate() {
-            look(k, row, bytes);
+        // Band by band, so that a damaged chunk costs its own rows alone.
+        let band = column.filters.as_ref().and(column.chunk.as_ref()).map(|chunk| chunk[0]);
+        let (mut damaged, mut position) = (Vec::new(), 0);
+        for part in runs.parts(u64::MAX, band) {
+            let count = usize::try_from(part.len()).unwrap_or(usize::MAX);
+            match self.cells.read(self.view, column, &part) {
+                Ok(bytes) => {
+                    let cell = (bytes.len() / count.max(1)).max(1);
+                    for (k, ((row, _), bytes)) in part.iter().zip(bytes.chunks_exact(cell)).enumerate() {
+                        look(position + k, row, bytes);
+                    }
+                }
+                Err(ErrorKind::DamagedChunk { .. }) => {
+                    damaged.extend(part.as_slice().iter().map(|run| run.row..run.end()));
+                }
+                Err(e) => return Err(e),
+            }
+            position += count;
         }
-        Ok(())
+        Ok(damaged)
     }
 
     /// One row, until it stands still. `first`: its stamps when it was looked at first.
@@ -196,7 +212,7 @@ impl Table<'_> {
             let locked = self.locks.map_or(Ok(false), |locks| locks.is_locked(self.stamps.table, row))?;
             let cells = self.columns.iter().map(|column| {
                 let mut cell = Vec::new();
-                self.each_cell(column.column, &runs, |_, _, bytes| cell = bytes.to_vec()).map(|()| cell)
+                self.each_cell(column.column, &runs, |_, _, bytes| cell = bytes.to_vec()).map(|_| cell)
             });
             let cells = cells.collect::<Result<Vec<_>, _>>()?;
             read_stamps(self.view.file.as_ref(), self.stamps, &runs, &mut after)?;
@@ -216,6 +232,10 @@ impl Table<'_> {
     fn judge(&self, row: u64, words: &[u64], cells: &[Vec<u8>], tally: &mut Tally) {
         let (mut lacking, mut torn) = (false, false);
         for (number, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
+            // One in a damaged chunk is told already.
+            if cell.is_empty() && column.column.layout.is_err() {
+                continue;
+            }
             let stamp = Stamp(words[column.place]);
             let kind = match (column.state(stamp, row, cell), stamp.state()) {
                 (CellState::Writing, _) => Kind::HalfWritten,
@@ -277,6 +297,11 @@ fn finding(kind: Kind) -> Finding {
         Kind::Changed => {
             Finding::fault(kind, "values do not match their stamps: damaged, or changed by another program", COMPARE)
         }
+        Kind::DamagedChunk => Finding::fault(
+            kind,
+            "their stored chunk is damaged: it is not what its filters make",
+            "restore the file from a copy, or compute these rows again in a new one",
+        ),
         Kind::HalfWritten => Finding::fault(
             kind,
             "half-written by a writer that died; they count as not there",

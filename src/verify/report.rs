@@ -29,6 +29,8 @@ pub enum Severity {
 pub enum Kind {
     /// Values that do not match their stamps: damaged, or changed by another program.
     Changed,
+    /// Rows whose stored chunk is not what its filters make: none of its values can be read.
+    DamagedChunk,
     /// Rows that a writer that died left half-written.
     HalfWritten,
     /// Stamps that no version of h5part known here has written.

@@ -39,6 +39,7 @@ mod pair;
 mod pools;
 mod power;
 mod processes;
+mod publish;
 mod reading;
 mod run;
 mod sealed;

@@ -47,6 +47,9 @@ pub(super) struct Cells<'a> {
     pub(super) states: &'a mut [CellState],
 }
 
+/// Stamps of the rows that were looked at, and those to be looked at again, with their places.
+type Passed = (Vec<u64>, Vec<(u64, usize)>);
+
 /// All that is needed to look.
 pub(super) struct Look<'a> {
     pub(super) view: &'a View,
@@ -57,23 +60,24 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// Reads until every row stood still.
-    pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<(), ErrorKind> {
-        let mut moved = self.pass(rows, out, 1)?;
+    /// Reads until every row stood still. Returns the stamps with which it did, all those of a row.
+    pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
+        let (mut words, mut moved) = self.pass(rows, out, 1)?;
         for attempt in 2..=TRIES {
             if moved.is_empty() {
                 break;
             }
             (self.patience.sleep)(PAUSE);
-            moved = self.look_again(&moved, out, attempt)?;
+            moved = self.look_again(&moved, &mut words, out, attempt)?;
         }
-        Ok(())
+        Ok(words)
     }
 
     /// Looks at rows for themselves. `moved`: each row, and its place.
     fn look_again(
         &self,
         moved: &[(u64, usize)],
+        words: &mut [u64],
         out: &mut [Cells<'_>],
         attempt: u32,
     ) -> Result<Vec<(u64, usize)>, ErrorKind> {
@@ -85,7 +89,11 @@ impl Look<'_> {
             .zip(out.iter())
             .map(|((bytes, states), whole)| Cells { cell: whole.cell, bytes, states })
             .collect();
-        let still = self.pass(&rows, &mut cells, attempt)?;
+        let (now, still) = self.pass(&rows, &mut cells, attempt)?;
+        let width = now.len() / moved.len().max(1);
+        for (row, (_, place)) in now.chunks_exact(width.max(1)).zip(moved) {
+            words[place * width..(place + 1) * width].copy_from_slice(row);
+        }
         for (whole, (bytes, states)) in out.iter_mut().zip(&fresh) {
             for ((cell, state), (_, place)) in bytes.chunks_exact(whole.cell.max(1)).zip(states).zip(moved) {
                 whole.bytes[place * whole.cell..(place + 1) * whole.cell].copy_from_slice(cell);
@@ -95,8 +103,8 @@ impl Look<'_> {
         Ok(still.into_iter().map(|(row, place)| (row, moved[place].1)).collect())
     }
 
-    /// One pass. Returns the rows to be looked at again, ascending, and their places.
-    fn pass(&self, rows: &Runs, out: &mut [Cells<'_>], attempt: u32) -> Result<Vec<(u64, usize)>, ErrorKind> {
+    /// One pass. Returns the stamps, and the rows to be looked at again, ascending, with their places.
+    fn pass(&self, rows: &Runs, out: &mut [Cells<'_>], attempt: u32) -> Result<Passed, ErrorKind> {
         let stamps = self.view.table.stamps.as_ref().filter(|_| self.wanted.iter().any(|w| w.stamped.is_some()));
         let words = match stamps {
             Some(stamps) => self.stamps(stamps, rows)?,
@@ -117,7 +125,7 @@ impl Look<'_> {
         } else {
             parts.into_par_iter().try_for_each(|part| part.read(file))?;
         }
-        let Some(stamps) = stamps else { return Ok(Vec::new()) };
+        let Some(stamps) = stamps else { return Ok((words, Vec::new())) };
         let mut again = self.moved(stamps, rows, &words)?;
         for (_, place) in &again {
             self.hide(*place, out);
@@ -127,7 +135,7 @@ impl Look<'_> {
             again.sort_unstable();
             again.dedup();
         }
-        Ok(again)
+        Ok((words, again))
     }
 
     /// The stamps of the rows.

@@ -1,5 +1,6 @@
 //! Reading rows beside writers.
 
+mod cells;
 mod look;
 mod part;
 
@@ -8,10 +9,11 @@ use super::values::{Block, CellState};
 use super::view::{Since, View};
 use crate::dataspace::{ChunkTable, Column, Inner, Rows, Runs, Segment, Table};
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::{H5File, Origin};
+use crate::h5::H5File;
 use crate::storage::Mode;
+pub(crate) use cells::CellReader;
+use cells::Chunks;
 use look::{Cells, Look, Wanted, Way};
-use std::collections::HashMap;
 use std::path::Path;
 
 /// Rows are read in portions of about this, cells and stamps together, in bytes: so much of what is read
@@ -36,8 +38,7 @@ pub struct Reader {
     store: Store,
     name: String,
     view: View,
-    /// Of compressed columns that were read: valid while their origins are unchanged.
-    chunks: HashMap<String, (ChunkTable, Origin)>,
+    chunks: Chunks,
 }
 
 impl Store {
@@ -54,7 +55,7 @@ impl Store {
 impl Reader {
     fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         let view = load(store, table)?;
-        Ok(Self { store: store.clone(), name: table.to_owned(), view, chunks: HashMap::new() })
+        Ok(Self { store: store.clone(), name: table.to_owned(), view, chunks: Chunks::default() })
     }
 
     /// The table as it lay in the file when it was last looked at.
@@ -102,6 +103,26 @@ impl Reader {
         read.map_err(|kind| self.at(kind))
     }
 
+    /// As [`Reader::read_columns`], of rows that are read in one portion, with their stamps: all those of each row
+    /// with which it stood still.
+    pub(crate) fn read_stamped(&mut self, columns: &[&str], rows: &Rows) -> Result<(Vec<Block>, Vec<u64>), ErrorKind> {
+        self.follow(Self::load_again)?;
+        rows.check(self.view.table.rows)?;
+        let found = columns.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut blocks =
+            found.iter().map(|c| Empty::new(c, rows.len(), None)).collect::<Result<Vec<Empty>, ErrorKind>>()?;
+        let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+        let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(0, count)).collect();
+        let words = self.read_portion(columns, &rows.runs()?.in_row_order(), &mut cells)?;
+        Ok((blocks.into_iter().map(|block| block.block).collect(), words))
+    }
+
+    /// The bytes of a cell, whatever its stamp says of them.
+    pub(crate) fn as_it_lies(&mut self, column: &str, row: u64) -> Result<Vec<u8>, ErrorKind> {
+        self.follow(Self::load_again)?;
+        CellReader::new(&self.store).read(&self.view, self.column(column)?, &Rows::one(row).runs()?)
+    }
+
     fn at(&self, kind: ErrorKind) -> crate::Error {
         kind.at("read", &self.store.paths.file)
     }
@@ -136,46 +157,29 @@ impl Reader {
         Ok(blocks.into_iter().map(|block| block.block).collect())
     }
 
-    /// Reads rows, numbered from 0, into their places.
-    fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<(), ErrorKind> {
+    /// Reads rows, numbered from 0, into their places. Returns their stamps.
+    fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         // No library column changes while we are inside the gate; direct ones may.
         let by_gate = |name: &&str| self.view.table.column(name).is_ok_and(|c| c.layout.is_err());
         let gate = if names.iter().any(by_gate) { Some(self.store.enter_to_read()?) } else { None };
         if gate.is_some() {
             self.follow(Self::load_inside)?;
         }
-        for name in names {
-            self.find_chunks(name)?;
-        }
-        let wanted = names.iter().map(|name| self.wanted(name)).collect::<Result<Vec<_>, _>>()?;
+        let chunks_of = |name: &&str| self.chunks.of(&self.store, &self.view, self.view.table.column(name)?);
+        let chunks = names.iter().map(chunks_of).collect::<Result<Vec<_>, ErrorKind>>()?;
+        let wanted = names.iter().zip(&chunks).map(|(name, chunks)| self.wanted(name, chunks.as_deref()));
+        let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let through_library = wanted.iter().any(|w| matches!(w.way, Way::Library));
         let h5 = through_library.then(|| H5File::open(&self.view.file, &self.store.paths.file)).transpose()?;
         let look = Look { view: &self.view, patience: &self.store.patience, h5: h5.as_ref(), wanted };
         look.settle(rows, out)
     }
 
-    /// Sees to it that it is known where the chunks of a column lie, if it is read by them. Inside the gate.
-    fn find_chunks(&mut self, name: &str) -> Result<(), ErrorKind> {
+    fn wanted<'a>(&'a self, name: &str, chunks: Option<&'a ChunkTable>) -> Result<Wanted<'a>, ErrorKind> {
         let column = self.view.table.column(name)?;
-        if column.layout.is_ok() || column.filters.is_none() {
-            return Ok(());
-        }
-        let file = self.view.file.as_ref();
-        if let Some((_, origin)) = self.chunks.get(name)
-            && origin.unchanged(file)?
-        {
-            return Ok(());
-        }
-        let found = H5File::open(&self.view.file, &self.store.paths.file)?.chunks(&self.name, column, file)?;
-        self.chunks.insert(name.to_owned(), found);
-        Ok(())
-    }
-
-    fn wanted(&self, name: &str) -> Result<Wanted<'_>, ErrorKind> {
-        let column = self.view.table.column(name)?;
-        let way = match (&column.layout, self.chunks.get(name)) {
+        let way = match (&column.layout, chunks) {
             (Ok(layout), _) => Way::Direct(layout),
-            (Err(_), Some((chunks, _))) => Way::Chunks(chunks),
+            (Err(_), Some(chunks)) => Way::Chunks(chunks),
             (Err(_), None) => Way::Library,
         };
         let has_stamp = column.stamp.is_some() && self.view.table.stamps.is_some();
@@ -210,7 +214,7 @@ impl Reader {
             return Err(ErrorKind::Replaced);
         }
         self.view = newer;
-        self.chunks.clear();
+        self.chunks.forget();
         Ok(true)
     }
 

@@ -1,0 +1,76 @@
+//! Cells as they lie there, whatever their stamps say.
+
+use super::look::{Cells, Look, Wanted, Way};
+use crate::dataspace::{ChunkTable, Column, Runs};
+use crate::error::ErrorKind;
+use crate::h5::{H5File, Origin};
+use crate::store::handle::Store;
+use crate::store::values::CellState;
+use crate::store::view::View;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the chunks of columns lie that are read by them: valid while their origins are unchanged.
+#[derive(Debug, Default)]
+pub(super) struct Chunks {
+    known: Mutex<HashMap<String, (Arc<ChunkTable>, Origin)>>,
+}
+
+impl Chunks {
+    /// Of a column, if it is read by its chunks. The caller is inside the gate.
+    pub(super) fn of(&self, store: &Store, view: &View, column: &Column) -> Result<Option<Arc<ChunkTable>>, ErrorKind> {
+        if column.layout.is_ok() || column.filters.is_none() {
+            return Ok(None);
+        }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((chunks, origin)) = known.get(&column.name)
+            && origin.unchanged(view.file.as_ref())?
+        {
+            return Ok(Some(Arc::clone(chunks)));
+        }
+        let h5 = H5File::open(&view.file, &store.paths.file)?;
+        let (chunks, origin) = h5.chunks(&view.table.path, column, view.file.as_ref())?;
+        let chunks = Arc::new(chunks);
+        known.insert(column.name.clone(), (Arc::clone(&chunks), origin));
+        Ok(Some(chunks))
+    }
+
+    pub(super) fn forget(&mut self) {
+        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Reads cells for those who judge them themselves. May be shared by threads.
+#[derive(Debug)]
+pub(crate) struct CellReader {
+    store: Store,
+    chunks: Chunks,
+}
+
+impl CellReader {
+    pub(crate) fn new(store: &Store) -> Self {
+        Self { store: store.clone(), chunks: Chunks::default() }
+    }
+
+    /// The bytes of the rows of any column of the view's table, in ascending order of rows.
+    pub(crate) fn read(&self, view: &View, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+        // Direct columns stay where they are; others may move while nobody is inside.
+        let _gate = column.layout.is_err().then(|| self.store.enter_to_read()).transpose()?;
+        let cell = super::cell_bytes(column)?;
+        let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; cell.checked_mul(count).ok_or_else(super::too_large)?];
+        let chunks = self.chunks.of(&self.store, view, column)?;
+        let way = match (&column.layout, &chunks) {
+            (Ok(layout), _) => Way::Direct(layout),
+            (Err(_), Some(chunks)) => Way::Chunks(chunks),
+            (Err(_), None) => Way::Library,
+        };
+        let through_library = matches!(way, Way::Library);
+        let h5 = through_library.then(|| H5File::open(&view.file, &self.store.paths.file)).transpose()?;
+        let wanted = vec![Wanted { column, way, stamped: None }];
+        let look = Look { view, patience: &self.store.patience, h5: h5.as_ref(), wanted };
+        let mut states = vec![CellState::Plain; count];
+        look.settle(&runs.in_row_order(), &mut [Cells { cell, bytes: &mut bytes, states: &mut states }])?;
+        Ok(bytes)
+    }
+}
