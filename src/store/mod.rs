@@ -23,6 +23,8 @@ mod group;
 #[cfg(feature = "hdf5")]
 mod handle;
 #[cfg(feature = "hdf5")]
+mod pair;
+#[cfg(feature = "hdf5")]
 mod plain;
 #[cfg(feature = "hdf5")]
 mod presence;
@@ -56,6 +58,7 @@ pub use {
     create::Progress,
     group::Group,
     handle::Store,
+    pair::{Side, StorePair},
     presence::Presence,
     read::Reader,
     recover::Recovery,

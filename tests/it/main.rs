@@ -39,6 +39,7 @@ mod ledger;
 mod merge;
 mod model;
 mod monitor;
+mod pair;
 mod pools;
 mod power;
 mod processes;
