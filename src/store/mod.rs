@@ -33,6 +33,8 @@ mod read;
 #[cfg(feature = "hdf5")]
 mod recover;
 #[cfg(feature = "hdf5")]
+mod repack;
+#[cfg(feature = "hdf5")]
 mod request;
 #[cfg(feature = "hdf5")]
 mod resolve;
