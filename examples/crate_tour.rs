@@ -4,6 +4,7 @@
 
 use h5part::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part::h5::NewTable;
+use h5part::publish::{Packing, Publishing, Snapshot};
 use h5part::store::{Durability, Store, Values};
 use ndarray::{Array1, Array3, array};
 
@@ -48,5 +49,13 @@ fn main() -> Result<()> {
     for column in store.status("run/results", 1)?.columns {
         println!("{}: {} rows committed, {} missing", column.name, column.committed, column.missing);
     }
+
+    // For many readers: a copy of what is committed. They keep the one that they opened.
+    let published = Store::new(dir.path().join("published.h5"))?;
+    let plain = Publishing { packing: Packing::Plain, ..Publishing::default() };
+    store.publish(&published, plain, &|_done, _total| ())?;
+    let snapshot = Snapshot::open(&published)?;
+    let energies = snapshot.view::<f64>("run/results", "E")?; // of the file's pages, without a copy
+    println!("published: {} energies, the last one that is there is {}", energies.len(), energies[[79]]);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use h5part::dataspace::Rows;
 use h5part::error::At;
 use h5part::lock::Patience;
-use h5part::store::{Durability, Store};
+use h5part::store::{Durability, Listing, Store, StorePair};
 use h5part::{ErrorKind, Result, npy};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,6 +35,34 @@ impl LockArgs {
     /// The store at a path that may not exist yet.
     pub fn new_store(&self, file: &Path) -> Result<Store> {
         Ok(Store::new(file)?.with_patience(self.patience()).with_trusted_locks(self.trust_locks))
+    }
+}
+
+/// Where to look for what the file does not have.
+#[derive(Debug, clap::Args)]
+pub struct ParentArgs {
+    /// Look here for what FILE does not have: the file that was published before.
+    #[arg(long, value_name = "FILE")]
+    pub parent: Option<PathBuf>,
+}
+
+impl ParentArgs {
+    /// The store that has the table, and the column.
+    pub fn find(&self, lock: &LockArgs, file: &Path, table: &str, column: Option<&str>) -> Result<Store> {
+        let work = lock.open(file)?;
+        let Some(parent) = &self.parent else { return Ok(work) };
+        let pair = StorePair::new(work, lock.open(parent)?);
+        Ok(pair.store(pair.find(table, column)?).clone())
+    }
+
+    /// All tables, each with the store that it is found in.
+    pub fn tables(&self, lock: &LockArgs, work: &Store) -> Result<Vec<(Store, Listing)>> {
+        let Some(parent) = &self.parent else {
+            return Ok(work.tables()?.into_iter().map(|listing| (work.clone(), listing)).collect());
+        };
+        let pair = StorePair::new(work.clone(), lock.open(parent)?);
+        let tables = pair.tables()?.into_iter();
+        Ok(tables.map(|(side, listing)| (pair.store(side).clone(), listing)).collect())
     }
 }
 

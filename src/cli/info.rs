@@ -1,12 +1,13 @@
 //! `h5part info`
 
-use super::common::LockArgs;
+use super::common::{LockArgs, ParentArgs};
 use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line};
 use h5part::Result;
 use h5part::dataspace::{Column, Dtype, Stamps, Table, shape_text};
 use h5part::h5::{CHANGES_IN_PLACE, Listing, library_version};
 use h5part::lock::{Holder, LockReport};
+use h5part::store::Store;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -18,6 +19,8 @@ pub struct Args {
     /// Print as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    pub parent: ParentArgs,
     #[command(flatten)]
     lock: LockArgs,
 }
@@ -36,6 +39,9 @@ struct Info {
 #[derive(Debug, Serialize)]
 struct TableInfo {
     path: String,
+    /// The file that it is in, where that is the parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<PathBuf>,
     rows: u64,
     attributes: u64,
     stamped: bool,
@@ -79,7 +85,7 @@ impl Args {
             uuid: uuid.map(|u| u.to_string()),
             hdf5_version: library_version(),
             structural_changes: if CHANGES_IN_PLACE { "in place" } else { "by copy, change, rename" },
-            tables: store.tables()?.iter().map(TableInfo::new).collect(),
+            tables: self.tables(&store)?,
             locks,
         };
         if self.json {
@@ -95,6 +101,17 @@ impl Args {
     }
 }
 
+impl Args {
+    fn tables(&self, store: &Store) -> Result<Vec<TableInfo>> {
+        let tables = self.parent.tables(&self.lock, store)?;
+        let info = |(from, listing): &(Store, Listing)| TableInfo {
+            parent: (from.path() != store.path()).then(|| from.path().to_owned()),
+            ..TableInfo::new(listing)
+        };
+        Ok(tables.iter().map(info).collect())
+    }
+}
+
 impl Info {
     fn print(&self) -> Result<()> {
         let uuid = self.uuid.as_deref().unwrap_or("none: h5part has not written to it");
@@ -102,7 +119,9 @@ impl Info {
         line(format!("HDF5 {}; structural changes {}", self.hdf5_version, self.structural_changes))?;
         for table in &self.tables {
             let stamps = if table.stamped { "stamped" } else { "not stamped" };
-            line(format!("\ntable '{}': {} rows, {stamps}, {} attributes", table.path, table.rows, table.attributes))?;
+            let parent = table.parent.as_ref().map_or_else(String::new, |file| format!(", in {}", file.display()));
+            let TableInfo { path, rows, attributes, .. } = table;
+            line(format!("\ntable '{path}': {rows} rows, {stamps}, {attributes} attributes{parent}"))?;
             let width = table.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).min(WIDEST);
             for column in &table.columns {
                 line(column.text(width))?;
@@ -141,6 +160,7 @@ impl TableInfo {
         let Table { path, rows, columns, stamps } = &listing.table;
         Self {
             path: path.clone(),
+            parent: None,
             rows: *rows,
             attributes: listing.attributes,
             stamped: stamps.is_some(),

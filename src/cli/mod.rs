@@ -101,11 +101,18 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn with_parent<'a>(file: &'a Path, parent: &'a common::ParentArgs) -> Vec<&'a Path> {
+    [file].into_iter().chain(parent.parent.as_deref()).collect()
+}
+
 impl Command {
     /// The existing files that it works on, which may be of unknown origin.
     fn files(&self) -> Vec<&Path> {
         match self {
             Self::Merge(args) => args.inputs.iter().chain([&args.file]).map(PathBuf::as_path).collect(),
+            Self::Read(args) => with_parent(&args.file, &args.parent),
+            Self::Info(args) => with_parent(&args.file, &args.parent),
+            Self::Status(args) => with_parent(&args.file, &args.parent),
             other => other.file().into_iter().collect(),
         }
     }

@@ -61,7 +61,7 @@ impl Args {
         let start = Instant::now();
         let (work, out) = (self.lock.open(&self.file)?, self.lock.new_store(&self.output)?);
         let bar = LateBar::new("publishing");
-        let published = work.publish(&out, &self.how(), &|done, total| bar.set(done, total))?;
+        let published = work.publish(&out, self.how(), &|done, total| bar.set(done, total))?;
         drop(bar);
         let wall_s = start.elapsed().as_secs_f64();
         for (path, why) in &published.left_out {

@@ -1,6 +1,6 @@
 //! `h5part read`
 
-use super::common::{LockArgs, request, rows};
+use super::common::{LockArgs, ParentArgs, request, rows};
 use super::exit::Exit;
 use super::output::say;
 use h5part::dataspace::{Dtype, Inner, Rows};
@@ -39,6 +39,8 @@ pub struct Args {
     #[arg(long, value_name = "MASK.npy")]
     mask: Option<PathBuf>,
     #[command(flatten)]
+    pub parent: ParentArgs,
+    #[command(flatten)]
     lock: LockArgs,
 }
 
@@ -54,7 +56,7 @@ struct What<'a> {
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
-        let store = self.lock.open(&self.file)?;
+        let store = self.parent.find(&self.lock, &self.file, &self.table, Some(&self.name))?;
         let mut reader = store.reader(&self.table)?;
         let rows = rows(&self.rows, reader.table().rows, &self.file)?;
         rows.runs().at("read", &self.file)?;

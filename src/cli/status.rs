@@ -1,10 +1,10 @@
 //! `h5part status`
 
-use super::common::LockArgs;
+use super::common::{LockArgs, ParentArgs};
 use super::exit::Exit;
 use super::output::{WIDEST, json, line, strip};
 use h5part::Result;
-use h5part::store::Status;
+use h5part::store::{Status, Store};
 use std::path::PathBuf;
 
 /// Parts of the coverage strip.
@@ -25,23 +25,25 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    pub parent: ParentArgs,
+    #[command(flatten)]
     lock: LockArgs,
 }
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
-        let store = self.lock.open(&self.file)?;
-        if let (true, Some(table)) = (self.missing, &self.table) {
+        let tables: Vec<(Store, String)> = if let Some(table) = &self.table {
+            vec![(self.parent.find(&self.lock, &self.file, table, None)?, table.clone())]
+        } else {
+            let tables = self.parent.tables(&self.lock, &self.lock.open(&self.file)?)?.into_iter();
+            let stamped = tables.filter(|(_, listing)| listing.table.stamps.is_some());
+            stamped.map(|(store, listing)| (store, listing.table.path)).collect()
+        };
+        if let (true, [(store, table)]) = (self.missing, tables.as_slice()) {
             line(store.missing(table)?.to_string())?;
             return Ok(Exit::Success);
         }
-        let tables = if let Some(table) = &self.table {
-            vec![table.clone()]
-        } else {
-            let stamped = store.tables()?.into_iter().filter(|l| l.table.stamps.is_some());
-            stamped.map(|l| l.table.path).collect()
-        };
-        let statuses = tables.iter().map(|t| store.status(t, PARTS)).collect::<Result<Vec<_>>>()?;
+        let statuses = tables.iter().map(|(store, table)| store.status(table, PARTS)).collect::<Result<Vec<_>>>()?;
         if self.json {
             match (&self.table, statuses.as_slice()) {
                 (Some(_), [one]) => json(one)?,

@@ -20,4 +20,4 @@ pub use inner::Inner;
 pub use layout::{ColumnLayout, Place};
 pub use plan::{Piece, pieces};
 pub use rows::{Rows, Run, Runs};
-pub use table::{Column, Guard, Stamps, Table};
+pub use table::{Column, Guard, OUTSIDE, Stamps, Table};

@@ -3,6 +3,9 @@
 use super::{ColumnLayout, Dtype, Filter};
 use crate::error::ErrorKind;
 
+/// Why a column whose values are in other files is no direct one.
+pub const OUTSIDE: &str = "stored outside the file";
+
 /// One table of an open file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {

@@ -10,7 +10,8 @@ use hdf5::Dataset;
 use hdf5::filters::Filter as H5Filter;
 use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::Layout;
-use hdf5_sys::h5d::H5Dwrite_chunk;
+use hdf5_sys::h5::HADDR_UNDEF;
+use hdf5_sys::h5d::{H5Dget_chunk_info_by_coord, H5Dwrite_chunk};
 use hdf5_sys::h5p::H5P_DEFAULT;
 use std::ffi::c_int;
 
@@ -164,20 +165,32 @@ fn check_rank(dataset: &Dataset, offset: &[u64]) -> Result<(), ErrorKind> {
 
 fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, ErrorKind> {
     check_rank(dataset, offset)?;
-    if dataset.num_chunks() == Some(0) {
-        return Ok(None);
-    }
     let mut len = 0;
-    hdf5::sync::sync(|| {
+    let known = hdf5::sync::sync(|| {
         // SAFETY: the id is alive, offset has as many elements as the dataset has axes.
         hdf5::h5check(unsafe { H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &raw mut len) })
-    })?;
-    if len == 0 {
-        return Ok(None);
+    });
+    // Of a chunk that is not there some versions say 0, others that it is an error.
+    match known {
+        Ok(_) if len > 0 => {}
+        Ok(_) => return Ok(None),
+        Err(_) if !is_stored(dataset, offset)? => return Ok(None),
+        Err(e) => return Err(e.into()),
     }
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     let mask = hdf5::sync::sync(|| stored(dataset, offset, &mut bytes))?;
     Ok(Some(Encoded { mask, bytes }))
+}
+
+/// Whether a chunk has space in the file. Looks through all of them: ask only where the answer is likely no.
+fn is_stored(dataset: &Dataset, offset: &[u64]) -> Result<bool, ErrorKind> {
+    let (mut mask, mut address, mut len) = (0, 0, 0);
+    hdf5::sync::sync(|| {
+        let (mask, address, len) = (&raw mut mask, &raw mut address, &raw mut len);
+        // SAFETY: the id is alive, offset has as many elements as the dataset has axes.
+        hdf5::h5check(unsafe { H5Dget_chunk_info_by_coord(dataset.id(), offset.as_ptr(), mask, address, len) })
+    })?;
+    Ok(address != HADDR_UNDEF && len > 0)
 }
 
 /// Fills `bytes`, which are as many as the library says that are stored. Returns the filter mask.

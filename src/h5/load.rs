@@ -2,7 +2,7 @@
 
 use super::H5File;
 use super::chunks::each_chunk;
-use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Place, Stamps, Table};
+use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, OUTSIDE, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
@@ -379,11 +379,11 @@ fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<
     let order = datatype.byte_order();
     let reason = match (&dtype, plist.get_layout()?) {
         (Err(other), _) => Some(format!("type {other}")),
+        (_, layout) if layout == Layout::Virtual || !plist.get_external()?.is_empty() => Some(OUTSIDE.to_owned()),
         _ if order == ByteOrder::BigEndian => Some("big-endian".to_owned()),
         _ if !filters.is_empty() => Some(format!("filtered ({})", filters.join(", "))),
-        (_, Layout::Chunked | Layout::Contiguous) if plist.get_external()?.is_empty() => None,
         (_, Layout::Compact) => Some("stored in its object header (compact)".to_owned()),
-        _ => Some("stored outside the file".to_owned()),
+        _ => None,
     };
     let nothing = ColumnLayout { rows: 0, cell_bytes: 0, place: Place::Contiguous { address: 0 } };
     let fill = match &dtype {

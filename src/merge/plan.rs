@@ -1,6 +1,6 @@
 //! Which tables are merged by rows, and whether they fit each other. Pure, but for the look at the files.
 
-use crate::dataspace::{Column, Table, shape_text};
+use crate::dataspace::{Column, OUTSIDE, Table, shape_text};
 use crate::error::{ErrorKind, Result};
 use crate::h5::MOST_COLUMNS;
 use crate::store::Store;
@@ -75,9 +75,11 @@ pub(super) fn plan(files: &[Found]) -> Result<Vec<Joined>> {
     Ok(joined.into_iter().filter(|joined| !joined.sources.is_empty()).collect())
 }
 
-/// The columns that are merged: those with stamps, or, in a table without, those whose type is known.
+/// The columns that are merged: those with stamps, or, in a table without, those whose type is known and whose
+/// values are in the file.
 fn columns(table: &Table) -> Vec<&Column> {
-    let counts = |c: &&Column| c.dtype.is_ok() && (table.stamps.is_none() || c.stamp.is_some());
+    let is_here = |c: &Column| c.layout.as_ref().err().is_none_or(|reason| reason != OUTSIDE);
+    let counts = |c: &&Column| c.dtype.is_ok() && if table.stamps.is_none() { is_here(c) } else { c.stamp.is_some() };
     table.columns.iter().filter(counts).collect()
 }
 

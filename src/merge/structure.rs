@@ -64,6 +64,10 @@ fn copy_from(
         let copied = h5.copy_structure(from, &copying)?;
         Ok((copied, from.tables()?))
     })?;
+    let is_shell = |path: &str| copying.shells.iter().any(|shell| shell.path == path.trim_start_matches('/'));
+    if let Some((path, why)) = copied.left_out.iter().find(|(path, _)| is_shell(path)) {
+        return Err(ErrorKind::Hdf5(format!("{path} cannot be made: {why}")));
+    }
     for joined in new {
         let source = sources.iter().map(|listing| &listing.table).find(|table| table.path == joined.path);
         let source = source.ok_or_else(|| ErrorKind::NoSuchTable { table: joined.path.clone(), known: Vec::new() })?;

@@ -104,7 +104,7 @@ impl Store {
     /// [`ErrorKind::NotPublished`] where `out` is something else than an earlier publication of this store;
     /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], and those of
     /// [`Store::reader`]. The old file is as it was then.
-    pub fn publish(&self, out: &Self, how: &Publishing, progress: Progress<'_>) -> Result<Published> {
+    pub fn publish(&self, out: &Self, how: Publishing, progress: Progress<'_>) -> Result<Published> {
         let (tables, earlier) = self.prepare(out).map_err(|kind| kind.at("publish", out.path()))?;
         let planned: Vec<Planned> = tables
             .iter()
@@ -164,7 +164,7 @@ impl Store {
         file: &Arc<dyn StorageFile>,
         planned: &[Planned],
         earlier: Option<&Earlier>,
-        how: &Publishing,
+        how: Publishing,
         progress: Progress<'_>,
     ) -> Result<Published, ErrorKind> {
         h5.flush()?;

@@ -60,15 +60,14 @@ pub(super) fn plan(table: &Table, packing: Packing) -> Result<Planned, ErrorKind
 
 fn shell(table: &str, column: &Column, rows: u64, packing: Packing) -> Shell {
     let path = if table.is_empty() { column.name.clone() } else { format!("{table}/{}", column.name) };
-    let (layout, allocation) = match packing {
-        Packing::Plain => (ShellLayout::Contiguous, Allocation::Early),
-        _ => {
-            // Chunks that are whole rows stay as they are: what was written together is read together.
-            let whole = column.chunk.as_ref().filter(|chunk| chunk[1..] == column.shape);
-            let first = whole.map_or_else(|| chunk_rows(rows, cell_bytes(column), None), |chunk| chunk[0]);
-            let chunk = [first].into_iter().chain(column.shape.iter().copied()).collect();
-            (ShellLayout::Chunked(chunk), Allocation::Incremental)
-        }
+    let (layout, allocation) = if packing == Packing::Plain {
+        (ShellLayout::Contiguous, Allocation::Early)
+    } else {
+        // Chunks that are whole rows stay as they are: what was written together is read together.
+        let whole = column.chunk.as_ref().filter(|chunk| chunk[1..] == column.shape);
+        let first = whole.map_or_else(|| chunk_rows(rows, cell_bytes(column), None), |chunk| chunk[0]);
+        let chunk = [first].into_iter().chain(column.shape.iter().copied()).collect();
+        (ShellLayout::Chunked(chunk), Allocation::Incremental)
     };
     Shell { path, layout, compression: packing.compression(), allocation: Some(allocation) }
 }

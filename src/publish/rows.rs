@@ -24,7 +24,7 @@ pub(super) struct Source<'a> {
     store: &'a Store,
     reader: Reader,
     table: &'a Planned,
-    how: &'a Publishing,
+    how: Publishing,
     guard: Option<(Guard, usize)>,
     pub(super) cells: u64,
     pub(super) missing: u64,
@@ -32,7 +32,7 @@ pub(super) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn open(store: &'a Store, table: &'a Planned, how: &'a Publishing) -> Result<Self, ErrorKind> {
+    pub(super) fn open(store: &'a Store, table: &'a Planned, how: Publishing) -> Result<Self, ErrorKind> {
         let reader = store.reader(&table.table).map_err(crate::Error::into_kind)?;
         let guard = reader.table().stamps.as_ref().and_then(|stamps| stamps.guard.clone()).and_then(|guard| {
             let column = table.columns.iter().position(|column| column.stamp == Some(guard.place))?;
@@ -107,10 +107,8 @@ impl<'a> Source<'a> {
         }
         let count = blocks.first().map_or(0, |block| block.states().len());
         for place in 0..count {
-            if let Some((block, column)) =
-                blocks.iter().zip(&self.table.columns).find(|(b, _)| b.states()[place] == CellState::Changed)
-            {
-                let _ = block;
+            let is_changed = |(block, _): &(&Block, &Column)| block.states()[place] == CellState::Changed;
+            if let Some((_, column)) = blocks.iter().zip(&self.table.columns).find(is_changed) {
                 return Err(ErrorKind::ForeignChange { column: column.name.clone(), row: first + place as u64 });
             }
             let left_out = self.how.only_complete && self.table.stamps.is_some() && !self.is_complete(blocks, place);

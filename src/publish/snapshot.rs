@@ -8,6 +8,7 @@ use bytemuck::checked;
 use memmap2::Mmap;
 use ndarray::{ArrayViewD, IxDyn};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// A published file, mapped into memory. It stays what it is, whatever is published under its name later.
@@ -41,7 +42,8 @@ impl Snapshot {
             // SAFETY: a published file is not changed, only replaced; that is what the mark says.
             let map = unsafe { Mmap::map(&opened)? };
             // The name may stand for the next one by now.
-            if map.len() as u64 != file.identity()?.len || !store.is_same(&opened, file)? {
+            let (there, here) = (opened.metadata()?, file.identity()?);
+            if (there.dev(), there.ino(), there.len()) != (here.device, here.inode, here.len) {
                 return Err(ErrorKind::Replaced);
             }
             Ok((h5.tables()?.into_iter().map(|listing| listing.table).collect(), map))

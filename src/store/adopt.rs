@@ -4,6 +4,7 @@ use super::cells::{for_each_cell, is_fill, write_pieces};
 use super::change::Changing;
 use super::create::Progress;
 use super::handle::{Store, normal};
+use super::read::CellReader;
 use super::stamp::{Seed, Stamp};
 use super::view::View;
 use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Rows, Runs, Stamps, pieces};
@@ -103,7 +104,8 @@ impl Store {
             // What the library made must lie in the file before stamps are written there.
             site.h5.flush()?;
             let seeds = (0..plan.columns.len()).map(|place| Seed::new(&uuid, stamps.table, place)).collect();
-            Summing { site, view: &view, plan: &plan, stamps: &stamps, seeds }.run(progress)
+            let cells = CellReader::new(self);
+            Summing { site, view: &view, plan: &plan, stamps: &stamps, seeds, cells }.run(progress)
         })
     }
 }
@@ -181,6 +183,7 @@ struct Summing<'a> {
     plan: &'a Plan<'a>,
     stamps: &'a Stamps,
     seeds: Vec<Seed>,
+    cells: CellReader,
 }
 
 impl Summing<'_> {
@@ -254,7 +257,7 @@ impl Summing<'_> {
                 Ok(())
             });
         }
-        let bytes = self.site.h5.read_rows(&self.view.table.path, column, runs)?;
+        let bytes = self.cells.read_inside(self.view, column, runs)?;
         let cell = usize::try_from(cell_bytes(column)).unwrap_or(usize::MAX).max(1);
         for (k, ((row, _), bytes)) in runs.iter().zip(bytes.chunks_exact(cell)).enumerate() {
             look(k, row, bytes);

@@ -119,13 +119,6 @@ impl Store {
         })
     }
 
-    /// Whether a file that was opened otherwise is this one.
-    pub(crate) fn is_same(&self, opened: &std::fs::File, file: &dyn StorageFile) -> Result<bool, ErrorKind> {
-        use std::os::unix::fs::MetadataExt;
-        let (there, here) = (opened.metadata()?, file.identity()?);
-        Ok((there.dev(), there.ino()) == (here.device, here.inode))
-    }
-
     /// Refuses file systems and names under which locks would not exclude everybody.
     pub(super) fn check_sharing(&self) -> Result<(), ErrorKind> {
         if !self.trust_locks {

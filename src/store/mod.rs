@@ -23,6 +23,8 @@ mod group;
 #[cfg(feature = "hdf5")]
 mod handle;
 #[cfg(feature = "hdf5")]
+mod pair;
+#[cfg(feature = "hdf5")]
 mod plain;
 #[cfg(feature = "hdf5")]
 mod presence;
@@ -30,6 +32,8 @@ mod presence;
 mod read;
 #[cfg(feature = "hdf5")]
 mod recover;
+#[cfg(feature = "hdf5")]
+mod repack;
 #[cfg(feature = "hdf5")]
 mod request;
 #[cfg(feature = "hdf5")]
@@ -56,6 +60,7 @@ pub use {
     create::Progress,
     group::Group,
     handle::Store,
+    pair::{Side, StorePair},
     presence::Presence,
     read::Reader,
     recover::Recovery,

@@ -209,6 +209,28 @@ mod tests {
         }
     }
 
+    /// The format itself, as `docs/design.md` has it: bits of state, durability and version, and which of them the
+    /// checksum covers, at which places.
+    #[test]
+    fn stamps_are_laid_out_as_documented() {
+        let uuid = Uuid::from_u128(9);
+        let (seed, cell) = (Seed::new(&uuid, 3, 2), 2.5f64.to_le_bytes());
+        let sum = |covered: u32| {
+            let parts = [uuid.as_bytes(), &3u64.to_le_bytes()[..], &2u64.to_le_bytes(), &41u64.to_le_bytes()];
+            let bytes = [&parts.concat(), &covered.to_le_bytes()[..], &cell].concat();
+            crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, &bytes) << 32
+        };
+        let cases = [
+            (Stamp::writing(7), 1 | 7 << 8, 7),
+            (Stamp::committed(0x12_3456), 2 | 0x12_3456 << 8, 0x12_3456),
+            (Stamp::committed(7).with_durability(true), 2 | 0x80 | 7 << 8, 7 | 1 << 24),
+            (Stamp::vacant(), 3, 1 << 25),
+        ];
+        for (stamp, low, covered) in cases {
+            assert_eq!(seed.seal(stamp, 41, &cell).0, low | sum(covered), "{stamp:x?}");
+        }
+    }
+
     #[test]
     fn every_bit_flip_of_a_cell_is_seen() {
         let seed = Seed::new(&Uuid::from_u128(1), 1, 0);

@@ -5,6 +5,8 @@ use super::change::{Alone, Changing};
 use super::commit::Outcome;
 use super::fence::Fence;
 use super::handle::Store;
+use super::read::CellReader;
+use super::repack::{self, Repacked, is_by_chunks};
 use super::request::Request;
 use super::stamp::{Stamp, State};
 use super::view::{Held, View};
@@ -23,35 +25,43 @@ pub(super) struct Terms<'a> {
 
 /// Makes the commits in one change. Those that cannot be made (a foreign value is in the way) have
 /// their error in the answer; the others are made.
-pub(super) fn run(
+pub(super) fn run<'v>(
     store: &Store,
     alone: Alone,
     view: &View,
-    requests: &[Request<'_>],
+    requests: &[Request<'v>],
+    mut repacked: Repacked<'v>,
     terms: Terms<'_>,
 ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
     store.change_alone(alone, |site| {
         terms.fence.map_or(Ok(()), Fence::check)?;
-        let commits = Commits { site, view, terms };
-        requests.iter().map(|request| commits.make(request)).collect()
+        let commits = Commits { store, site, view, terms };
+        let answers = requests.iter().map(|request| commits.check(request)).collect::<Result<Vec<_>, _>>()?;
+        let accepted = requests.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(request, _)| request);
+        // Chunks hold the values of all commits: where one is refused, they are made again.
+        if answers.iter().any(Result::is_err) {
+            repacked = repack::plan(view, accepted.clone())?;
+        }
+        repacked.write(site.h5, view)?;
+        for request in accepted {
+            commits.make(request)?;
+        }
+        Ok(answers)
     })
 }
 
 struct Commits<'a> {
+    store: &'a Store,
     site: &'a Changing<'a>,
     view: &'a View,
     terms: Terms<'a>,
 }
 
 impl Commits<'_> {
-    fn make(&self, request: &Request<'_>) -> Result<Result<(), ErrorKind>, ErrorKind> {
+    /// Whether a commit may be made: no other program's value is in its way.
+    fn check(&self, request: &Request<'_>) -> Result<Result<(), ErrorKind>, ErrorKind> {
         let table = &self.view.table;
-        let Some(stamps) = &table.stamps else {
-            for (name, bytes) in &request.values {
-                self.write(table.column(name)?, &request.runs, bytes)?;
-            }
-            return Ok(Ok(()));
-        };
+        let Some(stamps) = &table.stamps else { return Ok(Ok(())) };
         let mut words = Vec::new();
         read_stamps(self.site.file, stamps, &request.runs, &mut words)?;
         for (name, _) in &request.values {
@@ -59,6 +69,20 @@ impl Commits<'_> {
                 return Ok(Err(ErrorKind::ForeignChange { column: (*name).to_owned(), row }));
             }
         }
+        Ok(Ok(()))
+    }
+
+    /// Makes a commit. What is written by chunks is there already.
+    fn make(&self, request: &Request<'_>) -> Result<(), ErrorKind> {
+        let table = &self.view.table;
+        let Some(stamps) = &table.stamps else {
+            for (name, bytes) in &request.values {
+                self.write(table.column(name)?, &request.runs, bytes)?;
+            }
+            return Ok(());
+        };
+        let mut words = Vec::new();
+        read_stamps(self.site.file, stamps, &request.runs, &mut words)?;
         for (name, bytes) in &request.values {
             let column = table.column(name)?;
             self.stamp(column, stamps, request, bytes, &mut words)?;
@@ -66,8 +90,7 @@ impl Commits<'_> {
         }
         let mut plan = Vec::new();
         pieces(&stamps.layout, &request.runs.in_row_order(), &mut plan);
-        write_pieces(self.site.file, &plan, bytemuck::cast_slice(&words))?;
-        Ok(Ok(()))
+        write_pieces(self.site.file, &plan, bytemuck::cast_slice(&words))
     }
 
     /// The first row in which another program's value would be overwritten.
@@ -87,6 +110,8 @@ impl Commits<'_> {
             return Ok(None);
         }
         let bytes = match &column.layout {
+            // The library lacks some of the filters that we have.
+            Err(_) if is_by_chunks(column) => CellReader::new(self.store).read_inside(self.view, column, runs)?,
             Err(_) => self.site.h5.read_rows(&self.view.table.path, column, runs)?,
             Ok(layout) => {
                 let len = usize::try_from(runs.len() * layout.cell_bytes).unwrap_or(usize::MAX);
@@ -134,6 +159,7 @@ impl Commits<'_> {
                 pieces(layout, runs, &mut plan);
                 write_pieces(self.site.file, &plan, bytes)
             }
+            Err(_) if is_by_chunks(column) => Ok(()),
             Err(_) => self.site.h5.write_rows(&self.view.table.path, column, runs, &in_row_order(runs, bytes)),
         }
     }

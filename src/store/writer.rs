@@ -8,7 +8,7 @@ use super::recover::{Recorder, Recovery, Rescue, recover_table};
 use super::request::Request;
 use super::values::Values;
 use super::view::{Since, View};
-use super::{plain, through};
+use super::{plain, repack, through};
 use crate::dataspace::{Rows, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{self, Burst, Gate, RowLocks, SharedGate};
@@ -382,11 +382,13 @@ impl Engine {
         requests: &[Request<'_>],
         terms: through::Terms<'_>,
     ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
+        // What takes long is done before anybody has to wait.
+        let repacked = repack::prepare(&self.store, &self.view, requests)?;
         let alone = self.store.alone()?;
         let newer = View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Write)?;
         self.view.follow(newer)?;
         let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
-        through::run(&self.store, alone, &self.view, requests, terms)
+        through::run(&self.store, alone, &self.view, requests, repacked, terms)
     }
 
     fn make_in_place(

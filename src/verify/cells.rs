@@ -141,7 +141,7 @@ impl Table<'_> {
                     CellState::Plain => tally.add(Kind::Unstamped, Some(number), row),
                     CellState::Writing | CellState::Changed => again[k] = true,
                 }
-                lacking[k] |= !guards && self.stamps.guard.is_some() && is_lacking(column, stamp, bytes);
+                lacking[k] |= !guards && self.stamps.guard.is_some() && is_lacking(column, stamp, row, bytes);
             })?;
             damaged.into_iter().flatten().for_each(|row| tally.add(Kind::DamagedChunk, Some(number), row));
         }
@@ -242,7 +242,7 @@ impl Table<'_> {
                 (CellState::Changed, State::Unknown(_)) => Kind::UnknownStamp,
                 (CellState::Changed, _) => Kind::Changed,
                 _ => {
-                    lacking |= !self.guards(column) && is_lacking(column, stamp, cell);
+                    lacking |= !self.guards(column) && is_lacking(column, stamp, row, cell);
                     continue;
                 }
             };
@@ -284,7 +284,11 @@ impl Table<'_> {
 
 /// Whether a cell holds no value, for those who know nothing of stamps. A committed one that is all zeros
 /// has a value; one that is all NaN has none.
-fn is_lacking(column: &Stamped<'_>, stamp: Stamp, bytes: &[u8]) -> bool {
+fn is_lacking(column: &Stamped<'_>, stamp: Stamp, row: u64, bytes: &[u8]) -> bool {
+    // What its adopter has declared to be of no value is none, whatever it looks like.
+    if stamp.state() == State::Vacant {
+        return column.state(stamp, row, bytes) == CellState::Missing;
+    }
     let fill = &column.column.fill;
     let no_number = || column.column.dtype.as_ref().is_ok_and(|dtype| dtype.is_nan(fill));
     let committed = stamp.state() == State::Committed;

@@ -246,3 +246,24 @@ fn without_stamps_an_update_works_and_says_so() {
     let differ = before.lines().zip(after.lines()).filter(|(a, b)| a != b).count();
     assert_eq!((differ, before.lines().count()), (2, after.lines().count()));
 }
+
+/// Whoever says `--committed status=0` with a guard says also which rows are complete: others need no values.
+#[test]
+fn the_rule_says_what_a_complete_row_is() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let make = "import sys, h5py, numpy as np\n\
+        with h5py.File(sys.argv[1], 'w') as f:\n\
+        \x20   f['t/status'] = np.array([0, 1, 2, 0])\n\
+        \x20   f['t/E'] = np.array([1., np.nan, np.nan, 4.])";
+    if py(make, &[&file]).is_none() {
+        return;
+    }
+    ok(&["adopt", &file, "t", "--committed", "status=0", "--guard", "status=1"]);
+    // 2 stands for "failed": it is not undefined, and says nothing of E.
+    ok(&["verify", &file]);
+    let set = format!("status={}", scratch.npy("s.npy", &[1], &[0.0]));
+    ok(&["update", &file, "t", "--rows", "2", "--set", &set, "--cast"]);
+    let (code, out, err) = run(&["verify", &file]);
+    assert!(code == 1 && out.contains("guard"), "{out}{err}");
+}

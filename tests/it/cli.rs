@@ -20,9 +20,21 @@ fn snapshot(name: &str, text: &str) {
 #[test]
 fn help_of_every_subcommand() {
     let mut text = ok(&["--help"]);
-    for command in
-        ["create", "update", "read", "info", "status", "recover", "doctor", "recommend", "stress", "completions", "man"]
-    {
+    for command in [
+        "create",
+        "update",
+        "read",
+        "info",
+        "status",
+        "recover",
+        "doctor",
+        "publish",
+        "merge",
+        "recommend",
+        "stress",
+        "completions",
+        "man",
+    ] {
         text += &format!("\n======== {command}\n{}", ok(&[command, "--help"]));
     }
     snapshot("help", &text);

@@ -104,7 +104,7 @@ fn an_adopted_table_grows() {
         assert_eq!(out, expected, "{libver}");
         let info: serde_json::Value = serde_json::from_str(&ok(&["info", &file, "--json"])).expect("JSON");
         let access: Vec<_> = info["tables"][0]["columns"].as_array().expect("columns").iter().collect();
-        assert_eq!(access.iter().map(|c| &c["access"]).collect::<Vec<_>>(), ["direct", "direct", "library"]);
+        assert_eq!(access.iter().map(|c| &c["access"]).collect::<Vec<_>>(), ["direct", "direct", "chunks"]);
         let (code, _, err) = run(&["extend", &file, "g", "--rows", "1001"]);
         assert!(code == 10 && err.contains("at most 1000 rows"), "{code} {err}");
     }

@@ -66,7 +66,7 @@ fn rows_of_four_workers() {
     let store = Store::open(&files[0]).expect("open");
     store.set_attributes("t", &[("unit".to_owned(), Attribute::Text("eV".to_owned()))]).expect("attribute");
     let out = scratch.path("all.h5");
-    let inputs: Vec<&Path> = files.iter().map(|f| f.as_path()).collect();
+    let inputs: Vec<&Path> = files.iter().map(std::path::PathBuf::as_path).collect();
     let (code, text, err) = merge(&out, &inputs);
     assert_eq!((code, err.as_str()), (0, ""), "{text}");
     assert!(text.contains("table 't': 1000 rows, 2400 cells merged, 0 were there already"), "{text}");
@@ -411,4 +411,35 @@ fn a_merge_that_is_killed_is_finished_by_the_next() {
         let output = h5part().arg("verify").arg(&out).output().expect("starts");
         assert!(output.status.success(), "{output:?}");
     }
+}
+
+/// Through the program, which follows nothing into other files: links to them are copied as they are, datasets whose
+/// values are there stay what they are.
+#[test]
+fn what_leads_outside() {
+    let scratch = Scratch::new();
+    let (a, out) = (scratch.text("a.h5"), scratch.text("out.h5"));
+    let script = "import sys, os, h5py, numpy as np\n\
+        os.chdir(os.path.dirname(sys.argv[1]))\n\
+        f = h5py.File('a.h5', 'w')\n\
+        f['there'] = np.arange(3)\n\
+        g = f.create_group('g')\n\
+        g['link'] = h5py.ExternalLink('other.h5', '/x')\n\
+        np.arange(4, dtype='f8').tofile('raw.bin')\n\
+        g.create_dataset('raw', shape=(4,), dtype='f8', external=[('raw.bin', 0, 32)])\n\
+        layout = h5py.VirtualLayout(shape=(3,), dtype='i8')\n\
+        layout[:] = h5py.VirtualSource('a.h5', 'there', shape=(3,))\n\
+        g.create_virtual_dataset('virtual', layout)";
+    if py(script, &[&a]).is_none() {
+        return;
+    }
+    assert_eq!(run(&["merge", &out, &a]).0, 0);
+    let script = "import sys, os, h5py\n\
+        os.chdir(os.path.dirname(sys.argv[1]))\n\
+        g = h5py.File('out.h5')['g']\n\
+        l = g.get('link', getlink=True)\n\
+        print(l.filename, l.path, sorted(g))\n\
+        print(g['raw'].external, g['raw'][:], g['virtual'].virtual_sources()[0][2], g['virtual'][:])";
+    let found = py(script, &[&out]).expect("h5py");
+    assert_eq!(found, "other.h5 /x ['link', 'raw', 'virtual']\n[('raw.bin', 0, 32)] [0. 1. 2. 3.] there [0 1 2]\n");
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 const ROWS: u64 = 57;
 
 /// Writes datasets in every way that h5py has, and the values that they are to have as plain bytes.
-const WRITE: &str = r#"
+const WRITE: &str = r"
 import sys, h5py, json, numpy as np
 path, folder = sys.argv[1:3]
 rng = np.random.default_rng(int(sys.argv[3]))
@@ -50,7 +50,7 @@ with h5py.File(path, 'w', libver=('earliest', 'latest') if len(sys.argv) > 4 els
             out.write(little.tobytes())
         made.append([f'd{k}', list(cell)])
     print(json.dumps(made))
-"#;
+";
 
 /// The bytes of a selection, taken from all values.
 fn expected(all: &[u8], rows: &[u64], cell: usize, inner: Option<&Inner>, element: usize) -> Vec<u8> {

@@ -56,6 +56,11 @@ impl CellReader {
     pub(crate) fn read(&self, view: &View, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
         // Direct columns stay where they are; others may move while nobody is inside.
         let _gate = column.layout.is_err().then(|| self.store.enter_to_read()).transpose()?;
+        self.read_inside(view, column, runs)
+    }
+
+    /// The same for one who is inside the gate already.
+    pub(crate) fn read_inside(&self, view: &View, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
         let cell = super::cell_bytes(column)?;
         let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
         let mut bytes = vec![0; cell.checked_mul(count).ok_or_else(super::too_large)?];
