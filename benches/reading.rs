@@ -96,7 +96,8 @@ fn pread(file: &str, cell_bytes: usize, rows: &str, long: Long) -> Result<Reads>
         }
         places.into_par_iter().try_for_each(|(part, mut rest)| {
             part.as_slice().iter().try_for_each(|run| {
-                let (here, more) = std::mem::take(&mut rest).split_at_mut(usize::try_from(run.count * cell).unwrap_or(0));
+                let (here, more) =
+                    std::mem::take(&mut rest).split_at_mut(usize::try_from(run.count * cell).unwrap_or(0));
                 rest = more;
                 file.read_exact_at(here, run.row * cell)
             })

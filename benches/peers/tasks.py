@@ -142,7 +142,7 @@ def read_task(size: Size) -> Task:
         name="read",
         title=(
             f"F of {rows.title}: all of {size.rows} rows ({rows.cell_bytes * size.rows / MIB:.0f} MiB), and "
-            f"{few} scattered ones in ascending order; files are open and in the page cache, memory is fresh"
+            f"{few} scattered ones in ascending order; files are open and in the page cache"
         ),
         unit="ms/read",
         unit_us=1e3,
