@@ -9,9 +9,10 @@ in `run.py`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 
@@ -31,6 +32,12 @@ class Settings:
     mpirun: str
     mpi_python: str
     budget_s: float
+    reading: Path | None
+    """The program of `benches/reading.rs`."""
+    hidefix: Path
+    """The folder that holds the Python package hidefix, and what it needs."""
+    shared: Path
+    """A folder that all runs of the task see: for data that are made once."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +48,23 @@ class Run:
     wall_s: float
     planned: int
     """What the case asks for. A slow peer's time budget ends its run before that."""
+    beside: Mapping[str, float] = field(default_factory=dict)
+    """What else was measured: name of a `Quantity` -> value."""
 
     @property
     def us_per_operation(self) -> float:
         return self.wall_s / self.operations * 1e6
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a task measures beside the time."""
+
+    name: str
+    title: str
+    """With its unit, as in 'size, MiB'."""
+    of_runs: Callable[[list[float]], float] = median
+    """The figure of several runs."""
 
 
 class Peer(ABC):
@@ -64,6 +84,10 @@ class Peer(ABC):
     def absent(self, settings: Settings) -> str | None:
         """Why the peer can't run here and what to install, or None when it can."""
 
+    def does(self, work: Any) -> bool:
+        """Whether the case is one for this peer; asked only when it is present."""
+        return True
+
     def versions(self, settings: Settings) -> Mapping[str, str]:
         """The versions of what is measured; asked only when the peer is present."""
         return {}
@@ -82,10 +106,13 @@ class Mark:
 
     case: str
     over: str
-    under: str
+    under: str | None
+    """None: `over`'s own figure is what is demanded."""
     bound: float
     at_least: bool
     """True: the ratio must be at least `bound`; False: at most."""
+    quantity: str | None = None
+    """None: the time."""
 
     def reached(self, ratio: float) -> bool:
         return ratio >= self.bound if self.at_least else ratio <= self.bound
@@ -105,6 +132,10 @@ class Task:
     marks: Sequence[Mark]
     baseline: str = "h5part"
     """The peer that the table's ratios refer to."""
+    unit_us: float = 1.0
+    """What the tables divide microseconds by to have `unit`."""
+    quantities: Sequence[Quantity] = ()
+    """What is measured beside the time."""
 
 
 @dataclass

@@ -7,20 +7,30 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from model import Mark, Peer, Results
+from model import Mark, Peer, Quantity, Results
 
 NOT_PRESENT = "not present"
 FAILED = "failed"
 
 
-def figure(results: Results, peer: str, case: str) -> float | None:
-    """The median of a peer's runs, in microseconds per operation."""
+def figure(results: Results, peer: str, case: str, name: str | None = None) -> float | None:
+    """Of a peer's runs: the median in microseconds per operation, or the quantity of that name."""
     runs = results.runs.get((peer, case))
-    return median(run.us_per_operation for run in runs) if runs else None
+    if not runs:
+        return None
+    if name is None:
+        return median(run.us_per_operation for run in runs)
+    quantity = next(quantity for quantity in results.task.quantities if quantity.name == name)
+    values = [run.beside[name] for run in runs if name in run.beside]
+    return quantity.of_runs(values) if values else None
 
 
-def ratio(results: Results, over: str, under: str, case: str) -> float | None:
-    above, below = figure(results, over, case), figure(results, under, case)
+def ratio(
+    results: Results, over: str, under: str | None, case: str, name: str | None = None
+) -> float | None:
+    """One peer's figure by the other's; the figure itself where there is no other."""
+    above = figure(results, over, case, name)
+    below = 1.0 if under is None else figure(results, under, case, name)
     return above / below if above is not None and below is not None else None
 
 
@@ -40,7 +50,7 @@ class Verdict:
 
 def verdicts(results: Results) -> list[Verdict]:
     return [
-        Verdict(mark, ratio(results, mark.over, mark.under, mark.case))
+        Verdict(mark, ratio(results, mark.over, mark.under, mark.case, mark.quantity))
         for mark in results.task.marks
     ]
 
@@ -77,6 +87,7 @@ def raw(results: Results, machine: Mapping[str, str]) -> dict[str, Any]:
                 "case": verdict.mark.case,
                 "over": verdict.mark.over,
                 "under": verdict.mark.under,
+                "of": verdict.mark.quantity or "time",
                 "at_least" if verdict.mark.at_least else "at_most": verdict.mark.bound,
                 "measured": verdict.measured,
                 "verdict": verdict.word,
@@ -92,7 +103,12 @@ def _raw_case(results: Results, peer: str, case: str) -> dict[str, Any]:
         "ratio": ratio(results, peer, results.task.baseline, case),
         "failed": results.failed.get((peer, case)),
         "runs": [
-            {"operations": run.operations, "planned": run.planned, "wall_s": run.wall_s}
+            {
+                "operations": run.operations,
+                "planned": run.planned,
+                "wall_s": run.wall_s,
+                **run.beside,
+            }
             for run in results.runs.get((peer, case), [])
         ],
     }
@@ -127,9 +143,14 @@ def _parts(results: Results, machine: Mapping[str, str], table: Any, bullet: str
         "",
         *table(head, rows),
         "",
+        *(
+            line
+            for quantity in task.quantities
+            for line in [*_quantity_table(results, quantity, table), ""]
+        ),
         *(bullet + line for line in _notes(results)),
         "",
-        "Runs of each figure (the median), their span, and the commits made when not all:",
+        "Runs of each figure (the median), their span, and the operations made when not all:",
         "",
         *table(spread_head, spread_rows),
         "",
@@ -140,6 +161,20 @@ def _parts(results: Results, machine: Mapping[str, str], table: Any, bullet: str
         "",
         *table(mark_head, [_mark_row(results, verdict) for verdict in verdicts(results)]),
     ]
+
+
+def _quantity_table(results: Results, quantity: Quantity, table: Any) -> list[str]:
+    task = results.task
+    head = ["peer", *(f"{quantity.title} at {case}" for case in task.cases)]
+    rows = [
+        [
+            peer.title,
+            *(_times(figure(results, peer.name, case, quantity.name)) for case in task.cases),
+        ]
+        for peer in task.peers
+        if peer.name not in results.absent
+    ]
+    return list(table(head, rows))
 
 
 def _row(results: Results, peer: Peer) -> list[str]:
@@ -157,14 +192,14 @@ def _figure_cell(results: Results, peer: str, case: str) -> str:
     if (peer, case) in results.failed:
         return FAILED
     value = figure(results, peer, case)
-    return "-" if value is None else _digits(value)
+    return "-" if value is None else _digits(value / results.task.unit_us)
 
 
 def _spread(results: Results, peer: str, case: str) -> str:
     runs = results.runs.get((peer, case))
     if not runs:
         return "-"
-    figures = sorted(run.us_per_operation for run in runs)
+    figures = sorted(run.us_per_operation / results.task.unit_us for run in runs)
     cell = f"{len(runs)}: {_digits(figures[0])}"
     if len(runs) > 1:
         cell += f" .. {_digits(figures[-1])}"
@@ -202,8 +237,10 @@ def _notes(results: Results) -> list[str]:
 def _mark_row(results: Results, verdict: Verdict) -> list[str]:
     mark = verdict.mark
     titles = {peer.name: peer.title for peer in results.task.peers}
+    of = {quantity.name: f"{quantity.title}: " for quantity in results.task.quantities}
+    under = "" if mark.under is None else f" / {titles[mark.under]}"
     return [
-        f"{titles[mark.over]} / {titles[mark.under]} at {mark.case}",
+        f"{of.get(mark.quantity or '', '')}{titles[mark.over]}{under} at {mark.case}",
         f"{'>=' if mark.at_least else '<='} {mark.bound:g}",
         _times(verdict.measured),
         verdict.word,

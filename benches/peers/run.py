@@ -30,16 +30,25 @@ MOST_REPEATS = 2
 def main() -> int:
     options = parse()
     try:
-        size = Size(options.writers, options.rows, options.row_shape, options.batches)
-        task = TASKS[options.task](size)
+        asked = TASKS[options.task]
+        rows = options.rows or asked.rows
+        task = asked.make(Size(options.writers, rows, options.row_shape, options.batches))
         task = only(task, options.peers)
     except ValueError as error:
         sys.exit(f"bench-peers: {error}")
-    settings = Settings(options.h5part, options.mpirun, options.mpi_python, options.budget)
     existed = options.dir.exists()
     options.dir.mkdir(parents=True, exist_ok=True)
     place = machine.describe(options.dir)
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=options.dir))
+    settings = Settings(
+        options.h5part,
+        options.mpirun,
+        options.mpi_python,
+        options.budget,
+        options.reading,
+        options.hidefix,
+        shared=scratch,
+    )
     try:
         results = measure(task, settings, scratch, options.repeats)
     finally:
@@ -61,13 +70,15 @@ def parse() -> argparse.Namespace:
     add("--task", choices=sorted(TASKS), default="commit")
     add("--peers", type=lambda s: s.split(","), help="only these, as in h5part,bare,zarr")
     add("--writers", type=positive, default=4)
-    add("--rows", type=positive, default=4000)
+    add("--rows", type=positive, help="default: what the task's marks are meant for")
     add("--row-shape", type=shape, default=(100, 3), metavar="AxB", help="of F (default 100x3)")
     add("--batches", type=sizes, default=[1, 10, 100], metavar="B,B", help="rows a commit")
     add("--repeats", type=positive, default=5, help="runs of each cheap peer; slow ones: fewer")
     add("--budget", type=float, default=6.0, metavar="S", help="longest run of a slow peer")
     add("--dir", type=Path, default=ROOT / "target/bench-peers", help="scratch, removed afterwards")
     add("--h5part", type=Path, default=ROOT / "target/release/h5part", metavar="PATH")
+    add("--reading", type=Path, metavar="PATH", help="the program of benches/reading.rs")
+    add("--hidefix", type=Path, default=ROOT / "target/tools/hidefix", metavar="DIR")
     add("--mpirun", default="mpirun", help="for the MPI peer")
     add("--mpi-python", default="/usr/bin/python3", help="the Python whose h5py has MPI")
     add("--markdown", action="store_true", help="print Markdown instead of plain text")
@@ -102,7 +113,7 @@ def only(task: Task, names: list[str] | None) -> Task:
     return replace(
         task,
         peers=[peer for peer in task.peers if peer.name in names],
-        marks=[mark for mark in task.marks if {mark.over, mark.under} <= set(names)],
+        marks=[mark for mark in task.marks if {mark.over, mark.under} <= {*names, None}],
     )
 
 
@@ -121,7 +132,9 @@ def measure(task: Task, settings: Settings, scratch: Path, repeats: int) -> Resu
         runs: dict[Peer, list[Run]] = {
             peer: []
             for peer in task.peers
-            if peer.name not in results.absent and (peer.name, case) not in results.failed
+            if peer.name not in results.absent
+            and (peer.name, case) not in results.failed
+            and peer.does(work)
         }
         while due := peers_due(runs, repeats):
             for peer in due:
@@ -134,7 +147,7 @@ def measure(task: Task, settings: Settings, scratch: Path, repeats: int) -> Resu
                     continue
                 runs[peer].append(run)
                 progress(
-                    f"{task.name} {case:>4}  {peer.name:<14}{run.us_per_operation:12.1f} us"
+                    f"{task.name} {case:>4}  {peer.name:<14}{run.us_per_operation:14.1f} us"
                     f"  ({run.operations} in {run.wall_s:.3f} s)"
                 )
         results.runs.update({(peer.name, case): made for peer, made in runs.items()})

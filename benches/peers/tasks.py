@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from model import Mark, Task
+from model import Mark, Quantity, Task
 from peers.gzip_columns import H5partGzip, H5pyGzip, H5pyGzipSynced
 from peers.h5part_stress import BarePwrite, H5part
 from peers.h5py_lock import H5pyLock, H5pyRewrite
 from peers.h5py_mpi import H5pyMpi
+from peers.publishing import H5partAgain, H5partPublish, H5repack, H5repackSynced, PublishWork
+from peers.readers import (
+    COMMITS_PER_S,
+    WRITERS,
+    Apart,
+    BarePread,
+    Beside,
+    H5partRead,
+    H5pyRead,
+    Hidefix,
+    Layout,
+    Quiet,
+    ReadWork,
+)
 from peers.zarr_chunks import ZarrChunks
+from results import ResultRows
 from work import CommitWork
+
+MIB = 2**20
+SCATTERED = 1000
+"""Rows read by a list."""
 
 
 @dataclass(frozen=True)
@@ -78,4 +98,98 @@ def gzip_task(size: Size) -> Task:
     )
 
 
-TASKS: dict[str, Callable[[Size], Task]] = {"commit": commit_task, "gzip": gzip_task}
+def publish_task(size: Size) -> Task:
+    """What a compressed copy for readers costs, and what the next one does."""
+    rows = ResultRows(size.rows, size.row_shape)
+    case = "gzip 4 + shuffle"
+    in_flight_mib = 2 * (os.cpu_count() or 1) * rows.chunk_rows * rows.cell_bytes / MIB
+    return Task(
+        name="publish",
+        title=(
+            f"A working file of {size.rows} rows of {rows.title}, {rows.chunks} chunks of F near 1 MiB, "
+            "copied with gzip 4 + shuffle; process start included"
+        ),
+        unit="s",
+        unit_us=1e6,
+        cases={case: PublishWork(rows)},
+        peers=[H5partPublish(), H5partAgain(), H5repack(), H5repackSynced()],
+        quantities=[Quantity("size", "size, MiB"), Quantity("peak", "peak memory, MiB", max)],
+        marks=[
+            Mark(case, "h5repack", "h5part", 4.0, at_least=True),
+            Mark(case, "h5part", "h5repack", 1.02, at_least=False, quantity="size"),
+            # Chunks in flight: one a processor, and what it becomes.
+            Mark(case, "h5part", None, 64.0 + in_flight_mib, at_least=False, quantity="peak"),
+            Mark(case, "h5part-again", "h5part", 0.2, at_least=False),
+        ],
+    )
+
+
+def read_task(size: Size) -> Task:
+    """What a read of much, and of scattered rows, costs one reader."""
+    rows = ResultRows(size.rows, size.row_shape)
+    few = min(SCATTERED, size.rows)
+    layouts: list[Layout] = ["contiguous", "chunked", "gzip"]
+    works = {f"all, {layout}": ReadWork(rows, layout) for layout in layouts}
+    works |= {f"{few}, {layout}": ReadWork(rows, layout, few) for layout in layouts[:2]}
+    at_least = {
+        "all, contiguous": 1.5,
+        "all, chunked": 3.0,
+        "all, gzip": 3.0,
+        f"{few}, contiguous": 20.0,
+        f"{few}, chunked": 20.0,
+    }
+    return Task(
+        name="read",
+        title=(
+            f"F of {rows.title}: all of {size.rows} rows ({rows.cell_bytes * size.rows / MIB:.0f} MiB), and "
+            f"{few} scattered ones in ascending order; files are open and in the page cache"
+        ),
+        unit="ms/read",
+        unit_us=1e3,
+        cases=works,
+        peers=[H5partRead(), BarePread(), H5pyRead(), Hidefix()],
+        quantities=[Quantity("best", "best read, ms", min)],
+        marks=[
+            *(Mark(case, "h5py", "h5part", bound, at_least=True) for case, bound in at_least.items()),
+            Mark("all, contiguous", "h5part", "pread", 1.2, at_least=False),
+            Mark("all, chunked", "h5part", "pread", 1.2, at_least=False),
+        ],
+    )
+
+
+def beside_task(size: Size) -> Task:
+    """What writers cost a reader."""
+    rows = ResultRows(size.rows, size.row_shape)
+    few = min(SCATTERED, size.rows)
+    cases = {"all": ReadWork(rows, "chunked"), str(few): ReadWork(rows, "chunked", few)}
+    return Task(
+        name="beside",
+        title=(
+            f"F of {rows.title} read by h5part: all of {size.rows} rows and {few} scattered ones, quiet and "
+            f"beside {WRITERS} writers that together commit {COMMITS_PER_S} rows a second, synced"
+        ),
+        unit="us/row",
+        cases=cases,
+        peers=[Quiet(), Beside(), Apart()],
+        quantities=[Quantity("cpu", "processor time, us/row"), Quantity("commits", "commits/s")],
+        marks=[
+            Mark(case, "beside", "h5part", 1.25, at_least=False, quantity="cpu") for case in cases
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task by name: how it is made, and the rows that its marks are meant for."""
+
+    make: Callable[[Size], Task]
+    rows: int
+
+
+TASKS: dict[str, Asked] = {
+    "commit": Asked(commit_task, 4000),
+    "gzip": Asked(gzip_task, 4000),
+    "publish": Asked(publish_task, 100_000),
+    "read": Asked(read_task, 100_000),
+    "beside": Asked(beside_task, 100_000),
+}

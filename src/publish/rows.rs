@@ -8,7 +8,7 @@ use crate::store::stamp::{Stamp, State};
 use crate::store::{Block, CellState, Reader, Store};
 
 /// Rows are read in blocks of about this, in bytes.
-const BLOCK_BYTES: u64 = 16 << 20;
+const BLOCK_BYTES: u64 = 4 << 20;
 
 /// Some rows of a table, as they are to be published.
 pub(super) struct Rowful {

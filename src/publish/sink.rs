@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 /// Chunks are compressed when so many bytes of them wait.
-const BATCH_BYTES: usize = 16 << 20;
+const BATCH_BYTES: usize = 8 << 20;
 /// So many chunks may be on their way to the library.
-pub(super) const ON_THE_WAY: usize = 16;
+pub(super) const ON_THE_WAY: usize = 8;
 /// The disk begins with what was written when it is so much, in bytes.
 const SYNC_BYTES: u64 = 16 << 20;
 
