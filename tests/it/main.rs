@@ -34,6 +34,7 @@ mod groups;
 mod guard;
 mod h5py;
 mod interleavings;
+mod interop;
 mod layers;
 mod ledger;
 mod merge;
