@@ -40,6 +40,7 @@ mod ledger;
 mod merge;
 mod model;
 mod monitor;
+mod packed;
 mod pair;
 mod pools;
 mod power;
