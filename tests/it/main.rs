@@ -46,6 +46,7 @@ mod pools;
 mod power;
 mod processes;
 mod publish;
+mod publish_faults;
 mod reading;
 mod run;
 mod sealed;
