@@ -202,9 +202,9 @@ fn adopted_files() {
 #[test]
 fn a_monitors_tables() {
     let scratch = Scratch::in_memory();
-    let monitor = Monitor::open(&scratch.path("m")).expect("opens");
+    let monitor = Monitor::open(scratch.path("m")).expect("opens");
     for task in 0..5 {
-        monitor.measure("count").task(task).weight(2.5).count(1000 + u64::from(task));
+        monitor.measure("count").task(task).weight(2.5).count(1000 + task);
     }
     drop(monitor);
     let file = scratch.text("out.h5");

@@ -29,7 +29,9 @@ fn value(row: u64, version: u64) -> u64 {
 /// Rows of writer `w` among the first `rows`, from all chunks, some other ones each round.
 fn rows_of(w: u64, rows: u64, round: u64) -> Vec<u64> {
     // The last round takes all.
-    (0..rows).filter(|row| row % WRITERS == w && (round == ROUNDS || (row / WRITERS + round) % 3 != 0)).collect()
+    (0..rows)
+        .filter(|row| row % WRITERS == w && (round == ROUNDS || !(row / WRITERS + round).is_multiple_of(3)))
+        .collect()
 }
 
 fn thread_writes(store: &Store, w: u64, rows: &AtomicU64) {
@@ -88,16 +90,13 @@ fn versions(reader: &mut Reader) -> Vec<Option<u64>> {
     let version = |row: usize| {
         let states = (blocks[0].states()[row], blocks[1].states()[row]);
         let (k, z) = (k[[row]], [z[[row, 0]], z[[row, 1]], z[[row, 2]]]);
-        match states {
-            (CellState::Committed, CellState::Committed) => {
-                assert_eq!(z, [k as f64, (k + 1) as f64, (k + 2) as f64], "row {row} is of two commits");
-                assert_eq!(k / 1000, row as i64, "row {row} holds another row's value");
-                Some(k as u64 % 1000)
-            }
-            _ => {
-                assert!(states == (CellState::Missing, CellState::Missing) && k == -1, "row {row}: {states:?} {k}");
-                None
-            }
+        if states == (CellState::Committed, CellState::Committed) {
+            assert_eq!(z, [k as f64, (k + 1) as f64, (k + 2) as f64], "row {row} is of two commits");
+            assert_eq!(k / 1000, row as i64, "row {row} holds another row's value");
+            Some(k.cast_unsigned() % 1000)
+        } else {
+            assert!(states == (CellState::Missing, CellState::Missing) && k == -1, "row {row}: {states:?} {k}");
+            None
         }
     };
     (0..rows as usize).map(version).collect()
@@ -153,7 +152,9 @@ fn many_write_the_same_chunks_while_the_table_grows() {
             }));
             let ended: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
             stop.store(true, Ordering::Release);
-            ended.into_iter().for_each(|ended| ended.expect("writes"));
+            for ended in ended {
+                ended.expect("writes");
+            }
             watchers.map(|watcher| watcher.join().expect("sees whole rows"))
         });
         println!("read {} times, published {} times", looks[0], looks[1]);
@@ -378,9 +379,9 @@ fn only_true_values(values: &str, mask: &str, why: &str) -> usize {
     let (values, mask) = (data(values), data(mask));
     let values: Vec<f64> = values.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("8"))).collect();
     for row in (0..40).filter(|row| mask[*row] != 0) {
-        for k in row * 6..row * 6 + 6 {
-            assert_eq!(values[k], k as f64 % 37.0, "{why}: row {row} is said to be there");
+        for (k, value) in values.iter().enumerate().skip(row * 6).take(6) {
+            assert_eq!(*value, k as f64 % 37.0, "{why}: row {row} is said to be there");
         }
     }
-    mask.iter().filter(|there| **there == 0).count()
+    mask.into_iter().filter(|there| *there == 0).count()
 }
