@@ -22,6 +22,7 @@ use sink::{Sinks, Tally};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 /// How a file is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,16 +173,24 @@ impl Store {
         let mut published = Published::default();
         let mut digests: Vec<(String, Vec<Digest>)> = Vec::new();
         for table in planned.iter().filter(|table| !table.columns.is_empty()) {
-            let mut sinks = Sinks::new(h5, file.as_ref(), table, earlier)?;
             let mut source = rows::Source::open(self, table, how)?;
             let done_before = published.bytes;
-            source.each_block(|block| {
-                let done = sinks.take(block)?;
-                h5.touch();
-                progress(done_before + done, total);
-                Ok(())
-            })?;
-            let Tally { chunks, reused, bytes } = sinks.finish(&mut digests)?;
+            let (sender, receiver) = sync_channel(sink::ON_THE_WAY);
+            let mut sinks = Sinks::new(h5, file.as_ref(), table, sender, earlier)?;
+            let filled = std::thread::scope(|scope| {
+                let writer = scope.spawn(move || sink::store(h5, file.as_ref(), &table.table, &receiver));
+                let filled = source.each_block(|block| {
+                    let done = sinks.take(block)?;
+                    h5.touch();
+                    progress(done_before + done, total);
+                    Ok(())
+                });
+                // The writer ends when nobody can send any more.
+                let filled = filled.and_then(|()| sinks.finish(&mut digests));
+                let stored = writer.join().map_err(|_| ErrorKind::Hdf5("the writer panicked".to_owned()))?;
+                stored.and(filled)
+            });
+            let Tally { chunks, reused, bytes } = filled?;
             published.tables += 1;
             published.rows += table.rows;
             published.cells += source.cells;

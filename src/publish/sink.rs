@@ -9,9 +9,16 @@ use crate::filter::{self, Encoded, Pipeline};
 use crate::h5::{Digest, H5Change};
 use crate::storage::StorageFile;
 use rayon::prelude::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
 
 /// Chunks are compressed when so many bytes of them wait.
 const BATCH_BYTES: usize = 8 << 20;
+/// So many chunks may be on their way to the library.
+pub(super) const ON_THE_WAY: usize = 8;
+/// The disk begins with what was written when it is so much, in bytes.
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,9 +30,8 @@ pub(super) struct Tally {
 
 /// The columns of a table, and its stamps.
 pub(super) struct Sinks<'a> {
-    h5: &'a H5Change,
     file: &'a dyn StorageFile,
-    table: &'a str,
+    writer: SyncSender<Ready>,
     earlier: Option<&'a Earlier>,
     sinks: Vec<Sink>,
     stamps: Option<ColumnLayout>,
@@ -35,7 +41,7 @@ pub(super) struct Sinks<'a> {
 }
 
 struct Sink {
-    column: Column,
+    column: Arc<Column>,
     path: String,
     place: Place,
 }
@@ -61,6 +67,50 @@ struct Chunk {
     values: Vec<u8>,
 }
 
+/// A chunk that is to be stored: where, and as what.
+pub(super) struct Ready {
+    column: Arc<Column>,
+    offset: Vec<u64>,
+    stored: Encoded,
+}
+
+/// Hands chunks to the library as they come, and lets the disk begin with them: whoever waits for it at the end finds
+/// little left. Ends when nobody sends any more.
+pub(super) fn store(
+    h5: &H5Change,
+    file: &dyn StorageFile,
+    table: &str,
+    chunks: &Receiver<Ready>,
+) -> Result<(), ErrorKind> {
+    let (written, done) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let syncer = scope.spawn(|| {
+            let mut synced = 0;
+            while !done.load(Ordering::Acquire) {
+                std::thread::park();
+                let now = written.load(Ordering::Acquire);
+                if now - synced >= SYNC_BYTES {
+                    // The system tells of a failure once: it must not be lost.
+                    file.sync()?;
+                    synced = now;
+                }
+            }
+            Ok::<(), ErrorKind>(())
+        });
+        let outcome = chunks.iter().try_for_each(|Ready { column, offset, stored }| {
+            h5.write_chunk(table, &column, &offset, &stored)?;
+            h5.touch();
+            written.fetch_add(stored.bytes.len() as u64, Ordering::AcqRel);
+            syncer.thread().unpark();
+            Ok(())
+        });
+        done.store(true, Ordering::Release);
+        syncer.thread().unpark();
+        let begun = syncer.join().map_err(|_| ErrorKind::Hdf5("the one who syncs panicked".to_owned()))?;
+        outcome.and(begun)
+    })
+}
+
 /// A chunk as it is to be stored.
 struct Packed {
     sink: usize,
@@ -72,9 +122,10 @@ struct Packed {
 
 impl<'a> Sinks<'a> {
     pub(super) fn new(
-        h5: &'a H5Change,
+        h5: &H5Change,
         file: &'a dyn StorageFile,
-        table: &'a Planned,
+        table: &Planned,
+        writer: SyncSender<Ready>,
         earlier: Option<&'a Earlier>,
     ) -> Result<Self, ErrorKind> {
         let made = h5.locate(&table.table)?;
@@ -82,7 +133,7 @@ impl<'a> Sinks<'a> {
         let sinks = sinks.collect::<Result<_, _>>()?;
         let stamps = made.stamps.map(|stamps| stamps.layout);
         let (waiting, waiting_bytes, tally) = (Vec::new(), 0, Tally::default());
-        Ok(Self { h5, file, table: &table.table, earlier, sinks, stamps, waiting, waiting_bytes, tally })
+        Ok(Self { file, writer, earlier, sinks, stamps, waiting, waiting_bytes, tally })
     }
 
     /// Takes rows, which follow those that it was given before. Returns how many bytes were taken in all.
@@ -123,30 +174,31 @@ impl<'a> Sinks<'a> {
         }
     }
 
-    /// Compresses what waits, in parallel, and hands it to the library.
+    /// Compresses what waits, in parallel, and hands it to the one who writes.
     fn pack(&mut self) -> Result<(), ErrorKind> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
-        let packed: Vec<Packed> = waiting
-            .into_par_iter()
-            .map(|chunk| self.sinks[chunk.sink].pack(chunk, self.earlier))
-            .collect::<Result<_, _>>()?;
-        for Packed { sink, band, stored, digest, reused } in packed {
-            let Sink { column, place, .. } = &mut self.sinks[sink];
-            let Place::Chunks { chunk_rows, digests, .. } = place else { continue };
-            let mut offset = vec![0; column.shape.len() + 1];
-            offset[0] = band * *chunk_rows;
-            self.h5.write_chunk(self.table, column, &offset, &stored)?;
-            digests.push(digest);
-            self.tally.chunks += 1;
-            self.tally.reused += u64::from(reused);
+        let pack = |chunk: Chunk| self.sinks[chunk.sink].pack(chunk, self.earlier);
+        let packed: Vec<Packed> = waiting.into_par_iter().map(pack).collect::<Result<_, _>>()?;
+        self.tally.chunks += packed.len() as u64;
+        for chunk in packed {
+            let sink = &mut self.sinks[chunk.sink];
+            if let Place::Chunks { digests, .. } = &mut sink.place {
+                digests.push(chunk.digest);
+            }
+            self.tally.reused += u64::from(chunk.reused);
+            let ready =
+                Ready { column: Arc::clone(&sink.column), offset: sink.offset(chunk.band), stored: chunk.stored };
+            // Who does not take it any more has failed, and says why at the end.
+            self.writer.send(ready).map_err(|_| ErrorKind::Poisoned)?;
         }
         Ok(())
     }
 
     /// The last chunks, which nobody fills. Notes the digests of all.
     pub(super) fn finish(mut self, digests: &mut Vec<(String, Vec<Digest>)>) -> Result<Tally, ErrorKind> {
-        for (k, Sink { column, place, .. }) in self.sinks.iter_mut().enumerate() {
+        for (k, sink) in self.sinks.iter_mut().enumerate() {
+            let Sink { column, place, .. } = sink;
             if let Place::Chunks { chunk_bytes, filling, band, .. } = place
                 && !filling.is_empty()
             {
@@ -181,7 +233,17 @@ impl Sink {
             _ => return Err(by_library()),
         };
         let path = format!("{table}/{}", column.name);
-        Ok(Self { column: column.clone(), path, place })
+        Ok(Self { column: Arc::new(column.clone()), path, place })
+    }
+
+    /// Where the first element of a chunk is.
+    fn offset(&self, band: u64) -> Vec<u64> {
+        let chunk_rows = match &self.place {
+            Place::Chunks { chunk_rows, .. } => *chunk_rows,
+            Place::Direct(_) => 1,
+        };
+        let inner = self.column.shape.iter().map(|_| 0);
+        [band * chunk_rows].into_iter().chain(inner).collect()
     }
 
     fn pack(&self, chunk: Chunk, earlier: Option<&Earlier>) -> Result<Packed, ErrorKind> {

@@ -25,9 +25,25 @@ struct Chunk<'v> {
     across: usize,
     /// Rows of the chunk, and their values, in the order of the commits.
     patches: Vec<Patch<'v>>,
-    /// As it was stored when it was read; of one that is replaced as a whole nothing is known.
-    before: Option<Option<Encoded>>,
+    before: Before,
     after: Option<Encoded>,
+}
+
+/// How a chunk was stored when it was looked at.
+#[derive(PartialEq, Eq)]
+enum Before {
+    /// Not looked at: it is replaced as a whole.
+    Unread,
+    /// Not written yet.
+    Absent,
+    /// So.
+    Stored(Encoded),
+}
+
+impl From<Option<Encoded>> for Before {
+    fn from(stored: Option<Encoded>) -> Self {
+        stored.map_or(Self::Absent, Self::Stored)
+    }
 }
 
 /// Some rows of a band: the values of `bytes` from `index` on.
@@ -46,7 +62,7 @@ pub(super) fn is_by_chunks(column: &Column) -> bool {
 /// The chunks that the commits change.
 pub(super) fn plan<'a, 'v: 'a>(
     view: &View,
-    requests: impl Iterator<Item = &'a Request<'v>> + Clone,
+    requests: &(impl Iterator<Item = &'a Request<'v>> + Clone),
 ) -> Result<Repacked<'v>, ErrorKind> {
     let mut chunks = Vec::new();
     for column in view.table.columns.iter().filter(|column| is_by_chunks(column)) {
@@ -55,7 +71,7 @@ pub(super) fn plan<'a, 'v: 'a>(
         for (band, patches) in bands {
             for across in 0..grid.across() {
                 let (column, grid, patches) = (column.clone(), grid.clone(), patches.clone());
-                chunks.push(Chunk { column, grid, band, across, patches, before: None, after: None });
+                chunks.push(Chunk { column, grid, band, across, patches, before: Before::Unread, after: None });
             }
         }
     }
@@ -64,13 +80,13 @@ pub(super) fn plan<'a, 'v: 'a>(
 
 /// Reads, patches and compresses the chunks that the commits change.
 pub(super) fn prepare<'v>(store: &Store, view: &View, requests: &[Request<'v>]) -> Result<Repacked<'v>, ErrorKind> {
-    let Repacked { mut chunks } = plan(view, requests.iter())?;
+    let Repacked { mut chunks } = plan(view, &requests.iter())?;
     if chunks.is_empty() {
         return Ok(Repacked { chunks });
     }
     store.look(|h5, _| {
         for chunk in chunks.iter_mut().filter(|chunk| !chunk.is_whole()) {
-            chunk.before = Some(h5.read_chunk(&view.table.path, &chunk.column, &chunk.offset())?);
+            chunk.before = h5.read_chunk(&view.table.path, &chunk.column, &chunk.offset())?.into();
         }
         Ok(())
     })?;
@@ -85,12 +101,12 @@ impl Repacked<'_> {
         let mut stale = Vec::new();
         for chunk in &mut self.chunks {
             let grown = view.table.rows != chunk.grid.rows();
-            if chunk.before.is_none() && chunk.is_whole() && !grown && chunk.after.is_some() {
+            if chunk.before == Before::Unread && chunk.is_whole() && !grown && chunk.after.is_some() {
                 continue;
             }
-            let now = h5.read_chunk(table, &chunk.column, &chunk.offset())?;
-            if chunk.after.is_none() || chunk.before.as_ref() != Some(&now) {
-                chunk.before = Some(now);
+            let now = h5.read_chunk(table, &chunk.column, &chunk.offset())?.into();
+            if chunk.after.is_none() || chunk.before != now {
+                chunk.before = now;
                 stale.push(chunk);
             }
         }
@@ -121,18 +137,15 @@ impl Chunk<'_> {
         let pipeline = pipeline.ok_or_else(|| ErrorKind::Hdf5("filters that are not known".to_owned()))?;
         let after = filter::with_codecs(|codecs| {
             let mut values = vec![0; self.grid.chunk_bytes()];
-            match &self.before {
-                Some(Some(stored)) => {
-                    pipeline.decode(stored.mask, &stored.bytes, &mut values, codecs).map_err(|e| {
-                        let filter = e.filter.map_or_else(|| "length".to_owned(), |f| f.to_string());
-                        let (column, row) = (self.column.name.clone(), self.grid.band(self.band).start);
-                        ErrorKind::DamagedChunk { column, row, filter }
-                    })?;
-                }
-                _ => {
-                    super::cells::fill_with(&mut values, &self.column.fill);
-                    self.turn(&mut values);
-                }
+            if let Before::Stored(stored) = &self.before {
+                pipeline.decode(stored.mask, &stored.bytes, &mut values, codecs).map_err(|e| {
+                    let filter = e.filter.map_or_else(|| "length".to_owned(), |f| f.to_string());
+                    let (column, row) = (self.column.name.clone(), self.grid.band(self.band).start);
+                    ErrorKind::DamagedChunk { column, row, filter }
+                })?;
+            } else {
+                super::cells::fill_with(&mut values, &self.column.fill);
+                self.turn(&mut values);
             }
             self.patch(&mut values);
             Ok::<_, ErrorKind>(pipeline.encode(&values, codecs))

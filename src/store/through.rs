@@ -40,7 +40,7 @@ pub(super) fn run<'v>(
         let accepted = requests.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(request, _)| request);
         // Chunks hold the values of all commits: where one is refused, they are made again.
         if answers.iter().any(Result::is_err) {
-            repacked = repack::plan(view, accepted.clone())?;
+            repacked = repack::plan(view, &accepted)?;
         }
         repacked.write(site.h5, view)?;
         for request in accepted {
