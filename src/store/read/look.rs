@@ -18,7 +18,7 @@ const TRIES: u32 = 100;
 const LOOKS: u32 = 3;
 const PAUSE: Duration = Duration::from_micros(50);
 /// Cells are read, and checked while they are in the processor's cache, in parts of about this, in bytes.
-const PART_BYTES: usize = 512 << 10;
+const PART_BYTES: usize = 256 << 10;
 /// Stamps are read in parts of so many rows.
 const STAMP_ROWS: u64 = 1 << 15;
 
