@@ -38,14 +38,7 @@ impl H5File {
         self.ask(|| {
             let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
             let found = chunk_table(&dataset, column, self.len)?;
-            #[cfg(hdf5_1_14)]
-            let origin = Origin::record(self.source.take_extents(), self.len, storage)?;
-            #[cfg(not(hdf5_1_14))]
-            let origin = {
-                let _ = storage;
-                Origin::default()
-            };
-            Ok((found, origin))
+            Ok((found, self.origin(storage)?))
         })
     }
 

@@ -51,7 +51,7 @@ impl Origin {
     const GAP: u64 = 2048;
 
     #[cfg(hdf5_1_14)]
-    pub(super) fn record(mut extents: Vec<(u64, usize)>, len: u64, file: &dyn StorageFile) -> Result<Self, ErrorKind> {
+    fn record(mut extents: Vec<(u64, usize)>, len: u64, file: &dyn StorageFile) -> Result<Self, ErrorKind> {
         extents.sort_unstable();
         let mut merged: Vec<(u64, usize)> = Vec::new();
         for (address, size) in extents {
@@ -122,13 +122,7 @@ impl H5File {
     fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), ErrorKind> {
         let group = self.group(path)?;
         let parts = Parts::read(&self.file, path, &group)?;
-        #[cfg(hdf5_1_14)]
-        let origin = Origin::record(self.source.take_extents(), self.len, storage)?;
-        #[cfg(not(hdf5_1_14))]
-        let origin = {
-            let _ = storage;
-            Origin::default()
-        };
+        let origin = self.origin(storage)?;
         let table = parts.locate()?;
         if table.columns.is_empty() {
             return Err(ErrorKind::NotATable { name: path.to_owned(), what: "a group without columns" });
@@ -138,6 +132,19 @@ impl H5File {
             return Err(ErrorKind::Cut { expected, found });
         }
         Ok((table, origin))
+    }
+
+    /// What the library has looked at since the file was opened. Ends the recording.
+    #[cfg(hdf5_1_14)]
+    pub(super) fn origin(&self, storage: &dyn StorageFile) -> Result<Origin, ErrorKind> {
+        Origin::record(self.source.take_extents(), self.len, storage)
+    }
+
+    /// Nothing is recorded without our own driver.
+    #[cfg(not(hdf5_1_14))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the driver")]
+    pub(super) fn origin(&self, _storage: &dyn StorageFile) -> Result<Origin, ErrorKind> {
+        Ok(Origin::default())
     }
 
     /// Whether there is a group at `path`.

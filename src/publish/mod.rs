@@ -131,16 +131,24 @@ impl Store {
         if self.path() == out.path() {
             return Err(ErrorKind::NotPublished);
         }
-        // What dead writers have left is put right, if we may.
-        match self.recover() {
-            Ok(_) => {}
-            Err(e) if matches!(e.kind(), ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_)) => {}
-            Err(e) if matches!(e.kind(), ErrorKind::UntrustedLocks(_) | ErrorKind::HardLinked(_)) => {}
-            Err(e) if matches!(e.kind(), ErrorKind::Published) => {}
-            Err(e) => return Err(e.into_kind()),
-        }
+        self.put_right()?;
         let (uuid, tables) = self.look(|h5, _| Ok((h5.uuid()?, once(h5, h5.tables()?)?)))?;
         Ok((tables, Earlier::open(out, uuid)?))
+    }
+
+    /// What dead writers have left is put right, if there were writers, and if we may.
+    fn put_right(&self) -> Result<(), ErrorKind> {
+        if !self.paths.sidecar.exists() {
+            return Ok(());
+        }
+        let Err(e) = self.recover() else { return Ok(()) };
+        match e.into_kind() {
+            ErrorKind::ReadOnly
+            | ErrorKind::ReadOnlySidecar(_)
+            | ErrorKind::UntrustedLocks(_)
+            | ErrorKind::HardLinked(_) => Ok(()),
+            other => Err(other),
+        }
     }
 
     /// All that the file holds but the values of the planned columns. Inside the gate, so that nobody changes the

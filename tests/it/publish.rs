@@ -158,6 +158,25 @@ fn values_of_another_program_are_an_error_unless_they_are_accepted() {
     assert_eq!(states, [CellState::Plain, CellState::Plain, CellState::Committed]);
 }
 
+/// Of a file that nobody writes with h5part nothing but the copy comes to be.
+#[test]
+fn publishing_what_h5py_made_leaves_nothing_beside_it() {
+    let scratch = Scratch::in_memory();
+    let (work, out) = (scratch.text("w.h5"), scratch.text("p.h5"));
+    let make = "import sys, h5py, numpy as np\n\
+        with h5py.File(sys.argv[1], 'w') as f: f['g/v'] = np.arange(20000.)";
+    if py(make, &[&work]).is_none() {
+        return;
+    }
+    let before = std::fs::read(&work).expect("reads");
+    assert_eq!(publish(&work, &out, &[])["cells"], 20000);
+    let mut names: Vec<_> =
+        std::fs::read_dir(scratch.path("")).expect("folder").flatten().map(|e| e.file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["p.h5", "w.h5"]);
+    assert!(std::fs::read(&work).expect("reads") == before);
+}
+
 #[test]
 fn only_complete_rows() {
     let scratch = Scratch::in_memory();

@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_micros(50);
 const PART_BYTES: usize = 256 << 10;
 /// Stamps are read in parts of so many rows.
 const STAMP_ROWS: u64 = 1 << 15;
+/// Scattered rows take a call each: a part of them has no more than this.
+const SCATTERED_ROWS: u64 = 128;
 
 /// How the cells of a column are reached.
 pub(super) enum Way<'a> {
@@ -141,15 +143,16 @@ impl Look<'_> {
     /// The stamps of the rows.
     fn stamps(&self, stamps: &Stamps, rows: &Runs) -> Result<Vec<u64>, ErrorKind> {
         let file = self.view.file.as_ref();
-        let parts = rows.parts(STAMP_ROWS, None);
+        let most = rows_a_part(rows, STAMP_ROWS);
+        let parts = rows.parts(most, None);
         let mut words = Vec::new();
         if let [part] = parts.as_slice() {
             read_stamps(file, stamps, part, &mut words)?;
             return Ok(words);
         }
         words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(stamps.width), 0);
-        let rows_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * stamps.width;
-        words.par_chunks_mut(rows_a_part).zip(&parts).try_for_each(|(words, part)| {
+        let words_a_part = usize::try_from(most).unwrap_or(usize::MAX) * stamps.width;
+        words.par_chunks_mut(words_a_part).zip(&parts).try_for_each(|(words, part)| {
             let mut read = Vec::new();
             read_stamps(file, stamps, part, &mut read)?;
             words.copy_from_slice(&read);
@@ -162,10 +165,11 @@ impl Look<'_> {
     fn moved(&self, stamps: &Stamps, rows: &Runs, words: &[u64]) -> Result<Vec<(u64, usize)>, ErrorKind> {
         let file = self.view.file.as_ref();
         let places: Vec<usize> = self.wanted.iter().filter_map(|w| Some(w.stamped.as_ref()?.place)).collect();
-        let parts = rows.parts(STAMP_ROWS, None);
-        let rows_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX);
+        let most = rows_a_part(rows, STAMP_ROWS);
+        let parts = rows.parts(most, None);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let look = |(k, part): (usize, &Runs)| {
-            let (first, mut now) = (k * rows_a_part, Vec::new());
+            let (first, mut now) = (k * most, Vec::new());
             read_stamps(file, stamps, part, &mut now)?;
             let before = &words[first * stamps.width..][..now.len()];
             let mut moved = Vec::new();
@@ -227,6 +231,12 @@ impl Wanted<'_> {
             }
         }
     }
+}
+
+/// Into parts of how many rows these are divided, if `most` is what neighbours would be.
+pub(super) fn rows_a_part(rows: &Runs, most: u64) -> u64 {
+    let scattered = rows.as_slice().len() as u64 > 2 * SCATTERED_ROWS;
+    if scattered { most.min(SCATTERED_ROWS) } else { most }
 }
 
 /// Damage stays; what was read in the middle of a commit does not.
