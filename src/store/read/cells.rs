@@ -1,6 +1,7 @@
 //! Cells as they lie there, whatever their stamps say.
 
-use super::look::{Cells, Look, Wanted, Way};
+use super::look::Look;
+use super::wanted::{Cells, Wanted, Way};
 use crate::dataspace::{ChunkTable, Column, Runs};
 use crate::error::ErrorKind;
 use crate::h5::{H5File, Origin};

@@ -1,14 +1,14 @@
 //! A look at some rows: stamps, cells, stamps again; and once more at those that moved.
 
 use super::part::Part;
-use crate::dataspace::{ChunkTable, Column, ColumnLayout, Rows, Runs, Stamps};
+use super::wanted::{Cells, Wanted, Way, rows_a_part};
+use crate::dataspace::{Rows, Runs, Stamps};
 use crate::error::ErrorKind;
 use crate::h5::H5File;
 use crate::lock::Patience;
 use crate::store::cells::{fill_with, read_stamps};
-use crate::store::stamp::Stamp;
 use crate::store::values::CellState;
-use crate::store::view::{Stamped, View};
+use crate::store::view::View;
 use rayon::prelude::*;
 use std::time::Duration;
 
@@ -21,33 +21,6 @@ const PAUSE: Duration = Duration::from_micros(50);
 const PART_BYTES: usize = 256 << 10;
 /// Stamps are read in parts of so many rows.
 const STAMP_ROWS: u64 = 1 << 15;
-/// Scattered rows take a call each: a part of them has no more than this.
-const SCATTERED_ROWS: u64 = 128;
-
-/// How the cells of a column are reached.
-pub(super) enum Way<'a> {
-    /// Where they lie.
-    Direct(&'a ColumnLayout),
-    /// In chunks that are decompressed here.
-    Chunks(&'a ChunkTable),
-    /// As the library can.
-    Library,
-}
-
-/// A column that is read.
-pub(super) struct Wanted<'a> {
-    pub(super) column: &'a Column,
-    pub(super) way: Way<'a>,
-    pub(super) stamped: Option<Stamped<'a>>,
-}
-
-/// Where the cells of a column, and what is known of them, are put.
-pub(super) struct Cells<'a> {
-    /// Bytes of a cell.
-    pub(super) cell: usize,
-    pub(super) bytes: &'a mut [u8],
-    pub(super) states: &'a mut [CellState],
-}
 
 /// Stamps of the rows that were looked at, and those to be looked at again, with their places.
 type Passed = (Vec<u64>, Vec<(u64, usize)>);
@@ -214,29 +187,6 @@ impl Look<'_> {
         wanted.judge(rows, words, cells);
         Ok(())
     }
-}
-
-impl Wanted<'_> {
-    /// What cells that were just read hold, by the stamps of their rows. What is not there becomes fill.
-    pub(super) fn judge(&self, rows: &Runs, words: &[u64], cells: &mut Cells<'_>) {
-        let Some(target) = &self.stamped else { return };
-        let width = words.len() / cells.states.len().max(1);
-        let bytes = cells.bytes.chunks_exact_mut(cells.cell.max(1));
-        for ((((row, _), cell), state), words) in
-            rows.iter().zip(bytes).zip(cells.states.iter_mut()).zip(words.chunks_exact(width))
-        {
-            *state = target.state(Stamp(words[target.place]), row, cell);
-            if !state.is_present() {
-                fill_with(cell, &self.column.fill);
-            }
-        }
-    }
-}
-
-/// Into parts of how many rows these are divided, if `most` is what neighbours would be.
-pub(super) fn rows_a_part(rows: &Runs, most: u64) -> u64 {
-    let scattered = rows.as_slice().len() as u64 > 2 * SCATTERED_ROWS;
-    if scattered { most.min(SCATTERED_ROWS) } else { most }
 }
 
 /// Damage stays; what was read in the middle of a commit does not.

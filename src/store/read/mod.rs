@@ -4,6 +4,7 @@ mod cells;
 mod look;
 mod memory;
 mod part;
+mod wanted;
 
 use super::handle::{Store, normal};
 use super::values::{Block, CellState};
@@ -14,9 +15,10 @@ use crate::h5::H5File;
 use crate::storage::Mode;
 pub(crate) use cells::CellReader;
 use cells::Chunks;
-use look::{Cells, Look, Wanted, Way};
+use look::Look;
 use memory::zeroed;
 use std::path::Path;
+use wanted::{Cells, Wanted, Way};
 
 /// Rows are read in portions of about this, cells and stamps together, in bytes: so much of what is read
 /// stands still together, and so long the gate is held where that is needed.

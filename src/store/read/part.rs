@@ -1,6 +1,6 @@
 //! Parts of what is read: each for itself, in parallel.
 
-use super::look::{Cells, Wanted, Way, rows_a_part};
+use super::wanted::{Cells, Wanted, Way, rows_a_part};
 use crate::dataspace::{Chunk, ChunkTable, Runs, Segment};
 use crate::error::ErrorKind;
 use crate::filter::{self, Pipeline};

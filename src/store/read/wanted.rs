@@ -1,0 +1,58 @@
+//! What is read of a column, how, and what is known of it.
+
+use crate::dataspace::{ChunkTable, Column, ColumnLayout, Runs};
+use crate::store::cells::fill_with;
+use crate::store::stamp::Stamp;
+use crate::store::values::CellState;
+use crate::store::view::Stamped;
+
+/// Scattered rows take a call each: a part of them has no more than this.
+const SCATTERED_ROWS: u64 = 128;
+
+/// How the cells of a column are reached.
+pub(super) enum Way<'a> {
+    /// Where they lie.
+    Direct(&'a ColumnLayout),
+    /// In chunks that are decompressed here.
+    Chunks(&'a ChunkTable),
+    /// As the library can.
+    Library,
+}
+
+/// A column that is read.
+pub(super) struct Wanted<'a> {
+    pub(super) column: &'a Column,
+    pub(super) way: Way<'a>,
+    pub(super) stamped: Option<Stamped<'a>>,
+}
+
+/// Where the cells of a column, and what is known of them, are put.
+pub(super) struct Cells<'a> {
+    /// Bytes of a cell.
+    pub(super) cell: usize,
+    pub(super) bytes: &'a mut [u8],
+    pub(super) states: &'a mut [CellState],
+}
+
+impl Wanted<'_> {
+    /// What cells that were just read hold, by the stamps of their rows. What is not there becomes fill.
+    pub(super) fn judge(&self, rows: &Runs, words: &[u64], cells: &mut Cells<'_>) {
+        let Some(target) = &self.stamped else { return };
+        let width = words.len() / cells.states.len().max(1);
+        let bytes = cells.bytes.chunks_exact_mut(cells.cell.max(1));
+        for ((((row, _), cell), state), words) in
+            rows.iter().zip(bytes).zip(cells.states.iter_mut()).zip(words.chunks_exact(width))
+        {
+            *state = target.state(Stamp(words[target.place]), row, cell);
+            if !state.is_present() {
+                fill_with(cell, &self.column.fill);
+            }
+        }
+    }
+}
+
+/// Into parts of how many rows these are divided, if `most` is what neighbours would be.
+pub(super) fn rows_a_part(rows: &Runs, most: u64) -> u64 {
+    let scattered = rows.as_slice().len() as u64 > 2 * SCATTERED_ROWS;
+    if scattered { most.min(SCATTERED_ROWS) } else { most }
+}
