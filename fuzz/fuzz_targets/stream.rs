@@ -26,6 +26,8 @@ fn column(dtype: u8, shape: &[u64]) -> Column {
         fill: dtype.default_fill(),
         chunk: None,
         layout: Err("not looked at".to_owned()),
+        filters: None,
+        big_endian: false,
         stamp: None,
     }
 }
