@@ -90,7 +90,7 @@ impl Reason {
         if let Ok(exit) = u8::try_from(code) {
             return Self::Exit(exit);
         }
-        if let Ok(signal) = u8::try_from(code - SIGNAL) {
+        if let Some(signal) = code.checked_sub(SIGNAL).and_then(|code| u8::try_from(code).ok()) {
             return Self::Signal(signal);
         }
         SPECIAL.iter().find(|(special, _)| *special == code).map_or(Self::None, |(_, reason)| *reason)
@@ -320,5 +320,21 @@ impl Task {
         let open = matches!(self.state, State::Waiting | State::Running);
         let cancelled = Self { state: State::Failed, reason: Reason::Cancelled, since_ms: now_ms, ..*self };
         open.then_some(Self { rows_were_empty: false, ..cancelled })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A slot whose checksum is right may still hold any number.
+    #[test]
+    fn any_number_is_a_reason() {
+        for code in [i32::MIN, i32::MIN + 255, -9, 512, i32::MAX] {
+            assert_eq!(Reason::of_code(code), Reason::None, "{code}");
+        }
+        for reason in [Reason::Exit(0), Reason::Exit(255), Reason::Signal(9), Reason::Signal(255), Reason::NoData] {
+            assert_eq!(Reason::of_code(reason.code()), reason);
+        }
     }
 }
