@@ -6,8 +6,8 @@ use crate::storage::StorageFile;
 
 /// Cells are looked at in blocks of about this, in bytes: they stay in the processor's cache.
 const BLOCK_BYTES: u64 = 256 << 10;
-/// Stamps that begin less than this apart, in bytes, are read by one call: it costs as much as copying 2 KiB.
-const NEAR_BYTES: u64 = 1024;
+/// Stamps that begin less than this apart, in bytes, are read by one call.
+const NEAR_BYTES: u64 = 4096;
 
 /// Reads the stamps of the runs: `width` a row, in ascending order of rows.
 pub(crate) fn read_stamps(

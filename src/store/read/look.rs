@@ -1,7 +1,7 @@
 //! A look at some rows: stamps, cells, stamps again; and once more at those that moved.
 
 use super::part::Part;
-use super::wanted::{Cells, Wanted, Way, rows_a_part};
+use super::wanted::{Cells, Wanted, Way};
 use crate::dataspace::{Rows, Runs, Stamps};
 use crate::error::ErrorKind;
 use crate::h5::H5File;
@@ -116,15 +116,14 @@ impl Look<'_> {
     /// The stamps of the rows.
     fn stamps(&self, stamps: &Stamps, rows: &Runs) -> Result<Vec<u64>, ErrorKind> {
         let file = self.view.file.as_ref();
-        let most = rows_a_part(rows, STAMP_ROWS);
-        let parts = rows.parts(most, None);
+        let parts = rows.parts(STAMP_ROWS, None);
         let mut words = Vec::new();
         if let [part] = parts.as_slice() {
             read_stamps(file, stamps, part, &mut words)?;
             return Ok(words);
         }
         words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(stamps.width), 0);
-        let words_a_part = usize::try_from(most).unwrap_or(usize::MAX) * stamps.width;
+        let words_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * stamps.width;
         words.par_chunks_mut(words_a_part).zip(&parts).try_for_each(|(words, part)| {
             let mut read = Vec::new();
             read_stamps(file, stamps, part, &mut read)?;
@@ -138,9 +137,8 @@ impl Look<'_> {
     fn moved(&self, stamps: &Stamps, rows: &Runs, words: &[u64]) -> Result<Vec<(u64, usize)>, ErrorKind> {
         let file = self.view.file.as_ref();
         let places: Vec<usize> = self.wanted.iter().filter_map(|w| Some(w.stamped.as_ref()?.place)).collect();
-        let most = rows_a_part(rows, STAMP_ROWS);
-        let parts = rows.parts(most, None);
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let parts = rows.parts(STAMP_ROWS, None);
+        let most = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX);
         let look = |(k, part): (usize, &Runs)| {
             let (first, mut now) = (k * most, Vec::new());
             read_stamps(file, stamps, part, &mut now)?;

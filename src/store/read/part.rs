@@ -1,6 +1,6 @@
 //! Parts of what is read: each for itself, in parallel.
 
-use super::wanted::{Cells, Wanted, Way, rows_a_part};
+use super::wanted::{Cells, Wanted, Way};
 use crate::dataspace::{Chunk, ChunkTable, Runs, Segment};
 use crate::error::ErrorKind;
 use crate::filter::{self, Pipeline};
@@ -29,7 +29,7 @@ impl<'a> Part<'a> {
         let most = (bytes / cells.cell.max(1)).max(1) as u64;
         let parts = match &wanted.way {
             Way::Chunks(table) => rows.parts(u64::MAX, Some(table.grid.chunk_rows())),
-            _ => rows.parts(rows_a_part(rows, most), None),
+            _ => rows.parts(most, None),
         };
         let cell = cells.cell;
         let (mut bytes, mut states, mut words) = (&mut *cells.bytes, &mut *cells.states, words);

@@ -6,9 +6,6 @@ use crate::store::stamp::Stamp;
 use crate::store::values::CellState;
 use crate::store::view::Stamped;
 
-/// Scattered rows take a call each: a part of them has no more than this.
-const SCATTERED_ROWS: u64 = 128;
-
 /// How the cells of a column are reached.
 pub(super) enum Way<'a> {
     /// Where they lie.
@@ -49,10 +46,4 @@ impl Wanted<'_> {
             }
         }
     }
-}
-
-/// Into parts of how many rows these are divided, if `most` is what neighbours would be.
-pub(super) fn rows_a_part(rows: &Runs, most: u64) -> u64 {
-    let scattered = rows.as_slice().len() as u64 > 2 * SCATTERED_ROWS;
-    if scattered { most.min(SCATTERED_ROWS) } else { most }
 }
