@@ -91,8 +91,7 @@ impl Table {
     /// Bytes of values in a row, of all columns whose type is supported.
     #[must_use]
     pub fn row_bytes(&self) -> u64 {
-        let cell = |c: &Column| c.dtype.clone().map_or(0, Dtype::size) * c.shape.iter().product::<u64>();
-        self.columns.iter().map(cell).sum()
+        self.columns.iter().map(Column::cell_bytes).sum()
     }
 
     /// First byte after the data and stamps of the table.
@@ -133,6 +132,13 @@ impl Column {
         self.layout
             .as_ref()
             .map_err(|reason| ErrorKind::LibraryColumn { column: self.name.clone(), reason: reason.clone() })
+    }
+
+    /// Bytes of a cell; 0 where its type is not supported.
+    #[must_use]
+    pub fn cell_bytes(&self) -> u64 {
+        let size = self.dtype.as_ref().map_or(0, |dtype| dtype.size());
+        self.shape.iter().fold(size, |n, &k| n.saturating_mul(k))
     }
 
     /// Bytes of the cell of a row that is not there.

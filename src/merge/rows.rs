@@ -144,7 +144,7 @@ impl Merging<'_> {
                     state => cells.present[k] |= u64::from(state.is_present()) << c,
                 }
             }
-            cells.bytes.push(block.bytes().to_vec());
+            cells.bytes.push(block.into_bytes());
         }
         Ok(cells)
     }
@@ -287,11 +287,8 @@ impl Cells {
 
 /// What a cell is to a merge: in tables without stamps, what is fill is no value.
 fn state(block: &Block, k: usize, column: &Column) -> CellState {
-    let cell = block.bytes().len() / block.states().len().max(1);
     match block.states()[k] {
-        CellState::Plain if crate::store::is_fill(&block.bytes()[k * cell..(k + 1) * cell], &column.fill) => {
-            CellState::Missing
-        }
+        CellState::Plain if crate::store::is_fill(block.cell(k), &column.fill) => CellState::Missing,
         state => state,
     }
 }

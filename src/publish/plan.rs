@@ -26,7 +26,7 @@ pub(super) struct Planned {
 impl Planned {
     /// Bytes of values and stamps.
     pub(super) fn bytes(&self) -> u64 {
-        let cells: u64 = self.columns.iter().map(|column| cell_bytes(column) * self.rows).sum();
+        let cells: u64 = self.columns.iter().map(|column| column.cell_bytes() * self.rows).sum();
         cells + self.stamps.map_or(0, |(_, width)| width as u64 * 8 * self.rows)
     }
 
@@ -38,7 +38,7 @@ impl Planned {
 
 pub(super) fn plan(table: &Table, packing: Packing) -> Result<Planned, ErrorKind> {
     let worth = |column: &&Column| {
-        let bytes = cell_bytes(column) * table.rows;
+        let bytes = column.cell_bytes() * table.rows;
         column.dtype.is_ok() && bytes > 0 && (column.stamp.is_some() || bytes >= WORTH_BYTES)
     };
     let columns: Vec<Column> = table.columns.iter().filter(worth).cloned().collect();
@@ -65,14 +65,9 @@ fn shell(table: &str, column: &Column, rows: u64, packing: Packing) -> Shell {
     } else {
         // Chunks that are whole rows stay as they are: what was written together is read together.
         let whole = column.chunk.as_ref().filter(|chunk| chunk[1..] == column.shape);
-        let first = whole.map_or_else(|| chunk_rows(rows, cell_bytes(column), None), |chunk| chunk[0]);
+        let first = whole.map_or_else(|| chunk_rows(rows, column.cell_bytes(), None), |chunk| chunk[0]);
         let chunk = [first].into_iter().chain(column.shape.iter().copied()).collect();
         (ShellLayout::Chunked(chunk), Allocation::Incremental)
     };
     Shell { path, layout, compression: packing.compression(), allocation: Some(allocation) }
-}
-
-pub(super) fn cell_bytes(column: &Column) -> u64 {
-    let size = column.dtype.as_ref().map_or(0, |dtype| dtype.size());
-    column.shape.iter().fold(size, |n, &k| n.saturating_mul(k))
 }

@@ -26,6 +26,8 @@ pub(super) struct Source<'a> {
     table: &'a Planned,
     how: Publishing,
     guard: Option<(Guard, usize)>,
+    /// The column of each stamp of a row.
+    stamped: Vec<Option<usize>>,
     pub(super) cells: u64,
     pub(super) missing: u64,
     pub(super) left_out: u64,
@@ -38,7 +40,10 @@ impl<'a> Source<'a> {
             let column = table.columns.iter().position(|column| column.stamp == Some(guard.place))?;
             Some((guard, column))
         });
-        Ok(Self { store, reader, table, how, guard, cells: 0, missing: 0, left_out: 0 })
+        let width = table.stamps.map_or(0, |(_, width)| width);
+        let column_of = |place| table.columns.iter().position(|column| column.stamp == Some(place));
+        let stamped = (0..width).map(column_of).collect();
+        Ok(Self { store, reader, table, how, guard, stamped, cells: 0, missing: 0, left_out: 0 })
     }
 
     /// Calls `take` for all rows, block after block.
@@ -124,8 +129,7 @@ impl<'a> Source<'a> {
                 }
             }
             let Some((_, width)) = self.table.stamps else { continue };
-            for (k, word) in words[place * width..(place + 1) * width].iter_mut().enumerate() {
-                let column = self.table.columns.iter().position(|column| column.stamp == Some(k));
+            for (word, column) in words[place * width..(place + 1) * width].iter_mut().zip(&self.stamped) {
                 let committed = column.is_some_and(|c| blocks[c].states()[place] == CellState::Committed);
                 if left_out || !committed {
                     *word = 0;

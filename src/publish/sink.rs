@@ -5,20 +5,20 @@ use super::plan::Planned;
 use super::rows::Rowful;
 use crate::dataspace::{Column, ColumnLayout, Filter, Runs, pieces};
 use crate::error::ErrorKind;
-use crate::filter::{self, Encoded, Pipeline};
+use crate::filter::{self, Encoded};
 use crate::h5::{Digest, H5Change};
 use crate::storage::StorageFile;
+use crate::store::Packer;
 use rayon::prelude::*;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// Chunks are compressed when so many bytes of them wait.
 const BATCH_BYTES: usize = 8 << 20;
 /// So many chunks may be on their way to the library.
 pub(super) const ON_THE_WAY: usize = 8;
 /// The disk begins with what was written when it is so much, in bytes.
-const SYNC_BYTES: u64 = 16 << 20;
+const SYNC_BYTES: usize = 16 << 20;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -82,32 +82,26 @@ pub(super) fn store(
     table: &str,
     chunks: &Receiver<Ready>,
 ) -> Result<(), ErrorKind> {
-    let (written, done) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let syncer = scope.spawn(|| {
-            let mut synced = 0;
-            while !done.load(Ordering::Acquire) {
-                std::thread::park();
-                let now = written.load(Ordering::Acquire);
-                if now - synced >= SYNC_BYTES {
-                    // The system tells of a failure once: it must not be lost.
-                    file.sync()?;
-                    synced = now;
-                }
-            }
-            Ok::<(), ErrorKind>(())
+        let (begin, asked) = sync_channel(1);
+        let syncer = scope.spawn(move || {
+            // The system tells of a failure once: it must not be lost.
+            asked.iter().try_for_each(|()| file.sync())
         });
+        let mut written = 0;
         let outcome = chunks.iter().try_for_each(|Ready { column, offset, stored }| {
             h5.write_chunk(table, &column, &offset, &stored)?;
             h5.touch();
-            written.fetch_add(stored.bytes.len() as u64, Ordering::AcqRel);
-            syncer.thread().unpark();
+            written += stored.bytes.len();
+            // While it is still at the last ones, these wait for their turn.
+            if written >= SYNC_BYTES && begin.try_send(()).is_ok() {
+                written = 0;
+            }
             Ok(())
         });
-        done.store(true, Ordering::Release);
-        syncer.thread().unpark();
+        drop(begin);
         let begun = syncer.join().map_err(|_| ErrorKind::Hdf5("the one who syncs panicked".to_owned()))?;
-        outcome.and(begun)
+        outcome.and(begun.map_err(ErrorKind::from))
     })
 }
 
@@ -225,7 +219,7 @@ impl Sink {
         let place = match (&column.layout, &column.filters, &column.chunk) {
             (Ok(layout), _, _) => Place::Direct(layout.clone()),
             (Err(_), Some(filters), Some(chunk)) => {
-                let chunk_bytes = super::plan::cell_bytes(column).checked_mul(chunk[0]).ok_or_else(by_library)?;
+                let chunk_bytes = column.cell_bytes().checked_mul(chunk[0]).ok_or_else(by_library)?;
                 let chunk_bytes = usize::try_from(chunk_bytes).map_err(|_| by_library())?;
                 let (filters, chunk_rows) = (filters.clone(), chunk[0]);
                 Place::Chunks { chunk_rows, chunk_bytes, filters, filling: Vec::new(), band: 0, digests: Vec::new() }
@@ -251,16 +245,13 @@ impl Sink {
         let Place::Chunks { filters, chunk_bytes, .. } = &self.place else {
             return Err(ErrorKind::Hdf5("a chunk of a column that has none".to_owned()));
         };
-        if self.column.big_endian {
-            values.chunks_exact_mut(self.column.fill.len().max(1)).for_each(<[u8]>::reverse);
-        }
+        let packer = Packer::new(&self.column)?;
+        packer.turn(&mut values);
         let digest = values_of(&values);
         if let Some((stored, digest)) = earlier.and_then(|e| e.chunk(&self.path, filters, *chunk_bytes, band, digest)) {
             return Ok(Packed { sink, band, stored, digest, reused: true });
         }
-        let pipeline = Pipeline::new(filters, self.column.fill.len());
-        let pipeline = pipeline.ok_or_else(|| ErrorKind::Hdf5("filters that are not known".to_owned()))?;
-        let stored = filter::with_codecs(|codecs| pipeline.encode(&values, codecs));
+        let stored = filter::with_codecs(|codecs| packer.encode(&values, codecs));
         let digest = digest_of(digest, &stored.bytes);
         Ok(Packed { sink, band, stored, digest, reused: false })
     }

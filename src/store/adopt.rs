@@ -7,7 +7,7 @@ use super::handle::{Store, normal};
 use super::read::CellReader;
 use super::stamp::{Seed, Stamp};
 use super::view::View;
-use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Rows, Runs, Stamps, pieces};
+use crate::dataspace::{Column, Dtype, Guard, Rows, Runs, Stamps, pieces};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{Attribute, GuardSpec, MOST_COLUMNS, StampsSpec};
 use crate::storage::{Mode, StorageFile};
@@ -189,7 +189,7 @@ struct Summing<'a> {
 impl Summing<'_> {
     fn run(&self, progress: Progress<'_>) -> Result<Adopted, ErrorKind> {
         let rows = self.view.table.rows;
-        let row_bytes: u64 = self.plan.columns.iter().map(|c| cell_bytes(c)).sum();
+        let row_bytes: u64 = self.plan.columns.iter().map(|c| c.cell_bytes()).sum();
         let block_rows = (BLOCK_BYTES / row_bytes.max(1)).max(1);
         let (done, committed) = (AtomicU64::new(0), AtomicU64::new(0));
         (0..rows.div_ceil(block_rows)).into_par_iter().try_for_each(|block| {
@@ -258,15 +258,10 @@ impl Summing<'_> {
             });
         }
         let bytes = self.cells.read_inside(self.view, column, runs)?;
-        let cell = usize::try_from(cell_bytes(column)).unwrap_or(usize::MAX).max(1);
+        let cell = usize::try_from(column.cell_bytes()).unwrap_or(usize::MAX).max(1);
         for (k, ((row, _), bytes)) in runs.iter().zip(bytes.chunks_exact(cell)).enumerate() {
             look(k, row, bytes);
         }
         Ok(())
     }
-}
-
-fn cell_bytes(column: &Column) -> u64 {
-    let direct = column.layout.as_ref().map(|layout: &ColumnLayout| layout.cell_bytes);
-    direct.unwrap_or_else(|_| column.dtype.clone().map_or(0, Dtype::size) * column.shape.iter().product::<u64>())
 }

@@ -23,6 +23,8 @@ mod group;
 #[cfg(feature = "hdf5")]
 mod handle;
 #[cfg(feature = "hdf5")]
+mod packer;
+#[cfg(feature = "hdf5")]
 mod pair;
 #[cfg(feature = "hdf5")]
 mod plain;
@@ -74,6 +76,7 @@ pub use {
 pub(crate) use {
     cells::{for_each_cell, is_fill, read_stamps},
     create::UNFINISHED,
+    packer::Packer,
     read::CellReader,
     recover::unspent,
     resolve::header_of,

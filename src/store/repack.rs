@@ -4,11 +4,12 @@
 //! changed meanwhile is done again then. A chunk all of whose rows are replaced is not read at all.
 
 use super::handle::Store;
+use super::packer::Packer;
 use super::request::Request;
 use super::view::View;
 use crate::dataspace::{Column, Grid, Runs, Segment};
 use crate::error::ErrorKind;
-use crate::filter::{self, Encoded, Pipeline};
+use crate::filter::{self, Encoded};
 use crate::h5::H5Change;
 use rayon::prelude::*;
 
@@ -133,28 +134,24 @@ impl Chunk<'_> {
     }
 
     fn pack(&mut self) -> Result<(), ErrorKind> {
-        let pipeline = self.column.filters.as_ref().and_then(|filters| Pipeline::new(filters, self.grid.element()));
-        let pipeline = pipeline.ok_or_else(|| ErrorKind::Hdf5("filters that are not known".to_owned()))?;
+        let packer = Packer::new(&self.column)?;
         let after = filter::with_codecs(|codecs| {
             let mut values = vec![0; self.grid.chunk_bytes()];
             if let Before::Stored(stored) = &self.before {
-                pipeline.decode(stored.mask, &stored.bytes, &mut values, codecs).map_err(|e| {
-                    let filter = e.filter.map_or_else(|| "length".to_owned(), |f| f.to_string());
-                    let (column, row) = (self.column.name.clone(), self.grid.band(self.band).start);
-                    ErrorKind::DamagedChunk { column, row, filter }
-                })?;
+                let row = self.grid.band(self.band).start;
+                packer.decode(row, (stored.mask, &stored.bytes), &mut values, codecs)?;
             } else {
                 super::cells::fill_with(&mut values, &self.column.fill);
-                self.turn(&mut values);
             }
             self.patch(&mut values);
-            Ok::<_, ErrorKind>(pipeline.encode(&values, codecs))
+            packer.turn(&mut values);
+            Ok::<_, ErrorKind>(packer.encode(&values, codecs))
         })?;
         self.after = Some(after);
         Ok(())
     }
 
-    /// Puts the new values into a chunk as it is before its filters.
+    /// Puts the new values into the cells of a chunk.
     fn patch(&self, values: &mut [u8]) {
         let (segments, start) = (self.grid.segments(self.across), self.grid.band(self.band).start);
         let (cell, part) = (self.grid.cell_bytes(), self.grid.part_bytes());
@@ -165,18 +162,9 @@ impl Chunk<'_> {
                 let to = &mut values[size(row - start) * part..(size(row - start) + 1) * part];
                 // Of a chunk the first byte is that of a cell's part.
                 for &Segment { from: in_part, to: in_cell, len } in &segments {
-                    let here = &mut to[in_part..in_part + len];
-                    here.copy_from_slice(&from[in_cell..in_cell + len]);
-                    self.turn(here);
+                    to[in_part..in_part + len].copy_from_slice(&from[in_cell..in_cell + len]);
                 }
             }
-        }
-    }
-
-    /// To the order of bytes in the file, or back.
-    fn turn(&self, values: &mut [u8]) {
-        if self.column.big_endian {
-            values.chunks_exact_mut(self.grid.element()).for_each(<[u8]>::reverse);
         }
     }
 }

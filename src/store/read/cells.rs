@@ -66,15 +66,8 @@ impl CellReader {
         let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
         let mut bytes = vec![0; cell.checked_mul(count).ok_or_else(super::too_large)?];
         let chunks = self.chunks.of(&self.store, view, column)?;
-        let way = match (&column.layout, &chunks) {
-            (Ok(layout), _) => Way::Direct(layout),
-            (Err(_), Some(chunks)) => Way::Chunks(chunks),
-            (Err(_), None) => Way::Library,
-        };
-        let through_library = matches!(way, Way::Library);
-        let h5 = through_library.then(|| H5File::open(&view.file, &self.store.paths.file)).transpose()?;
-        let wanted = vec![Wanted { column, way, stamped: None }];
-        let look = Look { view, patience: &self.store.patience, h5: h5.as_ref(), wanted };
+        let wanted = vec![Wanted { column, way: Way::of(column, chunks.as_deref()), stamped: None }];
+        let look = Look::new(&self.store, view, wanted)?;
         let mut states = vec![CellState::Plain; count];
         look.settle(&runs.in_row_order(), &mut [Cells { cell, bytes: &mut bytes, states: &mut states }])?;
         Ok(bytes)

@@ -7,6 +7,7 @@ use crate::error::ErrorKind;
 use crate::h5::H5File;
 use crate::lock::Patience;
 use crate::store::cells::{fill_with, read_stamps};
+use crate::store::handle::Store;
 use crate::store::values::CellState;
 use crate::store::view::View;
 use rayon::prelude::*;
@@ -27,14 +28,21 @@ type Passed = (Vec<u64>, Vec<(u64, usize)>);
 
 /// All that is needed to look.
 pub(super) struct Look<'a> {
-    pub(super) view: &'a View,
-    pub(super) patience: &'a Patience,
+    view: &'a View,
+    patience: &'a Patience,
     /// Where a column is read through the library.
-    pub(super) h5: Option<&'a H5File>,
-    pub(super) wanted: Vec<Wanted<'a>>,
+    h5: Option<H5File>,
+    wanted: Vec<Wanted<'a>>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    /// Opens the file in the library, if one of the columns needs that.
+    pub(super) fn new(store: &'a Store, view: &'a View, wanted: Vec<Wanted<'a>>) -> Result<Self, ErrorKind> {
+        let through_library = wanted.iter().any(|wanted| matches!(wanted.way, Way::Library));
+        let h5 = through_library.then(|| H5File::open(&view.file, &store.paths.file)).transpose()?;
+        Ok(Self { view, patience: &store.patience, h5, wanted })
+    }
+
     /// Reads until every row stood still. Returns the stamps with which it did, all those of a row.
     pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         let (mut words, mut moved) = self.pass(rows, out, 1)?;
@@ -180,7 +188,7 @@ impl Look<'_> {
         words: &[u64],
         cells: &mut Cells<'_>,
     ) -> Result<(), ErrorKind> {
-        let h5 = self.h5.ok_or_else(|| ErrorKind::Hdf5("the file is not open".to_owned()))?;
+        let h5 = self.h5.as_ref().ok_or_else(|| ErrorKind::Hdf5("the file is not open".to_owned()))?;
         cells.bytes.copy_from_slice(&h5.read_rows(&self.view.table.path, wanted.column, rows)?);
         wanted.judge(rows, words, cells);
         Ok(())

@@ -11,7 +11,6 @@ use super::values::{Block, CellState};
 use super::view::{Since, View};
 use crate::dataspace::{ChunkTable, Column, Inner, Rows, Runs, Segment, Table};
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::H5File;
 use crate::storage::Mode;
 pub(crate) use cells::CellReader;
 use cells::Chunks;
@@ -112,9 +111,7 @@ impl Reader {
     pub(crate) fn read_stamped(&mut self, columns: &[&str], rows: &Rows) -> Result<(Vec<Block>, Vec<u64>), ErrorKind> {
         self.follow(Self::load_again)?;
         rows.check(self.view.table.rows)?;
-        let found = columns.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut blocks =
-            found.iter().map(|c| Empty::new(c, rows.len(), None)).collect::<Result<Vec<Empty>, ErrorKind>>()?;
+        let mut blocks = self.empty_blocks(columns, rows, None)?;
         let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
         let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(0, count)).collect();
         let words = self.read_portion(columns, &rows.runs()?.in_row_order(), &mut cells)?;
@@ -135,9 +132,7 @@ impl Reader {
         self.follow(Self::load_again)?;
         rows.check(self.view.table.rows)?;
         let runs = rows.runs()?;
-        let columns = names.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut blocks =
-            columns.iter().map(|c| Empty::new(c, rows.len(), inner)).collect::<Result<Vec<Empty>, ErrorKind>>()?;
+        let mut blocks = self.empty_blocks(names, rows, inner)?;
         let stamps = self.view.table.stamps.as_ref().map_or(0, |stamps| stamps.width as u64 * 8);
         let row_bytes = stamps + blocks.iter().map(|block| block.cell as u64).sum::<u64>();
         let in_order = runs == runs.in_row_order();
@@ -161,6 +156,10 @@ impl Reader {
         Ok(blocks.into_iter().map(|block| block.block).collect())
     }
 
+    fn empty_blocks(&self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Empty>, ErrorKind> {
+        names.iter().map(|name| Empty::new(self.column(name)?, rows.len(), inner)).collect()
+    }
+
     /// Reads rows, numbered from 0, into their places. Returns their stamps.
     fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         // No library column changes while we are inside the gate; direct ones may.
@@ -173,22 +172,14 @@ impl Reader {
         let chunks = names.iter().map(chunks_of).collect::<Result<Vec<_>, ErrorKind>>()?;
         let wanted = names.iter().zip(&chunks).map(|(name, chunks)| self.wanted(name, chunks.as_deref()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
-        let through_library = wanted.iter().any(|w| matches!(w.way, Way::Library));
-        let h5 = through_library.then(|| H5File::open(&self.view.file, &self.store.paths.file)).transpose()?;
-        let look = Look { view: &self.view, patience: &self.store.patience, h5: h5.as_ref(), wanted };
-        look.settle(rows, out)
+        Look::new(&self.store, &self.view, wanted)?.settle(rows, out)
     }
 
     fn wanted<'a>(&'a self, name: &str, chunks: Option<&'a ChunkTable>) -> Result<Wanted<'a>, ErrorKind> {
         let column = self.view.table.column(name)?;
-        let way = match (&column.layout, chunks) {
-            (Ok(layout), _) => Way::Direct(layout),
-            (Err(_), Some(chunks)) => Way::Chunks(chunks),
-            (Err(_), None) => Way::Library,
-        };
         let has_stamp = column.stamp.is_some() && self.view.table.stamps.is_some();
         let stamped = has_stamp.then(|| self.view.stamped(column)).transpose()?;
-        Ok(Wanted { column, way, stamped })
+        Ok(Wanted { column, way: Way::of(column, chunks), stamped })
     }
 
     fn column(&self, name: &str) -> Result<&Column, ErrorKind> {

@@ -3,9 +3,10 @@
 use super::wanted::{Cells, Wanted, Way};
 use crate::dataspace::{Chunk, ChunkTable, Runs, Segment};
 use crate::error::ErrorKind;
-use crate::filter::{self, Pipeline};
+use crate::filter;
 use crate::storage::StorageFile;
 use crate::store::cells::{fill_with, read_cells};
+use crate::store::packer::Packer;
 
 /// Some rows of one column.
 pub(super) struct Part<'a> {
@@ -63,28 +64,18 @@ impl<'a> Part<'a> {
         let grid = &table.grid;
         let band = first.row / grid.chunk_rows();
         let start = grid.band(band).start;
-        let pipeline = Pipeline::new(&table.filters, grid.element());
-        let pipeline = pipeline.ok_or_else(|| ErrorKind::Hdf5("filters that are not known".to_owned()))?;
+        let packer = Packer::new(self.wanted.column)?;
         let chunks = table.of_band(band);
         if chunks.iter().all(Option::is_none) {
             fill_with(self.cells.bytes, &self.wanted.column.fill);
             return Ok(());
         }
-        let damaged = |e: filter::Damaged| ErrorKind::DamagedChunk {
-            column: self.wanted.column.name.clone(),
-            row: start,
-            filter: e.filter.map_or_else(|| "length".to_owned(), |f| f.to_string()),
-        };
         filter::with_codecs(|codecs| {
             let mut stored = Vec::new();
             let mut read = |chunk: &Chunk, out: &mut [u8]| {
                 stored.resize(usize::try_from(chunk.bytes).unwrap_or(usize::MAX), 0);
                 file.read_at(&mut stored, chunk.address)?;
-                pipeline.decode(chunk.mask, &stored, out, codecs).map_err(damaged)?;
-                if self.wanted.column.big_endian {
-                    out.chunks_exact_mut(grid.element()).for_each(<[u8]>::reverse);
-                }
-                Ok::<(), ErrorKind>(())
+                packer.decode(start, (chunk.mask, &stored), out, codecs)
             };
             // A whole chunk of whole rows is decompressed into its place.
             if let ([Some(chunk)], true) = (chunks, self.cells.bytes.len() == grid.chunk_bytes()) {

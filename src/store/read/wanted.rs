@@ -16,6 +16,17 @@ pub(super) enum Way<'a> {
     Library,
 }
 
+impl<'a> Way<'a> {
+    /// Of a column, with its chunks, if it is read by them.
+    pub(super) fn of(column: &'a Column, chunks: Option<&'a ChunkTable>) -> Self {
+        match (&column.layout, chunks) {
+            (Ok(layout), _) => Self::Direct(layout),
+            (Err(_), Some(chunks)) => Self::Chunks(chunks),
+            (Err(_), None) => Self::Library,
+        }
+    }
+}
+
 /// A column that is read.
 pub(super) struct Wanted<'a> {
     pub(super) column: &'a Column,
