@@ -18,6 +18,8 @@ pub mod executor;
 #[cfg(feature = "hdf5")]
 pub mod filter;
 #[cfg(feature = "hdf5")]
+pub mod frontend;
+#[cfg(feature = "hdf5")]
 pub mod h5;
 pub mod ledger;
 pub mod lock;

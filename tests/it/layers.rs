@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In order; `docs/design.md` says what each is for.
-const LAYERS: [&str; 17] = [
+const LAYERS: [&str; 18] = [
     "error",
     "dataspace",
     "filter",
@@ -22,6 +22,7 @@ const LAYERS: [&str; 17] = [
     "verify",
     "monitor",
     "executor",
+    "frontend",
 ];
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
