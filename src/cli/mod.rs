@@ -25,6 +25,7 @@ mod stream;
 mod stress;
 mod update;
 mod verify;
+mod vspace;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
@@ -62,6 +63,7 @@ enum Command {
     Ledger(ledger::Args),
     Run(run::Args),
     Work(run::WorkArgs),
+    Vspace(vspace::Args),
     #[command(hide = true)]
     Keeper,
     Monitor(monitor::Args),
@@ -138,6 +140,7 @@ impl Command {
             | Self::DoctorSide(_)
             | Self::Run(_)
             | Self::Work(_)
+            | Self::Vspace(_)
             | Self::Keeper
             | Self::Stress(_)
             | Self::StressWorker(_)
@@ -181,6 +184,7 @@ impl Command {
             Self::Ledger(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),
+            Self::Vspace(args) => args.run(),
             Self::Keeper => Ok(run::keep()),
             Self::Monitor(args) => args.run(),
             Self::Recommend(args) => args.run(),

@@ -4,3 +4,4 @@
 //! the [executor](crate::executor) runs, and what is kept goes through a [store](crate::store).
 
 pub mod checkpoint;
+pub mod vspace;
