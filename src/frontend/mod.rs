@@ -4,4 +4,5 @@
 //! the [executor](crate::executor) runs, and what is kept goes through a [store](crate::store).
 
 pub mod checkpoint;
+pub mod multiplanet;
 pub mod vspace;
