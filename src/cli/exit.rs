@@ -54,6 +54,7 @@ impl Exit {
             ErrorKind::NoSuchFile
             | ErrorKind::NoSuchTask(_)
             | ErrorKind::NoSlurm(_)
+            | ErrorKind::NoProgram(_)
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
@@ -82,6 +83,8 @@ impl Exit {
             | ErrorKind::Damaged { .. }
             | ErrorKind::BundleChanged { .. }
             | ErrorKind::NotALedger(_)
+            | ErrorKind::BadText { .. }
+            | ErrorKind::DamagedArchive(_)
             | ErrorKind::DamagedTask { .. }
             | ErrorKind::NotMeasurements(_)
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
