@@ -3,7 +3,7 @@
 mod launch;
 mod place;
 mod pool;
-mod signals;
+pub mod signals;
 mod slurm;
 mod tell;
 

@@ -38,7 +38,19 @@ impl Archiver {
         if !store.create_empty()? {
             check_names(&store)?;
         }
-        Ok(Self { store, gatherer })
+        Ok(Self::new(store, gatherer))
+    }
+
+    /// An archive that is yet to make, or to be made anew.
+    #[must_use]
+    pub fn new(store: Store, gatherer: Gatherer) -> Self {
+        Self { store, gatherer }
+    }
+
+    /// What reads the trials.
+    #[must_use]
+    pub fn gatherer(&self) -> &Gatherer {
+        &self.gatherer
     }
 
     /// The file.
@@ -84,6 +96,14 @@ impl Archiver {
     /// Also of what the original has written, which has no checksum.
     fn is_same(&self, name: &str, bundle: &Bundle) -> bool {
         self.store.read_bundle(name, None).is_ok_and(|there| there.sum() == bundle.sum())
+    }
+
+    /// Names of the trials that are there.
+    ///
+    /// # Errors
+    /// Those of [`Store::reader`].
+    pub fn trials(&self) -> Result<Vec<String>> {
+        Ok(self.store.root_names()?.into_iter().map(|named| named.name).collect())
     }
 
     /// Whether the archive has a trial of this name: the last part of its folder's path.

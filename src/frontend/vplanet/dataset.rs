@@ -18,10 +18,10 @@ pub struct Dataset {
     pub content: Content,
 }
 
-/// All that a trial left, or several of them, where their datasets were put together.
+/// All that a trial left; or what several left, put together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
-    /// Name of the (last) trial.
+    /// Its name.
     pub name: String,
     datasets: Vec<Dataset>,
     places: HashMap<String, usize>,
@@ -50,6 +50,22 @@ impl Trial {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.places.contains_key(name)
+    }
+
+    /// A trial that a store has.
+    #[must_use]
+    pub fn of_bundle(name: String, bundle: Bundle) -> Self {
+        let units = |member: &Member| member.attributes.iter().find(|(name, _)| name == UNITS).map(|(_, u)| u.clone());
+        let sets = bundle.members.into_iter();
+        let datasets: Vec<Dataset> = sets
+            .map(|member| Dataset {
+                units: units(&member).unwrap_or_default(),
+                name: member.name,
+                content: member.content,
+            })
+            .collect();
+        let places = datasets.iter().enumerate().map(|(place, set)| (set.name.clone(), place)).collect();
+        Self { name, datasets, places }
     }
 
     /// The datasets as a bundle for a store.

@@ -61,13 +61,14 @@ impl Gatherer {
         Ok(trial)
     }
 
-    /// Puts what a trial left behind what others did: one row more in each dataset. Only `wanted` ones are there.
+    /// Of what a trial left, the datasets of these names, as far as they are there.
     ///
     /// # Errors
-    /// As [`Gatherer::gather`]; [`ErrorKind::BadValues`]: it has other shapes than the others.
-    pub fn gather_behind(&self, folder: &Path, wanted: &HashSet<String>, others: &mut Trial) -> Result<()> {
-        others.name = name_of(folder);
-        self.add(folder, Some(wanted), others)
+    /// As [`Gatherer::gather`].
+    pub fn gather_some(&self, folder: &Path, wanted: &HashSet<String>) -> Result<Trial> {
+        let mut trial = Trial::new(name_of(folder));
+        self.add(folder, Some(wanted), &mut trial)?;
+        Ok(trial)
     }
 
     fn add(&self, folder: &Path, wanted: Wanted<'_>, trial: &mut Trial) -> Result<()> {
