@@ -58,6 +58,7 @@ impl Exit {
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
+            | ErrorKind::NoSuchGroup(_)
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
             | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
