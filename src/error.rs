@@ -80,6 +80,20 @@ pub enum ErrorKind {
     /// The table to be made is there already.
     #[error("table '{0}' exists already")]
     TableExists(String),
+    /// The path names nothing in the file.
+    #[error("no group '{0}'")]
+    NoSuchGroup(String),
+    /// The bundle to be added is there already.
+    #[error("'{0}' is there already")]
+    BundleExists(String),
+    /// A bundle does not match its checksum, or what it was made of.
+    #[error("'{path}' {how}")]
+    BundleChanged {
+        /// Its path in the file.
+        path: String,
+        /// In which way.
+        how: String,
+    },
     /// The table has no such column.
     #[error("table '{table}' has no column '{column}'{}", list(.known))]
     NoSuchColumn {
@@ -149,6 +163,20 @@ pub enum ErrorKind {
     /// A `.npy` file that cannot be read.
     #[error("not a usable .npy file: {0}")]
     BadNpy(String),
+    /// Names in an archive that lead astray: a program was killed while it wrote it.
+    #[error("the archive is damaged: {0}")]
+    DamagedArchive(String),
+    /// A text file of another program that cannot be read.
+    #[error("{}{what}", of_line(*.line))]
+    BadText {
+        /// Number of the line, from 1; 0: it is about the whole.
+        line: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// A program that is needed is not there.
+    #[error("there is no program '{0}' on the PATH")]
+    NoProgram(String),
     /// Values that do not fit: too few, too many, or one that a cast would change.
     #[error("bad values: {0}")]
     BadValues(String),
@@ -412,6 +440,10 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; there is: {}", names.join(", ")) }
 }
 
+fn of_line(line: u64) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
+}
+
 fn space(needed: u64, available: u64) -> String {
     match (needed, available) {
         (0, _) => String::new(),
@@ -430,8 +462,11 @@ impl ErrorKind {
             Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
             Self::ReadOnlySidecar(_) => "change the permissions of that folder and of what is in it",
             Self::ReadOnly => "change the permissions, or work on a copy",
+            Self::NoSuchGroup(_) => "list what is there with 'h5ls FILE'",
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",
+            Self::BundleExists(_) => "choose another name, or replace it knowingly",
+            Self::BundleChanged { .. } => "restore the file from a copy, or add it again from what it was made of",
             Self::NoSuchColumn { .. } | Self::ColumnIsGroup(_) => "list the columns with 'h5part info FILE'",
             Self::RowOutOfRange { .. } => "rows are counted from 0",
             Self::DuplicateRow(_) => "name each row once",
@@ -440,6 +475,11 @@ impl ErrorKind {
             Self::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
             Self::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
             Self::ShapeMismatch { .. } => "the first axis of the values counts the rows selected",
+            Self::DamagedArchive(_) => {
+                "archive the raw data again with -o: a new file is built beside and takes the name"
+            }
+            Self::BadText { .. } => "correct it, or make it again",
+            Self::NoProgram(_) => "install it, or name it with its path",
             Self::BadNpy(_) => "write it with numpy.save",
             Self::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
             Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",

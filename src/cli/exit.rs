@@ -54,9 +54,11 @@ impl Exit {
             ErrorKind::NoSuchFile
             | ErrorKind::NoSuchTask(_)
             | ErrorKind::NoSlurm(_)
+            | ErrorKind::NoProgram(_)
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
+            | ErrorKind::NoSuchGroup(_)
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
             | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
@@ -80,7 +82,10 @@ impl Exit {
             | ErrorKind::HalfApplied
             | ErrorKind::LeftByDead { .. }
             | ErrorKind::Damaged { .. }
+            | ErrorKind::BundleChanged { .. }
             | ErrorKind::NotALedger(_)
+            | ErrorKind::BadText { .. }
+            | ErrorKind::DamagedArchive(_)
             | ErrorKind::DamagedTask { .. }
             | ErrorKind::NotMeasurements(_)
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
@@ -102,9 +107,11 @@ impl Exit {
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) | ErrorKind::AlreadyThere | ErrorKind::NotPublished => {
-                Self::Exists
-            }
+            ErrorKind::TableExists(_)
+            | ErrorKind::BundleExists(_)
+            | ErrorKind::Adopted(_)
+            | ErrorKind::AlreadyThere
+            | ErrorKind::NotPublished => Self::Exists,
             ErrorKind::NotCommitted { .. } => Self::Found,
             ErrorKind::Fenced { .. } => Self::Fenced,
             _ => Self::Io,

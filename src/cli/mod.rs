@@ -2,6 +2,8 @@
 
 mod adopt;
 mod attr;
+mod bigplanet;
+mod bpstatus;
 mod common;
 mod create;
 mod doctor;
@@ -20,6 +22,7 @@ mod recommend;
 mod recover;
 mod reset;
 mod run;
+mod single_dash;
 mod status;
 mod stream;
 mod stress;
@@ -67,6 +70,8 @@ enum Command {
     #[command(hide = true)]
     Keeper,
     Monitor(monitor::Args),
+    Bigplanet(bigplanet::Args),
+    Bpstatus(bpstatus::Args),
     Recommend(recommend::Args),
     Stress(stress::Args),
     #[command(hide = true)]
@@ -80,7 +85,7 @@ pub fn main() -> ExitCode {
     // A write beyond the file-size limit is then an error (EFBIG) that can be told. Nothing is lost
     // where it cannot be blocked.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(single_dash::with_two(std::env::args_os())) {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version go to standard output, errors to standard error; both may be closed.
@@ -147,6 +152,8 @@ impl Command {
             | Self::Completions(_)
             | Self::Man(_)
             | Self::Monitor(_)
+            | Self::Bigplanet(_)
+            | Self::Bpstatus(_)
             | Self::Recommend(_) => None,
         }
     }
@@ -187,6 +194,8 @@ impl Command {
             Self::Vspace(args) => args.run(),
             Self::Keeper => Ok(run::keep()),
             Self::Monitor(args) => args.run(),
+            Self::Bigplanet(args) => args.run(),
+            Self::Bpstatus(args) => args.run(),
             Self::Recommend(args) => args.run(),
             Self::Stress(args) => args.run(),
             Self::StressWorker(args) => args.run(),
