@@ -91,15 +91,15 @@ enum Part {
 
 /// How a run ended.
 #[derive(Debug, Serialize)]
-struct Ended {
+pub struct Ended {
     #[serde(flatten)]
-    tally: Tally,
+    pub tally: Tally,
     /// What this run did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    here: Option<ledgered::Summary>,
+    pub here: Option<ledgered::Summary>,
     /// Tasks that failed for good, the first of them.
-    failures: Vec<Failure>,
-    wall_s: f64,
+    pub failures: Vec<Failure>,
+    pub wall_s: f64,
 }
 
 #[derive(Debug, Serialize)]

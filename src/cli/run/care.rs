@@ -14,7 +14,7 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub struct Care {
-    /// A task that failed so often stays failed. Default: as the ledger says.
+    /// A task that failed so often stays failed. Default: as the ledger says, 3 as a rule.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_attempts: Option<u16>,
     /// A task that failed rests for so long.
@@ -96,7 +96,11 @@ pub fn check_program(template: &Template, path: &Path) -> Result<()> {
         return Ok(());
     }
     let name = template.name();
-    let found = Path::new(name).exists();
-    Err(if found { ErrorKind::BadRequest("it may not be executed".to_owned()) } else { ErrorKind::NoSuchFile }
-        .at("start", if name.is_empty() { path } else { Path::new(name) }))
+    let kind = match Path::new(name) {
+        _ if name.is_empty() => ErrorKind::NoSuchFile.at("start", path),
+        file if file.exists() => ErrorKind::BadRequest("it may not be executed".to_owned()).at("start", file),
+        file if name.contains('/') => ErrorKind::NoSuchFile.at("start", file),
+        file => ErrorKind::NoProgram(name.to_owned()).at("start", file),
+    };
+    Err(kind)
 }

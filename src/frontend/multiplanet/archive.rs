@@ -12,24 +12,6 @@ use std::path::{Path, PathBuf};
 /// Archives of one path that were set aside, at most.
 const MOST: u32 = 10_000;
 
-/// Where what trials made is kept.
-///
-/// **Concurrency.** Any number of threads and processes may keep trials at once. After a kill a trial is there as a
-/// whole, or not at all.
-pub trait Keep: Sync {
-    /// Keeps what a trial made: `Ok` means that it is there, whole and durable, as it would be read back.
-    ///
-    /// # Errors
-    /// What keeps it from being read or kept.
-    fn keep(&self, trial: &Path) -> Result<()>;
-
-    /// Whether a trial of this name is there.
-    ///
-    /// # Errors
-    /// What keeps the archive from being read.
-    fn has(&self, trial: &str) -> Result<bool>;
-}
-
 /// What became of trials that were done and not archived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaughtUp {
@@ -42,7 +24,7 @@ pub struct CaughtUp {
 /// Archives trials that are done and are not in the archive, from what they made; those of which that fails wait
 /// again. As many threads as there are cores take part.
 ///
-/// **Concurrency.** As [`Keep`].
+/// **Concurrency.** As [`Archiver::archive`](crate::frontend::bigplanet::Archiver::archive).
 ///
 /// # Errors
 /// As reading the archive, and reading and changing the ledger.
@@ -61,8 +43,8 @@ pub fn catch_up(site: &Site<'_>) -> Result<CaughtUp> {
         Err(e) => Some(Err(e)),
     };
     let missing: Vec<(u64, String)> = done.into_iter().filter_map(missing).collect::<Result<_>>()?;
-    let failed = |(place, name): &(u64, String)| match archive.keep(&site.folder.join(name)) {
-        Ok(()) => None,
+    let failed = |(place, name): &(u64, String)| match archive.archive(&site.folder.join(name)) {
+        Ok(_) => None,
         Err(e) => {
             site.observer.event(&Event::Warning(format!("{e}; '{}' is run again", name.escape_debug())));
             Some(*place)

@@ -14,21 +14,28 @@ pub struct Ensemble {
     pub folder: PathBuf,
     /// Names of the trials' folders, sorted.
     pub names: Vec<String>,
+    /// Names of their input files but the primary one, in order.
+    pub bodies: Vec<String>,
+    /// The primary one: the name that contains `vpl.in`, else what the vspace.in says.
+    pub primary: Option<String>,
 }
 
 /// The folder that a vspace.in names for its trials, whether it is there or not; absolute.
 ///
 /// # Errors
-/// As reading it; [`ErrorKind::BadRequest`]: it names none.
+/// As reading it; [`ErrorKind::BadText`]: it names none.
 pub fn folder_of(vspace: &Path) -> Result<PathBuf> {
+    folder_in(&Input::read(vspace)?, vspace)
+}
+
+fn folder_in(input: &Input, vspace: &Path) -> Result<PathBuf> {
     const READ: &str = "read";
-    let input = Input::read(vspace)?;
     let folder = input.destination().and_then(|folder| Ok(std::path::absolute(folder)?)).at(READ, vspace)?;
     // Without a slash at its end.
     let folder: PathBuf = folder.components().collect();
     if folder.file_name().is_none() {
         let text = format!("its sDestFolder, {}, is no name of a folder", folder.display());
-        return Err(ErrorKind::BadRequest(text).at(READ, vspace));
+        return Err(ErrorKind::BadText { line: 0, what: text }.at(READ, vspace));
     }
     Ok(folder)
 }
@@ -40,7 +47,8 @@ impl Ensemble {
     /// [`ErrorKind::BadRequest`]: there is none, or one whose name the checkpoint cannot hold. As reading.
     pub fn read(vspace: &Path) -> Result<Self> {
         const LOOK: &str = "look for trials in";
-        let folder = folder_of(vspace)?;
+        let input = Input::read(vspace)?;
+        let folder = folder_in(&input, vspace)?;
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&folder).at(LOOK, &folder)? {
             let path = entry.at(LOOK, &folder)?.path();
@@ -54,7 +62,12 @@ impl Ensemble {
             return Err(ErrorKind::BadRequest(text).at(LOOK, &folder));
         }
         names.sort();
-        Ok(Self { vspace: std::path::absolute(vspace).at(LOOK, vspace)?, folder, names })
+        let mut bodies: Vec<String> =
+            input.files.iter().map(|section| section.path().to_string_lossy().into_owned()).collect();
+        let primary = bodies.iter().position(|name| name.contains("vpl.in"));
+        let primary = primary.or_else(|| input.files.iter().position(|section| section.primary));
+        let primary = primary.map(|at| bodies.remove(at));
+        Ok(Self { vspace: std::path::absolute(vspace).at(LOOK, vspace)?, folder, names, bodies, primary })
     }
 
     /// The checkpoint of its runs.

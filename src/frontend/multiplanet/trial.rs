@@ -1,9 +1,9 @@
 //! What is done for a trial.
 
-use super::archive::Keep;
 use crate::error::{ErrorKind, Result};
 use crate::executor::ledgered::{Event, Launch, Observer, Programs, Stop, Tasks};
 use crate::executor::program::{Home, Homes};
+use crate::frontend::bigplanet::Archiver;
 use crate::frontend::checkpoint::Checkpointed;
 use crate::ledger::{Claim, End, Ledger, Reason};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub struct Site<'a> {
     /// The folder of the trials.
     pub folder: &'a Path,
     /// Where trials are archived, if they are.
-    pub archive: Option<&'a dyn Keep>,
+    pub archive: Option<&'a Archiver>,
     /// Told of what happens.
     pub observer: &'a dyn Observer,
 }
@@ -62,7 +62,7 @@ impl<'a> Runner<'a> {
     }
 
     fn archive(&self, folder: &Path) -> End {
-        match self.site.archive.map_or(Ok(()), |archive| archive.keep(folder)) {
+        match self.site.archive.map_or(Ok(()), |archive| archive.archive(folder).map(|_| ())) {
             Ok(()) => End::Done,
             Err(e) => {
                 self.warn(&e);
