@@ -41,6 +41,7 @@ mod ledger;
 mod merge;
 mod model;
 mod monitor;
+mod multiplanet;
 mod packed;
 mod pair;
 mod planets;
