@@ -28,6 +28,7 @@ mod stream;
 mod stress;
 mod update;
 mod verify;
+mod vspace;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
@@ -65,6 +66,7 @@ enum Command {
     Ledger(ledger::Args),
     Run(run::Args),
     Work(run::WorkArgs),
+    Vspace(vspace::Args),
     #[command(hide = true)]
     Keeper,
     Monitor(monitor::Args),
@@ -143,6 +145,7 @@ impl Command {
             | Self::DoctorSide(_)
             | Self::Run(_)
             | Self::Work(_)
+            | Self::Vspace(_)
             | Self::Keeper
             | Self::Stress(_)
             | Self::StressWorker(_)
@@ -188,6 +191,7 @@ impl Command {
             Self::Ledger(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),
+            Self::Vspace(args) => args.run(),
             Self::Keeper => Ok(run::keep()),
             Self::Monitor(args) => args.run(),
             Self::Bigplanet(args) => args.run(),

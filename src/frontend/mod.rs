@@ -6,3 +6,4 @@
 pub mod bigplanet;
 pub mod checkpoint;
 pub mod vplanet;
+pub mod vspace;

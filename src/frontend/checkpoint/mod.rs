@@ -9,8 +9,9 @@ mod text;
 pub use begin::{Opened, Trials};
 pub use text::TextFile;
 
-use crate::error::Result;
-use crate::ledger::{Ledger, Mark, State};
+use crate::error::{At, Result};
+use crate::ledger::{Ledger, Mark, Owner, Renewed, State, Watch};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Where the two are.
@@ -29,6 +30,50 @@ impl Files {
         let mut ledger = text.as_os_str().to_owned();
         ledger.push(".ledger");
         Self { text: text.to_owned(), ledger: ledger.into() }
+    }
+
+    /// Those of a folder of trials, beside it: `MP` has `.MP`, and with the ending `_BPL` it has `.MP_BPL`.
+    #[must_use]
+    pub fn of_folder(folder: &Path, ending: &str) -> Self {
+        let mut name = OsString::from(".");
+        name.push(folder.file_name().unwrap_or_default());
+        name.push(ending);
+        Self::of_text(&folder.with_file_name(name))
+    }
+
+    /// Who works on the trials, if anybody does.
+    ///
+    /// # Errors
+    /// As reading the ledger.
+    pub fn in_use(&self, watch: &mut Watch) -> Result<Option<Owner>> {
+        if !self.ledger.exists() {
+            return Ok(None);
+        }
+        let ledger = Ledger::open(&self.ledger)?;
+        ledger.reap(watch)?;
+        match ledger.renew(|_| Ok(None))? {
+            Renewed::InUse(owner) => Ok(Some(owner)),
+            Renewed::Kept | Renewed::Replaced => Ok(None),
+        }
+    }
+
+    /// Forgets the run, of trials that are no more.
+    ///
+    /// **Concurrency.** Nobody may work on the trials. A kill leaves a part, which the next run takes for its own or,
+    /// without the text, for none.
+    ///
+    /// # Errors
+    /// As removing files.
+    pub fn forget(&self) -> Result<()> {
+        for path in [self.text.clone(), self.ledger.clone(), sidecar(&self.ledger)] {
+            let removed = match path.symlink_metadata() {
+                Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(&path),
+                Ok(_) => std::fs::remove_file(&path),
+                Err(_) => Ok(()),
+            };
+            removed.at("remove", &path)?;
+        }
+        Ok(())
     }
 
     /// How far a run is, as far as ledger and text say: what either of them calls done is done.
@@ -92,6 +137,13 @@ impl Checkpointed {
         self.ledger.sync()?;
         self.text.settle(&self.ledger)
     }
+}
+
+/// What belongs to a ledger.
+fn sidecar(ledger: &Path) -> PathBuf {
+    let mut name = ledger.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
 }
 
 /// How the text says it. What failed for good is for the Python tools to be tried again.

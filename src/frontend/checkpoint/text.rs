@@ -1,6 +1,6 @@
 //! The text: written from the ledger, whole each time.
 
-use super::mark;
+use super::{mark, sidecar};
 use crate::error::{At, ErrorKind, Result};
 use crate::ledger::{Checkpoint, Ledger, Mark, State};
 use crate::storage::{Disk, replace};
@@ -37,9 +37,7 @@ struct Written {
 
 /// Where the copy of a ledger's text is.
 pub(super) fn copy_of(ledger: &Path) -> PathBuf {
-    let mut name = ledger.as_os_str().to_owned();
-    name.push(".part");
-    PathBuf::from(name).join("text")
+    sidecar(ledger).join("text")
 }
 
 impl TextFile {
