@@ -141,8 +141,9 @@ fn mode(series: &[f64]) -> [f64; 2] {
     let mut sorted = series.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     // The first of the longest: runs come in order.
-    let longest =
-        sorted.chunk_by(|a, b| a == b).fold(&[][..], |best, run| if run.len() > best.len() { run } else { best });
+    let longest = sorted
+        .chunk_by(|a, b| a.total_cmp(b).is_eq())
+        .fold(&[][..], |best, run| if run.len() > best.len() { run } else { best });
     [longest.first().copied().unwrap_or(f64::NAN), count(longest)]
 }
 
@@ -152,6 +153,7 @@ fn geometric_mean(series: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
+#[expect(clippy::float_cmp, reason = "these are rounded right")]
 mod tests {
     use super::*;
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Prints what is different between two files, dataset by dataset: names, shapes, types, attributes, values and
 /// their bits. `close`: those of these names need only be close.
-const COMPARE: &str = r#"
+const COMPARE: &str = r"
 import sys, h5py, numpy as np
 def datasets(path):
     found = {}
@@ -34,7 +34,7 @@ for name in sorted(set(ours) & set(theirs)):
     if not same:
         print(name, x.ravel()[:4], y.ravel()[:4])
 print(len(ours), 'datasets')
-"#;
+";
 
 fn python(script: &str, folder: &Path, args: &[&str]) -> Option<String> {
     let mut command = planet("python")?;
