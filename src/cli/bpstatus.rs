@@ -28,16 +28,21 @@ impl Args {
             let text = "it has no sDestFolder, which names the folder of the trials";
             return Err(ErrorKind::BadRequest(text.to_owned())).at("read", &self.input);
         };
-        let progress = Files::of_text(&checkpoint_of(Path::new(folder))).progress()?;
-        if self.json {
-            json(&progress)?;
-        } else {
-            line(format!(
-                "--BigPlanet Status--\nNumber of Simulations completed: {}\nNumber of Simulations in progress: {}\n\
-                 Number of Simulations remaining: {}",
-                progress.completed, progress.in_progress, progress.remaining
-            ))?;
-        }
-        Ok(Exit::Success)
+        tell("BigPlanet", &Files::of_text(&checkpoint_of(Path::new(folder))), self.json)
     }
+}
+
+/// How far a run is, in the words of the Python tools.
+pub fn tell(what: &str, files: &Files, as_json: bool) -> Result<Exit> {
+    let progress = files.progress()?;
+    if as_json {
+        json(&progress)?;
+    } else {
+        line(format!(
+            "--{what} Status--\nNumber of Simulations completed: {}\nNumber of Simulations in progress: {}\n\
+             Number of Simulations remaining: {}",
+            progress.completed, progress.in_progress, progress.remaining
+        ))?;
+    }
+    Ok(Exit::Success)
 }

@@ -15,6 +15,8 @@ mod ledger;
 mod limited;
 mod merge;
 mod monitor;
+mod mpstatus;
+mod multiplanet;
 mod output;
 mod publish;
 mod read;
@@ -67,6 +69,8 @@ enum Command {
     Run(run::Args),
     Work(run::WorkArgs),
     Vspace(vspace::Args),
+    Multiplanet(multiplanet::Args),
+    Mpstatus(mpstatus::Args),
     #[command(hide = true)]
     Keeper,
     Monitor(monitor::Args),
@@ -147,6 +151,8 @@ impl Command {
             | Self::Run(_)
             | Self::Work(_)
             | Self::Vspace(_)
+            | Self::Multiplanet(_)
+            | Self::Mpstatus(_)
             | Self::Keeper
             | Self::Stress(_)
             | Self::StressWorker(_)
@@ -193,6 +199,8 @@ impl Command {
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),
             Self::Vspace(args) => args.run(),
+            Self::Multiplanet(args) => args.run(),
+            Self::Mpstatus(args) => args.run(),
             Self::Keeper => Ok(run::keep()),
             Self::Monitor(args) => args.run(),
             Self::Bigplanet(args) => args.run(),

@@ -5,5 +5,6 @@
 
 pub mod bigplanet;
 pub mod checkpoint;
+pub mod multiplanet;
 pub mod vplanet;
 pub mod vspace;

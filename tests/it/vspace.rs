@@ -164,12 +164,12 @@ fn what_is_there_is_replaced_only_when_that_is_wanted() {
 #[test]
 fn bad_input_is_refused_with_its_line_before_anything_is_made() {
     let cases = [
-        ("sSrcFolder templates\nfile earth.in\n".to_owned(), 2, "sDestFolder NAME"),
-        ("sDestFolder MP\nfile earth.in\n".to_owned(), 2, "sSrcFolder NAME"),
-        (HEAD.to_owned(), 2, "it names no file"),
-        (format!("{HEAD}file\n"), 2, "line 4: 'file' has no value"),
-        (format!("{HEAD}sSampleMode random\nfile earth.in\n"), 2, "use vspace for this file"),
-        (format!("{HEAD}file earth.in\ndSemi [1, 2, u] a\n"), 2, "line 5: 'u' draws random values"),
+        ("sSrcFolder templates\nfile earth.in\n".to_owned(), 5, "sDestFolder NAME"),
+        ("sDestFolder MP\nfile earth.in\n".to_owned(), 5, "sSrcFolder NAME"),
+        (HEAD.to_owned(), 5, "it names no file"),
+        (format!("{HEAD}file\n"), 5, "line 4: 'file' has no value"),
+        (format!("{HEAD}sSampleMode random\nfile earth.in\n"), 5, "use vspace for this file"),
+        (format!("{HEAD}file earth.in\ndSemi [1, 5, u] a\n"), 5, "line 5: 'u' draws random values"),
         (
             format!("{HEAD}file earth.in\nrm dNothing\n"),
             2,
@@ -178,7 +178,7 @@ fn bad_input_is_refused_with_its_line_before_anything_is_made() {
         ("sSrcFolder nowhere\nsDestFolder MP\nfile earth.in\n".to_owned(), 3, "nowhere/earth.in: no such file"),
         ("sSrcFolder templates\nsDestFolder a/b/MP\nfile earth.in\n".to_owned(), 3, "a/b/MP: no such file"),
         ("sSrcFolder templates\nsDestFolder templates\nfile earth.in\n".to_owned(), 2, "has the template files"),
-        ("sSrcFolder templates\nsDestFolder .\nfile earth.in\n".to_owned(), 2, "no name of a folder"),
+        ("sSrcFolder templates\nsDestFolder .\nfile earth.in\n".to_owned(), 5, "no name of a folder"),
     ];
     for (text, expected, said) in cases {
         let dir = folder(text.as_bytes());

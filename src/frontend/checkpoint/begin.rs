@@ -71,6 +71,15 @@ impl Checkpointed {
         Err(ErrorKind::Replaced.at(BEGIN, &files.ledger))
     }
 
+    /// Joins a run that another process has begun, as a worker of it: nothing changes.
+    ///
+    /// # Errors
+    /// As opening the ledger.
+    pub fn join(files: &Files, trials: &Trials, max_attempts: u16, patience: &Patience) -> Result<Self> {
+        let begin = Begin { files, trials, max_attempts, patience };
+        begin.finish(begin.open_ledger()?)
+    }
+
     /// Lets all trials wait again.
     ///
     /// **Concurrency.** Not beside another run of the same trials, which is refused.
@@ -223,7 +232,7 @@ pub(super) fn progress(files: &Files) -> Result<Progress> {
     let ledger = if files.ledger.exists() { Some(Ledger::open_to_read(&files.ledger)?) } else { None };
     let mut all = text.map(marks);
     if all.is_none() && ledger.is_none() {
-        return Err(ErrorKind::NoSuchFile.at("read the checkpoint", &files.text));
+        return Err(ErrorKind::NoSuchFile.at("find the checkpoint of a run,", &files.text));
     }
     let further = |mark: Mark| match mark {
         Mark::Waiting => 0,

@@ -31,7 +31,7 @@ impl Grid {
     /// What a vspace.in varies.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: random values, or lines that cannot be read.
+    /// [`ErrorKind::BadText`]: random values, or lines that cannot be read.
     pub fn of(input: &Input) -> Result<Self, ErrorKind> {
         if let Some((number, word)) = &input.mode {
             match word.first() {
@@ -59,7 +59,7 @@ impl Grid {
         }
         let trials = axes.iter().try_fold(1, |trials: u64, (_, axis)| trials.checked_mul(axis.values.len() as u64));
         if trials.is_none_or(|trials| trials > MOST) {
-            return Err(ErrorKind::BadRequest("its grid has more than a hundred million trials".to_owned()));
+            return Err(bad_line(0, "its grid has more than a hundred million trials"));
         }
         let trial = input.trial.clone().unwrap_or_else(|| b"default".to_vec());
         let bodies = input.files.iter().map(|section| section.file[..section.file.len().max(3) - 3].to_vec()).collect();

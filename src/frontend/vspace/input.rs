@@ -29,6 +29,8 @@ pub struct Input {
 pub struct Section {
     /// Its name.
     pub file: Vec<u8>,
+    /// Whether it is said to be the primary one.
+    pub primary: bool,
     /// Lines that are not empty, with their numbers from 1 and their ends.
     pub lines: Vec<(usize, Vec<u8>)>,
 }
@@ -66,7 +68,7 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// The error of a line.
 pub(super) fn bad_line(line: usize, what: impl std::fmt::Display) -> ErrorKind {
-    ErrorKind::BadRequest(format!("line {line}: {what}"))
+    ErrorKind::BadText { line: line as u64, what: what.to_string() }
 }
 
 /// For people.
@@ -87,7 +89,7 @@ impl Input {
     /// Reads a file.
     ///
     /// # Errors
-    /// As reading it; [`ErrorKind::BadRequest`]: an option lacks its value.
+    /// As reading it; [`ErrorKind::BadText`]: an option lacks its value.
     pub fn read(path: &Path) -> Result<Self> {
         const READ: &str = "read";
         Self::parse(&std::fs::read(path).at(READ, path)?).at(READ, path)
@@ -96,7 +98,7 @@ impl Input {
     /// The same of its bytes, of any encoding.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: an option lacks its value.
+    /// [`ErrorKind::BadText`]: an option lacks its value.
     pub fn parse(bytes: &[u8]) -> Result<Self, ErrorKind> {
         let mut input = Self::default();
         for (number, line) in lines(bytes).into_iter().enumerate().map(|(k, line)| (k + 1, line)) {
@@ -114,7 +116,7 @@ impl Input {
         let value = || value.clone().ok_or_else(|| bad_line(number, format!("'{}' has no value", shown(&key))));
         match key.as_slice() {
             b"sBodyFile" | b"sPrimaryFile" | b"file" => {
-                self.files.push(Section { file: value()?, lines: Vec::new() });
+                self.files.push(Section { file: value()?, primary: key == b"sPrimaryFile", lines: Vec::new() });
                 return Ok(());
             }
             b"sSrcFolder" | b"srcfolder" => self.source = Some(expanded(&value()?)),
@@ -136,10 +138,10 @@ impl Input {
     /// The folder of the trials.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: it is not said.
+    /// [`ErrorKind::BadText`]: it is not said.
     pub fn destination(&self) -> Result<&Path, ErrorKind> {
-        let missing = "it names no folder for the trials: add the line 'sDestFolder NAME'";
-        self.destination.as_deref().ok_or_else(|| ErrorKind::BadRequest(missing.to_owned()))
+        let missing = || bad_line(0, "it names no folder for the trials: add the line 'sDestFolder NAME'");
+        self.destination.as_deref().ok_or_else(missing)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The folder of an ensemble: made beside, and whole when it takes its name.
 
 use super::grid::Grid;
-use super::input::Input;
+use super::input::{Input, bad_line};
 use super::template::Template;
 use crate::error::{At, ErrorKind, Result};
 use crate::storage::{Disk, Storage};
@@ -30,11 +30,11 @@ impl Ensemble {
     /// Reads a vspace.in and its template files. Folders are those that a process here sees.
     ///
     /// # Errors
-    /// As reading them; [`ErrorKind::BadRequest`]: what vspace refuses, and random mode.
+    /// As reading them; [`ErrorKind::BadText`]: what vspace refuses, and random mode.
     pub fn read(path: &Path) -> Result<Self> {
         const READ: &str = "read";
         let input = Input::read(path)?;
-        let bad = |text: &str| ErrorKind::BadRequest(text.to_owned()).at(READ, path);
+        let bad = |text: &str| bad_line(0, text).at(READ, path);
         let grid = Grid::of(&input).at(READ, path)?;
         let source = input.source.as_deref();
         let source = source.ok_or_else(|| bad("it names no folder of template files: add 'sSrcFolder NAME'"))?;
