@@ -166,6 +166,14 @@ pub enum ErrorKind {
     /// Names in an archive that lead astray: a program was killed while it wrote it.
     #[error("the archive is damaged: {0}")]
     DamagedArchive(String),
+    /// An archive has trials whose raw data are gone.
+    #[error("it has trials that are not in {}: {}", .folder.display(), .trials.join(", "))]
+    NoRawData {
+        /// Where the others are.
+        folder: PathBuf,
+        /// Their names.
+        trials: Vec<String>,
+    },
     /// A text file of another program that cannot be read.
     #[error("{}{what}", of_line(*.line))]
     BadText {
@@ -477,6 +485,9 @@ impl ErrorKind {
             Self::ShapeMismatch { .. } => "the first axis of the values counts the rows selected",
             Self::DamagedArchive(_) => {
                 "archive the raw data again with -o: a new file is built beside and takes the name"
+            }
+            Self::NoRawData { .. } => {
+                "archive without -o, which adds to it; or move the file away, if they may be lost"
             }
             Self::BadText { .. } => "correct it, or make it again",
             Self::NoProgram(_) => "install it, or name it with its path",

@@ -108,6 +108,12 @@ impl Args {
         if self.deleterawdata { delete::run(self, &bpl) } else { self.filter(&bpl) }
     }
 
+    /// The archive, which another program may have made.
+    pub fn archive_there(&self) -> Option<PathBuf> {
+        // An input file that cannot be read is told when it is needed.
+        Bpl::read(&self.input).ok().map(|bpl| bpl.archive).filter(|archive| archive.exists())
+    }
+
     fn tells(&self) -> bool {
         !self.quiet && !self.json
     }

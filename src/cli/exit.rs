@@ -107,7 +107,8 @@ impl Exit {
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_)
+            ErrorKind::NoRawData { .. }
+            | ErrorKind::TableExists(_)
             | ErrorKind::BundleExists(_)
             | ErrorKind::Adopted(_)
             | ErrorKind::AlreadyThere

@@ -112,19 +112,20 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn with_parent<'a>(file: &'a Path, parent: &'a common::ParentArgs) -> Vec<&'a Path> {
-    [file].into_iter().chain(parent.parent.as_deref()).collect()
+fn with_parent(file: &Path, parent: &common::ParentArgs) -> Vec<PathBuf> {
+    [file].into_iter().chain(parent.parent.as_deref()).map(Path::to_owned).collect()
 }
 
 impl Command {
     /// The existing files that it works on, which may be of unknown origin.
-    fn files(&self) -> Vec<&Path> {
+    fn files(&self) -> Vec<PathBuf> {
         match self {
-            Self::Merge(args) => args.inputs.iter().chain([&args.file]).map(PathBuf::as_path).collect(),
+            Self::Merge(args) => args.inputs.iter().chain([&args.file]).cloned().collect(),
+            Self::Bigplanet(args) => args.archive_there().into_iter().collect(),
             Self::Read(args) => with_parent(&args.file, &args.parent),
             Self::Info(args) => with_parent(&args.file, &args.parent),
             Self::Status(args) => with_parent(&args.file, &args.parent),
-            other => other.file().into_iter().collect(),
+            other => other.file().map(Path::to_owned).into_iter().collect(),
         }
     }
 
@@ -168,7 +169,7 @@ impl Command {
     fn limited(&self) -> Result<Option<u8>> {
         limited::begin(&self.files())?;
         let Some(file) = self.files().into_iter().find(|file| limited::is_needed(file)) else { return Ok(None) };
-        match (limited::run(file)?, self) {
+        match (limited::run(&file)?, self) {
             (limited::Outcome::Done(code), _) => Ok(Some(code)),
             (limited::Outcome::Crashed(how), Self::Verify(args)) => Ok(Some(args.tell_crash(&how)? as u8)),
             (limited::Outcome::Crashed(how), _) => {

@@ -116,17 +116,25 @@ impl Store {
     /// Those of `fill`; [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and
     /// library errors. The old file is as it was then.
     pub fn replace_with_bundles(&self, fill: impl FnOnce(AddBundle<'_>) -> Result<()>) -> Result<()> {
+        let mut at_fill = None;
         let build = || {
+            let add = |path: &str, bundle: &Bundle, h5: &H5Change| {
+                h5.add_bundle(normal(path), bundle, false).at("add to", &self.paths.file)
+            };
             let new = self.build_beside(|h5| {
-                fill(&|path, bundle| h5.add_bundle(normal(path), bundle, false).at("add to", &self.paths.file))
-                    .map_err(crate::Error::into_kind)
+                fill(&|path, bundle| add(path, bundle, h5)).map_err(|e| {
+                    let said = ErrorKind::GroupFailed(e.to_string());
+                    at_fill = Some(e);
+                    said
+                })
             })?;
             let lock = CreationLock::take(&self.paths, &self.patience)?;
             lock::forget_store(&self.paths)?;
             self.name_it(new)?;
             Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
         };
-        build().at("make", &self.paths.file)
+        // What `fill` says has its own operation and path.
+        build().map_err(|kind: ErrorKind| at_fill.unwrap_or_else(|| kind.at("make", &self.paths.file)))
     }
 
     fn build_beside(&self, work: impl FnOnce(&H5Change) -> Result<(), ErrorKind>) -> Result<NamedTempFile, ErrorKind> {

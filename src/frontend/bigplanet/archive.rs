@@ -113,7 +113,7 @@ impl Archiver {
     pub fn has(&self, trial: &str) -> Result<bool> {
         match self.store.read_bundle(trial, Some(&[])) {
             Ok(_) => Ok(true),
-            Err(e) if matches!(e.kind(), ErrorKind::NoSuchTable { .. }) => Ok(false),
+            Err(e) if matches!(e.kind(), ErrorKind::NoSuchGroup(_)) => Ok(false),
             Err(e) => Err(e),
         }
     }

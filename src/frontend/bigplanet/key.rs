@@ -40,9 +40,8 @@ impl Key {
         let parts: Vec<&str> = name.split(':').collect();
         let (kind, dataset) = match parts.as_slice() {
             [_, "OutputOrder" | "GridOutputOrder"] => (Kind::Order, name.to_owned()),
-            [_, _] => (Kind::Series, name.to_owned()),
             [_, _, "initial" | "final" | "option"] => (Kind::Value, name.to_owned()),
-            [_, _, "forward" | "backward" | "climate"] => (Kind::Series, name.to_owned()),
+            [_, _] | [_, _, "forward" | "backward" | "climate"] => (Kind::Series, name.to_owned()),
             [body, variable, word] => {
                 let statistic = Statistic::of_word(word).ok_or_else(bad)?;
                 (Kind::Statistic(statistic), format!("{body}:{variable}:forward"))

@@ -2,7 +2,7 @@
 
 use super::archive::{Archiver, Kept};
 use crate::Error;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::executor::ledgered::{self, Event, Level, Observer, Site, Stop, Tasks, Terms};
 use crate::frontend::checkpoint::Checkpointed;
 use crate::ledger::{Claim, End, Reason, State};
@@ -116,9 +116,16 @@ impl Observer for Following<'_> {
 /// [`Store::replace_with_bundles`](crate::store::Store::replace_with_bundles).
 ///
 /// # Errors
-/// The first trial that cannot be gathered: the old archive stays as it is. Those of
-/// [`Store::replace_with_bundles`](crate::store::Store::replace_with_bundles).
+/// The old archive stays as it is then: [`ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
+/// that cannot be gathered; those of [`Store::replace_with_bundles`](crate::store::Store::replace_with_bundles).
 pub fn rebuild(archiver: &Archiver, folder: &Path, trials: &[String], told: &(dyn Fn() + Sync)) -> Result<()> {
+    // Of a file that cannot be opened at all nothing can be lost.
+    let mut lost = archiver.trials().unwrap_or_default();
+    lost.retain(|name| trials.binary_search(name).is_err());
+    if !lost.is_empty() {
+        let kind = ErrorKind::NoRawData { folder: folder.to_owned(), trials: lost };
+        return Err(kind.at("make anew", archiver.store().path()));
+    }
     archiver.store().replace_with_bundles(|add| {
         trials.par_iter().try_for_each(|name| {
             let bundle = archiver.gatherer().gather(&folder.join(name))?.into_bundle();

@@ -25,7 +25,7 @@ impl Columns {
         let mut columns: Vec<Vec<f64>> = Vec::new();
         let whole = bytes.is_empty() || bytes.ends_with(b"\n");
         let lines = bytes.split(|&byte| byte == b'\n');
-        let count = bytes.iter().filter(|&&byte| byte == b'\n').count();
+        let count = lines.clone().count() - 1;
         let mut first = None;
         for (number, line) in (1..).zip(lines) {
             let bad = |what: String| ErrorKind::BadText { line: number, what };

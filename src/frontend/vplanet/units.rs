@@ -27,6 +27,7 @@ const NONE: &str = "nd";
 
 impl UnitRule {
     /// The unit of `value`, which `file` says of the option `key`.
+    #[must_use]
     pub fn unit(self, key: &str, value: &str, file: &InputFile, primary: &InputFile, options: &Options) -> String {
         let help = options.get(key);
         if let Some(custom) = help.and_then(|help| self.custom(help, value)) {
@@ -53,7 +54,7 @@ impl UnitRule {
     }
 
     /// The units that a file chooses, in its order; `own`: it is the one that has the option.
-    fn choices<'f>(self, file: &'f InputFile, own: bool) -> Vec<(&'static str, &'f str)> {
+    fn choices(self, file: &InputFile, own: bool) -> Vec<(&'static str, &str)> {
         let mut choices = Vec::new();
         match self {
             Self::Vplanet => {
