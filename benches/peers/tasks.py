@@ -25,6 +25,7 @@ from peers.readers import (
     Quiet,
     ReadWork,
 )
+from peers.trials import H5partTrials, Multiplanet, TrialsWork, Xargs
 from peers.zarr_chunks import ZarrChunks
 from results import ResultRows
 from work import CommitWork
@@ -178,6 +179,23 @@ def beside_task(size: Size) -> Task:
     )
 
 
+def trials_task(size: Size) -> Task:
+    """What a trial of an ensemble costs beside its program."""
+    cores = os.cpu_count() or 1
+    case = str(size.rows)
+    return Task(
+        name="trials",
+        title=(
+            f"{size.rows} trials of a program that does nothing, {cores} at a time; from the start of the "
+            "command to its end"
+        ),
+        unit="us/trial",
+        cases={case: TrialsWork(size.rows, cores)},
+        peers=[H5partTrials(), Xargs(), Multiplanet()],
+        marks=[Mark(case, "multiplanet", "h5part", 10.0, at_least=True)],
+    )
+
+
 @dataclass(frozen=True)
 class Asked:
     """A task by name: how it is made, and the rows that its marks are meant for."""
@@ -192,4 +210,5 @@ TASKS: dict[str, Asked] = {
     "publish": Asked(publish_task, 100_000),
     "read": Asked(read_task, 100_000),
     "beside": Asked(beside_task, 100_000),
+    "trials": Asked(trials_task, 1000),
 }

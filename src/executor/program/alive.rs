@@ -76,16 +76,18 @@ impl Alive {
         self.input.write_all(format!("{} {}\n", program.group(), host()).as_bytes())
     }
 
-    /// Adds what is in a file to the log; the file goes away.
+    /// Adds what is in a file to the log; the file is empty then.
     ///
     /// # Errors
-    /// As reading the one and writing the other; the file is there still.
-    pub fn add(&mut self, path: &Path) -> io::Result<()> {
-        match File::open(path) {
-            Ok(mut file) => io::copy(&mut file, &mut self.log).and_then(|_| std::fs::remove_file(path)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(e),
+    /// As reading the one and writing the other.
+    pub fn add(&mut self, mut file: &File) -> io::Result<()> {
+        if file.metadata()?.len() > 0 {
+            file.rewind()?;
+            io::copy(&mut file, &mut self.log)?;
+            file.set_len(0)?;
+            file.rewind()?;
         }
+        Ok(())
     }
 
     /// Adds a line to the log. A log that cannot be written to is no reason for a task to fail.
@@ -94,8 +96,8 @@ impl Alive {
     }
 
     /// The program has ended, with all that it started. A log in which nothing was said goes away, unless it is
-    /// to be kept.
-    pub fn end(self, keep_log: bool) {
+    /// to be kept. Whether all that it started has ended, too.
+    pub fn end(self, keep_log: bool) -> bool {
         let Self { input, input_path, log, log_path } = self;
         if !keep_log && log.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             let _ = std::fs::remove_file(log_path);
@@ -103,9 +105,11 @@ impl Alive {
         drop(input);
         // Something that left the program's process group may have it still: then it stays for the next
         // attempt to see.
-        if File::open(&input_path).is_ok_and(|file| FileExt::try_lock(&file).is_ok()) {
+        let all_ended = File::open(&input_path).is_ok_and(|file| FileExt::try_lock(&file).is_ok());
+        if all_ended {
             let _ = std::fs::remove_file(&input_path);
         }
+        all_ended
     }
 }
 
