@@ -2,9 +2,10 @@
 
 use super::stop::{Level, Stop};
 use super::{Event, Observer, Tasks};
+use crate::error::At;
 use crate::executor::program::{
-    ATTEMPT_VAR, Alive, Home, Homes, INDEX_VAR, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template, rows_of,
-    signal_group,
+    ATTEMPT_VAR, Alive, Home, Homes, INDEX_VAR, Inputs, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template,
+    rows_of, signal_group,
 };
 use crate::ledger::{Claim, End, FENCE_VAR, LEDGER_VAR, Ledger, Reason, TASK_VAR};
 use crate::lock::Patience;
@@ -50,6 +51,7 @@ pub struct Programs<'a> {
     monitor: Monitor,
     observer: &'a dyn Observer,
     running: Mutex<HashMap<i32, Watched>>,
+    inputs: Inputs,
     spares: Mutex<Vec<File>>,
 }
 
@@ -77,14 +79,16 @@ impl<'a> Programs<'a> {
     /// [`ErrorKind::NoSuchFile`]: there is no such program. As making the folder.
     pub fn new(ledger: &'a Ledger, launch: Launch, observer: &'a dyn Observer) -> Result<Self> {
         let monitor = Monitor::open(ledger.sidecar().join("monitor"))?;
-        Ok(Self { ledger, launch, monitor, observer, running: Mutex::default(), spares: Mutex::default() })
+        let folder = ledger.sidecar().join("programs");
+        let inputs = Inputs::new(folder).at("make inputs of programs in", ledger.sidecar())?;
+        Ok(Self { ledger, launch, monitor, observer, inputs, running: Mutex::default(), spares: Mutex::default() })
     }
 
     fn start(
         &self,
         claim: &Claim,
         home: &Home,
-        alive: &mut Alive,
+        alive: &mut Alive<'_>,
         output: Option<&File>,
         memory: Option<&MemoryLimit>,
     ) -> io::Result<Running> {
@@ -139,8 +143,8 @@ impl<'a> Programs<'a> {
         if let (None, Some(folder)) = (&home.folder, home.log.parent()) {
             std::fs::create_dir_all(folder)?;
         }
-        let input = self.ledger.sidecar().join("programs").join(claim.index.to_string());
-        let mut alive = Alive::take(&input, &home.log, &self.launch.patience)?;
+        let again = claim.fence > 1;
+        let mut alive = Alive::take(&self.inputs, &claim.name, &home.log, again, &self.launch.patience)?;
         let output = if home.apart { Some(self.spare()?) } else { None };
         let name = format!("{}-{}", std::process::id(), claim.index);
         let memory = self.launch.memory.map(|memory| MemoryLimit::new(memory, &name));

@@ -23,7 +23,7 @@ impl Running {
     /// As starting it: no such program, not executable, no memory.
     pub fn start(
         mut command: Command,
-        alive: &mut Alive,
+        alive: &mut Alive<'_>,
         output: Option<&File>,
         memory: Option<&MemoryLimit>,
         keeper: Option<&Keeper>,
