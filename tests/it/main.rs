@@ -43,6 +43,7 @@ mod ledger;
 mod merge;
 mod model;
 mod monitor;
+mod multiplanet;
 mod packed;
 mod pair;
 mod planets;

@@ -172,7 +172,7 @@ fn bad_input_is_refused_with_its_line_before_anything_is_made() {
         (format!("{HEAD}file earth.in\ndSemi [1, 5, u] a\n"), 5, "line 5: 'u' draws random values"),
         (
             format!("{HEAD}file earth.in\nrm dNothing\n"),
-            2,
+            5,
             "line 5: 'dNothing' is to be removed, and is not in earth.in",
         ),
         ("sSrcFolder nowhere\nsDestFolder MP\nfile earth.in\n".to_owned(), 3, "nowhere/earth.in: no such file"),
