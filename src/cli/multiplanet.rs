@@ -31,7 +31,7 @@ const ATTEMPTS: u16 = 3;
 /// Run vplanet for all trials of a vspace.in, as multiplanet does.
 ///
 /// Started again, it goes on: with its own checkpoint or with that of multiplanet, which can go on with this one's.
-/// Several at once, also on several hosts, share the trials. What a trial says is added to its vplanet_log. Exit
+/// Several at once, also on several hosts, share the trials. What a trial says is added to a log in its folder. Exit
 /// code 1: there are trials that are not done; others are.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -111,7 +111,7 @@ impl Args {
             _ => {
                 let place = asked.settle(mode, run.ledger())?;
                 place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
-                let done = self.run_here(&site, &voice, &template, self.care.terms(place.jobs));
+                let done = self.run_here(&site, &voice, &template, &self.care.terms(place.jobs));
                 voice.end();
                 done.map(|()| None)
             }
@@ -130,7 +130,8 @@ impl Args {
         // The program is that of the folder where this was started, not one of the trials'.
         if let Some(program) = words.first_mut().filter(|word| word.contains('/')) {
             let path = std::path::absolute(&*program).at("find", Path::new(program))?;
-            *program = path.to_str().map(str::to_owned).unwrap_or_else(|| program.clone());
+            let text = || of_input(self, "the program's path is not UTF-8");
+            *program = path.to_str().map(str::to_owned).ok_or_else(text)?;
         }
         Ok(Template::new(words))
     }
@@ -145,14 +146,14 @@ impl Args {
         Site { run, folder: &ensemble.folder, archive, observer: voice }
     }
 
-    fn run_here(&self, site: &Site<'_>, voice: &Voice<'_>, template: &Template, terms: Terms) -> Result<()> {
+    fn run_here(&self, site: &Site<'_>, voice: &Voice<'_>, template: &Template, terms: &Terms) -> Result<()> {
         let ledger = site.run.ledger();
         let launch = self.care.launch(template.clone(), Box::new(Folders(site.folder.to_owned())), ledger.path())?;
         let watch = if self.of_run { None } else { Some(voice.watch_memory()?) };
         let runner = Runner::new(*site, launch)?;
         voice.workers(terms.workers);
         let work = Work { ledger, rows: None, observer: voice, is_silent: self.of_run };
-        work.until_asked_to_end(&terms, &runner)?;
+        work.until_asked_to_end(terms, &runner)?;
         drop((runner, watch));
         Ok(())
     }
@@ -168,7 +169,7 @@ impl Args {
         let voice = Voice::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
         let site = self.site(&run, ensemble, archiver.as_ref(), &voice);
         let terms = Terms { linger: self.of_run, ..self.care.terms(self.cores.unwrap_or(1)) };
-        let done = self.run_here(&site, &voice, template, terms);
+        let done = self.run_here(&site, &voice, template, &terms);
         voice.end();
         let settled = run.settle();
         done.and(settled)?;

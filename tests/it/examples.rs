@@ -190,3 +190,22 @@ fn sweep() {
     assert!(ok(&["ledger", "status", &scratch.text("sweep.ledger"), "--json"]).contains(r#""waiting":2"#));
     assert_eq!(script(), values);
 }
+
+#[test]
+fn grid() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("");
+    let script = || {
+        let mut command = Command::new("sh");
+        command.arg(source("grid.sh")).env("H5PART", env!("CARGO_BIN_EXE_h5part")).env("DIR", &folder);
+        let (code, out, err) =
+            finished(&command.env("CORES", "2").env_remove("H5PART_DISTRIBUTE").output().expect("starts"));
+        assert!(code == 0 && out.contains("Number of Simulations completed: 15\n"), "{out}{err}");
+        out.split_once("years:\n").expect("values").1.to_owned()
+    };
+    let values = script();
+    // A year is a year where the sun is.
+    assert!(values.contains("semi2_mass1 1.000000 1.000000 1.0000\n") && values.lines().count() == 15, "{values}");
+    let log = || std::fs::read_to_string(scratch.path("years/trial_semi2_mass1/vplanet_log")).expect("reads");
+    assert_eq!((script(), log()), (values, "computing the year of trial_semi2_mass1\n".to_owned()));
+}

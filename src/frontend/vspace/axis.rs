@@ -150,7 +150,6 @@ fn linear(start: f64, end: f64, count: u64) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exact values")]
 mod tests {
     use super::*;
 
@@ -165,7 +164,7 @@ mod tests {
     #[test]
     fn values_are_those_of_numpy() {
         // numpy.arange(0, 0.3 + 0.1, 0.1), linspace(0, 1, 4), -logspace(0, 2, 3)
-        assert_eq!(axis("d [0, 0.3, 0.1] a").values, [0.0, 0.1, 0.2, 0.30000000000000004]);
+        assert_eq!(axis("d [0, 0.3, 0.1] a").values, [0.0, 0.1, 0.2, 0.300_000_000_000_000_04]);
         assert_eq!(axis("d [0,1,n4] a").values, [0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0]);
         assert_eq!(axis("d [-1, -100, l3]\ta\n").values, [-1.0, -10.0, -100.0]);
         assert_eq!(axis("d [3, 1, -1] a").values, [3.0, 2.0, 1.0]);
