@@ -235,6 +235,14 @@ pub enum ErrorKind {
         /// The row (0-based).
         row: u64,
     },
+    /// A column does not hold what the caller has seen there, which the commit was for.
+    #[error("row {row} of column '{column}' was written meanwhile")]
+    NotAsExpected {
+        /// The column.
+        column: String,
+        /// The row (0-based).
+        row: u64,
+    },
     /// Two files have different values for one cell.
     #[error("{0}")]
     Disagreement(Box<Disagreement>),
@@ -459,6 +467,7 @@ impl ErrorKind {
             Self::LockFileGone => "end all programs that use the file, then start them again",
             Self::BadValues(_) => "give one value for each element of the rows selected",
             Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
+            Self::NotAsExpected { .. } => "read it again; nothing was written",
             Self::CannotGrow { .. } => {
                 "make a larger table; those of 'h5part create' grow unless they are --contiguous"
             }

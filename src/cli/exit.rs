@@ -92,7 +92,8 @@ impl Exit {
             | ErrorKind::LogAside { .. }
             | ErrorKind::ColumnMoved(_)
             | ErrorKind::OtherStore(_)
-            | ErrorKind::ForeignChange { .. } => Self::Foreign,
+            | ErrorKind::ForeignChange { .. }
+            | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::CannotGrow { .. }

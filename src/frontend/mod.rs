@@ -2,3 +2,5 @@
 //!
 //! Nothing in here locks, syncs or schedules by itself: trials are tasks of a [ledger](crate::ledger) that
 //! the [executor](crate::executor) runs, and what is kept goes through a [store](crate::store).
+
+pub mod mbe;

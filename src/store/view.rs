@@ -160,7 +160,8 @@ impl<'a> std::ops::Deref for Direct<'a> {
 impl Stamped<'_> {
     /// Whether an unstamped cell with these bytes has no value.
     pub(super) fn is_empty(&self, bytes: &[u8]) -> bool {
-        is_fill(bytes, &self.column.fill) || self.undefined == Some(bytes)
+        // Of a guard the one value says so; its fill may be another one.
+        self.undefined.map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
     }
 
     /// What a writer finds.
