@@ -80,6 +80,17 @@ pub enum ErrorKind {
     /// The table to be made is there already.
     #[error("table '{0}' exists already")]
     TableExists(String),
+    /// The bundle to be added is there already.
+    #[error("'{0}' is there already")]
+    BundleExists(String),
+    /// A bundle does not match its checksum, or what it was made of.
+    #[error("'{path}' {how}")]
+    BundleChanged {
+        /// Its path in the file.
+        path: String,
+        /// In which way.
+        how: String,
+    },
     /// The table has no such column.
     #[error("table '{table}' has no column '{column}'{}", list(.known))]
     NoSuchColumn {
@@ -440,6 +451,8 @@ impl ErrorKind {
             Self::ReadOnly => "change the permissions, or work on a copy",
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",
+            Self::BundleExists(_) => "choose another name, or replace it knowingly",
+            Self::BundleChanged { .. } => "restore the file from a copy, or add it again from what it was made of",
             Self::NoSuchColumn { .. } | Self::ColumnIsGroup(_) => "list the columns with 'h5part info FILE'",
             Self::RowOutOfRange { .. } => "rows are counted from 0",
             Self::DuplicateRow(_) => "name each row once",

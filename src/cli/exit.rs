@@ -80,6 +80,7 @@ impl Exit {
             | ErrorKind::HalfApplied
             | ErrorKind::LeftByDead { .. }
             | ErrorKind::Damaged { .. }
+            | ErrorKind::BundleChanged { .. }
             | ErrorKind::NotALedger(_)
             | ErrorKind::DamagedTask { .. }
             | ErrorKind::NotMeasurements(_)
@@ -103,9 +104,11 @@ impl Exit {
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_) | ErrorKind::Adopted(_) | ErrorKind::AlreadyThere | ErrorKind::NotPublished => {
-                Self::Exists
-            }
+            ErrorKind::TableExists(_)
+            | ErrorKind::BundleExists(_)
+            | ErrorKind::Adopted(_)
+            | ErrorKind::AlreadyThere
+            | ErrorKind::NotPublished => Self::Exists,
             ErrorKind::NotCommitted { .. } => Self::Found,
             ErrorKind::Fenced { .. } => Self::Fenced,
             _ => Self::Io,

@@ -46,7 +46,11 @@ impl Args {
             let read: u64 = report.tables.iter().map(|t| t.bytes).sum();
             let (objects, tables) = (report.objects, report.tables.len());
             let seconds = start.elapsed().as_secs_f64();
-            line(format!("{objects} objects, {tables} stamped tables, {} looked at in {seconds:.3} s", bytes(read)))?;
+            let bundles = if report.bundles == 0 { String::new() } else { format!(" {} bundles,", report.bundles) };
+            line(format!(
+                "{objects} objects, {tables} stamped tables,{bundles} {} looked at in {seconds:.3} s",
+                bytes(read)
+            ))?;
         }
         Ok(if report.sound { Exit::Success } else { Exit::Found })
     }

@@ -1,6 +1,7 @@
 //! The only place that calls the HDF5 library.
 
 mod attribute;
+mod bundle;
 mod cells;
 mod change;
 mod chunks;
@@ -15,12 +16,14 @@ mod file;
 mod limits;
 mod load;
 mod published;
+mod raw;
 mod select;
 mod stamps;
 mod superblock;
 mod walk;
 
 pub use attribute::Attribute;
+pub use bundle::{Bundle, BundleSum, Content, Member, Named};
 pub use change::H5Change;
 pub use column::{Filters, chunk_rows};
 pub use compound::{MemberType, Records};

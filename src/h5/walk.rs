@@ -1,6 +1,7 @@
 //! A look at every object of a file: can it be opened, is it counted right, does it lie within the file?
 
 use super::H5File;
+use super::bundle::CHECKSUM;
 use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE};
 use crate::error::ErrorKind;
 use hdf5::plist::dataset_create::Layout;
@@ -14,6 +15,8 @@ pub struct Walk {
     pub objects: u64,
     /// Paths of the groups that say they are tables with stamps.
     pub tables: Vec<String>,
+    /// Paths of the groups that say they are bundles.
+    pub bundles: Vec<String>,
     /// Numbers of the tables that have a dataset of stamps, and where that says the table is.
     pub stamps: Vec<(u64, Option<String>)>,
     /// What is not as it should be, or was not looked at.
@@ -103,8 +106,12 @@ impl Walker<'_> {
 
     fn group(&mut self, path: &str, group: &Group) -> Result<(), ErrorKind> {
         self.attributes(path, group);
-        if group.attr_names()?.iter().any(|name| name == TABLE_ATTRIBUTE) {
-            self.found.tables.push(path.to_owned());
+        for name in group.attr_names()? {
+            match name.as_str() {
+                TABLE_ATTRIBUTE => self.found.tables.push(path.to_owned()),
+                CHECKSUM => self.found.bundles.push(path.to_owned()),
+                _ => {}
+            }
         }
         for (name, link) in group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)? {
             let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
@@ -191,6 +198,7 @@ impl Walker<'_> {
         self.found.oddities.extend(shared);
         self.found.oddities.sort_by(|a, b| a.0.cmp(&b.0));
         self.found.tables.sort_unstable();
+        self.found.bundles.sort_unstable();
         self.found.stamps.sort_unstable();
         self.found
     }

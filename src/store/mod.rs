@@ -10,6 +10,8 @@ mod adopt;
 #[cfg(feature = "hdf5")]
 mod alter;
 #[cfg(feature = "hdf5")]
+mod bundle;
+#[cfg(feature = "hdf5")]
 mod cells;
 #[cfg(feature = "hdf5")]
 mod change;
@@ -56,7 +58,7 @@ mod writer;
 pub use fence::Fence;
 #[cfg(feature = "hdf5")]
 pub use {
-    crate::h5::{Attribute, Filters, H5Change, Listing, NewTable},
+    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewTable},
     adopt::{Adopt, Adopted, Adoption},
     commit::Durability,
     create::Progress,

@@ -1,5 +1,6 @@
 //! The proof: what is in a file, and is it what was committed?
 
+mod bundles;
 mod cells;
 mod repair;
 mod report;
@@ -24,8 +25,8 @@ pub struct Verify {
 }
 
 impl Store {
-    /// Looks at everything: the file's structure, every value against its stamp, guard columns, and
-    /// what lies beside the file. Without `repair` nothing is written.
+    /// Looks at everything: the file's structure, every value against its stamp, bundles against their
+    /// checksums, guard columns, and what lies beside the file. Without `repair` nothing is written.
     ///
     /// A repair recovers what dead writers left ([`Store::recover`]), makes rows "not there" that are
     /// half-written and in no record, and, where that is asked for, gives stamps to the values of other
@@ -33,7 +34,7 @@ impl Store {
     ///
     /// **Concurrency.** May run beside writers and readers: a row that moves is looked at again, one that
     /// is being written is a note. Structural changes wait while the structure is looked at, and while a
-    /// portion of a library column is read.
+    /// portion of a library column, or of the bundles, is read.
     ///
     /// # Errors
     /// What says nothing of the file: [`ErrorKind::NoSuchFile`], [`ErrorKind::LockTimeout`], I/O errors;
@@ -71,6 +72,7 @@ impl Store {
                 sidecar::identity(self, &mut report)?;
                 structure::tell(&walk, &mut report);
                 cells::check(self, &walk.tables, &mut report, progress)?;
+                bundles::check(self, &walk.bundles, &mut report)?;
             }
             Err(e) => report.add(structure::of_error(e)?),
         }

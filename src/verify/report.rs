@@ -31,6 +31,8 @@ pub enum Kind {
     Changed,
     /// Rows whose stored chunk is not what its filters make: none of its values can be read.
     DamagedChunk,
+    /// A bundle that does not match its checksum: damaged, or changed by another program.
+    Bundle,
     /// Rows that a writer that died left half-written.
     HalfWritten,
     /// Stamps that no version of h5part known here has written.
@@ -151,6 +153,8 @@ pub struct Report {
     pub uuid: Option<Uuid>,
     /// Groups, datasets and types that were opened.
     pub objects: u64,
+    /// Bundles that were compared with their checksums.
+    pub bundles: u64,
     /// Tables with stamps.
     pub tables: Vec<TableReport>,
     /// All findings, faults first.
@@ -241,6 +245,7 @@ impl Report {
             bytes: 0,
             uuid: None,
             objects: 0,
+            bundles: 0,
             tables: Vec::new(),
             findings: Vec::new(),
             repaired: None,

@@ -15,6 +15,7 @@
 mod adopt;
 mod aside;
 mod bad_input;
+mod bundles;
 mod changes;
 mod choices;
 mod cli;

@@ -1,8 +1,9 @@
 //! Attributes, with their values.
 
-use super::raw::{attribute_names, call, own};
+use super::raw::attribute_names;
 use super::references::{Late, contains_references};
 use crate::error::ErrorKind;
+use crate::h5::raw::{call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5a::{
     H5Acreate2, H5Aexists, H5Aget_create_plist, H5Aget_space, H5Aget_type, H5Aopen, H5Aread, H5Awrite,

@@ -16,6 +16,7 @@ pub use shells::{Allocation, Compression, Shell, ShellLayout};
 
 use super::{H5Change, H5File};
 use crate::error::ErrorKind;
+use crate::h5::raw::own;
 use crate::storage::StorageFile;
 use hdf5_sys::h5g::H5Gget_create_plist;
 use std::path::Path;
@@ -52,7 +53,7 @@ impl H5Change {
         like.ask(|| {
             // The file's own properties do not say it.
             let root = raw::open(&like.file, c"/")?;
-            Ok(raw::set_creation_order(&raw::own!(H5Gget_create_plist, root.id())?, plist.id())?)
+            Ok(raw::set_creation_order(&own!(H5Gget_create_plist, root.id())?, plist.id())?)
         })?;
         Self::create(storage, path, &plist)
     }

@@ -1,11 +1,12 @@
 //! The walk: links in the order in which they were made, and the objects that they lead to.
 
-use super::raw::{Link, LinkKind, attribute_names, below, call, group_creation, links, open, own, place, text, token};
+use super::raw::{Link, LinkKind, attribute_names, below, group_creation, links, open, place, text, token};
 use super::references::{Late, contains_references};
 use super::shells::Shell;
 use super::{Copied, Copying, attributes, shells};
 use crate::error::ErrorKind;
 use crate::h5::load::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
+use crate::h5::raw::{call, own};
 use hdf5::globals::{H5P_LINK_CREATE, H5P_OBJECT_COPY};
 use hdf5::{Location, LocationType, Object};
 use hdf5_sys::h5a::H5Aget_type;

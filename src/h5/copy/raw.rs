@@ -2,6 +2,7 @@
 //! and copies neither links, nor attributes, nor objects between files.
 
 use crate::error::ErrorKind;
+use crate::h5::raw::{Hid, call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5::{H5_index_t, H5_iter_order_t};
 use hdf5_sys::h5a::{H5A_info_t, H5Aiterate2};
@@ -14,33 +15,6 @@ use hdf5_sys::h5p::{
     H5Pset_link_creation_order, H5Pset_link_phase_change, H5Pset_obj_track_times,
 };
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
-
-pub(super) type Hid = i64;
-
-/// Calls the library and checks what it says.
-macro_rules! call {
-    ($function:path, $($argument:expr),* $(,)?) => {
-        hdf5::sync::sync(|| {
-            // SAFETY: ids are those of objects that outlive the call, texts end in zero, and buffers are as large as
-            // the types and spaces that go with them say: each caller sees to its own.
-            hdf5::h5check(unsafe { $function($($argument),*) })
-        })
-    };
-}
-pub(super) use call;
-
-/// Calls the library and owns the object that it gives.
-macro_rules! own {
-    ($function:path, $($argument:expr),* $(,)?) => {
-        $crate::h5::copy::raw::call!($function, $($argument),*).and_then(|id| {
-            hdf5::sync::sync(|| {
-                // SAFETY: a fresh id that nobody else owns.
-                unsafe { hdf5::from_id(id) }
-            })
-        })
-    };
-}
-pub(super) use own;
 
 /// The same object once more, as a place in its file.
 pub(super) fn place(object: &Object) -> Result<Location, ErrorKind> {

@@ -2,8 +2,9 @@
 
 use super::attributes::{self, Values};
 use super::objects::Copier;
-use super::raw::{Hid, call, open, own, token};
+use super::raw::{open, token};
 use crate::error::ErrorKind;
+use crate::h5::raw::{Hid, call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5d::{H5Dget_space, H5Dget_type, H5Dread, H5Dwrite};
 use hdf5_sys::h5p::H5P_DEFAULT;

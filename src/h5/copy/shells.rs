@@ -1,7 +1,7 @@
 //! Datasets made anew, without their values.
 
-use super::raw::{Hid, call, own};
 use crate::error::ErrorKind;
+use crate::h5::raw::{Hid, call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5d::{H5D_alloc_time_t, H5D_fill_time_t, H5D_layout_t, H5Dcreate2, H5Dget_create_plist, H5Dget_space};
 use hdf5_sys::h5p::{

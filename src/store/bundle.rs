@@ -1,0 +1,117 @@
+//! Bundles: groups of small datasets, each added as one structural change, with a checksum.
+
+use super::handle::{Store, normal};
+use crate::error::{At, ErrorKind, Result};
+use crate::h5::{Bundle, H5Change, H5File, Named};
+use crate::lock::{self, CreationLock};
+
+impl Store {
+    /// Makes the file, empty, if there is none. Whether it did.
+    ///
+    /// **Concurrency.** Any number of processes may call it at the same time; one makes the file, built beside and
+    /// renamed. **Survives** a kill at any instant and loss of power: the file is there whole, or not at all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O errors.
+    pub fn create_empty(&self) -> Result<bool> {
+        let create = || -> Result<bool, ErrorKind> {
+            if self.paths.file.exists() {
+                return Ok(false);
+            }
+            let lock = CreationLock::take(&self.paths, &self.patience)?;
+            if self.paths.file.exists() {
+                return Ok(false);
+            }
+            self.build_new(|_| Ok(()))?;
+            lock.hand_over(&self.paths)?;
+            Ok(true)
+        };
+        create().at("create", &self.paths.file)
+    }
+
+    /// Adds a bundle as a group of this path, with a checksum over all of it that [`Store::verify`] checks. With
+    /// `replace`, what has the name goes away in the same change.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]: other
+    /// processes see all of the bundle or nothing, whatever is killed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BundleExists`], [`ErrorKind::BadRequest`] for what HDF5 cannot store, and those of
+    /// [`Store::change`].
+    pub fn add_bundle(&self, path: &str, bundle: &Bundle, replace: bool) -> Result<()> {
+        let path = normal(path);
+        let add = || {
+            bundle.check()?;
+            let alone = self.alone()?;
+            self.change_alone(alone, |site| site.h5.add_bundle(path, bundle, replace))
+        };
+        add().at("add to", &self.paths.file)
+    }
+
+    /// Reads a bundle back and compares it with what it was made of.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NoSuchTable`] if it is not there; those of [`Store::reader`].
+    pub fn check_bundle(&self, path: &str, bundle: &Bundle) -> Result<()> {
+        let path = normal(path);
+        let check = |h5: &H5File| {
+            let (found, sum) = (h5.read_bundle(path, None)?.sum(), bundle.sum());
+            let changed = |how: &str| Err(ErrorKind::BundleChanged { path: path.to_owned(), how: how.to_owned() });
+            if found != sum {
+                return changed("reads back otherwise than it was written");
+            }
+            if h5.bundle_sum(path)? == Some(sum) {
+                Ok(())
+            } else {
+                changed("has another checksum than it was written with")
+            }
+        };
+        self.look(|h5, _| check(h5)).at("read back from", &self.paths.file)
+    }
+
+    /// The datasets of a group, whoever made it: all, or those of these names that are there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
+    /// [`Store::reader`].
+    pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle> {
+        self.look(|h5, _| h5.read_bundle(normal(path), names)).at("read", &self.paths.file)
+    }
+
+    /// The names in the root group, and what each leads to: an object that can be opened, or why not.
+    ///
+    /// # Errors
+    /// Those of [`Store::reader`].
+    pub fn root_names(&self) -> Result<Vec<Named>> {
+        self.look(|h5, _| h5.root_names()).at("read", &self.paths.file)
+    }
+
+    /// Makes a file of one bundle, whose datasets lie in the root group, and gives it the name, whatever had it
+    /// before.
+    ///
+    /// **Concurrency.** Waits for those who write the old file, and they for it; readers keep the file that they have
+    /// open. **Atomic** is the whole. **Survives** a kill at any instant and loss of power: there is the old file, or
+    /// the new one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and library errors.
+    pub fn replace_with_bundle(&self, bundle: &Bundle) -> Result<()> {
+        let build = || {
+            let lock = CreationLock::take(&self.paths, &self.patience)?;
+            self.build_new(|h5| h5.add_bundle("", bundle, false))?;
+            Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
+        };
+        build().at("make", &self.paths.file)
+    }
+
+    /// Builds the file beside and gives it its name.
+    fn build_new(&self, work: impl FnOnce(&H5Change) -> Result<(), ErrorKind>) -> Result<(), ErrorKind> {
+        self.replace_with(|path, file| {
+            H5Change::open(file, path, true)?.run(|h5| {
+                h5.ensure_uuid()?;
+                work(h5)
+            })?;
+            Ok(lock::forget_store(&self.paths)?)
+        })
+    }
+}
