@@ -77,6 +77,28 @@ pub enum ErrorKind {
         /// What was found there.
         what: &'static str,
     },
+    /// The group is none of `mbe_automation`'s structures.
+    #[error("'{key}' is {what}, not a Structure{}", list(.known))]
+    NotAStructure {
+        /// The group.
+        key: String,
+        /// What it is.
+        what: String,
+        /// The structures that are there.
+        known: Vec<String>,
+    },
+    /// There is no such ground truth.
+    #[error("no {what} of '{method}' in '{key}'{}", list(.known))]
+    NoGroundTruth {
+        /// The structure.
+        key: String,
+        /// Level of theory.
+        method: String,
+        /// What is not there: ground truth at all, energies, forces, stamps.
+        what: &'static str,
+        /// The methods that are there.
+        known: Vec<String>,
+    },
     /// The table to be made is there already.
     #[error("table '{0}' exists already")]
     TableExists(String),
@@ -450,6 +472,8 @@ impl ErrorKind {
             Self::ReadOnlySidecar(_) => "change the permissions of that folder and of what is in it",
             Self::ReadOnly => "change the permissions, or work on a copy",
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
+            Self::NotAStructure { .. } => "list them with 'h5part mbe status FILE'",
+            Self::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",
             Self::BundleExists(_) => "choose another name, or replace it knowingly",
             Self::BundleChanged { .. } => "restore the file from a copy, or add it again from what it was made of",

@@ -57,6 +57,8 @@ impl Exit {
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
+            | ErrorKind::NotAStructure { .. }
+            | ErrorKind::NoGroundTruth { .. }
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
             | ErrorKind::RowOutOfRange { .. } => Self::NotFound,

@@ -1,9 +1,11 @@
 //! Attributes of a table's group.
 
+use super::load::{STAMPS_GROUP, members};
 use super::{H5Change, H5File};
 use crate::error::ErrorKind;
 use hdf5::types::{TypeDescriptor, VarLenUnicode};
-use hdf5::{Group, Location};
+use hdf5::{Group, Location, LocationType};
+use std::collections::HashSet;
 use std::str::FromStr;
 
 /// Value of an attribute.
@@ -74,6 +76,33 @@ impl H5File {
     pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, ErrorKind> {
         self.expect_group(group)?;
         self.ask(|| read_attribute(&self.file.group(&format!("/{group}"))?, name))
+    }
+}
+
+impl H5File {
+    /// All groups that have this attribute as one text, with it; ascending.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn groups_with(&self, name: &str) -> Result<Vec<(String, String)>, ErrorKind> {
+        self.ask(|| {
+            let (mut found, mut seen) = (Vec::new(), HashSet::new());
+            let mut todo = vec![String::new()];
+            while let Some(path) = todo.pop() {
+                let group = self.file.group(if path.is_empty() { "/" } else { &path })?;
+                // Links may lead in circles.
+                if !seen.insert(format!("{:?}", group.loc_info()?.token)) {
+                    continue;
+                }
+                if let Some(Attribute::Text(text)) = read_attribute(&group, name)? {
+                    found.push((path.clone(), text));
+                }
+                let below = members(&group, LocationType::Group)?.into_iter().filter(|name| name != STAMPS_GROUP);
+                todo.extend(below.map(|name| if path.is_empty() { name } else { format!("{path}/{name}") }));
+            }
+            found.sort_unstable();
+            Ok(found)
+        })
     }
 }
 

@@ -58,7 +58,7 @@ mod writer;
 pub use fence::Fence;
 #[cfg(feature = "hdf5")]
 pub use {
-    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewTable},
+    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewArray, NewTable},
     adopt::{Adopt, Adopted, Adoption},
     commit::Durability,
     create::Progress,

@@ -71,7 +71,9 @@ impl Commits<'_> {
         }
         for (name, expected) in &request.expected {
             let now = self.bytes_of(table.column(name)?, &request.runs)?;
-            if let Some(row) = first_difference(&request.runs.in_row_order(), &now, &in_row_order(&request.runs, expected)) {
+            if let Some(row) =
+                first_difference(&request.runs.in_row_order(), &now, &in_row_order(&request.runs, expected))
+            {
                 return Ok(Err(ErrorKind::NotAsExpected { column: (*name).to_owned(), row }));
             }
         }

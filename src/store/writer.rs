@@ -267,7 +267,10 @@ impl Writer {
     pub(crate) fn reset_column(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let reset = |writer: &mut Self| {
             let (column, fill) = writer.engine.fill_of(name, rows)?;
-            writer.make_one(Request { runs: rows.runs()?, values: vec![(&column, &fill)], expected: Vec::new() }, Outcome::NotThere)
+            writer.make_one(
+                Request { runs: rows.runs()?, values: vec![(&column, &fill)], expected: Vec::new() },
+                Outcome::NotThere,
+            )
         };
         reset(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
     }
@@ -276,7 +279,10 @@ impl Writer {
     pub(crate) fn stamp_as_is(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let stamp = |writer: &mut Self| {
             let bytes = writer.engine.bytes_of(name, rows)?;
-            writer.make_one(Request { runs: rows.runs()?, values: vec![(name, &bytes)], expected: Vec::new() }, Outcome::Committed)
+            writer.make_one(
+                Request { runs: rows.runs()?, values: vec![(name, &bytes)], expected: Vec::new() },
+                Outcome::Committed,
+            )
         };
         stamp(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
     }

@@ -5,10 +5,23 @@
 //! `ground_truth` in it. Frames are rows of that table. The layout, and how both sides share the file, are
 //! told in `docs/mbe.md`.
 
+mod create;
+mod elements;
+mod ground_truth;
 mod names;
+mod read;
+mod save;
 mod select;
 mod status;
+mod structure;
+mod xyz;
 
+pub use create::{Array, NewStructure};
+pub use ground_truth::{GroundTruth, Prepared, Present};
 pub use names::{ANGSTROM, Method, Quantity, SLASH};
+pub use read::{Frames, Summary, TruthReader};
+pub use save::{Results, Saved, Saver};
 pub use select::{Chunk, frames_to_compute, selected_frames};
 pub use status::FrameStatus;
+pub use structure::Structure;
+pub use xyz::Xyz;

@@ -59,7 +59,13 @@ impl Store {
 impl Reader {
     fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         let view = load(store, table)?;
-        Ok(Self { store: store.clone(), name: table.to_owned(), view, chunks: Chunks::default(), accept_foreign: false })
+        Ok(Self {
+            store: store.clone(),
+            name: table.to_owned(),
+            view,
+            chunks: Chunks::default(),
+            accept_foreign: false,
+        })
     }
 
     /// Whether values that another program wrote over committed ones count as values,
@@ -172,7 +178,8 @@ impl Reader {
     fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         // No library column changes while we are inside the gate; direct ones may.
         let by_gate = |name: &&str| self.view.table.column(name).is_ok_and(|c| c.layout.is_err());
-        let gate = if self.accept_foreign || names.iter().any(by_gate) { Some(self.store.enter_to_read()?) } else { None };
+        let gate =
+            if self.accept_foreign || names.iter().any(by_gate) { Some(self.store.enter_to_read()?) } else { None };
         if gate.is_some() {
             self.follow(Self::load_inside)?;
         }
@@ -183,7 +190,9 @@ impl Reader {
         let words = Look::new(&self.store, &self.view, wanted)?.settle(rows, out)?;
         if self.accept_foreign {
             let changed = |state: &&mut CellState| **state == CellState::Changed;
-            out.iter_mut().flat_map(|cells| cells.states.iter_mut().filter(changed)).for_each(|s| *s = CellState::Plain);
+            out.iter_mut()
+                .flat_map(|cells| cells.states.iter_mut().filter(changed))
+                .for_each(|s| *s = CellState::Plain);
         }
         Ok(words)
     }
