@@ -25,7 +25,8 @@ pub enum Adopt {
     /// Those that hold anything but fill; the others are not there.
     #[default]
     NonFill,
-    /// Those of rows in which a column holds a value; what the others hold is of no value.
+    /// Those of rows in which a column holds a value; what the others hold is of no value, but for what the guard
+    /// column says of them.
     Where {
         /// The column, with one value a row.
         column: String,
@@ -221,11 +222,12 @@ impl Summing<'_> {
         for (place, column) in self.plan.columns.iter().enumerate() {
             self.each_cell(column, runs, |k, row, bytes| {
                 let undefined = self.plan.guard.as_ref().filter(|g| g.place == place).map(|g| g.undefined.as_slice());
-                let empty = is_fill(bytes, &column.fill) || undefined == Some(bytes);
+                let empty = undefined.map_or_else(|| is_fill(bytes, &column.fill), |undefined| undefined == bytes);
                 let counts = match self.plan.rule {
                     Rule::All => true,
                     Rule::NonFill => !empty,
-                    Rule::Where { .. } => counts[k],
+                    // What a guard says of a row is a value, also where it is not "complete".
+                    Rule::Where { .. } => counts[k] || (undefined.is_some() && !empty),
                 };
                 let seal = |stamp| self.seeds[place].seal(stamp, row, bytes);
                 let stamp = match (counts, empty) {

@@ -38,6 +38,7 @@ mod interleavings;
 mod interop;
 mod layers;
 mod ledger;
+mod mbe;
 mod merge;
 mod model;
 mod monitor;

@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(slurm(30, 10, 50, 5).expect("10-50:10"), Chunk { index: 3, of: 5 });
         assert_eq!(slurm(3, 3, 3, 1).expect("3"), Chunk { index: 1, of: 1 });
         for (id, min, max, count) in
-            [(1, 1, 7, 3), (2, 1, 6, 3), (5, 1, 4, 4), (0, 1, 4, 4), (1, 4, 1, 4), (1, 1, 1, 0)]
+            [(2, 1, 7, 3), (2, 1, 6, 3), (5, 1, 4, 4), (0, 1, 4, 4), (1, 4, 1, 4), (1, 1, 1, 0)]
         {
             assert!(slurm(id, min, max, count).is_err(), "{id} of {min} to {max}, {count}");
         }
