@@ -5,6 +5,10 @@
 //! `ground_truth` in it. Frames are rows of that table. The layout, and how both sides share the file, are
 //! told in `docs/mbe.md`.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/mbe.md")]
+struct Page;
+
 mod create;
 mod elements;
 mod ground_truth;
