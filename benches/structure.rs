@@ -6,7 +6,7 @@ use h5part::ErrorKind;
 use h5part::dataspace::{ColumnLayout, ColumnSpec, Dtype, Rows};
 use h5part::h5::NewTable;
 use h5part::storage::{Disk, Fault, Faulty, Identity, Mode, Storage, StorageFile};
-use h5part::store::{Adopt, Adoption, Durability, Store, Values, Writer};
+use h5part::store::{Adopt, Adoption, Bundle, Content, Durability, Member, Store, Values, Writer};
 use ndarray::{Array1, Array3};
 use std::io;
 use std::ops::Range;
@@ -136,6 +136,41 @@ fn adding_datasets(c: &mut Criterion) {
     let (log, syncs) = counting.take();
     println!("log of the last change: {log} bytes; syncs: {syncs}");
     group.finish();
+}
+
+/// What a trial of vplanet gives: many short texts, and some columns of numbers, each with its unit.
+fn trial(datasets: usize) -> Bundle {
+    let unit = || vec![("Units".to_owned(), "kg".to_owned())];
+    let text = |k: usize| Content::Texts { shape: vec![1], values: vec![format!("{k}.936669e+33")] };
+    let floats = || Content::Floats { shape: vec![1, 451], values: vec![1.5; 451] };
+    let content = |k: usize| if k.is_multiple_of(7) { floats() } else { text(k) };
+    let member = |k| Member { name: format!("earth:Variable{k:03}:final"), content: content(k), attributes: unit() };
+    Bundle { members: (0..datasets).map(member).collect() }
+}
+
+fn bundles(c: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut group = c.benchmark_group("a bundle of 499 datasets");
+    group.sample_size(20);
+    for before in [10, 10_000] {
+        let store = Store::new(dir.path().join(format!("{before}.bpa"))).expect("store");
+        store.create_empty().expect("create");
+        let small = trial(20);
+        store
+            .change(|h5| (0..before).try_for_each(|k| h5.add_bundle(&format!("before{k:05}"), &small, false)))
+            .expect("fill");
+        let full = trial(499);
+        let mut number = 0;
+        group.bench_function(BenchmarkId::new("added to", before), |b| {
+            b.iter(|| {
+                number += 1;
+                store.add_bundle(&format!("semi_a{number}"), &full, false).expect("add");
+            });
+        });
+        group.bench_function(BenchmarkId::new("read back from", before), |b| {
+            b.iter(|| store.check_bundle("semi_a1", &full).expect("check"));
+        });
+    }
 }
 
 fn store(path: &Path, rows: u64, columns: Vec<ColumnSpec>) -> Store {
@@ -360,5 +395,5 @@ fn growth(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, adding_datasets, overwriting, groups, recovery, adoption, growth);
+criterion_group!(benches, adding_datasets, bundles, overwriting, groups, recovery, adoption, growth);
 criterion_main!(benches);

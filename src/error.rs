@@ -102,6 +102,9 @@ pub enum ErrorKind {
     /// The table to be made is there already.
     #[error("table '{0}' exists already")]
     TableExists(String),
+    /// The path names nothing in the file.
+    #[error("no group '{0}'")]
+    NoSuchGroup(String),
     /// The bundle to be added is there already.
     #[error("'{0}' is there already")]
     BundleExists(String),
@@ -471,6 +474,7 @@ impl ErrorKind {
             Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
             Self::ReadOnlySidecar(_) => "change the permissions of that folder and of what is in it",
             Self::ReadOnly => "change the permissions, or work on a copy",
+            Self::NoSuchGroup(_) => "list what is there with 'h5ls FILE'",
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
             Self::NotAStructure { .. } => "list them with 'h5part mbe status FILE'",
             Self::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",

@@ -59,6 +59,7 @@ impl Exit {
             | ErrorKind::NotATable { .. }
             | ErrorKind::NotAStructure { .. }
             | ErrorKind::NoGroundTruth { .. }
+            | ErrorKind::NoSuchGroup(_)
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
             | ErrorKind::RowOutOfRange { .. } => Self::NotFound,

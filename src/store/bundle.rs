@@ -51,7 +51,7 @@ impl Store {
     /// Reads a bundle back and compares it with what it was made of.
     ///
     /// # Errors
-    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NoSuchTable`] if it is not there; those of [`Store::reader`].
+    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NoSuchGroup`] if it is not there; those of [`Store::reader`].
     pub fn check_bundle(&self, path: &str, bundle: &Bundle) -> Result<()> {
         let path = normal(path);
         let check = |h5: &H5File| {
@@ -72,7 +72,7 @@ impl Store {
     /// The datasets of a group, whoever made it: all, or those of these names that are there.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
+    /// [`ErrorKind::NoSuchGroup`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
     /// [`Store::reader`].
     pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle> {
         self.look(|h5, _| h5.read_bundle(normal(path), names)).at("read", &self.paths.file)

@@ -29,7 +29,7 @@ pub(super) fn check(store: &Store, bundles: &[String], report: &mut Report) -> R
 fn look_at(h5: &H5File, path: &str) -> Result<Option<Finding>, ErrorKind> {
     let written = match h5.bundle_sum(path) {
         Ok(Some(sum)) => sum,
-        Ok(None) | Err(ErrorKind::NoSuchTable { .. } | ErrorKind::NotATable { .. }) => return Ok(None),
+        Ok(None) | Err(ErrorKind::NoSuchGroup(_)) => return Ok(None),
         Err(e) => return structure::of_error(e).map(Some),
     };
     let fault = |what: String| Ok(Some(Finding::fault(Kind::Bundle, what, REMEDY)));

@@ -94,7 +94,7 @@ fn a_name_that_is_taken_is_refused_or_replaced() {
     store.add_bundle("deep/down/here", &trial(3), false).expect("makes the groups on the way");
     store.check_bundle("deep/down/here", &trial(3)).expect("is there");
     let error = store.check_bundle("trial9", &trial(9)).expect_err("is not there");
-    assert!(matches!(error.kind(), ErrorKind::NoSuchTable { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NoSuchGroup(_)), "{error}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub struct NewStructure<'v> {
     pub level_of_theory: Option<String>,
 }
 
-impl<'v> Array<'v> {
+impl Array<'_> {
     /// Of values in memory.
     #[must_use]
     pub fn of<T: bytemuck::NoUninit>(shape: Vec<u64>, values: Vec<T>) -> Self {
@@ -162,7 +162,7 @@ impl<'v> NewStructure<'v> {
     }
 }
 
-fn f64s<'v>(name: String, array: Array<'v>) -> NewArray<'v> {
+fn f64s(name: String, array: Array<'_>) -> NewArray<'_> {
     NewArray { name, dtype: Dtype::F64, shape: array.shape, values: array.values }
 }
 

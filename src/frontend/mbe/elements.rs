@@ -31,7 +31,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[expect(clippy::float_cmp, reason = "constants")]
     fn elements_are_known_by_symbol_and_number() {
         assert_eq!(
             (atomic_number("H").ok(), atomic_number("Si").ok(), atomic_number("118").ok()),

@@ -192,7 +192,6 @@ impl<R: BufRead> Lines<'_, R> {
 }
 
 #[cfg(test)]
-#[expect(clippy::float_cmp, reason = "exact values")]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -4,20 +4,22 @@
 use super::{Bundle, BundleSum, CHECKSUM, Content, Member};
 use crate::error::ErrorKind;
 use crate::h5::H5File;
-use crate::h5::raw::{Hid, call};
+use crate::h5::raw::{Hid, call, own};
 use hdf5::plist::dataset_create::Layout;
-use hdf5::types::VarLenUnicode;
-use hdf5::{Attribute, Container, Dataset, Datatype, Group, LinkType, Location, LocationType};
+use hdf5::types::{VarLenAscii, VarLenUnicode};
+use hdf5::{Attribute, Container, Datatype, Group, LinkType, Location, LocationType};
 use hdf5_sys::h5a::H5Aread;
 use hdf5_sys::h5d::H5Dread;
 #[cfg(not(hdf5_1_14))]
 use hdf5_sys::h5d::H5Dvlen_reclaim as reclaim;
+use hdf5_sys::h5i::H5I_type_t;
+use hdf5_sys::h5o::H5Oopen;
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::H5S_ALL;
 #[cfg(hdf5_1_14)]
 use hdf5_sys::h5t::H5Treclaim as reclaim;
-use hdf5_sys::h5t::{H5T_class_t, H5T_cset_t, H5Tget_class, H5Tget_cset, H5Tis_variable_str, H5Tset_cset};
-use std::ffi::{CStr, c_char, c_void};
+use hdf5_sys::h5t::{H5T_class_t, H5T_cset_t, H5Tget_class, H5Tget_cset, H5Tis_variable_str};
+use std::ffi::{CStr, CString, c_char, c_void};
 
 /// A name in a group, and the object that it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +34,10 @@ impl H5File {
     /// The checksum that a bundle was written with. `None`: it is no bundle.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], library errors.
+    /// [`ErrorKind::NoSuchGroup`], library errors.
     pub fn bundle_sum(&self, path: &str) -> Result<Option<BundleSum>, ErrorKind> {
-        self.expect_group(path)?;
         self.ask(|| {
-            let group = self.file.group(&format!("/{path}"))?;
+            let group = self.bundle_group(path)?;
             let there = group.attr_names()?.iter().any(|name| name == CHECKSUM);
             Ok(if there { Some(BundleSum(group.attr(CHECKSUM)?.read_scalar()?)) } else { None })
         })
@@ -46,27 +47,37 @@ impl H5File {
     /// all kinds come as f64.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], library errors.
+    /// [`ErrorKind::NoSuchGroup`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], library errors.
     pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle, ErrorKind> {
-        self.expect_group(path)?;
         self.ask(|| {
-            let group = self.file.group(&format!("/{path}"))?;
-            let members = match names {
-                None => dataset_names(&group)?,
+            let group = self.bundle_group(path)?;
+            let names = match names {
+                None => hard_links(&group)?,
                 Some(names) => names.iter().filter(|name| group.link_exists(name)).cloned().collect(),
             };
-            let members = members.into_iter().map(|name| read_member(&group.dataset(&name)?, name));
+            let reader = MemberReader::new(&group)?;
+            let members = names.into_iter().filter_map(|name| reader.read(name).transpose());
             Ok(Bundle { members: members.collect::<Result<_, _>>()? })
         })
+    }
+
+    fn bundle_group(&self, path: &str) -> Result<Group, ErrorKind> {
+        let mut group = self.file.group("/")?;
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            if !group.link_exists(part) {
+                return Err(ErrorKind::NoSuchGroup(path.to_owned()));
+            }
+            group = group.group(part)?;
+        }
+        Ok(group)
     }
 
     /// Names of the datasets of a group.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], library errors.
+    /// [`ErrorKind::NoSuchGroup`], library errors.
     pub fn members_of(&self, path: &str) -> Result<Vec<String>, ErrorKind> {
-        self.expect_group(path)?;
-        self.ask(|| dataset_names(&self.file.group(&format!("/{path}"))?))
+        self.ask(|| dataset_names(&self.bundle_group(path)?))
     }
 
     /// The names of the root group, and what each leads to. h5part's own group is not among them.
@@ -96,56 +107,116 @@ fn opened(root: &Group, name: &str) -> Result<String, String> {
 }
 
 fn dataset_names(group: &Group) -> Result<Vec<String>, ErrorKind> {
-    let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Increasing)?;
-    let mut names = Vec::with_capacity(links.len());
-    for (name, link) in links {
-        if link.link_type == LinkType::Hard && group.loc_type_by_name(&name)? == LocationType::Dataset {
-            names.push(name);
-        }
-    }
+    let mut names = hard_links(group)?;
+    let mut types = names.iter().map(|name| group.loc_type_by_name(name)).collect::<Result<Vec<_>, _>>()?.into_iter();
+    names.retain(|_| types.next() == Some(LocationType::Dataset));
     Ok(names)
 }
 
-fn read_member(dataset: &Dataset, name: String) -> Result<Member, ErrorKind> {
-    let plist = dataset.dcpl()?;
-    if plist.get_layout()? == Layout::Virtual || !plist.get_external()?.is_empty() {
-        return Err(ErrorKind::ValuesOutside(name));
+fn hard_links(group: &Group) -> Result<Vec<String>, ErrorKind> {
+    let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Increasing)?;
+    let hard = links.into_iter().filter(|(_, link)| link.link_type == LinkType::Hard);
+    Ok(hard.map(|(name, _)| name).collect())
+}
+
+/// What all members have in common: the types that texts are read as.
+struct MemberReader<'a> {
+    group: &'a Group,
+    utf8: Datatype,
+    ascii: Datatype,
+}
+
+impl<'a> MemberReader<'a> {
+    fn new(group: &'a Group) -> Result<Self, ErrorKind> {
+        let (utf8, ascii) = (Datatype::from_type::<VarLenUnicode>()?, Datatype::from_type::<VarLenAscii>()?);
+        Ok(Self { group, utf8, ascii })
     }
-    let shape: Vec<u64> = dataset.shape().into_iter().map(|n| n as u64).collect();
-    let dtype = dataset.dtype()?;
-    let content = match class(&dtype)? {
-        H5T_class_t::H5T_STRING => {
-            let values = read_texts(dataset, &dtype, |memory, buffer| {
-                call!(H5Dread, dataset.id(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer).map(|_| ())
-            })?;
-            Content::Texts { shape, values }
+
+    /// A member. `None`: it is no dataset.
+    fn read(&self, name: String) -> Result<Option<Member>, ErrorKind> {
+        let c_name = CString::new(name.as_str()).map_err(|_| ErrorKind::Hdf5(format!("the name {name:?}")))?;
+        // Asking for its kind by name would open it twice.
+        let object: Location = own!(H5Oopen, self.group.id(), c_name.as_ptr(), H5P_DEFAULT)?;
+        if object.id_type() != H5I_type_t::H5I_DATASET {
+            return Ok(None);
         }
-        H5T_class_t::H5T_FLOAT | H5T_class_t::H5T_INTEGER => {
-            Content::Floats { shape, values: dataset.read_raw::<f64>()? }
-        }
-        _ => {
+        let dataset = object.as_dataset()?;
+        let dtype = dataset.dtype()?;
+        let (class, shape) = (class(&dtype)?, dataset.shape());
+        if !matches!(class, H5T_class_t::H5T_STRING | H5T_class_t::H5T_FLOAT | H5T_class_t::H5T_INTEGER) {
             let dtype = dtype.to_descriptor().map_or_else(|_| "unknown".to_owned(), |dtype| dtype.to_string());
             return Err(ErrorKind::UnsupportedType { column: name, dtype });
         }
-    };
-    Ok(Member { attributes: text_attributes(dataset)?, name, content })
-}
-
-/// Attributes of one text each; others are left out.
-fn text_attributes(object: &Location) -> Result<Vec<(String, String)>, ErrorKind> {
-    let mut found = Vec::new();
-    for name in object.attr_names()? {
-        let attribute: Attribute = object.attr(&name)?;
-        let dtype = attribute.dtype()?;
-        if class(&dtype)? != H5T_class_t::H5T_STRING || attribute.size() != 1 {
-            continue;
+        let plist = dataset.dcpl()?;
+        if plist.get_layout()? == Layout::Virtual || !plist.get_external()?.is_empty() {
+            return Err(ErrorKind::ValuesOutside(name));
         }
-        let mut texts = read_texts(&attribute, &dtype, |memory, buffer| {
-            call!(H5Aread, attribute.id(), memory, buffer).map(|_| ())
-        })?;
-        found.extend(texts.pop().map(|text| (name, text)));
+        let count = shape.iter().product();
+        let shape = shape.into_iter().map(|n| n as u64).collect();
+        let content = if class == H5T_class_t::H5T_STRING {
+            let values = self.texts(count, &dataset, &dtype, |memory, buffer| {
+                call!(H5Dread, dataset.id(), memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, buffer).map(|_| ())
+            })?;
+            Content::Texts { shape, values }
+        } else {
+            Content::Floats { shape, values: dataset.read_raw::<f64>()? }
+        };
+        Ok(Some(Member { attributes: self.attributes(&dataset)?, name, content }))
     }
-    Ok(found)
+
+    /// Attributes of one text each; others are left out.
+    fn attributes(&self, object: &Location) -> Result<Vec<(String, String)>, ErrorKind> {
+        let mut found = Vec::new();
+        for name in object.attr_names()? {
+            let attribute: Attribute = object.attr(&name)?;
+            let dtype = attribute.dtype()?;
+            if class(&dtype)? != H5T_class_t::H5T_STRING || attribute.size() != 1 {
+                continue;
+            }
+            let mut texts = self.texts(1, &attribute, &dtype, |memory, buffer| {
+                call!(H5Aread, attribute.id(), memory, buffer).map(|_| ())
+            })?;
+            found.extend(texts.pop().map(|text| (name, text)));
+        }
+        Ok(found)
+    }
+
+    /// All texts of an object, whatever kind of text they are; bytes that are no UTF-8 are replaced.
+    fn texts(
+        &self,
+        count: usize,
+        object: &Container,
+        dtype: &Datatype,
+        read: impl FnOnce(Hid, *mut c_void) -> hdf5::Result<()>,
+    ) -> Result<Vec<String>, ErrorKind> {
+        if call!(H5Tis_variable_str, dtype.id())? == 0 {
+            let size = dtype.size();
+            let mut bytes = vec![0u8; size.saturating_mul(count)];
+            read(dtype.id(), bytes.as_mut_ptr().cast())?;
+            let end = |text: &[u8]| text.iter().position(|&b| b == 0).unwrap_or(text.len());
+            let texts = bytes.chunks_exact(size.max(1));
+            return Ok(texts.map(|text| String::from_utf8_lossy(&text[..end(text)]).into_owned()).collect());
+        }
+        let charset = hdf5::sync::sync(|| {
+            // SAFETY: the id is that of a type that outlives the call.
+            unsafe { H5Tget_cset(dtype.id()) }
+        });
+        // The library converts texts between no two character sets: they are read as what they are.
+        let memory = if charset == H5T_cset_t::H5T_CSET_ASCII { &self.ascii } else { &self.utf8 };
+        let mut pointers: Vec<*mut c_char> = vec![std::ptr::null_mut(); count];
+        read(memory.id(), pointers.as_mut_ptr().cast())?;
+        let text = |&pointer: &*mut c_char| {
+            if pointer.is_null() {
+                return String::new();
+            }
+            // SAFETY: the library has put a text that ends in NUL there, and nobody has freed it yet.
+            unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+        };
+        let texts = pointers.iter().map(text).collect();
+        let space = object.space()?;
+        call!(reclaim, memory.id(), space.id(), H5P_DEFAULT, pointers.as_mut_ptr().cast())?;
+        Ok(texts)
+    }
 }
 
 fn class(dtype: &Datatype) -> Result<H5T_class_t, ErrorKind> {
@@ -158,43 +229,4 @@ fn class(dtype: &Datatype) -> Result<H5T_class_t, ErrorKind> {
     } else {
         Ok(class)
     }
-}
-
-/// All texts of an object, whatever kind of text they are; bytes that are no UTF-8 are replaced.
-fn read_texts(
-    object: &Container,
-    dtype: &Datatype,
-    read: impl FnOnce(Hid, *mut c_void) -> hdf5::Result<()>,
-) -> Result<Vec<String>, ErrorKind> {
-    let count = object.size();
-    if call!(H5Tis_variable_str, dtype.id())? == 0 {
-        let size = dtype.size();
-        let mut bytes = vec![0u8; size.saturating_mul(count)];
-        read(dtype.id(), bytes.as_mut_ptr().cast())?;
-        let end = |text: &[u8]| text.iter().position(|&b| b == 0).unwrap_or(text.len());
-        let texts = bytes.chunks_exact(size.max(1));
-        return Ok(texts.map(|text| String::from_utf8_lossy(&text[..end(text)]).into_owned()).collect());
-    }
-    // The library converts texts between no two character sets: they are read as what they are.
-    let memory = Datatype::from_type::<VarLenUnicode>()?;
-    let charset = hdf5::sync::sync(|| {
-        // SAFETY: the id is that of a type that outlives the call.
-        unsafe { H5Tget_cset(dtype.id()) }
-    });
-    if charset == H5T_cset_t::H5T_CSET_ASCII {
-        call!(H5Tset_cset, memory.id(), charset)?;
-    }
-    let mut pointers: Vec<*mut c_char> = vec![std::ptr::null_mut(); count];
-    read(memory.id(), pointers.as_mut_ptr().cast())?;
-    let text = |&pointer: &*mut c_char| {
-        if pointer.is_null() {
-            return String::new();
-        }
-        // SAFETY: the library has put a text that ends in NUL there, and nobody has freed it yet.
-        unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
-    };
-    let texts = pointers.iter().map(text).collect();
-    let space = object.space()?;
-    call!(reclaim, memory.id(), space.id(), H5P_DEFAULT, pointers.as_mut_ptr().cast())?;
-    Ok(texts)
 }
