@@ -25,16 +25,15 @@ struct Done {
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["save", file, key, method, atoms, first, end, batch, durability] => {
-            let durability = if *durability == "power" { Durability::Power } else { Durability::Process };
-            let frames = first.parse()?..end.parse()?;
-            let done = save(file, key, method, atoms.parse()?, frames, batch.parse()?, durability)?;
-            println!("{}", serde_json::to_string(&done)?);
-        }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ["save", file, key, method, atoms, first, end, batch, durability] = args[..] else {
         // What `cargo bench` gives to every benchmark.
-        _ => {}
-    }
+        return Ok(());
+    };
+    let durability = if durability == "power" { Durability::Power } else { Durability::Process };
+    let frames = first.parse()?..end.parse()?;
+    let done = save(file, key, method, atoms.parse()?, frames, batch.parse()?, durability)?;
+    println!("{}", serde_json::to_string(&done)?);
     Ok(())
 }
 

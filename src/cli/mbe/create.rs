@@ -50,8 +50,8 @@ impl Args {
     pub fn run(&self) -> Result<Exit> {
         let store = self.lock.new_store(&self.file)?;
         let made = match (&self.xyz, &self.positions, &self.atomic_numbers) {
-            (Some(xyz), ..) => self.from_xyz(xyz)?.create(&store, &self.key)?,
-            (None, Some(positions), Some(numbers)) => self.from_npy(positions, numbers)?.create(&store, &self.key)?,
+            (Some(xyz), ..) => self.of_xyz(xyz)?.create(&store, &self.key)?,
+            (None, Some(positions), Some(numbers)) => self.of_npy(positions, numbers)?.create(&store, &self.key)?,
             _ => return Err(request(MAKE, &self.file, "--xyz, or --positions and --atomic-numbers, are needed")),
         };
         let periodic = if made.is_periodic() { ", periodic" } else { "" };
@@ -60,7 +60,7 @@ impl Args {
         Ok(Exit::Success)
     }
 
-    fn from_xyz(&self, path: &Path) -> Result<NewStructure<'static>> {
+    fn of_xyz(&self, path: &Path) -> Result<NewStructure<'static>> {
         let xyz = if path == Path::new("-") {
             Xyz::read(&mut stdin().lock())
         } else {
@@ -69,7 +69,7 @@ impl Args {
         NewStructure::from_xyz(xyz.at("read", path)?, self.level_of_theory.clone()).at("read", path)
     }
 
-    fn from_npy(&self, positions: &Path, numbers: &Path) -> Result<NewStructure<'static>> {
+    fn of_npy(&self, positions: &Path, numbers: &Path) -> Result<NewStructure<'static>> {
         let (atomic_numbers_shape, bytes) = whole(numbers, Dtype::I64)?;
         let masses = self.masses.as_deref().map(|path| whole(path, Dtype::F64)).transpose()?;
         Ok(NewStructure {

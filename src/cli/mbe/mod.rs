@@ -65,7 +65,7 @@ impl Args {
 struct Place {
     /// The HDF5 file.
     file: PathBuf,
-    /// Key of the structure: a Structure, Trajectory or FiniteSubsystem.
+    /// Key of the structure: a `Structure`, `Trajectory` or `FiniteSubsystem`.
     key: String,
     /// Level of theory, as in r2scan-d4/def2-tzvp.
     #[arg(long, value_name = "NAME")]

@@ -29,7 +29,7 @@ pub struct Args {
     /// Forces of the frames in eV/Å: f64 (frames, atoms, 3).
     #[arg(long, value_name = "F.npy", conflicts_with = "stream")]
     forces: Option<PathBuf>,
-    /// Status of all frames: COMPLETED, SCF_NOT_CONVERGED, FAILED, UNDEFINED or its number; or a .npy
+    /// Status of all frames: COMPLETED, `SCF_NOT_CONVERGED`, FAILED, UNDEFINED or its number; or a .npy
     /// file with one number a frame.
     #[arg(long, value_name = "VALUE|S.npy", default_value = "COMPLETED", conflicts_with = "stream")]
     status: String,

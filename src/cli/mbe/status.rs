@@ -121,13 +121,10 @@ fn print(structure: &StructureStatus) -> Result<()> {
     }
     for method in &structure.methods {
         let counts = method.counts.iter().filter(|(_, n)| **n > 0).map(|(status, n)| format!("{n} {status}"));
-        let notes = [
-            (!method.has_status).then_some("no statuses: all count as COMPLETED"),
-            (!method.prepared).then_some("not prepared for h5part, see 'h5part mbe init'"),
-        ];
-        let notes: String = notes.into_iter().flatten().map(|note| format!("; {note}")).collect();
+        let statuses = if method.has_status { "" } else { "; no statuses: all count as COMPLETED" };
+        let prepared = if method.prepared { "" } else { "; not prepared for h5part, see 'h5part mbe init'" };
         let (name, of) = (&method.method, method.quantities.join(" and "));
-        line(format!("  {name}: {of}, {}{notes}", counts.collect::<Vec<_>>().join(", ")))?;
+        line(format!("  {name}: {of}, {}{statuses}{prepared}", counts.collect::<Vec<_>>().join(", ")))?;
         for (quantity, spec) in &method.lacking {
             line(format!("    COMPLETED without {quantity} (NaN): {spec}"))?;
         }

@@ -89,7 +89,7 @@ fn of_several_who_save_the_same_frames_the_first_one_stands() {
                     let mut frames: Vec<u64> = frames;
                     frames.sort_unstable();
                     frames.dedup();
-                    let status = if (start + k) % 3 == 0 { Failed } else { Completed };
+                    let status = if (start + k).is_multiple_of(3) { Failed } else { Completed };
                     told = told.and(save(&mut saver, &frames, ATOMS, 1000.0 * k as f64, status).expect("save"));
                 }
                 told
