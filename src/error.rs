@@ -116,6 +116,9 @@ pub enum ErrorKind {
         /// In which way.
         how: String,
     },
+    /// The table has a column, or something else, of this name.
+    #[error("'{0}' exists already in the table")]
+    ColumnExists(String),
     /// The table has no such column.
     #[error("table '{table}' has no column '{column}'{}", list(.known))]
     NoSuchColumn {
@@ -137,6 +140,9 @@ pub enum ErrorKind {
         /// Number of rows of the table.
         rows: u64,
     },
+    /// A commit of columns that have different guards.
+    #[error("columns '{0}' and '{1}' have different guards, and a commit has one")]
+    SeveralGuards(String, String),
     /// One row was named twice.
     #[error("row {0} is named twice")]
     DuplicateRow(u64),
@@ -480,10 +486,12 @@ impl ErrorKind {
             Self::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",
             Self::BundleExists(_) => "choose another name, or replace it knowingly",
+            Self::ColumnExists(_) => "choose another name; an existing column is never overwritten",
             Self::BundleChanged { .. } => "restore the file from a copy, or add it again from what it was made of",
             Self::NoSuchColumn { .. } | Self::ColumnIsGroup(_) => "list the columns with 'h5part info FILE'",
             Self::RowOutOfRange { .. } => "rows are counted from 0",
             Self::DuplicateRow(_) => "name each row once",
+            Self::SeveralGuards(..) => "commit the columns of each guard by themselves; see 'h5part info FILE'",
             Self::EmptySelection => "name at least one row, e.g. --rows 0:10",
             Self::BadRows { .. } => "use 7, 0:100, 0:100:2, a list with commas, or @indices.npy",
             Self::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",

@@ -68,6 +68,7 @@ impl Exit {
             | ErrorKind::EmptySelection
             | ErrorKind::BadRows { .. }
             | ErrorKind::BadColumn { .. }
+            | ErrorKind::SeveralGuards(..)
             | ErrorKind::BadRequest(_)
             | ErrorKind::Oversubscribed { .. }
             | ErrorKind::NoSuchWork(_) => Self::Usage,
@@ -108,6 +109,7 @@ impl Exit {
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
             ErrorKind::TableExists(_)
+            | ErrorKind::ColumnExists(_)
             | ErrorKind::BundleExists(_)
             | ErrorKind::Adopted(_)
             | ErrorKind::AlreadyThere

@@ -7,6 +7,7 @@ use super::create::table_group;
 use super::select;
 use crate::dataspace::{ColumnSpec, Dtype, Rows};
 use crate::error::ErrorKind;
+use hdf5::Group;
 use std::fmt;
 
 /// Values are written in portions of about this, in bytes.
@@ -53,22 +54,37 @@ impl H5Change {
         attributes: &[(String, Attribute)],
     ) -> Result<(), ErrorKind> {
         let place = table_group(&self.file, group)?;
-        for array in arrays {
-            let Some((&rows, cell)) = array.shape.split_first() else {
-                return Err(ErrorKind::BadRequest(format!("dataset '{}' has no axis", array.name)));
-            };
-            let zeros = vec![0; usize::try_from(array.dtype.size()).unwrap_or(8)];
-            let spec = ColumnSpec { fill: zeros, ..ColumnSpec::new(&array.name, array.dtype, cell) };
-            make_column(&place, &spec, Make { rows, chunk_rows: None, filters: Filters::default() })?;
-            let dataset = place.dataset(&array.name)?;
-            let portion = (PORTION_BYTES / spec.cell_bytes().unwrap_or(u64::MAX).max(1)).max(1);
-            for start in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
-                let here = start..rows.min(start + portion);
-                let bytes = (array.values)(here.end - here.start)?;
-                select::write(&dataset, array.dtype, &Rows::range(here).runs()?, &bytes)?;
-            }
-        }
+        arrays.iter_mut().try_for_each(|array| write_array(&place, array))?;
         drop(place);
         self.set_attributes(group, attributes)
     }
+
+    /// Makes a dataset in a group that is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ColumnExists`], those of the values, I/O and library errors.
+    pub fn add_array(&self, group: &str, array: &mut NewArray<'_>) -> Result<(), ErrorKind> {
+        let place = self.file.group(&format!("/{group}"))?;
+        if place.link_exists(&array.name) {
+            return Err(ErrorKind::ColumnExists(array.name.clone()));
+        }
+        write_array(&place, array)
+    }
+}
+
+fn write_array(place: &Group, array: &mut NewArray<'_>) -> Result<(), ErrorKind> {
+    let Some((&rows, cell)) = array.shape.split_first() else {
+        return Err(ErrorKind::BadRequest(format!("dataset '{}' has no axis", array.name)));
+    };
+    let zeros = vec![0; usize::try_from(array.dtype.size()).unwrap_or(8)];
+    let spec = ColumnSpec { fill: zeros, ..ColumnSpec::new(&array.name, array.dtype, cell) };
+    make_column(place, &spec, Make { rows, chunk_rows: None, filters: Filters::default() })?;
+    let dataset = place.dataset(&array.name)?;
+    let portion = (PORTION_BYTES / spec.cell_bytes().unwrap_or(u64::MAX).max(1)).max(1);
+    for start in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        let here = start..rows.min(start + portion);
+        let bytes = (array.values)(here.end - here.start)?;
+        select::write(&dataset, array.dtype, &Rows::range(here).runs()?, &bytes)?;
+    }
+    Ok(())
 }

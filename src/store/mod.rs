@@ -16,6 +16,8 @@ mod cells;
 #[cfg(feature = "hdf5")]
 mod change;
 #[cfg(feature = "hdf5")]
+mod columns;
+#[cfg(feature = "hdf5")]
 mod commit;
 #[cfg(feature = "hdf5")]
 mod create;
@@ -42,6 +44,8 @@ mod repack;
 mod request;
 #[cfg(feature = "hdf5")]
 mod resolve;
+#[cfg(feature = "hdf5")]
+mod stamping;
 #[cfg(feature = "hdf5")]
 mod status;
 #[cfg(feature = "hdf5")]

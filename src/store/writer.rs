@@ -196,7 +196,8 @@ impl Writer {
     }
 
     /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be
-    /// computed anew. Atomic, and surviving, as a commit that replaces them. Returns how many rows.
+    /// computed anew. Atomic, and surviving, as a commit that replaces them; where the table has several guards, the
+    /// columns of each by themselves. Returns how many rows.
     ///
     /// # Errors
     /// As [`Writer::commit`]; [`ErrorKind::Unstamped`].
@@ -255,11 +256,13 @@ impl Writer {
         if table.stamps.is_none() {
             return Err(ErrorKind::Unstamped(table.path.clone()));
         }
-        let stamped = table.columns.iter().filter(|column| column.stamp.is_some());
-        let fills = stamped.map(|column| self.engine.fill_of(&column.name, rows)).collect::<Result<Vec<_>, _>>()?;
-        let bytes = fills.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-        let values = fills.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-        self.make_one(Request { runs: rows.runs()?, values, expected: Vec::new() }, Outcome::NotThere)?;
+        let mut bytes = 0;
+        for columns in table.by_guard() {
+            let fills = columns.iter().map(|name| self.engine.fill_of(name, rows)).collect::<Result<Vec<_>, _>>()?;
+            bytes += fills.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
+            let values = fills.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+            self.make_one(Request { runs: rows.runs()?, values, expected: Vec::new() }, Outcome::NotThere)?;
+        }
         Ok(Commit { rows: rows.len(), bytes })
     }
 
@@ -390,6 +393,10 @@ impl Engine {
                 self.view.stamped(column)?;
             }
             values_of.check(column, rows)?;
+            let first = table.column(values[0].0)?;
+            if table.guard_of(first) != table.guard_of(column) {
+                return Err(ErrorKind::SeveralGuards(first.name.clone(), column.name.clone()));
+            }
         }
         Ok(values.iter().map(|(_, v)| v.bytes().len() as u64).sum())
     }
@@ -404,8 +411,7 @@ impl Engine {
     fn fill_of(&self, name: &str, rows: &Rows) -> Result<(String, Vec<u8>), ErrorKind> {
         let table = &self.view.table;
         let column = table.column(name)?;
-        let guard = table.stamps.as_ref().and_then(|stamps| stamps.guard.as_ref());
-        let element = guard.filter(|g| column.stamp == Some(g.place)).map_or(&column.fill, |g| &g.undefined);
+        let element = table.as_guard(column).map_or(&column.fill, |guard| &guard.undefined);
         let elements = column.shape.iter().product::<u64>().checked_mul(rows.len());
         let count = elements.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
         Ok((column.name.clone(), element.repeat(count)))
@@ -426,13 +432,15 @@ impl Engine {
     /// A commit that touches a library column takes the way through the library as a whole, so that its
     /// rows stay atomic.
     fn needs_library(&self, requests: &[Request<'_>]) -> Result<bool, ErrorKind> {
-        let guard = self.view.guard()?.is_some_and(|(_, column)| column.layout.is_err());
+        let table = &self.view.table;
         for (name, _) in requests.iter().flat_map(|request| &request.values) {
-            if self.view.table.column(name)?.layout.is_err() {
+            let column = table.column(name)?;
+            let guard = table.guard_of(column).map(|guard| table.column_at(guard.place)).transpose()?;
+            if column.layout.is_err() || guard.is_some_and(|guard| guard.layout.is_err()) {
                 return Ok(true);
             }
         }
-        Ok(guard)
+        Ok(false)
     }
 
     fn make_through_library(

@@ -19,6 +19,7 @@ mod bundles;
 mod changes;
 mod choices;
 mod cli;
+mod columns;
 mod content;
 mod copying;
 mod courtesy;

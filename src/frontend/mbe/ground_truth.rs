@@ -5,7 +5,10 @@ use super::status::FrameStatus;
 use super::structure::Structure;
 use crate::dataspace::{ColumnSpec, Dtype, Table};
 use crate::error::{ErrorKind, Result};
-use crate::store::{Adopt, Adoption, Attribute, H5Change, NewTable};
+use crate::store::{Adopt, Adoption, Attribute, H5Change, NewArray, NewTable};
+
+/// So many others who prepare the same at the same time are not waited for.
+const TRIES: u32 = 100;
 
 /// Energies, forces and statuses of a structure at one level of theory.
 #[derive(Clone, Debug)]
@@ -83,10 +86,10 @@ impl GroundTruth {
     }
 
     /// Whether a column has stamps, and the status as its guard.
-    fn is_guarded(&self, table: &Table, column: &str) -> bool {
-        let place = |name: &str| table.columns.iter().find(|c| c.name == name).and_then(|c| c.stamp);
-        let guard = table.stamps.as_ref().and_then(|stamps| stamps.guard.as_ref());
-        place(column).is_some() && guard.is_some_and(|guard| place(&self.method.status()) == Some(guard.place))
+    fn is_guarded(&self, table: &Table, name: &str) -> bool {
+        let column = |name: &str| table.columns.iter().find(|column| column.name == name);
+        let guard = column(name).and_then(|column| table.guard_of(column));
+        guard.is_some_and(|guard| column(&self.method.status()).and_then(|status| status.stamp) == Some(guard.place))
     }
 
     /// Makes what is missing of statuses (UNDEFINED) and of these quantities (NaN), and lists the method. What is
@@ -104,29 +107,65 @@ impl GroundTruth {
             let text = "energies, forces or both are to be prepared".to_owned();
             return Err(ErrorKind::BadRequest(text).at("prepare", self.structure.store().path()));
         }
-        let prepared = match self.table()? {
-            None => match self.make(quantities) {
-                // Another process was first.
-                Err(e) if matches!(e.kind(), ErrorKind::TableExists(_)) => self.complete(quantities)?,
-                other => other?,
-            },
-            Some(_) => self.complete(quantities)?,
-        };
-        self.list()?;
-        Ok(prepared)
+        let mut prepared = Prepared::AlreadyThere;
+        for _ in 0..TRIES {
+            match self.step(quantities) {
+                Ok(None) => {
+                    self.list()?;
+                    return Ok(prepared);
+                }
+                Ok(Some(done)) => prepared = if prepared == Prepared::Adopted { prepared } else { done },
+                // Another process was first; what is left to be done is seen at the next look.
+                Err(e) if is_there_already(e.kind()) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(ErrorKind::Replaced.at("prepare", self.structure.store().path()))
     }
 
-    fn make(&self, quantities: &[Quantity]) -> Result<Prepared> {
-        let status = self.method.status();
-        let columns = [self.status_column()].into_iter().chain(quantities.iter().map(|&q| self.column(q))).collect();
-        let table = NewTable {
-            guard: Some(status),
-            guard_complete: Some(FrameStatus::Completed.number().to_string()),
-            attributes: vec![(LEVELS_OF_THEORY.to_owned(), Attribute::Texts(vec![self.method.name().to_owned()]))],
-            ..NewTable::new(&self.structure.table(), self.structure.frames(), columns)
+    /// The next thing that is to be done, a structural change. `None`: there is nothing left.
+    fn step(&self, quantities: &[Quantity]) -> Result<Option<Prepared>> {
+        let store = self.structure.store();
+        let Some(table) = self.table()? else {
+            let levels = Attribute::Texts(vec![self.method.name().to_owned()]);
+            let attributes = vec![(LEVELS_OF_THEORY.to_owned(), levels)];
+            store.create(&NewTable { attributes, ..self.columns(true, quantities) }, &|_, _| ())?;
+            return Ok(Some(Prepared::Made));
         };
-        self.structure.store().create(&table, &|_, _| ())?;
-        Ok(Prepared::Made)
+        let present = self.present_in(&table);
+        if !present.status && !present.quantities.is_empty() {
+            self.complete_all()?;
+            return Ok(Some(Prepared::Adopted));
+        }
+        let mut names = vec![self.method.status()];
+        names.extend(present.quantities.iter().map(|quantity| quantity.dataset(&self.method)));
+        let stamped = |name: &String| table.columns.iter().any(|c| c.name == *name && c.stamp.is_some());
+        names.retain(|name| !stamped(name));
+        if present.status && !names.is_empty() {
+            self.adopt(names)?;
+            return Ok(Some(Prepared::Adopted));
+        }
+        let missing: Vec<Quantity> = quantities.iter().copied().filter(|q| !present.quantities.contains(q)).collect();
+        if missing.is_empty() && !present.guarded {
+            let text = "its columns have stamps, but not their status as guard: 'h5part adopt' gave them these";
+            return Err(ErrorKind::BadRequest(text.to_owned()).at("prepare", store.path()));
+        }
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        store.add_columns(&self.columns(!present.status, &missing))?;
+        Ok(Some(Prepared::Made))
+    }
+
+    /// Columns to be made: quantities of this method, and their statuses if there are none.
+    fn columns(&self, status: bool, quantities: &[Quantity]) -> NewTable {
+        let status = status.then(|| self.status_column());
+        let columns = status.into_iter().chain(quantities.iter().map(|&quantity| self.column(quantity))).collect();
+        NewTable {
+            guard: Some(self.method.status()),
+            guard_complete: Some(FrameStatus::Completed.number().to_string()),
+            ..NewTable::new(&self.structure.table(), self.structure.frames(), columns)
+        }
     }
 
     fn status_column(&self) -> ColumnSpec {
@@ -142,24 +181,21 @@ impl GroundTruth {
         ColumnSpec::new(&quantity.dataset(&self.method), Dtype::F64, &shape)
     }
 
-    /// Where there is a table: stamps for what is this method's, and what is missing of it.
-    fn complete(&self, quantities: &[Quantity]) -> Result<Prepared> {
-        let Some(table) = self.table()? else { return self.make(quantities) };
-        let present = self.present_in(&table);
-        let missing: Vec<Quantity> = quantities.iter().copied().filter(|q| !present.quantities.contains(q)).collect();
-        if present.guarded && missing.is_empty() {
-            return Ok(Prepared::AlreadyThere);
-        }
-        if table.stamps.is_none() && present.status && missing.is_empty() {
-            self.adopt()?;
-            return Ok(Prepared::Adopted);
-        }
-        let text = "further columns in a ground truth that is there".to_owned();
-        Err(ErrorKind::BadRequest(text).at("prepare", self.structure.store().path()))
+    /// Statuses for a method that has none: until now all of its frames counted as completed.
+    fn complete_all(&self) -> Result<()> {
+        let frames = self.structure.frames();
+        let zeros = |frames: u64| Ok(vec![0; usize::try_from(frames * 8).unwrap_or(usize::MAX)]);
+        let (name, table) = (self.method.status(), self.structure.table());
+        self.structure.store().change(|h5: &H5Change| {
+            let mut statuses = NewArray { name, dtype: Dtype::I64, shape: vec![frames], values: Box::new(zeros) };
+            h5.add_array(&table, &mut statuses)
+        })
     }
 
-    fn adopt(&self) -> Result<()> {
+    /// Stamps for what Python has made of this method.
+    fn adopt(&self, names: Vec<String>) -> Result<()> {
         let how = Adoption {
+            columns: Some(names),
             committed: Adopt::Where {
                 column: self.method.status(),
                 value: FrameStatus::Completed.number().to_string(),
@@ -200,4 +236,9 @@ impl GroundTruth {
             known: self.structure.methods().unwrap_or_default(),
         }
     }
+}
+
+/// Whether somebody else has made what was to be made.
+fn is_there_already(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TableExists(_) | ErrorKind::ColumnExists(_) | ErrorKind::Adopted(_))
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 mod create;
+mod methods;
 mod refused;
 mod rules;
 mod together;
