@@ -11,6 +11,16 @@ from peers.gzip_columns import H5partGzip, H5pyGzip, H5pyGzipSynced
 from peers.h5part_stress import BarePwrite, H5part
 from peers.h5py_lock import H5pyLock, H5pyRewrite
 from peers.h5py_mpi import H5pyMpi
+from peers.mbe import (
+    MbeCommand,
+    MbeCrate,
+    MbeCratePower,
+    MbeH5py,
+    MbeH5pyPolled,
+    MbeH5pySynced,
+    MbeStream,
+    MbeWork,
+)
 from peers.publishing import H5partAgain, H5partPublish, H5repack, H5repackSynced, PublishWork
 from peers.readers import (
     COMMITS_PER_S,
@@ -196,6 +206,31 @@ def trials_task(size: Size) -> Task:
     )
 
 
+def mbe_task(size: Size) -> Task:
+    """What it costs to save frames of mbe_automation while others save some, too."""
+    batch = 10
+    case = f"{batch} frames"
+    return Task(
+        name="mbe",
+        title=(
+            f"{size.writers} processes save {batch} frames at a time, energies, forces and status, into "
+            f"{size.rows} frames of {size.row_shape[0]} atoms"
+        ),
+        unit="us/save",
+        cases={case: MbeWork(size.writers, size.rows, size.row_shape, batch)},
+        peers=[
+            MbeCrate(),
+            MbeCratePower(),
+            MbeStream(),
+            MbeCommand(),
+            MbeH5py(),
+            MbeH5pySynced(),
+            MbeH5pyPolled(),
+        ],
+        marks=[Mark(case, "h5py", "h5part", 100.0, at_least=True)],
+    )
+
+
 @dataclass(frozen=True)
 class Asked:
     """A task by name: how it is made, and the rows that its marks are meant for."""
@@ -210,5 +245,6 @@ TASKS: dict[str, Asked] = {
     "publish": Asked(publish_task, 100_000),
     "read": Asked(read_task, 100_000),
     "beside": Asked(beside_task, 100_000),
+    "mbe": Asked(mbe_task, 40_000),
     "trials": Asked(trials_task, 1000),
 }

@@ -19,6 +19,10 @@ pub struct Args {
     pub file: PathBuf,
     /// Path of the table (an HDF5 group) in the file.
     table: String,
+    /// A column that gets stamps, in a table in which others have some already, too; may be given several times.
+    /// Default: all, of a table without stamps.
+    #[arg(long = "column", value_name = "NAME")]
+    columns: Vec<String>,
     /// Which cells count as committed: all; nonfill, those that hold anything but fill; or
     /// COLUMN=VALUE, those of rows in which this column holds this value.
     #[arg(long, value_name = "all|nonfill|COLUMN=VALUE", default_value = "nonfill", value_parser = rule)]
@@ -55,6 +59,7 @@ impl Args {
     pub fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let how = Adoption {
+            columns: Some(self.columns.clone()).filter(|columns| !columns.is_empty()),
             committed: self.committed.clone(),
             guard: self.guard.clone(),
             guard_complete: self.complete.clone(),

@@ -58,6 +58,8 @@ impl Exit {
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
+            | ErrorKind::NotAStructure { .. }
+            | ErrorKind::NoGroundTruth { .. }
             | ErrorKind::NoSuchGroup(_)
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
@@ -67,6 +69,7 @@ impl Exit {
             | ErrorKind::EmptySelection
             | ErrorKind::BadRows { .. }
             | ErrorKind::BadColumn { .. }
+            | ErrorKind::SeveralGuards(..)
             | ErrorKind::BadRequest(_)
             | ErrorKind::Oversubscribed { .. }
             | ErrorKind::NoSuchWork(_) => Self::Usage,
@@ -97,7 +100,8 @@ impl Exit {
             | ErrorKind::LogAside { .. }
             | ErrorKind::ColumnMoved(_)
             | ErrorKind::OtherStore(_)
-            | ErrorKind::ForeignChange { .. } => Self::Foreign,
+            | ErrorKind::ForeignChange { .. }
+            | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::CannotGrow { .. }
@@ -109,6 +113,7 @@ impl Exit {
             | ErrorKind::HardLinked(_) => Self::Unsupported,
             ErrorKind::NoRawData { .. }
             | ErrorKind::TableExists(_)
+            | ErrorKind::ColumnExists(_)
             | ErrorKind::BundleExists(_)
             | ErrorKind::Adopted(_)
             | ErrorKind::AlreadyThere

@@ -172,7 +172,7 @@ impl TableInfo {
 impl ColumnInfo {
     fn new(column: &Column, stamps: Option<&Stamps>) -> Self {
         let dtype = column.dtype.clone();
-        let guard = stamps.and_then(|s| s.guard.as_ref()).filter(|guard| column.stamp == Some(guard.place));
+        let guard = stamps.zip(column.stamp).and_then(|(stamps, place)| stamps.guard_at(place));
         Self {
             name: column.name.clone(),
             dtype: dtype.as_ref().map_or_else(Clone::clone, Dtype::to_string),

@@ -28,23 +28,58 @@ pub struct Stamps {
     pub layout: ColumnLayout,
     /// Stamps a row: a power of two, at most 64, at least the number of columns.
     pub width: usize,
-    /// The guard column, if the table has one.
-    pub guard: Option<Guard>,
+    /// Its guard columns; no column is covered by two of them.
+    pub guards: Vec<Guard>,
 }
 
-/// A column that says whether a row is complete, to programs that know nothing of stamps: it is
-/// undefined while anything of its row is being written.
+/// A column that says whether a row is complete in the columns that it covers, to programs that know
+/// nothing of stamps: it is undefined while anything of them is being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// Its place among the stamps of a row.
     pub place: usize,
+    /// The places of the columns that it covers, one bit each; its own is among them.
+    pub covers: u64,
     /// Little-endian bytes of the element that says "undefined".
     pub undefined: Vec<u8>,
     /// The same of the element that says "complete", where that is known; else every other one does.
     pub complete: Option<Vec<u8>>,
 }
 
+impl Stamps {
+    /// The guard that covers the column at this place.
+    #[must_use]
+    pub fn guard_of(&self, place: usize) -> Option<&Guard> {
+        self.guards.iter().find(|guard| guard.covers(place))
+    }
+
+    /// The guard that is the column at this place.
+    #[must_use]
+    pub fn guard_at(&self, place: usize) -> Option<&Guard> {
+        self.guards.iter().find(|guard| guard.place == place)
+    }
+}
+
 impl Guard {
+    /// Whether `now` is this guard at a later time: it may cover more columns.
+    #[must_use]
+    pub fn is_still(&self, now: &Self) -> bool {
+        let same = |guard: &Self| (guard.place, guard.undefined.clone(), guard.complete.clone());
+        same(self) == same(now) && self.covers & !now.covers == 0
+    }
+
+    /// Whether it speaks of the column at this place.
+    #[must_use]
+    pub fn covers(&self, place: usize) -> bool {
+        place < 64 && self.covers >> place & 1 == 1
+    }
+
+    /// The places of the other columns that it covers.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.covers & !(1u64.checked_shl(u32::try_from(self.place).unwrap_or(u32::MAX)).unwrap_or(0))
+    }
+
     /// Whether an element says that its row is complete.
     #[must_use]
     pub fn says_complete(&self, element: &[u8]) -> bool {
@@ -86,6 +121,41 @@ impl Table {
             column: name.to_owned(),
             known: self.columns.iter().map(|c| c.name.clone()).collect(),
         })
+    }
+
+    /// The column whose stamp has this place.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ColumnMoved`]: none.
+    pub fn column_at(&self, place: usize) -> Result<&Column, ErrorKind> {
+        let column = self.columns.iter().find(|column| column.stamp == Some(place));
+        column.ok_or_else(|| ErrorKind::ColumnMoved(format!("number {place} of the stamps")))
+    }
+
+    /// The guard that covers a column.
+    #[must_use]
+    pub fn guard_of(&self, column: &Column) -> Option<&Guard> {
+        self.stamps.as_ref()?.guard_of(column.stamp?)
+    }
+
+    /// Names of the columns with stamps: those that one guard covers together, and those that none covers.
+    #[must_use]
+    pub fn by_guard(&self) -> Vec<Vec<String>> {
+        let mut parts: Vec<(Option<usize>, Vec<String>)> = Vec::new();
+        for column in self.columns.iter().filter(|column| column.stamp.is_some()) {
+            let guard = self.guard_of(column).map(|guard| guard.place);
+            match parts.iter_mut().find(|(other, _)| *other == guard) {
+                Some((_, names)) => names.push(column.name.clone()),
+                None => parts.push((guard, vec![column.name.clone()])),
+            }
+        }
+        parts.into_iter().map(|(_, names)| names).collect()
+    }
+
+    /// The guard that this column is.
+    #[must_use]
+    pub fn as_guard(&self, column: &Column) -> Option<&Guard> {
+        self.stamps.as_ref()?.guard_at(column.stamp?)
     }
 
     /// Bytes of values in a row, of all columns whose type is supported.
@@ -176,7 +246,7 @@ mod tests {
         let library = Column { layout: Err("filtered".to_owned()), ..column("z", &[3], 9000) };
         let columns = vec![column("e", &[], 500), column("f", &[2, 5], 1000), library];
         let stamps = ColumnLayout { rows: 7, cell_bytes: 32, place: Place::Contiguous { address: 2000 } };
-        let stamps = Stamps { table: 1, layout: stamps, width: 4, guard: None };
+        let stamps = Stamps { table: 1, layout: stamps, width: 4, guards: Vec::new() };
         let table = Table { path: "t".to_owned(), rows: 7, columns, stamps: Some(stamps) };
         assert_eq!(table.row_bytes(), 8 + 80 + 24);
         assert_eq!(table.end(), 2000 + 7 * 32, "stamps lie last");
@@ -201,7 +271,7 @@ mod tests {
 
     #[test]
     fn what_says_complete() {
-        let guard = Guard { place: 0, undefined: vec![1], complete: None };
+        let guard = Guard { place: 0, covers: 1, undefined: vec![1], complete: None };
         assert!(guard.says_complete(&[0]) && guard.says_complete(&[2]) && !guard.says_complete(&[1]));
         let guard = Guard { complete: Some(vec![0]), ..guard };
         assert!(guard.says_complete(&[0]) && !guard.says_complete(&[2]) && !guard.says_complete(&[1]));

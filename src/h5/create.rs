@@ -1,10 +1,11 @@
 //! Making tables. Everything is allocated at once, so that later commits change no metadata.
 
-use super::attribute::{Attribute, write_attribute};
+use super::attribute::Attribute;
 use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
+use super::guards::GuardSpec;
 use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE, members};
-use super::stamps::{GuardSpec, StampsSpec};
+use super::stamps::StampsSpec;
 use crate::dataspace::ColumnSpec;
 use crate::error::ErrorKind;
 use hdf5::{File, Group, LocationType};
@@ -131,30 +132,50 @@ impl H5Change {
     pub fn add_table(&self, table: &NewTable) -> Result<(), ErrorKind> {
         self.ensure_uuid()?;
         let group = table_group(&self.file, &table.path)?;
-        for column in &table.columns {
-            let chunk = chunk_rows(table.rows, column.cell_bytes().unwrap_or(1), table.chunk_rows);
-            let make =
-                Make { rows: table.rows, chunk_rows: (!table.contiguous).then_some(chunk), filters: table.filters };
-            make_column(&group, column, make)?;
-        }
-        let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+        make_columns(&group, table)?;
+        let names = table.columns.iter().map(|c| c.name.clone()).collect();
         let guard = table.columns.iter().find(|c| Some(&c.name) == table.guard.as_ref());
         let guard = guard.map(|c| GuardSpec {
-            name: &c.name,
+            name: c.name.clone(),
             undefined: c.dtype.format_element(&c.fill),
-            complete: table.guard_complete.as_deref(),
+            complete: table.guard_complete.clone(),
+            covers: None,
         });
-        self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guard })?;
-        for (name, value) in &table.attributes {
-            write_attribute(&group, name, value)?;
-        }
-        Ok(())
+        let guards = guard.into_iter().collect();
+        self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards })?;
+        // A group that was there without datasets may have some of them.
+        self.set_attributes(&table.path, &table.attributes)
     }
+}
+
+impl H5Change {
+    /// Makes further datasets in a table's group; stamps are up to the caller.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ColumnExists`], I/O and library errors.
+    pub fn add_columns(&self, new: &NewTable) -> Result<(), ErrorKind> {
+        self.ensure_uuid()?;
+        let group = self.file.group(&format!("/{}", new.path))?;
+        if let Some(taken) = new.columns.iter().find(|column| group.link_exists(&column.name)) {
+            return Err(ErrorKind::ColumnExists(taken.name.clone()));
+        }
+        make_columns(&group, new)?;
+        self.set_attributes(&new.path, &new.attributes)
+    }
+}
+
+fn make_columns(group: &Group, table: &NewTable) -> Result<(), ErrorKind> {
+    for column in &table.columns {
+        let chunk = chunk_rows(table.rows, column.cell_bytes().unwrap_or(1), table.chunk_rows);
+        let make = Make { rows: table.rows, chunk_rows: (!table.contiguous).then_some(chunk), filters: table.filters };
+        make_column(group, column, make)?;
+    }
+    Ok(())
 }
 
 /// Opens or makes the table's group and those on the way to it. A group that holds datasets is a
 /// table already.
-fn table_group(file: &File, path: &str) -> Result<Group, ErrorKind> {
+pub(super) fn table_group(file: &File, path: &str) -> Result<Group, ErrorKind> {
     let mut group = file.group("/")?;
     for part in path.split('/').filter(|part| !part.is_empty()) {
         group = if group.link_exists(part) {

@@ -38,7 +38,7 @@ impl H5Change {
             }
         }
         for (column, dataset) in &parts.columns {
-            let guard = parts.guard.as_ref().filter(|guard| column.stamp == Some(guard.place));
+            let guard = parts.guards.iter().find(|guard| column.stamp == Some(guard.place));
             extend_column(column, dataset, had, rows, guard.map(|guard| guard.undefined.as_slice()))?;
         }
         if let Some((id, dataset)) = &parts.stamps {

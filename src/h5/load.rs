@@ -2,6 +2,7 @@
 
 use super::H5File;
 use super::chunks::each_chunk;
+use super::guards;
 use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, OUTSIDE, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
@@ -17,16 +18,15 @@ use uuid::Uuid;
 
 /// Group that holds the stamps.
 pub(super) const STAMPS_GROUP: &str = "__h5part__";
-/// Newest format of stamps that this version reads.
+/// Format of what is made here, unless something in it needs a newer one.
 pub(super) const FORMAT: u64 = 1;
+/// Newest format that this version reads.
+const NEWEST: u64 = 2;
 pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
 pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
 pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
 pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
 pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
-pub(super) const GUARD_ATTRIBUTE: &str = "guard";
-pub(super) const UNDEFINED_ATTRIBUTE: &str = "guard_undefined";
-pub(super) const COMPLETE_ATTRIBUTE: &str = "guard_complete";
 
 /// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -237,8 +237,8 @@ pub(super) fn read_uuid(file: &hdf5::File) -> Result<Option<Uuid>, ErrorKind> {
         return Ok(None);
     }
     let found: u64 = file.attr(FORMAT_ATTRIBUTE)?.read_scalar()?;
-    if found > FORMAT {
-        return Err(ErrorKind::NewerFormat { found, known: FORMAT });
+    if found > NEWEST {
+        return Err(ErrorKind::NewerFormat { found, known: NEWEST });
     }
     let text: VarLenUnicode = file.attr(UUID_ATTRIBUTE)?.read_scalar()?;
     Ok(Uuid::parse_str(text.as_str()).ok())
@@ -258,7 +258,7 @@ pub(super) struct Parts {
     pub(super) rows: u64,
     pub(super) columns: Vec<(Column, Dataset)>,
     pub(super) stamps: Option<(u64, Dataset)>,
-    pub(super) guard: Option<Guard>,
+    pub(super) guards: Vec<Guard>,
 }
 
 impl Parts {
@@ -288,17 +288,17 @@ impl Parts {
         columns.sort_by(|(a, _), (b, _)| {
             (a.stamp.is_none(), a.stamp, &a.name).cmp(&(b.stamp.is_none(), b.stamp, &b.name))
         });
-        let guard = match &stamps {
-            Some((_, stamps)) => read_guard(stamps, &columns)?,
-            None => None,
+        let guards = match &stamps {
+            Some((_, stamps)) => guards::read(stamps, &columns.iter().map(|(column, _)| column).collect::<Vec<_>>())?,
+            None => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), rows, columns, stamps, guard })
+        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards })
     }
 
     pub(super) fn locate(self) -> Result<Table, ErrorKind> {
         let stamps = match self.stamps {
             None => None,
-            Some((table, dataset)) => Some(locate_stamps(table, &dataset, self.guard)?),
+            Some((table, dataset)) => Some(locate_stamps(table, &dataset, self.guards)?),
         };
         let mut columns = Vec::with_capacity(self.columns.len());
         for (mut column, dataset) in self.columns {
@@ -317,39 +317,15 @@ impl Parts {
 /// The stamps of a table that was just given them.
 pub(super) fn stamps_of(file: &hdf5::File, group: &Group) -> Result<Stamps, ErrorKind> {
     let (table, dataset) = open_stamps(file, group)?.ok_or_else(|| ErrorKind::Unstamped(group.name()))?;
-    locate_stamps(table, &dataset, None)
+    locate_stamps(table, &dataset, Vec::new())
 }
 
-fn locate_stamps(table: u64, dataset: &Dataset, guard: Option<Guard>) -> Result<Stamps, ErrorKind> {
+fn locate_stamps(table: u64, dataset: &Dataset, guards: Vec<Guard>) -> Result<Stamps, ErrorKind> {
     let width = dataset.shape().get(1).copied().unwrap_or(0);
     let rows = dataset.shape().first().map_or(0, |&n| n as u64);
     let layout = locate(dataset, rows, width as u64 * 8)?;
     let layout = layout.map_err(|reason| ErrorKind::LibraryColumn { column: STAMPS_GROUP.to_owned(), reason })?;
-    Ok(Stamps { table, layout, width, guard })
-}
-
-/// The guard column: its place among the stamps, and its undefined value.
-fn read_guard(stamps: &Dataset, columns: &[(Column, Dataset)]) -> Result<Option<Guard>, ErrorKind> {
-    let attributes = stamps.attr_names()?;
-    if !attributes.iter().any(|name| name == GUARD_ATTRIBUTE) {
-        return Ok(None);
-    }
-    let name: VarLenUnicode = stamps.attr(GUARD_ATTRIBUTE)?.read_scalar()?;
-    let text: VarLenUnicode = stamps.attr(UNDEFINED_ATTRIBUTE)?.read_scalar()?;
-    let (column, _) = columns
-        .iter()
-        .find(|(c, _)| c.name == name.as_str())
-        .ok_or_else(|| ErrorKind::ColumnMoved(name.as_str().to_owned()))?;
-    let dtype = column.dtype()?;
-    let undefined = dtype.parse_element(text.as_str());
-    let (place, undefined) = column.stamp.zip(undefined).ok_or_else(|| ErrorKind::ColumnMoved(column.name.clone()))?;
-    let complete = if attributes.iter().any(|name| name == COMPLETE_ATTRIBUTE) {
-        let text: VarLenUnicode = stamps.attr(COMPLETE_ATTRIBUTE)?.read_scalar()?;
-        dtype.parse_element(text.as_str())
-    } else {
-        None
-    };
-    Ok(Some(Guard { place, undefined, complete }))
+    Ok(Stamps { table, layout, width, guards })
 }
 
 /// The first axis that most datasets share: other lengths belong to something else.

@@ -1,5 +1,6 @@
 //! The only place that calls the HDF5 library.
 
+mod arrays;
 mod attribute;
 mod bundle;
 mod cells;
@@ -13,6 +14,7 @@ mod create;
 mod driver;
 mod extend;
 mod file;
+mod guards;
 mod limits;
 mod load;
 mod published;
@@ -22,6 +24,7 @@ mod stamps;
 mod superblock;
 mod walk;
 
+pub use arrays::{NewArray, NextRows};
 pub use attribute::Attribute;
 pub use bundle::{Bundle, BundleSum, Content, Member, Named};
 pub use change::H5Change;
@@ -30,10 +33,11 @@ pub use compound::{MemberType, Records};
 pub use copy::{Allocation, Compression, Copied, Copying, Shell, ShellLayout};
 pub use create::{NewTable, planned_bytes};
 pub use file::{H5File, library_version};
+pub use guards::GuardSpec;
 pub use limits::limit;
 pub use load::{Listing, Origin};
 pub use published::Digest;
-pub use stamps::{GuardSpec, MOST_COLUMNS, StampsSpec};
+pub use stamps::{MOST_COLUMNS, StampsSpec};
 pub use superblock::stored_end;
 pub use walk::{Oddity, Walk};
 

@@ -3,13 +3,14 @@
 use super::H5Change;
 use super::attribute::{Attribute, text, write_attribute};
 use super::column::{Filters, Make, chunk_rows, make_column};
+use super::guards::{self, GuardSpec};
 use super::load::{
-    COLUMNS_ATTRIBUTE, COMPLETE_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, GUARD_ATTRIBUTE,
-    STAMPS_GROUP, TABLE_ATTRIBUTE, UNDEFINED_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid,
+    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE,
+    read_uuid,
 };
-use crate::dataspace::{ColumnSpec, Dtype, Stamps};
+use crate::dataspace::{ColumnSpec, Dtype, Stamps, Table};
 use crate::error::ErrorKind;
-use hdf5::Group;
+use hdf5::{Dataset, Group};
 use uuid::Uuid;
 
 /// Stamps of a row lie within a sector of 512 bytes.
@@ -23,21 +24,9 @@ pub struct StampsSpec<'a> {
     /// Number of its rows.
     pub rows: u64,
     /// Its columns that get stamps, in the order of the stamps.
-    pub names: Vec<&'a str>,
-    /// The guard column.
-    pub guard: Option<GuardSpec<'a>>,
-}
-
-/// A guard column, with the texts of its undefined value and, where it is known, of the one that says
-/// "complete".
-#[derive(Debug)]
-pub struct GuardSpec<'a> {
-    /// Name of the column.
-    pub name: &'a str,
-    /// Undefined value.
-    pub undefined: String,
-    /// Value of complete rows.
-    pub complete: Option<&'a str>,
+    pub names: Vec<String>,
+    /// Its guard columns.
+    pub guards: Vec<GuardSpec>,
 }
 
 /// Stamps a row: the columns padded to a power of two.
@@ -102,22 +91,56 @@ impl H5Change {
         };
         let taken = group.member_names()?.iter().filter_map(|n| n.parse::<u64>().ok()).max().unwrap_or(0);
         let id = taken + 1;
-        let width = width(spec.names.len()) as u64;
-        let column = ColumnSpec::new(&id.to_string(), Dtype::U64, &[width]);
-        let chunk_rows = Some(chunk_rows(spec.rows, width * 8, None));
-        make_column(&group, &column, Make { rows: spec.rows, chunk_rows, filters: Filters::default() })?;
-        let names = spec.names.iter().map(|name| text(name)).collect::<Result<Vec<_>, _>>()?;
-        let stamps = group.dataset(&column.name)?;
-        stamps.new_attr_builder().with_data(&names).create(COLUMNS_ATTRIBUTE)?;
-        write_attribute(&stamps, "table", &Attribute::Text(spec.path.to_owned()))?;
-        if let Some(GuardSpec { name, undefined, complete }) = &spec.guard {
-            write_attribute(&stamps, GUARD_ATTRIBUTE, &Attribute::Text((*name).to_owned()))?;
-            write_attribute(&stamps, UNDEFINED_ATTRIBUTE, &Attribute::Text(undefined.clone()))?;
-            if let Some(complete) = complete {
-                write_attribute(&stamps, COMPLETE_ATTRIBUTE, &Attribute::Text((*complete).to_owned()))?;
-            }
-        }
+        make_words(&group, &id.to_string(), spec)?;
+        let stamps = group.dataset(&id.to_string())?;
+        self.describe_stamps(&stamps, spec)?;
         table.new_attr::<u64>().create(TABLE_ATTRIBUTE)?.write_scalar(&id)?;
         Ok(())
     }
+
+    /// Says which columns stamps belong to, and what guards them.
+    fn describe_stamps(&self, stamps: &Dataset, spec: &StampsSpec<'_>) -> Result<(), ErrorKind> {
+        let names = spec.names.iter().map(|name| text(name)).collect::<Result<Vec<_>, _>>()?;
+        if stamps.attr_names()?.iter().any(|name| name == COLUMNS_ATTRIBUTE) {
+            stamps.delete_attr(COLUMNS_ATTRIBUTE)?;
+        } else {
+            write_attribute(stamps, "table", &Attribute::Text(spec.path.to_owned()))?;
+        }
+        stamps.new_attr_builder().with_data(&names).create(COLUMNS_ATTRIBUTE)?;
+        let format = guards::write(stamps, &spec.names, &spec.guards)?;
+        let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
+        let found: u64 = attribute.read_scalar()?;
+        if found < format {
+            attribute.write_scalar(&format)?;
+        }
+        Ok(())
+    }
+
+    /// Makes room for the stamps of more columns, which come after those that are there. Where they need another
+    /// dataset it is all zero: who calls this copies what was in the old one.
+    ///
+    /// # Errors
+    /// I/O and library errors.
+    pub fn widen_stamps(&self, table: &Table, spec: &StampsSpec<'_>) -> Result<Stamps, ErrorKind> {
+        let before = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let group = self.file.group(STAMPS_GROUP)?;
+        let name = before.table.to_string();
+        if width(spec.names.len()) > before.width {
+            // The old ones go last: the space of what is gone is used again, and they are still to be read.
+            let wider = format!("{name} wider");
+            make_words(&group, &wider, spec)?;
+            group.unlink(&name)?;
+            group.relink(&wider, &name)?;
+        }
+        self.describe_stamps(&group.dataset(&name)?, spec)?;
+        super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", table.path))?)
+    }
+}
+
+/// A dataset of stamps, all zero.
+fn make_words(group: &Group, name: &str, spec: &StampsSpec<'_>) -> Result<(), ErrorKind> {
+    let width = width(spec.names.len()) as u64;
+    let column = ColumnSpec::new(name, Dtype::U64, &[width]);
+    let chunk_rows = Some(chunk_rows(spec.rows, width * 8, None));
+    make_column(group, &column, Make { rows: spec.rows, chunk_rows, filters: Filters::default() })
 }

@@ -168,7 +168,7 @@ mod tests {
     fn table(path: &str, rows: u64, columns: Vec<Column>) -> Table {
         let layout = ColumnLayout { rows, cell_bytes: 8, place: Place::Contiguous { address: 0 } };
         let stamped = columns.iter().any(|c| c.stamp.is_some());
-        let stamps = stamped.then_some(Stamps { table: 1, layout, width: 1, guard: None });
+        let stamps = stamped.then_some(Stamps { table: 1, layout, width: 1, guards: Vec::new() });
         Table { path: path.to_owned(), rows, columns, stamps }
     }
 

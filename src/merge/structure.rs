@@ -96,23 +96,10 @@ fn shell(table: &str, column: &str) -> Shell {
 
 /// Gives a new table its stamps, and the rows of the longest.
 fn stamp(h5: &H5Change, joined: &Joined, source: &Table) -> Result<(), ErrorKind> {
-    let guard = source.stamps.as_ref().and_then(|stamps| stamps.guard.as_ref());
-    let column = guard.and_then(|guard| source.columns.iter().find(|column| column.stamp == Some(guard.place)));
-    let texts = match (guard, column) {
-        (Some(guard), Some(column)) => {
-            let dtype = column.dtype()?;
-            let complete = guard.complete.as_ref().map(|bytes| dtype.format_element(bytes));
-            Some((column, dtype.format_element(&guard.undefined), complete))
-        }
-        _ => None,
-    };
-    let guard = texts.as_ref().map(|(column, undefined, complete)| GuardSpec {
-        name: &column.name,
-        undefined: undefined.clone(),
-        complete: complete.as_deref(),
-    });
-    let names = joined.columns.iter().map(String::as_str).collect();
-    h5.add_stamps(&StampsSpec { path: &joined.path, rows: source.rows, names, guard })?;
+    let guards = source.stamps.iter().flat_map(|stamps| &stamps.guards);
+    let guards = guards.map(|guard| GuardSpec::of(guard, &source.columns)).collect::<Result<_, _>>()?;
+    let names = joined.columns.clone();
+    h5.add_stamps(&StampsSpec { path: &joined.path, rows: source.rows, names, guards })?;
     if joined.rows > source.rows {
         h5.extend(&joined.path, joined.rows)?;
     }

@@ -25,7 +25,8 @@ pub(super) struct Source<'a> {
     reader: Reader,
     table: &'a Planned,
     how: Publishing,
-    guard: Option<(Guard, usize)>,
+    /// Guards, and which column each is.
+    guards: Vec<(Guard, usize)>,
     /// The column of each stamp of a row.
     stamped: Vec<Option<usize>>,
     pub(super) cells: u64,
@@ -36,14 +37,15 @@ pub(super) struct Source<'a> {
 impl<'a> Source<'a> {
     pub(super) fn open(store: &'a Store, table: &'a Planned, how: Publishing) -> Result<Self, ErrorKind> {
         let reader = store.reader(&table.table).map_err(crate::Error::into_kind)?;
-        let guard = reader.table().stamps.as_ref().and_then(|stamps| stamps.guard.clone()).and_then(|guard| {
-            let column = table.columns.iter().position(|column| column.stamp == Some(guard.place))?;
-            Some((guard, column))
-        });
+        let place_of = |guard: &Guard| table.columns.iter().position(|column| column.stamp == Some(guard.place));
+        let stamps = reader.table().stamps.iter();
+        let guards =
+            stamps.flat_map(|stamps| &stamps.guards).filter_map(|guard| Some((guard.clone(), place_of(guard)?)));
+        let guards = guards.collect();
         let width = table.stamps.map_or(0, |(_, width)| width);
         let column_of = |place| table.columns.iter().position(|column| column.stamp == Some(place));
         let stamped = (0..width).map(column_of).collect();
-        Ok(Self { store, reader, table, how, guard, stamped, cells: 0, missing: 0, left_out: 0 })
+        Ok(Self { store, reader, table, how, guards, stamped, cells: 0, missing: 0, left_out: 0 })
     }
 
     /// Calls `take` for all rows, block after block.
@@ -141,15 +143,15 @@ impl<'a> Source<'a> {
 
     /// What a row without values holds.
     fn undefined<'c>(&'c self, column: &'c Column) -> &'c [u8] {
-        let guard = self.guard.as_ref().map(|(guard, _)| guard).filter(|guard| column.stamp == Some(guard.place));
-        guard.map_or(&column.fill, |guard| &guard.undefined)
+        let guard = self.guards.iter().find(|(guard, _)| column.stamp == Some(guard.place));
+        guard.map_or(&column.fill, |(guard, _)| &guard.undefined)
     }
 
     fn is_complete(&self, blocks: &[Block], place: usize) -> bool {
         let stamped = blocks.iter().zip(&self.table.columns).filter(|(_, column)| column.stamp.is_some());
         let all = stamped.clone().all(|(block, _)| block.states()[place] == CellState::Committed);
         let says = |(guard, column): &(Guard, usize)| guard.says_complete(blocks[*column].cell(place));
-        all && self.guard.as_ref().is_none_or(says)
+        all && self.guards.iter().all(says)
     }
 
     /// Values that another program has put in the place of committed ones.

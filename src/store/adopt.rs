@@ -1,15 +1,16 @@
 //! Tables that others made get stamps.
 
-use super::cells::{for_each_cell, is_fill, write_pieces};
+use super::cells::{for_each_cell, is_fill, read_stamps, write_pieces};
 use super::change::Changing;
 use super::create::Progress;
 use super::handle::{Store, normal};
 use super::read::CellReader;
 use super::stamp::{Seed, Stamp};
+use super::stamping::{Stamping, first_place};
 use super::view::View;
 use crate::dataspace::{Column, Dtype, Guard, Rows, Runs, Stamps, pieces};
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::{Attribute, GuardSpec, MOST_COLUMNS, StampsSpec};
+use crate::h5::{Attribute, GuardSpec, MOST_COLUMNS};
 use crate::storage::{Mode, StorageFile};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,7 +26,8 @@ pub enum Adopt {
     /// Those that hold anything but fill; the others are not there.
     #[default]
     NonFill,
-    /// Those of rows in which a column holds a value; what the others hold is of no value.
+    /// Those of rows in which a column holds a value; what the others hold is of no value, but for what the guard
+    /// column says of them.
     Where {
         /// The column, with one value a row.
         column: String,
@@ -52,9 +54,13 @@ pub struct Adopted {
 /// How a table is adopted.
 #[derive(Clone, Debug, Default)]
 pub struct Adoption {
+    /// The columns that get stamps; they may be further ones of a table that has stamps already. `None`: all, of a
+    /// table that has none.
+    pub columns: Option<Vec<String>>,
     /// Which cells count as committed.
     pub committed: Adopt,
-    /// A guard column, and the text of its undefined value.
+    /// A guard column for these columns, and the text of its undefined value: one of them, or one that guards others
+    /// already.
     pub guard: Option<(String, String)>,
     /// Text of the guard's value in complete rows. Default: the value of [`Adopt::Where`], if that is
     /// about the guard.
@@ -64,8 +70,8 @@ pub struct Adoption {
 }
 
 impl Store {
-    /// Gives stamps to a table that another program made. Its datasets stay as they are, with their
-    /// chunks and filters; every value is read and summed, direct columns in parallel.
+    /// Gives stamps to columns that another program made: those of a whole table, or further ones. Datasets stay as
+    /// they are, with their chunks and filters; every value is read and summed, direct columns in parallel.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
     /// [`Store::change`].
@@ -81,31 +87,27 @@ impl Store {
     fn try_adopt(&self, table: &str, how: &Adoption, progress: Progress<'_>) -> Result<Adopted, ErrorKind> {
         let alone = self.alone()?;
         let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
-        if view.table.stamps.is_some() {
+        if view.table.stamps.is_some() && how.columns.is_none() {
             return Err(ErrorKind::Adopted(table.to_owned()));
         }
-        let plan = Plan::new(&view, how)?;
-        let width = plan.columns.len().next_power_of_two() as u64;
-        self.check_space(view.table.rows.saturating_mul(width * 8))?;
-        let spec = StampsSpec {
-            path: table,
-            rows: view.table.rows,
-            names: plan.columns.iter().map(|c| c.name.as_str()).collect(),
-            guard: how.guard.as_ref().map(|(name, undefined)| GuardSpec {
-                name,
-                undefined: undefined.clone(),
-                complete: how.complete(),
-            }),
-        };
+        let first = first_place(&view.table);
+        let plan = Plan::new(&view, how, first)?;
+        let names: Vec<String> = plan.columns.iter().map(|c| c.name.clone()).collect();
+        let guard = how.guard.as_ref().map(|(name, undefined)| GuardSpec {
+            name: name.clone(),
+            undefined: undefined.clone(),
+            complete: how.complete().map(str::to_owned),
+            covers: Some(names.clone()),
+        });
+        let stamping = Stamping::new(&view.table, &names, guard)?;
+        self.check_space(stamping.bytes())?;
         self.change_alone(alone, |site| {
             let uuid = site.h5.ensure_uuid()?;
-            let stamps = site.h5.add_stamps(&spec)?;
             site.h5.set_attributes(table, &how.attributes)?;
-            // What the library made must lie in the file before stamps are written there.
-            site.h5.flush()?;
-            let seeds = (0..plan.columns.len()).map(|place| Seed::new(&uuid, stamps.table, place)).collect();
+            let stamps = stamping.make(site)?;
+            let seeds = (0..names.len()).map(|k| Seed::new(&uuid, stamps.table, first + k)).collect();
             let cells = CellReader::new(self);
-            Summing { site, view: &view, plan: &plan, stamps: &stamps, seeds, cells }.run(progress)
+            Summing { site, view: &view, plan: &plan, stamps: &stamps, first, seeds, cells }.run(progress)
         })
     }
 }
@@ -137,9 +139,12 @@ enum Rule<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(view: &'a View, how: &Adoption) -> Result<Self, ErrorKind> {
-        let (columns, others): (Vec<&Column>, Vec<&Column>) = view.table.columns.iter().partition(|c| c.dtype.is_ok());
+    fn new(view: &'a View, how: &Adoption, first: usize) -> Result<Self, ErrorKind> {
         let request = |text: String| Err(ErrorKind::BadRequest(text));
+        let (columns, others): (Vec<&Column>, Vec<&Column>) = match &how.columns {
+            None => view.table.columns.iter().partition(|c| c.dtype.is_ok()),
+            Some(names) => (chosen(view, names)?, Vec::new()),
+        };
         if columns.is_empty() || columns.len() > MOST_COLUMNS {
             return request(format!("a table has 1 to {MOST_COLUMNS} columns of numbers, this one {}", columns.len()));
         }
@@ -151,21 +156,47 @@ impl<'a> Plan<'a> {
                 Rule::Where { column, value }
             }
         };
+        let without_stamps = others.into_iter().map(|c| c.name.clone()).collect();
+        let plan = |guard| Self { columns: columns.clone(), without_stamps, rule, guard };
         let guard = match &how.guard {
             None => None,
             Some((name, undefined)) => {
                 let (column, undefined) = element(view, name, undefined)?;
-                let place = columns.iter().position(|c| c.name == column.name).unwrap_or(usize::MAX);
+                let there = view.table.as_guard(column);
+                let Some(place) = columns.iter().position(|c| c.name == column.name).map(|k| first + k) else {
+                    return match there {
+                        Some(guard) if guard.undefined == undefined => Ok(plan(None)),
+                        Some(_) => request(format!("the guard '{name}' has another undefined value")),
+                        None => request(format!("the guard '{name}' is none of the columns that get stamps")),
+                    };
+                };
                 let complete = how.complete().map(|text| element(view, name, text)).transpose()?;
                 let complete = complete.map(|(_, bytes)| bytes);
                 if complete.as_ref() == Some(&undefined) {
                     return request("the guard's undefined value cannot be that of complete rows".to_owned());
                 }
-                Some(Guard { place, undefined, complete })
+                Some(Guard { place, covers: 0, undefined, complete })
             }
         };
-        Ok(Self { columns, without_stamps: others.into_iter().map(|c| c.name.clone()).collect(), rule, guard })
+        Ok(plan(guard))
     }
+}
+
+/// Columns by name, which have no stamps yet.
+fn chosen<'a>(view: &'a View, names: &[String]) -> Result<Vec<&'a Column>, ErrorKind> {
+    let mut columns: Vec<&Column> = Vec::new();
+    for name in names {
+        let column = view.table.column(name)?;
+        column.dtype()?;
+        if column.stamp.is_some() {
+            return Err(ErrorKind::Adopted(format!("{}/{name}", view.table.path)));
+        }
+        if columns.iter().any(|other| other.name == column.name) {
+            return Err(ErrorKind::BadRequest(format!("column '{name}' is named twice")));
+        }
+        columns.push(column);
+    }
+    Ok(columns)
 }
 
 /// A column with one value a row, and the bytes of such a value.
@@ -182,6 +213,8 @@ struct Summing<'a> {
     view: &'a View,
     plan: &'a Plan<'a>,
     stamps: &'a Stamps,
+    /// Place of the first of the columns.
+    first: usize,
     seeds: Vec<Seed>,
     cells: CellReader,
 }
@@ -212,22 +245,25 @@ impl Summing<'_> {
     /// Stamps a block of rows; returns how many of its cells count as committed.
     fn block(&self, runs: &Runs) -> Result<u64, ErrorKind> {
         let width = self.stamps.width;
-        let mut words = vec![0u64; usize::try_from(runs.len()).unwrap_or(usize::MAX) * width];
+        // Those of columns that had stamps before stay.
+        let mut words = Vec::new();
+        read_stamps(self.site.file, self.stamps, runs, &mut words)?;
         let mut counts = vec![true; words.len() / width];
         if let Rule::Where { column, value } = &self.plan.rule {
             self.each_cell(column, runs, |k, _, bytes| counts[k] = bytes == value)?;
         }
         let mut committed = 0;
-        for (place, column) in self.plan.columns.iter().enumerate() {
+        for (seed, (place, column)) in self.seeds.iter().zip((self.first..).zip(&self.plan.columns)) {
             self.each_cell(column, runs, |k, row, bytes| {
                 let undefined = self.plan.guard.as_ref().filter(|g| g.place == place).map(|g| g.undefined.as_slice());
-                let empty = is_fill(bytes, &column.fill) || undefined == Some(bytes);
+                let empty = undefined.map_or_else(|| is_fill(bytes, &column.fill), |undefined| undefined == bytes);
                 let counts = match self.plan.rule {
                     Rule::All => true,
                     Rule::NonFill => !empty,
-                    Rule::Where { .. } => counts[k],
+                    // What a guard says of a row is a value, also where it is not "complete".
+                    Rule::Where { .. } => counts[k] || (undefined.is_some() && !empty),
                 };
-                let seal = |stamp| self.seeds[place].seal(stamp, row, bytes);
+                let seal = |stamp| seed.seal(stamp, row, bytes);
                 let stamp = match (counts, empty) {
                     (true, _) => seal(Stamp::committed(1).with_durability(true)),
                     (false, true) => Stamp::default(),

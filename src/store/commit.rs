@@ -38,6 +38,8 @@ pub(super) struct Set<'a> {
 pub(super) struct Job<'a> {
     pub(super) runs: &'a Runs,
     pub(super) sets: Vec<Set<'a>>,
+    /// What columns must still hold.
+    pub(super) expected: Vec<Set<'a>>,
 }
 
 /// What the stamps of a commit become.
@@ -66,6 +68,17 @@ pub(super) struct Scratch {
     works: Vec<Work>,
     cells: Vec<u8>,
     plan: Vec<Piece>,
+}
+
+impl Job<'_> {
+    /// The guard that speaks of its columns: all have the same.
+    fn guard<'s>(&self, stamps: &'s Stamps) -> Option<&'s Guard> {
+        stamps.guard_of(self.sets.first()?.target.place)
+    }
+
+    fn sets_guard(&self, guard: &Guard) -> bool {
+        self.sets.iter().any(|set| set.target.place == guard.place)
+    }
 }
 
 /// What is known of one commit on its way.
@@ -156,10 +169,11 @@ pub(super) fn run(
     }
     let answers: Vec<Result<(), ErrorKind>> = found
         .into_iter()
-        .map(|found| match found {
+        .zip(jobs)
+        .map(|(found, job)| match found {
             Found::Unsettled(Some(error)) => Err(error),
             // Without an error: a writer died in a row that had no value, and nothing is to be put back.
-            Found::Settled | Found::Unsettled(None) => Ok(()),
+            Found::Settled | Found::Unsettled(None) => as_expected(file, job),
         })
         .collect();
     let made: Vec<usize> = (0..jobs.len()).filter(|&k| answers[k].is_ok()).collect();
@@ -206,7 +220,7 @@ impl<'a> Commits<'a> {
             .zip(works)
             .map(|(job, work)| {
                 let found = inspect(*file, stamps, job, *terms, work, cells)?;
-                if let Some(guard) = &stamps.guard {
+                if let Some(guard) = job.guard(stamps) {
                     look_at_guard(*file, view, stamps, guard, job, work)?;
                 }
                 Ok(found)
@@ -238,7 +252,7 @@ impl<'a> Commits<'a> {
 
     /// Sets the stamps in memory to WRITING, with the new versions and checksums.
     fn prepare_stamps(&mut self, job: &Job<'_>, k: usize, durable: bool) -> Result<(), ErrorKind> {
-        let (width, hidden) = (self.stamps.width, self.hidden(k)?);
+        let (width, hidden) = (self.stamps.width, self.hidden(job, k)?);
         let Work { stamps: words, stamp_plan, guard, .. } = &mut self.scratch.works[k];
         pieces(&self.stamps.layout, &job.runs.in_row_order(), stamp_plan);
         let mut stamp = |set: &Set<'_>, skip: &dyn Fn(usize) -> bool| {
@@ -264,13 +278,14 @@ impl<'a> Commits<'a> {
     }
 
     /// The guard column as a target, where the commit leaves it out and hides it.
-    fn hidden(&self, k: usize) -> Result<Option<Direct<'a>>, ErrorKind> {
-        if self.scratch.works[k].guard.is_some() { guard_of(self.view) } else { Ok(None) }
+    fn hidden(&self, job: &Job<'_>, k: usize) -> Result<Option<Direct<'a>>, ErrorKind> {
+        let guard = job.guard(self.stamps).filter(|_| self.scratch.works[k].guard.is_some());
+        guard.map(|guard| self.view.guard_target(guard)).transpose()
     }
 
     /// Adds to the entries what the commit will write. They are in the order of sets and rows.
     fn complete(&mut self, job: &Job<'_>, k: usize) -> Result<(), ErrorKind> {
-        let (width, hidden) = (self.stamps.width, self.hidden(k)?);
+        let (width, hidden) = (self.stamps.width, self.hidden(job, k)?);
         let Work { stamps: words, entries, guard, .. } = &mut self.scratch.works[k];
         let mut entries = entries.iter_mut().peekable();
         let mut complete = |target: &Direct<'_>, bytes: &[u8]| {
@@ -295,13 +310,13 @@ impl<'a> Commits<'a> {
 
     fn write(&mut self, jobs: &[Job<'_>], made: &[usize], power: bool) -> Result<(), ErrorKind> {
         let sync = || if power { self.file.sync() } else { Ok(()) };
-        let guard = self.stamps.guard.as_ref();
-        let guarded = guard_of(self.view)?;
+        let (view, stamps_of) = (self.view, self.stamps);
         let Scratch { works, plan, .. } = &mut *self.scratch;
         for &k in made {
             let Work { stamps, stamp_plan, guard_speaks, .. } = &works[k];
             write_pieces(self.file, stamp_plan, bytemuck::cast_slice(stamps))?;
-            if let (Some(guard), Some(target), true) = (guard, &guarded, guard_speaks) {
+            if let (Some(guard), true) = (jobs[k].guard(stamps_of), guard_speaks) {
+                let target = view.guard_target(guard)?;
                 let undefined = guard.undefined.repeat(usize::try_from(jobs[k].runs.len()).unwrap_or(usize::MAX));
                 pieces(target.layout, &jobs[k].runs.in_row_order(), plan);
                 write_pieces(self.file, plan, &undefined)?;
@@ -314,7 +329,7 @@ impl<'a> Commits<'a> {
         // between pages only.
         for &k in made {
             for Set { target, bytes } in &jobs[k].sets {
-                if guard.is_none_or(|guard| guard.place != target.place) {
+                if stamps_of.guard_at(target.place).is_none() {
                     pieces(target.layout, jobs[k].runs, plan);
                     write_pieces(self.file, plan, bytes)?;
                 }
@@ -323,14 +338,13 @@ impl<'a> Commits<'a> {
         sync()?;
         // 7. The guard, which is durable before a stamp says that it is there.
         let mut shown = false;
-        if let (Some(guard), Some(target)) = (guard, &guarded) {
-            for &k in made {
-                let set = jobs[k].sets.iter().find(|set| set.target.place == guard.place).map(|set| set.bytes);
-                if let Some(bytes) = set.or(works[k].guard.as_ref().map(|hidden| hidden.bytes.as_slice())) {
-                    pieces(target.layout, jobs[k].runs, plan);
-                    write_pieces(self.file, plan, bytes)?;
-                    shown = true;
-                }
+        for &k in made {
+            let Some(guard) = jobs[k].guard(stamps_of) else { continue };
+            let set = jobs[k].sets.iter().find(|set| set.target.place == guard.place).map(|set| set.bytes);
+            if let Some(bytes) = set.or(works[k].guard.as_ref().map(|hidden| hidden.bytes.as_slice())) {
+                pieces(view.guard_target(guard)?.layout, jobs[k].runs, plan);
+                write_pieces(self.file, plan, bytes)?;
+                shown = true;
             }
         }
         if shown {
@@ -356,7 +370,7 @@ fn finish(words: &mut [u64], stamps: &Stamps, job: &Job<'_>, hidden: Option<&Hid
                 Outcome::NotThere => 0,
             };
         }
-        if let (Some(guard), Some(hidden)) = (&stamps.guard, hidden)
+        if let (Some(guard), Some(hidden)) = (job.guard(stamps), hidden)
             && hidden.ours[k]
         {
             row[guard.place] = Stamp(row[guard.place]).finished().0;
@@ -407,6 +421,29 @@ fn inspect(
     Ok(if foreign.is_some() || interrupted { Found::Unsettled(foreign) } else { Found::Settled })
 }
 
+/// Whether what the caller has seen is still there.
+fn as_expected(file: &dyn StorageFile, job: &Job<'_>) -> Result<(), ErrorKind> {
+    for Set { target, bytes } in &job.expected {
+        let mut now = vec![0; bytes.len()];
+        read_cells(file, target.layout, job.runs, &mut now)?;
+        if let Some(row) = first_difference(job.runs, &now, bytes) {
+            return Err(ErrorKind::NotAsExpected { column: target.column.name.clone(), row });
+        }
+    }
+    Ok(())
+}
+
+/// The first row whose cells differ; both are in the order of the selection.
+pub(super) fn first_difference(runs: &Runs, one: &[u8], other: &[u8]) -> Option<u64> {
+    let cell = one.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
+    let differs = |&(_, index): &(u64, u64)| {
+        let at = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+        one[at..at + cell] != other[at..at + cell]
+    };
+    // Nearly always.
+    if one == other { None } else { runs.iter().find(differs).map(|(row, _)| row) }
+}
+
 /// Whether guard cells of the rows say anything, which they must not while the rows are written.
 fn look_at_guard(
     file: &dyn StorageFile,
@@ -416,13 +453,13 @@ fn look_at_guard(
     job: &Job<'_>,
     work: &mut Work,
 ) -> Result<(), ErrorKind> {
-    let Some(target) = guard_of(view)? else { return Ok(()) };
+    let target = view.guard_target(guard)?;
     let size = guard.undefined.len();
     let mut bytes = vec![0; usize::try_from(job.runs.len()).unwrap_or(usize::MAX).saturating_mul(size)];
     read_cells(file, target.layout, job.runs, &mut bytes)?;
     let speaks = |cell: &[u8]| cell != guard.undefined;
     work.guard_speaks = bytes.chunks_exact(size).any(speaks);
-    if !work.guard_speaks || job.sets.iter().any(|set| set.target.place == guard.place) {
+    if !work.guard_speaks || job.sets_guard(guard) {
         return Ok(());
     }
     let mut ours = Vec::with_capacity(bytes.len() / size);
@@ -440,11 +477,6 @@ fn look_at_guard(
     }
     work.guard = Some(Hidden { bytes, ours });
     Ok(())
-}
-
-/// The guard column, which is direct where commits are made in place.
-fn guard_of(view: &View) -> Result<Option<Direct<'_>>, ErrorKind> {
-    view.guard()?.map(|(_, column)| view.direct(column)).transpose()
 }
 
 fn entry(target: &Direct<'_>, row: u64, stamp: Stamp, bytes: &[u8]) -> Entry {

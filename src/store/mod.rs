@@ -16,6 +16,8 @@ mod cells;
 #[cfg(feature = "hdf5")]
 mod change;
 #[cfg(feature = "hdf5")]
+mod columns;
+#[cfg(feature = "hdf5")]
 mod commit;
 #[cfg(feature = "hdf5")]
 mod create;
@@ -43,6 +45,8 @@ mod request;
 #[cfg(feature = "hdf5")]
 mod resolve;
 #[cfg(feature = "hdf5")]
+mod stamping;
+#[cfg(feature = "hdf5")]
 mod status;
 #[cfg(feature = "hdf5")]
 mod through;
@@ -58,7 +62,7 @@ mod writer;
 pub use fence::Fence;
 #[cfg(feature = "hdf5")]
 pub use {
-    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewTable},
+    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewArray, NewTable},
     adopt::{Adopt, Adopted, Adoption},
     bundle::AddBundle,
     commit::Durability,

@@ -371,7 +371,9 @@ impl<'a> PutBack<'a> {
         let found = words.clone();
         // Whether the guard, if it speaks, is that of the dead writer or the one that comes back.
         let writing = |guard: &Guard| found.get(guard.place).is_some_and(|&w| Stamp(w).state() == State::Writing);
-        let mut explained = stamps.guard.as_ref().is_some_and(writing);
+        // A commit has one guard at most.
+        let guard_of_row = stamps.guard_of(usize::from(entries[0].place));
+        let mut explained = guard_of_row.is_some_and(writing);
         for entry in entries {
             let place = usize::from(entry.place);
             let column = view.table.columns.iter().find(|c| c.stamp == Some(place));
@@ -385,7 +387,7 @@ impl<'a> PutBack<'a> {
             let (address, _) = layout.find(row);
             let mut bytes = vec![0; entry.old.len()];
             view.file.read_at(&mut bytes, address)?;
-            let guard = stamps.guard.as_ref().filter(|guard| guard.place == place);
+            let guard = stamps.guard_at(place);
             // While the row is written the guard is neither old nor new.
             let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
             if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
@@ -403,8 +405,8 @@ impl<'a> PutBack<'a> {
                 plan.values.push((address, entry.old.as_slice()));
             }
         }
-        if explained {
-            plan.hide_guard(view)?;
+        if let Some(guard) = guard_of_row.filter(|_| explained) {
+            plan.hide(guard, view)?;
         }
         plan.stamps_move = words != found;
         plan.words = (plan.stamps_move || plan.guard.is_some() || !plan.values.is_empty()).then_some(words);
@@ -412,12 +414,11 @@ impl<'a> PutBack<'a> {
     }
 
     /// Unless nothing is to be put back that a guard which comes back speaks of.
-    fn hide_guard(&mut self, view: &'a View) -> Result<(), ErrorKind> {
+    fn hide(&mut self, guard: &'a Guard, view: &View) -> Result<(), ErrorKind> {
         if self.values.is_empty() && self.guard.is_some() {
             return Ok(());
         }
-        let Some((guard, column)) = view.guard()? else { return Ok(()) };
-        let (address, _) = column.direct()?.find(self.row);
+        let (address, _) = view.guard_target(guard)?.layout.find(self.row);
         let mut bytes = vec![0; guard.undefined.len()];
         view.file.read_at(&mut bytes, address)?;
         self.hide = (bytes != guard.undefined).then_some((address, guard.undefined.as_slice()));

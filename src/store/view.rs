@@ -71,8 +71,11 @@ impl View {
         }
         let stamps_stay = match (&self.table.stamps, &newer.table.stamps) {
             (Some(before), Some(now)) => {
-                let same = (before.table, before.width, &before.guard) == (now.table, now.width, &now.guard);
-                same && before.layout.is_start_of(&now.layout)
+                let stays = |guard: &Guard| now.guards.iter().any(|now| guard.is_still(now));
+                let same = before.table == now.table && before.guards.iter().all(stays);
+                // Where columns were added they may lie elsewhere, and be wider.
+                same && before.width <= now.width
+                    && (before.width < now.width || before.layout.is_start_of(&now.layout))
             }
             // Adopted meanwhile: from now on there are stamps.
             (None, _) => true,
@@ -104,7 +107,7 @@ impl View {
         let stamps = self.table.stamps.as_ref().ok_or_else(unstamped)?;
         let place = column.stamp.ok_or_else(|| ErrorKind::UnstampedColumn(column.name.clone()))?;
         let uuid = self.uuid.ok_or_else(unstamped)?;
-        let undefined = stamps.guard.as_ref().filter(|g| g.place == place).map(|g| g.undefined.as_slice());
+        let undefined = stamps.guard_at(place).map(|guard| guard.undefined.as_slice());
         Ok(Stamped { column, place, seed: Seed::new(&uuid, stamps.table, place), undefined })
     }
 
@@ -113,11 +116,9 @@ impl View {
         Ok(Direct { stamped: self.stamped(column)?, layout: column.direct()? })
     }
 
-    /// The guard column, if the table has one.
-    pub(crate) fn guard(&self) -> Result<Option<(&Guard, &Column)>, ErrorKind> {
-        let Some(guard) = self.table.stamps.as_ref().and_then(|stamps| stamps.guard.as_ref()) else { return Ok(None) };
-        let column = self.table.columns.iter().find(|c| c.stamp == Some(guard.place));
-        Ok(Some((guard, column.ok_or_else(|| ErrorKind::ColumnMoved("guard".to_owned()))?)))
+    /// A guard column as the target of a write in place.
+    pub(super) fn guard_target(&self, guard: &Guard) -> Result<Direct<'_>, ErrorKind> {
+        self.direct(self.table.column_at(guard.place)?)
     }
 }
 
@@ -160,7 +161,8 @@ impl<'a> std::ops::Deref for Direct<'a> {
 impl Stamped<'_> {
     /// Whether an unstamped cell with these bytes has no value.
     pub(super) fn is_empty(&self, bytes: &[u8]) -> bool {
-        is_fill(bytes, &self.column.fill) || self.undefined == Some(bytes)
+        // Of a guard the one value says so; its fill may be another one.
+        self.undefined.map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
     }
 
     /// What a writer finds.

@@ -129,9 +129,9 @@ impl Table<'_> {
         // Rows in which something is odd: they are looked at again, each for itself.
         let mut again = vec![false; words.len() / self.stamps.width];
         self.padding(&words, &rows, &mut tally);
-        let mut lacking = vec![false; again.len()];
+        // The places of values that are missing, one bit each.
+        let mut lacking = vec![0u64; again.len()];
         for (number, column) in self.columns.iter().enumerate() {
-            let guards = self.guards(column);
             let damaged = self.each_cell(column.column, &runs, |k, row, bytes| {
                 tally.bytes += bytes.len() as u64;
                 let stamp = Stamp(words[k * self.stamps.width + column.place]);
@@ -141,21 +141,20 @@ impl Table<'_> {
                     CellState::Plain => tally.add(Kind::Unstamped, Some(number), row),
                     CellState::Writing | CellState::Changed => again[k] = true,
                 }
-                lacking[k] |= !guards && self.stamps.guard.is_some() && is_lacking(column, stamp, row, bytes);
+                lacking[k] |= u64::from(is_lacking(column, stamp, row, bytes)) << column.place;
             })?;
             damaged.into_iter().flatten().for_each(|row| tally.add(Kind::DamagedChunk, Some(number), row));
         }
-        if let Some((guard, column)) = self.view.guard()? {
-            self.each_cell(column, &runs, |k, _, bytes| again[k] |= lacking[k] && guard.says_complete(bytes))?;
+        for guard in &self.stamps.guards {
+            let column = self.view.table.column_at(guard.place)?;
+            let others = guard.others();
+            let speaks = |bytes: &[u8]| guard.says_complete(bytes);
+            self.each_cell(column, &runs, |k, _, bytes| again[k] |= lacking[k] & others != 0 && speaks(bytes))?;
         }
         for (k, row) in rows.enumerate().filter(|(k, _)| again[*k]) {
             self.look_again(row, &words[k * self.stamps.width..][..self.stamps.width], &mut tally)?;
         }
         Ok(tally)
-    }
-
-    fn guards(&self, column: &Stamped<'_>) -> bool {
-        self.stamps.guard.as_ref().is_some_and(|guard| guard.place == column.place)
     }
 
     /// Stamps of no column are zero.
@@ -230,7 +229,7 @@ impl Table<'_> {
 
     /// A row that stands still.
     fn judge(&self, row: u64, words: &[u64], cells: &[Vec<u8>], tally: &mut Tally) {
-        let (mut lacking, mut torn) = (false, false);
+        let (mut lacking, mut torn) = (0u64, 0u64);
         for (number, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
             // One in a damaged chunk is told already.
             if cell.is_empty() && column.column.layout.is_err() {
@@ -242,22 +241,19 @@ impl Table<'_> {
                 (CellState::Changed, State::Unknown(_)) => Kind::UnknownStamp,
                 (CellState::Changed, _) => Kind::Changed,
                 _ => {
-                    lacking |= !self.guards(column) && is_lacking(column, stamp, row, cell);
+                    lacking |= u64::from(is_lacking(column, stamp, row, cell)) << column.place;
                     continue;
                 }
             };
-            torn |= kind == Kind::HalfWritten;
+            torn |= u64::from(kind == Kind::HalfWritten) << column.place;
             tally.add(kind, Some(number), row);
         }
-        let guard = self.stamps.guard.as_ref().and_then(|guard| {
-            let number = self.columns.iter().position(|c| c.place == guard.place)?;
-            Some((guard, number))
-        });
-        if let Some((guard, number)) = guard
-            && (lacking || torn)
-            && guard.says_complete(&cells[number])
-        {
-            tally.add(Kind::Guard, Some(number), row);
+        for guard in &self.stamps.guards {
+            let number = self.columns.iter().position(|c| c.place == guard.place);
+            let wrong = lacking & guard.others() != 0 || torn & guard.covers != 0;
+            if let Some(number) = number.filter(|&number| wrong && guard.says_complete(&cells[number])) {
+                tally.add(Kind::Guard, Some(number), row);
+            }
         }
     }
 

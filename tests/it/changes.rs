@@ -3,7 +3,7 @@
 use crate::support::small_table;
 use h5part::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part::h5::{Attribute, Filters, NewTable};
-use h5part::store::{Adoption, CellState, Store, Values};
+use h5part::store::{Adoption, Bundle, CellState, Content, Member, Store, Values};
 use hdf5::file::LibraryVersion;
 use ndarray::{Array1, Array3};
 use std::path::Path;
@@ -75,11 +75,15 @@ pub fn acknowledged_rows_are_there(store: &Store, why: &str) {
     }
 }
 
+fn guard_column() -> ColumnSpec {
+    ColumnSpec { fill: 1i64.to_le_bytes().to_vec(), ..ColumnSpec::new("s", Dtype::I64, &[]) }
+}
+
 /// A change of structure, by name.
 pub type Change = (&'static str, fn(&Store) -> h5part::Result<()>);
 
 /// One of every kind.
-pub const CHANGES: [Change; 8] = [
+pub const CHANGES: [Change; 10] = [
     ("create", |store| store.create(&NewTable { path: "a/more".to_owned(), ..small_table(3) }, &|_, _| ())),
     ("adopt", |store| store.adopt("p", &Adoption::default(), &|_, _| ()).map(|_| ())),
     ("extend", |store| store.extend("t", 3000).map(|_| ())),
@@ -97,6 +101,16 @@ pub const CHANGES: [Change; 8] = [
             h5.library().new_dataset_builder().with_data(&data).create("bigger")?;
             Ok(())
         })
+    }),
+    ("columns", |store| {
+        let z = ColumnSpec::new("z", Dtype::F64, &[2]);
+        store.add_columns(&NewTable { guard: Some("s".to_owned()), ..NewTable::new("t", 10, vec![z, guard_column()]) })
+    }),
+    ("bundle", |store| {
+        let texts = Content::Texts { shape: vec![2], values: vec!["x".repeat(2000), "µ".to_owned()] };
+        let floats = Content::Floats { shape: vec![1, 600], values: vec![1.25; 600] };
+        let member = |name: &str, content| Member { name: name.to_owned(), content, attributes: Vec::new() };
+        store.add_bundle("b", &Bundle { members: vec![member("x", texts), member("y", floats)] }, false)
     }),
     ("many", |store| {
         store.change(|h5| {

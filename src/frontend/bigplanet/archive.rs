@@ -5,6 +5,7 @@ use crate::frontend::vplanet::Gatherer;
 use crate::store::{Bundle, Named, Store};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Puts trials into an archive. Any number of threads may share one.
 ///
@@ -15,6 +16,9 @@ use std::path::Path;
 pub struct Archiver {
     store: Store,
     gatherer: Gatherer,
+    /// Threads take turns with the library, which lets only one of them in: here they wait without asking the gate
+    /// again and again.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What became of a trial.
@@ -44,7 +48,7 @@ impl Archiver {
     /// An archive that is yet to make, or to be made anew.
     #[must_use]
     pub fn new(store: Store, gatherer: Gatherer) -> Self {
-        Self { store, gatherer }
+        Self { store, gatherer, turn: Arc::default() }
     }
 
     /// What reads the trials.
@@ -68,6 +72,7 @@ impl Archiver {
         let trial = self.gatherer.gather(folder)?;
         let name = trial.name.clone();
         let bundle = trial.into_bundle();
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = match self.store.add_bundle(&name, &bundle, false) {
             Ok(()) => Kept::Added,
             Err(e) if matches!(e.kind(), ErrorKind::BundleExists(_)) => {

@@ -125,9 +125,11 @@ impl Member {
     fn digest(&self, digest: &mut Digest) {
         text(digest, &self.name);
         let shape = self.content.shape();
-        let kind: u8 = if matches!(self.content, Content::Texts { .. }) { 0 } else { 1 };
+        let kind = u8::from(matches!(self.content, Content::Floats { .. }));
         digest.update(&[kind, shape.len().to_le_bytes()[0]]);
-        shape.iter().for_each(|extent| digest.update(&extent.to_le_bytes()));
+        for extent in shape {
+            digest.update(&extent.to_le_bytes());
+        }
         match &self.content {
             Content::Texts { values, .. } => values.iter().for_each(|value| text(digest, value)),
             Content::Floats { values, .. } => digest.update(bytemuck::cast_slice(values)),

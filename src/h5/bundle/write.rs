@@ -15,7 +15,7 @@ use hdf5_sys::h5a::{H5Acreate2, H5Awrite};
 use hdf5_sys::h5d::{H5Dcreate2, H5Dwrite};
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::H5S_ALL;
-use std::ffi::{CString, c_char};
+use std::ffi::{CString, c_char, c_void};
 
 /// Texts of a member up to so many lie in its header.
 const COMPACT: usize = 64;
@@ -95,20 +95,20 @@ impl<'a> MemberWriter<'a> {
                 let texts = c_texts(values)?;
                 let pointers: Vec<*const c_char> = texts.iter().map(|text| text.as_ptr()).collect();
                 if !pointers.is_empty() {
-                    self.fill(&dataset, &self.text, pointers.as_ptr().cast())?;
+                    fill(&dataset, &self.text, pointers.as_ptr().cast())?;
                 }
                 dataset
             }
             Content::Floats { values, shape } if values.is_empty() || shape.is_empty() => {
                 let dataset = self.dataset(&member.name, &self.float, &space, &self.contiguous)?;
                 if !values.is_empty() {
-                    self.fill(&dataset, &self.float, values.as_ptr().cast())?;
+                    fill(&dataset, &self.float, values.as_ptr().cast())?;
                 }
                 dataset
             }
             Content::Floats { values, shape } => {
                 let dataset = self.dataset(&member.name, &self.float, &space, &chunked(shape)?)?;
-                self.fill(&dataset, &self.float, values.as_ptr().cast())?;
+                fill(&dataset, &self.float, values.as_ptr().cast())?;
                 dataset
             }
         };
@@ -126,12 +126,6 @@ impl<'a> MemberWriter<'a> {
         Ok(own!(H5Dcreate2, group, name.as_ptr(), dtype.id(), space.id(), links, plist.id(), H5P_DEFAULT)?)
     }
 
-    /// Writes all of a dataset: as many values as its space has, in the memory that `values` points to.
-    fn fill(&self, dataset: &Dataset, dtype: &Datatype, values: *const std::ffi::c_void) -> Result<(), ErrorKind> {
-        call!(H5Dwrite, dataset.id(), dtype.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values)?;
-        Ok(())
-    }
-
     fn attribute(&self, dataset: &Dataset, name: &str, value: &str) -> Result<(), ErrorKind> {
         let (name, value) = (c_text(name)?, c_text(value)?);
         let (object, text, scalar) = (dataset.id(), self.text.id(), self.scalar.id());
@@ -140,6 +134,12 @@ impl<'a> MemberWriter<'a> {
         call!(H5Awrite, attribute.id(), text, (&raw const pointer).cast())?;
         Ok(())
     }
+}
+
+/// Writes all of a dataset: as many values as its space has, in the memory that `values` points to.
+fn fill(dataset: &Dataset, dtype: &Datatype, values: *const c_void) -> Result<(), ErrorKind> {
+    call!(H5Dwrite, dataset.id(), dtype.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values)?;
+    Ok(())
 }
 
 /// Chunks of whole lines near 1 MiB, each with a Fletcher32 checksum.

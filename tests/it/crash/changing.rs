@@ -51,8 +51,18 @@ fn a_file_shrinks_and_grows_or_not() {
 }
 
 #[test]
-fn many_datasets_are_made_or_none() {
+fn columns_are_added_or_not() {
     crashed(7);
+}
+
+#[test]
+fn a_bundle_is_added_or_not() {
+    crashed(8);
+}
+
+#[test]
+fn many_datasets_are_made_or_none() {
+    crashed(9);
 }
 
 /// The log of the next change lies over the one before.

@@ -23,7 +23,7 @@ mod structure;
 mod visit;
 
 /// States that each scenario has at least. Scenarios of structure have few: each takes visits of the library.
-const LEAST: [(&str, u64); 32] = [
+const LEAST: [(&str, u64); 34] = [
     ("fresh", 140_000),
     ("fresh, guarded", 55_000),
     ("overwritten", 175_000),
@@ -51,6 +51,8 @@ const LEAST: [(&str, u64); 32] = [
     ("compressed", 1200),
     ("shrink", 60),
     ("regrow", 3700),
+    ("columns", 1300),
+    ("bundle", 500),
     ("many", 1400),
     ("changes", 1700),
     ("ledger", 1000),

@@ -52,7 +52,7 @@ pub fn rows_of(reader: &mut Reader, hidden: Hidden, except: Option<usize>) -> Re
 
 /// Which column is the guard.
 fn guard_of(reader: &Reader) -> Option<usize> {
-    let place = reader.table().stamps.as_ref()?.guard.as_ref()?.place;
+    let place = reader.table().stamps.as_ref()?.guards.first()?.place;
     reader.table().columns.iter().position(|column| column.stamp == Some(place))
 }
 

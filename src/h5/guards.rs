@@ -1,0 +1,135 @@
+//! Guards of a table, as attributes of its dataset of stamps.
+//!
+//! One guard of all columns is told as it always was; several are told by two lists, which programs of format 1
+//! don't know.
+
+use super::attribute::{Attribute, text, write_attribute};
+use crate::dataspace::{Column, Guard};
+use crate::error::ErrorKind;
+use hdf5::Dataset;
+use hdf5::types::VarLenUnicode;
+use ndarray::{Array1, Array2};
+
+const GUARD: &str = "guard";
+const UNDEFINED: &str = "guard_undefined";
+const COMPLETE: &str = "guard_complete";
+/// (guards, 3): name, undefined value, value of complete rows or nothing.
+const GUARDS: &str = "guards";
+/// For each column of stamps the number of its guard from 1, 0 for none.
+const COVERED: &str = "guard_of_columns";
+
+/// A guard column, with the texts of its undefined value and, where it is known, of the one that says
+/// "complete".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardSpec {
+    /// Name of the column.
+    pub name: String,
+    /// Undefined value.
+    pub undefined: String,
+    /// Value of complete rows.
+    pub complete: Option<String>,
+    /// Names of the columns that it covers; itself always. `None`: all.
+    pub covers: Option<Vec<String>>,
+}
+
+impl GuardSpec {
+    /// A guard as it was read, told as it is to be made; `columns` are those of its table.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ColumnMoved`], [`ErrorKind::UnsupportedType`].
+    pub fn of(guard: &Guard, columns: &[Column]) -> Result<Self, ErrorKind> {
+        let is_it = |column: &&Column| column.stamp == Some(guard.place);
+        let column = columns.iter().find(is_it).ok_or_else(|| ErrorKind::ColumnMoved("guard".to_owned()))?;
+        let dtype = column.dtype()?;
+        let covered = columns.iter().filter(|column| column.stamp.is_some_and(|place| guard.covers(place)));
+        Ok(Self {
+            name: column.name.clone(),
+            undefined: dtype.format_element(&guard.undefined),
+            complete: guard.complete.as_ref().map(|bytes| dtype.format_element(bytes)),
+            covers: Some(covered.map(|column| column.name.clone()).collect()),
+        })
+    }
+
+    fn covers(&self, name: &str) -> bool {
+        self.name == name || self.covers.as_ref().is_none_or(|covers| covers.iter().any(|other| other == name))
+    }
+}
+
+/// Writes the guards of stamps for columns of these names; those that were there are replaced. Gives the format that
+/// the file has then, at least.
+pub(super) fn write(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Result<u64, ErrorKind> {
+    for name in stamps.attr_names()? {
+        if [GUARD, UNDEFINED, COMPLETE, GUARDS, COVERED].contains(&name.as_str()) {
+            stamps.delete_attr(&name)?;
+        }
+    }
+    match guards {
+        [] => Ok(1),
+        [one] if names.iter().all(|name| one.covers(name)) => write_one(stamps, one).map(|()| 1),
+        several => write_several(stamps, names, several).map(|()| 2),
+    }
+}
+
+fn write_one(stamps: &Dataset, guard: &GuardSpec) -> Result<(), ErrorKind> {
+    write_attribute(stamps, GUARD, &Attribute::Text(guard.name.clone()))?;
+    write_attribute(stamps, UNDEFINED, &Attribute::Text(guard.undefined.clone()))?;
+    guard.complete.iter().try_for_each(|value| write_attribute(stamps, COMPLETE, &Attribute::Text(value.clone())))
+}
+
+fn write_several(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Result<(), ErrorKind> {
+    let texts = guards
+        .iter()
+        .flat_map(|guard| [&guard.name, &guard.undefined, guard.complete.as_ref().unwrap_or(const { &String::new() })]);
+    let texts = texts.map(|value| text(value)).collect::<Result<Vec<_>, _>>()?;
+    let texts =
+        Array2::from_shape_vec((guards.len(), 3), texts).map_err(|e| ErrorKind::Hdf5(format!("guards: {e}")))?;
+    stamps.new_attr_builder().with_data(&texts).create(GUARDS)?;
+    let number = |name: &String| guards.iter().position(|guard| guard.covers(name)).map_or(0, |k| k as u64 + 1);
+    let covered: Array1<u64> = names.iter().map(number).collect();
+    stamps.new_attr_builder().with_data(&covered).create(COVERED)?;
+    Ok(())
+}
+
+/// The guards of stamps, with their places and values.
+pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, ErrorKind> {
+    let attributes = stamps.attr_names()?;
+    let has = |name: &str| attributes.iter().any(|other| other == name);
+    let stamped = columns.iter().filter_map(|column| column.stamp);
+    if has(GUARDS) {
+        let texts: Array2<VarLenUnicode> = stamps.attr(GUARDS)?.read_2d()?;
+        let covered: Array1<u64> = stamps.attr(COVERED)?.read_1d()?;
+        let bits = |number: usize| {
+            let places = covered.iter().take(64).enumerate().filter(|(_, of)| **of == number as u64 + 1);
+            places.fold(0, |bits, (place, _)| bits | 1 << place)
+        };
+        let rows = texts.rows().into_iter().enumerate();
+        return rows
+            .map(|(k, row)| {
+                let [name, undefined, complete] = [0, 1, 2].map(|i| row.get(i).map_or("", |text| text.as_str()));
+                guard(columns, name, undefined, Some(complete).filter(|text| !text.is_empty()), bits(k))
+            })
+            .collect();
+    }
+    if !has(GUARD) {
+        return Ok(Vec::new());
+    }
+    let value = |name: &str| Ok::<VarLenUnicode, ErrorKind>(stamps.attr(name)?.read_scalar()?);
+    let (name, undefined) = (value(GUARD)?, value(UNDEFINED)?);
+    let complete = if has(COMPLETE) { Some(value(COMPLETE)?) } else { None };
+    let all = stamped.fold(0, |bits, place| bits | 1u64.checked_shl(u32::try_from(place).unwrap_or(64)).unwrap_or(0));
+    Ok(vec![guard(columns, name.as_str(), undefined.as_str(), complete.as_deref(), all)?])
+}
+
+fn guard(
+    columns: &[&Column],
+    name: &str,
+    undefined: &str,
+    complete: Option<&str>,
+    covers: u64,
+) -> Result<Guard, ErrorKind> {
+    let moved = || ErrorKind::ColumnMoved(name.to_owned());
+    let column = columns.iter().find(|column| column.name == name).ok_or_else(moved)?;
+    let dtype = column.dtype()?;
+    let (place, undefined) = column.stamp.zip(dtype.parse_element(undefined)).ok_or_else(moved)?;
+    Ok(Guard { place, covers, undefined, complete: complete.and_then(|text| dtype.parse_element(text)) })
+}
