@@ -81,6 +81,28 @@ class Slurm(unittest.TestCase):
         self.assertEqual(run.wait(seconds), code, run.said())
         return run.said()
 
+    def test_trials_of_a_vspace_in(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="it's 100% \"ä\" ", dir=self.cluster.dir))
+        names = [f"t {number:02}" for number in range(12)]
+        (folder / "vspace.in").write_text("sSrcFolder .\nsDestFolder MP\nsPrimaryFile vpl.in\n")
+        for name in names:
+            (folder / "MP" / name).mkdir(parents=True)
+        command = [H5PART, "multiplanet", "vspace.in", "--mode", "slurm", "-c", "4"]
+        # One fails once, on whatever node it is; an element of the array is killed on the way.
+        script = "echo {name} >> ran; sleep 1; [ -e failed ] || [ {index} != 3 ] || { : > failed; exit 7; }"
+        command += ["--command", f"sh -c {shlex.quote(script)}"]
+        run = subprocess.Popen(command, cwd=folder, env=self.cluster.env, stderr=subprocess.PIPE, text=True)
+        text = folder / ".MP"
+        until("two are done", lambda: text.exists() and text.read_text().count(" 1\n") >= 2)
+        job = next((folder / ".MP.ledger.part/slurm").glob("*.sbatch")).stem
+        self.cluster.call("scancel", "--full", "--signal=KILL", f"{job}_1")
+        said = run.communicate(timeout=240)[1]
+        self.assertEqual(run.returncode, 0, said)
+        said = self.cluster.call(H5PART, "mpstatus", "--json", str(folder / "vspace.in"), cwd=folder)
+        self.assertEqual(json.loads(said), {"completed": 12, "in_progress": 0, "remaining": 0})
+        ran = [len((folder / "MP" / name / "ran").read_text().splitlines()) for name in names]
+        self.assertTrue(all(1 <= count <= 3 for count in ran) and ran[3] >= 2, ran)
+
     def test_cancelled_requeued_and_lost_elements(self):
         work = Work(self.cluster, tasks=80, seconds=1)
         run = work.start("-j", "6")
