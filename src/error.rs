@@ -191,6 +191,28 @@ pub enum ErrorKind {
     /// A `.npy` file that cannot be read.
     #[error("not a usable .npy file: {0}")]
     BadNpy(String),
+    /// Names in an archive that lead astray: a program was killed while it wrote it.
+    #[error("the archive is damaged: {0}")]
+    DamagedArchive(String),
+    /// An archive has trials whose raw data are gone.
+    #[error("it has trials that are not in {}: {}", .folder.display(), .trials.join(", "))]
+    NoRawData {
+        /// Where the others are.
+        folder: PathBuf,
+        /// Their names.
+        trials: Vec<String>,
+    },
+    /// A text file of another program that cannot be read.
+    #[error("{}{what}", of_line(*.line))]
+    BadText {
+        /// Number of the line, from 1; 0: it is about the whole.
+        line: u64,
+        /// What is wrong there.
+        what: String,
+    },
+    /// A program that is needed is not there.
+    #[error("there is no program '{0}' on the PATH")]
+    NoProgram(String),
     /// Values that do not fit: too few, too many, or one that a cast would change.
     #[error("bad values: {0}")]
     BadValues(String),
@@ -462,6 +484,10 @@ fn list(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; there is: {}", names.join(", ")) }
 }
 
+fn of_line(line: u64) -> String {
+    if line == 0 { String::new() } else { format!("line {line}: ") }
+}
+
 fn space(needed: u64, available: u64) -> String {
     match (needed, available) {
         (0, _) => String::new(),
@@ -497,6 +523,14 @@ impl ErrorKind {
             Self::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
             Self::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
             Self::ShapeMismatch { .. } => "the first axis of the values counts the rows selected",
+            Self::DamagedArchive(_) => {
+                "archive the raw data again with -o: a new file is built beside and takes the name"
+            }
+            Self::NoRawData { .. } => {
+                "archive without -o, which adds to it; or move the file away, if they may be lost"
+            }
+            Self::BadText { .. } => "correct it, or make it again",
+            Self::NoProgram(_) => "install it, or name it with its path",
             Self::BadNpy(_) => "write it with numpy.save",
             Self::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
             Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",

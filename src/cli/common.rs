@@ -25,7 +25,8 @@ pub struct LockArgs {
 }
 
 impl LockArgs {
-    fn patience(&self) -> Patience {
+    /// How long to wait for locks, and who is told.
+    pub fn patience(&self) -> Patience {
         Patience::telling(Duration::from_secs_f64(self.timeout))
     }
 

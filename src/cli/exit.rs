@@ -54,6 +54,7 @@ impl Exit {
             ErrorKind::NoSuchFile
             | ErrorKind::NoSuchTask(_)
             | ErrorKind::NoSlurm(_)
+            | ErrorKind::NoProgram(_)
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
@@ -86,6 +87,8 @@ impl Exit {
             | ErrorKind::Damaged { .. }
             | ErrorKind::BundleChanged { .. }
             | ErrorKind::NotALedger(_)
+            | ErrorKind::BadText { .. }
+            | ErrorKind::DamagedArchive(_)
             | ErrorKind::DamagedTask { .. }
             | ErrorKind::NotMeasurements(_)
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
@@ -108,7 +111,8 @@ impl Exit {
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::TableExists(_)
+            ErrorKind::NoRawData { .. }
+            | ErrorKind::TableExists(_)
             | ErrorKind::ColumnExists(_)
             | ErrorKind::BundleExists(_)
             | ErrorKind::Adopted(_)

@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getppid};
 use std::os::unix::process::{ExitStatusExt, parent_id};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -76,9 +76,9 @@ fn outcome(status: ExitStatus) -> Outcome {
 }
 
 /// In the child, before anything else: the limits.
-pub fn begin(files: &[&Path]) -> Result<()> {
+pub fn begin(files: &[PathBuf]) -> Result<()> {
     let Some(parent) = std::env::var(PARENT).ok() else { return Ok(()) };
-    let file = files.first().copied().unwrap_or(Path::new(""));
+    let file = files.first().map_or(Path::new(""), PathBuf::as_path);
     let limits = || {
         set_pdeathsig(Signal::SIGKILL)?;
         // It may have died before.

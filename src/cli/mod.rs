@@ -2,6 +2,8 @@
 
 mod adopt;
 mod attr;
+mod bigplanet;
+mod bpstatus;
 mod common;
 mod create;
 mod doctor;
@@ -14,6 +16,8 @@ mod limited;
 mod mbe;
 mod merge;
 mod monitor;
+mod mpstatus;
+mod multiplanet;
 mod output;
 mod publish;
 mod read;
@@ -21,11 +25,13 @@ mod recommend;
 mod recover;
 mod reset;
 mod run;
+mod single_dash;
 mod status;
 mod stream;
 mod stress;
 mod update;
 mod verify;
+mod vspace;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
@@ -64,9 +70,14 @@ enum Command {
     Mbe(mbe::Args),
     Run(run::Args),
     Work(run::WorkArgs),
+    Vspace(vspace::Args),
+    Multiplanet(multiplanet::Args),
+    Mpstatus(mpstatus::Args),
     #[command(hide = true)]
     Keeper,
     Monitor(monitor::Args),
+    Bigplanet(bigplanet::Args),
+    Bpstatus(bpstatus::Args),
     Recommend(recommend::Args),
     Stress(stress::Args),
     #[command(hide = true)]
@@ -80,7 +91,7 @@ pub fn main() -> ExitCode {
     // A write beyond the file-size limit is then an error (EFBIG) that can be told. Nothing is lost
     // where it cannot be blocked.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(single_dash::with_two(std::env::args_os())) {
         Ok(cli) => cli,
         Err(e) => {
             // Help and version go to standard output, errors to standard error; both may be closed.
@@ -103,19 +114,20 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn with_parent<'a>(file: &'a Path, parent: &'a common::ParentArgs) -> Vec<&'a Path> {
-    [file].into_iter().chain(parent.parent.as_deref()).collect()
+fn with_parent(file: &Path, parent: &common::ParentArgs) -> Vec<PathBuf> {
+    [file].into_iter().chain(parent.parent.as_deref()).map(Path::to_owned).collect()
 }
 
 impl Command {
     /// The existing files that it works on, which may be of unknown origin.
-    fn files(&self) -> Vec<&Path> {
+    fn files(&self) -> Vec<PathBuf> {
         match self {
-            Self::Merge(args) => args.inputs.iter().chain([&args.file]).map(PathBuf::as_path).collect(),
+            Self::Merge(args) => args.inputs.iter().chain([&args.file]).cloned().collect(),
+            Self::Bigplanet(args) => args.archive_there().into_iter().collect(),
             Self::Read(args) => with_parent(&args.file, &args.parent),
             Self::Info(args) => with_parent(&args.file, &args.parent),
             Self::Status(args) => with_parent(&args.file, &args.parent),
-            other => other.file().into_iter().collect(),
+            other => other.file().map(Path::to_owned).into_iter().collect(),
         }
     }
 
@@ -141,12 +153,17 @@ impl Command {
             | Self::DoctorSide(_)
             | Self::Run(_)
             | Self::Work(_)
+            | Self::Vspace(_)
+            | Self::Multiplanet(_)
+            | Self::Mpstatus(_)
             | Self::Keeper
             | Self::Stress(_)
             | Self::StressWorker(_)
             | Self::Completions(_)
             | Self::Man(_)
             | Self::Monitor(_)
+            | Self::Bigplanet(_)
+            | Self::Bpstatus(_)
             | Self::Recommend(_) => None,
         }
     }
@@ -155,7 +172,7 @@ impl Command {
     fn limited(&self) -> Result<Option<u8>> {
         limited::begin(&self.files())?;
         let Some(file) = self.files().into_iter().find(|file| limited::is_needed(file)) else { return Ok(None) };
-        match (limited::run(file)?, self) {
+        match (limited::run(&file)?, self) {
             (limited::Outcome::Done(code), _) => Ok(Some(code)),
             (limited::Outcome::Crashed(how), Self::Verify(args)) => Ok(Some(args.tell_crash(&how)? as u8)),
             (limited::Outcome::Crashed(how), _) => {
@@ -185,8 +202,13 @@ impl Command {
             Self::Mbe(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),
+            Self::Vspace(args) => args.run(),
+            Self::Multiplanet(args) => args.run(),
+            Self::Mpstatus(args) => args.run(),
             Self::Keeper => Ok(run::keep()),
             Self::Monitor(args) => args.run(),
+            Self::Bigplanet(args) => args.run(),
+            Self::Bpstatus(args) => args.run(),
             Self::Recommend(args) => args.run(),
             Self::Stress(args) => args.run(),
             Self::StressWorker(args) => args.run(),

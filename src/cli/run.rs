@@ -1,24 +1,31 @@
 //! `h5part run`, `h5part work`: a ledger's tasks as programs.
 
+pub mod care;
+pub mod crew;
 mod launch;
-mod place;
-mod pool;
-mod signals;
-mod slurm;
-mod tell;
+pub mod place;
+pub mod pool;
+pub mod signals;
+pub mod slurm;
+pub mod tell;
 
 use super::exit::Exit;
 use super::output::{json, line, say};
+use crew::{Crew, Kind};
 use h5part::ErrorKind;
 use h5part::Result;
+use h5part::error::At;
 use h5part::executor::Mode;
 use h5part::executor::budget::pin;
-use h5part::executor::ledgered::{self, Programs, Site, Stop, Terms};
-use h5part::ledger::{Ledger, State, StoreTasks, Tally, TaskData};
+use h5part::executor::ledgered::{self, Observer, Programs, Site, Stop, Tasks, Terms};
+use h5part::executor::program::{BesideLedger, Homes};
+use h5part::ledger::{Ledger, State, StoreTasks, Tally, TaskData, Watch};
 use launch::Launching;
 use place::Asked;
 use serde::Serialize;
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 use tell::Teller;
 
 const RUN: &str = "run";
@@ -84,19 +91,19 @@ enum Part {
 
 /// How a run ended.
 #[derive(Debug, Serialize)]
-struct Ended {
+pub struct Ended {
     #[serde(flatten)]
-    tally: Tally,
+    pub tally: Tally,
     /// What this run did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    here: Option<ledgered::Summary>,
+    pub here: Option<ledgered::Summary>,
     /// Tasks that failed for good, the first of them.
-    failures: Vec<Failure>,
-    wall_s: f64,
+    pub failures: Vec<Failure>,
+    pub wall_s: f64,
 }
 
 #[derive(Debug, Serialize)]
-struct Failure {
+pub struct Failure {
     name: String,
     reason: String,
     log: PathBuf,
@@ -104,9 +111,9 @@ struct Failure {
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
-        let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.memory };
+        let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.care.memory };
         match asked.mode()? {
-            Mode::Slurm => self.slurm.run(&self.launching, self.jobs),
+            Mode::Slurm => self.run_in_array(),
             mode if self.slurm.is_any_given() => {
                 let text = format!("options of --mode slurm do not go with mode {mode}");
                 Err(ErrorKind::BadRequest(text).at(RUN, self.launching.ledger()))
@@ -126,10 +133,64 @@ impl Args {
         if mode != Mode::Processes {
             return here(&self.launching, &ledger, Terms { cores, ..self.launching.terms(place.jobs) }, Part::Run);
         }
-        self.launching.check_program(&ledger)?;
-        let rows = self.launching.rows(&ledger)?;
-        pool::run(&self.launching, &ledger, data(rows.as_ref()), place.jobs, &cores)?;
+        let crew = Workers::of(&self.launching, &ledger)?;
+        pool::run(&crew, place.jobs, &cores)?;
         finish(&self.launching, &ledger, None, start)
+    }
+
+    fn run_in_array(&self) -> Result<Exit> {
+        let start = std::time::Instant::now();
+        let ledger = self.launching.open()?;
+        // What is wrong with the store is told before anything is submitted.
+        let crew = Workers::of(&self.launching, &ledger)?;
+        match self.slurm.run(&crew, self.jobs)? {
+            Some(exit) => Ok(exit),
+            None => finish(&self.launching, &ledger, None, start),
+        }
+    }
+}
+
+/// Processes `h5part work` on a ledger.
+struct Workers<'a> {
+    launching: &'a Launching,
+    ledger: &'a Ledger,
+    rows: Rows<'a>,
+}
+
+impl<'a> Workers<'a> {
+    fn of(launching: &'a Launching, ledger: &'a Ledger) -> Result<Self> {
+        launching.check_program(ledger)?;
+        Ok(Self { launching, ledger, rows: launching.rows(ledger)? })
+    }
+}
+
+impl Crew for Workers<'_> {
+    fn ledger(&self) -> &Ledger {
+        self.ledger
+    }
+
+    fn worker_args(&self, kind: Kind) -> Vec<OsString> {
+        let more = match kind {
+            Kind::OfRun => Some(OsString::from("--of-run")),
+            Kind::Element { jobs } => jobs.map(|jobs| OsString::from(format!("--jobs={jobs}"))),
+        };
+        self.launching.worker_args(self.ledger, more.as_slice())
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.launching.quiet
+    }
+
+    fn is_json(&self) -> bool {
+        self.launching.json
+    }
+
+    fn stale_after(&self) -> Duration {
+        self.launching.care.stale_after()
+    }
+
+    fn reap(&self, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {
+        ledgered::reap(self.ledger, data(self.rows.as_ref()), watch, observer)
     }
 }
 
@@ -158,22 +219,39 @@ fn here(launching: &Launching, ledger: &Ledger, terms: Terms, part: Part) -> Res
     let start = std::time::Instant::now();
     launching.check_program(ledger)?;
     let rows = launching.rows(ledger)?;
-    let stop = std::sync::Arc::new(Stop::new());
     let of_run = part == Part::WorkerOfRun;
-    signals::watch(&stop, of_run).map_err(ErrorKind::Io).map_err(|e| e.at(RUN, ledger.path()))?;
     let teller = if of_run { Teller::of_worker } else { Teller::new }(ledger, launching.quiet);
     // The workers of a run leave that to it.
     let watch = if of_run { None } else { Some(teller.watch_memory()?) };
     let programs = Programs::new(ledger, launching.launch()?, &teller)?;
-    let site = Site { ledger, rows: data(rows.as_ref()), observer: &teller, stop: &stop };
     let terms = Terms { linger: part != Part::Worker, ..terms };
-    let summary = ledgered::run(&site, &terms, &programs)?;
+    let work = Work { ledger, rows: data(rows.as_ref()), observer: &teller, is_silent: of_run };
+    let summary = work.until_asked_to_end(&terms, &programs)?;
     drop((programs, watch));
     teller.end();
     if of_run {
         return Ok(Exit::Success);
     }
     finish(launching, ledger, Some((summary, part)), start)
+}
+
+/// What this process is to do.
+pub struct Work<'a> {
+    pub ledger: &'a Ledger,
+    pub rows: Option<&'a dyn TaskData>,
+    pub observer: &'a dyn Observer,
+    /// Somebody else says what signals bring about.
+    pub is_silent: bool,
+}
+
+impl Work<'_> {
+    /// Does it until nothing is left, or a signal asks for an end.
+    pub fn until_asked_to_end(&self, terms: &Terms, tasks: &dyn Tasks) -> Result<ledgered::Summary> {
+        let Self { ledger, rows, observer, is_silent } = *self;
+        let stop = std::sync::Arc::new(Stop::new());
+        signals::watch(&stop, is_silent).at(RUN, ledger.path())?;
+        ledgered::run(&Site { ledger, rows, observer, stop: &stop }, terms, tasks)
+    }
 }
 
 /// Says what became of the tasks; exit code 1 if any is not done.
@@ -184,7 +262,7 @@ fn finish(
     start: std::time::Instant,
 ) -> Result<Exit> {
     let tally = ledger.tally()?;
-    let failures = failures(ledger, &tally)?;
+    let failures = failures(ledger, &tally, &BesideLedger)?;
     let (here, part) = here.unzip();
     // A single worker leaves those that are running to whoever runs them.
     let cared_for = tally.done + if part == Some(Part::Worker) { tally.running } else { 0 };
@@ -194,13 +272,7 @@ fn finish(
         json(&Ended { tally, here, failures, wall_s })?;
         return Ok(exit);
     }
-    for failure in &failures {
-        let log = if failure.log.exists() { format!("; see {}", failure.log.display()) } else { String::new() };
-        say(format_args!("'{}' failed: {}{log}", failure.name.escape_debug(), failure.reason));
-    }
-    if tally.failed > failures.len() as u64 {
-        say(format_args!("and {} more", tally.failed - failures.len() as u64));
-    }
+    tell_failures(&failures, &tally);
     if !launching.quiet {
         let Tally { total, done, failed, waiting, running, .. } = tally;
         let others = [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")];
@@ -211,18 +283,28 @@ fn finish(
     Ok(exit)
 }
 
-fn failures(ledger: &Ledger, tally: &Tally) -> Result<Vec<Failure>> {
+/// Says which tasks failed for good.
+pub fn tell_failures(failures: &[Failure], tally: &Tally) {
+    for failure in failures {
+        let log = if failure.log.exists() { format!("; see {}", failure.log.display()) } else { String::new() };
+        say(format_args!("'{}' failed: {}{log}", failure.name.escape_debug(), failure.reason));
+    }
+    if tally.failed > failures.len() as u64 {
+        say(format_args!("and {} more", tally.failed - failures.len() as u64));
+    }
+}
+
+/// Tasks that failed for good, the first of them.
+pub fn failures(ledger: &Ledger, tally: &Tally, homes: &dyn Homes) -> Result<Vec<Failure>> {
     let mut failures = Vec::new();
     if tally.failed > 0 {
         ledger.each(|place, task| {
             let Some(task) = task.filter(|task| task.state == State::Failed && failures.len() < NAMED) else {
                 return Ok(());
             };
-            failures.push(Failure {
-                name: ledger.listed(place, task)?.name,
-                reason: task.reason.to_string(),
-                log: Programs::log_of(ledger, task.index),
-            });
+            let name = ledger.listed(place, task)?.name;
+            let log = homes.of(ledger, task.index, &name).log;
+            failures.push(Failure { name, reason: task.reason.to_string(), log });
             Ok(())
         })?;
     }

@@ -3,4 +3,9 @@
 //! Nothing in here locks, syncs or schedules by itself: trials are tasks of a [ledger](crate::ledger) that
 //! the [executor](crate::executor) runs, and what is kept goes through a [store](crate::store).
 
+pub mod bigplanet;
+pub mod checkpoint;
 pub mod mbe;
+pub mod multiplanet;
+pub mod vplanet;
+pub mod vspace;

@@ -4,11 +4,10 @@
 //! don't know.
 
 use super::attribute::{Attribute, text, write_attribute};
-use super::load::FORMAT_ATTRIBUTE;
 use crate::dataspace::{Column, Guard};
 use crate::error::ErrorKind;
+use hdf5::Dataset;
 use hdf5::types::VarLenUnicode;
-use hdf5::{Dataset, File};
 use ndarray::{Array1, Array2};
 
 const GUARD: &str = "guard";
@@ -18,8 +17,6 @@ const COMPLETE: &str = "guard_complete";
 const GUARDS: &str = "guards";
 /// For each column of stamps the number of its guard from 1, 0 for none.
 const COVERED: &str = "guard_of_columns";
-/// Format of a file in which a table has several guards.
-const FORMAT_OF_SEVERAL: u64 = 2;
 
 /// A guard column, with the texts of its undefined value and, where it is known, of the one that says
 /// "complete".
@@ -58,22 +55,18 @@ impl GuardSpec {
     }
 }
 
-/// Writes the guards of stamps for columns of these names; those that were there are replaced.
-pub(super) fn write(file: &File, stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Result<(), ErrorKind> {
+/// Writes the guards of stamps for columns of these names; those that were there are replaced. Gives the format that
+/// the file has then, at least.
+pub(super) fn write(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Result<u64, ErrorKind> {
     for name in stamps.attr_names()? {
         if [GUARD, UNDEFINED, COMPLETE, GUARDS, COVERED].contains(&name.as_str()) {
             stamps.delete_attr(&name)?;
         }
     }
     match guards {
-        [] => Ok(()),
-        [one] if names.iter().all(|name| one.covers(name)) => write_one(stamps, one),
-        several => {
-            write_several(stamps, names, several)?;
-            let format = file.attr(FORMAT_ATTRIBUTE)?;
-            let found: u64 = format.read_scalar()?;
-            Ok(format.write_scalar(&found.max(FORMAT_OF_SEVERAL))?)
-        }
+        [] => Ok(1),
+        [one] if names.iter().all(|name| one.covers(name)) => write_one(stamps, one).map(|()| 1),
+        several => write_several(stamps, names, several).map(|()| 2),
     }
 }
 

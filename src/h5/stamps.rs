@@ -107,7 +107,13 @@ impl H5Change {
             write_attribute(stamps, "table", &Attribute::Text(spec.path.to_owned()))?;
         }
         stamps.new_attr_builder().with_data(&names).create(COLUMNS_ATTRIBUTE)?;
-        guards::write(&self.file, stamps, &spec.names, &spec.guards)
+        let format = guards::write(stamps, &spec.names, &spec.guards)?;
+        let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
+        let found: u64 = attribute.read_scalar()?;
+        if found < format {
+            attribute.write_scalar(&format)?;
+        }
+        Ok(())
     }
 
     /// Makes room for the stamps of more columns, which come after those that are there. Where they need another

@@ -6,7 +6,7 @@ use super::scan::spec;
 use super::task::{NameAt, State, Task};
 use crate::error::{At, ErrorKind, Result};
 use crate::record::row::crc;
-use crate::storage::{Disk, Mode, PIECE, Storage, StorageFile, take_name};
+use crate::storage::{Disk, Mode, PIECE, Storage, StorageFile, replace, take_name};
 use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -166,20 +166,21 @@ impl NewLedger {
         if storage.identity(&path).is_ok() {
             return Err(ErrorKind::AlreadyThere);
         }
-        let beside = beside(&path);
-        let built = storage.open(&beside, Mode::CreateNew).and_then(|file| plan.write(file.as_ref()));
-        let made = built.and_then(|()| take_name(storage, &beside, &path)).map_err(|e| match e.kind() {
+        plan.build(&path, storage, take_name).map_err(|e| match e.kind() {
             // Another one was made meanwhile: ten million tasks take a while.
             io::ErrorKind::AlreadyExists => ErrorKind::AlreadyThere,
             _ => e.into(),
-        });
-        if made.is_err() {
-            // What stays is small talk beside the error.
-            let _ = storage.remove(&beside);
-        }
-        made
+        })
+    }
+
+    /// Makes the ledger in the place of another, whose lock is held.
+    pub(super) fn take_place(&self, path: &Path, storage: &dyn Storage) -> Result<(), ErrorKind> {
+        Ok(Plan::of(self)?.build(path, storage, replace)?)
     }
 }
+
+/// How a file takes its name.
+type Take = fn(&dyn Storage, &Path, &Path) -> io::Result<()>;
 
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -246,6 +247,18 @@ impl<'a> Plan<'a> {
         let index = index(&names, &order, shape.index_len)?;
         let header = header.encode()?;
         Ok(Self { header, shape, new, names, order, index })
+    }
+
+    /// Writes it beside its name, which it then takes.
+    fn build(&self, path: &Path, storage: &dyn Storage, take: Take) -> io::Result<()> {
+        let beside = beside(path);
+        let built = storage.open(&beside, Mode::CreateNew).and_then(|file| self.write(file.as_ref()));
+        let made = built.and_then(|()| take(storage, &beside, path));
+        if made.is_err() {
+            // What stays is small talk beside the error.
+            let _ = storage.remove(&beside);
+        }
+        made
     }
 
     fn write(&self, file: &dyn StorageFile) -> io::Result<()> {

@@ -22,6 +22,7 @@ mod owners;
 mod reap;
 #[cfg(feature = "hdf5")]
 mod reconcile;
+mod renew;
 mod scan;
 mod task;
 #[cfg(test)]
@@ -38,7 +39,8 @@ pub use owner::{ENTRY, Entry, Job, Owner};
 pub use reap::{Lapsed, Watch};
 #[cfg(feature = "hdf5")]
 pub use reconcile::{Reconciled, StoreTasks};
-pub use scan::{Listed, Tally};
+pub use renew::Renewed;
+pub use scan::{Listed, Standing, Tally};
 pub use task::{NameAt, OwnerId, Reason, Refusal, SLOT, State, Task};
 pub use text::{Checkpoint, Mark};
 
@@ -195,12 +197,7 @@ impl Ledger {
     /// # Errors
     /// [`ErrorKind::Replaced`], or as stat(2).
     pub fn check_named(&self) -> Result<()> {
-        let (here, named) = (self.file.identity(), self.storage.identity(&self.path));
-        let same = here.and_then(|here| Ok(here.same_file(&named?)));
-        if same.at("look at ledger", &self.path)? {
-            return Ok(());
-        }
-        Err(ErrorKind::Replaced.at("look at ledger", &self.path))
+        self.still_named().at("look at ledger", &self.path)
     }
 
     /// Pauses as those who wait for its lock do.

@@ -12,13 +12,15 @@ impl Ledger {
     /// **Concurrency.** Beside anything.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`], I/O errors.
+    /// [`ErrorKind::Replaced`]: another ledger has the name. [`ErrorKind::LockTimeout`], I/O errors.
     pub fn register(&self, owner: &Owner) -> Result<OwnerId> {
         self.try_register(owner).at("enter a worker in", &self.path)
     }
 
     fn try_register(&self, owner: &Owner) -> Result<OwnerId, ErrorKind> {
         let _held = self.hold()?;
+        // Nobody would look for its tasks in a ledger that has no name.
+        self.still_named()?;
         let entries = self.entries()?;
         let own = |entry: &Entry| !entry.given_up && entry.owner.as_ref().is_some_and(|o| o.is(owner));
         if let Some((place, Some(entry))) = entries.iter().enumerate().find(|(_, e)| e.as_ref().is_some_and(own)) {

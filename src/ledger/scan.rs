@@ -54,6 +54,15 @@ pub struct Listed {
     pub since_s: Option<u64>,
 }
 
+/// A task by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its name.
+    pub name: String,
+    /// Where it stands.
+    pub state: State,
+}
+
 impl Tally {
     fn add(&mut self, task: &Task) {
         match task.state {
@@ -89,6 +98,28 @@ impl Ledger {
             Ok(())
         })?;
         Ok(tally)
+    }
+
+    /// All tasks in the order of their list. 64 bytes and a name are read for each, without the lock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DamagedTask`], I/O errors.
+    pub fn standing(&self) -> Result<Vec<Standing>> {
+        self.in_order(|place| self.look_at(place)).at("read", &self.path)
+    }
+
+    pub(super) fn standing_locked(&self) -> Result<Vec<Standing>, ErrorKind> {
+        self.in_order(|place| self.task_locked(place))
+    }
+
+    fn in_order(&self, task: impl Fn(u64) -> Result<Task, ErrorKind>) -> Result<Vec<Standing>, ErrorKind> {
+        let mut tasks = Vec::new();
+        for place in 0..self.header.tasks {
+            let task = task(place)?;
+            tasks.push((task.index, Standing { name: self.name_of(place, &task)?, state: task.state }));
+        }
+        tasks.sort_by_key(|(index, _)| *index);
+        Ok(tasks.into_iter().map(|(_, standing)| standing).collect())
     }
 
     /// Calls `f` for all tasks in the order of claims; `None`: damaged.

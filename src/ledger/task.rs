@@ -62,10 +62,12 @@ pub enum Reason {
     Panicked,
     /// The program could not be started.
     NotStarted,
+    /// It ended well, but what it made could not be kept.
+    NotKept,
 }
 
 /// Marks numbers that are no exit code.
-const SPECIAL: [(i32, Reason); 8] = [
+const SPECIAL: [(i32, Reason); 9] = [
     (-1, Reason::None),
     (-2, Reason::OwnerDied),
     (-3, Reason::OwnerSilent),
@@ -74,6 +76,7 @@ const SPECIAL: [(i32, Reason); 8] = [
     (-6, Reason::Cancelled),
     (-7, Reason::Panicked),
     (-8, Reason::NotStarted),
+    (-9, Reason::NotKept),
 ];
 const SIGNAL: i32 = 256;
 
@@ -109,6 +112,7 @@ impl fmt::Display for Reason {
             Self::NoData => f.write_str("it ended well, but its rows are not in the store"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Panicked => f.write_str("its code panicked"),
+            Self::NotKept => f.write_str("it ended well, but what it made could not be kept"),
             Self::NotStarted => f.write_str("its program could not be started"),
         }
     }

@@ -80,6 +80,16 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// Whether a kill has left only a part of its first two lines, or nothing.
+    #[must_use]
+    pub fn is_cut_in_head(bytes: &[u8]) -> bool {
+        let mut lines = bytes.split(|&byte| byte == b'\n');
+        let begins = |line: &[u8], key: &str| line.starts_with(key.as_bytes()) || key.as_bytes().starts_with(line);
+        let first = lines.next().is_some_and(|line| begins(line, FILE));
+        // What follows the last end of a line is a line that was cut.
+        first && lines.next().is_none_or(|line| begins(line, COUNT) && lines.next().is_none())
+    }
+
     /// The text.
     #[must_use]
     pub fn format(&self) -> String {
@@ -115,6 +125,10 @@ mod tests {
     fn whatever_a_kill_leaves_is_read_as_far_as_it_is_whole() {
         let whole = Checkpoint::parse(TEXT).expect("parses");
         let header = TEXT.find("/a b/MP").expect("header");
+        for len in 0..TEXT.len() {
+            assert_eq!(Checkpoint::is_cut_in_head(&TEXT.as_bytes()[..len]), len < header, "{len} bytes");
+        }
+        assert!(!Checkpoint::is_cut_in_head(b"sSrcFolder .\n"));
         for len in header..TEXT.len() {
             let cut = Checkpoint::parse(&TEXT[..len]).expect("parses");
             assert!(whole.tasks.starts_with(&cut.tasks), "{len} bytes: {cut:?}");

@@ -4,6 +4,12 @@ use super::handle::{Store, normal};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{Bundle, H5Change, H5File, Named};
 use crate::lock::{self, CreationLock};
+use crate::storage::{Mode, StorageFile};
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+
+/// Adds a bundle under a path to a file that is being made.
+pub type AddBundle<'a> = &'a (dyn Fn(&str, &Bundle) -> Result<()> + Sync);
 
 impl Store {
     /// Makes the file, empty, if there is none. Whether it did.
@@ -22,7 +28,9 @@ impl Store {
             if self.paths.file.exists() {
                 return Ok(false);
             }
-            self.build_new(|_| Ok(()))?;
+            let new = self.build_beside(|_| Ok(()))?;
+            lock::forget_store(&self.paths)?;
+            self.name_it(new)?;
             lock.hand_over(&self.paths)?;
             Ok(true)
         };
@@ -89,29 +97,54 @@ impl Store {
     /// Makes a file of one bundle, whose datasets lie in the root group, and gives it the name, whatever had it
     /// before.
     ///
-    /// **Concurrency.** Waits for those who write the old file, and they for it; readers keep the file that they have
-    /// open. **Atomic** is the whole. **Survives** a kill at any instant and loss of power: there is the old file, or
-    /// the new one.
+    /// **Concurrency**, what is **atomic** and what **survives**: as with [`Store::replace_with_bundles`].
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and library errors.
+    /// As [`Store::replace_with_bundles`].
     pub fn replace_with_bundle(&self, bundle: &Bundle) -> Result<()> {
-        let build = || {
-            let lock = CreationLock::take(&self.paths, &self.patience)?;
-            self.build_new(|h5| h5.add_bundle("", bundle, false))?;
-            Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
-        };
-        build().at("make", &self.paths.file)
+        self.replace_with_bundles(|add| add("", bundle))
     }
 
-    /// Builds the file beside and gives it its name.
-    fn build_new(&self, work: impl FnOnce(&H5Change) -> Result<(), ErrorKind>) -> Result<(), ErrorKind> {
-        self.replace_with(|path, file| {
-            H5Change::open(file, path, true)?.run(|h5| {
-                h5.ensure_uuid()?;
-                work(h5)
+    /// Makes a file of the bundles that `fill` adds, each with its path, and gives it the name, whatever had it
+    /// before.
+    ///
+    /// **Concurrency.** `fill` may add from any number of threads. Those who write the old file are waited for when
+    /// the new one is whole, and they for it; readers keep the file that they have open. **Atomic** is the whole.
+    /// **Survives** a kill at any instant and loss of power: there is the old file, or the new one.
+    ///
+    /// # Errors
+    /// Those of `fill`; [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and
+    /// library errors. The old file is as it was then.
+    pub fn replace_with_bundles(&self, fill: impl FnOnce(AddBundle<'_>) -> Result<()>) -> Result<()> {
+        let mut at_fill = None;
+        let build = || {
+            let add = |path: &str, bundle: &Bundle, h5: &H5Change| {
+                h5.add_bundle(normal(path), bundle, false).at("add to", &self.paths.file)
+            };
+            let new = self.build_beside(|h5| {
+                fill(&|path, bundle| add(path, bundle, h5)).map_err(|e| {
+                    let said = ErrorKind::GroupFailed(e.to_string());
+                    at_fill = Some(e);
+                    said
+                })
             })?;
-            Ok(lock::forget_store(&self.paths)?)
-        })
+            let lock = CreationLock::take(&self.paths, &self.patience)?;
+            lock::forget_store(&self.paths)?;
+            self.name_it(new)?;
+            Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
+        };
+        // What `fill` says has its own operation and path.
+        build().map_err(|kind: ErrorKind| at_fill.unwrap_or_else(|| kind.at("make", &self.paths.file)))
+    }
+
+    fn build_beside(&self, work: impl FnOnce(&H5Change) -> Result<(), ErrorKind>) -> Result<NamedTempFile, ErrorKind> {
+        self.clear_unfinished();
+        let new = self.temporary()?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+        H5Change::open(&file, new.path(), true)?.run(|h5| {
+            h5.ensure_uuid()?;
+            work(h5)
+        })?;
+        Ok(new)
     }
 }

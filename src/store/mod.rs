@@ -64,6 +64,7 @@ pub use fence::Fence;
 pub use {
     crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewArray, NewTable},
     adopt::{Adopt, Adopted, Adoption},
+    bundle::AddBundle,
     commit::Durability,
     create::Progress,
     group::Group,

@@ -192,6 +192,43 @@ fn sweep() {
 }
 
 #[test]
+fn grid() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("");
+    let script = || {
+        let mut command = Command::new("sh");
+        command.arg(source("grid.sh")).env("H5PART", env!("CARGO_BIN_EXE_h5part")).env("DIR", &folder);
+        let (code, out, err) =
+            finished(&command.env("CORES", "2").env_remove("H5PART_DISTRIBUTE").output().expect("starts"));
+        assert!(code == 0 && out.contains("Number of Simulations completed: 15\n"), "{out}{err}");
+        out.split_once("years:\n").expect("values").1.to_owned()
+    };
+    let values = script();
+    // A year is a year where the sun is.
+    assert!(values.contains("semi2_mass1 1.000000 1.000000 1.0000\n") && values.lines().count() == 15, "{values}");
+    let log = || std::fs::read_to_string(scratch.path("years/trial_semi2_mass1/vplanet_log")).expect("reads");
+    assert_eq!((script(), log()), (values, "computing the year of trial_semi2_mass1\n".to_owned()));
+}
+
+#[test]
+fn bigplanet() {
+    let scratch = Scratch::new();
+    let mut command = Command::new("sh");
+    command.arg(source("bigplanet.sh")).env("H5PART", env!("CARGO_BIN_EXE_h5part")).env("DIR", scratch.path(""));
+    command.env("XDG_CACHE_HOME", scratch.path("cache"));
+    let (code, out, err) = finished(&command.output().expect("starts"));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("12 of 12 trials are in Cooling.bpa") && out.contains("Simulations completed: 12\n"), "{out}");
+    assert!(out.contains("Cooling.bpa: sound") && out.contains("4 datasets of Cooling.bpa"), "{out}");
+    let table = out.split_once(",planet:dMass:option,planet:TMan:final,planet:TMan:mean\n").expect("a table").1;
+    let rows: Vec<Vec<f64>> =
+        table.lines().map(|line| line.split(',').map(|x| x.parse().expect("a number")).collect()).collect();
+    // The heavier, the hotter it stays.
+    assert_eq!((rows.len(), rows[0][0], rows[11][0]), (12, 0.5, 3.25));
+    assert!(rows.windows(2).all(|pair| pair[0][1] < pair[1][1] && pair[0][2] < pair[1][2]), "{table}");
+}
+
+#[test]
 fn mbe() {
     let scratch = Scratch::new();
     let folder = scratch.path("");

@@ -3,12 +3,12 @@
 use super::super::ledger::watch as owners;
 use super::super::output::say;
 use super::RUN;
-use super::launch::Launching;
+use super::crew::{Crew, Kind};
 use super::signals::next;
 use super::tell::Teller;
 use h5part::executor::budget::pin;
-use h5part::executor::ledgered::{Event, Level, Observer, reap};
-use h5part::ledger::{Ledger, TaskData, Watch};
+use h5part::executor::ledgered::{Event, Level, Observer};
+use h5part::ledger::{Ledger, Watch};
 use h5part::{ErrorKind, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,9 +26,8 @@ const TICK: Duration = Duration::from_millis(200);
 const FRUITLESS: u32 = 10;
 
 struct Pool<'a> {
-    launching: &'a Launching,
+    crew: &'a dyn Crew,
     ledger: &'a Ledger,
-    rows: Option<&'a dyn TaskData>,
     teller: &'a Teller<'a>,
     workers: Vec<Worker>,
     level: Level,
@@ -45,18 +44,12 @@ struct Worker {
 }
 
 /// `cores`: those that each of the workers is kept on; none: all.
-pub fn run(
-    launching: &Launching,
-    ledger: &Ledger,
-    rows: Option<&dyn TaskData>,
-    count: usize,
-    cores: &[Vec<usize>],
-) -> Result<()> {
-    let teller = Teller::new(ledger, launching.quiet);
+pub fn run(crew: &dyn Crew, count: usize, cores: &[Vec<usize>]) -> Result<()> {
+    let ledger = crew.ledger();
+    let teller = Teller::new(ledger, crew.is_quiet());
     let watch = teller.watch_memory()?;
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
-    let mut pool =
-        Pool { launching, ledger, rows, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
+    let mut pool = Pool { crew, ledger, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
     let outcome = pool.start(count, cores).and_then(|()| pool.until_all_have_ended(&signals));
     if outcome.is_err() {
         pool.signal(Signal::SIGTERM);
@@ -97,7 +90,7 @@ impl Pool<'_> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
-            command.args(self.launching.worker_args(self.ledger, &["--of-run".into()])).process_group(0);
+            command.args(self.crew.worker_args(Kind::OfRun)).process_group(0);
             command.stdin(Stdio::null()).stderr(Stdio::piped());
             let mut process = pin::while_kept_on(&cores, || command.spawn())?;
             let (said, say) = (process.stderr.take(), self.teller.voice());
@@ -122,6 +115,7 @@ impl Pool<'_> {
             }
             self.look_after_workers(&mut watch)?;
             self.teller.event(&Event::Tick);
+            self.crew.tick();
         }
         Ok(())
     }
@@ -163,7 +157,7 @@ impl Pool<'_> {
             (Some(signal), _) => format!("was ended by signal {signal}"),
             (None, code) => format!("ended with exit code {}", code.unwrap_or(-1)),
         };
-        reap(self.ledger, self.rows, watch, self.teller)?;
+        self.crew.reap(watch, self.teller)?;
         let tally = self.ledger.tally()?;
         let ended = tally.done + tally.failed;
         self.fruitless = if ended > self.fruitless.0 { (ended, 0) } else { (ended, self.fruitless.1 + 1) };

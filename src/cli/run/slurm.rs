@@ -4,17 +4,15 @@ mod wait;
 
 use super::super::exit::Exit;
 use super::super::output::{json, line};
-use super::launch::Launching;
-use super::{RUN, finish};
+use super::RUN;
+use super::crew::{Crew, Kind};
 use h5part::error::At;
 use h5part::executor::slurm::{Array, Element, Phase, Submitted, look, submit};
 use h5part::ledger::Ledger;
 use h5part::{ErrorKind, Result};
 use serde::Serialize;
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Instant;
 use wait::Waiting;
 
 /// How workers are submitted.
@@ -68,33 +66,30 @@ impl Options {
         texts || numbers || !sbatch.is_empty() || *no_wait || *join || *dry_run
     }
 
-    pub fn run(&self, launching: &Launching, jobs: Option<usize>) -> Result<Exit> {
-        let start = Instant::now();
-        let ledger = launching.open()?;
-        launching.check_program(&ledger)?;
-        // What is wrong with the store is told before anything is submitted.
-        launching.rows(&ledger)?;
-        let plan = Plan { options: self, launching, ledger: &ledger, jobs: jobs.map(|jobs| jobs.max(1) as u64) };
+    /// Has workers do it, and waits for them. `None`: it has ended, and what became of it is to be told.
+    pub fn run(&self, crew: &dyn Crew, jobs: Option<usize>) -> Result<Option<Exit>> {
+        let ledger = crew.ledger();
+        let plan = Plan { options: self, crew, ledger, jobs: jobs.map(|jobs| jobs.max(1) as u64) };
         if self.dry_run {
-            return plan.show();
+            return plan.show().map(Some);
         }
         let earlier = if self.join { plan.earlier()? } else { Vec::new() };
         if ledger.tally()?.has_ended() {
-            return finish(launching, &ledger, None, start);
+            return Ok(None);
         }
         let submitted = if earlier.is_empty() { plan.submit()? } else { earlier };
         if self.no_wait {
-            return plan.tell(&submitted);
+            return plan.tell(&submitted).map(Some);
         }
         Waiting::new(&plan, submitted).until_ended()?;
-        finish(launching, &ledger, None, start)
+        Ok(None)
     }
 }
 
 /// What is submitted.
 struct Plan<'a> {
     options: &'a Options,
-    launching: &'a Launching,
+    crew: &'a dyn Crew,
     ledger: &'a Ledger,
     jobs: Option<u64>,
 }
@@ -120,9 +115,9 @@ impl Plan<'_> {
         let path = self.ledger.path();
         let program = std::env::current_exe().at("find the program for workers of", path)?;
         let mut worker = vec![program.into_os_string()];
-        let jobs = options.per_job.map(|jobs| OsString::from(format!("--jobs={jobs}")));
-        worker.extend(self.launching.worker_args(self.ledger, jobs.as_slice()));
+        worker.extend(self.crew.worker_args(Kind::Element { jobs: options.per_job }));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let name = name.trim_start_matches('.');
         // Control characters are for no name of a job.
         let name: String = name.chars().filter(|c| !c.is_control()).collect();
         Ok(Array {
@@ -151,9 +146,9 @@ impl Plan<'_> {
     }
 
     fn tell(&self, submitted: &[Submitted]) -> Result<Exit> {
-        if self.launching.json {
+        if self.crew.is_json() {
             json(&NotWaited { submitted })?;
-        } else if !self.launching.quiet {
+        } else if !self.crew.is_quiet() {
             for Submitted { id, elements } in submitted {
                 line(format!("submitted job {id}: {elements} workers"))?;
             }

@@ -3,7 +3,8 @@
 use super::stop::{Level, Stop};
 use super::{Event, Observer, Tasks};
 use crate::executor::program::{
-    ATTEMPT_VAR, Alive, INDEX_VAR, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template, rows_of, signal_group,
+    ATTEMPT_VAR, Alive, Home, Homes, INDEX_VAR, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template, rows_of,
+    signal_group,
 };
 use crate::ledger::{Claim, End, FENCE_VAR, LEDGER_VAR, Ledger, Reason, TASK_VAR};
 use crate::lock::Patience;
@@ -11,6 +12,7 @@ use crate::monitor::{ChildUsage, Monitor, wait_child};
 use crate::{ErrorKind, Result};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -24,14 +26,14 @@ const GRACE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 /// One signal reaches several processes within this time.
 const AT_ONCE: Duration = Duration::from_millis(200);
-/// Logs in a folder.
-const LOGS: u32 = 1000;
 
 /// How programs are started.
 #[derive(Debug)]
 pub struct Launch {
     /// The command.
     pub template: Template,
+    /// Where it works, and where what it says goes.
+    pub homes: Box<dyn Homes>,
     /// A program that takes longer is ended, and its task failed.
     pub time_limit: Option<Duration>,
     /// What a program may use.
@@ -78,20 +80,43 @@ impl<'a> Programs<'a> {
         Ok(Self { ledger, launch, monitor, observer, running: Mutex::default() })
     }
 
-    /// The log of a task.
-    #[must_use]
-    pub fn log_of(ledger: &Ledger, index: u32) -> PathBuf {
-        ledger.sidecar().join("logs").join(format!("{:04}", index / LOGS)).join(format!("{index}.log"))
-    }
-
-    fn start(&self, claim: &Claim, alive: &mut Alive, memory: Option<&MemoryLimit>) -> io::Result<Running> {
+    fn start(
+        &self,
+        claim: &Claim,
+        home: &Home,
+        alive: &mut Alive,
+        memory: Option<&MemoryLimit>,
+    ) -> io::Result<Running> {
         let parts = self.launch.template.of(claim);
         let mut command = Command::new(&parts[0]);
         command.args(&parts[1..]);
         command.env(LEDGER_VAR, self.ledger.path()).env(TASK_VAR, &claim.name).env(FENCE_VAR, claim.fence.to_string());
         command.env(ROWS_VAR, rows_of(claim)).env(INDEX_VAR, claim.index.to_string());
         command.env(ATTEMPT_VAR, claim.attempts.to_string());
-        Running::start(command, alive, memory, self.launch.keeper.as_ref())
+        if let Some(folder) = &home.folder {
+            command.current_dir(folder);
+        }
+        let output = if home.apart { Some(File::create(self.output_of(claim))?) } else { None };
+        Running::start(command, alive, output, memory, self.launch.keeper.as_ref())
+    }
+
+    /// Where the input of a task's program is.
+    fn input_of(&self, claim: &Claim) -> PathBuf {
+        self.ledger.sidecar().join("programs").join(claim.index.to_string())
+    }
+
+    /// Where its output waits until its errors are all there.
+    fn output_of(&self, claim: &Claim) -> PathBuf {
+        self.input_of(claim).with_added_extension("out")
+    }
+
+    /// What it said comes to the log's end; what a killed runner left there, before anything else.
+    fn add_output(&self, claim: &Claim, home: &Home, alive: &mut Alive) {
+        if home.apart
+            && let Err(e) = alive.add(&self.output_of(claim))
+        {
+            self.observer.event(&Event::Warning(ErrorKind::from(e).at("add to", &home.log).to_string()));
+        }
     }
 
     fn run_to_end(
@@ -123,13 +148,16 @@ impl<'a> Programs<'a> {
     }
 
     fn try_run(&self, claim: &Claim, stop: &Stop) -> Result<End, ErrorKind> {
-        let input = self.ledger.sidecar().join("programs").join(claim.index.to_string());
-        let log = Self::log_of(self.ledger, claim.index);
-        let mut alive = Alive::take(&input, &log, &self.launch.patience)?;
+        let home = self.launch.homes.of(self.ledger, claim.index, &claim.name);
+        if let (None, Some(folder)) = (&home.folder, home.log.parent()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        let mut alive = Alive::take(&self.input_of(claim), &home.log, &self.launch.patience)?;
+        self.add_output(claim, &home, &mut alive);
         let name = format!("{}-{}", std::process::id(), claim.index);
         let memory = self.launch.memory.map(|memory| MemoryLimit::new(memory, &name));
         let (attempt, started) = (claim.attempts + 1, Instant::now());
-        let end = match self.start(claim, &mut alive, memory.as_ref()) {
+        let end = match self.start(claim, &home, &mut alive, memory.as_ref()) {
             Ok(running) => {
                 let (status, usage, why) = self.run_to_end(claim, running, started, stop)?;
                 let end = end_of(status, why);
@@ -144,10 +172,11 @@ impl<'a> Programs<'a> {
                 return Ok(End::Failed(Reason::NotStarted));
             }
         };
+        self.add_output(claim, &home, &mut alive);
         if let End::Failed(reason) = end {
             alive.say(&format!("attempt {attempt} failed: {reason}"));
         }
-        alive.end();
+        alive.end(home.apart);
         Ok(end)
     }
 

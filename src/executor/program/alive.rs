@@ -26,12 +26,13 @@ pub struct Alive {
 }
 
 impl Alive {
-    /// Waits until no program of the task lives; one that its runner left behind on this host is ended.
+    /// Waits until no program of the task lives; one that its runner left behind on this host is ended. The folder
+    /// of the log is there.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
     pub fn take(input_path: &Path, log_path: &Path, patience: &Patience) -> Result<Self, ErrorKind> {
-        for folder in [input_path, log_path].into_iter().filter_map(Path::parent) {
+        if let Some(folder) = input_path.parent() {
             std::fs::create_dir_all(folder)?;
         }
         let attempt = || {
@@ -75,15 +76,28 @@ impl Alive {
         self.input.write_all(format!("{} {}\n", program.group(), host()).as_bytes())
     }
 
+    /// Adds what is in a file to the log; the file goes away.
+    ///
+    /// # Errors
+    /// As reading the one and writing the other; the file is there still.
+    pub fn add(&mut self, path: &Path) -> io::Result<()> {
+        match File::open(path) {
+            Ok(mut file) => io::copy(&mut file, &mut self.log).and_then(|_| std::fs::remove_file(path)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
     /// Adds a line to the log. A log that cannot be written to is no reason for a task to fail.
     pub fn say(&mut self, text: &str) {
         let _ = writeln!(self.log, "h5part: {text}");
     }
 
-    /// The program has ended, with all that it started. A log in which nothing was said goes away.
-    pub fn end(self) {
+    /// The program has ended, with all that it started. A log in which nothing was said goes away, unless it is
+    /// to be kept.
+    pub fn end(self, keep_log: bool) {
         let Self { input, input_path, log, log_path } = self;
-        if log.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+        if !keep_log && log.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             let _ = std::fs::remove_file(log_path);
         }
         drop(input);

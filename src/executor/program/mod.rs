@@ -1,12 +1,14 @@
 //! Programs as tasks: started with nothing but their three descriptors, ended with their runner.
 
 mod alive;
+mod home;
 mod keeper;
 mod limit;
 mod running;
 mod spawn;
 
 pub use alive::Alive;
+pub use home::{BesideLedger, Home, Homes};
 pub use keeper::{Keeper, keep};
 pub use limit::{Memory, MemoryLimit};
 pub use running::Running;
@@ -39,6 +41,12 @@ impl Template {
     #[must_use]
     pub fn of(&self, claim: &Claim) -> Vec<OsString> {
         self.0.iter().map(|part| filled(part, claim).into()).collect()
+    }
+
+    /// The program as it was given.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.0.first().map_or("", String::as_str)
     }
 
     /// Where the program is. `None`: nowhere, or it may not be run.

@@ -5,6 +5,7 @@ use super::{Alive, Keeper, spawn};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
+use std::fs::File;
 use std::io;
 use std::process::{Child, Command};
 
@@ -15,18 +16,19 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts a program: its input is empty, its output and its errors go to the end of the log, as they come;
-    /// all three keep the task's locks.
+    /// Starts a program: its input is empty, its errors go to the end of the log, as they come, and so does its
+    /// output, unless there is another file for it. What goes to input and log keeps the task's locks.
     ///
     /// # Errors
     /// As starting it: no such program, not executable, no memory.
     pub fn start(
         mut command: Command,
         alive: &mut Alive,
+        output: Option<File>,
         memory: Option<&MemoryLimit>,
         keeper: Option<&Keeper>,
     ) -> io::Result<Self> {
-        command.stdin(alive.stdin()?).stdout(alive.log()?).stderr(alive.log()?);
+        command.stdin(alive.stdin()?).stdout(output.map_or_else(|| alive.log(), Ok)?).stderr(alive.log()?);
         spawn::prepare(&mut command, memory, keeper.map(Keeper::descriptor));
         let child = command.spawn().inspect_err(|_| {
             // A keeper that is gone has nothing to look after.

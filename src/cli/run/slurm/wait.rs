@@ -1,10 +1,10 @@
 //! Waiting for an array: what the ledger and the queue say, and what follows from it.
 
 use super::super::super::ledger::watch as owners;
+use super::super::RUN;
 use super::super::tell::Teller;
-use super::super::{RUN, data};
 use super::Plan;
-use h5part::executor::ledgered::{self, Event, Observer};
+use h5part::executor::ledgered::{Event, Observer};
 use h5part::executor::slurm::{Element, Phase, Submitted, cancel_waiting, look};
 use h5part::ledger::{Tally, Watch};
 use h5part::{ErrorKind, Result};
@@ -80,7 +80,7 @@ fn next(tally: &Tally, queue: Option<Queue>, ended_before: u64) -> Next {
 
 impl<'a> Waiting<'a> {
     pub fn new(plan: &'a Plan<'a>, submitted: Vec<Submitted>) -> Self {
-        let teller = Teller::new(plan.ledger, plan.launching.quiet);
+        let teller = Teller::new(plan.ledger, plan.crew.is_quiet());
         let mut waiting =
             Self { plan, teller, jobs: Vec::new(), seen: BTreeMap::new(), queue: None, ended_before: 0, silent: false };
         waiting.begin(submitted);
@@ -98,7 +98,7 @@ impl<'a> Waiting<'a> {
 
     /// What is worth a line unless nothing is to be said.
     fn tell(&self, text: String) {
-        if !self.plan.launching.quiet {
+        if !self.plan.crew.is_quiet() {
             self.teller.event(&Event::Warning(text));
         }
     }
@@ -114,6 +114,7 @@ impl<'a> Waiting<'a> {
                 break Some(self.interrupted());
             }
             self.teller.event(&Event::Tick);
+            self.plan.crew.tick();
             if Instant::now() < due {
                 std::thread::sleep(TICK);
                 continue;
@@ -143,7 +144,7 @@ impl<'a> Waiting<'a> {
     }
 
     fn watch(&self) -> Watch {
-        owners(self.plan.launching.stale_after())
+        owners(self.plan.crew.stale_after())
     }
 
     /// Asks the queue, and tells what is new.
@@ -191,8 +192,7 @@ impl<'a> Waiting<'a> {
 
     /// No job of ours is left: what its workers held goes back.
     fn reap(&self, watch: &mut Watch) -> Result<()> {
-        let rows = self.plan.launching.rows(self.plan.ledger)?;
-        ledgered::reap(self.plan.ledger, data(rows.as_ref()), watch, &self.teller)
+        self.plan.crew.reap(watch, &self.teller)
     }
 
     fn interrupted(&self) -> String {

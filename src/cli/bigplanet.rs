@@ -1,0 +1,259 @@
+//! `h5part bigplanet`
+
+mod delete;
+mod show;
+
+use super::common::LockArgs;
+use super::exit::Exit;
+use super::output::{json, line, say};
+use super::run::signals;
+use h5part::error::At;
+use h5part::executor::ledgered::Stop;
+use h5part::frontend::bigplanet::{self, Archiver, Bpl, Key, archive_all, filter, rebuild, table, trials};
+use h5part::frontend::checkpoint::{Checkpointed, Files, Opened, Trials};
+use h5part::frontend::vplanet::{Gatherer, System, UnitRule, vplanet_options};
+use h5part::ledger::Watch;
+use h5part::storage::{Disk, replace};
+use h5part::store::Store;
+use h5part::{ErrorKind, Result};
+use serde::Serialize;
+use show::Show;
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::NamedTempFile;
+
+/// A trial that cannot be read will not be another time.
+const ATTEMPTS: u16 = 1;
+/// A run on another host whose beat stands still for so long is dead.
+const STALE: Duration = Duration::from_secs(300);
+
+/// Archive what vplanet's trials left, or filter it: as bigplanet does.
+///
+/// With -a, every trial becomes a group of the archive (.bpa), whole or not at all, and is read back; started
+/// again, it goes on. Without, the datasets that saKeyInclude names are written to a filtered file (.bpf), or to
+/// User.csv with bUlysses: from the archive, or where there is none from raw output. Paths in BPL.IN are relative
+/// to the working folder. Exit code 1: there are trials that could not be archived; others were.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The input file, e.g. bpl.in.
+    #[arg(value_name = "BPL.IN")]
+    input: PathBuf,
+    /// Make the archive.
+    #[arg(short, long)]
+    archive: bool,
+    /// Trials that are read at a time. Default: one a core.
+    #[arg(short, long, value_name = "N")]
+    cores: Option<NonZeroUsize>,
+    /// Make the output anew if it exists. With -a: from raw output, beside the old archive, whose name it takes
+    /// when it is whole.
+    #[arg(short, long)]
+    overwrite: bool,
+    /// Say nothing but errors.
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say what becomes of each trial.
+    #[arg(short, long)]
+    verbose: bool,
+    /// Delete the folders of trials that are in the archive, each compared with it before. Asks first. Also
+    /// -deleterawdata.
+    #[arg(long)]
+    deleterawdata: bool,
+    /// With --deleterawdata: don't ask.
+    #[arg(short, long, requires = "deleterawdata")]
+    yes: bool,
+    /// Accepted, as bigplanet does; each trial has a checksum, see 'h5part verify'. Also -ignorecorrupt.
+    #[arg(long)]
+    ignorecorrupt: bool,
+    /// Label values with the units that vplanet takes them in. Default: as bigplanet does, which knows nothing of
+    /// the units of negative values.
+    #[arg(long)]
+    custom_units: bool,
+    /// The vplanet to ask for its options, once.
+    #[arg(long, value_name = "PROGRAM", default_value = "vplanet")]
+    vplanet: PathBuf,
+    /// Print what was done as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct Archived<'a> {
+    archive: &'a Path,
+    trials: u64,
+    archived: u64,
+    failed: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Filtered<'a> {
+    output: &'a Path,
+    datasets: usize,
+    from_archive: bool,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let bpl = Bpl::read(&self.input)?;
+        if self.archive {
+            let exit = self.make_archive(&bpl)?;
+            if exit != Exit::Success || !self.deleterawdata {
+                return Ok(exit);
+            }
+        }
+        if self.deleterawdata { delete::run(self, &bpl) } else { self.filter(&bpl) }
+    }
+
+    /// The archive, which another program may have made.
+    pub fn archive_there(&self) -> Option<PathBuf> {
+        // An input file that cannot be read is told when it is needed.
+        Bpl::read(&self.input).ok().map(|bpl| bpl.archive).filter(|archive| archive.exists())
+    }
+
+    fn tells(&self) -> bool {
+        !self.quiet && !self.json
+    }
+
+    /// Reads trials on so many cores.
+    fn workers(&self) -> usize {
+        self.cores.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    }
+
+    /// Work that is shared out by itself takes no more cores than that.
+    fn on_cores<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.workers()).build();
+        let pool = pool.map_err(|e| ErrorKind::Io(std::io::Error::other(e))).at("start threads for", &self.input)?;
+        pool.install(work)
+    }
+
+    fn gatherer(&self, bpl: &Bpl, names: &[String]) -> Result<Gatherer> {
+        let first = bpl.folder.join(names.first().map_or("", String::as_str));
+        let system = System::of(&first, &bpl.bodies, &bpl.primary)?;
+        let options = vplanet_options(&self.vplanet, cache().as_deref())?;
+        let rule = if self.custom_units { UnitRule::Vplanet } else { UnitRule::BigPlanet };
+        Ok(Gatherer::new(system, options, rule))
+    }
+
+    fn make_archive(&self, bpl: &Bpl) -> Result<Exit> {
+        let names = trials(&bpl.folder)?;
+        let gatherer = self.gatherer(bpl, &names)?;
+        let store = self.lock.new_store(&bpl.archive)?;
+        let stop = Arc::new(Stop::new());
+        signals::watch(&stop, self.quiet).map_err(ErrorKind::Io).at("archive", &bpl.archive)?;
+        if self.tells() {
+            line("Creating BPA file...")?;
+        }
+        let show = Show::new(names.len() as u64, self.quiet, self.verbose);
+        let archiver = if self.overwrite && store.path().exists() {
+            let archiver = Archiver::new(store, gatherer);
+            self.on_cores(|| rebuild(&archiver, &bpl.folder, &names, &|| show.count()))?;
+            archiver
+        } else {
+            Archiver::open(store, gatherer)?
+        };
+        let run = self.checkpoint(bpl, &names)?;
+        let failed = archive_all(&run, &archiver, &bpl.folder, self.workers(), &show, &stop)?;
+        show.end();
+        let tally = run.ledger().tally()?;
+        let exit = if tally.done == tally.total { Exit::Success } else { Exit::Found };
+        if self.json {
+            let failed = failed.into_iter().map(|(_, error)| error.to_string()).collect();
+            json(&Archived { archive: &bpl.archive, trials: tally.total, archived: tally.done, failed })?;
+        } else if self.tells() {
+            line(format!("{} of {} trials are in {}", tally.done, tally.total, bpl.archive.display()))?;
+        }
+        Ok(exit)
+    }
+
+    fn checkpoint(&self, bpl: &Bpl, names: &[String]) -> Result<Checkpointed> {
+        const BEGIN: &str = "begin to archive";
+        let here = std::env::current_dir().at(BEGIN, &self.input)?;
+        let folder = std::path::absolute(&bpl.folder).at(BEGIN, &bpl.folder)?;
+        let origin = here.join(&self.input).to_string_lossy().into_owned();
+        let all = Trials { origin, folder, names: names.to_vec() };
+        let mut watch = Watch::new(STALE, |_| None);
+        let files = Files::of_text(&here.join(bpl.checkpoint()));
+        let opened = Checkpointed::open(&files, &all, ATTEMPTS, &self.lock.patience(), &mut watch)?;
+        let Opened { run, joined, resumed, vanished, late } = opened;
+        for name in vanished {
+            say(format_args!("'{name}' is in the checkpoint, and not in {} any more", bpl.folder.display()));
+        }
+        if let Some(other) = joined {
+            say(format_args!("{other} archives these trials, too; the two share them"));
+            if !late.is_empty() {
+                say(format_args!("it does not know {}: start again when it has ended", late.join(", ")));
+            }
+        } else if resumed && self.tells() {
+            line("Continuing from Checkpoint...")?;
+        }
+        Ok(run)
+    }
+
+    fn filter(&self, bpl: &Bpl) -> Result<Exit> {
+        let keys = Key::parse_all(&bpl.include).at("filter by", &self.input)?;
+        if bpl.output.exists() && !self.overwrite && !bpl.ulysses {
+            return Err(ErrorKind::AlreadyThere.at("filter into", &bpl.output));
+        }
+        if self.tells() {
+            line("Creating BPF file...")?;
+        }
+        let from_archive = bpl.archive.exists();
+        let filtered = if from_archive {
+            let only = bpl.trial.as_deref().filter(|_| bpl.ulysses);
+            filter::from_archive(&self.lock.open(&bpl.archive)?, &keys, only)?
+        } else {
+            let names = self.chosen(bpl)?;
+            let gatherer = self.gatherer(bpl, &names)?;
+            self.on_cores(|| filter::from_raw(&gatherer, &bpl.folder, &names, &keys))?
+        };
+        let datasets = filtered.datasets().len();
+        if bpl.ulysses {
+            put(&bpl.output, &table::format(&filtered)).at("write", &bpl.output)?;
+        } else {
+            let store: Store = self.lock.new_store(&bpl.output)?;
+            store.replace_with_bundle(&filtered.into_bundle())?;
+        }
+        if self.json {
+            json(&Filtered { output: &bpl.output, datasets, from_archive })?;
+        } else if self.tells() {
+            let source = if from_archive { &bpl.archive } else { &bpl.folder };
+            line(format!("{datasets} datasets of {} are in {}", source.display(), bpl.output.display()))?;
+        }
+        Ok(Exit::Success)
+    }
+
+    /// The trials whose names hold what sSimName says.
+    fn chosen(&self, bpl: &Bpl) -> Result<Vec<String>> {
+        let mut names = bigplanet::trials(&bpl.folder)?;
+        if let Some(part) = &bpl.trial {
+            names.retain(|name| name.contains(part.as_str()));
+            if names.is_empty() {
+                let text = format!("no trial of {} has '{part}' in its name", bpl.folder.display());
+                return Err(ErrorKind::BadRequest(text).at("filter by", &self.input));
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// Where what vplanet says of its options is kept.
+pub fn cache() -> Option<PathBuf> {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let folder = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(folder.or_else(home)?.join("h5part"))
+}
+
+/// Replaces a text as a whole.
+fn put(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = NamedTempFile::new_in(folder)?;
+    beside.write_all(text.as_bytes())?;
+    replace(&Disk, beside.path(), path)?;
+    // The name is gone; there is nothing left to remove.
+    let _ = beside.keep();
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! `h5part mpstatus`
+
+use super::bpstatus::tell;
+use super::exit::Exit;
+use h5part::Result;
+use h5part::frontend::checkpoint::Files;
+use h5part::frontend::multiplanet::folder_of;
+use std::path::PathBuf;
+
+/// Tell how far the trials of a vspace.in are: as mpstatus does.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the vspace input file.
+    #[arg(value_name = "VSPACE.IN")]
+    input: PathBuf,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        tell("Multi-Planet", &Files::of_folder(&folder_of(&self.input)?, ""), self.json)
+    }
+}

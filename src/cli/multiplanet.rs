@@ -1,0 +1,221 @@
+//! `h5part multiplanet`
+
+mod begin;
+mod crew;
+mod voice;
+
+use super::common::request;
+use super::exit::Exit;
+use super::output::{json, say};
+use super::run::care::{Care, check_program};
+use super::run::place::Asked;
+use super::run::{Ended, Work, failures, pool, slurm, tell_failures};
+use begin::{Begun, begin, open_archive};
+use crew::Workers;
+use h5part::error::At;
+use h5part::executor::Mode;
+use h5part::executor::ledgered::Terms;
+use h5part::executor::program::Template;
+use h5part::frontend::bigplanet::Archiver;
+use h5part::frontend::checkpoint::Checkpointed;
+use h5part::frontend::multiplanet::{Ensemble, Folders, Runner, Site, catch_up};
+use h5part::{ErrorKind, Result};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+use voice::Voice;
+
+const RUN: &str = "run the trials of";
+/// A trial that failed so often stays failed, unless said otherwise.
+const ATTEMPTS: u16 = 3;
+
+/// Run vplanet for all trials of a vspace.in, as multiplanet does.
+///
+/// Started again, it goes on: with its own checkpoint or with that of multiplanet, which can go on with this one's.
+/// Several at once, also on several hosts, share the trials. What a trial says is added to a log in its folder. Exit
+/// code 1: there are trials that are not done; others are.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the vspace input file.
+    #[arg(value_name = "VSPACE.IN")]
+    input: PathBuf,
+    /// Trials at a time. Default: one a core. With --mode slurm: workers, each with one trial at a time.
+    #[arg(short, long, value_name = "N")]
+    cores: Option<usize>,
+    /// Archive each trial in DESTINATION.bpa when it has run: it is done when it is there, whole. Also -bp.
+    #[arg(long)]
+    bigplanet: bool,
+    /// Run all trials again if all are done. Their folders stay as they are, an archive is set aside.
+    #[arg(short, long)]
+    force: bool,
+    /// Say nothing but errors.
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say what becomes of each trial.
+    #[arg(short, long)]
+    verbose: bool,
+    /// The program to run in each trial's folder, with its arguments. Words are taken apart as a shell does; there is
+    /// no shell. {name} stands for the trial.
+    #[arg(long, value_name = "COMMAND", default_value = "vplanet vpl.in")]
+    command: String,
+    /// Where programs are run: serial, one after the other; threads, beside each other from this process;
+    /// processes, from several worker processes; slurm, in a job array. Default: H5PART_DISTRIBUTE, else
+    /// threads, or serial where there is one core.
+    #[arg(long, value_name = "MODE")]
+    mode: Option<Mode>,
+    /// Print at the end what became of the trials, as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    care: Care,
+    #[command(flatten)]
+    slurm: slurm::Options,
+    /// Be a worker of a run that another process has begun.
+    #[arg(long, hide = true)]
+    worker: bool,
+    /// The same, and end with it.
+    #[arg(long, hide = true)]
+    of_run: bool,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let ensemble = Ensemble::read(&self.input)?;
+        let template = self.template()?;
+        check_program(&template, &self.input)?;
+        if self.worker || self.of_run {
+            return self.work(&ensemble, &template);
+        }
+        let start = Instant::now();
+        let asked = Asked { mode: self.mode, jobs: self.cores, memory: self.care.memory };
+        let mode = asked.mode()?;
+        if mode != Mode::Slurm && self.slurm.is_any_given() {
+            return Err(request(RUN, &self.input, format!("options of --mode slurm do not go with mode {mode}")));
+        }
+        let Begun { run, archiver, joined, has_begun } = begin(self, &ensemble)?;
+        let voice = Voice::new(run.ledger(), &ensemble.folder, self.quiet || self.json, self.verbose);
+        let site = self.site(&run, &ensemble, archiver.as_ref(), &voice);
+        if !joined {
+            catch_up(&site)?;
+        }
+        let tally = run.ledger().tally()?;
+        if tally.done == tally.total && has_begun {
+            run.settle()?;
+            voice.end();
+            return self.all_done(&run, start);
+        }
+        let outcome = match mode {
+            Mode::Slurm | Mode::Processes => {
+                voice.end();
+                self.run_elsewhere(mode, &asked, &run)
+            }
+            _ => {
+                let place = asked.settle(mode, run.ledger())?;
+                place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
+                let done = self.run_here(&site, &voice, &template, &self.care.terms(place.jobs));
+                voice.end();
+                done.map(|()| None)
+            }
+        };
+        // Whatever happened: the text says how far it is.
+        let settled = run.settle();
+        match outcome? {
+            Some(exit) => Ok(exit),
+            None => settled.and_then(|()| self.finish(&run, &ensemble, start)),
+        }
+    }
+
+    fn template(&self) -> Result<Template> {
+        let words = shlex::split(&self.command).filter(|words| !words.is_empty());
+        let mut words = words.ok_or_else(|| request(RUN, &self.input, format!("'{}' is no command", self.command)))?;
+        // The program is that of the folder where this was started, not one of the trials'.
+        if let Some(program) = words.first_mut().filter(|word| word.contains('/')) {
+            let path = std::path::absolute(&*program).at("find", Path::new(program))?;
+            let text = || of_input(self, "the program's path is not UTF-8");
+            *program = path.to_str().map(str::to_owned).ok_or_else(text)?;
+        }
+        Ok(Template::new(words))
+    }
+
+    fn site<'a>(
+        &self,
+        run: &'a Checkpointed,
+        ensemble: &'a Ensemble,
+        archive: Option<&'a Archiver>,
+        voice: &'a Voice<'a>,
+    ) -> Site<'a> {
+        Site { run, folder: &ensemble.folder, archive, observer: voice }
+    }
+
+    fn run_here(&self, site: &Site<'_>, voice: &Voice<'_>, template: &Template, terms: &Terms) -> Result<()> {
+        let ledger = site.run.ledger();
+        let launch = self.care.launch(template.clone(), Box::new(Folders(site.folder.to_owned())), ledger.path())?;
+        let watch = if self.of_run { None } else { Some(voice.watch_memory()?) };
+        let runner = Runner::new(*site, launch)?;
+        voice.workers(terms.workers);
+        let work = Work { ledger, rows: None, observer: voice, is_silent: self.of_run };
+        work.until_asked_to_end(terms, &runner)?;
+        drop((runner, watch));
+        Ok(())
+    }
+
+    /// One process of a run that another has begun.
+    fn work(&self, ensemble: &Ensemble, template: &Template) -> Result<Exit> {
+        if self.of_run {
+            super::run::signals::end_with_parent();
+        }
+        let attempts = self.care.max_attempts.unwrap_or(ATTEMPTS);
+        let run = Checkpointed::join(&ensemble.checkpoint(), &ensemble.trials(), attempts, &self.care.patience())?;
+        let archiver = open_archive(self, ensemble)?;
+        let voice = Voice::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
+        let site = self.site(&run, ensemble, archiver.as_ref(), &voice);
+        let terms = Terms { linger: self.of_run, ..self.care.terms(self.cores.unwrap_or(1)) };
+        let done = self.run_here(&site, &voice, template, &terms);
+        voice.end();
+        let settled = run.settle();
+        done.and(settled)?;
+        let tally = run.ledger().tally()?;
+        // What others run is theirs.
+        Ok(if self.of_run || tally.failed + tally.waiting == 0 { Exit::Success } else { Exit::Found })
+    }
+
+    fn run_elsewhere(&self, mode: Mode, asked: &Asked, run: &Checkpointed) -> Result<Option<Exit>> {
+        let crew = Workers { args: self, run };
+        if mode == Mode::Slurm {
+            return self.slurm.run(&crew, self.cores);
+        }
+        let place = asked.settle(mode, run.ledger())?;
+        place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
+        pool::run(&crew, place.jobs, &[])?;
+        Ok(None)
+    }
+
+    fn all_done(&self, run: &Checkpointed, start: Instant) -> Result<Exit> {
+        if self.json {
+            let (tally, wall_s) = (run.ledger().tally()?, start.elapsed().as_secs_f64());
+            json(&Ended { tally, here: None, failures: Vec::new(), wall_s })?;
+        } else if !self.quiet {
+            voice::print("All simulations have been ran");
+        }
+        Ok(Exit::Success)
+    }
+
+    /// Says what became of the trials.
+    fn finish(&self, run: &Checkpointed, ensemble: &Ensemble, start: Instant) -> Result<Exit> {
+        let tally = run.ledger().tally()?;
+        let failures = failures(run.ledger(), &tally, &Folders(ensemble.folder.clone()))?;
+        if self.json {
+            json(&Ended { tally, here: None, failures, wall_s: start.elapsed().as_secs_f64() })?;
+        } else {
+            tell_failures(&failures, &tally);
+            if tally.waiting > 0 && !self.quiet {
+                say(format_args!("{} of {} trials are not done: start again to go on", tally.waiting, tally.total));
+            }
+        }
+        Ok(if tally.done == tally.total { Exit::Success } else { Exit::Found })
+    }
+}
+
+/// An error about the input file.
+fn of_input(args: &Args, text: &str) -> h5part::Error {
+    ErrorKind::BadRequest(text.to_owned()).at(RUN, &args.input)
+}

@@ -1,0 +1,90 @@
+//! What comes before the first trial: whose turn it is, what an earlier run left, and the archive.
+
+use super::super::bigplanet::cache;
+use super::super::ledger::watch;
+use super::super::output::say;
+use super::{ATTEMPTS, Args, of_input, voice};
+use h5part::Result;
+use h5part::frontend::bigplanet::Archiver;
+use h5part::frontend::checkpoint::{Checkpointed, Opened};
+use h5part::frontend::multiplanet::{Ensemble, set_aside};
+use h5part::frontend::vplanet::{Gatherer, System, UnitRule, vplanet_options};
+use h5part::store::Store;
+use std::path::Path;
+
+/// A run that may begin.
+pub struct Begun {
+    pub run: Checkpointed,
+    pub archiver: Option<Archiver>,
+    /// Another run works on the same trials.
+    pub joined: bool,
+    /// There was a run, which is not to be done again.
+    pub has_begun: bool,
+}
+
+pub fn begin(args: &Args, ensemble: &Ensemble) -> Result<Begun> {
+    let (files, care) = (ensemble.checkpoint(), &args.care);
+    let mut watch = watch(care.stale_after());
+    let in_use = files.in_use(&mut watch)?.is_some();
+    if args.bigplanet && !in_use && !files.text.exists() {
+        // An archive of other runs; first this, since after the checkpoint nobody could tell any more.
+        set_archive_aside(args, ensemble)?;
+    }
+    let attempts = care.max_attempts.unwrap_or(ATTEMPTS);
+    let opened = Checkpointed::open(&files, &ensemble.trials(), attempts, &care.patience(), &mut watch)?;
+    tell(args, &opened);
+    let Opened { mut run, joined, resumed, .. } = opened;
+    let joined = joined.is_some();
+    let tally = run.ledger().tally()?;
+    let again = args.force && resumed && tally.done == tally.total;
+    if again {
+        if args.bigplanet && !joined {
+            set_archive_aside(args, ensemble)?;
+        }
+        run = run.again(&care.patience())?;
+    }
+    Ok(Begun { run, archiver: open_archive(args, ensemble)?, joined, has_begun: resumed && !again })
+}
+
+/// What people should know of an earlier run.
+fn tell(args: &Args, opened: &Opened) {
+    let Opened { joined, resumed, vanished, late, .. } = opened;
+    if *resumed && args.verbose {
+        voice::print("WARNING: multi-planet checkpoint file already exists!");
+    }
+    for name in vanished {
+        say(format_args!("trial '{}' is in the checkpoint, and its folder is gone", name.escape_debug()));
+    }
+    if let Some(other) = joined {
+        if !args.quiet {
+            say(format_args!("{other} works on these trials, too: the two share them"));
+        }
+        if !late.is_empty() {
+            let late: Vec<String> = late.iter().map(|name| name.escape_debug().to_string()).collect();
+            say(format_args!("it does not know {}: start again when it has ended", late.join(", ")));
+        }
+    }
+}
+
+fn set_archive_aside(args: &Args, ensemble: &Ensemble) -> Result<()> {
+    if let Some(aside) = set_aside(&ensemble.archive())?
+        && !args.quiet
+    {
+        say(format_args!("the archive of earlier runs is now {}", aside.display()));
+    }
+    Ok(())
+}
+
+/// The archive, if trials are archived.
+pub fn open_archive(args: &Args, ensemble: &Ensemble) -> Result<Option<Archiver>> {
+    if !args.bigplanet {
+        return Ok(None);
+    }
+    let primary = ensemble.primary.as_deref();
+    let primary = primary.ok_or_else(|| of_input(args, "to archive, its primary file must be known: sPrimaryFile"))?;
+    let first = ensemble.folder.join(ensemble.names.first().map_or("", String::as_str));
+    let system = System::of(&first, &ensemble.bodies, primary)?;
+    let options = vplanet_options(Path::new("vplanet"), cache().as_deref())?;
+    let store = Store::new(ensemble.archive())?.with_patience(args.care.patience());
+    Archiver::open(store, Gatherer::new(system, options, UnitRule::BigPlanet)).map(Some)
+}

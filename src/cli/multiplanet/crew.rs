@@ -1,0 +1,61 @@
+//! Workers of a run of trials, as processes of their own.
+
+use super::super::run::crew::{Crew, Kind};
+use super::Args;
+use h5part::Result;
+use h5part::executor::ledgered::{self, Observer};
+use h5part::frontend::checkpoint::Checkpointed;
+use h5part::ledger::{Ledger, Watch};
+use std::ffi::OsString;
+use std::time::Duration;
+
+pub struct Workers<'a> {
+    pub args: &'a Args,
+    pub run: &'a Checkpointed,
+}
+
+impl Crew for Workers<'_> {
+    fn ledger(&self) -> &Ledger {
+        self.run.ledger()
+    }
+
+    fn worker_args(&self, kind: Kind) -> Vec<OsString> {
+        let args = self.args;
+        let mut words: Vec<OsString> = vec!["multiplanet".into()];
+        match kind {
+            Kind::OfRun => words.push("--of-run".into()),
+            Kind::Element { jobs } => {
+                words.push("--worker".into());
+                words.extend(jobs.map(|jobs| OsString::from(format!("--cores={jobs}"))));
+            }
+        }
+        words.extend(args.care.args());
+        words.extend(["--command".into(), OsString::from(&args.command)]);
+        for (flag, is_set) in [("--bigplanet", args.bigplanet), ("--quiet", args.quiet), ("--verbose", args.verbose)] {
+            words.extend(is_set.then(|| OsString::from(flag)));
+        }
+        words.extend(["--".into(), args.input.clone().into_os_string()]);
+        words
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.args.quiet
+    }
+
+    fn is_json(&self) -> bool {
+        self.args.json
+    }
+
+    fn stale_after(&self) -> Duration {
+        self.args.care.stale_after()
+    }
+
+    fn reap(&self, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {
+        ledgered::reap(self.ledger(), None, watch, observer)
+    }
+
+    fn tick(&self) {
+        // The workers say if it cannot be written, and so does the end.
+        let _ = self.run.follow();
+    }
+}

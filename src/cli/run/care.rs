@@ -1,0 +1,106 @@
+//! How programs of tasks are looked after: options of all that start them.
+
+use super::super::common::seconds;
+use h5part::error::At;
+use h5part::executor::ledgered::{Launch, Terms};
+use h5part::executor::program::{Homes, Keeper, Memory, Template};
+use h5part::executor::slurm::job_is_gone;
+use h5part::lock::Patience;
+use h5part::{ErrorKind, Result};
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+#[derive(Debug, clap::Args)]
+pub struct Care {
+    /// A task that failed so often stays failed. Default: as the ledger says, 3 as a rule.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
+    pub max_attempts: Option<u16>,
+    /// A task that failed rests for so long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    retry_delay: f64,
+    /// A program that takes longer is ended, and its task failed.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    time_limit: Option<f64>,
+    /// Memory that a program may use, e.g. 2G.
+    #[arg(long, value_name = "M")]
+    pub memory: Option<Memory>,
+    /// Workers of other hosts whose beat stands still for so long are dead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    stale_after: f64,
+    /// Give up when the ledger's lock is not released within this many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    pub timeout: f64,
+}
+
+impl Care {
+    pub fn terms(&self, workers: usize) -> Terms {
+        Terms {
+            workers,
+            retry_delay: Duration::from_secs_f64(self.retry_delay),
+            stale_after: self.stale_after(),
+            job_is_gone,
+            ..Terms::default()
+        }
+    }
+
+    /// How programs are started; `path` is what they are started for.
+    pub fn launch(&self, template: Template, homes: Box<dyn Homes>, path: &Path) -> Result<Launch> {
+        let keeper = || {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("keeper");
+            Keeper::start(command)
+        };
+        Ok(Launch {
+            template,
+            homes,
+            time_limit: self.time_limit.map(Duration::from_secs_f64),
+            memory: self.memory,
+            keeper: Some(keeper().at("start a keeper for", path)?),
+            patience: self.patience(),
+        })
+    }
+
+    pub fn patience(&self) -> Patience {
+        Patience::telling(Duration::from_secs_f64(self.timeout))
+    }
+
+    pub fn stale_after(&self) -> Duration {
+        Duration::from_secs_f64(self.stale_after)
+    }
+
+    /// The same for another process.
+    pub fn args(&self) -> Vec<OsString> {
+        let mut args = Vec::new();
+        let mut option = |name: &str, value: String| args.extend([OsString::from(name), OsString::from(value)]);
+        option("--retry-delay", self.retry_delay.to_string());
+        option("--stale-after", self.stale_after.to_string());
+        option("--timeout", self.timeout.to_string());
+        if let Some(attempts) = self.max_attempts {
+            option("--max-attempts", attempts.to_string());
+        }
+        if let Some(limit) = self.time_limit {
+            option("--time-limit", limit.to_string());
+        }
+        if let Some(memory) = self.memory {
+            option("--memory", memory.0.to_string());
+        }
+        args
+    }
+}
+
+/// Says that there is no such program; `path` is what it would be started for.
+pub fn check_program(template: &Template, path: &Path) -> Result<()> {
+    if template.program().is_some() {
+        return Ok(());
+    }
+    let name = template.name();
+    let kind = match Path::new(name) {
+        _ if name.is_empty() => ErrorKind::NoSuchFile.at("start", path),
+        file if file.exists() => ErrorKind::BadRequest("it may not be executed".to_owned()).at("start", file),
+        file if name.contains('/') => ErrorKind::NoSuchFile.at("start", file),
+        file => ErrorKind::NoProgram(name.to_owned()).at("start", file),
+    };
+    Err(kind)
+}

@@ -1,0 +1,87 @@
+//! `h5part vspace`
+
+use super::common::request;
+use super::exit::Exit;
+use super::ledger::watch;
+use super::output::{TaskBar, json, line};
+use h5part::error::At;
+use h5part::frontend::checkpoint::Files;
+use h5part::frontend::vspace::Ensemble;
+use h5part::{ErrorKind, Result};
+use serde::Serialize;
+use std::cell::RefCell;
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Endings of the checkpoints of multiplanet and of `BigPlanet`.
+const CHECKPOINTS: [&str; 2] = ["", "_BPL"];
+
+/// Make the trials of a vspace.in, on a grid of the options that vary, as vspace does.
+///
+/// Random mode is left to vspace itself.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the vspace input file.
+    #[arg(value_name = "VSPACE.IN")]
+    input: PathBuf,
+    /// Replace trials that are there, with their checkpoints, without asking. An archive of them stays.
+    #[arg(short, long)]
+    force: bool,
+    /// Print what was made as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Made<'a> {
+    folder: &'a std::path::Path,
+    trials: u64,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let ensemble = Ensemble::read(&self.input)?;
+        let folder = ensemble.destination();
+        let is_there = folder.symlink_metadata().is_ok();
+        if is_there && !self.force && !self.may_replace(folder)? {
+            return Ok(Exit::Success);
+        }
+        let checkpoints = CHECKPOINTS.map(|ending| Files::of_folder(folder, ending));
+        for files in &checkpoints {
+            if let Some(owner) = files.in_use(&mut watch(Duration::MAX))? {
+                return Err(request("replace", folder, format!("{owner} works on its trials")));
+            }
+        }
+        let bar = RefCell::new(TaskBar::new(ensemble.trials(), self.json));
+        let built = ensemble.build(&|made| bar.borrow_mut().set(made, 0, 0))?;
+        bar.into_inner().clear();
+        // First this: the checkpoint of old trials would say that new ones are done.
+        checkpoints.iter().try_for_each(Files::forget)?;
+        built.take_name(is_there)?;
+        if self.json {
+            json(&Made { folder, trials: ensemble.trials() })?;
+        }
+        Ok(Exit::Success)
+    }
+
+    /// Asks until it is told; what cannot be asked is refused.
+    fn may_replace(&self, folder: &std::path::Path) -> Result<bool> {
+        loop {
+            let name = folder.display();
+            line(format!("Destination folder {name} exists already. Replace it?"))?;
+            line(format!("WARNING: this deletes {name} and its checkpoints."))?;
+            print!("(y/n): ");
+            std::io::stdout().flush().map_err(ErrorKind::Io).at("write to", "standard output")?;
+            let mut reply = String::new();
+            if std::io::stdin().read_line(&mut reply).at("read", "standard input")? == 0 {
+                return Err(request("replace", folder, "it exists already: -f replaces it without a question"));
+            }
+            match reply.trim_start().chars().next() {
+                Some('y' | 'Y') => return Ok(true),
+                Some('n' | 'N') => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+}

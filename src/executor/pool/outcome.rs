@@ -1,0 +1,110 @@
+//! What comes back from a run.
+
+use super::Death;
+use super::work::TaskError;
+use serde::Serialize;
+use std::fmt;
+
+/// Something that came back from a task.
+#[derive(Clone, Debug)]
+pub struct Outcome<O> {
+    /// Number of the task in its run, from 0.
+    pub index: u64,
+    /// Where its random numbers started.
+    pub seed: u64,
+    /// How often it had been tried before.
+    pub attempt: u32,
+    /// What it is.
+    pub what: What<O>,
+}
+
+/// A result, or the end of a task: each task ends once.
+#[derive(Clone, Debug)]
+pub enum What<O> {
+    /// A result.
+    Part {
+        /// Number of the result within the task, from 0.
+        part: u64,
+        /// The result.
+        value: O,
+    },
+    /// The task is done, and all its results were given.
+    Done {
+        /// How many results it had.
+        parts: u64,
+    },
+    /// The task failed, and is not tried again.
+    Failed(TaskError),
+    /// The task's worker died in each attempt.
+    Lost(Death),
+}
+
+impl<O> Outcome<O> {
+    /// The result, if it is one.
+    #[must_use]
+    pub fn value(self) -> Option<O> {
+        match self.what {
+            What::Part { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the end of the task.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        !matches!(self.what, What::Part { .. })
+    }
+}
+
+/// A task that did not come to a good end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unfinished {
+    /// Number of the task.
+    pub index: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub why: String,
+}
+
+/// How a run went.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Tasks that were submitted.
+    pub submitted: u64,
+    /// Tasks that are done.
+    pub done: u64,
+    /// Tasks that failed.
+    pub failed: Vec<Unfinished>,
+    /// Tasks whose workers died.
+    pub lost: Vec<Unfinished>,
+    /// Tasks that were given up, since the run was cancelled.
+    pub cancelled: u64,
+    /// Attempts that were made again.
+    pub retried: u64,
+}
+
+impl Summary {
+    /// Whether all tasks are done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.done == self.submitted
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { submitted, done, failed, lost, cancelled, retried } = self;
+        let (bad, gone) = (failed.len(), lost.len());
+        write!(f, "{submitted} tasks: {done} done, {bad} failed, {gone} lost, {cancelled} cancelled")?;
+        if *retried > 0 {
+            write!(f, "; {retried} attempts were made again")?;
+        }
+        for (word, tasks) in [("failed", failed), ("was lost", lost)] {
+            for task in tasks {
+                write!(f, "\ntask {} {word} after {} attempts: {}", task.index, task.attempts, task.why)?;
+            }
+        }
+        Ok(())
+    }
+}
