@@ -33,6 +33,8 @@ fn help_of_every_subcommand() {
         "vspace",
         "multiplanet",
         "mpstatus",
+        "bigplanet",
+        "bpstatus",
         "recommend",
         "stress",
         "completions",
