@@ -52,7 +52,8 @@ bench: ## Criterion benchmarks of the parts.
 
 bench-peers: build ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
 	-sh .ci/tools peer hidefix
-	reading=$(reading); for task in commit gzip publish read beside; do \
+	-sh .ci/tools planets
+	reading=$(reading); for task in commit gzip publish read beside archive grow; do \
 	    $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" \
 	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
 	done
