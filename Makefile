@@ -8,9 +8,9 @@ h5py   = PYTHONPATH="$$(sh .ci/tools python numpy h5py)" PYTHONDONTWRITEBYTECODE
 # Where they cannot be had, tests that compare with them say so, and fail in CI.
 planets = H5PART_PLANETS="$$(sh .ci/tools planets || true)"
 zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRITEBYTECODE=1
-# The path of the program that benches/reading.rs becomes.
-reading = "$$($(cmake) $(CARGO) bench --profile release --bench reading --no-run --message-format json \
-	| sed -n 's/.*"executable":"\([^"]*reading-[^"]*\)".*/\1/p')"
+# The path of the program that a file of benches/ becomes.
+program = "$$($(cmake) $(CARGO) bench --profile release --bench $(1) --no-run --message-format json \
+	| sed -n 's/.*"executable":"\([^"]*$(1)-[^"]*\)".*/\1/p')"
 
 .PHONY: help build demo test test-slurm soak fuzz lint doc bench bench-peers clean
 
@@ -52,9 +52,14 @@ bench: ## Criterion benchmarks of the parts.
 
 bench-peers: build ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
 	-sh .ci/tools peer hidefix
+<<<<<<< HEAD
 	-sh .ci/tools planets
 	reading=$(reading); for task in commit gzip publish read beside archive grow; do \
 	    $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" \
+=======
+	reading=$(call program,reading); saving=$(call program,mbe); for task in commit gzip publish read beside mbe; do \
+	    $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" --saving "$$saving" \
+>>>>>>> main
 	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
 	done
 	$(cmake) $(CARGO) bench --profile release --bench ledger

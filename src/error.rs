@@ -77,6 +77,28 @@ pub enum ErrorKind {
         /// What was found there.
         what: &'static str,
     },
+    /// The group is none of `mbe_automation`'s structures.
+    #[error("'{key}' is {what}, not a Structure{}", list(.known))]
+    NotAStructure {
+        /// The group.
+        key: String,
+        /// What it is.
+        what: String,
+        /// The structures that are there.
+        known: Vec<String>,
+    },
+    /// There is no such ground truth.
+    #[error("no {what} of '{method}' in '{key}'{}", list(.known))]
+    NoGroundTruth {
+        /// The structure.
+        key: String,
+        /// Level of theory.
+        method: String,
+        /// What is not there: ground truth at all, energies, forces, stamps.
+        what: &'static str,
+        /// The methods that are there.
+        known: Vec<String>,
+    },
     /// The table to be made is there already.
     #[error("table '{0}' exists already")]
     TableExists(String),
@@ -272,6 +294,14 @@ pub enum ErrorKind {
     /// A value that h5part did not write lies where this commit would write.
     #[error("row {row} of column '{column}' was changed by another program")]
     ForeignChange {
+        /// The column.
+        column: String,
+        /// The row (0-based).
+        row: u64,
+    },
+    /// A column does not hold what the caller has seen there, which the commit was for.
+    #[error("row {row} of column '{column}' was written meanwhile")]
+    NotAsExpected {
         /// The column.
         column: String,
         /// The row (0-based).
@@ -478,6 +508,8 @@ impl ErrorKind {
             Self::ReadOnly => "change the permissions, or work on a copy",
             Self::NoSuchGroup(_) => "list what is there with 'h5ls FILE'",
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
+            Self::NotAStructure { .. } => "list them with 'h5part mbe status FILE'",
+            Self::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",
             Self::BundleExists(_) => "choose another name, or replace it knowingly",
             Self::ColumnExists(_) => "choose another name; an existing column is never overwritten",
@@ -518,6 +550,7 @@ impl ErrorKind {
             Self::LockFileGone => "end all programs that use the file, then start them again",
             Self::BadValues(_) => "give one value for each element of the rows selected",
             Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
+            Self::NotAsExpected { .. } => "read it again; nothing was written",
             Self::CannotGrow { .. } => {
                 "make a larger table; those of 'h5part create' grow unless they are --contiguous"
             }

@@ -17,7 +17,8 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// A number, a list of numbers, or a SPEC.
+    /// A number, a list of numbers, or a SPEC. Front ends have other words for rows.
+    #[serde(alias = "frames")]
     rows: Value,
     #[serde(deserialize_with = "each_once")]
     set: BTreeMap<String, Value>,

@@ -34,6 +34,8 @@ class Settings:
     budget_s: float
     reading: Path | None
     """The program of `benches/reading.rs`."""
+    saving: Path | None
+    """The program of `benches/mbe.rs`."""
     hidefix: Path
     """The folder that holds the Python package hidefix, and what it needs."""
     planets: Path

@@ -46,6 +46,7 @@ def main() -> int:
         options.mpi_python,
         options.budget,
         options.reading,
+        options.saving,
         options.hidefix,
         options.planets,
         shared=scratch,
@@ -79,6 +80,7 @@ def parse() -> argparse.Namespace:
     add("--dir", type=Path, default=ROOT / "target/bench-peers", help="scratch, removed afterwards")
     add("--h5part", type=Path, default=ROOT / "target/release/h5part", metavar="PATH")
     add("--reading", type=Path, metavar="PATH", help="the program of benches/reading.rs")
+    add("--saving", type=Path, metavar="PATH", help="the program of benches/mbe.rs")
     add("--hidefix", type=Path, default=ROOT / "target/tools/hidefix", metavar="DIR")
     add("--planets", type=Path, default=ROOT / "target/tools/planets/bin", metavar="DIR")
     add("--mpirun", default="mpirun", help="for the MPI peer")

@@ -22,6 +22,16 @@ from peers.gzip_columns import H5partGzip, H5pyGzip, H5pyGzipSynced
 from peers.h5part_stress import BarePwrite, H5part
 from peers.h5py_lock import H5pyLock, H5pyRewrite
 from peers.h5py_mpi import H5pyMpi
+from peers.mbe import (
+    MbeCommand,
+    MbeCrate,
+    MbeCratePower,
+    MbeH5py,
+    MbeH5pyPolled,
+    MbeH5pySynced,
+    MbeStream,
+    MbeWork,
+)
 from peers.publishing import H5partAgain, H5partPublish, H5repack, H5repackSynced, PublishWork
 from peers.readers import (
     COMMITS_PER_S,
@@ -189,6 +199,7 @@ def beside_task(size: Size) -> Task:
     )
 
 
+<<<<<<< HEAD
 def archive_task(size: Size) -> Task:
     """What an archive of trials costs, and what reading them does."""
     archive, read = "archived", "read"
@@ -216,13 +227,37 @@ def grow_task(size: Size) -> Task:
     case = "one more trial"
     return Task(
         name="grow",
-        title="One more trial is archived by h5part; process start included",
+        title="One more trial is archived by h5part -c 1: a run with 50 more, less a run with none",
         unit="ms",
         unit_us=1e3,
         cases={case: GrowWork()},
         peers=[OneMoreInFew(), OneMoreInMany()],
-        quantities=[Quantity("cpu", "processor time, s")],
+        quantities=[Quantity("cpu", "processor time, ms"), Quantity("start", "a run with none, ms")],
         marks=[Mark(case, "many", "h5part", 1.5, at_least=False)],
+=======
+def mbe_task(size: Size) -> Task:
+    """What it costs to save frames of mbe_automation while others save some, too."""
+    batch = 10
+    case = f"{batch} frames"
+    return Task(
+        name="mbe",
+        title=(
+            f"{size.writers} processes save {batch} frames at a time, energies, forces and status, into "
+            f"{size.rows} frames of {size.row_shape[0]} atoms"
+        ),
+        unit="us/save",
+        cases={case: MbeWork(size.writers, size.rows, size.row_shape, batch)},
+        peers=[
+            MbeCrate(),
+            MbeCratePower(),
+            MbeStream(),
+            MbeCommand(),
+            MbeH5py(),
+            MbeH5pySynced(),
+            MbeH5pyPolled(),
+        ],
+        marks=[Mark(case, "h5py", "h5part", 100.0, at_least=True)],
+>>>>>>> main
     )
 
 
@@ -240,6 +275,10 @@ TASKS: dict[str, Asked] = {
     "publish": Asked(publish_task, 100_000),
     "read": Asked(read_task, 100_000),
     "beside": Asked(beside_task, 100_000),
+<<<<<<< HEAD
     "archive": Asked(archive_task, 100),
     "grow": Asked(grow_task, 10_000),
+=======
+    "mbe": Asked(mbe_task, 40_000),
+>>>>>>> main
 }

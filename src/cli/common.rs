@@ -2,10 +2,12 @@
 
 use h5part::dataspace::Rows;
 use h5part::error::At;
+use h5part::ledger::TaskFence;
 use h5part::lock::Patience;
-use h5part::store::{Durability, Listing, Store, StorePair};
+use h5part::store::{Durability, Fence, Listing, Store, StorePair};
 use h5part::{ErrorKind, Result, npy};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Values are committed in portions of about this, in bytes.
@@ -86,6 +88,36 @@ impl From<DurabilityArg> for Durability {
     }
 }
 
+/// For which task of a ledger something is written.
+#[derive(Debug, clap::Args)]
+pub struct FenceArgs {
+    /// Write for a task of this ledger, and only while its claim holds. `h5part run` tells its programs
+    /// ledger, task and fence in the environment, so that these need not be given.
+    #[arg(
+        long,
+        value_name = "LEDGER",
+        env = "H5PART_LEDGER",
+        requires = "task",
+        requires = "fence",
+        hide_env_values = true
+    )]
+    ledger: Option<String>,
+    /// Name of the task.
+    #[arg(long, value_name = "NAME", env = "H5PART_TASK", requires = "ledger", hide_env_values = true)]
+    task: Option<String>,
+    /// The fence that its claim gave.
+    #[arg(long, value_name = "F", env = "H5PART_FENCE", requires = "ledger", hide_env_values = true)]
+    fence: Option<u64>,
+}
+
+impl FenceArgs {
+    /// What a commit has to ask, if it is for a task.
+    pub fn fence(&self) -> Result<Option<Arc<dyn Fence>>> {
+        let (Some(ledger), Some(task), Some(fence)) = (&self.ledger, &self.task, self.fence) else { return Ok(None) };
+        Ok(Some(Arc::new(TaskFence::of(ledger, task, fence)?)))
+    }
+}
+
 /// Seconds, not negative, not endless.
 pub fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -125,6 +157,11 @@ pub fn split_last(text: &str) -> Result<(String, String), String> {
 /// An error about a request, at a path.
 pub fn request(operation: &'static str, path: impl Into<PathBuf>, text: impl Into<String>) -> h5part::Error {
     ErrorKind::BadRequest(text.into()).at(operation, path.into())
+}
+
+/// Typed elements of little-endian bytes, however these lie in memory.
+pub fn elements<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Vec<T> {
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
 }
 
 /// The selection in portions of about [`PORTION_BYTES`], each with its position.

@@ -58,6 +58,8 @@ impl Exit {
             | ErrorKind::NothingMeasured
             | ErrorKind::NoSuchTable { .. }
             | ErrorKind::NotATable { .. }
+            | ErrorKind::NotAStructure { .. }
+            | ErrorKind::NoGroundTruth { .. }
             | ErrorKind::NoSuchGroup(_)
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
@@ -98,7 +100,8 @@ impl Exit {
             | ErrorKind::LogAside { .. }
             | ErrorKind::ColumnMoved(_)
             | ErrorKind::OtherStore(_)
-            | ErrorKind::ForeignChange { .. } => Self::Foreign,
+            | ErrorKind::ForeignChange { .. }
+            | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::CannotGrow { .. }

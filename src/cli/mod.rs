@@ -13,6 +13,7 @@ mod generate;
 mod info;
 mod ledger;
 mod limited;
+mod mbe;
 mod merge;
 mod monitor;
 mod mpstatus;
@@ -66,6 +67,7 @@ enum Command {
     Publish(publish::Args),
     Merge(merge::Args),
     Ledger(ledger::Args),
+    Mbe(mbe::Args),
     Run(run::Args),
     Work(run::WorkArgs),
     Vspace(vspace::Args),
@@ -145,6 +147,7 @@ impl Command {
             Self::Verify(args) => Some(&args.file),
             Self::Publish(args) => Some(&args.file),
             Self::Merge(args) => Some(&args.file),
+            Self::Mbe(args) => Some(args.file()),
             Self::Ledger(_)
             | Self::Doctor(_)
             | Self::DoctorSide(_)
@@ -196,6 +199,7 @@ impl Command {
             Self::Publish(args) => args.run(),
             Self::Merge(args) => args.run(),
             Self::Ledger(args) => args.run(),
+            Self::Mbe(args) => args.run(),
             Self::Run(args) => args.run(),
             Self::Work(args) => args.run(),
             Self::Vspace(args) => args.run(),

@@ -64,10 +64,10 @@ pub fn run(writer: &mut Writer, file: &Path, cast: bool, group: usize) -> Result
 
 /// Lines of standard input, read by a thread of their own: whoever sends some and waits for the answers
 /// gets them, however many more would fit into the group.
-struct Lines(Receiver<std::io::Result<Vec<u8>>>);
+pub(super) struct Lines(Receiver<std::io::Result<Vec<u8>>>);
 
 impl Lines {
-    fn read() -> Self {
+    pub(super) fn read() -> Self {
         let (sender, receiver) = sync_channel(QUEUE);
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().split(b'\n') {
@@ -81,7 +81,7 @@ impl Lines {
     }
 
     /// The next line, and those that follow at once, up to `most`. None at the end.
-    fn batch(&self, most: usize) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn batch(&self, most: usize) -> Result<Vec<Vec<u8>>> {
         let mut batch = Vec::new();
         while batch.len() < most {
             let line = if batch.is_empty() { self.0.recv().ok() } else { self.0.recv_timeout(IDLE).ok() };

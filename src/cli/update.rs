@@ -1,18 +1,16 @@
 //! `h5part update`
 
-use super::common::{DurabilityArg, LockArgs, portions, request, rows, split_last};
+use super::common::{DurabilityArg, FenceArgs, LockArgs, portions, request, rows, split_last};
 use super::exit::Exit;
 use super::output::{LateBar, bytes, json, line, say};
 use super::stream;
 use h5part::Result;
 use h5part::dataspace::{Column, Rows};
 use h5part::error::At;
-use h5part::ledger::TaskFence;
 use h5part::npy::RowSource;
 use h5part::store::{Values, Writer, check_fit};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 const UPDATE: &str = "update";
@@ -56,23 +54,8 @@ pub struct Args {
     /// What an acknowledged commit survives.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArg,
-    /// Write for a task of this ledger, and only while its claim holds. `h5part run` tells its programs
-    /// ledger, task and fence in the environment, so that these need not be given.
-    #[arg(
-        long,
-        value_name = "LEDGER",
-        env = "H5PART_LEDGER",
-        requires = "task",
-        requires = "fence",
-        hide_env_values = true
-    )]
-    ledger: Option<String>,
-    /// Name of the task.
-    #[arg(long, value_name = "NAME", env = "H5PART_TASK", requires = "ledger", hide_env_values = true)]
-    task: Option<String>,
-    /// The fence that its claim gave.
-    #[arg(long, value_name = "F", env = "H5PART_FENCE", requires = "ledger", hide_env_values = true)]
-    fence: Option<u64>,
+    #[command(flatten)]
+    fence: FenceArgs,
     /// Print the acknowledgement as JSON.
     #[arg(long)]
     json: bool,
@@ -105,9 +88,7 @@ impl Args {
         let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
         writer.set_durability(self.durability.into());
         writer.set_accept_foreign(self.accept_foreign);
-        if let (Some(ledger), Some(task), Some(fence)) = (&self.ledger, &self.task, self.fence) {
-            writer.set_fence(Some(Arc::new(TaskFence::of(ledger, task, fence)?)));
-        }
+        writer.set_fence(self.fence.fence()?);
         if writer.table().stamps.is_none() {
             say(format_args!("table '{}' has no stamps: {WITHOUT_STAMPS}", self.table));
         }

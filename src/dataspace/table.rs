@@ -61,6 +61,13 @@ impl Stamps {
 }
 
 impl Guard {
+    /// Whether `now` is this guard at a later time: it may cover more columns.
+    #[must_use]
+    pub fn is_still(&self, now: &Self) -> bool {
+        let same = |guard: &Self| (guard.place, guard.undefined.clone(), guard.complete.clone());
+        same(self) == same(now) && self.covers & !now.covers == 0
+    }
+
     /// Whether it speaks of the column at this place.
     #[must_use]
     pub fn covers(&self, place: usize) -> bool {

@@ -35,33 +35,14 @@ pub mod ledgered;
 pub mod program;
 pub mod slurm;
 
-mod board;
-mod config;
-mod host;
 mod mode;
-mod open;
-mod outcome;
 mod pool;
-mod processes;
-mod seed;
-mod serial;
-mod starmap;
-mod threads;
-mod work;
-
-#[cfg(test)]
-mod tests;
 
 pub use {
-    config::{Kwargs, PoolConfig},
     mode::{Chosen, MODE_VARIABLE, Mode, choose},
-    open::{Warn, open, open_with, resolve},
-    outcome::{Outcome, Summary, Unfinished, What},
-    pool::{Death, Event, EventKind, Job, Payload, Pool, RunId},
-    processes::{Processes, serve},
-    seed::task_seed,
-    serial::Serial,
-    starmap::{Options, Starmap},
-    threads::Threads,
-    work::{Context, Registry, TaskError, Work},
+    pool::{
+        Context, Death, Event, EventKind, Job, Kwargs, Options, Outcome, Payload, Pool, PoolConfig, Processes,
+        Registry, RunId, Serial, Starmap, Summary, TaskError, Threads, Unfinished, Warn, What, Work, open, open_with,
+        resolve, serve, task_seed,
+    },
 };

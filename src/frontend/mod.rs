@@ -5,6 +5,7 @@
 
 pub mod bigplanet;
 pub mod checkpoint;
+pub mod mbe;
 pub mod multiplanet;
 pub mod vplanet;
 pub mod vspace;

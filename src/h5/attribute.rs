@@ -1,8 +1,11 @@
 //! Attributes of a table's group.
 
+use super::load::{STAMPS_GROUP, members};
 use super::{H5Change, H5File};
 use crate::error::ErrorKind;
 use hdf5::types::{TypeDescriptor, VarLenUnicode};
+use hdf5::{Group, Location, LocationType};
+use std::collections::HashSet;
 use std::str::FromStr;
 
 /// Value of an attribute.
@@ -13,6 +16,8 @@ pub enum Attribute {
     Int(i64),
     Float(f64),
     Text(String),
+    /// One axis of variable-length UTF-8.
+    Texts(Vec<String>),
 }
 
 impl From<&str> for Attribute {
@@ -53,6 +58,14 @@ impl H5Change {
         }
         Ok(())
     }
+
+    /// As [`H5File::attribute`], in the middle of the change.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, ErrorKind> {
+        read_attribute(&self.file.group(&format!("/{group}"))?, name)
+    }
 }
 
 impl H5File {
@@ -62,38 +75,70 @@ impl H5File {
     /// [`ErrorKind::NoSuchTable`], library errors.
     pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, ErrorKind> {
         self.expect_group(group)?;
+        self.ask(|| read_attribute(&self.file.group(&format!("/{group}"))?, name))
+    }
+}
+
+impl H5File {
+    /// All groups that have this attribute as one text, with it; ascending.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn groups_with(&self, name: &str) -> Result<Vec<(String, String)>, ErrorKind> {
         self.ask(|| {
-            let group = self.file.group(&format!("/{group}"))?;
-            if !group.attr_names()?.iter().any(|n| n == name) {
-                return Ok(None);
-            }
-            let attribute = group.attr(name)?;
-            if !attribute.is_scalar() {
-                return Ok(None);
-            }
-            Ok(match attribute.dtype()?.to_descriptor()? {
-                TypeDescriptor::Boolean => Some(Attribute::Bool(attribute.read_scalar()?)),
-                TypeDescriptor::Integer(_) => Some(Attribute::Int(attribute.read_scalar()?)),
-                TypeDescriptor::Float(_) => Some(Attribute::Float(attribute.read_scalar()?)),
-                TypeDescriptor::VarLenUnicode => {
-                    Some(Attribute::Text(attribute.read_scalar::<VarLenUnicode>()?.as_str().to_owned()))
+            let (mut found, mut seen) = (Vec::new(), HashSet::new());
+            let mut todo = vec![String::new()];
+            while let Some(path) = todo.pop() {
+                let group = self.file.group(if path.is_empty() { "/" } else { &path })?;
+                // Links may lead in circles.
+                if !seen.insert(format!("{:?}", group.loc_info()?.token)) {
+                    continue;
                 }
-                _ => None,
-            })
+                if let Some(Attribute::Text(text)) = read_attribute(&group, name)? {
+                    found.push((path.clone(), text));
+                }
+                let below = members(&group, LocationType::Group)?.into_iter().filter(|name| name != STAMPS_GROUP);
+                todo.extend(below.map(|name| if path.is_empty() { name } else { format!("{path}/{name}") }));
+            }
+            found.sort_unstable();
+            Ok(found)
         })
     }
+}
+
+/// An attribute, if it is there and of a kind that [`Attribute`] has.
+pub(super) fn read_attribute(group: &Group, name: &str) -> Result<Option<Attribute>, ErrorKind> {
+    if !group.attr_names()?.iter().any(|n| n == name) {
+        return Ok(None);
+    }
+    let attribute = group.attr(name)?;
+    let own = |text: &VarLenUnicode| text.as_str().to_owned();
+    Ok(match (attribute.dtype()?.to_descriptor()?, attribute.ndim()) {
+        (TypeDescriptor::Boolean, 0) => Some(Attribute::Bool(attribute.read_scalar()?)),
+        (TypeDescriptor::Integer(_), 0) => Some(Attribute::Int(attribute.read_scalar()?)),
+        (TypeDescriptor::Float(_), 0) => Some(Attribute::Float(attribute.read_scalar()?)),
+        (TypeDescriptor::VarLenUnicode, 0) => Some(Attribute::Text(own(&attribute.read_scalar()?))),
+        (TypeDescriptor::VarLenUnicode, 1) => {
+            Some(Attribute::Texts(attribute.read_1d::<VarLenUnicode>()?.iter().map(own).collect()))
+        }
+        _ => None,
+    })
 }
 
 pub(super) fn text(text: &str) -> Result<VarLenUnicode, ErrorKind> {
     VarLenUnicode::from_str(text).map_err(|e| ErrorKind::BadRequest(format!("a text for HDF5: {e}")))
 }
 
-pub(super) fn write_attribute(object: &hdf5::Location, name: &str, value: &Attribute) -> Result<(), ErrorKind> {
+pub(super) fn write_attribute(object: &Location, name: &str, value: &Attribute) -> Result<(), ErrorKind> {
     match value {
         Attribute::Bool(v) => object.new_attr::<bool>().create(name)?.write_scalar(v)?,
         Attribute::Int(v) => object.new_attr::<i64>().create(name)?.write_scalar(v)?,
         Attribute::Float(v) => object.new_attr::<f64>().create(name)?.write_scalar(v)?,
         Attribute::Text(v) => object.new_attr::<VarLenUnicode>().create(name)?.write_scalar(&text(v)?)?,
+        Attribute::Texts(v) => {
+            let texts = v.iter().map(|v| text(v)).collect::<Result<Vec<_>, _>>()?;
+            object.new_attr_builder().with_data(&texts).create(name)?;
+        }
     }
     Ok(())
 }

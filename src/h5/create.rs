@@ -1,6 +1,6 @@
 //! Making tables. Everything is allocated at once, so that later commits change no metadata.
 
-use super::attribute::{Attribute, write_attribute};
+use super::attribute::Attribute;
 use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::guards::GuardSpec;
@@ -143,10 +143,8 @@ impl H5Change {
         });
         let guards = guard.into_iter().collect();
         self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards })?;
-        for (name, value) in &table.attributes {
-            write_attribute(&group, name, value)?;
-        }
-        Ok(())
+        // A group that was there without datasets may have some of them.
+        self.set_attributes(&table.path, &table.attributes)
     }
 }
 
@@ -177,7 +175,7 @@ fn make_columns(group: &Group, table: &NewTable) -> Result<(), ErrorKind> {
 
 /// Opens or makes the table's group and those on the way to it. A group that holds datasets is a
 /// table already.
-fn table_group(file: &File, path: &str) -> Result<Group, ErrorKind> {
+pub(super) fn table_group(file: &File, path: &str) -> Result<Group, ErrorKind> {
     let mut group = file.group("/")?;
     for part in path.split('/').filter(|part| !part.is_empty()) {
         group = if group.link_exists(part) {

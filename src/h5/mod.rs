@@ -1,5 +1,6 @@
 //! The only place that calls the HDF5 library.
 
+mod arrays;
 mod attribute;
 mod bundle;
 mod cells;
@@ -23,6 +24,7 @@ mod stamps;
 mod superblock;
 mod walk;
 
+pub use arrays::{NewArray, NextRows};
 pub use attribute::Attribute;
 pub use bundle::{Bundle, BundleSum, Content, Member, Named};
 pub use change::H5Change;

@@ -26,7 +26,8 @@ pub enum Adopt {
     /// Those that hold anything but fill; the others are not there.
     #[default]
     NonFill,
-    /// Those of rows in which a column holds a value; what the others hold is of no value.
+    /// Those of rows in which a column holds a value; what the others hold is of no value, but for what the guard
+    /// column says of them.
     Where {
         /// The column, with one value a row.
         column: String,
@@ -58,7 +59,8 @@ pub struct Adoption {
     pub columns: Option<Vec<String>>,
     /// Which cells count as committed.
     pub committed: Adopt,
-    /// A guard column for these columns, one of them, and the text of its undefined value.
+    /// A guard column for these columns, and the text of its undefined value: one of them, or one that guards others
+    /// already.
     pub guard: Option<(String, String)>,
     /// Text of the guard's value in complete rows. Default: the value of [`Adopt::Where`], if that is
     /// about the guard.
@@ -154,14 +156,20 @@ impl<'a> Plan<'a> {
                 Rule::Where { column, value }
             }
         };
+        let without_stamps = others.into_iter().map(|c| c.name.clone()).collect();
+        let plan = |guard| Self { columns: columns.clone(), without_stamps, rule, guard };
         let guard = match &how.guard {
             None => None,
             Some((name, undefined)) => {
                 let (column, undefined) = element(view, name, undefined)?;
-                let Some(place) = columns.iter().position(|c| c.name == column.name) else {
-                    return request(format!("the guard '{name}' is none of the columns that get stamps"));
+                let there = view.table.as_guard(column);
+                let Some(place) = columns.iter().position(|c| c.name == column.name).map(|k| first + k) else {
+                    return match there {
+                        Some(guard) if guard.undefined == undefined => Ok(plan(None)),
+                        Some(_) => request(format!("the guard '{name}' has another undefined value")),
+                        None => request(format!("the guard '{name}' is none of the columns that get stamps")),
+                    };
                 };
-                let place = first + place;
                 let complete = how.complete().map(|text| element(view, name, text)).transpose()?;
                 let complete = complete.map(|(_, bytes)| bytes);
                 if complete.as_ref() == Some(&undefined) {
@@ -170,7 +178,7 @@ impl<'a> Plan<'a> {
                 Some(Guard { place, covers: 0, undefined, complete })
             }
         };
-        Ok(Self { columns, without_stamps: others.into_iter().map(|c| c.name.clone()).collect(), rule, guard })
+        Ok(plan(guard))
     }
 }
 
@@ -248,11 +256,12 @@ impl Summing<'_> {
         for (seed, (place, column)) in self.seeds.iter().zip((self.first..).zip(&self.plan.columns)) {
             self.each_cell(column, runs, |k, row, bytes| {
                 let undefined = self.plan.guard.as_ref().filter(|g| g.place == place).map(|g| g.undefined.as_slice());
-                let empty = is_fill(bytes, &column.fill) || undefined == Some(bytes);
+                let empty = undefined.map_or_else(|| is_fill(bytes, &column.fill), |undefined| undefined == bytes);
                 let counts = match self.plan.rule {
                     Rule::All => true,
                     Rule::NonFill => !empty,
-                    Rule::Where { .. } => counts[k],
+                    // What a guard says of a row is a value, also where it is not "complete".
+                    Rule::Where { .. } => counts[k] || (undefined.is_some() && !empty),
                 };
                 let seal = |stamp| seed.seal(stamp, row, bytes);
                 let stamp = match (counts, empty) {

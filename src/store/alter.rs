@@ -2,7 +2,7 @@
 
 use super::handle::{Store, normal};
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::{Attribute, H5File};
+use crate::h5::{Attribute, H5File, NewArray};
 use crate::storage::{Mode, StorageFile};
 use std::sync::Arc;
 
@@ -48,6 +48,32 @@ impl Store {
     /// [`ErrorKind::NoSuchTable`], those of [`Store::reader`].
     pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
         self.look(|h5, _| h5.attribute(normal(table), name)).at("read", &self.paths.file)
+    }
+
+    /// Makes a group of plain datasets with their values, contiguous and without stamps, as other programs do;
+    /// in a new file, where there is none.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`].
+    /// A new file is there before, empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TableExists`], [`ErrorKind::DiskFull`] before anything is written, those of the values, and
+    /// those of [`Store::change`].
+    pub fn add_arrays(
+        &self,
+        group: &str,
+        mut arrays: Vec<NewArray<'_>>,
+        attributes: &[(String, Attribute)],
+    ) -> Result<()> {
+        let group = normal(group);
+        self.create_empty()?;
+        let mut add = || {
+            let bytes = arrays.iter().try_fold(0u64, |n, array| n.checked_add(array.bytes()?));
+            self.check_space(bytes.unwrap_or(u64::MAX))?;
+            let alone = self.alone()?;
+            self.change_alone(alone, |site| site.h5.add_arrays(group, &mut arrays, attributes))
+        };
+        add().at("add to", &self.paths.file)
     }
 
     fn expect_table(&self, table: &str) -> Result<(), ErrorKind> {

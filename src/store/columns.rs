@@ -9,7 +9,8 @@ use crate::storage::Mode;
 
 impl Store {
     /// Adds columns to a table, whoever made it. `columns` is as for a table of its own, with the path and the number
-    /// of rows of the one that is there; its guard speaks of the new columns only. A table of another program gets
+    /// of rows of the one that is there; its guard is one of
+    /// them, and speaks of the new columns only, or one that the table has, and speaks of them, too. A table of another program gets
     /// stamps for the new columns, and none for its own: see [`Store::adopt`].
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`].
@@ -24,9 +25,14 @@ impl Store {
     }
 
     fn try_add_columns(&self, new: &NewTable) -> Result<(), ErrorKind> {
-        new.check()?;
         let alone = self.alone()?;
         let view = View::load(self.storage.as_ref(), &self.paths, &new.path, Mode::Write)?;
+        let there = new.guard.as_ref().and_then(|name| view.table.column(name).ok());
+        let there = there.and_then(|column| view.table.as_guard(column));
+        match there {
+            Some(_) => NewTable { guard: None, guard_complete: None, ..new.clone() }.check()?,
+            None => new.check()?,
+        }
         if new.rows != view.table.rows {
             let text = format!("table '{}' has {} rows, and the columns {}", new.path, view.table.rows, new.rows);
             return Err(ErrorKind::BadRequest(text));
@@ -39,6 +45,8 @@ impl Store {
             complete: new.guard_complete.clone(),
             covers: Some(names.clone()),
         });
+        let there = there.map(|guard| GuardSpec::of(guard, &view.table.columns)).transpose()?;
+        let guard = guard.or(there);
         let stamping = Stamping::new(&view.table, &names, guard)?;
         self.check_space(planned_bytes(new).saturating_add(stamping.bytes()))?;
         self.change_alone(alone, |site| {

@@ -38,6 +38,8 @@ pub(super) struct Set<'a> {
 pub(super) struct Job<'a> {
     pub(super) runs: &'a Runs,
     pub(super) sets: Vec<Set<'a>>,
+    /// What columns must still hold.
+    pub(super) expected: Vec<Set<'a>>,
 }
 
 /// What the stamps of a commit become.
@@ -167,10 +169,11 @@ pub(super) fn run(
     }
     let answers: Vec<Result<(), ErrorKind>> = found
         .into_iter()
-        .map(|found| match found {
+        .zip(jobs)
+        .map(|(found, job)| match found {
             Found::Unsettled(Some(error)) => Err(error),
             // Without an error: a writer died in a row that had no value, and nothing is to be put back.
-            Found::Settled | Found::Unsettled(None) => Ok(()),
+            Found::Settled | Found::Unsettled(None) => as_expected(file, job),
         })
         .collect();
     let made: Vec<usize> = (0..jobs.len()).filter(|&k| answers[k].is_ok()).collect();
@@ -416,6 +419,29 @@ fn inspect(
         })?;
     }
     Ok(if foreign.is_some() || interrupted { Found::Unsettled(foreign) } else { Found::Settled })
+}
+
+/// Whether what the caller has seen is still there.
+fn as_expected(file: &dyn StorageFile, job: &Job<'_>) -> Result<(), ErrorKind> {
+    for Set { target, bytes } in &job.expected {
+        let mut now = vec![0; bytes.len()];
+        read_cells(file, target.layout, job.runs, &mut now)?;
+        if let Some(row) = first_difference(job.runs, &now, bytes) {
+            return Err(ErrorKind::NotAsExpected { column: target.column.name.clone(), row });
+        }
+    }
+    Ok(())
+}
+
+/// The first row whose cells differ; both are in the order of the selection.
+pub(super) fn first_difference(runs: &Runs, one: &[u8], other: &[u8]) -> Option<u64> {
+    let cell = one.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
+    let differs = |&(_, index): &(u64, u64)| {
+        let at = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+        one[at..at + cell] != other[at..at + cell]
+    };
+    // Nearly always.
+    if one == other { None } else { runs.iter().find(differs).map(|(row, _)| row) }
 }
 
 /// Whether guard cells of the rows say anything, which they must not while the rows are written.

@@ -129,6 +129,6 @@ impl Group<'_> {
 impl Waiting {
     fn request(&self) -> Request<'_> {
         let values = self.values.iter().map(|(name, values)| (name.as_str(), values.bytes()));
-        Request { runs: self.runs.clone(), values: values.collect() }
+        Request { runs: self.runs.clone(), values: values.collect(), expected: Vec::new() }
     }
 }

@@ -62,7 +62,7 @@ mod writer;
 pub use fence::Fence;
 #[cfg(feature = "hdf5")]
 pub use {
-    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewTable},
+    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewArray, NewTable},
     adopt::{Adopt, Adopted, Adoption},
     bundle::AddBundle,
     commit::Durability,

@@ -9,12 +9,15 @@ use crate::error::ErrorKind;
 pub(super) struct Request<'v> {
     pub(super) runs: Runs,
     pub(super) values: Vec<(&'v str, &'v [u8])>,
+    /// What these columns must still hold, byte for byte, when the commit is made.
+    pub(super) expected: Vec<(&'v str, &'v [u8])>,
 }
 
 impl Request<'_> {
     /// With where its columns lie, all of which are direct.
     pub(super) fn job<'a>(&'a self, view: &'a View) -> Result<Job<'a>, ErrorKind> {
         let set = |&(name, bytes)| Ok(Set { target: view.direct(view.table.column(name)?)?, bytes });
-        Ok(Job { runs: &self.runs, sets: self.values.iter().map(set).collect::<Result<_, ErrorKind>>()? })
+        let sets = |of: &'a [(&str, &[u8])]| of.iter().map(set).collect::<Result<Vec<_>, ErrorKind>>();
+        Ok(Job { runs: &self.runs, sets: sets(&self.values)?, expected: sets(&self.expected)? })
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn first_place(table: &Table) -> usize {
 }
 
 impl<'a> Stamping<'a> {
-    /// Stamps for columns of these names, with a guard for them.
+    /// Stamps for columns of these names, with a guard for them: one of them, or one that the table has already.
     pub(super) fn new(table: &'a Table, names: &[String], guard: Option<GuardSpec>) -> Result<Self, ErrorKind> {
         let mut all = vec![String::new(); first_place(table)];
         for column in &table.columns {
@@ -37,7 +37,11 @@ impl<'a> Stamping<'a> {
         }
         let guards = table.stamps.iter().flat_map(|stamps| &stamps.guards);
         let mut guards = guards.map(|guard| GuardSpec::of(guard, &table.columns)).collect::<Result<Vec<_>, _>>()?;
-        guards.extend(guard);
+        match guards.iter_mut().find(|there| guard.as_ref().is_some_and(|guard| guard.name == there.name)) {
+            // It speaks of more columns from now on.
+            Some(there) => there.covers.get_or_insert_default().extend_from_slice(names),
+            None => guards.extend(guard),
+        }
         Ok(Self { table, spec: StampsSpec { path: &table.path, rows: table.rows, names: all, guards } })
     }
 

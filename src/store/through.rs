@@ -2,7 +2,7 @@
 
 use super::cells::{read_cells, read_stamps, write_pieces};
 use super::change::{Alone, Changing};
-use super::commit::Outcome;
+use super::commit::{Outcome, first_difference};
 use super::fence::Fence;
 use super::handle::Store;
 use super::read::CellReader;
@@ -69,6 +69,14 @@ impl Commits<'_> {
                 return Ok(Err(ErrorKind::ForeignChange { column: (*name).to_owned(), row }));
             }
         }
+        for (name, expected) in &request.expected {
+            let now = self.bytes_of(table.column(name)?, &request.runs)?;
+            if let Some(row) =
+                first_difference(&request.runs.in_row_order(), &now, &in_row_order(&request.runs, expected))
+            {
+                return Ok(Err(ErrorKind::NotAsExpected { column: (*name).to_owned(), row }));
+            }
+        }
         Ok(Ok(()))
     }
 
@@ -109,21 +117,26 @@ impl Commits<'_> {
         if !look || self.terms.accept_foreign {
             return Ok(None);
         }
-        let bytes = match &column.layout {
-            // The library lacks some of the filters that we have.
-            Err(_) if is_by_chunks(column) => CellReader::new(self.store).read_inside(self.view, column, runs)?,
-            Err(_) => self.site.h5.read_rows(&self.view.table.path, column, runs)?,
-            Ok(layout) => {
-                let len = usize::try_from(runs.len() * layout.cell_bytes).unwrap_or(usize::MAX);
-                let mut bytes = vec![0; len];
-                read_cells(self.site.file, layout, &runs.in_row_order(), &mut bytes)?;
-                bytes
-            }
-        };
+        let bytes = self.bytes_of(column, runs)?;
         let cell = bytes.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
         let mut cells = runs.iter().zip(bytes.chunks_exact(cell.max(1))).enumerate();
         let foreign = cells.find(|(k, ((row, _), cell))| target.held(stamp_of(*k), *row, cell) == Held::Foreign);
         Ok(foreign.map(|(_, ((row, _), _))| row))
+    }
+
+    /// The bytes of rows of a column, in ascending order of rows.
+    fn bytes_of(&self, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+        match &column.layout {
+            // The library lacks some of the filters that we have.
+            Err(_) if is_by_chunks(column) => CellReader::new(self.store).read_inside(self.view, column, runs),
+            Err(_) => self.site.h5.read_rows(&self.view.table.path, column, runs),
+            Ok(layout) => {
+                let len = usize::try_from(runs.len() * layout.cell_bytes).unwrap_or(usize::MAX);
+                let mut bytes = vec![0; len];
+                read_cells(self.site.file, layout, &runs.in_row_order(), &mut bytes)?;
+                Ok(bytes)
+            }
+        }
     }
 
     /// Sets the stamps in memory to what they will be: the change is atomic, and always durable.

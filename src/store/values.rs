@@ -67,7 +67,9 @@ impl<'a> Values<'a> {
         &self.shape
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// Little-endian bytes, row-major.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 

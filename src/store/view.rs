@@ -71,7 +71,8 @@ impl View {
         }
         let stamps_stay = match (&self.table.stamps, &newer.table.stamps) {
             (Some(before), Some(now)) => {
-                let same = before.table == now.table && before.guards.iter().all(|guard| now.guards.contains(guard));
+                let stays = |guard: &Guard| now.guards.iter().any(|now| guard.is_still(now));
+                let same = before.table == now.table && before.guards.iter().all(stays);
                 // Where columns were added they may lie elsewhere, and be wider.
                 same && before.width <= now.width
                     && (before.width < now.width || before.layout.is_start_of(&now.layout))
@@ -160,7 +161,8 @@ impl<'a> std::ops::Deref for Direct<'a> {
 impl Stamped<'_> {
     /// Whether an unstamped cell with these bytes has no value.
     pub(super) fn is_empty(&self, bytes: &[u8]) -> bool {
-        is_fill(bytes, &self.column.fill) || self.undefined == Some(bytes)
+        // Of a guard the one value says so; its fill may be another one.
+        self.undefined.map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
     }
 
     /// What a writer finds.

@@ -6,10 +6,10 @@ use super::fence::Fence;
 use super::handle::{Store, normal};
 use super::recover::{Recorder, Recovery, Rescue, recover_table};
 use super::request::Request;
-use super::values::Values;
+use super::values::{Block, CellState, Values};
 use super::view::{Since, View};
 use super::{plain, repack, through};
-use crate::dataspace::{Rows, Table};
+use crate::dataspace::{Rows, Runs, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{self, Burst, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
@@ -155,7 +155,44 @@ impl Writer {
     /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. Rows may be "not there": I/O errors
     /// while writing, [`ErrorKind::DiskFull`]; they poison the writer.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit> {
-        self.try_commit(rows, values).map_err(|kind| self.at(kind))
+        self.try_commit(rows, values, &[]).map_err(|kind| self.at(kind))
+    }
+
+    /// As [`Writer::commit`], if columns still hold what the caller has seen in them, byte for byte: each of
+    /// `expected` is a column with its values for `rows`, as [`Writer::as_it_lies`] gives them. Looked at
+    /// under the row locks: between that look and the commit nobody writes there.
+    ///
+    /// # Errors
+    /// As [`Writer::commit`]; [`ErrorKind::NotAsExpected`], and nothing was written;
+    /// [`ErrorKind::Unstamped`].
+    pub fn commit_if(
+        &mut self,
+        rows: &Rows,
+        values: &[(&str, Values<'_>)],
+        expected: &[(&str, Values<'_>)],
+    ) -> Result<Commit> {
+        self.try_commit(rows, values, expected).map_err(|kind| self.at(kind))
+    }
+
+    /// The bytes of a column's rows as any program sees them, whatever their stamps say: shape (rows,
+    /// cell...). A cell that is just being written may come in parts.
+    ///
+    /// # Errors
+    /// Unknown columns, rows out of range or named twice, I/O errors.
+    pub fn as_it_lies(&mut self, column: &str, rows: &Rows) -> Result<Block> {
+        self.try_as_it_lies(column, rows).map_err(|kind| self.at(kind))
+    }
+
+    fn try_as_it_lies(&mut self, name: &str, rows: &Rows) -> Result<Block, ErrorKind> {
+        if let Err(ErrorKind::RowOutOfRange { .. }) = rows.check(self.engine.view.table.rows) {
+            self.look_again()?;
+        }
+        rows.check(self.engine.view.table.rows)?;
+        let bytes = self.engine.bytes_of(name, rows)?;
+        let column = self.engine.view.table.column(name)?;
+        let shape = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
+        let states = vec![CellState::Plain; usize::try_from(rows.len()).unwrap_or(usize::MAX)];
+        Ok(Block { dtype: column.dtype()?, shape, bytes, states })
     }
 
     /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be
@@ -189,10 +226,24 @@ impl Writer {
         Ok(found)
     }
 
-    fn try_commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit, ErrorKind> {
+    fn try_commit(
+        &mut self,
+        rows: &Rows,
+        values: &[(&str, Values<'_>)],
+        expected: &[(&str, Values<'_>)],
+    ) -> Result<Commit, ErrorKind> {
         let bytes = self.check(rows, values)?;
-        let values = values.iter().map(|(name, values)| (*name, values.bytes())).collect();
-        self.make_one(Request { runs: rows.runs()?, values }, Outcome::Committed)?;
+        if !expected.is_empty() {
+            self.check(rows, expected)?;
+            let table = &self.engine.view.table;
+            table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        }
+        let request = Request {
+            runs: rows.runs()?,
+            values: values.iter().map(|(name, values)| (*name, values.bytes())).collect(),
+            expected: expected.iter().map(|(name, values)| (*name, values.bytes())).collect(),
+        };
+        self.make_one(request, Outcome::Committed)?;
         Ok(Commit { rows: rows.len(), bytes })
     }
 
@@ -210,7 +261,7 @@ impl Writer {
             let fills = columns.iter().map(|name| self.engine.fill_of(name, rows)).collect::<Result<Vec<_>, _>>()?;
             bytes += fills.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
             let values = fills.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-            self.make_one(Request { runs: rows.runs()?, values }, Outcome::NotThere)?;
+            self.make_one(Request { runs: rows.runs()?, values, expected: Vec::new() }, Outcome::NotThere)?;
         }
         Ok(Commit { rows: rows.len(), bytes })
     }
@@ -219,7 +270,10 @@ impl Writer {
     pub(crate) fn reset_column(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let reset = |writer: &mut Self| {
             let (column, fill) = writer.engine.fill_of(name, rows)?;
-            writer.make_one(Request { runs: rows.runs()?, values: vec![(&column, &fill)] }, Outcome::NotThere)
+            writer.make_one(
+                Request { runs: rows.runs()?, values: vec![(&column, &fill)], expected: Vec::new() },
+                Outcome::NotThere,
+            )
         };
         reset(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
     }
@@ -228,7 +282,10 @@ impl Writer {
     pub(crate) fn stamp_as_is(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let stamp = |writer: &mut Self| {
             let bytes = writer.engine.bytes_of(name, rows)?;
-            writer.make_one(Request { runs: rows.runs()?, values: vec![(name, &bytes)] }, Outcome::Committed)
+            writer.make_one(
+                Request { runs: rows.runs()?, values: vec![(name, &bytes)], expected: Vec::new() },
+                Outcome::Committed,
+            )
         };
         stamp(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
     }
@@ -364,7 +421,8 @@ impl Engine {
     fn bytes_of(&self, name: &str, rows: &Rows) -> Result<Vec<u8>, ErrorKind> {
         let (column, runs) = (self.view.table.column(name)?, rows.runs()?);
         let Ok(layout) = &column.layout else {
-            return self.store.look(|h5, _| h5.read_rows(&self.name, column, &runs));
+            let bytes = self.store.look(|h5, _| h5.read_rows(&self.name, column, &runs))?;
+            return Ok(in_selection_order(&runs, &bytes));
         };
         let mut bytes = vec![0; usize::try_from(rows.len() * layout.cell_bytes).unwrap_or(usize::MAX)];
         read_cells(self.view.file.as_ref(), layout, &runs, &mut bytes)?;
@@ -450,4 +508,15 @@ impl Engine {
         }
         Err(ErrorKind::Replaced)
     }
+}
+
+/// Cells that were read in ascending order of rows, in that of the selection.
+fn in_selection_order(runs: &Runs, bytes: &[u8]) -> Vec<u8> {
+    let cell = bytes.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
+    let mut out = vec![0; bytes.len()];
+    for ((_, index), bytes) in runs.iter().zip(bytes.chunks_exact(cell.max(1))) {
+        let at = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+        out[at..at + cell].copy_from_slice(bytes);
+    }
+    out
 }

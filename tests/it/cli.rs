@@ -30,17 +30,26 @@ fn help_of_every_subcommand() {
         "doctor",
         "publish",
         "merge",
+        "bigplanet",
+        "bpstatus",
         "vspace",
         "multiplanet",
         "mpstatus",
+<<<<<<< HEAD
         "bigplanet",
         "bpstatus",
+=======
+        "mbe",
+>>>>>>> main
         "recommend",
         "stress",
         "completions",
         "man",
     ] {
         text += &format!("\n======== {command}\n{}", ok(&[command, "--help"]));
+    }
+    for command in ["init", "save", "select", "read", "status", "create"] {
+        text += &format!("\n======== mbe {command}\n{}", ok(&["mbe", command, "--help"]));
     }
     snapshot("help", &text);
 }

@@ -227,3 +227,39 @@ fn bigplanet() {
     assert_eq!((rows.len(), rows[0][0], rows[11][0]), (12, 0.5, 3.25));
     assert!(rows.windows(2).all(|pair| pair[0][1] < pair[1][1] && pair[0][2] < pair[1][2]), "{table}");
 }
+
+#[test]
+fn mbe() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("");
+    let script = |workers: &str| {
+        let mut command = Command::new("sh");
+        command.arg(source("mbe.sh")).env("H5PART", env!("CARGO_BIN_EXE_h5part")).env("DIR", &folder);
+        command.env("FRAMES", "11").env("WORKERS", workers);
+        let (code, out, err) = finished(&command.output().expect("starts"));
+        assert_eq!((code, err.as_str()), (0, ""), "{out}");
+        assert!(out.contains("energies and forces, 11 COMPLETED"), "{out}");
+    };
+    script("3");
+    let (file, at) = (scratch.text("argon.hdf5"), ["training/argon", "--method", "lennard-jones/12-6"]);
+    let forces = scratch.text("forces.npy");
+    let energies = ok(&[&["mbe", "read", &file], &at[..]].concat());
+    ok(&[&["mbe", "read", &file], &at[..], &["--forces", &forces]].concat());
+    // No force acts from outside, and no four atoms lie deeper than six pairs at their best.
+    let read = h5part::npy::RowSource::open(forces.as_ref()).expect("opens").next_rows(11, 12).expect("forces");
+    for frame in read.chunks_exact(12 * 8) {
+        let force = |k: usize| f64::from_le_bytes(frame[k * 8..k * 8 + 8].try_into().expect("eight bytes"));
+        for c in 0..3 {
+            let sum: f64 = (0..4).map(|atom| force(atom * 3 + c)).sum();
+            assert!(sum.abs() < 1e-12, "{sum}");
+        }
+    }
+    for line in energies.lines() {
+        let energy: f64 = line.rsplit(' ').next().expect("words").parse().expect("a number");
+        assert!((-6.0 * 0.0104 / 4.0..-0.01).contains(&energy), "{line}");
+    }
+    // Nothing is left, for however many workers.
+    script("2");
+    assert_eq!(ok(&[&["mbe", "read", &file], &at[..]].concat()), energies);
+    assert!(ok(&["verify", &file]).contains("sound"));
+}

@@ -40,6 +40,7 @@ mod interleavings;
 mod interop;
 mod layers;
 mod ledger;
+mod mbe;
 mod merge;
 mod model;
 mod monitor;

@@ -1,7 +1,7 @@
 //! An eye on the memory while tasks run.
 
 use super::probe::used_share;
-use crate::executor::open::Warn;
+use crate::executor::pool::Warn;
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;

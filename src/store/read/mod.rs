@@ -42,6 +42,7 @@ pub struct Reader {
     name: String,
     view: View,
     chunks: Chunks,
+    accept_foreign: bool,
 }
 
 impl Store {
@@ -58,7 +59,20 @@ impl Store {
 impl Reader {
     fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         let view = load(store, table)?;
-        Ok(Self { store: store.clone(), name: table.to_owned(), view, chunks: Chunks::default() })
+        Ok(Self {
+            store: store.clone(),
+            name: table.to_owned(),
+            view,
+            chunks: Chunks::default(),
+            accept_foreign: false,
+        })
+    }
+
+    /// Whether values that another program wrote over committed ones count as values,
+    /// [`CellState::Plain`], rather than as [`CellState::Changed`]. Default: they do not. Such reads are
+    /// inside the gate, and so wait for programs that keep it while they write.
+    pub fn set_accept_foreign(&mut self, accept: bool) {
+        self.accept_foreign = accept;
     }
 
     /// The table as it lay in the file when it was last looked at.
@@ -164,7 +178,8 @@ impl Reader {
     fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         // No library column changes while we are inside the gate; direct ones may.
         let by_gate = |name: &&str| self.view.table.column(name).is_ok_and(|c| c.layout.is_err());
-        let gate = if names.iter().any(by_gate) { Some(self.store.enter_to_read()?) } else { None };
+        let gate =
+            if self.accept_foreign || names.iter().any(by_gate) { Some(self.store.enter_to_read()?) } else { None };
         if gate.is_some() {
             self.follow(Self::load_inside)?;
         }
@@ -172,14 +187,21 @@ impl Reader {
         let chunks = names.iter().map(chunks_of).collect::<Result<Vec<_>, ErrorKind>>()?;
         let wanted = names.iter().zip(&chunks).map(|(name, chunks)| self.wanted(name, chunks.as_deref()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
-        Look::new(&self.store, &self.view, wanted)?.settle(rows, out)
+        let words = Look::new(&self.store, &self.view, wanted)?.settle(rows, out)?;
+        if self.accept_foreign {
+            let changed = |state: &&mut CellState| **state == CellState::Changed;
+            out.iter_mut()
+                .flat_map(|cells| cells.states.iter_mut().filter(changed))
+                .for_each(|s| *s = CellState::Plain);
+        }
+        Ok(words)
     }
 
     fn wanted<'a>(&'a self, name: &str, chunks: Option<&'a ChunkTable>) -> Result<Wanted<'a>, ErrorKind> {
         let column = self.view.table.column(name)?;
         let has_stamp = column.stamp.is_some() && self.view.table.stamps.is_some();
         let stamped = has_stamp.then(|| self.view.stamped(column)).transpose()?;
-        Ok(Wanted { column, way: Way::of(column, chunks), stamped })
+        Ok(Wanted { column, way: Way::of(column, chunks), stamped, keeps_foreign: self.accept_foreign })
     }
 
     fn column(&self, name: &str) -> Result<&Column, ErrorKind> {

@@ -32,6 +32,8 @@ pub(super) struct Wanted<'a> {
     pub(super) column: &'a Column,
     pub(super) way: Way<'a>,
     pub(super) stamped: Option<Stamped<'a>>,
+    /// Whether cells that do not match their stamps keep what they hold.
+    pub(super) keeps_foreign: bool,
 }
 
 /// Where the cells of a column, and what is known of them, are put.
@@ -52,7 +54,8 @@ impl Wanted<'_> {
             rows.iter().zip(bytes).zip(cells.states.iter_mut()).zip(words.chunks_exact(width))
         {
             *state = target.state(Stamp(words[target.place]), row, cell);
-            if !state.is_present() {
+            let keeps = state.is_present() || (self.keeps_foreign && *state == CellState::Changed);
+            if !keeps {
                 fill_with(cell, &self.column.fill);
             }
         }

@@ -1,11 +1,12 @@
 //! Runs in pools of this process, by way of the front.
 
-use super::budget::{Cpu, Machine};
 use super::{
-    Context, Death, Event, EventKind, Job, Mode, Options, Payload, Pool, PoolConfig, Registry, RunId, Serial, Starmap,
+    Context, Death, Event, EventKind, Job, Options, Payload, Pool, PoolConfig, Registry, RunId, Serial, Starmap,
     Summary, TaskError, Threads, What, Work, open_with, resolve, task_seed,
 };
 use crate::error::{ErrorKind, Result};
+use crate::executor::Mode;
+use crate::executor::budget::{Cpu, Machine};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

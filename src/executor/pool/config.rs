@@ -1,6 +1,6 @@
 //! Configuration of a pool, as text that another process can rebuild it from.
 
-use super::mode::Mode;
+use crate::executor::mode::Mode;
 use serde::{Deserialize, Serialize};
 
 /// Which pool: `{"type": "threads", "kwargs": {"max_workers": 2}}`, the form of `pyTransC`.

@@ -1,9 +1,9 @@
 //! A run of tasks of one work.
 
 use super::outcome::{Outcome, Summary, Unfinished, What};
-use super::pool::{Death, Event, EventKind, Job, Payload, Pool, RunId};
 use super::seed::task_seed;
 use super::work::{TaskError, Work};
+use super::{Death, Event, EventKind, Job, Payload, Pool, RunId};
 use crate::error::{ErrorKind, Result};
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -3,9 +3,9 @@
 use super::wire::{Hello, Order, Report, receive, send};
 use super::worker::FLAG;
 use crate::executor::budget::pin;
-use crate::executor::host::Host;
+use crate::executor::pool::host::Host;
+use crate::executor::pool::work::{Registry, TaskError};
 use crate::executor::pool::{EventKind, Job, Payload};
-use crate::executor::work::{Registry, TaskError};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};

@@ -3,8 +3,8 @@
 use super::board::Board;
 use super::config::PoolConfig;
 use super::host::Host;
-use super::pool::{Event, EventKind, Job, Pool, RunId};
 use super::work::Registry;
+use super::{Event, EventKind, Job, Pool, RunId};
 use crate::error::Result;
 
 /// Runs jobs in the thread that asks for events, while it asks: a breakpoint works, and a panic tells its

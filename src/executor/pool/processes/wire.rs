@@ -1,9 +1,9 @@
 //! What a pool and its worker processes say to each other: frames of a length (u32, little-endian) and a
 //! message in `MessagePack`.
 
-use crate::executor::config::PoolConfig;
+use crate::executor::pool::config::PoolConfig;
+use crate::executor::pool::work::TaskError;
 use crate::executor::pool::{Job, Payload};
-use crate::executor::work::TaskError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};

@@ -1,12 +1,12 @@
 //! Threads of this process.
 
 use super::board::Board;
-use super::budget::pin;
 use super::config::PoolConfig;
 use super::host::Host;
-use super::pool::{Event, EventKind, Job, Pool, RunId};
 use super::work::Registry;
+use super::{Event, EventKind, Job, Pool, RunId};
 use crate::error::{ErrorKind, Result};
+use crate::executor::budget::pin;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 
 use super::config::PoolConfig;
 use super::open::open_resolved;
-use super::pool::{EventKind, Job, Payload, Pool};
 use super::work::{Registry, TaskError};
+use super::{EventKind, Job, Payload, Pool};
 use crate::error::Result;
 use std::any::Any;
 use std::fmt;

@@ -3,9 +3,9 @@
 use super::Shared;
 use super::wire::{Hello, Order, Report};
 use super::worker::Worker;
-use crate::executor::board::Taken;
+use crate::executor::pool::board::Taken;
+use crate::executor::pool::work::TaskError;
 use crate::executor::pool::{Death, EventKind};
-use crate::executor::work::TaskError;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

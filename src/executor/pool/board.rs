@@ -1,7 +1,7 @@
 //! Jobs that wait and events that were not taken yet, of all runs of a pool: what its workers and its
 //! users meet at.
 
-use super::pool::{Death, Event, EventKind, Job, RunId};
+use super::{Death, Event, EventKind, Job, RunId};
 use crate::error::{ErrorKind, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;

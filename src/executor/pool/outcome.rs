@@ -1,6 +1,6 @@
 //! What comes back from a run.
 
-use super::pool::Death;
+use super::Death;
 use super::work::TaskError;
 use serde::Serialize;
 use std::fmt;

@@ -13,8 +13,8 @@ pub use serve::serve;
 
 use super::board::Board;
 use super::config::PoolConfig;
-use super::pool::{Event, Job, Pool, RunId};
 use super::work::Registry;
+use super::{Event, Job, Pool, RunId};
 use crate::error::{ErrorKind, Result};
 use slot::Slot;
 use std::sync::{Arc, Mutex, PoisonError};

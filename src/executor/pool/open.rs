@@ -1,14 +1,14 @@
 //! From a configuration to a pool.
 
-use super::budget::{Budget, Machine, MemoryWatch, Need, pin};
 use super::config::PoolConfig;
-use super::mode::Mode;
-use super::pool::{Event, Job, Pool, RunId};
 use super::processes::{self, Processes};
 use super::serial::Serial;
 use super::threads::Threads;
 use super::work::Registry;
+use super::{Event, Job, Pool, RunId};
 use crate::error::{ErrorKind, Result};
+use crate::executor::budget::{Budget, Machine, MemoryWatch, Need, pin};
+use crate::executor::mode::Mode;
 use std::io::Write;
 use std::sync::Arc;
 

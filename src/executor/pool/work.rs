@@ -1,8 +1,8 @@
 //! What a task does.
 
+use super::Pool;
 use super::config::PoolConfig;
 use super::host::Task;
-use super::pool::Pool;
 use crate::error::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,34 @@
 //! What a pool is: the one trait between runs and the places where tasks run.
 
+mod board;
+mod config;
+mod host;
+mod open;
+mod outcome;
+mod processes;
+mod seed;
+mod serial;
+mod starmap;
+mod threads;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use {
+    config::{Kwargs, PoolConfig},
+    open::{Warn, open, open_with, resolve},
+    outcome::{Outcome, Summary, Unfinished, What},
+    processes::{Processes, serve},
+    seed::task_seed,
+    serial::Serial,
+    starmap::{Options, Starmap},
+    threads::Threads,
+    work::{Context, Registry, TaskError, Work},
+};
+
 use crate::error::Result;
-use crate::executor::work::TaskError;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;

@@ -1,0 +1,88 @@
+//! `h5part mbe`: ground truth of `mbe_automation`, saved by many processes.
+
+mod create;
+mod init;
+mod read;
+mod save;
+mod select;
+mod status;
+mod stream;
+
+use super::common::LockArgs;
+use super::exit::Exit;
+use clap::Subcommand;
+use h5part::Result;
+use h5part::error::At;
+use h5part::frontend::mbe::{GroundTruth, Method, Quantity, Structure};
+use std::path::{Path, PathBuf};
+
+/// Energies and forces of `mbe_automation`'s structures, saved by many processes at once.
+///
+/// The file stays one that Python reads and writes, under the lock that both sides share: see docs/mbe.md.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Save(save::Args),
+    Select(select::Args),
+    Read(read::Args),
+    Status(status::Args),
+    Create(create::Args),
+}
+
+impl Args {
+    /// The HDF5 file that it works on.
+    pub fn file(&self) -> &Path {
+        match &self.command {
+            Command::Init(args) => &args.place.file,
+            Command::Save(args) => &args.place.file,
+            Command::Select(args) => &args.place.file,
+            Command::Read(args) => &args.place.file,
+            Command::Status(args) => &args.file,
+            Command::Create(args) => &args.file,
+        }
+    }
+
+    pub fn run(&self) -> Result<Exit> {
+        match &self.command {
+            Command::Init(args) => args.run(),
+            Command::Save(args) => args.run(),
+            Command::Select(args) => args.run(),
+            Command::Read(args) => args.run(),
+            Command::Status(args) => args.run(),
+            Command::Create(args) => args.run(),
+        }
+    }
+}
+
+/// One ground truth.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The HDF5 file.
+    file: PathBuf,
+    /// Key of the structure: a `Structure`, `Trajectory` or `FiniteSubsystem`.
+    key: String,
+    /// Level of theory, as in r2scan-d4/def2-tzvp.
+    #[arg(long, value_name = "NAME")]
+    method: String,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+impl Place {
+    fn truth(&self) -> Result<GroundTruth> {
+        let method = Method::new(&self.method).at("work on", &self.file)?;
+        Ok(Structure::open(&self.lock.open(&self.file)?, &self.key)?.ground_truth(&method))
+    }
+}
+
+/// The quantities of two switches.
+fn quantities(energies: bool, forces: bool) -> Vec<Quantity> {
+    let asked = [energies, forces].into_iter().zip(Quantity::ALL);
+    asked.filter(|(asked, _)| *asked).map(|(_, quantity)| quantity).collect()
+}

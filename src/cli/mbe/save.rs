@@ -1,0 +1,184 @@
+//! `h5part mbe save`
+
+use super::{Place, stream};
+use crate::cli::common::{DurabilityArg, FenceArgs, elements, portions, rows};
+use crate::cli::exit::Exit;
+use crate::cli::output::{LateBar, json, line, say};
+use h5part::Result;
+use h5part::dataspace::{Dtype, Rows};
+use h5part::error::At;
+use h5part::frontend::mbe::{FrameStatus, Quantity, Results, Saved, Saver};
+use h5part::npy::RowSource;
+use h5part::store::{Values, check_fit};
+use std::path::{Path, PathBuf};
+
+/// Save energies and forces of some frames, beside any number of other processes that do the same.
+///
+/// Value i belongs to frame i of the selection. Frames that are COMPLETED already are left as they are.
+/// Energies and forces are written of frames whose status is COMPLETED; of others only the status.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub place: Place,
+    /// Frames: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
+    #[arg(long, value_name = "SPEC", required_unless_present = "stream", conflicts_with = "stream")]
+    frames: Option<String>,
+    /// Energies of the frames in eV an atom: f64 (frames).
+    #[arg(long, value_name = "E.npy", conflicts_with = "stream")]
+    energies: Option<PathBuf>,
+    /// Forces of the frames in eV/Å: f64 (frames, atoms, 3).
+    #[arg(long, value_name = "F.npy", conflicts_with = "stream")]
+    forces: Option<PathBuf>,
+    /// Status of all frames: COMPLETED, `SCF_NOT_CONVERGED`, FAILED, UNDEFINED or its number; or a .npy
+    /// file with one number a frame.
+    #[arg(long, value_name = "VALUE|S.npy", default_value = "COMPLETED", conflicts_with = "stream")]
+    status: String,
+    /// Save COMPLETED frames anew.
+    #[arg(long)]
+    overwrite: bool,
+    /// Take batches as JSON lines on standard input:
+    /// {"frames": "0:10", "set": {"energies": "e.npy", "forces": "f.npy", "status": "COMPLETED"}}.
+    /// Values may also be given in place, as numbers. Each line is answered by one:
+    /// {"ok": true, "completed": 10, "marked": 0, "left": 0} or {"ok": false, "error": ..., "code": ...}.
+    #[arg(long)]
+    stream: bool,
+    /// Convert values of another type, if every one of them fits.
+    #[arg(long)]
+    cast: bool,
+    /// What saved frames survive.
+    #[arg(long, value_enum, default_value_t)]
+    durability: DurabilityArg,
+    #[command(flatten)]
+    fence: FenceArgs,
+    /// Print what was saved as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let truth = self.place.truth()?;
+        let mut saver = truth.saver()?;
+        saver.set_durability(self.durability.into());
+        saver.set_overwrite(self.overwrite);
+        saver.writer().set_fence(self.fence.fence()?);
+        if self.stream {
+            return stream::run(&mut saver, &truth, &self.place.file, self.cast);
+        }
+        let spec = self.frames.as_deref().unwrap_or_default();
+        let frames = rows(spec, truth.structure().frames(), &self.place.file)?;
+        frames.runs().at("save to", &self.place.file)?;
+        let statuses = statuses(&self.status, frames.len())?;
+        self.warn(&saver, &statuses);
+        let saved = self.save(&mut saver, &frames, &statuses)?;
+        if self.json {
+            json(&saved)?;
+        } else {
+            let Saved { completed, marked, left } = saved;
+            let marked = if marked > 0 { format!(", {marked} with their status alone") } else { String::new() };
+            let left = if left > 0 { format!(", {left} left as they were") } else { String::new() };
+            line(format!("saved {completed} frames{marked}{left}"))?;
+        }
+        Ok(Exit::Success)
+    }
+
+    /// What was prepared and is not given will be missing of frames that say they are complete.
+    fn warn(&self, saver: &Saver, statuses: &[FrameStatus]) {
+        let given = super::quantities(self.energies.is_some(), self.forces.is_some());
+        let absent = saver.quantities().iter().filter(|quantity| !given.contains(quantity));
+        for quantity in absent.filter(|_| !given.is_empty() && statuses.iter().any(|status| status.is_completed())) {
+            say(format_args!(
+                "{} were prepared and are not given: frames that lack them are COMPLETED nevertheless, and listed by \
+                 'h5part mbe status'",
+                quantity.word()
+            ));
+        }
+    }
+
+    fn save(&self, saver: &mut Saver, frames: &Rows, statuses: &[FrameStatus]) -> Result<Saved> {
+        let mut sources = Vec::new();
+        for (quantity, path) in Quantity::ALL.into_iter().zip([&self.energies, &self.forces]) {
+            if let Some(path) = path {
+                sources.push((quantity, Source::open(saver, quantity, path, frames.len(), self.cast)?));
+            }
+        }
+        let row_bytes: u64 = sources.iter().map(|(_, source)| source.elements * 8).sum();
+        let bar = LateBar::new("saving");
+        let mut saved = Saved::default();
+        for (from, portion) in portions(frames, row_bytes.max(8)) {
+            let mut results = Results { statuses: part(statuses, from, portion.len()), energies: None, forces: None };
+            for (quantity, source) in &mut sources {
+                let values = Some(source.next(portion.len())?);
+                match quantity {
+                    Quantity::Energies => results.energies = values,
+                    Quantity::Forces => results.forces = values,
+                }
+            }
+            let more = saver.save(&portion, &results).inspect_err(|_| {
+                if from > 0 {
+                    say(format_args!("the first {from} of {} frames of the selection were saved before", frames.len()));
+                }
+            })?;
+            saved = saved.and(more);
+            bar.set((from + portion.len()) * row_bytes, frames.len() * row_bytes);
+        }
+        Ok(saved)
+    }
+}
+
+fn part(statuses: &[FrameStatus], from: u64, count: u64) -> Vec<FrameStatus> {
+    if let [one] = statuses {
+        return vec![*one];
+    }
+    let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    statuses.iter().copied().skip(place(from)).take(place(count)).collect()
+}
+
+/// One status for all, or those of a .npy file.
+pub(super) fn statuses(text: &str, frames: u64) -> Result<Vec<FrameStatus>> {
+    let path = Path::new(text);
+    let unreadable = match text.parse::<FrameStatus>() {
+        Ok(status) => return Ok(vec![status]),
+        Err(why) => why,
+    };
+    if path.extension().is_none_or(|extension| extension != "npy") {
+        return Err(crate::cli::common::request("read", path, format!("{unreadable}, or a .npy file")));
+    }
+    let mut source = RowSource::open(path).at("read", path)?;
+    source.cast_to(Dtype::I64);
+    if source.shape() != [frames] {
+        let text = format!("statuses of shape {:?} for {frames} frames", source.shape());
+        return Err(h5part::ErrorKind::BadValues(text).at("read", path));
+    }
+    let bytes = source.next_rows(frames, 1).at("read", path)?;
+    Ok(elements::<i64>(&bytes).into_iter().map(FrameStatus::from).collect())
+}
+
+/// Values of one quantity from a .npy file.
+pub(super) struct Source {
+    rows: RowSource,
+    path: PathBuf,
+    /// Of a frame.
+    shape: Vec<u64>,
+    elements: u64,
+}
+
+impl Source {
+    pub(super) fn open(saver: &Saver, quantity: Quantity, path: &Path, frames: u64, cast: bool) -> Result<Self> {
+        let mut rows = RowSource::open(path).at("read", path)?;
+        if cast {
+            rows.cast_to(Dtype::F64);
+        }
+        let column = saver.column(quantity)?;
+        check_fit(column, rows.dtype_out(), rows.shape(), frames).at("read", path)?;
+        let shape = column.shape.clone();
+        let elements = shape.iter().product();
+        Ok(Self { rows, path: path.to_owned(), shape, elements })
+    }
+
+    pub(super) fn next(&mut self, frames: u64) -> Result<Values<'static>> {
+        let bytes = self.rows.next_rows(frames, self.elements).at("read", &self.path)?;
+        let shape: Vec<u64> = [frames].into_iter().chain(self.shape.iter().copied()).collect();
+        Values::new(Dtype::F64, &shape, bytes).at("read", &self.path)
+    }
+}

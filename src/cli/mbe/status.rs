@@ -1,0 +1,133 @@
+//! `h5part mbe status`
+
+use crate::cli::common::{LockArgs, request};
+use crate::cli::exit::Exit;
+use crate::cli::output::{LateBar, json, line};
+use h5part::Result;
+use h5part::dataspace::Rows;
+use h5part::error::At;
+use h5part::frontend::mbe::{GroundTruth, Method, Quantity, Structure};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// How far each structure is, at each level of theory.
+///
+/// COMPLETED frames that lack energies or forces (NaN) are listed; the exit code is then 1.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The HDF5 file.
+    pub file: PathBuf,
+    /// Key of a structure [default: all].
+    key: Option<String>,
+    /// One level of theory only.
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lock: LockArgs,
+}
+
+#[derive(Debug, Serialize)]
+struct StructureStatus {
+    path: String,
+    class: String,
+    frames: u64,
+    atoms: u64,
+    periodic: bool,
+    methods: Vec<MethodStatus>,
+}
+
+#[derive(Debug, Serialize)]
+struct MethodStatus {
+    method: String,
+    /// What has a dataset.
+    quantities: Vec<&'static str>,
+    /// Whether there are statuses; else all frames count as COMPLETED.
+    has_status: bool,
+    /// Whether it is prepared for saving with h5part.
+    prepared: bool,
+    counts: BTreeMap<String, u64>,
+    /// COMPLETED frames without a quantity, as one SPEC.
+    lacking: BTreeMap<&'static str, String>,
+}
+
+impl Args {
+    pub fn run(&self) -> Result<Exit> {
+        let store = self.lock.open(&self.file)?;
+        let structures = match &self.key {
+            Some(key) => vec![Structure::open(&store, key)?],
+            None => Structure::all(&store)?,
+        };
+        let found = structures.iter().map(|structure| self.look(structure)).collect::<Result<Vec<_>>>()?;
+        if let Some(method) = self.method.as_ref().filter(|_| found.iter().all(|s| s.methods.is_empty())) {
+            return Err(request("look up", &self.file, format!("there is no ground truth of '{method}'")));
+        }
+        let lacks = found.iter().flat_map(|s| &s.methods).any(|method| !method.lacking.is_empty());
+        if self.json {
+            json(&found)?;
+        } else {
+            found.iter().try_for_each(print)?;
+        }
+        Ok(if lacks { Exit::Found } else { Exit::Success })
+    }
+
+    fn look(&self, structure: &Structure) -> Result<StructureStatus> {
+        let mut methods = Vec::new();
+        for name in structure.methods()? {
+            if self.method.as_ref().is_none_or(|wanted| *wanted == name) {
+                let method = Method::new(&name).at("look up", &self.file)?;
+                methods.push(method_status(&structure.ground_truth(&method))?);
+            }
+        }
+        Ok(StructureStatus {
+            path: structure.path().to_owned(),
+            class: structure.class().to_owned(),
+            frames: structure.frames(),
+            atoms: structure.atoms(),
+            periodic: structure.is_periodic(),
+            methods,
+        })
+    }
+}
+
+fn method_status(truth: &GroundTruth) -> Result<MethodStatus> {
+    let mut reader = truth.reader()?;
+    let present = reader.present().clone();
+    let row_bytes = truth.structure().atoms().saturating_mul(24);
+    let bar = LateBar::new("reading");
+    let summary =
+        reader.summary(&present.quantities, &|done, all| bar.set(done * row_bytes, all.saturating_mul(row_bytes)))?;
+    drop(bar);
+    let spec = |(quantity, frames): (Quantity, Vec<u64>)| (quantity.word(), Rows::list(&frames).to_string());
+    Ok(MethodStatus {
+        method: truth.method().name().to_owned(),
+        quantities: present.quantities.iter().map(|quantity| quantity.word()).collect(),
+        has_status: present.status,
+        prepared: present.guarded,
+        counts: summary.counts,
+        lacking: summary.lacking.into_iter().filter(|(_, frames)| !frames.is_empty()).map(spec).collect(),
+    })
+}
+
+fn print(structure: &StructureStatus) -> Result<()> {
+    let StructureStatus { path, class, frames, atoms, .. } = structure;
+    let periodic = if structure.periodic { ", periodic" } else { "" };
+    line(format!("{path}: {class}, {frames} frames of {atoms} atoms{periodic}"))?;
+    if structure.methods.is_empty() {
+        line("  no ground truth")?;
+    }
+    for method in &structure.methods {
+        let counts = method.counts.iter().filter(|(_, n)| **n > 0).map(|(status, n)| format!("{n} {status}"));
+        let statuses = if method.has_status { "" } else { "; no statuses: all count as COMPLETED" };
+        let prepared = if method.prepared { "" } else { "; not prepared for h5part, see 'h5part mbe init'" };
+        let (name, of) = (&method.method, method.quantities.join(" and "));
+        line(format!("  {name}: {of}, {}{statuses}{prepared}", counts.collect::<Vec<_>>().join(", ")))?;
+        for (quantity, spec) in &method.lacking {
+            line(format!("    COMPLETED without {quantity} (NaN): {spec}"))?;
+        }
+    }
+    Ok(())
+}

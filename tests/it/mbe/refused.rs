@@ -1,0 +1,114 @@
+//! Bad input, each with its exit code and a message that names it.
+
+use super::{KEY, METHOD, place, prepared, side};
+use crate::support::{Scratch, ok, run};
+use std::path::Path;
+
+fn fails(args: &[&str], code: i32, says: &[&str]) {
+    let (found, out, err) = run(args);
+    assert_eq!(found, code, "{args:?}: {out}{err}");
+    assert!(err.lines().count() >= 1 && says.iter().all(|word| err.contains(word)), "{args:?}: {err}");
+}
+
+#[test]
+fn keys_that_are_no_structures() {
+    let (scratch, file) = place();
+    if side(&["make", &file, KEY, "3", "2"]).is_none() {
+        return;
+    }
+    let more = "import sys, h5py
+f = h5py.File(sys.argv[1], 'r+')
+f.create_group('crystal').attrs['dataclass'] = 'MolecularCrystal'
+f.create_group('hollow').attrs['dataclass'] = 'FiniteSubsystem'
+f.create_group('odd').attrs['dataclass'] = 'Structure'
+f.create_group('zero').attrs.update({'dataclass': 'Structure', 'n_frames': 0, 'n_atoms': 2})
+f.create_group('text').attrs.update({'dataclass': 'Structure', 'n_frames': 'many', 'n_atoms': 2})
+f.create_group('number').attrs['dataclass'] = 7
+f.copy('training/urea', 'cluster/cluster_of_molecules')
+f['cluster'].attrs['dataclass'] = 'FiniteSubsystem'
+f.copy('training/urea', 'md'); f['md'].attrs['dataclass'] = 'Trajectory'";
+    crate::support::py(more, &[&file]).expect("h5py");
+    let init = |key: &str| ["mbe", "init", &file, key, "--method", METHOD].map(str::to_owned);
+    let expect = |key: &str, says: &[&str]| {
+        let args = init(key);
+        fails(&args.each_ref().map(String::as_str), 3, says);
+    };
+    expect("training", &["'training'", "without the attribute 'dataclass'", "training/urea"]);
+    expect("nothing/there", &["'nothing/there'", "nothing that is in the file", "training/urea"]);
+    expect("training/urea/masses (u)", &["a dataset"]);
+    expect("crystal", &["a MolecularCrystal"]);
+    expect("hollow", &["a FiniteSubsystem without a 'cluster_of_molecules'"]);
+    expect("odd", &["without the attribute 'n_frames'"]);
+    expect("zero", &["'n_frames'"]);
+    expect("text", &["'n_frames'"]);
+    expect("number", &["without the attribute 'dataclass'"]);
+    // The structure of a cluster, and a trajectory, are as good as any.
+    for key in ["cluster", "md", "/training/urea/"] {
+        let args = init(key);
+        ok(&args.each_ref().map(String::as_str));
+        assert_eq!(ok(&["mbe", "select", &file, key, "--method", METHOD, "--spec"]), "0:3\n");
+    }
+    let verdict = ok(&["verify", &file]);
+    assert!(verdict.contains("sound"), "{verdict}");
+    drop(scratch);
+}
+
+#[test]
+fn frames_that_are_not_there_or_named_twice() {
+    let (scratch, file) = place();
+    prepared(Path::new(&file), 10, 2);
+    let indices = scratch.npy("i.npy", &[2], &[1.0, 1.0]);
+    let save = |spec: &str, n: u64| {
+        let energies = scratch.npy("e.npy", &[n], &vec![1.0; n as usize]);
+        let args = ["mbe", "save", &file, KEY, "--method", METHOD, "--frames", spec, "--energies", &energies];
+        args.map(str::to_owned)
+    };
+    for (spec, n, code, says) in [
+        ("10", 1, 3, "row 10 is out of range"),
+        ("8:12", 4, 3, "row 11 is out of range"),
+        ("3,4,3", 3, 2, "row 3 is named twice"),
+        ("0:5,4:6", 7, 2, "row 4 is named twice"),
+        ("5:5", 0, 2, "the selection is empty"),
+        ("x", 1, 2, "bad rows"),
+        ("0:3", 2, 4, "shape 3, got 2"),
+        (&format!("@{indices}"), 2, 4, "whole numbers"),
+    ] {
+        fails(&save(spec, n).each_ref().map(String::as_str), code, &[says]);
+    }
+    let select = ["mbe", "select", &file, KEY, "--method", METHOD];
+    fails(&[&select[..], &["--frames", "3,3"]].concat(), 2, &["row 3 is named twice"]);
+    fails(&[&select[..], &["--frames", "9:11"]].concat(), 3, &["row 10"]);
+    for chunk in ["0/3", "4/3", "x", "1/0"] {
+        fails(&[&select[..], &["--chunk", chunk]].concat(), 2, &["chunk"]);
+    }
+    fails(&[&select[..], &["--chunk", "slurm"]].concat(), 2, &["SLURM_ARRAY_TASK_ID"]);
+    fails(&["mbe", "read", &file, KEY, "--method", METHOD, "--frames", "1,1"], 2, &["row 1 is named twice"]);
+    assert_eq!(ok(&[&select[..], &["--spec"]].concat()), "0:10\n", "nothing was written");
+}
+
+#[test]
+fn methods_and_statuses_that_are_none() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.hdf5");
+    prepared(Path::new(&file), 4, 2);
+    let energies = scratch.npy("e.npy", &[1], &[1.0]);
+    let save = ["mbe", "save", &file, KEY, "--frames", "0", "--energies", &energies, "--method"];
+    fails(&[&save[..], &["MP2"]].concat(), 3, &["no ground truth of 'MP2'", METHOD, "mbe init"]);
+    fails(&[&save[..], &[""]].concat(), 2, &["a method has a name"]);
+    fails(&[&save[..], &[METHOD, "--status", "DONE"]].concat(), 2, &["'DONE' is no status", "COMPLETED (0)"]);
+    let statuses = scratch.npy("s.npy", &[2], &[0.0, 0.0]);
+    fails(&[&save[..], &[METHOD, "--status", &statuses]].concat(), 4, &["statuses of shape [2] for 1 frames"]);
+    fails(&["mbe", "save", &file, KEY, "--frames", "0", "--method", METHOD], 4, &["COMPLETED frames come with"]);
+    fails(&["mbe", "read", &file, KEY, "--method", "MP2"], 3, &["no ground truth of 'MP2'"]);
+    fails(&["mbe", "status", &file, "--method", "MP2"], 2, &["no ground truth of 'MP2'"]);
+    fails(&["mbe", "status", &scratch.text("none.hdf5")], 3, &["no such file"]);
+    std::fs::write(scratch.path("text.hdf5"), "no HDF5").expect("write");
+    fails(&["mbe", "status", &scratch.text("text.hdf5")], 5, &["not a usable HDF5 file"]);
+    // A quantity that was not prepared.
+    let other = scratch.text("b.hdf5");
+    super::structure(Path::new(&other), 4, 2);
+    ok(&["mbe", "init", &other, KEY, "--method", METHOD, "--energies"]);
+    let forces = scratch.npy("f.npy", &[1, 2, 3], &[1.0; 6]);
+    let save = ["mbe", "save", &other, KEY, "--frames", "0", "--method", METHOD, "--forces", &forces];
+    fails(&save, 3, &["no forces of"]);
+}
