@@ -52,14 +52,10 @@ bench: ## Criterion benchmarks of the parts.
 
 bench-peers: build ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
 	-sh .ci/tools peer hidefix
-<<<<<<< HEAD
 	-sh .ci/tools planets
-	reading=$(reading); for task in commit gzip publish read beside archive grow; do \
-	    $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" \
-=======
-	reading=$(call program,reading); saving=$(call program,mbe); for task in commit gzip publish read beside mbe; do \
+	reading=$(call program,reading); saving=$(call program,mbe); \
+	for task in commit gzip publish read beside mbe archive grow; do \
 	    $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" --saving "$$saving" \
->>>>>>> main
 	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
 	done
 	$(cmake) $(CARGO) bench --profile release --bench ledger

@@ -199,7 +199,6 @@ def beside_task(size: Size) -> Task:
     )
 
 
-<<<<<<< HEAD
 def archive_task(size: Size) -> Task:
     """What an archive of trials costs, and what reading them does."""
     archive, read = "archived", "read"
@@ -234,7 +233,9 @@ def grow_task(size: Size) -> Task:
         peers=[OneMoreInFew(), OneMoreInMany()],
         quantities=[Quantity("cpu", "processor time, ms"), Quantity("start", "a run with none, ms")],
         marks=[Mark(case, "many", "h5part", 1.5, at_least=False)],
-=======
+    )
+
+
 def mbe_task(size: Size) -> Task:
     """What it costs to save frames of mbe_automation while others save some, too."""
     batch = 10
@@ -257,7 +258,6 @@ def mbe_task(size: Size) -> Task:
             MbeH5pyPolled(),
         ],
         marks=[Mark(case, "h5py", "h5part", 100.0, at_least=True)],
->>>>>>> main
     )
 
 
@@ -275,10 +275,7 @@ TASKS: dict[str, Asked] = {
     "publish": Asked(publish_task, 100_000),
     "read": Asked(read_task, 100_000),
     "beside": Asked(beside_task, 100_000),
-<<<<<<< HEAD
+    "mbe": Asked(mbe_task, 40_000),
     "archive": Asked(archive_task, 100),
     "grow": Asked(grow_task, 10_000),
-=======
-    "mbe": Asked(mbe_task, 40_000),
->>>>>>> main
 }

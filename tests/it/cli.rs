@@ -35,12 +35,9 @@ fn help_of_every_subcommand() {
         "vspace",
         "multiplanet",
         "mpstatus",
-<<<<<<< HEAD
         "bigplanet",
         "bpstatus",
-=======
         "mbe",
->>>>>>> main
         "recommend",
         "stress",
         "completions",
