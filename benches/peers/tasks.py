@@ -202,7 +202,7 @@ def beside_task(size: Size) -> Task:
 def archive_task(size: Size) -> Task:
     """What an archive of trials costs, and what reading them does."""
     archive, read = "archived", "read"
-    many = 5 * size.rows
+    many = 50 * size.rows
     return Task(
         name="archive",
         title=(
