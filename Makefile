@@ -54,8 +54,8 @@ bench-peers: build ## The same work by h5part and by its peers, in one table a t
 	-sh .ci/tools peer hidefix
 	-sh .ci/tools planets
 	reading=$(call program,reading); saving=$(call program,mbe); \
-	for task in commit gzip publish read beside mbe archive grow; do \
-	    $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" --saving "$$saving" \
+	for task in commit gzip publish read beside mbe trials archive grow; do \
+	    $(planets) $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" --saving "$$saving" \
 	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
 	done
 	$(cmake) $(CARGO) bench --profile release --bench ledger

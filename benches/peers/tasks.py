@@ -46,6 +46,7 @@ from peers.readers import (
     Quiet,
     ReadWork,
 )
+from peers.trials import H5partTrials, Multiplanet, TrialsWork, Xargs
 from peers.zarr_chunks import ZarrChunks
 from results import ResultRows
 from work import CommitWork
@@ -199,6 +200,23 @@ def beside_task(size: Size) -> Task:
     )
 
 
+def trials_task(size: Size) -> Task:
+    """What a trial of an ensemble costs beside its program."""
+    cores = os.cpu_count() or 1
+    case = str(size.rows)
+    return Task(
+        name="trials",
+        title=(
+            f"{size.rows} trials of a program that does nothing, {cores} at a time; from the start of the "
+            "command to its end"
+        ),
+        unit="us/trial",
+        cases={case: TrialsWork(size.rows, cores)},
+        peers=[H5partTrials(), Xargs(), Multiplanet()],
+        marks=[Mark(case, "multiplanet", "h5part", 10.0, at_least=True)],
+    )
+
+
 def archive_task(size: Size) -> Task:
     """What an archive of trials costs, and what reading them does."""
     archive, read = "archived", "read"
@@ -276,6 +294,7 @@ TASKS: dict[str, Asked] = {
     "read": Asked(read_task, 100_000),
     "beside": Asked(beside_task, 100_000),
     "mbe": Asked(mbe_task, 40_000),
+    "trials": Asked(trials_task, 1000),
     "archive": Asked(archive_task, 100),
     "grow": Asked(grow_task, 10_000),
 }

@@ -2,9 +2,10 @@
 
 use super::stop::{Level, Stop};
 use super::{Event, Observer, Tasks};
+use crate::error::At;
 use crate::executor::program::{
-    ATTEMPT_VAR, Alive, Home, Homes, INDEX_VAR, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template, rows_of,
-    signal_group,
+    ATTEMPT_VAR, Alive, Home, Homes, INDEX_VAR, Inputs, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template,
+    rows_of, signal_group,
 };
 use crate::ledger::{Claim, End, FENCE_VAR, LEDGER_VAR, Ledger, Reason, TASK_VAR};
 use crate::lock::Patience;
@@ -15,7 +16,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ pub struct Programs<'a> {
     monitor: Monitor,
     observer: &'a dyn Observer,
     running: Mutex<HashMap<i32, Watched>>,
+    inputs: Inputs,
+    spares: Mutex<Vec<File>>,
 }
 
 /// A program on its way.
@@ -77,14 +79,17 @@ impl<'a> Programs<'a> {
     /// [`ErrorKind::NoSuchFile`]: there is no such program. As making the folder.
     pub fn new(ledger: &'a Ledger, launch: Launch, observer: &'a dyn Observer) -> Result<Self> {
         let monitor = Monitor::open(ledger.sidecar().join("monitor"))?;
-        Ok(Self { ledger, launch, monitor, observer, running: Mutex::default() })
+        let folder = ledger.sidecar().join("programs");
+        let inputs = Inputs::new(folder).at("make inputs of programs in", ledger.sidecar())?;
+        Ok(Self { ledger, launch, monitor, observer, inputs, running: Mutex::default(), spares: Mutex::default() })
     }
 
     fn start(
         &self,
         claim: &Claim,
         home: &Home,
-        alive: &mut Alive,
+        alive: &mut Alive<'_>,
+        output: Option<&File>,
         memory: Option<&MemoryLimit>,
     ) -> io::Result<Running> {
         let parts = self.launch.template.of(claim);
@@ -96,27 +101,13 @@ impl<'a> Programs<'a> {
         if let Some(folder) = &home.folder {
             command.current_dir(folder);
         }
-        let output = if home.apart { Some(File::create(self.output_of(claim))?) } else { None };
         Running::start(command, alive, output, memory, self.launch.keeper.as_ref())
     }
 
-    /// Where the input of a task's program is.
-    fn input_of(&self, claim: &Claim) -> PathBuf {
-        self.ledger.sidecar().join("programs").join(claim.index.to_string())
-    }
-
-    /// Where its output waits until its errors are all there.
-    fn output_of(&self, claim: &Claim) -> PathBuf {
-        self.input_of(claim).with_added_extension("out")
-    }
-
-    /// What it said comes to the log's end; what a killed runner left there, before anything else.
-    fn add_output(&self, claim: &Claim, home: &Home, alive: &mut Alive) {
-        if home.apart
-            && let Err(e) = alive.add(&self.output_of(claim))
-        {
-            self.observer.event(&Event::Warning(ErrorKind::from(e).at("add to", &home.log).to_string()));
-        }
+    /// A file without a name, empty, for the output of a program; they are used again.
+    fn spare(&self) -> io::Result<File> {
+        let spare = self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        spare.map_or_else(|| tempfile::tempfile_in(self.ledger.sidecar()), Ok)
     }
 
     fn run_to_end(
@@ -152,12 +143,13 @@ impl<'a> Programs<'a> {
         if let (None, Some(folder)) = (&home.folder, home.log.parent()) {
             std::fs::create_dir_all(folder)?;
         }
-        let mut alive = Alive::take(&self.input_of(claim), &home.log, &self.launch.patience)?;
-        self.add_output(claim, &home, &mut alive);
+        let again = claim.fence > 1;
+        let mut alive = Alive::take(&self.inputs, &claim.name, &home.log, again, &self.launch.patience)?;
+        let output = if home.apart { Some(self.spare()?) } else { None };
         let name = format!("{}-{}", std::process::id(), claim.index);
         let memory = self.launch.memory.map(|memory| MemoryLimit::new(memory, &name));
         let (attempt, started) = (claim.attempts + 1, Instant::now());
-        let end = match self.start(claim, &home, &mut alive, memory.as_ref()) {
+        let end = match self.start(claim, &home, &mut alive, output.as_ref(), memory.as_ref()) {
             Ok(running) => {
                 let (status, usage, why) = self.run_to_end(claim, running, started, stop)?;
                 let end = end_of(status, why);
@@ -172,11 +164,18 @@ impl<'a> Programs<'a> {
                 return Ok(End::Failed(Reason::NotStarted));
             }
         };
-        self.add_output(claim, &home, &mut alive);
+        let added = output.as_ref().map_or(Ok(()), |output| alive.add(output));
+        if let Err(e) = &added {
+            let e = io::Error::from(e.kind());
+            self.observer.event(&Event::Warning(ErrorKind::from(e).at("add to", &home.log).to_string()));
+        }
         if let End::Failed(reason) = end {
             alive.say(&format!("attempt {attempt} failed: {reason}"));
         }
-        alive.end(home.apart);
+        // Something that is left may still have it, or there is something left in it.
+        if alive.end(home.apart) && added.is_ok() {
+            self.spares.lock().unwrap_or_else(PoisonError::into_inner).extend(output);
+        }
         Ok(end)
     }
 

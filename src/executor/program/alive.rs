@@ -6,6 +6,7 @@
 //! output. Who wants to start the task again waits for both locks.
 
 use super::Running;
+use super::inputs::{Inputs, Note};
 use crate::error::ErrorKind;
 use crate::lock::{Patience, host};
 use crate::storage::Identity;
@@ -13,42 +14,50 @@ use fs2::FileExt;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpgid};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// The input and the log of a task's program, locked.
 #[derive(Debug)]
-pub struct Alive {
+pub struct Alive<'a> {
+    inputs: &'a Inputs,
     input: File,
     input_path: PathBuf,
     log: File,
     log_path: PathBuf,
+    /// The task's name, escaped.
+    task: String,
 }
 
-impl Alive {
+impl<'a> Alive<'a> {
     /// Waits until no program of the task lives; one that its runner left behind on this host is ended. The folder
-    /// of the log is there.
+    /// of the log is there. `again`: there may have been programs of the task before, whose inputs are looked for.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
-    pub fn take(input_path: &Path, log_path: &Path, patience: &Patience) -> Result<Self, ErrorKind> {
-        if let Some(folder) = input_path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
+    pub fn take(
+        inputs: &'a Inputs,
+        task: &str,
+        log_path: &Path,
+        again: bool,
+        patience: &Patience,
+    ) -> Result<Self, ErrorKind> {
+        let task = task.escape_debug().to_string();
+        let again = again || inputs.has_met(&task);
         let attempt = || {
-            let input = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(input_path)?;
             let log = OpenOptions::new().create(true).append(true).open(log_path)?;
-            if FileExt::try_lock(&input).is_err() || FileExt::try_lock(&log).is_err() {
-                end_left_behind(&input, &log)?;
+            let is_free = FileExt::try_lock(&log).is_ok();
+            let held = if again || !is_free { inputs.held_for(&task) } else { Vec::new() };
+            if !is_free || !held.is_empty() {
+                held.iter().try_for_each(|(input, note)| end_left_behind(note, input, &log))?;
                 return Ok(None);
             }
-            let named = is_named(&input, input_path) && is_named(&log, log_path);
-            Ok(named.then_some((input, log)))
+            Ok(is_named(&log, log_path).then_some(log))
         };
-        let holder = || format!("a program of an earlier attempt ({})", note_of(input_path));
-        let (input, log) = patience.wait_for("the input and the log of a task's program", attempt, holder)?;
-        input.set_len(0)?;
-        Ok(Self { input, input_path: input_path.to_owned(), log, log_path: log_path.to_owned() })
+        let holder = || format!("a program of an earlier attempt ({})", shown(&inputs.held_for(&task)));
+        let log = patience.wait_for("the input and the log of a task's program", attempt, holder)?;
+        let (input, input_path) = inputs.take()?;
+        Ok(Self { inputs, input, input_path, log, log_path: log_path.to_owned(), task })
     }
 
     /// Another descriptor of the input, for the program.
@@ -73,19 +82,22 @@ impl Alive {
     /// # Errors
     /// As write(2).
     pub fn note(&mut self, program: &Running) -> io::Result<()> {
-        self.input.write_all(format!("{} {}\n", program.group(), host()).as_bytes())
+        let note = Note { group: program.group(), host: host(), task: self.task.clone() };
+        self.input.write_all(note.text().as_bytes())
     }
 
-    /// Adds what is in a file to the log; the file goes away.
+    /// Adds what is in a file to the log; the file is empty then.
     ///
     /// # Errors
-    /// As reading the one and writing the other; the file is there still.
-    pub fn add(&mut self, path: &Path) -> io::Result<()> {
-        match File::open(path) {
-            Ok(mut file) => io::copy(&mut file, &mut self.log).and_then(|_| std::fs::remove_file(path)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(e),
+    /// As reading the one and writing the other.
+    pub fn add(&mut self, mut file: &File) -> io::Result<()> {
+        if file.metadata()?.len() > 0 {
+            file.rewind()?;
+            io::copy(&mut file, &mut self.log)?;
+            file.set_len(0)?;
+            file.rewind()?;
         }
+        Ok(())
     }
 
     /// Adds a line to the log. A log that cannot be written to is no reason for a task to fail.
@@ -94,55 +106,41 @@ impl Alive {
     }
 
     /// The program has ended, with all that it started. A log in which nothing was said goes away, unless it is
-    /// to be kept.
-    pub fn end(self, keep_log: bool) {
-        let Self { input, input_path, log, log_path } = self;
+    /// to be kept. Returns whether all that it started has ended, too.
+    pub fn end(self, keep_log: bool) -> bool {
+        let Self { inputs, input, input_path, log, log_path, task: _ } = self;
         if !keep_log && log.metadata().is_ok_and(|metadata| metadata.len() == 0) {
             let _ = std::fs::remove_file(log_path);
         }
         drop(input);
         // Something that left the program's process group may have it still: then it stays for the next
         // attempt to see.
-        if File::open(&input_path).is_ok_and(|file| FileExt::try_lock(&file).is_ok()) {
-            let _ = std::fs::remove_file(&input_path);
-        }
+        inputs.give_back(input_path)
     }
 }
 
 /// Whether a file still has its name: it may have been removed between our open and our lock.
-fn is_named(file: &File, path: &Path) -> bool {
+pub(super) fn is_named(file: &File, path: &Path) -> bool {
     let named = std::fs::metadata(path).map(Identity::from);
     let own = file.metadata().map(Identity::from);
     named.is_ok_and(|named| own.is_ok_and(|own| named.same_file(&own)))
 }
 
-fn note_of(path: &Path) -> String {
-    match std::fs::read_to_string(path) {
-        Ok(text) => noted(&text)
-            .map_or_else(|| "unknown".to_owned(), |(group, host)| format!("process group {group} on {host}")),
-        Err(_) => "unknown".to_owned(),
-    }
-}
-
-/// The process group that a note names, and its host.
-fn noted(text: &str) -> Option<(i32, &str)> {
-    let mut words = text.split_whitespace();
-    let group = words.next()?.parse().ok().filter(|&group| group > 1)?;
-    Some((group, words.next()?))
+fn shown(held: &[(File, Note)]) -> String {
+    held.first().map_or_else(
+        || "unknown".to_owned(),
+        |(_, Note { group, host, .. })| format!("process group {group} on {host}"),
+    )
 }
 
 /// Ends the processes that hold a lock that we do not: their runner has died, since the task is ours now. Only
 /// those that are seen to have one of the files open: the group's number may be another's by now.
-fn end_left_behind(mut input: &File, log: &File) -> io::Result<()> {
-    let mut text = String::new();
-    input.seek(SeekFrom::Start(0))?;
-    input.take(256).read_to_string(&mut text)?;
-    let Some((group, there)) = noted(&text) else { return Ok(()) };
-    if there != host() {
+fn end_left_behind(note: &Note, input: &File, log: &File) -> io::Result<()> {
+    if note.host != host() {
         return Ok(());
     }
     let files = [Identity::from(input.metadata()?), Identity::from(log.metadata()?)];
-    for pid in members(group) {
+    for pid in members(note.group) {
         if has_open(pid, &files) {
             // It may just have ended.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);

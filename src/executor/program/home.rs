@@ -14,7 +14,8 @@ pub struct Home {
     pub folder: Option<PathBuf>,
     /// What it says is added here.
     pub log: PathBuf,
-    /// Its errors are added first and its output after them, and the log stays though it said nothing.
+    /// Its errors are added first and, when it has ended, its output; the log stays though it said nothing. When its
+    /// runner is killed, what it put out is lost.
     pub apart: bool,
 }
 

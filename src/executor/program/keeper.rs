@@ -8,11 +8,12 @@ use super::Running;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// The runner's end.
 #[derive(Debug)]
@@ -53,10 +54,26 @@ impl Keeper {
     }
 }
 
+/// It looks at what it is told so often: waking it for every line would cost as much as a short program.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What can be read, a portion at a time.
+struct Unhurried<R>(R);
+
+impl<R: Read> Read for Unhurried<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.0.read(buf)?;
+        if count > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(count)
+    }
+}
+
 /// What the keeper does: reads until the runner is gone.
-pub fn keep(input: impl BufRead) {
+pub fn keep(input: impl Read) {
     let mut groups = BTreeSet::new();
-    for line in input.lines().map_while(Result::ok) {
+    for line in BufReader::new(Unhurried(input)).lines().map_while(Result::ok) {
         let group = line.get(1..).and_then(|rest| rest.parse::<i32>().ok()).filter(|&group| group > 1);
         match (line.as_bytes().first(), group) {
             (Some(b'+'), Some(group)) => _ = groups.insert(group),

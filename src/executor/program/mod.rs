@@ -2,6 +2,7 @@
 
 mod alive;
 mod home;
+mod inputs;
 mod keeper;
 mod limit;
 mod running;
@@ -9,6 +10,7 @@ mod spawn;
 
 pub use alive::Alive;
 pub use home::{BesideLedger, Home, Homes};
+pub use inputs::Inputs;
 pub use keeper::{Keeper, keep};
 pub use limit::{Memory, MemoryLimit};
 pub use running::Running;

@@ -23,12 +23,12 @@ impl Running {
     /// As starting it: no such program, not executable, no memory.
     pub fn start(
         mut command: Command,
-        alive: &mut Alive,
-        output: Option<File>,
+        alive: &mut Alive<'_>,
+        output: Option<&File>,
         memory: Option<&MemoryLimit>,
         keeper: Option<&Keeper>,
     ) -> io::Result<Self> {
-        command.stdin(alive.stdin()?).stdout(output.map_or_else(|| alive.log(), Ok)?).stderr(alive.log()?);
+        command.stdin(alive.stdin()?).stdout(output.map_or_else(|| alive.log(), File::try_clone)?).stderr(alive.log()?);
         spawn::prepare(&mut command, memory, keeper.map(Keeper::descriptor));
         let child = command.spawn().inspect_err(|_| {
             // A keeper that is gone has nothing to look after.

@@ -208,7 +208,7 @@ impl Begin<'_> {
     fn finish(&self, ledger: Ledger) -> Result<Checkpointed> {
         let names: Vec<String> = ledger.standing()?.into_iter().map(|standing| standing.name).collect();
         let text = self.text_of(&names);
-        text.settle(&ledger)?;
+        text.catch_up(&ledger)?;
         let trials = Trials { names, ..self.trials.clone() };
         Ok(Checkpointed { ledger, text, files: self.files.clone(), trials })
     }

@@ -3,7 +3,7 @@
 use super::{mark, sidecar};
 use crate::error::{At, ErrorKind, Result};
 use crate::ledger::{Checkpoint, Ledger, Mark, State};
-use crate::storage::{Disk, replace};
+use crate::storage::{Disk, Storage, replace};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -63,7 +63,7 @@ impl TextFile {
         if !self.is_fresh() {
             let marks = marks(ledger)?;
             if marks != written.marks {
-                self.write(&marks)?;
+                self.write(&marks, Lasts::Process)?;
                 written.marks = marks;
             }
         }
@@ -71,23 +71,31 @@ impl TextFile {
         Ok(())
     }
 
+    /// At the end of a process: also what another has written meanwhile is put right.
     pub(super) fn settle(&self, ledger: &Ledger) -> Result<()> {
-        let mut written = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in 0..TRIES {
-            let marks = marks(ledger)?;
-            self.write(&marks)?;
-            written.marks = marks;
-            if std::fs::read(&self.path).at("read", &self.path)? == self.format(&self::marks(ledger)?).into_bytes() {
+            self.write(&marks(ledger)?, Lasts::Power)?;
+            if self.is_in_step(ledger)? {
                 break;
             }
         }
         Ok(())
     }
 
+    /// At the beginning: whatever is there.
+    pub(super) fn catch_up(&self, ledger: &Ledger) -> Result<()> {
+        if self.is_in_step(ledger)? { Ok(()) } else { self.write(&marks(ledger)?, Lasts::Process) }
+    }
+
+    fn is_in_step(&self, ledger: &Ledger) -> Result<bool> {
+        let there = std::fs::read(&self.path).unwrap_or_default();
+        Ok(there == self.format(&marks(ledger)?).into_bytes())
+    }
+
     /// Writes it before there is a ledger of these states.
     pub(super) fn begin(&self, states: &[State]) -> Result<()> {
         let marks: Vec<Mark> = states.iter().copied().map(mark).collect();
-        self.write(&marks)?;
+        self.write(&marks, Lasts::Process)?;
         self.state.lock().unwrap_or_else(PoisonError::into_inner).marks = marks;
         Ok(())
     }
@@ -103,14 +111,19 @@ impl TextFile {
         Checkpoint { origin: self.origin.clone(), tasks, announced: None }.format()
     }
 
-    fn write(&self, marks: &[Mark]) -> Result<()> {
+    fn write(&self, marks: &[Mark], lasts: Lasts) -> Result<()> {
         let text = self.format(marks);
         // The copy comes second: after a kill in between the text differs from it as the ledger says.
-        for path in [&self.path, &self.copy] {
-            put(path, text.as_bytes()).at("write", path)?;
-        }
-        Ok(())
+        put(&self.path, text.as_bytes(), lasts).at("write", &self.path)?;
+        put(&self.copy, text.as_bytes(), Lasts::Process).at("write", &self.copy)
     }
+}
+
+/// What a text survives. One that a loss of power takes is made again from the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lasts {
+    Process,
+    Power,
 }
 
 /// A trial in the text.
@@ -131,7 +144,7 @@ fn marks(ledger: &Ledger) -> Result<Vec<Mark>> {
 }
 
 /// Replaces a small file as a whole.
-fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8], lasts: Lasts) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     let mut beside = Builder::new().prefix(".").suffix(".h5part-new").tempfile_in(folder)?;
@@ -141,7 +154,11 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let permissions = permissions.unwrap_or_else(|_| std::os::unix::fs::PermissionsExt::from_mode(0o644));
     beside.as_file().set_permissions(permissions)?;
     let (_, beside) = beside.keep().map_err(|e| e.error)?;
-    replace(&Disk, &beside, path).inspect_err(|_| _ = std::fs::remove_file(&beside))
+    let renamed = match lasts {
+        Lasts::Process => Disk.rename(&beside, path),
+        Lasts::Power => replace(&Disk, &beside, path),
+    };
+    renamed.inspect_err(|_| _ = std::fs::remove_file(&beside))
 }
 
 /// What a text says of each trial, by its folder's name; `None`: there is no text.

@@ -110,8 +110,8 @@ fn runs_killed_at_random_lose_nothing() {
     let seed = std::env::var("H5PART_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
     println!("H5PART_SEED={seed}");
     let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
-    // Each done trial leaves a line in `done`; what it said in `out` is not lost with its runner.
-    let rig = Rig::of(40, "echo begun; sleep 0.03; echo x >> done");
+    // Each done trial leaves a line in `done`; its errors are not lost with its runner.
+    let rig = Rig::of(40, "echo begun >&2; sleep 0.03; echo x >> done");
     let mut kills = 0;
     loop {
         let mut run = rig.start(&["-q"]);

@@ -1,0 +1,182 @@
+//! Inputs of programs: small files that say whose they are, one for each program at a time, used again.
+//!
+//! A file that is made and removed for each program would cost more than to start it.
+
+use fs2::FileExt;
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use uuid::Uuid;
+
+/// Longest note that is read.
+const NOTE: u64 = 4096;
+
+/// The inputs of one runner, in a folder that several share.
+#[derive(Debug)]
+pub struct Inputs {
+    folder: PathBuf,
+    /// In the names of this runner's.
+    id: String,
+    /// Tasks whose programs had one when this runner began.
+    met: HashSet<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    free: Vec<PathBuf>,
+    made: u32,
+}
+
+/// Who has an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    pub(super) group: i32,
+    pub(super) host: String,
+    /// The task's name, escaped.
+    pub(super) task: String,
+}
+
+impl Note {
+    pub(super) fn text(&self) -> String {
+        format!("{} {} {}\n", self.group, self.host, self.task)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.strip_suffix('\n')?.splitn(3, ' ');
+        let group = words.next()?.parse().ok().filter(|&group| group > 1)?;
+        Some(Self { group, host: words.next()?.to_owned(), task: words.next()?.to_owned() })
+    }
+
+    pub(super) fn read(file: &File) -> Option<Self> {
+        let mut text = String::new();
+        file.take(NOTE).read_to_string(&mut text).ok()?;
+        Self::parse(&text)
+    }
+}
+
+impl Inputs {
+    /// Inputs in this folder, which is made. What killed runners left there, and nothing has open, goes away.
+    ///
+    /// # Errors
+    /// As making the folder.
+    pub fn new(folder: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let id = Uuid::new_v4().simple().to_string();
+        let mut inputs = Self { folder, id, met: HashSet::new(), state: Mutex::default() };
+        for path in inputs.all() {
+            if is_free(&path) {
+                // Of another runner that lives, it is one that is just not used: it makes another.
+                let _ = std::fs::remove_file(path);
+            } else if let Some(note) = File::open(path).ok().and_then(|file| Note::read(&file)) {
+                inputs.met.insert(note.task);
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// One that nobody has, locked and empty.
+    pub(super) fn take(&self) -> io::Result<(File, PathBuf)> {
+        loop {
+            let path = self.next();
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            // Something that a program left behind, or another runner that tidies up, may have it.
+            if FileExt::try_lock(&file).is_ok() && super::alive::is_named(&file, &path) {
+                file.set_len(0)?;
+                return Ok((file, path));
+            }
+        }
+    }
+
+    fn next(&self) -> PathBuf {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = state.free.pop() {
+            return path;
+        }
+        state.made += 1;
+        self.folder.join(format!("{}-{}", self.id, state.made))
+    }
+
+    /// The program that had it has ended; whether with all that it started. Else it stays for others to see.
+    pub(super) fn give_back(&self, path: PathBuf) -> bool {
+        let is_free = is_free(&path);
+        if is_free {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).free.push(path);
+        }
+        is_free
+    }
+
+    /// Whether a program of this task had one when this runner began.
+    pub(super) fn has_met(&self, task: &str) -> bool {
+        self.met.contains(task)
+    }
+
+    /// Inputs that programs of this task still have, of any runner.
+    pub(super) fn held_for(&self, task: &str) -> Vec<(File, Note)> {
+        let noted = |path: PathBuf| {
+            let file = File::open(path).ok()?;
+            let note = Note::read(&file).filter(|note| note.task == task)?;
+            FileExt::try_lock_shared(&file).is_err().then_some((file, note))
+        };
+        self.all().filter_map(noted).collect()
+    }
+
+    fn all(&self) -> impl Iterator<Item = PathBuf> + use<> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path()))
+    }
+}
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        for path in &self.state.get_mut().unwrap_or_else(PoisonError::into_inner).free {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn is_free(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| FileExt::try_lock(&file).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg_attr(miri, ignore = "asks the system")]
+    fn inputs_are_used_again_when_nothing_has_them() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        let count = || std::fs::read_dir(folder.path()).expect("folder").count();
+        let inputs = Inputs::new(folder.path().to_owned()).expect("inputs");
+        let note = Note { group: 7, host: "h".to_owned(), task: "a b\\n".to_owned() };
+        for _ in 0..3 {
+            let (file, path) = inputs.take().expect("takes");
+            std::fs::write(&path, note.text()).expect("writes");
+            assert_eq!(inputs.held_for("a b\\n").len(), 1);
+            assert_eq!((inputs.held_for("a b\\n")[0].1.clone(), inputs.held_for("a").len()), (note.clone(), 0));
+            drop(file);
+            assert!(inputs.give_back(path) && inputs.held_for("a b\\n").is_empty());
+        }
+        assert_eq!(count(), 1);
+        let (left, path) = inputs.take().expect("takes");
+        assert!(!inputs.give_back(path), "something has it still");
+        let (_, other) = inputs.take().expect("takes");
+        drop(Inputs::new(folder.path().to_owned()).expect("inputs"));
+        assert_eq!(count(), 1, "what is held stays, and what is free goes");
+        drop((left, other, inputs));
+        drop(Inputs::new(folder.path().to_owned()).expect("inputs"));
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn notes_are_read_when_they_are_whole() {
+        let note = Note { group: 12, host: "n1".to_owned(), task: "t 1".to_owned() };
+        assert_eq!(Note::parse(&note.text()), Some(note));
+        for text in ["", "12 n1 t", "1 n1 t\n", "x n1 t\n", "12\n"] {
+            assert_eq!(Note::parse(text), None, "{text}");
+        }
+    }
+}
