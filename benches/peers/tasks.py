@@ -220,7 +220,7 @@ def trials_task(size: Size) -> Task:
 def archive_task(size: Size) -> Task:
     """What an archive of trials costs, and what reading them does."""
     archive, read = "archived", "read"
-    many = 5 * size.rows
+    many = 50 * size.rows
     return Task(
         name="archive",
         title=(

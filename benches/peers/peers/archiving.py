@@ -75,13 +75,19 @@ class ArchiveWork:
                 if k < DISTINCT:
                     simulate(trial, 1.0 + 0.5 * k, settings)
                 else:
-                    shutil.copytree(folder / f"t{k % DISTINCT:05}", trial)
+                    self.again(folder / f"t{k % DISTINCT:05}", trial)
         return folder
+
+    def again(self, trial: Path, other: Path) -> None:
+        shutil.copytree(trial, other)
 
 
 @dataclass(frozen=True)
 class FilterWork(ArchiveWork):
     """The same, filtered without an archive: all is read, little is written."""
+
+    def again(self, trial: Path, other: Path) -> None:
+        other.symlink_to(trial)
 
 
 def simulate(trial: Path, semi: float, settings: Settings) -> None:
