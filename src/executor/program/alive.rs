@@ -1,6 +1,6 @@
 //! Whether a task's former program still lives, wherever it is.
 //!
-//! A program's standard input is an empty file that is locked (flock(2)) through the very descriptor that it
+//! A program's standard input is a file at its end that is locked (flock(2)) through the very descriptor that it
 //! inherits, and so is the log that takes what it says: the locks last as long as the program, or anything it
 //! started, has one of them open. Shells give what they start in the background another input, but not another
 //! output. Who wants to start the task again waits for both locks.

@@ -5,13 +5,15 @@
 use fs2::FileExt;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 /// Longest note that is read.
 const NOTE: u64 = 4096;
+/// Notes are added, and begun anew when there are so many bytes of them: to cut a file takes longer.
+const LONGEST: u64 = 1 << 16;
 
 /// The inputs of one runner, in a folder that several share.
 #[derive(Debug)]
@@ -44,16 +46,19 @@ impl Note {
         format!("{} {} {}\n", self.group, self.host, self.task)
     }
 
+    /// The last one.
     fn parse(text: &str) -> Option<Self> {
-        let mut words = text.strip_suffix('\n')?.splitn(3, ' ');
+        let mut words = text.strip_suffix('\n')?.rsplit('\n').next()?.splitn(3, ' ');
         let group = words.next()?.parse().ok().filter(|&group| group > 1)?;
         Some(Self { group, host: words.next()?.to_owned(), task: words.next()?.to_owned() })
     }
 
-    pub(super) fn read(file: &File) -> Option<Self> {
-        let mut text = String::new();
-        file.take(NOTE).read_to_string(&mut text).ok()?;
-        Self::parse(&text)
+    pub(super) fn read(mut file: &File) -> Option<Self> {
+        let len = file.metadata().ok()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(NOTE))).ok()?;
+        let mut bytes = Vec::new();
+        file.take(NOTE).read_to_end(&mut bytes).ok()?;
+        Self::parse(&String::from_utf8_lossy(&bytes))
     }
 }
 
@@ -77,14 +82,17 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// One that nobody has, locked and empty.
+    /// One that nobody has, locked, at its end: whoever reads it reads nothing.
     pub(super) fn take(&self) -> io::Result<(File, PathBuf)> {
         loop {
             let path = self.next();
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+            let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             // Something that a program left behind, or another runner that tidies up, may have it.
             if FileExt::try_lock(&file).is_ok() && super::alive::is_named(&file, &path) {
-                file.set_len(0)?;
+                if file.seek(SeekFrom::End(0))? > LONGEST {
+                    file.set_len(0)?;
+                    file.rewind()?;
+                }
                 return Ok((file, path));
             }
         }
@@ -144,6 +152,7 @@ fn is_free(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     #[test]
     #[cfg_attr(miri, ignore = "asks the system")]
@@ -153,14 +162,23 @@ mod tests {
         let inputs = Inputs::new(folder.path().to_owned()).expect("inputs");
         let note = Note { group: 7, host: "h".to_owned(), task: "a b\\n".to_owned() };
         for _ in 0..3 {
-            let (file, path) = inputs.take().expect("takes");
-            std::fs::write(&path, note.text()).expect("writes");
+            let (mut file, path) = inputs.take().expect("takes");
+            file.write_all(note.text().as_bytes()).expect("writes");
             assert_eq!(inputs.held_for("a b\\n").len(), 1);
             assert_eq!((inputs.held_for("a b\\n")[0].1.clone(), inputs.held_for("a").len()), (note.clone(), 0));
             drop(file);
             assert!(inputs.give_back(path) && inputs.held_for("a b\\n").is_empty());
         }
         assert_eq!(count(), 1);
+        let (mut file, path) = inputs.take().expect("takes");
+        let other = Note { task: "b".to_owned(), ..note };
+        file.write_all(other.text().as_bytes()).expect("writes");
+        assert_eq!((inputs.held_for("b").len(), inputs.held_for("a b\\n").len()), (1, 0), "the last note counts");
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("reads");
+        assert!(text.is_empty(), "{text}");
+        drop(file);
+        assert!(inputs.give_back(path));
         let (left, path) = inputs.take().expect("takes");
         assert!(!inputs.give_back(path), "something has it still");
         let (_, other) = inputs.take().expect("takes");
