@@ -93,7 +93,7 @@ impl Args {
         }
         let Begun { run, archiver, joined, has_begun } = begin(self, &ensemble)?;
         let voice = Voice::new(run.ledger(), &ensemble.folder, self.quiet || self.json, self.verbose);
-        let site = self.site(&run, &ensemble, archiver.as_ref(), &voice);
+        let site = site(&run, &ensemble, archiver.as_ref(), &voice);
         if !joined {
             catch_up(&site)?;
         }
@@ -136,16 +136,6 @@ impl Args {
         Ok(Template::new(words))
     }
 
-    fn site<'a>(
-        &self,
-        run: &'a Checkpointed,
-        ensemble: &'a Ensemble,
-        archive: Option<&'a Archiver>,
-        voice: &'a Voice<'a>,
-    ) -> Site<'a> {
-        Site { run, folder: &ensemble.folder, archive, observer: voice }
-    }
-
     fn run_here(&self, site: &Site<'_>, voice: &Voice<'_>, template: &Template, terms: &Terms) -> Result<()> {
         let ledger = site.run.ledger();
         let launch = self.care.launch(template.clone(), Box::new(Folders(site.folder.to_owned())), ledger.path())?;
@@ -167,7 +157,7 @@ impl Args {
         let run = Checkpointed::join(&ensemble.checkpoint(), &ensemble.trials(), attempts, &self.care.patience())?;
         let archiver = open_archive(self, ensemble)?;
         let voice = Voice::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
-        let site = self.site(&run, ensemble, archiver.as_ref(), &voice);
+        let site = site(&run, ensemble, archiver.as_ref(), &voice);
         let terms = Terms { linger: self.of_run, ..self.care.terms(self.cores.unwrap_or(1)) };
         let done = self.run_here(&site, &voice, template, &terms);
         voice.end();
@@ -218,4 +208,13 @@ impl Args {
 /// An error about the input file.
 fn of_input(args: &Args, text: &str) -> h5part::Error {
     ErrorKind::BadRequest(text.to_owned()).at(RUN, &args.input)
+}
+
+fn site<'a>(
+    run: &'a Checkpointed,
+    ensemble: &'a Ensemble,
+    archive: Option<&'a Archiver>,
+    voice: &'a Voice<'a>,
+) -> Site<'a> {
+    Site { run, folder: &ensemble.folder, archive, observer: voice }
 }

@@ -44,7 +44,7 @@ impl Args {
         let ensemble = Ensemble::read(&self.input)?;
         let folder = ensemble.destination();
         let is_there = folder.symlink_metadata().is_ok();
-        if is_there && !self.force && !self.may_replace(folder)? {
+        if is_there && !self.force && !may_replace(folder)? {
             return Ok(Exit::Success);
         }
         let checkpoints = CHECKPOINTS.map(|ending| Files::of_folder(folder, ending));
@@ -64,24 +64,24 @@ impl Args {
         }
         Ok(Exit::Success)
     }
+}
 
-    /// Asks until it is told; what cannot be asked is refused.
-    fn may_replace(&self, folder: &std::path::Path) -> Result<bool> {
-        loop {
-            let name = folder.display();
-            line(format!("Destination folder {name} exists already. Replace it?"))?;
-            line(format!("WARNING: this deletes {name} and its checkpoints."))?;
-            print!("(y/n): ");
-            std::io::stdout().flush().map_err(ErrorKind::Io).at("write to", "standard output")?;
-            let mut reply = String::new();
-            if std::io::stdin().read_line(&mut reply).at("read", "standard input")? == 0 {
-                return Err(request("replace", folder, "it exists already: -f replaces it without a question"));
-            }
-            match reply.trim_start().chars().next() {
-                Some('y' | 'Y') => return Ok(true),
-                Some('n' | 'N') => return Ok(false),
-                _ => {}
-            }
+/// Asks until it is told; what cannot be asked is refused.
+fn may_replace(folder: &std::path::Path) -> Result<bool> {
+    loop {
+        let name = folder.display();
+        line(format!("Destination folder {name} exists already. Replace it?"))?;
+        line(format!("WARNING: this deletes {name} and its checkpoints."))?;
+        print!("(y/n): ");
+        std::io::stdout().flush().map_err(ErrorKind::Io).at("write to", "standard output")?;
+        let mut reply = String::new();
+        if std::io::stdin().read_line(&mut reply).at("read", "standard input")? == 0 {
+            return Err(request("replace", folder, "it exists already: -f replaces it without a question"));
+        }
+        match reply.trim_start().chars().next() {
+            Some('y' | 'Y') => return Ok(true),
+            Some('n' | 'N') => return Ok(false),
+            _ => {}
         }
     }
 }

@@ -107,6 +107,7 @@ impl<'a> Alive<'a> {
 
     /// The program has ended, with all that it started. A log in which nothing was said goes away, unless it is
     /// to be kept. Returns whether all that it started has ended, too.
+    #[must_use]
     pub fn end(self, keep_log: bool) -> bool {
         let Self { inputs, input, input_path, log, log_path, task: _ } = self;
         if !keep_log && log.metadata().is_ok_and(|metadata| metadata.len() == 0) {
