@@ -52,7 +52,9 @@ bench: ## Criterion benchmarks of the parts.
 
 bench-peers: build ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
 	-sh .ci/tools peer hidefix
-	reading=$(call program,reading); saving=$(call program,mbe); for task in commit gzip publish read beside mbe trials; do \
+	-sh .ci/tools planets
+	reading=$(call program,reading); saving=$(call program,mbe); \
+	for task in commit gzip publish read beside mbe trials archive grow; do \
 	    $(planets) $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" --saving "$$saving" \
 	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
 	done

@@ -3,7 +3,7 @@
 //!
 //! `mbe save FILE KEY METHOD ATOMS FIRST END BATCH DURABILITY`: says `"ready"`, waits for a line with the instant at
 //! which to begin (seconds of the monotonic clock), saves frames `FIRST..END` a batch at a time, and says how many
-//! batches that were and when the last one was acknowledged.
+//! batches that were, when the last one was acknowledged, and what they took of the processors' time.
 
 use h5part::dataspace::Rows;
 use h5part::frontend::mbe::{FrameStatus, Method, Results, Structure};
@@ -21,6 +21,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 struct Done {
     saves: u64,
     end: f64,
+    /// The processors' time of all of them.
+    cpu_s: f64,
 }
 
 fn main() -> Result<()> {
@@ -54,6 +56,7 @@ fn save(
     let mut line = String::new();
     stdin().read_line(&mut line)?;
     wait_until(line.trim().parse()?)?;
+    let before = now(ClockId::CLOCK_PROCESS_CPUTIME_ID)?;
     for (first, energies, forces) in &batches {
         let results = Results {
             statuses: vec![FrameStatus::Completed],
@@ -62,7 +65,8 @@ fn save(
         };
         saver.save(&Rows::range(*first..first + batch as u64), &results)?;
     }
-    Ok(Done { saves: batches.len() as u64, end: now()? })
+    let cpu_s = now(ClockId::CLOCK_PROCESS_CPUTIME_ID)? - before;
+    Ok(Done { saves: batches.len() as u64, end: now(ClockId::CLOCK_MONOTONIC)?, cpu_s })
 }
 
 /// Those of `CommitWork.values` in benches/peers/work.py.
@@ -74,13 +78,13 @@ fn values(first: u64, batch: usize, atoms: usize) -> (u64, Array1<f64>, Array3<f
     (first, energies, Array3::from_shape_fn((batch, atoms, 3), |(k, i, j)| number(k) + within(i, j)))
 }
 
-fn now() -> Result<f64> {
-    Ok(Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?).as_secs_f64())
+fn now(clock: ClockId) -> Result<f64> {
+    Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
 }
 
 /// Sleeps, and spins at the end.
 fn wait_until(start: f64) -> Result<()> {
-    std::thread::sleep(Duration::from_secs_f64((start - 0.0002 - now()?).max(0.0)));
-    while now()? < start {}
+    std::thread::sleep(Duration::from_secs_f64((start - 0.0002 - now(ClockId::CLOCK_MONOTONIC)?).max(0.0)));
+    while now(ClockId::CLOCK_MONOTONIC)? < start {}
     Ok(())
 }

@@ -38,6 +38,8 @@ class Settings:
     """The program of `benches/mbe.rs`."""
     hidefix: Path
     """The folder that holds the Python package hidefix, and what it needs."""
+    planets: Path
+    """The folder that holds the programs of vplanet's family."""
     shared: Path
     """A folder that all runs of the task see: for data that are made once."""
 

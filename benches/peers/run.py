@@ -48,6 +48,7 @@ def main() -> int:
         options.reading,
         options.saving,
         options.hidefix,
+        options.planets,
         shared=scratch,
     )
     try:
@@ -81,6 +82,7 @@ def parse() -> argparse.Namespace:
     add("--reading", type=Path, metavar="PATH", help="the program of benches/reading.rs")
     add("--saving", type=Path, metavar="PATH", help="the program of benches/mbe.rs")
     add("--hidefix", type=Path, default=ROOT / "target/tools/hidefix", metavar="DIR")
+    add("--planets", type=Path, default=ROOT / "target/tools/planets/bin", metavar="DIR")
     add("--mpirun", default="mpirun", help="for the MPI peer")
     add("--mpi-python", default="/usr/bin/python3", help="the Python whose h5py has MPI")
     add("--markdown", action="store_true", help="print Markdown instead of plain text")

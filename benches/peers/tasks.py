@@ -7,6 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from model import Mark, Quantity, Task
+from peers.archiving import (
+    ArchiveWork,
+    BigPlanet,
+    BigPlanetTwo,
+    FilterWork,
+    GrowWork,
+    H5partArchive,
+    H5partArchiveTwo,
+    OneMoreInFew,
+    OneMoreInMany,
+)
 from peers.gzip_columns import H5partGzip, H5pyGzip, H5pyGzipSynced
 from peers.h5part_stress import BarePwrite, H5part
 from peers.h5py_lock import H5pyLock, H5pyRewrite
@@ -206,6 +217,43 @@ def trials_task(size: Size) -> Task:
     )
 
 
+def archive_task(size: Size) -> Task:
+    """What an archive of trials costs, and what reading them does."""
+    archive, read = "archived", "read"
+    many = 50 * size.rows
+    return Task(
+        name="archive",
+        title=(
+            f"{size.rows} trials of vplanet (Earth's mantle and core over 4.5 Gyr, 451 rows) {archive}; "
+            f"{many} {read} from raw output and filtered; process start included"
+        ),
+        unit="s",
+        unit_us=1e6,
+        cases={archive: ArchiveWork(size.rows), read: FilterWork(many)},
+        peers=[H5partArchive(), H5partArchiveTwo(), BigPlanet(), BigPlanetTwo()],
+        quantities=[Quantity("cpu", "processor time, s")],
+        marks=[
+            Mark(archive, "bigplanet", "h5part", 6.0, at_least=True),
+            Mark(read, "h5part", "h5part-2", 1.7, at_least=True),
+        ],
+    )
+
+
+def grow_task(size: Size) -> Task:
+    """What one more trial costs, however many there are."""
+    case = "one more trial"
+    return Task(
+        name="grow",
+        title="One more trial is archived by h5part -c 1: a run with 50 more, less a run with none",
+        unit="ms",
+        unit_us=1e3,
+        cases={case: GrowWork()},
+        peers=[OneMoreInFew(), OneMoreInMany()],
+        quantities=[Quantity("cpu", "processor time, ms"), Quantity("start", "a run with none, ms")],
+        marks=[Mark(case, "many", "h5part", 1.5, at_least=False)],
+    )
+
+
 def mbe_task(size: Size) -> Task:
     """What it costs to save frames of mbe_automation while others save some, too."""
     batch = 10
@@ -247,4 +295,6 @@ TASKS: dict[str, Asked] = {
     "beside": Asked(beside_task, 100_000),
     "mbe": Asked(mbe_task, 40_000),
     "trials": Asked(trials_task, 1000),
+    "archive": Asked(archive_task, 100),
+    "grow": Asked(grow_task, 10_000),
 }

@@ -9,7 +9,7 @@ use super::output::{json, line, say};
 use super::run::signals;
 use h5part::error::At;
 use h5part::executor::ledgered::Stop;
-use h5part::frontend::bigplanet::{self, Archiver, Bpl, Key, archive_all, filter, rebuild, table, trials};
+use h5part::frontend::bigplanet::{self, Archiver, Bpl, Key, archive_all, filter, table, trials};
 use h5part::frontend::checkpoint::{Checkpointed, Files, Opened, Trials};
 use h5part::frontend::vplanet::{Gatherer, System, UnitRule, vplanet_options};
 use h5part::ledger::Watch;
@@ -150,7 +150,7 @@ impl Args {
         let show = Show::new(names.len() as u64, self.quiet, self.verbose);
         let archiver = if self.overwrite && store.path().exists() {
             let archiver = Archiver::new(store, gatherer);
-            self.on_cores(|| rebuild(&archiver, &bpl.folder, &names, &|| show.count()))?;
+            self.on_cores(|| archiver.rebuild(&bpl.folder, &names, &|| show.count()))?;
             archiver
         } else {
             Archiver::open(store, gatherer)?

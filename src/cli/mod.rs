@@ -73,11 +73,11 @@ enum Command {
     Vspace(vspace::Args),
     Multiplanet(multiplanet::Args),
     Mpstatus(mpstatus::Args),
+    Bigplanet(bigplanet::Args),
+    Bpstatus(bpstatus::Args),
     #[command(hide = true)]
     Keeper,
     Monitor(monitor::Args),
-    Bigplanet(bigplanet::Args),
-    Bpstatus(bpstatus::Args),
     Recommend(recommend::Args),
     Stress(stress::Args),
     #[command(hide = true)]

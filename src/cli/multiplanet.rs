@@ -93,7 +93,7 @@ impl Args {
         }
         let Begun { run, archiver, joined, has_begun } = begin(self, &ensemble)?;
         let voice = Voice::new(run.ledger(), &ensemble.folder, self.quiet || self.json, self.verbose);
-        let site = site_of(&run, &ensemble, archiver.as_ref(), &voice);
+        let site = site(&run, &ensemble, archiver.as_ref(), &voice);
         if !joined {
             catch_up(&site)?;
         }
@@ -157,7 +157,7 @@ impl Args {
         let run = Checkpointed::join(&ensemble.checkpoint(), &ensemble.trials(), attempts, &self.care.patience())?;
         let archiver = open_archive(self, ensemble)?;
         let voice = Voice::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
-        let site = site_of(&run, ensemble, archiver.as_ref(), &voice);
+        let site = site(&run, ensemble, archiver.as_ref(), &voice);
         let terms = Terms { linger: self.of_run, ..self.care.terms(self.cores.unwrap_or(1)) };
         let done = self.run_here(&site, &voice, template, &terms);
         voice.end();
@@ -205,16 +205,16 @@ impl Args {
     }
 }
 
-fn site_of<'a>(
+/// An error about the input file.
+fn of_input(args: &Args, text: &str) -> h5part::Error {
+    ErrorKind::BadRequest(text.to_owned()).at(RUN, &args.input)
+}
+
+fn site<'a>(
     run: &'a Checkpointed,
     ensemble: &'a Ensemble,
     archive: Option<&'a Archiver>,
     voice: &'a Voice<'a>,
 ) -> Site<'a> {
     Site { run, folder: &ensemble.folder, archive, observer: voice }
-}
-
-/// An error about the input file.
-fn of_input(args: &Args, text: &str) -> h5part::Error {
-    ErrorKind::BadRequest(text.to_owned()).at(RUN, &args.input)
 }

@@ -76,6 +76,13 @@ impl Job<'_> {
         stamps.guard_of(self.sets.first()?.target.place)
     }
 
+    /// Whether it is to be made only where the guard says "undefined" of all of its rows.
+    fn expects_nothing(&self, stamps: &Stamps) -> bool {
+        let Some(guard) = self.guard(stamps) else { return false };
+        let expected = self.expected.iter().find(|set| set.target.place == guard.place);
+        expected.is_some_and(|set| set.bytes.chunks_exact(guard.undefined.len()).all(|cell| cell == guard.undefined))
+    }
+
     fn sets_guard(&self, guard: &Guard) -> bool {
         self.sets.iter().any(|set| set.target.place == guard.place)
     }
@@ -392,13 +399,16 @@ fn inspect(
     entries.clear();
     read_stamps(file, stamps, job.runs, words)?;
     let (mut interrupted, mut foreign) = (false, None);
+    // By the guard's word nothing of value is there, and whoever says so takes what is there for nothing.
+    let empty = terms.accept_foreign && job.expects_nothing(stamps);
     for Set { target, .. } in &job.sets {
         let stamp_of = |k: usize| Stamp(words[k * stamps.width + target.place]);
         let mut look = false;
         for k in 0..words.len() / stamps.width {
             match stamp_of(k).state() {
-                State::Unstamped => look |= terms.suspect,
-                State::Committed | State::Vacant => look = true,
+                State::Unstamped => look |= terms.suspect && !empty,
+                State::Vacant => look |= !empty,
+                State::Committed => look = true,
                 State::Writing => interrupted = true,
                 State::Unknown(state) => return Err(ErrorKind::NewerFormat { found: u64::from(state), known: 3 }),
             }

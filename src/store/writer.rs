@@ -160,7 +160,8 @@ impl Writer {
 
     /// As [`Writer::commit`], if columns still hold what the caller has seen in them, byte for byte: each of
     /// `expected` is a column with its values for `rows`, as [`Writer::as_it_lies`] gives them. Looked at
-    /// under the row locks: between that look and the commit nobody writes there.
+    /// under the row locks: between that look and the commit nobody writes there. Where the guard of the columns is
+    /// expected to say "undefined", and values of others are accepted, these are not kept for recovery.
     ///
     /// # Errors
     /// As [`Writer::commit`]; [`ErrorKind::NotAsExpected`], and nothing was written;

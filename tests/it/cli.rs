@@ -35,6 +35,8 @@ fn help_of_every_subcommand() {
         "vspace",
         "multiplanet",
         "mpstatus",
+        "bigplanet",
+        "bpstatus",
         "mbe",
         "recommend",
         "stress",

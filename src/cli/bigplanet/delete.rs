@@ -23,7 +23,7 @@ struct Deleted {
 /// Deletes the trials that are in the archive, after it was asked. Exit code 1: there are others.
 pub fn run(args: &Args, bpl: &Bpl) -> Result<Exit> {
     let store = args.lock.open(&bpl.archive)?;
-    archive::check_names(&store)?;
+    archive::sound_names(&store)?;
     let names = trials(&bpl.folder)?;
     let archiver = Archiver::new(store, args.gatherer(bpl, &names)?);
     let folder = |name: &String| bpl.folder.join(name);

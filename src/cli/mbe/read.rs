@@ -71,7 +71,7 @@ impl Args {
             }
         }
         if outputs.iter().all(|path| path.is_none()) {
-            return self.print(&mut reader, &frames);
+            return print(&mut reader, &frames);
         }
         let wanted = super::quantities(self.energies.is_some(), self.forces.is_some());
         // What is not there is told before any output is begun.
@@ -99,21 +99,21 @@ impl Args {
         }
         Ok(Exit::Success)
     }
+}
 
-    fn print(&self, reader: &mut TruthReader, frames: &Rows) -> Result<Exit> {
-        let energies = reader.present().quantities.contains(&Quantity::Energies);
-        let wanted = if energies { vec![Quantity::Energies] } else { Vec::new() };
-        each_portion(reader, frames, &wanted, 0, |rows, read| {
-            for (k, (frame, status)) in rows.iter().zip(&read.statuses).enumerate() {
-                match read.energies.as_ref().and_then(|energies| energies.get(k)) {
-                    Some(energy) => line(format!("{frame} {status} {energy:?}"))?,
-                    None => line(format!("{frame} {status}"))?,
-                }
+fn print(reader: &mut TruthReader, frames: &Rows) -> Result<Exit> {
+    let energies = reader.present().quantities.contains(&Quantity::Energies);
+    let wanted = if energies { vec![Quantity::Energies] } else { Vec::new() };
+    each_portion(reader, frames, &wanted, 0, |rows, read| {
+        for (k, (frame, status)) in rows.iter().zip(&read.statuses).enumerate() {
+            match read.energies.as_ref().and_then(|energies| energies.get(k)) {
+                Some(energy) => line(format!("{frame} {status} {energy:?}"))?,
+                None => line(format!("{frame} {status}"))?,
             }
-            Ok(())
-        })?;
-        Ok(Exit::Success)
-    }
+        }
+        Ok(())
+    })?;
+    Ok(Exit::Success)
 }
 
 fn each_portion(

@@ -15,7 +15,7 @@ pub struct PoolConfig {
     pub kwargs: Kwargs,
 }
 
-/// Settings of a pool. What is left out is chosen by the [`super::budget`].
+/// Settings of a pool. What is left out is chosen by the [`budget`](crate::executor::budget).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kwargs {

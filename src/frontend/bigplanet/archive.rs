@@ -3,9 +3,10 @@
 use crate::error::{At, ErrorKind, Result};
 use crate::frontend::vplanet::Gatherer;
 use crate::store::{Bundle, Named, Store};
-use std::collections::BTreeMap;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Puts trials into an archive. Any number of threads may share one.
 ///
@@ -16,9 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Archiver {
     store: Store,
     gatherer: Gatherer,
-    /// Threads take turns with the library, which lets only one of them in: here they wait without asking the gate
-    /// again and again.
-    turn: Arc<Mutex<()>>,
+    /// Trials that were seen in the archive. Threads that write take turns with it: the library lets only one of them
+    /// in, and here they wait without asking the gate again and again.
+    seen: Arc<Mutex<HashSet<String>>>,
 }
 
 /// What became of a trial.
@@ -39,16 +40,14 @@ impl Archiver {
     /// # Errors
     /// [`ErrorKind::DamagedArchive`] with the names; those of [`Store::create_empty`] and [`Store::reader`].
     pub fn open(store: Store, gatherer: Gatherer) -> Result<Self> {
-        if !store.create_empty()? {
-            check_names(&store)?;
-        }
-        Ok(Self::new(store, gatherer))
+        let seen = if store.create_empty()? { HashSet::new() } else { sound_names(&store)?.into_iter().collect() };
+        Ok(Self { seen: Arc::new(Mutex::new(seen)), ..Self::new(store, gatherer) })
     }
 
     /// An archive that is yet to make, or to be made anew.
     #[must_use]
     pub fn new(store: Store, gatherer: Gatherer) -> Self {
-        Self { store, gatherer, turn: Arc::default() }
+        Self { store, gatherer, seen: Arc::default() }
     }
 
     /// What reads the trials.
@@ -72,20 +71,30 @@ impl Archiver {
         let trial = self.gatherer.gather(folder)?;
         let name = trial.name.clone();
         let bundle = trial.into_bundle();
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = match self.store.add_bundle(&name, &bundle, false) {
-            Ok(()) => Kept::Added,
-            Err(e) if matches!(e.kind(), ErrorKind::BundleExists(_)) => {
-                if self.is_same(&name, &bundle) {
-                    return Ok(Kept::Same);
-                }
-                self.store.add_bundle(&name, &bundle, true)?;
-                Kept::Replaced
-            }
-            Err(e) => return Err(e),
+        let mut seen = self.seen();
+        let kept = if !seen.contains(&name) && self.add(&name, &bundle)? {
+            Kept::Added
+        } else if self.is_same(&name, &bundle) {
+            return Ok(Kept::Same);
+        } else {
+            self.store.add_bundle(&name, &bundle, true)?;
+            Kept::Replaced
         };
         self.store.check_bundle(&name, &bundle)?;
+        seen.insert(name);
         Ok(kept)
+    }
+
+    /// Adds a trial. `false`: there is one of this name.
+    fn add(&self, name: &str, bundle: &Bundle) -> Result<bool> {
+        match self.store.add_bundle(name, bundle, false) {
+            Err(e) if matches!(e.kind(), ErrorKind::BundleExists(_)) => Ok(false),
+            added => added.map(|()| true),
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the archive has the trial, equal to what its files say.
@@ -103,12 +112,38 @@ impl Archiver {
         self.store.read_bundle(name, None).is_ok_and(|there| there.sum() == bundle.sum())
     }
 
-    /// Names of the trials that are there.
+    /// Whether a trial of this name was seen in the archive, when it was opened or since.
+    #[must_use]
+    pub fn has_seen(&self, trial: &str) -> bool {
+        self.seen().contains(trial)
+    }
+
+    /// Makes the archive anew from raw data: it is built beside, and takes the name when it has all trials. `told` is
+    /// called for each.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: see [`Store::replace_with_bundles`].
     ///
     /// # Errors
-    /// Those of [`Store::reader`].
-    pub fn trials(&self) -> Result<Vec<String>> {
-        Ok(self.store.root_names()?.into_iter().map(|named| named.name).collect())
+    /// The old archive stays as it is then: [`ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
+    /// that cannot be gathered; those of [`Store::replace_with_bundles`].
+    pub fn rebuild(&self, folder: &Path, trials: &[String], told: &(dyn Fn() + Sync)) -> Result<()> {
+        // Of a file that cannot be opened at all nothing can be lost.
+        let mut lost: Vec<String> = self.store.root_names().map_or_else(|_| Vec::new(), names_of);
+        lost.retain(|name| trials.binary_search(name).is_err());
+        if !lost.is_empty() {
+            let kind = ErrorKind::NoRawData { folder: folder.to_owned(), trials: lost };
+            return Err(kind.at("make anew", self.store.path()));
+        }
+        self.store.replace_with_bundles(|add| {
+            trials.par_iter().try_for_each(|name| {
+                let bundle = self.gatherer.gather(&folder.join(name))?.into_bundle();
+                add(name, &bundle)?;
+                told();
+                Ok(())
+            })
+        })?;
+        self.seen().extend(trials.iter().cloned());
+        Ok(())
     }
 
     /// Whether the archive has a trial of this name: the last part of its folder's path.
@@ -124,15 +159,20 @@ impl Archiver {
     }
 }
 
-/// Refuses an archive whose names lead astray.
+/// Names of the trials of an archive, in their order; names that lead astray are refused.
 ///
 /// # Errors
 /// [`ErrorKind::DamagedArchive`], those of [`Store::reader`].
-pub fn check_names(store: &Store) -> Result<()> {
-    match astray(&store.root_names()?) {
-        faults if faults.is_empty() => Ok(()),
+pub fn sound_names(store: &Store) -> Result<Vec<String>> {
+    let names = store.root_names()?;
+    match astray(&names) {
+        faults if faults.is_empty() => Ok(names_of(names)),
         faults => Err(ErrorKind::DamagedArchive(faults.join("; "))).at("use the archive", store.path()),
     }
+}
+
+fn names_of(names: Vec<Named>) -> Vec<String> {
+    names.into_iter().map(|named| named.name).collect()
 }
 
 fn astray(names: &[Named]) -> Vec<String> {

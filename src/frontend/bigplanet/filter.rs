@@ -1,6 +1,6 @@
 //! What is filtered out of trials: a dataset a key, a row a trial.
 
-use super::archive::check_names;
+use super::archive::sound_names;
 use super::key::{Key, Kind};
 use crate::error::{At, ErrorKind, Result};
 use crate::frontend::vplanet::{Dataset, Gatherer, Trial};
@@ -26,11 +26,8 @@ enum Source {
 /// [`ErrorKind::DamagedArchive`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
 /// [`ErrorKind::BadValues`]: trials differ in length; those of [`Store::reader`].
 pub fn from_archive(store: &Store, keys: &[Key], only: Option<&str>) -> Result<Trial> {
-    check_names(store)?;
-    let trials = match only {
-        Some(name) => vec![name.to_owned()],
-        None => store.root_names()?.into_iter().map(|named| named.name).collect(),
-    };
+    let all = sound_names(store)?;
+    let trials = only.map_or(all, |name| vec![name.to_owned()]);
     let names: Vec<String> = wanted(keys).into_iter().collect();
     let mut filtered = Trial::new(String::new());
     for name in trials {

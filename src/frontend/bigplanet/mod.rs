@@ -12,5 +12,5 @@ mod statistics;
 pub use archive::{Archiver, Kept};
 pub use bpl::{Bpl, checkpoint_of, trials};
 pub use key::{Key, Kind};
-pub use run::{Watcher, archive_all, rebuild};
+pub use run::{Watcher, archive_all};
 pub use statistics::Statistic;

@@ -2,12 +2,10 @@
 
 use super::archive::{Archiver, Kept};
 use crate::Error;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::executor::ledgered::{self, Event, Level, Observer, Site, Stop, Tasks, Terms};
 use crate::frontend::checkpoint::Checkpointed;
 use crate::ledger::{Claim, End, Reason, State};
-use rayon::prelude::*;
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -48,11 +46,10 @@ pub fn archive_all(
 
 /// Trials that count as done and are not in the archive: it was removed, or is another one.
 fn lost_wait_again(run: &Checkpointed, archiver: &Archiver) -> Result<()> {
-    let there: HashSet<String> = archiver.trials()?.into_iter().collect();
     let mut lost = Vec::new();
     run.ledger().each(|place, task| {
         if let Some(task) = task.filter(|task| task.state == State::Done)
-            && !there.contains(&run.ledger().listed(place, task)?.name)
+            && !archiver.has_seen(&run.ledger().listed(place, task)?.name)
         {
             lost.push(place);
         }
@@ -107,31 +104,4 @@ impl Observer for Following<'_> {
         }
         self.watcher.event(event);
     }
-}
-
-/// Makes the archive anew from raw data: it is built beside, and takes the name when it has all trials. `told` is
-/// called for each.
-///
-/// **Concurrency**, what is **atomic** and what **survives**: see
-/// [`Store::replace_with_bundles`](crate::store::Store::replace_with_bundles).
-///
-/// # Errors
-/// The old archive stays as it is then: [`ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
-/// that cannot be gathered; those of [`Store::replace_with_bundles`](crate::store::Store::replace_with_bundles).
-pub fn rebuild(archiver: &Archiver, folder: &Path, trials: &[String], told: &(dyn Fn() + Sync)) -> Result<()> {
-    // Of a file that cannot be opened at all nothing can be lost.
-    let mut lost = archiver.trials().unwrap_or_default();
-    lost.retain(|name| trials.binary_search(name).is_err());
-    if !lost.is_empty() {
-        let kind = ErrorKind::NoRawData { folder: folder.to_owned(), trials: lost };
-        return Err(kind.at("make anew", archiver.store().path()));
-    }
-    archiver.store().replace_with_bundles(|add| {
-        trials.par_iter().try_for_each(|name| {
-            let bundle = archiver.gatherer().gather(&folder.join(name))?.into_bundle();
-            add(name, &bundle)?;
-            told();
-            Ok(())
-        })
-    })
 }

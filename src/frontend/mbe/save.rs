@@ -160,22 +160,31 @@ impl Saver {
         for place in 0..batch.frames.len() {
             if batch.status(place) == FrameStatus::Undefined { saved.left += 1 } else { waiting.push(place) }
         }
+        // Mostly nothing is known of the frames: that is tried before their statuses are read.
+        let undefined = vec![FrameStatus::Undefined.number(); waiting.len()];
+        waiting = self.pass(&batch, &waiting, &undefined, &mut saved)?;
         for _ in 0..TRIES {
             if waiting.is_empty() {
                 return Ok(saved);
             }
-            waiting = self.pass(&batch, &waiting, &mut saved)?;
+            let old = self.statuses(&batch.rows(&waiting))?;
+            waiting = self.pass(&batch, &waiting, &old, &mut saved)?;
         }
         let frame = waiting.first().map_or(0, |&place| batch.frames[place]);
         Err(ErrorKind::NotAsExpected { column: self.method.status(), row: frame })
     }
 
-    /// Saves what is waiting by what the statuses are now. Returns those whose status was another one when it
-    /// came to it.
-    fn pass(&mut self, batch: &Batch<'_>, waiting: &[usize], saved: &mut Saved) -> Result<Vec<usize>, ErrorKind> {
-        let old = self.statuses(&batch.rows(waiting))?;
+    /// Saves what is waiting if these are its statuses. Returns those of the frames whose status is another one, or
+    /// that are treated as such a frame is.
+    fn pass(
+        &mut self,
+        batch: &Batch<'_>,
+        waiting: &[usize],
+        old: &[i64],
+        saved: &mut Saved,
+    ) -> Result<Vec<usize>, ErrorKind> {
         let mut groups: BTreeMap<Action, Vec<(usize, i64)>> = BTreeMap::new();
-        for (&place, &old) in waiting.iter().zip(&old) {
+        for (&place, &old) in waiting.iter().zip(old) {
             match self.action(batch, place, old.into())? {
                 Some(action) => groups.entry(action).or_default().push((place, old)),
                 None => saved.left += 1,
@@ -338,5 +347,7 @@ impl<'a> Batch<'a> {
 
 /// Whether one of the f64 is no number.
 fn has_nan(bytes: &[u8]) -> bool {
-    bytes.chunks_exact(8).any(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
+    // Looked at to the end: nearly always there is none, and so it takes several at a time.
+    let nan = |b: &[u8]| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan();
+    bytes.chunks_exact(8).fold(false, |found, b| found | nan(b))
 }

@@ -142,3 +142,38 @@ fn long_options_with_one_dash_and_json() {
     assert_eq!(toy.run(&["bpl.in", "-q", "-v"]).0, 2);
     assert_eq!(toy.ok(&["bpl.in", "-a", "-q"]), "");
 }
+
+#[test]
+fn what_the_original_does_not_find() {
+    let toy = Toy::new(1);
+    // A dash in a name, which the log does not have; the user's names of log and output.
+    for (file, from, to) in [
+        ("MP/a0/planet.in", "sName\t planet", "sOutFile mine.txt\nsName my-planet"),
+        ("MP/a0/vpl.in", "sSystemName toy", "sLogFile other.txt\nsSystemName toy"),
+        ("MP/a0/toy.log", "BODY: planet", "BODY: my-planet"),
+    ] {
+        toy.edit(file, from, to);
+    }
+    for (from, to) in [("toy.log", "other.txt"), ("toy.planet.forward", "mine.txt")] {
+        let from = format!("MP/a0/{from}");
+        toy.write(&format!("MP/a0/{to}"), toy.read(&from));
+        std::fs::remove_file(toy.path(&from)).expect("removes");
+    }
+    toy.ok(&["-a", "bpl.in"]);
+    let a0 = trial(&toy, "a0");
+    assert_eq!(dataset(&a0, "my-planet:Flux:forward").0.shape(), [1, 40]);
+    assert_eq!(dataset(&a0, "my-planet:TCore:final").1, "K");
+    assert_eq!(dataset(&a0, "planet:sOutFile:option").0, texts(&[1], &["mine.txt"]));
+
+    // Backward, although forward is named.
+    let toy = Toy::with(1, Ways { backward: true, ..Ways::default() });
+    toy.edit("MP/a0/vpl.in", "bDoBackward", "bDoForward 0\nbDoBackward");
+    toy.ok(&["-a", "bpl.in"]);
+    assert_eq!(dataset(&trial(&toy, "a0"), "planet:Flux:backward").0.shape(), [1, 40]);
+    // Nothing was to be evolved: then there is no output, and no end.
+    toy.edit("MP/a0/vpl.in", "bDoBackward 1", "bDoBackward 0");
+    toy.edit("MP/a0/toy.log", "---- FINAL", "---- OTHER");
+    std::fs::remove_file(toy.path("MP/a0/toy.planet.backward")).expect("removes");
+    toy.ok(&["-a", "-o", "bpl.in"]);
+    assert_eq!(dataset(&trial(&toy, "a0"), "planet:Flux:forward").0.shape(), [0]);
+}

@@ -2,6 +2,7 @@
 
 mod commands;
 mod create;
+mod kills;
 mod methods;
 mod refused;
 mod rules;

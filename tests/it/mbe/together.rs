@@ -114,3 +114,26 @@ fn what_they_replace_is_replaced() {
     let seen = dump(&file).expect("h5py");
     assert_eq!(seen.methods[METHOD].energies.as_ref().expect("energies")[3], Some(93.0));
 }
+
+/// A Python process that dies between energies and status leaves values of no frame: they are nobody's.
+#[test]
+fn what_one_of_theirs_leaves_half_done() {
+    let (_scratch, file) = place();
+    let truth = prepared(Path::new(&file), 4, 2);
+    let script = "import sys, h5py
+g = h5py.File(sys.argv[1], 'r+')['training/urea/ground_truth']
+for k in g:
+    if not k.startswith('status'): g[k][1:3] = 77.0";
+    if crate::support::py(script, &[&file]).is_none() {
+        return;
+    }
+    let (_, out, _) = run(&["mbe", "read", &file, KEY, "--method", METHOD]);
+    assert_eq!(out, "0 UNDEFINED NaN\n1 UNDEFINED NaN\n2 UNDEFINED NaN\n3 UNDEFINED NaN\n");
+    let mut saver = truth.saver().expect("saver");
+    assert_eq!(save(&mut saver, &[0, 1], 2, 5.0, Completed).expect("save").completed, 2);
+    drop(saver);
+    let (_, out, _) = run(&["mbe", "read", &file, KEY, "--method", METHOD]);
+    assert_eq!(out, "0 COMPLETED 5.0\n1 COMPLETED 6.0\n2 UNDEFINED NaN\n3 UNDEFINED NaN\n");
+    let (code, out, err) = run(&["verify", &file]);
+    assert_eq!(code, 0, "{out}{err}");
+}
