@@ -29,6 +29,8 @@ pub struct Inputs {
 #[derive(Debug, Default)]
 struct State {
     free: Vec<PathBuf>,
+    /// Something had them still when their programs had ended.
+    left: Vec<PathBuf>,
     made: u32,
 }
 
@@ -109,10 +111,11 @@ impl Inputs {
 
     /// The program that had it has ended; whether with all that it started. Else it stays for others to see.
     pub(super) fn give_back(&self, path: PathBuf) -> bool {
+        // Also not free for a moment: another thread is just starting a program, which has all descriptors until it
+        // begins.
         let is_free = is_free(&path);
-        if is_free {
-            self.state.lock().unwrap_or_else(PoisonError::into_inner).free.push(path);
-        }
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_free { &mut state.free } else { &mut state.left }.push(path);
         is_free
     }
 
@@ -139,7 +142,8 @@ impl Inputs {
 
 impl Drop for Inputs {
     fn drop(&mut self) {
-        for path in &self.state.get_mut().unwrap_or_else(PoisonError::into_inner).free {
+        let State { free, left, .. } = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for path in free.iter().chain(left.iter().filter(|path| is_free(path))) {
             let _ = std::fs::remove_file(path);
         }
     }
