@@ -275,7 +275,7 @@ def mbe_task(size: Size) -> Task:
             MbeH5pySynced(),
             MbeH5pyPolled(),
         ],
-        marks=[Mark(case, "h5py", "h5part", 100.0, at_least=True)],
+        marks=[Mark(case, "h5py-polled", "h5part", 100.0, at_least=True)],
     )
 
 
