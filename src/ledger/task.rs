@@ -334,10 +334,17 @@ mod tests {
     /// A slot whose checksum is right may still hold any number.
     #[test]
     fn any_number_is_a_reason() {
-        for code in [i32::MIN, i32::MIN + 255, -9, 512, i32::MAX] {
+        for code in [i32::MIN, i32::MIN + 255, -10, 512, i32::MAX] {
             assert_eq!(Reason::of_code(code), Reason::None, "{code}");
         }
-        for reason in [Reason::Exit(0), Reason::Exit(255), Reason::Signal(9), Reason::Signal(255), Reason::NoData] {
+        for reason in [
+            Reason::Exit(0),
+            Reason::Exit(255),
+            Reason::Signal(9),
+            Reason::Signal(255),
+            Reason::NoData,
+            Reason::NotKept,
+        ] {
             assert_eq!(Reason::of_code(reason.code()), reason);
         }
     }
