@@ -53,6 +53,17 @@ impl NewTable {
         }
     }
 
+    /// Its guard, if that is one of its columns: it covers them all.
+    pub(crate) fn guard_spec(&self) -> Option<GuardSpec> {
+        let column = self.columns.iter().find(|column| Some(&column.name) == self.guard.as_ref())?;
+        Some(GuardSpec {
+            name: column.name.clone(),
+            undefined: column.dtype.format_element(&column.fill),
+            complete: self.guard_complete.clone(),
+            covers: None,
+        })
+    }
+
     /// What HDF5 would refuse later, or what could not be stamped.
     ///
     /// # Errors
@@ -134,14 +145,7 @@ impl H5Change {
         let group = table_group(&self.file, &table.path)?;
         make_columns(&group, table)?;
         let names = table.columns.iter().map(|c| c.name.clone()).collect();
-        let guard = table.columns.iter().find(|c| Some(&c.name) == table.guard.as_ref());
-        let guard = guard.map(|c| GuardSpec {
-            name: c.name.clone(),
-            undefined: c.dtype.format_element(&c.fill),
-            complete: table.guard_complete.clone(),
-            covers: None,
-        });
-        let guards = guard.into_iter().collect();
+        let guards = table.guard_spec().into_iter().collect();
         self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards })?;
         // A group that was there without datasets may have some of them.
         self.set_attributes(&table.path, &table.attributes)

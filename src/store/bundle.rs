@@ -20,21 +20,7 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O errors.
     pub fn create_empty(&self) -> Result<bool> {
-        let create = || -> Result<bool, ErrorKind> {
-            if self.paths.file.exists() {
-                return Ok(false);
-            }
-            let lock = CreationLock::take(&self.paths, &self.patience)?;
-            if self.paths.file.exists() {
-                return Ok(false);
-            }
-            let new = self.build_beside(|_| Ok(()))?;
-            lock::forget_store(&self.paths)?;
-            self.name_it(new)?;
-            lock.hand_over(&self.paths)?;
-            Ok(true)
-        };
-        create().at("create", &self.paths.file)
+        self.make_if_missing(|| self.build_beside(|_| Ok(()))).at("create", &self.paths.file)
     }
 
     /// Adds a bundle as a group of this path, with a checksum over all of it that [`Store::verify`] checks. With
@@ -121,6 +107,7 @@ impl Store {
             let add = |path: &str, bundle: &Bundle, h5: &H5Change| {
                 h5.add_bundle(normal(path), bundle, false).at("add to", &self.paths.file)
             };
+            self.clear_unfinished();
             let new = self.build_beside(|h5| {
                 fill(&|path, bundle| add(path, bundle, h5)).map_err(|e| {
                     let said = ErrorKind::GroupFailed(e.to_string());
@@ -138,7 +125,6 @@ impl Store {
     }
 
     fn build_beside(&self, work: impl FnOnce(&H5Change) -> Result<(), ErrorKind>) -> Result<NamedTempFile, ErrorKind> {
-        self.clear_unfinished();
         let new = self.temporary()?;
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
         H5Change::open(&file, new.path(), true)?.run(|h5| {

@@ -9,9 +9,9 @@ use crate::storage::Mode;
 
 impl Store {
     /// Adds columns to a table, whoever made it. `columns` is as for a table of its own, with the path and the number
-    /// of rows of the one that is there; its guard is one of
-    /// them, and speaks of the new columns only, or one that the table has, and speaks of them, too. A table of another program gets
-    /// stamps for the new columns, and none for its own: see [`Store::adopt`].
+    /// of rows of the one that is there; its guard is one of them, and speaks of the new columns only, or one that the
+    /// table has, and speaks of them, too. A table of another program gets stamps for the new columns, and none for
+    /// its own: see [`Store::adopt`].
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`].
     /// Writers and readers of the table go on.
@@ -38,13 +38,7 @@ impl Store {
             return Err(ErrorKind::BadRequest(text));
         }
         let names: Vec<String> = new.columns.iter().map(|column| column.name.clone()).collect();
-        let guard = new.columns.iter().find(|column| Some(&column.name) == new.guard.as_ref());
-        let guard = guard.map(|column| GuardSpec {
-            name: column.name.clone(),
-            undefined: column.dtype.format_element(&column.fill),
-            complete: new.guard_complete.clone(),
-            covers: Some(names.clone()),
-        });
+        let guard = new.guard_spec().map(|guard| GuardSpec { covers: Some(names.clone()), ..guard });
         let there = there.map(|guard| GuardSpec::of(guard, &view.table.columns)).transpose()?;
         let guard = guard.or(there);
         let stamping = Stamping::new(&view.table, &names, guard)?;

@@ -40,14 +40,8 @@ impl Store {
 
     fn try_create(&self, table: &NewTable, progress: Progress<'_>) -> Result<(), ErrorKind> {
         table.check()?;
-        if !self.paths.file.exists() {
-            let lock = CreationLock::take(&self.paths, &self.patience)?;
-            if !self.paths.file.exists() {
-                self.clear_unfinished();
-                self.build(table, progress)?;
-                return Ok(lock.hand_over(&self.paths)?);
-            }
-            drop(lock);
+        if self.make_if_missing(|| self.build(table, progress))? {
+            return Ok(());
         }
         let alone = self.alone()?;
         let before = self.storage.open(&self.paths.file, Mode::Read)?;
@@ -59,8 +53,27 @@ impl Store {
         watched(&self.paths.file, total, progress, || self.change_alone(alone, |site| site.h5.add_table(table)))
     }
 
-    /// Builds the file beside and gives it its name.
-    fn build(&self, table: &NewTable, progress: Progress<'_>) -> Result<(), ErrorKind> {
+    /// Makes the file, if there is none: `build` builds it beside, under the gate. `false`: it is there.
+    pub(super) fn make_if_missing(
+        &self,
+        build: impl FnOnce() -> Result<NamedTempFile, ErrorKind>,
+    ) -> Result<bool, ErrorKind> {
+        if self.paths.file.exists() {
+            return Ok(false);
+        }
+        let lock = CreationLock::take(&self.paths, &self.patience)?;
+        if self.paths.file.exists() {
+            return Ok(false);
+        }
+        self.clear_unfinished();
+        let new = build()?;
+        lock::forget_store(&self.paths)?;
+        self.name_it(new)?;
+        lock.hand_over(&self.paths)?;
+        Ok(true)
+    }
+
+    fn build(&self, table: &NewTable, progress: Progress<'_>) -> Result<NamedTempFile, ErrorKind> {
         let planned = h5::planned_bytes(table);
         self.check_space(planned)?;
         let new = self.temporary()?;
@@ -68,8 +81,7 @@ impl Store {
         watched(new.path(), planned, progress, || {
             H5Change::open(&file, new.path(), true)?.run(|h5| h5.add_table(table))
         })?;
-        lock::forget_store(&self.paths)?;
-        self.name_it(new)
+        Ok(new)
     }
 
     /// Makes the file, if there is none: built beside, and renamed when it is whole. Its root keeps account of the
@@ -80,25 +92,14 @@ impl Store {
         planned: u64,
         work: &mut dyn FnMut(&H5Change) -> Result<(), ErrorKind>,
     ) -> Result<bool> {
-        let build = || -> Result<bool, ErrorKind> {
-            if self.paths.file.exists() {
-                return Ok(false);
-            }
-            let lock = CreationLock::take(&self.paths, &self.patience)?;
-            if self.paths.file.exists() {
-                return Ok(false);
-            }
-            self.clear_unfinished();
+        let build = || {
             self.check_space(planned)?;
             let new = self.temporary()?;
             let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
             like.look(|from, _| H5Change::create_like(&file, new.path(), from))?.run(work)?;
-            lock::forget_store(&self.paths)?;
-            self.name_it(new)?;
-            lock.hand_over(&self.paths)?;
-            Ok(true)
+            Ok(new)
         };
-        build().at("create", &self.paths.file)
+        self.make_if_missing(build).at("create", &self.paths.file)
     }
 
     /// Makes durable what was written so far.

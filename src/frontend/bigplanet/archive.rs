@@ -2,6 +2,7 @@
 
 use crate::error::{At, ErrorKind, Result};
 use crate::frontend::vplanet::Gatherer;
+use crate::ledger::{Ledger, State};
 use crate::store::{Bundle, Named, Store};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -112,10 +113,21 @@ impl Archiver {
         self.store.read_bundle(name, None).is_ok_and(|there| there.sum() == bundle.sum())
     }
 
-    /// Whether a trial of this name was seen in the archive, when it was opened or since.
-    #[must_use]
-    pub fn has_seen(&self, trial: &str) -> bool {
-        self.seen().contains(trial)
+    /// Tasks that are done, each with its place and its trial, whose trials were not seen in the archive, neither when
+    /// it was opened nor since.
+    ///
+    /// # Errors
+    /// As reading the ledger.
+    pub fn missing(&self, ledger: &Ledger) -> Result<Vec<(u64, String)>> {
+        let (seen, mut missing) = (self.seen(), Vec::new());
+        ledger.each(|place, task| {
+            if let Some(task) = task.filter(|task| task.state == State::Done) {
+                missing.push((place, ledger.listed(place, task)?.name));
+            }
+            Ok(())
+        })?;
+        missing.retain(|(_, name)| !seen.contains(name));
+        Ok(missing)
     }
 
     /// Makes the archive anew from raw data: it is built beside, and takes the name when it has all trials. `told` is
@@ -144,18 +156,6 @@ impl Archiver {
         })?;
         self.seen().extend(trials.iter().cloned());
         Ok(())
-    }
-
-    /// Whether the archive has a trial of this name: the last part of its folder's path.
-    ///
-    /// # Errors
-    /// Those of [`Store::reader`].
-    pub fn has(&self, trial: &str) -> Result<bool> {
-        match self.store.read_bundle(trial, Some(&[])) {
-            Ok(_) => Ok(true),
-            Err(e) if matches!(e.kind(), ErrorKind::NoSuchGroup(_)) => Ok(false),
-            Err(e) => Err(e),
-        }
     }
 }
 

@@ -46,15 +46,7 @@ pub fn archive_all(
 
 /// Trials that count as done and are not in the archive: it was removed, or is another one.
 fn lost_wait_again(run: &Checkpointed, archiver: &Archiver) -> Result<()> {
-    let mut lost = Vec::new();
-    run.ledger().each(|place, task| {
-        if let Some(task) = task.filter(|task| task.state == State::Done)
-            && !archiver.has_seen(&run.ledger().listed(place, task)?.name)
-        {
-            lost.push(place);
-        }
-        Ok(())
-    })?;
+    let lost: Vec<u64> = archiver.missing(run.ledger())?.into_iter().map(|(place, _)| place).collect();
     run.ledger().requeue(&lost, |task| task.state == State::Done).map(|_| ())
 }
 

@@ -31,18 +31,7 @@ pub struct CaughtUp {
 pub fn catch_up(site: &Site<'_>) -> Result<CaughtUp> {
     let Some(archive) = site.archive else { return Ok(CaughtUp::default()) };
     let ledger = site.run.ledger();
-    let mut done = Vec::new();
-    ledger.each(|place, task| {
-        if let Some(task) = task.filter(|task| task.state == State::Done) {
-            done.push((place, ledger.listed(place, task)?.name));
-        }
-        Ok(())
-    })?;
-    let missing = |(place, name): (u64, String)| match archive.has(&name) {
-        Ok(has) => (!has).then_some(Ok((place, name))),
-        Err(e) => Some(Err(e)),
-    };
-    let missing: Vec<(u64, String)> = done.into_iter().filter_map(missing).collect::<Result<_>>()?;
+    let missing = archive.missing(ledger)?;
     let failed = |(place, name): &(u64, String)| match archive.archive(&site.folder.join(name)) {
         Ok(_) => None,
         Err(e) => {
