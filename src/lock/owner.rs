@@ -198,7 +198,7 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
 pub(super) struct Process {
     pub(super) start_ticks: u64,
     pub(super) stopped: bool,
-    /// A zombie: it has ended, and its parent has not asked how.
+    /// A zombie, with all its threads: it has ended, and its parent has not asked how.
     pub(super) ended: bool,
 }
 
@@ -208,7 +208,9 @@ impl Process {
         // The command's name is in parentheses and may hold anything.
         let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
         let state = *fields.first()?;
-        let (stopped, ended) = (matches!(state, "T" | "t"), matches!(state, "Z" | "X"));
+        // The state is that of its first thread, which may have ended while others run, or are still in a write.
+        let threads: u64 = fields.get(17)?.parse().ok()?;
+        let (stopped, ended) = (matches!(state, "T" | "t"), matches!(state, "Z" | "X") && threads <= 1);
         Some(Self { start_ticks: fields.get(19)?.parse().ok()?, stopped, ended })
     }
 }

@@ -1,6 +1,6 @@
 //! Bad input: one clear line with path and remedy, an exit code of its own, nothing written.
 
-use crate::support::{Scratch, finished, h5part, ok, py, run};
+use crate::support::{Scratch, finished, h5part, holder, ok, py, run};
 use h5part::dataspace::Dtype;
 use h5part::npy::Header;
 
@@ -221,10 +221,7 @@ fn a_lock_that_is_not_released_in_time() {
     let scratch = Scratch::new();
     let file = file(&scratch);
     let e = scratch.npy("e.npy", &[2], &[1.0, 2.0]);
-    let lock = scratch.text("a.h5.lock");
-    let mut holder =
-        std::process::Command::new("flock").args(["-F", "-x", &lock, "sleep", "30"]).spawn().expect("flock");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut holder = holder(&scratch.path("a.h5.lock"));
     let args = ["update", &file, "t", "--rows", "0:2", "--set", &format!("E={e}"), "--timeout", "0.3"];
     refused(&file, &args, 6, &["the gate is still held after 0.3 s by pid", "--timeout"]);
     holder.kill().expect("kill");

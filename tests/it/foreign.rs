@@ -1,6 +1,6 @@
 //! What other programs do to a file is noticed before a byte is written.
 
-use crate::support::{Scratch, small_store, small_table};
+use crate::support::{Scratch, holder, small_store, small_table};
 use h5part::ErrorKind;
 use h5part::dataspace::Rows;
 use h5part::h5::NewTable;
@@ -176,11 +176,7 @@ fn a_table_added_by_h5part_is_followed_by_open_writers_and_readers() {
 fn a_stock_writer_is_waited_for_and_named() {
     let scratch = Scratch::new();
     let store = small_store(&scratch.path("a.h5"), 20);
-    let mut holder = std::process::Command::new("flock")
-        .args(["-F".as_ref(), "-x".as_ref(), store.path().as_os_str(), "sleep".as_ref(), "20".as_ref()])
-        .spawn()
-        .expect("flock of util-linux");
-    std::thread::sleep(Duration::from_millis(300));
+    let mut holder = holder(store.path());
     let patience = h5part::lock::Patience { timeout: Duration::from_millis(200), ..Default::default() };
     let error = store.clone().with_patience(patience).writer("t").expect_err("held");
     holder.kill().expect("kill");

@@ -38,6 +38,7 @@ mod guard;
 mod h5py;
 mod interleavings;
 mod interop;
+mod killing;
 mod layers;
 mod ledger;
 mod mbe;

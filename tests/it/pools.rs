@@ -1,5 +1,6 @@
 //! Pools of tasks, from outside: the same bits in every mode, and workers that are killed.
 
+use crate::killing::children;
 use crate::support::finished;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -144,15 +145,6 @@ fn results_of_worker_processes_wait_to_be_taken() {
         let (code, out, err) = run(&config, "stream", 4);
         assert_eq!(code, 0, "{out}{err}");
     }
-}
-
-/// Children of a process, whichever of its threads they are of.
-fn children(pid: u32) -> Vec<i32> {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return vec![] };
-    let lists = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("children")));
-    lists
-        .flat_map(|list| list.unwrap_or_default().split_whitespace().flat_map(str::parse).collect::<Vec<_>>())
-        .collect()
 }
 
 fn start(config: &str, scene: &str, tasks: usize) -> Child {

@@ -132,7 +132,7 @@ fn what_takes_too_long_is_ended_and_so_is_what_it_started() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("time limit"), "{output:?}");
     let pid = fs::read_to_string(rig.dir.path("pid")).expect("reads");
-    assert!(!rig::lives(pid.trim().parse().expect("number")), "what it started lives on");
+    assert!(!crate::killing::lives(pid.trim().parse().expect("number")), "what it started lives on");
     assert_eq!((&rig.status()["done"], &rig.status()["failed"]), (&json("1"), &json("1")));
 }
 

@@ -5,8 +5,9 @@ use h5part::dataspace::{ColumnSpec, Dtype};
 use h5part::h5::NewTable;
 use h5part::npy::NpyWriter;
 use h5part::store::Store;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 
 /// The program under test.
 pub fn h5part() -> Command {
@@ -73,6 +74,41 @@ pub fn small_store(path: &Path, rows: u64) -> Store {
     let store = Store::new(path).expect("path");
     store.create(&small_table(rows), &|_, _| ()).expect("create");
     store
+}
+
+/// A file and what lies beside it: a store's locks and stamps, and what a dead program was writing.
+pub fn remove_store(path: &Path) {
+    let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(path.parent().expect("folder")).expect("reads").flatten() {
+        if entry.file_name().to_string_lossy().contains(&name) {
+            let path = entry.path();
+            let gone = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+            gone.expect("removes");
+        }
+    }
+}
+
+/// Another program that has the lock of this file for itself. It has it when this returns.
+pub fn holder(path: &Path) -> Child {
+    let mut holder = std::process::Command::new("flock");
+    holder.args(["-F".as_ref(), "-x".as_ref(), path.as_os_str()]).args(["sh", "-c", "echo; exec sleep 30"]);
+    let mut holder = holder.stdout(Stdio::piped()).spawn().expect("flock of util-linux");
+    holder.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("has it");
+    holder
+}
+
+/// Waits until a process has said this on its standard error; what it says later is still to be read.
+pub fn says(run: &mut Child, words: &str) {
+    let mut said = Vec::new();
+    // Byte for byte, so that nothing of what follows is taken.
+    let (stderr, mut byte) = (run.stderr.as_mut().expect("piped"), [0]);
+    while stderr.read(&mut byte).expect("reads") == 1 {
+        said.push(byte[0]);
+        if said.ends_with(words.as_bytes()) {
+            return;
+        }
+    }
+    panic!("it ended without '{words}': {}", String::from_utf8_lossy(&said));
 }
 
 /// Python with h5py and numpy. `None` where there is none, which `make test` does not let pass.

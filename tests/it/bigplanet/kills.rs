@@ -1,6 +1,8 @@
 //! Killed at any instant, an archive is whole, and the next run goes on.
 
-use super::toy::{Random, Toy};
+use super::toy::Toy;
+use crate::killing::Killer;
+use crate::support::remove_store;
 use h5part::store::Store;
 use h5part::verify::Verify;
 use std::process::{Command, Stdio};
@@ -11,18 +13,18 @@ const KILLS: usize = 12;
 
 #[test]
 fn a_killed_run_leaves_whole_trials_and_goes_on() {
-    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
-    println!("seed {seed}");
-    let mut random = Random(seed);
+    let mut killer = Killer::new(Duration::from_millis(100));
     let toy = Toy::new(TRIALS);
-    let (mut killed, mut kept) = (0, 0);
-    for _ in 0..KILLS {
+    let (mut killed, mut kept, mut seen) = (0, 0, Vec::new());
+    while killed < KILLS {
+        if kept == TRIALS {
+            remove_store(&toy.path("MP.bpa"));
+            kept = 0;
+        }
         let mut command = Command::new(env!("CARGO_BIN_EXE_h5part"));
         command.args(Toy::args(&["-a", "-q", "-c", "3", "bpl.in"])).current_dir(toy.folder());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
-        std::thread::sleep(Duration::from_millis(random.next() % 120));
-        child.kill().expect("kills");
-        killed += usize::from(!child.wait().expect("ends").success());
+        killed += usize::from(killer.kill(&mut child));
         // Whatever is there is whole, and nothing goes; a change that was begun is cleared away.
         let Ok(store) = Store::open(toy.path("MP.bpa")) else { continue };
         let report = store.verify(&Verify { repair: true, ..Verify::default() }, &|_, _| ()).expect("verifies");
@@ -30,9 +32,9 @@ fn a_killed_run_leaves_whole_trials_and_goes_on() {
         let there = store.root_names().expect("reads").len();
         assert!(there >= kept, "{there} trials after {kept}");
         kept = there;
+        seen.push(kept);
     }
-    println!("{killed} of {KILLS} were killed, {kept} of {TRIALS} trials were there then");
-    assert!(killed > 0);
+    println!("{killed} were killed, of {TRIALS} trials there were {seen:?} then");
     assert!(toy.ok(&["-a", "bpl.in"]).contains(&format!("{TRIALS} of {TRIALS} trials")));
     // A new one from the same files is the same.
     let archived = |toy: &Toy, k: usize| {

@@ -1,7 +1,8 @@
 //! Who is dead, and who is not: proof, beats, stopped processes, clocks.
 
 use super::{claim, dead_owner, ledger, owner_elsewhere};
-use crate::support::{Scratch, ok, run};
+use crate::killing::{lives, until};
+use crate::support::{Scratch, ok, python, run};
 use h5part::ErrorKind;
 use h5part::ledger::{End, Ledger, Owner, Reason, State, Watch};
 use h5part::lock::ProcessId;
@@ -133,6 +134,27 @@ fn a_stopped_owner_keeps_its_task_until_the_operator_takes_it() {
     child.kill().expect("kills");
     child.wait().expect("ends");
     ok(&["ledger", "done", &path, "task 0", "--fence", "2"]);
+}
+
+/// The thread that it began with has ended, and it looks like a zombie; others are at work, and may be writing.
+#[test]
+fn an_owner_without_its_first_thread_lives() {
+    let script = "import ctypes, threading, time\n\
+        threading.Thread(target=time.sleep, args=(1000,)).start()\n\
+        ctypes.CDLL(None).pthread_exit(None)";
+    let Some(mut owner) = python(script, &[]) else { return };
+    let mut owner = owner.spawn().expect("starts");
+    let (pid, stat) = (owner.id().to_string(), format!("/proc/{}/stat", owner.id()));
+    until("its first thread ends", || std::fs::read_to_string(&stat).expect("is there").contains(") Z "));
+    let scratch = Scratch::in_memory();
+    let path = scratch.text("a.ledger");
+    let ledger = ledger(&scratch.path("a.ledger"), 1);
+    ok(&["ledger", "claim", &path, "--owner", &pid]);
+    assert!(ok(&["ledger", "requeue", &path, "--stale"]).starts_with("0 tasks"));
+    assert_eq!((states(&ledger), lives(owner.id().cast_signed())), (vec![State::Running], true));
+    owner.kill().expect("kills");
+    owner.wait().expect("ends");
+    assert!(ok(&["ledger", "requeue", &path, "--stale"]).starts_with("1 task"));
 }
 
 /// By `--stale-after`, a worker of another host that does not beat is given up, by a person who watches.

@@ -1,13 +1,15 @@
 //! Runs that are killed, and who finishes them.
 
-use super::rig::{Rig, WAITS, until};
+use super::rig::{Rig, WAITS};
 use super::status;
-use crate::support::finished;
+use crate::killing::{Killer, until};
+use crate::support::{finished, says};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Child;
+use std::time::Duration;
 
 fn pid(run: &Child) -> Pid {
     Pid::from_raw(run.id().cast_signed())
@@ -82,10 +84,10 @@ fn ours_finishes_what_multiplanet_began() {
 #[test]
 fn ctrl_c_lets_trials_end_and_a_second_one_gives_them_back() {
     let rig = Rig::of(4, WAITS);
-    let run = rig.start(&[]);
+    let mut run = rig.start(&[]);
     until("two trials run", || rig.begun().iter().sum::<usize>() == 2);
     kill(pid(&run), Signal::SIGINT).expect("signals");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    says(&mut run, "no more tasks are claimed");
     rig.go();
     let (code, _, err) = finished(&run.wait_with_output().expect("ends"));
     assert!(code == 1 && err.contains("2 of 4 trials are not done: start again"), "{code} {err}");
@@ -106,19 +108,13 @@ fn ctrl_c_lets_trials_end_and_a_second_one_gives_them_back() {
 
 #[test]
 fn runs_killed_at_random_lose_nothing() {
-    use rand_chacha::rand_core::{Rng, SeedableRng};
-    let seed = std::env::var("H5PART_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(7);
-    println!("H5PART_SEED={seed}");
-    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+    let mut killer = Killer::new(Duration::from_millis(200));
     // Each done trial leaves a line in `done`; its errors are not lost with its runner.
     let rig = Rig::of(40, "echo begun >&2; sleep 0.03; echo x >> done");
     let mut kills = 0;
     loop {
         let mut run = rig.start(&["-q"]);
-        std::thread::sleep(std::time::Duration::from_millis(u64::from(random.next_u32() % 250)));
-        // It may have ended already.
-        let _ = kill(pid(&run), Signal::SIGKILL);
-        kills += usize::from(!run.wait().expect("ends").success());
+        kills += usize::from(killer.kill(&mut run));
         // Whatever it says at this instant is a whole text.
         let text = rig.text();
         assert!(text.is_empty() || text.ends_with("THE END\n"), "{text}");
@@ -127,11 +123,11 @@ fn runs_killed_at_random_lose_nothing() {
         }
     }
     println!("{kills} kills");
+    assert!(kills > 0, "forty trials that take their time were all done before the first");
     assert_eq!(rig.run(&[]).0, 0);
     assert_eq!(rig.text(), rig.all_done());
     for name in &rig.names {
         let done = fs::read_to_string(rig.trial(name).join("done")).expect("was run");
         assert!(rig.log(name).lines().filter(|line| *line == "begun").count() >= done.lines().count(), "{name}");
     }
-    assert!(kills > 0);
 }

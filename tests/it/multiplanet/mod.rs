@@ -5,6 +5,7 @@ mod kills;
 mod rig;
 mod vplanet;
 
+use crate::killing::until;
 use crate::support::finished;
 use rig::Rig;
 use std::fs;
@@ -130,9 +131,9 @@ fn every_mode_runs_each_trial_once() {
 fn two_runs_share_the_trials() {
     let rig = Rig::of(12, rig::WAITS);
     let first = rig.start(&[]);
-    rig::until("two trials run", || rig.begun().iter().sum::<usize>() == 2);
+    until("two trials run", || rig.begun().iter().sum::<usize>() == 2);
     let second = rig.start(&[]);
-    rig::until("four trials run", || rig.begun().iter().sum::<usize>() == 4);
+    until("four trials run", || rig.begun().iter().sum::<usize>() == 4);
     let ours = |args: &[&str]| finished(&rig.ours(args).output().expect("starts"));
     assert_eq!(ours(&["mpstatus", "vspace.in"]).1, status(0, 4, 8));
     let (code, _, err) = ours(&["vspace", "-f", "vspace.in"]);

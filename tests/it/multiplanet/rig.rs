@@ -6,22 +6,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-/// Long enough for a busy machine, short enough to see a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Rig {
     pub dir: Scratch,
     pub names: Vec<String>,
-}
-
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < PATIENCE, "it takes too long: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Each trial says so in a file `ran`, and waits for a file `go` beside vspace.in.

@@ -1,11 +1,12 @@
 //! With the real vplanet: trials and their archive.
 
+use crate::killing::{Killer, until};
 use crate::planets::planet;
 use crate::support::{Scratch, finished};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use h5part::store::Store;
 use std::fs;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 const EARTH: &str = "sName earth\nsaModules radheat thermint\ndMass -1.0\ndRadius -1.0\ndRotPeriod -1.0\n\
     dObliquity 23.5\ndRadGyra 0.5\ndEcc 0.0167\ndSemi -1\nd40KPowerMan -1\ndTMan 3000\ndTCore 6000\n\
@@ -148,14 +149,16 @@ fn what_is_done_and_not_archived_is_archived_without_being_run_again() {
 fn a_run_with_an_archive_goes_on_after_kills() {
     let Some(ensemble) = Ensemble::new() else { return };
     let mut kills = 0;
-    for pause_ms in [300, 500, 700, 900] {
+    let mut killer = Killer::new(Duration::from_millis(100));
+    let archived =
+        || Store::open(ensemble.dir.path("MP.bpa")).and_then(|a| a.root_names()).map_or(0, |names| names.len());
+    for trials in [0, 1, 2, 3] {
         let mut run = ensemble.command(&["multiplanet", "vspace.in", "-bp", "-c", "2", "-q"]).spawn().expect("starts");
-        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
-        // It may have ended already.
-        let _ = kill(Pid::from_raw(run.id().cast_signed()), Signal::SIGKILL);
-        kills += usize::from(!run.wait().expect("ends").success());
+        until("trials are archived", || archived() >= trials || run.try_wait().expect("waits").is_some());
+        kills += usize::from(killer.kill(&mut run));
     }
-    println!("{kills} kills");
+    println!("{kills} kills, {} trials in the archive", archived());
+    assert!(kills > 0, "six trials were all archived before any kill");
     let (code, _, err) = ensemble.run(&["-bp", "-q"]);
     assert_eq!(code, 0, "{err}");
     ensemble.check_archive();

@@ -1,17 +1,18 @@
 //! How a run ends: asked to, or killed; and what ends with it.
 
-use super::rig::{Rig, json, lives, names};
+use super::rig::{Rig, json, names};
+use crate::killing::{lives, until};
+use crate::support::says;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 const MODES: [&str; 3] = ["serial", "threads", "processes"];
-/// Long enough for a busy machine, short enough to see a hang.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Said at the first Ctrl-C.
+const DRAINS: &str = "no more tasks are claimed";
 
 /// Each program notes its process in `$1.pid`, and those that it starts in `$1.child`; lasts until there is a
 /// file `go`.
@@ -30,14 +31,6 @@ fn start(rig: &Rig, mode: &str, script: &str) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .expect("starts")
-}
-
-pub fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !done() {
-        assert!(start.elapsed() < PATIENCE, "it takes too long: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// Process numbers in the files of this ending.
@@ -81,14 +74,13 @@ fn goes_on(rig: &Rig, mode: &str) {
 #[test]
 fn ctrl_c_lets_running_programs_end() {
     for mode in MODES {
-        let (rig, run, started) = under_way(mode);
+        let (rig, mut run, started) = under_way(mode);
         signal(&run, Signal::SIGINT);
-        std::thread::sleep(Duration::from_millis(200));
+        says(&mut run, DRAINS);
         assert!(started.iter().all(|&pid| lives(pid)), "{mode}: they end by themselves");
         fs::write(rig.dir.path("go"), "").expect("writes");
         let (code, err) = ended(run);
         assert_eq!(code, 1, "{mode}: {err}");
-        assert!(err.contains("no more tasks are claimed"), "{mode}: {err}");
         let done = started.len() as u64 / 2;
         let (status, waiting) = (rig.status(), 8 - done);
         assert_eq!((&status["done"], &status["waiting"]), (&done.into(), &waiting.into()), "{mode}: {err}");
@@ -100,10 +92,10 @@ fn ctrl_c_lets_running_programs_end() {
 fn a_second_ctrl_c_and_sigterm_end_them_and_give_their_tasks_back() {
     for mode in MODES {
         for signals in [&[Signal::SIGINT, Signal::SIGINT][..], &[Signal::SIGTERM]] {
-            let (rig, run, started) = under_way(mode);
-            for one in signals {
+            let (rig, mut run, started) = under_way(mode);
+            for (number, one) in signals.iter().enumerate() {
                 signal(&run, *one);
-                std::thread::sleep(Duration::from_millis(100));
+                says(&mut run, if number == 0 && signals.len() == 2 { DRAINS } else { "running programs are ended" });
             }
             let (code, err) = ended(run);
             assert_eq!(code, 1, "{mode}: {err}");

@@ -1,7 +1,7 @@
 //! Workers and runners that are killed at random, in every mode.
 
-use super::ends::until;
 use super::rig::Rig;
+use crate::killing::until;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rand_chacha::ChaCha8Rng;

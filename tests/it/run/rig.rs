@@ -19,13 +19,6 @@ pub fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// Whether a process is there, and not only its number.
-pub fn lives(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().next().map(str::to_owned));
-    state.is_some_and(|state| state != "Z" && state != "X")
-}
-
 impl Rig {
     pub fn new(names: &[String]) -> Self {
         Self::made(names.to_vec(), "\n", &[])
