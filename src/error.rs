@@ -140,6 +140,17 @@ pub enum ErrorKind {
         /// Number of rows of the table.
         rows: u64,
     },
+    /// A frame beyond the last one of a structure.
+    #[error("frame {frame} is out of range: the structure has {frames} frames")]
+    FrameOutOfRange {
+        /// The frame that was asked for (0-based).
+        frame: u64,
+        /// Number of frames of the structure.
+        frames: u64,
+    },
+    /// One frame was named twice.
+    #[error("frame {0} is named twice")]
+    DuplicateFrame(u64),
     /// A commit of columns that have different guards.
     #[error("columns '{0}' and '{1}' have different guards, and a commit has one")]
     SeveralGuards(String, String),
@@ -150,7 +161,7 @@ pub enum ErrorKind {
     #[error("the selection is empty")]
     EmptySelection,
     /// A selection that cannot be read.
-    #[error("bad rows '{text}': {reason}")]
+    #[error("bad selection '{text}': {reason}")]
     BadRows {
         /// The text as given.
         text: String,
@@ -518,7 +529,9 @@ impl ErrorKind {
             Self::RowOutOfRange { .. } => "rows are counted from 0",
             Self::DuplicateRow(_) => "name each row once",
             Self::SeveralGuards(..) => "commit the columns of each guard by themselves; see 'h5part info FILE'",
-            Self::EmptySelection => "name at least one row, e.g. --rows 0:10",
+            Self::FrameOutOfRange { .. } => "frames are counted from 0",
+            Self::DuplicateFrame(_) => "name each frame once",
+            Self::EmptySelection => "name at least one, e.g. 0:10",
             Self::BadRows { .. } => "use 7, 0:100, 0:100:2, a list with commas, or @indices.npy",
             Self::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
             Self::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
@@ -630,6 +643,13 @@ impl Error {
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
+    }
+
+    /// The same operation and path, for another reason.
+    #[must_use]
+    pub fn map_kind(mut self, map: impl FnOnce(ErrorKind) -> ErrorKind) -> Self {
+        self.0.kind = map(self.0.kind);
+        self
     }
 
     /// The kind alone, to be attached elsewhere.

@@ -63,8 +63,10 @@ impl Exit {
             | ErrorKind::NoSuchGroup(_)
             | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
-            | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
+            | ErrorKind::RowOutOfRange { .. }
+            | ErrorKind::FrameOutOfRange { .. } => Self::NotFound,
             ErrorKind::DuplicateRow(_)
+            | ErrorKind::DuplicateFrame(_)
             | ErrorKind::DuplicateTask(_)
             | ErrorKind::EmptySelection
             | ErrorKind::BadRows { .. }

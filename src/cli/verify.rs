@@ -43,13 +43,12 @@ impl Args {
         drop(bar);
         tell(&report, self.json)?;
         if !self.json {
-            let read: u64 = report.tables.iter().map(|t| t.bytes).sum();
             let (objects, tables) = (report.objects, report.tables.len());
             let seconds = start.elapsed().as_secs_f64();
             let bundles = if report.bundles == 0 { String::new() } else { format!(" {} bundles,", report.bundles) };
             line(format!(
                 "{objects} objects, {tables} stamped tables,{bundles} {} looked at in {seconds:.3} s",
-                bytes(read)
+                bytes(report.bytes_read)
             ))?;
         }
         Ok(if report.sound { Exit::Success } else { Exit::Found })

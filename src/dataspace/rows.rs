@@ -205,7 +205,7 @@ impl fmt::Display for Rows {
 
 impl Span {
     pub(super) fn parse(text: &str, rows: u64) -> Result<Option<Self>, &'static str> {
-        let number = |t: &str| t.trim().parse::<u64>().map_err(|_| "a row is a number counted from 0");
+        let number = |t: &str| t.trim().parse::<u64>().map_err(|_| "not a number from 0 on");
         let mut parts = text.split(':');
         let first = parts.next().unwrap_or_default();
         let Some(second) = parts.next() else {

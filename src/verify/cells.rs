@@ -267,6 +267,7 @@ impl Table<'_> {
             let what = "has no stamp: its values were not looked at";
             report.add(Finding::note(Kind::NotRead, what, "").of_table(&table.path).of_rows(Some(&column.name), &[]));
         }
+        report.bytes_read += tally.bytes;
         report.tables.push(TableReport {
             table: table.path.clone(),
             rows: table.rows,

@@ -72,7 +72,7 @@ impl Store {
                 sidecar::identity(self, &mut report)?;
                 structure::tell(&walk, &mut report);
                 cells::check(self, &walk.tables, &mut report, progress)?;
-                bundles::check(self, &walk.bundles, &mut report)?;
+                bundles::check(self, &walk.bundles, &mut report, progress)?;
             }
             Err(e) => report.add(structure::of_error(e)?),
         }

@@ -155,6 +155,8 @@ pub struct Report {
     pub objects: u64,
     /// Bundles that were compared with their checksums.
     pub bundles: u64,
+    /// Bytes of values and stamps that were read, of tables and of bundles.
+    pub bytes_read: u64,
     /// Tables with stamps.
     pub tables: Vec<TableReport>,
     /// All findings, faults first.
@@ -246,6 +248,7 @@ impl Report {
             uuid: None,
             objects: 0,
             bundles: 0,
+            bytes_read: 0,
             tables: Vec::new(),
             findings: Vec::new(),
             repaired: None,

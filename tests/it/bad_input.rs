@@ -75,7 +75,7 @@ fn selections_that_cannot_be_read() {
     };
     update("3:3", 2, &["selection is empty"]);
     update("1,1", 2, &["row 1 is named twice"]);
-    update("abc", 2, &["bad rows 'abc'"]);
+    update("abc", 2, &["bad selection 'abc'"]);
     update("0:2:0", 2, &["step"]);
     update(&format!("@{e}"), 4, &["whole numbers"]);
     update("@gone.npy", 3, &["gone.npy"]);

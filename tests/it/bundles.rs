@@ -59,6 +59,11 @@ fn what_is_added_is_read_back_by_us_and_by_h5py() {
     assert_eq!(faults(store.path()), []);
     let said = ok(&["verify", store.path().to_str().expect("UTF-8")]);
     assert!(said.contains("2 bundles"), "{said}");
+    let steps = std::sync::Mutex::new(Vec::new());
+    let step = |done, total| steps.lock().expect("lock").push((done, total));
+    let report = store.verify(&Verify::default(), &step).expect("verifies");
+    assert_eq!(report.bytes_read, trial(0).bytes() + trial(1).bytes());
+    assert_eq!(steps.into_inner().expect("lock"), [(report.bytes, report.bytes)]);
     py(
         r#"
 import h5py, sys, numpy as np

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from cluster import Cluster, until, why_not
 
 HERE = pathlib.Path(__file__).resolve().parent
 H5PART = os.environ.get("H5PART", str(HERE.parent.parent / "target/release/h5part"))
+VPLANET = shutil.which("vplanet", path=os.environ.get("H5PART_PLANETS", ""))
 # So small that eight workers need two arrays.
 MAX_ARRAY_SIZE = 5
 
@@ -102,6 +104,21 @@ class Slurm(unittest.TestCase):
         self.assertEqual(json.loads(said), {"completed": 12, "in_progress": 0, "remaining": 0})
         ran = [len((folder / "MP" / name / "ran").read_text().splitlines()) for name in names]
         self.assertTrue(all(1 <= count <= 3 for count in ran) and ran[3] >= 2, ran)
+
+    @unittest.skipUnless(VPLANET, "no vplanet: see H5PART_PLANETS")
+    def test_trials_of_vplanet_into_an_archive(self):
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="archive", dir=self.cluster.dir))
+        for file in (HERE.parent / "fixtures/earth").iterdir():
+            shutil.copy(file, folder)
+        env = self.cluster.env | {"PATH": f"{os.path.dirname(VPLANET)}:{self.cluster.env['PATH']}"}
+        call = lambda *command: subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=240)
+        self.assertEqual(call(H5PART, "vspace", "vspace.in").returncode, 0)
+        done = call(H5PART, "multiplanet", "vspace.in", "-bp", "--mode", "slurm", "-c", "3")
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+        said = [json.loads(call(H5PART, each, "--json", "vspace.in").stdout) for each in ("mpstatus", "bpstatus")]
+        self.assertEqual(said, [{"completed": 6, "in_progress": 0, "remaining": 0}] * 2)
+        report = json.loads(call(H5PART, "verify", "--json", "MP.bpa").stdout)
+        self.assertEqual((report["sound"], report["bundles"]), (True, 6), report)
 
     def test_cancelled_requeued_and_lost_elements(self):
         work = Work(self.cluster, tasks=80, seconds=1)

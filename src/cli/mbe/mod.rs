@@ -8,12 +8,13 @@ mod select;
 mod status;
 mod stream;
 
-use super::common::LockArgs;
+use super::common::{LockArgs, rows};
 use super::exit::Exit;
 use clap::Subcommand;
 use h5part::Result;
+use h5part::dataspace::Rows;
 use h5part::error::At;
-use h5part::frontend::mbe::{GroundTruth, Method, Quantity, Structure};
+use h5part::frontend::mbe::{GroundTruth, Method, Quantity, Structure, check_frames, of_frames};
 use std::path::{Path, PathBuf};
 
 /// Energies and forces of `mbe_automation`'s structures, saved by many processes at once.
@@ -58,6 +59,16 @@ impl Args {
             Command::Create(args) => args.run(),
         }
     }
+}
+
+/// `--frames`: a SPEC, or `@FILE.npy` with numbers of frames; each named once.
+fn frames(spec: &str, count: u64, file: &Path) -> Result<Rows> {
+    let selected = rows(spec, count, file).map_err(|e| e.map_kind(of_frames))?;
+    // Where it is empty, nothing is left to select from.
+    if !selected.is_empty() {
+        check_frames(&selected, count).at("select frames of", file)?;
+    }
+    Ok(selected)
 }
 
 /// One ground truth.

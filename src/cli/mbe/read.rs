@@ -1,7 +1,7 @@
 //! `h5part mbe read`
 
-use super::Place;
-use crate::cli::common::{request, rows};
+use super::{Place, frames};
+use crate::cli::common::request;
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, say};
 use h5part::Result;
@@ -61,8 +61,7 @@ impl Args {
     pub fn run(&self) -> Result<Exit> {
         let truth = self.place.truth()?;
         let mut reader = truth.reader()?;
-        let frames = rows(&self.frames, reader.frames(), &self.place.file)?;
-        frames.runs().at("read", &self.place.file)?;
+        let frames = frames(&self.frames, reader.frames(), &self.place.file)?;
         let (n, atoms) = (frames.len(), truth.structure().atoms());
         let outputs = [&self.energies, &self.forces, &self.status];
         for (k, path) in outputs.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! `h5part mbe save`
 
-use super::{Place, stream};
-use crate::cli::common::{DurabilityArg, FenceArgs, elements, portions, rows};
+use super::{Place, frames, stream};
+use crate::cli::common::{DurabilityArg, FenceArgs, elements, portions};
 use crate::cli::exit::Exit;
 use crate::cli::output::{LateBar, json, line, say};
 use h5part::Result;
@@ -66,8 +66,7 @@ impl Args {
             return stream::run(&mut saver, &truth, &self.place.file, self.cast);
         }
         let spec = self.frames.as_deref().unwrap_or_default();
-        let frames = rows(spec, truth.structure().frames(), &self.place.file)?;
-        frames.runs().at("save to", &self.place.file)?;
+        let frames = frames(spec, truth.structure().frames(), &self.place.file)?;
         let statuses = statuses(&self.status, frames.len())?;
         self.warn(&saver, &statuses);
         let saved = self.save(&mut saver, &frames, &statuses)?;

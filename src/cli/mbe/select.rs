@@ -1,7 +1,6 @@
 //! `h5part mbe select`
 
-use super::{Place, quantities};
-use crate::cli::common::rows;
+use super::{Place, frames, quantities};
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, raw};
 use h5part::dataspace::Rows;
@@ -44,7 +43,7 @@ fn chunk(text: &str) -> Result<Chunk, ErrorKind> {
 impl Args {
     pub fn run(&self) -> Result<Exit> {
         let truth = self.place.truth()?;
-        let selection = self.frames.as_deref().map(|spec| rows(spec, truth.structure().frames(), &self.place.file));
+        let selection = self.frames.as_deref().map(|spec| frames(spec, truth.structure().frames(), &self.place.file));
         let selection = selection.transpose()?;
         let lacking = quantities(self.energies, self.forces);
         let left = truth.reader()?.to_compute(selection.as_ref(), self.chunk, self.overwrite, &lacking)?;

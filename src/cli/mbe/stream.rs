@@ -1,7 +1,8 @@
 //! `h5part mbe save --stream`: batches as JSON lines, one line of acknowledgement each.
 
+use super::frames;
 use super::save::{Source, statuses};
-use crate::cli::common::{request, rows};
+use crate::cli::common::request;
 use crate::cli::exit::Exit;
 use crate::cli::output::json;
 use crate::cli::stream::Lines;
@@ -51,7 +52,7 @@ pub fn run(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool) -> R
 fn save(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool, batch: &Request) -> Result<Saved> {
     let frames = match batch.rows().at("select frames of", file)? {
         Selection::Rows(frames) => frames,
-        Selection::Spec(spec) => rows(spec, truth.structure().frames(), file)?,
+        Selection::Spec(spec) => frames(spec, truth.structure().frames(), file)?,
     };
     let mut results = Results { statuses: vec![FrameStatus::Completed], energies: None, forces: None };
     for (name, source) in batch.set() {

@@ -25,7 +25,7 @@ pub use ground_truth::{GroundTruth, Prepared, Present};
 pub use names::{ANGSTROM, Method, Quantity, SLASH};
 pub use read::{Frames, Summary, TruthReader};
 pub use save::{Results, Saved, Saver};
-pub use select::{Chunk, frames_to_compute, selected_frames};
+pub use select::{Chunk, check_frames, frames_to_compute, of_frames, selected_frames};
 pub use status::FrameStatus;
 pub use structure::Structure;
 pub use xyz::Xyz;

@@ -2,7 +2,7 @@
 
 use super::ground_truth::{GroundTruth, Present};
 use super::names::Quantity;
-use super::select::{Chunk, frames_to_compute};
+use super::select::{Chunk, check_frames, frames_to_compute};
 use super::status::FrameStatus;
 use crate::dataspace::Rows;
 use crate::error::{At, ErrorKind, Result};
@@ -80,10 +80,12 @@ impl TruthReader {
     /// Frames with these quantities; others are not read.
     ///
     /// # Errors
-    /// [`ErrorKind::NoGroundTruth`], those of [`Reader::read_columns`].
+    /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`], [`ErrorKind::NoGroundTruth`], those of
+    /// [`Reader::read_columns`].
     pub fn read(&mut self, frames: &Rows, quantities: &[Quantity]) -> Result<Frames> {
         let method = self.truth.method();
         let path = self.truth.structure().store().path();
+        check_frames(frames, self.frames()).at("read", path)?;
         if let Some(absent) = quantities.iter().find(|q| !self.present.quantities.contains(q)) {
             return Err(self.truth.missing(absent.word()).at("read", path));
         }

@@ -3,6 +3,7 @@
 
 use super::ground_truth::GroundTruth;
 use super::names::{Method, Quantity};
+use super::select::check_frames;
 use super::status::FrameStatus;
 use crate::dataspace::{Column, Dtype, Rows};
 use crate::error::{At, ErrorKind, Result};
@@ -146,7 +147,7 @@ impl Saver {
     /// treatment are separate commits, one after the other.
     ///
     /// # Errors
-    /// [`ErrorKind::RowOutOfRange`] and [`ErrorKind::DuplicateRow`] name the frame; [`ErrorKind::BadValues`] for a
+    /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
     /// COMPLETED frame with NaN, and values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
     /// was not prepared; those of [`Writer::commit`].
     pub fn save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved> {
@@ -268,8 +269,7 @@ impl Saver {
 
     /// All that can be said before anything is looked at in the file.
     fn batch<'a>(&mut self, frames: &Rows, results: &'a Results<'a>) -> Result<Batch<'a>, ErrorKind> {
-        frames.check(self.truth.structure().frames())?;
-        frames.runs()?;
+        check_frames(frames, self.truth.structure().frames())?;
         let batch = Batch { frames: frames.iter().collect(), results };
         if !matches!(results.statuses.len(), 1) && results.statuses.len() != batch.frames.len() {
             let text = format!("{} statuses for {} frames", results.statuses.len(), batch.frames.len());

@@ -76,7 +76,7 @@ impl FromStr for Chunk {
 /// each of them asks.
 ///
 /// # Errors
-/// [`ErrorKind::RowOutOfRange`], [`ErrorKind::DuplicateRow`]: of the selection, by the number of the frame.
+/// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]: of the selection.
 pub fn selected_frames(
     frames: u64,
     selection: Option<&Rows>,
@@ -86,8 +86,7 @@ pub fn selected_frames(
     let all = Rows::range(0..frames);
     let mut pool = selection.unwrap_or(&all).clone();
     if !pool.is_empty() {
-        pool.check(frames)?;
-        pool.runs()?;
+        check_frames(&pool, frames)?;
     }
     if let Some(chunk) = chunk {
         let part = chunk.part(pool.len());
@@ -96,6 +95,24 @@ pub fn selected_frames(
     let mut left: Vec<u64> = pool.iter().filter(|&frame| !is_done(frame)).collect();
     left.sort_unstable();
     Ok(left)
+}
+
+/// That each frame is there, and named once.
+///
+/// # Errors
+/// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`], [`ErrorKind::EmptySelection`].
+pub fn check_frames(selection: &Rows, frames: u64) -> Result<(), ErrorKind> {
+    selection.check(frames).and_then(|()| selection.runs().map(drop)).map_err(of_frames)
+}
+
+/// An error on rows of the table, in the words of those who select frames.
+#[must_use]
+pub fn of_frames(kind: ErrorKind) -> ErrorKind {
+    match kind {
+        ErrorKind::RowOutOfRange { row, rows } => ErrorKind::FrameOutOfRange { frame: row, frames: rows },
+        ErrorKind::DuplicateRow(row) => ErrorKind::DuplicateFrame(row),
+        other => other,
+    }
 }
 
 /// [`selected_frames`] by what the statuses say: those that are not completed, or all with `overwrite`.
@@ -158,7 +175,7 @@ mod tests {
         use FrameStatus::{Completed, Failed, Undefined};
         let statuses = [Completed, Undefined, Failed, Completed, Undefined];
         let left = |selection: Option<&str>, chunk: Option<&str>, overwrite: bool| {
-            let rows = selection.map(|text| Rows::parse(text, 5)).transpose()?;
+            let rows = selection.map(|text| Rows::parse(text, 5)).transpose().map_err(of_frames)?;
             frames_to_compute(&statuses, rows.as_ref(), chunk.map(str::parse).transpose()?, overwrite)
         };
         assert_eq!(left(None, None, false).expect("left"), [1, 2, 4]);
@@ -167,8 +184,8 @@ mod tests {
         assert_eq!(left(None, Some("2/2"), false).expect("left"), [4], "of 3, 4");
         assert_eq!(left(Some("4,2,0"), Some("1/2"), false).expect("left"), [2, 4]);
         assert_eq!(left(None, Some("9/9"), false).expect("left"), [0; 0]);
-        assert!(matches!(left(Some("1,1"), None, false), Err(ErrorKind::DuplicateRow(1))));
-        assert!(matches!(left(Some("1,7"), None, false), Err(ErrorKind::RowOutOfRange { row: 7, rows: 5 })));
+        assert!(matches!(left(Some("1,1"), None, false), Err(ErrorKind::DuplicateFrame(1))));
+        assert!(matches!(left(Some("1,7"), None, false), Err(ErrorKind::FrameOutOfRange { frame: 7, frames: 5 })));
     }
 
     proptest! {

@@ -107,6 +107,16 @@ impl Bundle {
         }
     }
 
+    /// Bytes of its values: 8 a number, those of UTF-8 of a text.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let of = |member: &Member| match &member.content {
+            Content::Texts { values, .. } => values.iter().map(|text| text.len() as u64).sum(),
+            Content::Floats { values, .. } => values.len() as u64 * 8,
+        };
+        self.members.iter().map(of).sum()
+    }
+
     /// The checksum: over the members in order of their names, whatever their order here.
     #[must_use]
     pub fn sum(&self) -> BundleSum {

@@ -72,6 +72,15 @@ fn overwritten_rows_become_undefined_or_not() {
     counted("guard undefined", overwritten(GUARDED, Some(5), Some(UNDEFINED), &[0, 5]));
 }
 
+/// What another program has left there is not kept, and the guard says so until the new values are there.
+#[test]
+fn rows_committed_where_the_guard_says_nothing_are_there_or_not() {
+    let step = |writer: &mut Writer| GUARDED.put_where_undefined(writer, 3..6, 20.0, 6);
+    let before = [put(0..3, 1.0, Some(5)), put(6..9, 1.0, Some(5))];
+    let alone = Scene::of(GUARDED, &before, &[&step]).crashed(SAMPLED).holds();
+    counted("expected", alone + Scene::after_another(GUARDED, &before, 4, &[&step]).crashed(SAMPLED).holds());
+}
+
 #[test]
 fn a_group_is_made_commit_by_commit() {
     let mut states = 0;

@@ -16,7 +16,18 @@ pub type Row = Vec<Option<Vec<u8>>>;
 
 /// What each row may hold: versions in order, each with the bit of its acknowledgement.
 #[derive(Clone, Debug, Default)]
-pub struct Expected(pub Vec<Vec<(u64, Row)>>);
+pub struct Expected(pub Vec<Vec<(u64, Row)>>, pub Others);
+
+/// What another program has written, which is given as not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Others {
+    #[default]
+    Nothing,
+    /// Anything, in this row.
+    Row(usize),
+    /// Values where nobody has committed any.
+    Values,
+}
 
 /// Whether a cell of the guard column that is being hidden may pass for one that was changed: a loss of
 /// power can take its stamp and leave its bytes. It is not there either way.
@@ -26,8 +37,8 @@ pub enum Hidden {
     Wrong,
 }
 
-/// All rows, as a reader finds them. Of one of them anything may be true: it is given as not there.
-pub fn rows_of(reader: &mut Reader, hidden: Hidden, except: Option<usize>) -> Result<Vec<Row>, String> {
+/// All rows, as a reader finds them.
+pub fn rows_of(reader: &mut Reader, hidden: Hidden, others: Others) -> Result<Vec<Row>, String> {
     let guard = guard_of(reader).filter(|_| hidden == Hidden::Allowed);
     let count = reader.table().rows;
     let names: Vec<String> = reader.table().columns.iter().map(|c| c.name.clone()).collect();
@@ -37,11 +48,10 @@ pub fn rows_of(reader: &mut Reader, hidden: Hidden, except: Option<usize>) -> Re
     let cell = |(column, block): (usize, &Block), row: usize| {
         let size = block.bytes().len() / count;
         match block.states()[row] {
-            CellState::Committed if except != Some(row) => {
-                Ok(Some(block.bytes()[row * size..(row + 1) * size].to_vec()))
-            }
+            _ if others == Others::Row(row) => Ok(None),
+            CellState::Committed => Ok(Some(block.bytes()[row * size..(row + 1) * size].to_vec())),
             CellState::Missing | CellState::Writing => Ok(None),
-            _ if except == Some(row) => Ok(None),
+            CellState::Plain if others == Others::Values => Ok(None),
             CellState::Changed if guard == Some(column) => Ok(None),
             // Nobody but h5part has written here.
             other => Err(format!("row {row} is {other:?}")),
@@ -171,7 +181,7 @@ impl Bench {
     pub fn check_before(&mut self, expected: &Expected, acknowledged: u64) -> Result<(), String> {
         let why = |e| format!("before recovery: {e}");
         let guard = guard_of(&self.reader);
-        let rows = rows_of(&mut self.reader, Hidden::Allowed, None).map_err(why)?;
+        let rows = rows_of(&mut self.reader, Hidden::Allowed, expected.1).map_err(why)?;
         let fits = |versions: &[(u64, Row)], row: &Row| is_whole_or_not_there(versions, row, guard);
         expected.check(&rows, acknowledged, fits).map_err(why)?;
         guard.map_or(Ok(()), |guard| self.guard_is_honest(expected, guard))
@@ -199,7 +209,7 @@ impl Bench {
 
     /// After recovery, and after another one that finds the records again.
     pub fn check_after(&mut self, expected: &Expected, acknowledged: u64) -> Result<(), String> {
-        let rows = rows_of(&mut self.reader, Hidden::Wrong, None)?;
+        let rows = rows_of(&mut self.reader, Hidden::Wrong, expected.1)?;
         expected.check(&rows, acknowledged, is_whole)?;
         let mut first = std::mem::take(&mut self.bytes);
         self.memory.edit(self.data, |bytes| first.clone_from(bytes));
@@ -228,7 +238,7 @@ impl Bench {
         if !self.memory.edit(self.data, |bytes| bytes[start..start + 8] == FOREIGN) {
             return Err("what another program wrote is gone".to_owned());
         }
-        let rows = rows_of(&mut self.reader, Hidden::Wrong, Some(row))?;
+        let rows = rows_of(&mut self.reader, Hidden::Wrong, Others::Row(row))?;
         let mut others = expected.clone();
         others.0[row] = vec![(0, vec![None; rows[row].len()])];
         others.check(&rows, state.acknowledged(), is_whole)

@@ -2,7 +2,7 @@
 
 use super::image::{Barrier, Recording};
 use super::memory::Memory;
-use super::rows::{Bench, Expected, Hidden, rows_of};
+use super::rows::{Bench, Expected, Hidden, Others, rows_of};
 use super::states::Sampling;
 use super::visit::{Visited, visit};
 use crate::support::Scratch;
@@ -11,6 +11,7 @@ use h5part::h5::NewTable;
 use h5part::store::{Store, Values, Writer};
 use ndarray::{Array1, Array2};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,6 +58,27 @@ impl Shape {
         store
     }
 
+    /// Another program leaves values in a row, and says nothing of it.
+    pub fn left_by_another(store: &Store, row: u64) {
+        let columns = store.reader("t").expect("reader").table().columns.clone();
+        let file = std::fs::OpenOptions::new().write(true).open(store.path()).expect("opens");
+        for column in columns.iter().filter(|column| column.name != "status") {
+            let layout = column.layout.as_ref().expect("direct");
+            let values = vec![7.5f64; usize::try_from(layout.cell_bytes / 8).expect("small")];
+            file.write_all_at(bytemuck::cast_slice(&values), layout.find(row).0).expect("writes");
+        }
+    }
+
+    /// Commits rows of which the guard says nothing yet, whatever another program has left there.
+    pub fn put_where_undefined(self, writer: &mut Writer, rows: Range<u64>, value: f64, status: i64) {
+        let n = usize::try_from(rows.end - rows.start).expect("small");
+        let (e, f) = (Array1::from_elem(n, value), Array2::from_elem((n, self.cell), value));
+        let [s, undefined] = [status, UNDEFINED].map(|word| Array1::from_elem(n, word));
+        let sets = [("E", Values::from(&e)), ("F", Values::from(&f)), ("status", Values::from(&s))];
+        writer.set_accept_foreign(true);
+        writer.commit_if(&Rows::range(rows), &sets, &[("status", Values::from(&undefined))]).expect("as expected");
+    }
+
     /// Commits these rows, together.
     pub fn put(self, writer: &mut Writer, puts: &[Put]) {
         let mut group = writer.group();
@@ -83,25 +105,40 @@ pub fn put(rows: Range<u64>, value: f64, status: Option<i64>) -> Put {
 impl Scene {
     /// A table in which the first puts were acknowledged, and then the steps made by one writer.
     pub fn of(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
-        Self::recorded(shape, before, steps, &vec![0; steps.len()], false)
+        Self::recorded(shape, before, None, steps, &vec![0; steps.len()], false)
+    }
+
+    /// The same, where another program has left values in a row before.
+    pub fn after_another(shape: Shape, before: &[Put], row: u64, steps: &[Step<'_>]) -> Self {
+        Self::recorded(shape, before, Some(row), steps, &vec![0; steps.len()], false)
     }
 
     /// The same, with the making of the writer's file.
     pub fn with_opening(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
-        Self::recorded(shape, before, steps, &vec![0; steps.len()], true)
+        Self::recorded(shape, before, None, steps, &vec![0; steps.len()], true)
     }
 
     /// The same, each step by a writer of its own.
     pub fn of_writers(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
-        Self::recorded(shape, before, steps, &(0..steps.len()).collect::<Vec<_>>(), false)
+        Self::recorded(shape, before, None, steps, &(0..steps.len()).collect::<Vec<_>>(), false)
     }
 
-    fn recorded(shape: Shape, before: &[Put], steps: &[Step<'_>], writers: &[usize], opening: bool) -> Self {
+    fn recorded(
+        shape: Shape,
+        before: &[Put],
+        other: Option<u64>,
+        steps: &[Step<'_>],
+        writers: &[usize],
+        opening: bool,
+    ) -> Self {
         let scratch = Scratch::new();
         let path = scratch.path("a.h5");
         let store = shape.store(&path);
         if !before.is_empty() {
             shape.put(&mut store.writer("t").expect("writer"), before);
+        }
+        if let Some(row) = other {
+            Shape::left_by_another(&store, row);
         }
         let memory = Memory::taken_from(path.parent().expect("folder"));
         let store = store.with_storage(Arc::new(memory.clone()));
@@ -112,12 +149,13 @@ impl Scene {
             memory.record();
         }
         let mut reader = store.reader("t").expect("reader");
-        let mut expected = Expected::default();
-        expected.add(0, rows_of(&mut reader, Hidden::Wrong, None).expect("reads"));
+        let others = if other.is_some() { Others::Values } else { Others::Nothing };
+        let mut expected = Expected(Vec::new(), others);
+        expected.add(0, rows_of(&mut reader, Hidden::Wrong, others).expect("reads"));
         for (k, (step, writer)) in steps.iter().zip(writers).enumerate() {
             step(&mut open[*writer]);
             memory.acknowledge(1 << k);
-            expected.add(1 << k, rows_of(&mut reader, Hidden::Wrong, None).expect("reads"));
+            expected.add(1 << k, rows_of(&mut reader, Hidden::Wrong, others).expect("reads"));
         }
         let mut recording = memory.recorded();
         recording.bury();

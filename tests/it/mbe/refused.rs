@@ -64,25 +64,29 @@ fn frames_that_are_not_there_or_named_twice() {
         args.map(str::to_owned)
     };
     for (spec, n, code, says) in [
-        ("10", 1, 3, "row 10 is out of range"),
-        ("8:12", 4, 3, "row 11 is out of range"),
-        ("3,4,3", 3, 2, "row 3 is named twice"),
-        ("0:5,4:6", 7, 2, "row 4 is named twice"),
+        ("10", 1, 3, "frame 10 is out of range"),
+        ("8:12", 4, 3, "frame 11 is out of range"),
+        ("3,4,3", 3, 2, "frame 3 is named twice"),
+        ("0:5,4:6", 7, 2, "frame 4 is named twice"),
         ("5:5", 0, 2, "the selection is empty"),
-        ("x", 1, 2, "bad rows"),
+        ("x", 1, 2, "bad selection"),
         ("0:3", 2, 4, "shape 3, got 2"),
         (&format!("@{indices}"), 2, 4, "whole numbers"),
     ] {
         fails(&save(spec, n).each_ref().map(String::as_str), code, &[says]);
     }
     let select = ["mbe", "select", &file, KEY, "--method", METHOD];
-    fails(&[&select[..], &["--frames", "3,3"]].concat(), 2, &["row 3 is named twice"]);
-    fails(&[&select[..], &["--frames", "9:11"]].concat(), 3, &["row 10"]);
+    fails(&[&select[..], &["--frames", "3,3"]].concat(), 2, &["frame 3 is named twice"]);
+    fails(
+        &[&select[..], &["--frames", "9:11"]].concat(),
+        3,
+        &["frame 10 is out of range: the structure has 10 frames"],
+    );
     for chunk in ["0/3", "4/3", "x", "1/0"] {
         fails(&[&select[..], &["--chunk", chunk]].concat(), 2, &["chunk"]);
     }
     fails(&[&select[..], &["--chunk", "slurm"]].concat(), 2, &["SLURM_ARRAY_TASK_ID"]);
-    fails(&["mbe", "read", &file, KEY, "--method", METHOD, "--frames", "1,1"], 2, &["row 1 is named twice"]);
+    fails(&["mbe", "read", &file, KEY, "--method", METHOD, "--frames", "1,1"], 2, &["frame 1 is named twice"]);
     assert_eq!(ok(&[&select[..], &["--spec"]].concat()), "0:10\n", "nothing was written");
 }
 

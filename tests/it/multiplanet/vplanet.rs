@@ -8,16 +8,13 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const EARTH: &str = "sName earth\nsaModules radheat thermint\ndMass -1.0\ndRadius -1.0\ndRotPeriod -1.0\n\
-    dObliquity 23.5\ndRadGyra 0.5\ndEcc 0.0167\ndSemi -1\nd40KPowerMan -1\ndTMan 3000\ndTCore 6000\n\
-    saOutputOrder -Time -TMan $\n  -TCore\n";
-const SUN: &str =
-    "sName sun\ndMass 1\ndSemi 0\ndRadius 0.00135\ndLuminosity 3.846e26\nsStellarModel none\nsaModules stellar\n";
-const VPL: &str = "sSystemName earth\niVerbose 5\nbOverwrite 1\nsaBodyFiles sun.in $\n  earth.in\nsUnitMass solar\n\
-    sUnitLength aU\nsUnitTime YEARS\nsUnitAngle d\nsUnitTemp K\nbDoLog 1\niDigits 6\ndMinValue 1e-10\nbDoForward 1\n\
-    bVarDt 1\ndEta 0.1\ndStopTime 1e8\ndOutputTime 1e7\n";
-const VSPACE: &str = "sSrcFolder .\nsDestFolder MP\nsTrialName t_\nsBodyFile earth.in\ndSemi [1, 2, n6] a\n\
-    sBodyFile sun.in\nsPrimaryFile vpl.in\n";
+/// The files of a run: six trials of an Earth that cools.
+const FILES: [(&str, &str); 4] = [
+    ("earth.in", include_str!("../../fixtures/earth/earth.in")),
+    ("sun.in", include_str!("../../fixtures/earth/sun.in")),
+    ("vpl.in", include_str!("../../fixtures/earth/vpl.in")),
+    ("vspace.in", include_str!("../../fixtures/earth/vspace.in")),
+];
 
 struct Ensemble {
     dir: Scratch,
@@ -30,7 +27,7 @@ impl Ensemble {
         let vplanet = planet("vplanet")?;
         let path = vplanet.get_envs().find_map(|(name, value)| (name == "PATH").then_some(value)?)?.to_owned();
         let dir = Scratch::new();
-        for (name, text) in [("earth.in", EARTH), ("sun.in", SUN), ("vpl.in", VPL), ("vspace.in", VSPACE)] {
+        for (name, text) in FILES {
             fs::write(dir.path(name), text).expect("writes");
         }
         let ensemble = Self { dir, path };
@@ -143,6 +140,17 @@ fn what_is_done_and_not_archived_is_archived_without_being_run_again() {
     assert_eq!(logs(), [2, 2, 3, 2, 2, 2]);
     ensemble.check_archive();
     assert!(ensemble.dir.path("MP.bpa.old-1").exists());
+}
+
+#[test]
+fn trials_are_archived_in_every_mode() {
+    for mode in ["serial", "processes"] {
+        let Some(ensemble) = Ensemble::new() else { return };
+        let workers = if mode == "serial" { "1" } else { "2" };
+        let (code, out, err) = ensemble.run(&["-bp", "-c", workers, "-q", "--mode", mode]);
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""), "{mode}");
+        ensemble.check_archive();
+    }
 }
 
 #[test]
