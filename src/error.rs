@@ -224,7 +224,7 @@ pub enum ErrorKind {
     /// A program that is needed is not there.
     #[error("there is no program '{0}' on the PATH")]
     NoProgram(String),
-    /// Values that do not fit: too few, too many, or one that a cast would change.
+    /// Values that do not fit: too few, too many, or one that a cast would change. The text says what would.
     #[error("bad values: {0}")]
     BadValues(String),
     /// The column cannot be written in place.
@@ -561,7 +561,6 @@ impl ErrorKind {
             Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",
             Self::Replaced | Self::ColumnMoved(_) => "open the file again",
             Self::LockFileGone => "end all programs that use the file, then start them again",
-            Self::BadValues(_) => "give one value for each element of the rows selected",
             Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
             Self::NotAsExpected { .. } => "read it again; nothing was written",
             Self::CannotGrow { .. } => {
@@ -600,6 +599,7 @@ impl ErrorKind {
             Self::Io(_)
             | Self::Hdf5(_)
             | Self::BadRequest(_)
+            | Self::BadValues(_)
             | Self::GroupFailed(_)
             | Self::Worker { .. }
             | Self::Slurm { .. } => return None,

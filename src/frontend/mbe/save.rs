@@ -4,7 +4,7 @@
 use super::ground_truth::GroundTruth;
 use super::names::{Method, Quantity};
 use super::select::check_frames;
-use super::status::FrameStatus;
+use super::status::{FrameStatus, check_statuses};
 use crate::dataspace::{Column, Dtype, Rows};
 use crate::error::{At, ErrorKind, Result};
 use crate::store::{Durability, Values, Writer, check_fit};
@@ -148,7 +148,7 @@ impl Saver {
     ///
     /// # Errors
     /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
-    /// COMPLETED frame with NaN, and values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
+    /// COMPLETED frame with NaN, and statuses without a name; values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
     /// was not prepared; those of [`Writer::commit`].
     pub fn save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved> {
         self.try_save(frames, results).map_err(|kind| kind.at("save to", self.truth.structure().store().path()))
@@ -275,6 +275,7 @@ impl Saver {
             let text = format!("{} statuses for {} frames", results.statuses.len(), batch.frames.len());
             return Err(ErrorKind::BadValues(text));
         }
+        check_statuses(frames, &results.statuses)?;
         for quantity in Quantity::ALL {
             let Some(values) = batch.values(quantity) else { continue };
             if !self.quantities.contains(&quantity) {

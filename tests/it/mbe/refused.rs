@@ -2,6 +2,7 @@
 
 use super::{KEY, METHOD, place, prepared, side};
 use crate::support::{Scratch, ok, run};
+use h5part::dataspace::Dtype;
 use std::path::Path;
 
 fn fails(args: &[&str], code: i32, says: &[&str]) {
@@ -100,7 +101,7 @@ fn methods_and_statuses_that_are_none() {
     fails(&[&save[..], &["MP2"]].concat(), 3, &["no ground truth of 'MP2'", METHOD, "mbe init"]);
     fails(&[&save[..], &[""]].concat(), 2, &["a method has a name"]);
     fails(&[&save[..], &[METHOD, "--status", "DONE"]].concat(), 2, &["'DONE' is no status", "COMPLETED (0)"]);
-    let statuses = scratch.npy("s.npy", &[2], &[0.0, 0.0]);
+    let statuses = scratch.npy_of("s.npy", Dtype::I64, &[2], &[0i64, 0]);
     fails(&[&save[..], &[METHOD, "--status", &statuses]].concat(), 4, &["statuses of shape [2] for 1 frames"]);
     fails(&["mbe", "save", &file, KEY, "--frames", "0", "--method", METHOD], 4, &["COMPLETED frames come with"]);
     fails(&["mbe", "read", &file, KEY, "--method", "MP2"], 3, &["no ground truth of 'MP2'"]);
@@ -115,4 +116,28 @@ fn methods_and_statuses_that_are_none() {
     let forces = scratch.npy("f.npy", &[1, 2, 3], &[1.0; 6]);
     let save = ["mbe", "save", &other, KEY, "--frames", "0", "--method", METHOD, "--forces", &forces];
     fails(&save, 3, &["no forces of"]);
+}
+
+/// Statuses are numbers that have a name; what is not is told with its frame, and nothing is written.
+#[test]
+fn statuses_of_a_file_are_whole_numbers_with_a_name() {
+    let (scratch, file) = place();
+    prepared(Path::new(&file), 6, 2);
+    let energies = scratch.npy("e.npy", &[3], &[1.0, 2.0, 3.0]);
+    let base = ["mbe", "save", &file, KEY, "--method", METHOD, "--frames", "4,1,3", "--energies", &energies];
+    let whole = |name: &str, values: [i64; 3]| scratch.npy_of(name, Dtype::I64, &[3], &values);
+    for (statuses, says) in [
+        (whole("4.npy", [0, 4, 3]), "the status of frame 1 is 4; there are COMPLETED (0)"),
+        (whole("minus.npy", [0, 3, -1]), "the status of frame 3 is -1"),
+        (scratch.npy_of("b.npy", Dtype::Bool, &[3], &[1u8, 1, 0]), "whole numbers, and these are bool"),
+        (scratch.npy("f.npy", &[3], &[0.0, 0.0, 3.0]), "whole numbers, and these are f64"),
+    ] {
+        fails(&[&base[..], &["--status", &statuses]].concat(), 4, &[says]);
+        fails(&[&base[..], &["--status", &statuses, "--cast"]].concat(), 4, &[says]);
+    }
+    assert_eq!(ok(&["mbe", "select", &file, KEY, "--method", METHOD, "--spec"]), "0:6\n", "nothing was written");
+    for (dtype, bytes) in [(Dtype::I8, [0u8, 3, 0]), (Dtype::U8, [0, 2, 0])] {
+        let statuses = scratch.npy_of("s.npy", dtype, &[3], &bytes);
+        ok(&[&base[..], &["--status", &statuses, "--overwrite"]].concat());
+    }
 }
