@@ -141,3 +141,44 @@ fn statuses_of_a_file_are_whole_numbers_with_a_name() {
         ok(&[&base[..], &["--status", &statuses, "--overwrite"]].concat());
     }
 }
+
+/// No output takes the place of the store, by whatever path or link it is named, or of another output.
+#[test]
+fn outputs_that_are_the_store() {
+    let (scratch, file) = place();
+    let truth = prepared(Path::new(&file), 4, 2);
+    let table = truth.structure().table();
+    let before = std::fs::read(&file).expect("read");
+    let (soft, hard, folder) = (scratch.text("soft.npy"), scratch.text("hard.npy"), scratch.text("folder"));
+    std::os::unix::fs::symlink(&file, &soft).expect("symlink");
+    std::os::unix::fs::symlink(scratch.path(""), &folder).expect("symlink");
+    let (lock, inside) = (format!("{file}.lock"), format!("{file}.part/new.npy"));
+    let read = ["mbe", "read", &file, KEY, "--method", METHOD];
+    let other = ["read", &file, &table, &truth.method().energies(), "--rows", ":"];
+    // A second name is no name of a store that is written to, and a link to the store all the same.
+    let names = [file.clone(), soft, format!("{folder}/a.hdf5"), lock, inside];
+    let refused = |output: &str| {
+        for option in ["--energies", "--forces", "--status"] {
+            fails(&[&read[..], &[option, output]].concat(), 2, &["this is the store itself, or belongs to it"]);
+        }
+        for option in ["-o", "--mask"] {
+            fails(&[&other[..], &[option, output]].concat(), 2, &["this is the store itself, or belongs to it"]);
+        }
+    };
+    names.iter().for_each(|output| refused(output));
+    std::fs::hard_link(&file, &hard).expect("link");
+    refused(&hard);
+    std::fs::remove_file(&hard).expect("remove");
+    assert!(std::fs::read(&file).expect("read") == before, "it is as it was");
+    let out = scratch.text("out.npy");
+    let again = format!("{folder}/out.npy");
+    fails(
+        &[&read[..], &["--energies", &out, "--status", &again]].concat(),
+        2,
+        &["each output needs a file of its own"],
+    );
+    fails(&[&other[..], &["-o", &out, "--mask", &again]].concat(), 2, &["each output needs a file of its own"]);
+    // A name that only begins like the store's is another one.
+    ok(&[&read[..], &["--energies", &format!("{file}.npy"), "--status", "/dev/null"]].concat());
+    ok(&[&other[..], &["-o", &format!("{file}.npy"), "--mask", &out]].concat());
+}
