@@ -99,6 +99,16 @@ pub enum ErrorKind {
         /// The methods that are there.
         known: Vec<String>,
     },
+    /// A dataset that another program made is not what its name says.
+    #[error("dataset '{name}' is {found}, and must be {expected}")]
+    UnfitDataset {
+        /// Its name.
+        name: String,
+        /// Type and shape that it has.
+        found: String,
+        /// Type and shape that it must have.
+        expected: String,
+    },
     /// The table to be made is there already.
     #[error("table '{0}' exists already")]
     TableExists(String),
@@ -521,6 +531,7 @@ impl ErrorKind {
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
             Self::NotAStructure { .. } => "list them with 'h5part mbe status FILE'",
             Self::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",
+            Self::UnfitDataset { .. } => "convert it with the program that made it; nothing was changed",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",
             Self::BundleExists(_) => "choose another name, or replace it knowingly",
             Self::ColumnExists(_) => "choose another name; an existing column is never overwritten",

@@ -105,6 +105,7 @@ impl Exit {
             | ErrorKind::ForeignChange { .. }
             | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
+            | ErrorKind::UnfitDataset { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::ValuesOutside(_)
