@@ -165,7 +165,9 @@ fn outputs_that_are_the_store() {
             fails(&[&other[..], &[option, output]].concat(), 2, &["this is the store itself, or belongs to it"]);
         }
     };
-    names.iter().for_each(|output| refused(output));
+    for output in &names {
+        refused(output);
+    }
     std::fs::hard_link(&file, &hard).expect("link");
     refused(&hard);
     std::fs::remove_file(&hard).expect("remove");
