@@ -209,6 +209,9 @@ pub enum ErrorKind {
         /// The shape given.
         found: String,
     },
+    /// A `.npy` file of a type that tables do not hold.
+    #[error("its type '{0}' is not supported")]
+    NpyType(String),
     /// A `.npy` file that cannot be read.
     #[error("not a usable .npy file: {0}")]
     BadNpy(String),
@@ -555,6 +558,7 @@ impl ErrorKind {
             }
             Self::BadText { .. } => "correct it, or make it again",
             Self::NoProgram(_) => "install it, or name it with its path",
+            Self::NpyType(_) => "f4, f8, i1 to i8, u1 to u8 and bool are: convert it with astype",
             Self::BadNpy(_) => "write it with numpy.save",
             Self::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
             Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",

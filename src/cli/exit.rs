@@ -78,6 +78,7 @@ impl Exit {
             ErrorKind::DtypeMismatch { .. }
             | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadNpy(_)
+            | ErrorKind::NpyType(_)
             | ErrorKind::Disagreement(_)
             | ErrorKind::OtherColumns { .. }
             | ErrorKind::BadValues(_) => Self::Mismatch,

@@ -136,10 +136,10 @@ impl RowSource {
 /// Row numbers from a `.npy` file of whole numbers in one axis.
 ///
 /// # Errors
-/// [`ErrorKind::BadNpy`], I/O errors.
+/// [`ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for other than whole numbers in one axis, I/O errors.
 pub fn indices(path: &Path) -> Result<Vec<u64>, ErrorKind> {
     let mut source = RowSource::open(path)?;
-    let bad = |reason: &str| ErrorKind::BadNpy(reason.to_owned());
+    let bad = |reason: &str| ErrorKind::BadValues(reason.to_owned());
     let &[count] = source.shape() else { return Err(bad("row numbers have one axis")) };
     if !source.dtype.is_whole() || count > MOST_INDICES {
         return Err(bad("row numbers are whole numbers"));

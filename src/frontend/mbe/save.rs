@@ -155,7 +155,7 @@ impl Saver {
     ///
     /// # Errors
     /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
-    /// COMPLETED frame with NaN, and statuses without a name; values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
+    /// COMPLETED frame with NaN or inf, and statuses without a name; values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
     /// was not prepared; those of [`Writer::commit`].
     pub fn save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved> {
         self.try_save(frames, results).map_err(|kind| kind.at("save to", self.truth.structure().store().path()))
@@ -373,12 +373,14 @@ impl Saver {
             let column = self.writer.table().column(&quantity.dataset(&self.method))?;
             check_fit(column, values.dtype(), values.shape(), frames.len())?;
             let cell = batch.cell(values);
-            let nan = |&place: &usize| has_nan(&values.bytes()[place * cell..(place + 1) * cell]);
+            let not_finite = |&place: &usize| !is_finite(&values.bytes()[place * cell..(place + 1) * cell]);
             let mut completed = (0..batch.frames.len()).filter(|&place| batch.status(place).is_completed());
-            if let Some(place) = completed.find(nan) {
+            if let Some(place) = completed.find(not_finite) {
                 let (word, frame) = (quantity.word(), batch.frames[place]);
-                let text =
-                    format!("the {word} of frame {frame} are not all numbers (NaN), and its status is COMPLETED");
+                let text = format!(
+                    "the {word} of frame {frame} are not all finite numbers (NaN, inf), and its status is COMPLETED; \
+                     is it FAILED?"
+                );
                 return Err(ErrorKind::BadValues(text));
             }
         }
@@ -445,9 +447,14 @@ fn has_number(bytes: &[u8]) -> bool {
     bytes.chunks_exact(8).any(|b| !f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
 }
 
+/// Whether all of the f64 are finite.
+fn is_finite(bytes: &[u8]) -> bool {
+    // Looked at to the end: nearly always they are, and so it takes several at a time.
+    let finite = |b: &[u8]| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_finite();
+    bytes.chunks_exact(8).fold(true, |all, b| all & finite(b))
+}
+
 /// Whether one of the f64 is no number.
 fn has_nan(bytes: &[u8]) -> bool {
-    // Looked at to the end: nearly always there is none, and so it takes several at a time.
-    let nan = |b: &[u8]| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan();
-    bytes.chunks_exact(8).fold(false, |found, b| found | nan(b))
+    bytes.chunks_exact(8).any(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
 }

@@ -184,3 +184,33 @@ fn outputs_that_are_the_store() {
     ok(&[&read[..], &["--energies", &format!("{file}.npy"), "--status", "/dev/null"]].concat());
     ok(&[&other[..], &["-o", &format!("{file}.npy"), "--mask", &out]].concat());
 }
+
+/// What is to be done fits what is wrong.
+#[test]
+fn remedies_fit() {
+    let (scratch, file) = place();
+    prepared(Path::new(&file), 3, 2);
+    let npy = |name: &str, descr: &str, data: &[u8]| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}\n");
+        let length = u16::try_from(header.len()).expect("short").to_le_bytes();
+        let bytes = [&b"\x93NUMPY\x01\x00"[..], &length, header.as_bytes(), data].concat();
+        std::fs::write(scratch.path(name), bytes).expect("write");
+        scratch.text(name)
+    };
+    let save = ["mbe", "save", &file, KEY, "--method", METHOD, "--frames", "0", "--energies"];
+    for (descr, size) in [("<f2", 2), ("<f16", 16), ("<c16", 16)] {
+        let energies = npy("e.npy", descr, &vec![0; size]);
+        let says = [descr, "is not supported", "f4, f8, i1 to i8, u1 to u8 and bool are"];
+        fails(&[&save[..], &[&energies]].concat(), 4, &says);
+    }
+    let nan = scratch.npy("nan.npy", &[1], &[f64::NAN]);
+    for args in [
+        [&save[..], &[&nan]].concat(),
+        [&save[..8], &["--energies", &scratch.npy("inf.npy", &[1], &[f64::INFINITY])]].concat(),
+    ] {
+        let (code, _, err) = run(&args);
+        assert!(code == 4 && err.contains("FAILED?") && !err.contains("one value for each"), "{err}");
+    }
+    fails(&["mbe", "select", &file, KEY, "--method", "a\nb"], 2, &["'a\\nb' is no name of a method"]);
+    assert_eq!(ok(&["mbe", "select", &file, KEY, "--method", METHOD, "--spec"]), "0:3\n", "nothing was written");
+}

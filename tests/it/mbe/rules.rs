@@ -186,6 +186,8 @@ fn what_is_no_number_is_not_completed() {
     };
     let error = save(&[Completed], &energies, &forces).expect_err("NaN");
     assert!(matches!(error.kind(), ErrorKind::BadValues(_)) && error.to_string().contains("energies of frame 1"));
+    energies[1] = f64::NEG_INFINITY;
+    assert!(save(&[Completed], &energies, &forces).is_err_and(|e| e.to_string().contains("energies of frame 1")));
     energies[1] = 1.0;
     forces[[2, 0, 1]] = f64::NAN;
     let error = save(&[Completed], &energies, &forces).expect_err("NaN");
