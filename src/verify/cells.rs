@@ -306,7 +306,8 @@ fn finding(kind: Kind) -> Finding {
         Kind::HalfWritten => Finding::fault(
             kind,
             "half-written by a writer that died; they count as not there",
-            "'h5part recover' puts old values back, --repair makes the rest not there",
+            "'h5part recover' puts old values back, --repair makes the rest not there; with --accept-foreign those \
+             that the guard calls complete are values",
         ),
         Kind::UnknownStamp => {
             Finding::fault(kind, "stamps that h5part does not write", "compare with a copy; h5part does not touch them")
