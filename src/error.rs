@@ -99,6 +99,16 @@ pub enum ErrorKind {
         /// The methods that are there.
         known: Vec<String>,
     },
+    /// A dataset that another program made is not what its name says.
+    #[error("dataset '{name}' is {found}, and must be {expected}")]
+    UnfitDataset {
+        /// Its name.
+        name: String,
+        /// Type and shape that it has.
+        found: String,
+        /// Type and shape that it must have.
+        expected: String,
+    },
     /// The table to be made is there already.
     #[error("table '{0}' exists already")]
     TableExists(String),
@@ -199,6 +209,9 @@ pub enum ErrorKind {
         /// The shape given.
         found: String,
     },
+    /// A `.npy` file of a type that tables do not hold.
+    #[error("its type '{0}' is not supported")]
+    NpyType(String),
     /// A `.npy` file that cannot be read.
     #[error("not a usable .npy file: {0}")]
     BadNpy(String),
@@ -224,7 +237,7 @@ pub enum ErrorKind {
     /// A program that is needed is not there.
     #[error("there is no program '{0}' on the PATH")]
     NoProgram(String),
-    /// Values that do not fit: too few, too many, or one that a cast would change.
+    /// Values that do not fit: too few, too many, or one that a cast would change. The text says what would.
     #[error("bad values: {0}")]
     BadValues(String),
     /// The column cannot be written in place.
@@ -521,6 +534,7 @@ impl ErrorKind {
             Self::NoSuchTable { .. } | Self::NotATable { .. } => "list the tables with 'h5part info FILE'",
             Self::NotAStructure { .. } => "list them with 'h5part mbe status FILE'",
             Self::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",
+            Self::UnfitDataset { .. } => "convert it with the program that made it; nothing was changed",
             Self::TableExists(_) => "choose another name; an existing table is never overwritten",
             Self::BundleExists(_) => "choose another name, or replace it knowingly",
             Self::ColumnExists(_) => "choose another name; an existing column is never overwritten",
@@ -544,6 +558,7 @@ impl ErrorKind {
             }
             Self::BadText { .. } => "correct it, or make it again",
             Self::NoProgram(_) => "install it, or name it with its path",
+            Self::NpyType(_) => "f4, f8, i1 to i8, u1 to u8 and bool are: convert it with astype",
             Self::BadNpy(_) => "write it with numpy.save",
             Self::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
             Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",
@@ -561,7 +576,6 @@ impl ErrorKind {
             Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",
             Self::Replaced | Self::ColumnMoved(_) => "open the file again",
             Self::LockFileGone => "end all programs that use the file, then start them again",
-            Self::BadValues(_) => "give one value for each element of the rows selected",
             Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
             Self::NotAsExpected { .. } => "read it again; nothing was written",
             Self::CannotGrow { .. } => {
@@ -600,6 +614,7 @@ impl ErrorKind {
             Self::Io(_)
             | Self::Hdf5(_)
             | Self::BadRequest(_)
+            | Self::BadValues(_)
             | Self::GroupFailed(_)
             | Self::Worker { .. }
             | Self::Slurm { .. } => return None,

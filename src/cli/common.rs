@@ -6,6 +6,7 @@ use h5part::ledger::TaskFence;
 use h5part::lock::Patience;
 use h5part::store::{Durability, Fence, Listing, Store, StorePair};
 use h5part::{ErrorKind, Result, npy};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -168,4 +169,44 @@ pub fn elements<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Vec<T> {
 pub fn portions(rows: &Rows, row_bytes: u64) -> impl Iterator<Item = (u64, Rows)> + '_ {
     let count = (PORTION_BYTES / row_bytes.max(1)).max(1);
     (0..rows.len().div_ceil(count)).map(move |k| (k * count, rows.slice(k * count, count)))
+}
+
+/// That no output takes the place of one of these stores, of what lies beside it, or of another output, by whatever
+/// path or link.
+pub fn check_outputs(stores: &[&Path], outputs: &[&Path]) -> Result<()> {
+    let beside = |store: &Path, suffix: &str| {
+        let mut name = store.as_os_str().to_owned();
+        name.push(suffix);
+        identity(Path::new(&name))
+    };
+    let kept: Vec<(u64, u64)> =
+        stores.iter().flat_map(|store| ["", ".lock", ".part"].map(|suffix| beside(store, suffix))).flatten().collect();
+    for (k, output) in outputs.iter().enumerate() {
+        let output = output.canonicalize().unwrap_or_else(|_| in_its_folder(output));
+        if output.ancestors().filter_map(identity).any(|found| kept.contains(&found)) {
+            return Err(request("write", output, "this is the store itself, or belongs to it"));
+        }
+        let is_same = |other: &&Path| {
+            let other = other.canonicalize().unwrap_or_else(|_| in_its_folder(other));
+            // Pipes and devices may be named twice.
+            let same = other == output || identity(&output).is_some_and(|found| identity(&other) == Some(found));
+            same && (!output.exists() || output.is_file())
+        };
+        if outputs[..k].iter().any(is_same) {
+            return Err(request("write", output, "each output needs a file of its own"));
+        }
+    }
+    Ok(())
+}
+
+/// What a path leads to, whatever its name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.metadata().ok().map(|found| (found.dev(), found.ino()))
+}
+
+/// A file that is not there yet, by the real path of its folder.
+fn in_its_folder(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize();
+    folder.ok().zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
 }

@@ -78,6 +78,7 @@ impl Exit {
             ErrorKind::DtypeMismatch { .. }
             | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadNpy(_)
+            | ErrorKind::NpyType(_)
             | ErrorKind::Disagreement(_)
             | ErrorKind::OtherColumns { .. }
             | ErrorKind::BadValues(_) => Self::Mismatch,
@@ -105,6 +106,7 @@ impl Exit {
             | ErrorKind::ForeignChange { .. }
             | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
+            | ErrorKind::UnfitDataset { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::ValuesOutside(_)

@@ -1,6 +1,6 @@
 //! `h5part read`
 
-use super::common::{LockArgs, ParentArgs, request, rows};
+use super::common::{LockArgs, ParentArgs, check_outputs, rows};
 use super::exit::Exit;
 use super::output::say;
 use h5part::dataspace::{Dtype, Inner, Rows};
@@ -9,7 +9,7 @@ use h5part::npy::NpyWriter;
 use h5part::store::{Block, CellState, Reader};
 use h5part::{ErrorKind, Result};
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Rows are read in portions of about this, in bytes.
 const PORTION_BYTES: u64 = 64 << 20;
@@ -60,7 +60,10 @@ impl Args {
         let mut reader = store.reader(&self.table)?;
         let rows = rows(&self.rows, reader.table().rows, &self.file)?;
         rows.runs().at("read", &self.file)?;
-        self.check_outputs(store.path())?;
+        let stores: Vec<&Path> =
+            [self.file.as_path(), store.path()].into_iter().chain(self.parent.parent.as_deref()).collect();
+        let outputs: Vec<&Path> = [&self.output, &self.mask].into_iter().flatten().map(PathBuf::as_path).collect();
+        check_outputs(&stores, &outputs)?;
         // Also tells a name that is no column, before any output is begun.
         reader.read(&self.name, &rows.slice(0, 1))?;
         let column = reader.table().column(&self.name).at("read", &self.file)?.clone();
@@ -90,23 +93,6 @@ impl Args {
             return Ok(Exit::Found);
         }
         Ok(Exit::Success)
-    }
-
-    /// An output must not take the place of the store, or of the other output.
-    fn check_outputs(&self, store: &std::path::Path) -> Result<()> {
-        let outputs: Vec<PathBuf> = [&self.output, &self.mask]
-            .into_iter()
-            .flatten()
-            .map(|p| p.canonicalize().unwrap_or_else(|_| p.clone()))
-            .collect();
-        let belongs = |p: &PathBuf| p.starts_with(store) || p.to_string_lossy().starts_with(&*store.to_string_lossy());
-        if let Some(path) = outputs.iter().find(|p| belongs(p)) {
-            return Err(request("write", path, "this is the store itself, or belongs to it"));
-        }
-        match outputs.as_slice() {
-            [a, b] if a == b && !b.exists() | b.is_file() => Err(request("write", b, "values and mask need two files")),
-            _ => Ok(()),
-        }
     }
 
     fn to_npy(

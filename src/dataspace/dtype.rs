@@ -38,6 +38,12 @@ impl Dtype {
         }
     }
 
+    /// Whether its elements are whole numbers; bool are none.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        !matches!(self, F32 | F64 | Bool)
+    }
+
     /// Name as the command line takes it.
     #[must_use]
     pub const fn name(self) -> &'static str {

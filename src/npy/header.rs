@@ -30,7 +30,7 @@ impl Header {
     /// Reads up to the first element.
     ///
     /// # Errors
-    /// [`ErrorKind::BadNpy`], I/O errors.
+    /// [`ErrorKind::BadNpy`], [`ErrorKind::NpyType`], I/O errors.
     pub fn read(source: &mut impl Read) -> Result<Self, ErrorKind> {
         let mut head = [0; 8];
         read(source, &mut head)?;
@@ -76,8 +76,7 @@ impl Header {
             _ => Err(bad("its shape is not a tuple of numbers")),
         };
         let shape = axes.iter().map(axis).collect::<Result<Vec<_>, _>>()?;
-        let (dtype, big_endian) =
-            parse_descr(descr).ok_or_else(|| ErrorKind::BadNpy(format!("type '{descr}' is not supported")))?;
+        let (dtype, big_endian) = parse_descr(descr).ok_or_else(|| ErrorKind::NpyType(descr.clone()))?;
         let header = Self { dtype, big_endian, fortran_order: *fortran_order, shape, data_start };
         header.data_bytes().ok_or_else(|| bad("it would be larger than a file can be"))?;
         Ok(header)
@@ -187,11 +186,14 @@ mod tests {
             "{'descr': '<f8', 'fortran_order': False, 'shape': (18446744073709551615, 2), }",
             "{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807,), }",
             "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
-            "{'descr': '<U3', 'fortran_order': False, 'shape': (1,), }",
             "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
             &"(".repeat(9000),
         ] {
             assert!(matches!(npy(text), Err(ErrorKind::BadNpy(_))), "{text:.60}");
+        }
+        for descr in ["<U3", "<f2", "<c16", "|O"] {
+            let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}");
+            assert!(matches!(npy(&text), Err(ErrorKind::NpyType(found)) if found == descr), "{descr}");
         }
     }
 
@@ -211,7 +213,7 @@ mod tests {
                     assert!(bit / 8 >= 6 && header.data_bytes().is_some(), "bit {bit}: {header:?}");
                     assert!(header.data_start <= other.len() as u64, "bit {bit}: {header:?}");
                 }
-                Err(e) => assert!(matches!(e, ErrorKind::BadNpy(_)), "bit {bit}: {e}"),
+                Err(e) => assert!(matches!(e, ErrorKind::BadNpy(_) | ErrorKind::NpyType(_)), "bit {bit}: {e}"),
             }
         }
     }

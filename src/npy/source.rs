@@ -123,7 +123,9 @@ impl RowSource {
         match &mut self.input {
             Input::Stream { reader, .. } if self.headless => match reader.read(&mut [0])? {
                 0 => Ok(()),
-                _ => Err(ErrorKind::BadValues("there are more than the rows selected take".to_owned())),
+                _ => Err(ErrorKind::BadValues(
+                    "there are more than one for each element of the rows selected".to_owned(),
+                )),
             },
             // Files with a header were checked against it.
             _ => Ok(()),
@@ -134,12 +136,12 @@ impl RowSource {
 /// Row numbers from a `.npy` file of whole numbers in one axis.
 ///
 /// # Errors
-/// [`ErrorKind::BadNpy`], I/O errors.
+/// [`ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for other than whole numbers in one axis, I/O errors.
 pub fn indices(path: &Path) -> Result<Vec<u64>, ErrorKind> {
     let mut source = RowSource::open(path)?;
-    let bad = |reason: &str| ErrorKind::BadNpy(reason.to_owned());
+    let bad = |reason: &str| ErrorKind::BadValues(reason.to_owned());
     let &[count] = source.shape() else { return Err(bad("row numbers have one axis")) };
-    if matches!(source.dtype, Dtype::F32 | Dtype::F64 | Dtype::Bool) || count > MOST_INDICES {
+    if !source.dtype.is_whole() || count > MOST_INDICES {
         return Err(bad("row numbers are whole numbers"));
     }
     source.cast_to(Dtype::U64);
@@ -187,7 +189,9 @@ fn turn_around(bytes: &mut [u8], size: u64) {
 
 fn read_exact(reader: &mut dyn Read, buf: &mut [u8]) -> Result<(), ErrorKind> {
     reader.read_exact(buf).map_err(|e| match e.kind() {
-        io::ErrorKind::UnexpectedEof => ErrorKind::BadValues("they end too soon".to_owned()),
+        io::ErrorKind::UnexpectedEof => {
+            ErrorKind::BadValues("they end too soon: one is needed for each element of the rows selected".to_owned())
+        }
         _ => ErrorKind::Io(e),
     })
 }

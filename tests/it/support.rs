@@ -54,8 +54,13 @@ impl Scratch {
 
     /// Writes f64 values as a .npy file and returns its path.
     pub fn npy(&self, name: &str, shape: &[u64], values: &[f64]) -> String {
+        self.npy_of(name, Dtype::F64, shape, values)
+    }
+
+    /// The same of another type.
+    pub fn npy_of<T: bytemuck::NoUninit>(&self, name: &str, dtype: Dtype, shape: &[u64], values: &[T]) -> String {
         let path = self.path(name);
-        let mut out = NpyWriter::create(&path, Dtype::F64, shape).expect("create");
+        let mut out = NpyWriter::create(&path, dtype, shape).expect("create");
         out.push(bytemuck::cast_slice(values)).expect("push");
         out.finish().expect("finish");
         path.to_str().expect("UTF-8").to_owned()

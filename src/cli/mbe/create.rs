@@ -24,7 +24,7 @@ pub struct Args {
     /// Key of the structure, such as training/urea.
     key: String,
     /// All frames of an extended XYZ file, or - for standard input. Lattice, energy (eV, of all
-    /// atoms) and forces (eV/Å) are taken along where every frame has them.
+    /// atoms) and forces (eV/Å) are taken along; all frames have them, or none.
     #[arg(long, value_name = "IN.xyz", required_unless_present = "positions", conflicts_with = "positions")]
     xyz: Option<PathBuf>,
     /// Positions in Å: (frames, atoms, 3), or (atoms, 3) of one frame.
@@ -51,7 +51,11 @@ impl Args {
         let store = self.lock.new_store(&self.file)?;
         let made = match (&self.xyz, &self.positions, &self.atomic_numbers) {
             (Some(xyz), ..) => self.of_xyz(xyz)?.create(&store, &self.key)?,
-            (None, Some(positions), Some(numbers)) => self.of_npy(positions, numbers)?.create(&store, &self.key)?,
+            (None, Some(positions), Some(numbers)) => {
+                // Nothing is begun with what is found to be wrong at its end.
+                self.of_npy(positions, numbers)?.check(&self.key).at(MAKE, &self.file)?;
+                self.of_npy(positions, numbers)?.create(&store, &self.key)?
+            }
             _ => return Err(request(MAKE, &self.file, "--xyz, or --positions and --atomic-numbers, are needed")),
         };
         let periodic = if made.is_periodic() { ", periodic" } else { "" };

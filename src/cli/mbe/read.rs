@@ -1,7 +1,7 @@
 //! `h5part mbe read`
 
 use super::{Place, frames};
-use crate::cli::common::request;
+use crate::cli::common::check_outputs;
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, say};
 use h5part::Result;
@@ -64,12 +64,9 @@ impl Args {
         let frames = frames(&self.frames, reader.frames(), &self.place.file)?;
         let (n, atoms) = (frames.len(), truth.structure().atoms());
         let outputs = [&self.energies, &self.forces, &self.status];
-        for (k, path) in outputs.iter().enumerate() {
-            if path.is_some() && outputs[..k].contains(path) {
-                return Err(request("write", path.as_deref().unwrap_or(Path::new("")), "each output needs a file"));
-            }
-        }
-        if outputs.iter().all(|path| path.is_none()) {
+        let outputs: Vec<&Path> = outputs.into_iter().flatten().map(PathBuf::as_path).collect();
+        check_outputs(&[&self.place.file, truth.structure().store().path()], &outputs)?;
+        if outputs.is_empty() {
             return print(&mut reader, &frames);
         }
         let wanted = super::quantities(self.energies.is_some(), self.forces.is_some());

@@ -7,7 +7,7 @@ use crate::cli::output::{LateBar, json, line, say};
 use h5part::Result;
 use h5part::dataspace::{Dtype, Rows};
 use h5part::error::At;
-use h5part::frontend::mbe::{FrameStatus, Quantity, Results, Saved, Saver};
+use h5part::frontend::mbe::{FrameStatus, Quantity, Results, Saved, Saver, check_statuses};
 use h5part::npy::RowSource;
 use h5part::store::{Values, check_fit};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "F.npy", conflicts_with = "stream")]
     forces: Option<PathBuf>,
     /// Status of all frames: COMPLETED, `SCF_NOT_CONVERGED`, FAILED, UNDEFINED or its number; or a .npy
-    /// file with one number a frame.
+    /// file with one whole number a frame.
     #[arg(long, value_name = "VALUE|S.npy", default_value = "COMPLETED", conflicts_with = "stream")]
     status: String,
     /// Save COMPLETED frames anew.
@@ -68,6 +68,8 @@ impl Args {
         let spec = self.frames.as_deref().unwrap_or_default();
         let frames = frames(spec, truth.structure().frames(), &self.place.file)?;
         let statuses = statuses(&self.status, frames.len())?;
+        // Frames are saved in portions: what is wrong anywhere is told before the first.
+        check_statuses(&frames, &statuses).at("save to", &self.place.file)?;
         self.warn(&saver, &statuses);
         let saved = self.save(&mut saver, &frames, &statuses)?;
         if self.json {
@@ -144,6 +146,11 @@ pub(super) fn statuses(text: &str, frames: u64) -> Result<Vec<FrameStatus>> {
         return Err(crate::cli::common::request("read", path, format!("{unreadable}, or a .npy file")));
     }
     let mut source = RowSource::open(path).at("read", path)?;
+    let found = source.dtype_out();
+    if !found.is_whole() {
+        let text = format!("statuses are whole numbers, and these are {found}: save them as int64");
+        return Err(h5part::ErrorKind::BadValues(text).at("read", path));
+    }
     source.cast_to(Dtype::I64);
     if source.shape() != [frames] {
         let text = format!("statuses of shape {:?} for {frames} frames", source.shape());

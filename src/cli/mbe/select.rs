@@ -10,8 +10,8 @@ use std::fmt::Write;
 
 /// Print the frames that are to be computed: those whose status is not COMPLETED, one number a line, from 0.
 ///
-/// Nothing is printed when nothing is left. Chunks part all frames, before those that are COMPLETED are
-/// left out, so that those of several processes never overlap.
+/// Nothing is printed when nothing is left. Chunks part all frames, or those of --frames, before those
+/// that are COMPLETED are left out, so that those of several processes with the same --frames never overlap.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -19,7 +19,7 @@ pub struct Args {
     /// Of these frames only: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
     #[arg(long, value_name = "SPEC")]
     frames: Option<String>,
-    /// Part i of n, counted from 1, or the part of this task of a SLURM job array.
+    /// Part i of n of the frames (of all, or of --frames), counted from 1, or the part of this task of a SLURM job array.
     #[arg(long, value_name = "i/n|slurm", value_parser = chunk)]
     chunk: Option<Chunk>,
     /// COMPLETED frames, too.

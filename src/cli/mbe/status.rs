@@ -13,7 +13,8 @@ use std::path::PathBuf;
 
 /// How far each structure is, at each level of theory.
 ///
-/// COMPLETED frames that lack energies or forces (NaN) are listed; the exit code is then 1.
+/// COMPLETED frames that lack energies or forces (NaN) are listed, and what cannot be read is told in
+/// its place; the exit code is then 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
@@ -30,6 +31,21 @@ pub struct Args {
     lock: LockArgs,
 }
 
+/// What was seen, or why nothing was.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entry<T> {
+    Seen(T),
+    Structure { path: String, error: String },
+    Method { method: String, error: String },
+}
+
+impl<T> Entry<T> {
+    fn seen(&self) -> Option<&T> {
+        if let Self::Seen(seen) = self { Some(seen) } else { None }
+    }
+}
+
 #[derive(Debug, Serialize)]
 struct StructureStatus {
     path: String,
@@ -37,7 +53,7 @@ struct StructureStatus {
     frames: u64,
     atoms: u64,
     periodic: bool,
-    methods: Vec<MethodStatus>,
+    methods: Vec<Entry<MethodStatus>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,28 +74,38 @@ impl Args {
     pub fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
         let structures = match &self.key {
-            Some(key) => vec![Structure::open(&store, key)?],
+            Some(key) => vec![(key.clone(), Ok(Structure::open(&store, key)?))],
             None => Structure::all(&store)?,
         };
-        let found = structures.iter().map(|structure| self.look(structure)).collect::<Result<Vec<_>>>()?;
-        if let Some(method) = self.method.as_ref().filter(|_| found.iter().all(|s| s.methods.is_empty())) {
+        let look = |(path, structure): (String, Result<Structure>)| match structure.and_then(|s| self.look(&s)) {
+            Ok(status) => Entry::Seen(status),
+            Err(e) => Entry::Structure { path, error: e.to_string() },
+        };
+        let found: Vec<_> = structures.into_iter().map(look).collect();
+        let has_none = |entry: &Entry<StructureStatus>| entry.seen().is_some_and(|s| s.methods.is_empty());
+        if let Some(method) = self.method.as_ref().filter(|_| found.iter().all(has_none)) {
             return Err(request("look up", &self.file, format!("there is no ground truth of '{method}'")));
         }
-        let lacks = found.iter().flat_map(|s| &s.methods).any(|method| !method.lacking.is_empty());
+        let is_fine = |method: &Entry<MethodStatus>| method.seen().is_some_and(|method| method.lacking.is_empty());
+        let all_fine = found.iter().all(|entry| entry.seen().is_some_and(|s| s.methods.iter().all(is_fine)));
         if self.json {
             json(&found)?;
         } else {
             found.iter().try_for_each(print)?;
         }
-        Ok(if lacks { Exit::Found } else { Exit::Success })
+        Ok(if all_fine { Exit::Success } else { Exit::Found })
     }
 
     fn look(&self, structure: &Structure) -> Result<StructureStatus> {
         let mut methods = Vec::new();
         for name in structure.methods()? {
             if self.method.as_ref().is_none_or(|wanted| *wanted == name) {
-                let method = Method::new(&name).at("look up", &self.file)?;
-                methods.push(method_status(&structure.ground_truth(&method))?);
+                let method = Method::new(&name).at("look up", &self.file);
+                let status = method.and_then(|method| method_status(&structure.ground_truth(&method)));
+                methods.push(match status {
+                    Ok(status) => Entry::Seen(status),
+                    Err(e) => Entry::Method { method: name, error: e.to_string() },
+                });
             }
         }
         Ok(StructureStatus {
@@ -112,22 +138,36 @@ fn method_status(truth: &GroundTruth) -> Result<MethodStatus> {
     })
 }
 
-fn print(structure: &StructureStatus) -> Result<()> {
+fn print(entry: &Entry<StructureStatus>) -> Result<()> {
+    let structure = match entry {
+        Entry::Seen(structure) => structure,
+        Entry::Structure { path: name, error } | Entry::Method { method: name, error } => {
+            return line(format!("{name}: {error}"));
+        }
+    };
     let StructureStatus { path, class, frames, atoms, .. } = structure;
     let periodic = if structure.periodic { ", periodic" } else { "" };
     line(format!("{path}: {class}, {frames} frames of {atoms} atoms{periodic}"))?;
     if structure.methods.is_empty() {
         line("  no ground truth")?;
     }
-    for method in &structure.methods {
-        let counts = method.counts.iter().filter(|(_, n)| **n > 0).map(|(status, n)| format!("{n} {status}"));
-        let statuses = if method.has_status { "" } else { "; no statuses: all count as COMPLETED" };
-        let prepared = if method.prepared { "" } else { "; not prepared for h5part, see 'h5part mbe init'" };
-        let (name, of) = (&method.method, method.quantities.join(" and "));
-        line(format!("  {name}: {of}, {}{statuses}{prepared}", counts.collect::<Vec<_>>().join(", ")))?;
-        for (quantity, spec) in &method.lacking {
-            line(format!("    COMPLETED without {quantity} (NaN): {spec}"))?;
+    structure.methods.iter().try_for_each(print_method)
+}
+
+fn print_method(entry: &Entry<MethodStatus>) -> Result<()> {
+    let method = match entry {
+        Entry::Seen(method) => method,
+        Entry::Structure { path: name, error } | Entry::Method { method: name, error } => {
+            return line(format!("  {name}: {error}"));
         }
+    };
+    let counts = method.counts.iter().filter(|(_, n)| **n > 0).map(|(status, n)| format!("{n} {status}"));
+    let statuses = if method.has_status { "" } else { "; no statuses: all count as COMPLETED" };
+    let prepared = if method.prepared { "" } else { "; not prepared for h5part, see 'h5part mbe init'" };
+    let (name, of) = (&method.method, method.quantities.join(" and "));
+    line(format!("  {name}: {of}, {}{statuses}{prepared}", counts.collect::<Vec<_>>().join(", ")))?;
+    for (quantity, spec) in &method.lacking {
+        line(format!("    COMPLETED without {quantity} (NaN): {spec}"))?;
     }
     Ok(())
 }

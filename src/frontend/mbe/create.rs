@@ -1,7 +1,7 @@
 //! Making structures.
 
 use super::elements::mass;
-use super::names::{ANGSTROM, DATACLASS, SLASH};
+use super::names::{ANGSTROM, DATACLASS, GROUND_TRUTH, SLASH};
 use super::structure::Structure;
 use super::xyz::Xyz;
 use crate::dataspace::{Dtype, shape_text};
@@ -92,14 +92,37 @@ fn once<T: PartialEq + Clone>(values: Vec<T>, frames: u64) -> (Vec<T>, bool) {
 /// Datasets and attributes of a group.
 type Plan<'v> = (Vec<NewArray<'v>>, Vec<(String, Attribute)>);
 
+/// Values are checked in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 8 << 20;
+
+/// Names of our own in a file begin with this.
+const OURS: &str = "__h5part__";
+
 impl<'v> NewStructure<'v> {
+    /// Reads all of it and makes nothing: whether [`NewStructure::create`] would take it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ShapeMismatch`], [`ErrorKind::BadValues`], [`ErrorKind::BadRequest`], those of the values.
+    pub fn check(self, key: &str) -> Result<(), ErrorKind> {
+        for mut array in self.plan(key.trim_matches('/'))?.0 {
+            let Some((&rows, cell)) = array.shape.split_first() else { continue };
+            let row_bytes = cell.iter().product::<u64>().saturating_mul(array.dtype.size());
+            let portion = (PORTION_BYTES / row_bytes.max(1)).max(1);
+            for start in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+                (array.values)(portion.min(rows - start))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes it at `key`, in a new file or in one that is there, as Python would: plain contiguous datasets.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: see [`Store::add_arrays`].
     ///
     /// # Errors
-    /// [`ErrorKind::ShapeMismatch`], [`ErrorKind::BadValues`], [`ErrorKind::TableExists`]: there is something at
-    /// `key`; those of [`Store::add_arrays`].
+    /// [`ErrorKind::ShapeMismatch`]; [`ErrorKind::BadValues`]: positions or cell vectors that are not finite, cell
+    /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::TableExists`]:
+    /// there is something at `key`; those of [`Store::add_arrays`].
     pub fn create(self, store: &Store, key: &str) -> Result<Structure> {
         let key = key.trim_matches('/').to_owned();
         let (arrays, attributes) = self.plan(&key).at("make a structure in", store.path())?;
@@ -108,9 +131,7 @@ impl<'v> NewStructure<'v> {
     }
 
     fn plan(self, key: &str) -> Result<Plan<'v>, ErrorKind> {
-        if key.is_empty() {
-            return Err(ErrorKind::BadRequest("a structure has a key, such as training/urea".to_owned()));
-        }
+        check_key(key)?;
         let (frames, atoms) = match *self.positions.shape {
             [frames, atoms, 3] if frames > 0 && atoms > 0 => (frames, atoms),
             [atoms, 3] if atoms > 0 => (1, atoms),
@@ -131,6 +152,9 @@ impl<'v> NewStructure<'v> {
         if masses.len() != self.atomic_numbers.len() {
             return Err(mismatch("masses", &shape_text(&self.atomic_numbers_shape), &[masses.len() as u64]));
         }
+        if let Some(mass) = masses.iter().find(|mass| !mass.is_finite() || **mass < 0.0) {
+            return Err(ErrorKind::BadValues(format!("a mass is {mass}")));
+        }
         let mut attributes = vec![
             (DATACLASS.to_owned(), Attribute::Text("Structure".to_owned())),
             ("n_frames".to_owned(), Attribute::Int(frames.try_into().unwrap_or(i64::MAX))),
@@ -141,11 +165,20 @@ impl<'v> NewStructure<'v> {
         attributes.extend(self.level_of_theory.map(|name| ("level_of_theory".to_owned(), Attribute::Text(name))));
         let numbers = Array::of(self.atomic_numbers_shape.clone(), self.atomic_numbers);
         let masses = Array::of(self.atomic_numbers_shape, masses);
-        let mut arrays = vec![f64s(format!("positions ({ANGSTROM})"), self.positions)];
+        let finite = |what: &'static str| move |cell: &[u8]| floats(cell).all(f64::is_finite).then_some(()).ok_or(what);
+        let positions = checked(self.positions, finite("positions that are not all finite numbers"));
+        let cells = self.cell_vectors.map(|cells| {
+            let is_cell = finite("cell vectors that are not all finite numbers");
+            checked(cells, move |cell| match is_cell(cell) {
+                Ok(()) if floats(cell).all(|x| x == 0.0) => Err("cell vectors that are zero"),
+                other => other,
+            })
+        });
+        let mut arrays = vec![f64s(format!("positions ({ANGSTROM})"), positions)];
         arrays.push(NewArray { dtype: Dtype::I64, ..f64s("atomic_numbers".to_owned(), numbers) });
         arrays.push(f64s("masses (u)".to_owned(), masses));
         let optional = [
-            (format!("cell_vectors ({ANGSTROM})"), self.cell_vectors, vec![3, 3]),
+            (format!("cell_vectors ({ANGSTROM})"), cells, vec![3, 3]),
             (format!("E_pot (eV{SLASH}atom)"), self.energies, vec![]),
             (format!("forces (eV{SLASH}{ANGSTROM})"), self.forces, vec![atoms, 3]),
         ];
@@ -160,6 +193,44 @@ impl<'v> NewStructure<'v> {
         }
         Ok((arrays, attributes))
     }
+}
+
+/// That a key can be that of a structure, and be found again.
+fn check_key(key: &str) -> Result<(), ErrorKind> {
+    let bad = |text: String| Err(ErrorKind::BadRequest(text));
+    if key.is_empty() {
+        return bad("a structure has a key, such as training/urea".to_owned());
+    }
+    for part in key.split('/') {
+        if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
+            return bad(format!("'{}' is no key: its parts have names, as in training/urea", key.escape_debug()));
+        }
+        if part == GROUND_TRUTH || part.starts_with(OURS) {
+            return bad(format!("'{key}' is no key: '{part}' is the name of something else"));
+        }
+    }
+    Ok(())
+}
+
+/// Looks at each frame as it comes. A single one may come without its axis, and is looked at as it comes.
+fn checked<'v>(array: Array<'v>, is_fine: impl Fn(&[u8]) -> Result<(), &'static str> + 'v) -> Array<'v> {
+    let Array { shape, mut values } = array;
+    let row = shape.iter().skip(1).product::<u64>().saturating_mul(8);
+    let frame = if shape.len() < 3 { usize::MAX } else { usize::try_from(row).unwrap_or(usize::MAX).max(1) };
+    let mut number = 0;
+    let next = move |rows: u64| {
+        let bytes = values(rows)?;
+        for cell in bytes.chunks(frame) {
+            is_fine(cell).map_err(|what| ErrorKind::BadValues(format!("frame {number} has {what}")))?;
+            number += 1;
+        }
+        Ok(bytes)
+    };
+    Array { shape, values: Box::new(next) }
+}
+
+fn floats(bytes: &[u8]) -> impl Iterator<Item = f64> {
+    bytes.chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()))
 }
 
 fn f64s(name: String, array: Array<'_>) -> NewArray<'_> {

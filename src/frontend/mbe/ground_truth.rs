@@ -3,8 +3,10 @@
 use super::names::{LEVELS_OF_THEORY, Method, Quantity};
 use super::status::FrameStatus;
 use super::structure::Structure;
-use crate::dataspace::{ColumnSpec, Dtype, Table};
-use crate::error::{ErrorKind, Result};
+use crate::dataspace::{ColumnSpec, Dtype, Table, shape_text};
+use crate::error::{At, ErrorKind, Result};
+use crate::h5::H5File;
+use crate::storage::StorageFile;
 use crate::store::{Adopt, Adoption, Attribute, H5Change, NewArray, NewTable};
 
 /// So many others who prepare the same at the same time are not waited for.
@@ -64,17 +66,43 @@ impl GroundTruth {
         Ok(self.table()?.map_or_else(Present::default, |table| self.present_in(&table)))
     }
 
-    /// The table as it is; `None` where nothing was computed yet, at any level of theory.
+    /// The table as it is; `None` where nothing was computed yet, at any level of theory. What it has of this method is
+    /// what it must be.
     pub(super) fn table(&self) -> Result<Option<Table>> {
-        match self.structure.store().reader(&self.structure.table()) {
-            Ok(reader) => Ok(Some(reader.table().clone())),
-            Err(e) => match e.kind() {
-                ErrorKind::NoSuchTable { .. } | ErrorKind::NotATable { what: "a group without columns", .. } => {
-                    Ok(None)
+        let path = self.structure.table();
+        let look = |h5: &H5File, file: &dyn StorageFile| match h5.table(&path, file) {
+            Ok((table, _)) => self.check(h5, &table).map(|()| Some(table)),
+            Err(ErrorKind::NoSuchTable { .. } | ErrorKind::NotATable { what: "a group without columns", .. }) => {
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        };
+        self.structure.store().look(look).at("read", self.structure.store().path())
+    }
+
+    /// That datasets with the names of this method are what those names say.
+    fn check(&self, h5: &H5File, table: &Table) -> Result<(), ErrorKind> {
+        for spec in [self.status_column(), self.column(Quantity::Energies), self.column(Quantity::Forces)] {
+            let text = |dtype: &str, rows: u64, cell: &[u64]| {
+                format!("{dtype} of shape {}", shape_text(&[&[rows], cell].concat()))
+            };
+            let found = match table.column(&spec.name) {
+                Ok(column) => {
+                    let dtype = column.dtype.as_ref().map_or_else(Clone::clone, ToString::to_string);
+                    text(&dtype, table.rows, &column.shape)
                 }
-                _ => Err(e),
-            },
+                // Columns are what has as many rows as most.
+                Err(_) if h5.object(&format!("{}/{}", table.path, spec.name)).is_ok() => {
+                    format!("no dataset of {} rows", self.structure.frames())
+                }
+                Err(_) => continue,
+            };
+            let expected = text(spec.dtype.name(), self.structure.frames(), &spec.shape);
+            if found != expected {
+                return Err(ErrorKind::UnfitDataset { name: spec.name, found, expected });
+            }
         }
+        Ok(())
     }
 
     pub(super) fn present_in(&self, table: &Table) -> Present {
@@ -101,7 +129,8 @@ impl GroundTruth {
     /// interrupted is made good by the next one.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] without quantities, and those of [`crate::store::Store::change`].
+    /// [`ErrorKind::BadRequest`] without quantities; [`ErrorKind::UnfitDataset`]: what is there of this method is of
+    /// another type or shape, and nothing was changed; and those of [`crate::store::Store::change`].
     pub fn prepare(&self, quantities: &[Quantity]) -> Result<Prepared> {
         if quantities.is_empty() {
             let text = "energies, forces or both are to be prepared".to_owned();
@@ -232,9 +261,19 @@ impl GroundTruth {
             key: self.structure.path().to_owned(),
             method: self.method.name().to_owned(),
             what,
-            // Of an error, this is only to help.
-            known: self.structure.methods().unwrap_or_default(),
+            known: self.known(),
         }
+    }
+
+    /// The methods of which there is something, whatever is listed. Of an error, this is only to help.
+    fn known(&self) -> Vec<String> {
+        let Ok(Some(table)) = self.table() else { return Vec::new() };
+        let mut names = self.structure.methods().unwrap_or_default();
+        names.retain(|name| {
+            let truth = Method::new(name).map(|method| self.structure.ground_truth(&method).present_in(&table));
+            truth.is_ok_and(|present| present.status || !present.quantities.is_empty())
+        });
+        names
     }
 }
 

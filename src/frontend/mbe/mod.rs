@@ -26,6 +26,6 @@ pub use names::{ANGSTROM, Method, Quantity, SLASH};
 pub use read::{Frames, Summary, TruthReader};
 pub use save::{Results, Saved, Saver};
 pub use select::{Chunk, check_frames, frames_to_compute, of_frames, selected_frames};
-pub use status::FrameStatus;
+pub use status::{FrameStatus, check_statuses};
 pub use structure::Structure;
 pub use xyz::Xyz;

@@ -26,9 +26,14 @@ impl Method {
     /// By its name, as in `r2scan-d4/def2-tzvp`.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: empty, or with a character that no name of a dataset has.
+    /// [`ErrorKind::BadRequest`]: empty, or with characters that cannot be printed.
     pub fn new(name: &str) -> Result<Self, ErrorKind> {
-        if name.trim().is_empty() || name.contains('\0') || name == "." {
+        if name.contains(char::is_control) {
+            let text =
+                format!("'{}' is no name of a method: it has characters that cannot be printed", name.escape_debug());
+            return Err(ErrorKind::BadRequest(text));
+        }
+        if name.trim().is_empty() || name == "." {
             return Err(ErrorKind::BadRequest("a method has a name, such as r2scan-d4/def2-tzvp".to_owned()));
         }
         Ok(Self { name: name.to_owned() })
@@ -107,7 +112,7 @@ mod tests {
         assert_eq!(method.energies().as_bytes(), b"E_r2scan-d4\xe2\x88\x95def2-tzvp (eV\xe2\x88\x95atom)");
         let forces = b"forces_r2scan-d4\xe2\x88\x95def2-tzvp (eV\xe2\x88\x95\xe2\x84\xab)";
         assert_eq!(method.forces().as_bytes(), forces);
-        for bad in ["", " ", "a\0b", "."] {
+        for bad in ["", " ", "a\0b", "a\nb", "."] {
             assert!(Method::new(bad).is_err(), "{bad:?}");
         }
     }

@@ -4,7 +4,7 @@
 use super::ground_truth::GroundTruth;
 use super::names::{Method, Quantity};
 use super::select::check_frames;
-use super::status::FrameStatus;
+use super::status::{FrameStatus, check_statuses};
 use crate::dataspace::{Column, Dtype, Rows};
 use crate::error::{At, ErrorKind, Result};
 use crate::store::{Durability, Values, Writer, check_fit};
@@ -63,16 +63,22 @@ pub struct Saver {
     truth: GroundTruth,
 }
 
-/// What is to be written of a frame.
+/// What is to be written of a frame. Quantities by their places in [`Quantity::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
-    /// Status and all values.
-    Whole,
+    /// Status and all values given; NaN for these, which are not: what lies there is of a calculation that counted
+    /// as failed, and would count as completed now.
+    Whole([bool; 2]),
     /// Status alone.
     Mark,
-    /// A completed frame lacks values: these, by their places in [`Quantity::ALL`].
+    /// A completed frame lacks values: these.
     Fill([bool; 2]),
 }
+
+const COMPLETED: i64 = FrameStatus::Completed.number();
+
+/// Quantities that are not given are looked at in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 64 << 20;
 
 impl GroundTruth {
     /// Opens it for saving. It was prepared before.
@@ -141,14 +147,15 @@ impl Saver {
     /// - Energies and forces are written of frames whose status is COMPLETED.
     /// - A status changes unless it was COMPLETED, or the new one is UNDEFINED.
     /// - A frame that is COMPLETED already gets those values only that it lacks (NaN); with
-    ///   [`Saver::set_overwrite`] it is treated like any other.
+    ///   [`Saver::set_overwrite`] it is treated like any other, except that it keeps what is not given.
+    /// - Of a frame that becomes COMPLETED, quantities that were prepared and are not given become NaN.
     ///
     /// See [`Saver`] for what may run beside it, what is atomic and what survives. Frames of different
     /// treatment are separate commits, one after the other.
     ///
     /// # Errors
     /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
-    /// COMPLETED frame with NaN, and values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
+    /// COMPLETED frame with NaN or inf, and statuses without a name; values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
     /// was not prepared; those of [`Writer::commit`].
     pub fn save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved> {
         self.try_save(frames, results).map_err(|kind| kind.at("save to", self.truth.structure().store().path()))
@@ -184,9 +191,25 @@ impl Saver {
         old: &[i64],
         saved: &mut Saved,
     ) -> Result<Vec<usize>, ErrorKind> {
+        let mut again = Vec::new();
+        let most = self.most_at_once(batch);
+        for (waiting, old) in waiting.chunks(most).zip(old.chunks(most)) {
+            again.extend(self.pass_some(batch, waiting, old, saved)?);
+        }
+        Ok(again)
+    }
+
+    fn pass_some(
+        &mut self,
+        batch: &Batch<'_>,
+        waiting: &[usize],
+        old: &[i64],
+        saved: &mut Saved,
+    ) -> Result<Vec<usize>, ErrorKind> {
         let mut groups: BTreeMap<Action, Vec<(usize, i64)>> = BTreeMap::new();
-        for (&place, &old) in waiting.iter().zip(old) {
-            match self.action(batch, place, old.into())? {
+        let stale = self.stale(batch, waiting)?;
+        for ((&place, &old), stale) in waiting.iter().zip(old).zip(stale) {
+            match self.action(batch, place, old.into(), stale)? {
                 Some(action) => groups.entry(action).or_default().push((place, old)),
                 None => saved.left += 1,
             }
@@ -205,10 +228,49 @@ impl Saver {
         Ok(again)
     }
 
-    fn action(&mut self, batch: &Batch<'_>, place: usize, old: FrameStatus) -> Result<Option<Action>, ErrorKind> {
+    /// The quantities that were prepared and are not given, where others are.
+    fn not_given(&self, batch: &Batch<'_>) -> [bool; 2] {
+        let given = Quantity::ALL.map(|quantity| batch.values(quantity).is_some());
+        let prepared = Quantity::ALL.map(|quantity| self.quantities.contains(&quantity));
+        [0, 1].map(|k| prepared[k] && !given[k] && given.contains(&true))
+    }
+
+    /// Of how many frames what is not given may be held in memory.
+    fn most_at_once(&self, batch: &Batch<'_>) -> usize {
+        let bytes = match self.not_given(batch) {
+            [_, true] => self.truth.structure().atoms().saturating_mul(24),
+            [true, false] => 8,
+            [false, false] => return usize::MAX,
+        };
+        usize::try_from(PORTION_BYTES / bytes.max(1)).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Which quantities that are not given have numbers in the file, frame by frame. Where all are given, nothing is
+    /// looked at.
+    fn stale(&mut self, batch: &Batch<'_>, places: &[usize]) -> Result<Vec<[bool; 2]>, ErrorKind> {
+        let mut stale = vec![[false; 2]; places.len()];
+        let not_given = self.not_given(batch);
+        for (k, quantity) in Quantity::ALL.into_iter().enumerate().filter(|(k, _)| not_given[*k]) {
+            let lies = self.writer.as_it_lies(&quantity.dataset(&self.method), &batch.rows(places));
+            let lies = lies.map_err(crate::Error::into_kind)?;
+            for (stale, cell) in stale.iter_mut().zip(cells(lies.bytes(), places.len())) {
+                stale[k] = has_number(cell);
+            }
+        }
+        Ok(stale)
+    }
+
+    fn action(
+        &mut self,
+        batch: &Batch<'_>,
+        place: usize,
+        old: FrameStatus,
+        stale: [bool; 2],
+    ) -> Result<Option<Action>, ErrorKind> {
         let new = batch.status(place);
         if !old.is_completed() || self.overwrite {
-            return Ok(Some(if new.is_completed() { Action::Whole } else { Action::Mark }));
+            let blank = stale.map(|stale| stale && !old.is_completed());
+            return Ok(Some(if new.is_completed() { Action::Whole(blank) } else { Action::Mark }));
         }
         if !new.is_completed() {
             return Ok(None);
@@ -233,26 +295,28 @@ impl Saver {
         let names = Quantity::ALL.map(|quantity| quantity.dataset(&self.method));
         let mut values = Vec::with_capacity(3);
         let mut expected = vec![(name.as_str(), status(old)?)];
+        let not_given = self.not_given(batch);
         for (k, quantity) in Quantity::ALL.into_iter().enumerate() {
+            let name = names[k].as_str();
             let wanted = match action {
-                Action::Whole => true,
+                Action::Whole(_) => true,
                 Action::Mark => false,
                 Action::Fill(lacks) => lacks[k],
             };
             if let Some(of) = batch.values(quantity).filter(|_| wanted) {
-                values.push((names[k].as_str(), batch.part(of, places)?));
-                if let Action::Fill(_) = action {
-                    let lies = self.writer.as_it_lies(&names[k], &rows).map_err(crate::Error::into_kind)?;
-                    // It lacks them still.
-                    if !lies.bytes().chunks_exact(lies.bytes().len() / places.len()).all(has_nan) {
-                        return Err(ErrorKind::NotAsExpected {
-                            column: names[k].clone(),
-                            row: batch.frames[places[0]],
-                        });
-                    }
-                    let shape = lies.shape().to_vec();
-                    expected.push((names[k].as_str(), Values::new(Dtype::F64, &shape, lies.into_bytes())?));
+                values.push((name, batch.part(of, places)?));
+            }
+            match action {
+                Action::Whole(blank) if blank[k] => values.push((name, self.blank(name, rows.len())?)),
+                // It has no numbers still, and lacks them still.
+                Action::Whole(_) if not_given[k] => {
+                    let without = |place: usize, cell: &[u8]| old[place] == COMPLETED || !has_number(cell);
+                    expected.push((name, self.as_it_lies(name, &rows, without)?));
                 }
+                Action::Fill(lacks) if lacks[k] => {
+                    expected.push((name, self.as_it_lies(name, &rows, |_, cell| has_nan(cell))?));
+                }
+                _ => {}
             }
         }
         if !matches!(action, Action::Fill(_)) {
@@ -260,6 +324,31 @@ impl Saver {
         }
         self.writer.commit_if(&rows, &values, &expected).map_err(crate::Error::into_kind)?;
         Ok(())
+    }
+
+    /// What lies there, if that is as it should be, cell by cell.
+    fn as_it_lies(
+        &mut self,
+        name: &str,
+        rows: &Rows,
+        is_fine: impl Fn(usize, &[u8]) -> bool,
+    ) -> Result<Values<'static>, ErrorKind> {
+        let lies = self.writer.as_it_lies(name, rows).map_err(crate::Error::into_kind)?;
+        let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+        if let Some(place) = cells(lies.bytes(), count).enumerate().position(|(place, cell)| !is_fine(place, cell)) {
+            let row = rows.iter().nth(place).unwrap_or_default();
+            return Err(ErrorKind::NotAsExpected { column: name.to_owned(), row });
+        }
+        let shape = lies.shape().to_vec();
+        Values::new(Dtype::F64, &shape, lies.into_bytes())
+    }
+
+    /// NaN for so many cells.
+    fn blank(&self, name: &str, rows: u64) -> Result<Values<'static>, ErrorKind> {
+        let column = self.writer.table().column(name)?;
+        let shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
+        let count = usize::try_from(shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+        Values::new(Dtype::F64, &shape, f64::NAN.to_le_bytes().repeat(count))
     }
 
     fn statuses(&mut self, rows: &Rows) -> Result<Vec<i64>, ErrorKind> {
@@ -275,6 +364,7 @@ impl Saver {
             let text = format!("{} statuses for {} frames", results.statuses.len(), batch.frames.len());
             return Err(ErrorKind::BadValues(text));
         }
+        check_statuses(frames, &results.statuses)?;
         for quantity in Quantity::ALL {
             let Some(values) = batch.values(quantity) else { continue };
             if !self.quantities.contains(&quantity) {
@@ -283,12 +373,14 @@ impl Saver {
             let column = self.writer.table().column(&quantity.dataset(&self.method))?;
             check_fit(column, values.dtype(), values.shape(), frames.len())?;
             let cell = batch.cell(values);
-            let nan = |&place: &usize| has_nan(&values.bytes()[place * cell..(place + 1) * cell]);
+            let not_finite = |&place: &usize| !is_finite(&values.bytes()[place * cell..(place + 1) * cell]);
             let mut completed = (0..batch.frames.len()).filter(|&place| batch.status(place).is_completed());
-            if let Some(place) = completed.find(nan) {
+            if let Some(place) = completed.find(not_finite) {
                 let (word, frame) = (quantity.word(), batch.frames[place]);
-                let text =
-                    format!("the {word} of frame {frame} are not all numbers (NaN), and its status is COMPLETED");
+                let text = format!(
+                    "the {word} of frame {frame} are not all finite numbers (NaN, inf), and its status is COMPLETED; \
+                     is it FAILED?"
+                );
                 return Err(ErrorKind::BadValues(text));
             }
         }
@@ -345,9 +437,24 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// The bytes of so many cells, one after the other.
+fn cells(bytes: &[u8], count: usize) -> impl Iterator<Item = &[u8]> {
+    bytes.chunks_exact((bytes.len() / count.max(1)).max(1))
+}
+
+/// Whether one of the f64 is a number.
+fn has_number(bytes: &[u8]) -> bool {
+    bytes.chunks_exact(8).any(|b| !f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
+}
+
+/// Whether all of the f64 are finite.
+fn is_finite(bytes: &[u8]) -> bool {
+    // Looked at to the end: nearly always they are, and so it takes several at a time.
+    let finite = |b: &[u8]| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_finite();
+    bytes.chunks_exact(8).fold(true, |all, b| all & finite(b))
+}
+
 /// Whether one of the f64 is no number.
 fn has_nan(bytes: &[u8]) -> bool {
-    // Looked at to the end: nearly always there is none, and so it takes several at a time.
-    let nan = |b: &[u8]| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan();
-    bytes.chunks_exact(8).fold(false, |found, b| found | nan(b))
+    bytes.chunks_exact(8).any(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
 }

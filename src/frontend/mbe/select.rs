@@ -32,8 +32,9 @@ impl Chunk {
     pub fn of_slurm(environment: impl Fn(&str) -> Option<String>) -> Result<Self, ErrorKind> {
         let get = |name: &str| {
             let name = format!("SLURM_ARRAY_TASK_{name}");
-            let value = environment(&name).and_then(|text| text.trim().parse::<u64>().ok());
-            value.ok_or_else(|| ErrorKind::BadRequest(format!("{name} is not set: this is no task of a job array")))
+            let unset = || ErrorKind::BadRequest(format!("{name} is not set: this is no task of a job array"));
+            let text = environment(&name).ok_or_else(unset)?;
+            text.trim().parse::<u64>().map_err(|_| ErrorKind::BadRequest(format!("{name} is '{text}', and no number")))
         };
         let (id, min, max, count) = (get("ID")?, get("MIN")?, get("MAX")?, get("COUNT")?);
         let place = || {
@@ -167,6 +168,8 @@ mod tests {
         {
             assert!(slurm(id, min, max, count).is_err(), "{id} of {min} to {max}, {count}");
         }
+        let said = Chunk::of_slurm(|_| Some("a".to_owned())).expect_err("no number").to_string();
+        assert!(said.contains("SLURM_ARRAY_TASK_ID is 'a', and no number"), "{said}");
         assert!(Chunk::of_slurm(|_| None).is_err_and(|e| e.to_string().contains("SLURM_ARRAY_TASK_ID")));
     }
 

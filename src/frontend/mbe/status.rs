@@ -1,5 +1,7 @@
 //! What came of computing a frame.
 
+use crate::dataspace::Rows;
+use crate::error::ErrorKind;
 use std::fmt;
 use std::str::FromStr;
 
@@ -66,11 +68,25 @@ impl FromStr for FrameStatus {
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::NAMED.into_iter();
         let mut named = named.filter(|s| s.to_string().eq_ignore_ascii_case(text) || s.number().to_string() == text);
-        named.next().ok_or_else(|| {
-            let names: Vec<String> = Self::NAMED.iter().map(|s| format!("{s} ({})", s.number())).collect();
-            format!("'{text}' is no status; there are {}", names.join(", "))
-        })
+        named.next().ok_or_else(|| format!("'{text}' is no status; there are {}", named_ones()))
     }
+}
+
+/// `COMPLETED (0), ...`.
+fn named_ones() -> String {
+    FrameStatus::NAMED.map(|status| format!("{status} ({})", status.number())).join(", ")
+}
+
+/// That statuses to be saved, one for all frames or one each, are such as have a name: the other side knows no others.
+///
+/// # Errors
+/// [`ErrorKind::BadValues`] names frame and number.
+pub fn check_statuses(frames: &Rows, statuses: &[FrameStatus]) -> Result<(), ErrorKind> {
+    let unnamed = |status: &FrameStatus| matches!(status, FrameStatus::Other(_));
+    let Some(place) = statuses.iter().position(unnamed) else { return Ok(()) };
+    let frame = frames.iter().nth(place).map_or_else(String::new, |frame| format!(" of frame {frame}"));
+    let text = format!("the status{frame} is {}; there are {}", statuses[place], named_ones());
+    Err(ErrorKind::BadValues(text))
 }
 
 #[cfg(test)]

@@ -28,14 +28,18 @@ impl Structure {
         store.look(|h5, _| Self::find(store, h5, key)).at("open a structure of", store.path())
     }
 
-    /// All structures of the file, ascending by their paths.
+    /// All structures of the file, ascending by their paths; of one that cannot be used, why not.
     ///
     /// # Errors
     /// Those of [`Store::reader`].
-    pub fn all(store: &Store) -> Result<Vec<Self>> {
+    pub fn all(store: &Store) -> Result<Vec<(String, Result<Self>)>> {
+        let read = |h5: &H5File, path: String, class| {
+            let structure = Self::read(store, h5, path.clone(), class).at("open a structure of", store.path());
+            (path, structure)
+        };
         let all = |h5: &H5File| {
             let groups = h5.groups_with(DATACLASS)?.into_iter().filter(|(_, class)| is_structure(class));
-            groups.map(|(path, class)| Self::read(store, h5, path, class)).collect()
+            Ok(groups.map(|(path, class)| read(h5, path, class)).collect())
         };
         store.look(|h5, _| all(h5)).at("list the structures of", store.path())
     }

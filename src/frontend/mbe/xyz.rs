@@ -16,11 +16,11 @@ pub struct Xyz {
     pub positions: Vec<f64>,
     /// (frames, atoms).
     pub atomic_numbers: Vec<i64>,
-    /// (frames, 3, 3) in Å, where every frame has a lattice.
+    /// (frames, 3, 3) in Å, where the frames have lattices and are periodic.
     pub cell_vectors: Option<Vec<f64>>,
-    /// (frames), in eV, of all atoms together, where every frame has an energy.
+    /// (frames), in eV, of all atoms together, where the frames have energies.
     pub energies: Option<Vec<f64>>,
-    /// (frames, atoms, 3) in eV/Å, where every frame has forces.
+    /// (frames, atoms, 3) in eV/Å, where the frames have forces.
     pub forces: Option<Vec<f64>>,
 }
 
@@ -37,18 +37,14 @@ struct Places {
 }
 
 impl Xyz {
-    /// Reads all frames. They have as many atoms each.
+    /// Reads all frames. They have as many atoms each, and all of them a lattice, an energy, forces, or none of
+    /// them.
     ///
     /// # Errors
     /// [`ErrorKind::BadValues`] with the number of the line, I/O errors.
     pub fn read(input: &mut impl BufRead) -> Result<Self, ErrorKind> {
-        let mut lines = Lines { input, number: 0 };
-        let mut xyz = Self {
-            cell_vectors: Some(Vec::new()),
-            energies: Some(Vec::new()),
-            forces: Some(Vec::new()),
-            ..Self::default()
-        };
+        let mut lines = Lines { input, number: 0, first: 0 };
+        let mut xyz = Self::default();
         while let Some(head) = lines.next()? {
             if head.trim().is_empty() {
                 continue;
@@ -59,6 +55,9 @@ impl Xyz {
                 return Err(lines.bad(if atoms == 0 { "a frame without atoms" } else { &text }));
             }
             xyz.atoms = atoms;
+            if xyz.frames == 0 {
+                lines.first = lines.number + 1;
+            }
             xyz.frame(&mut lines)?;
             xyz.frames += 1;
         }
@@ -71,24 +70,19 @@ impl Xyz {
     fn frame<R: BufRead>(&mut self, lines: &mut Lines<'_, R>) -> Result<(), ErrorKind> {
         let comment = lines.next()?.ok_or_else(|| lines.bad("the line of properties is missing"))?;
         let properties = properties(&comment).ok_or_else(|| lines.bad("a quotation mark is not closed"))?;
-        let numbers = |text: &String| text.split_whitespace().map(number).collect::<Option<Vec<f64>>>();
-        match properties.get("lattice").map(numbers) {
-            Some(Some(lattice)) if lattice.len() == 9 => extend(&mut self.cell_vectors, &lattice),
-            Some(_) => return Err(lines.bad("the lattice is not nine numbers")),
-            None => self.cell_vectors = None,
-        }
-        match properties.get("energy").map(|text| number(text)) {
-            Some(Some(energy)) => extend(&mut self.energies, &[energy]),
-            Some(None) => return Err(lines.bad("the energy is not a number")),
-            None => self.energies = None,
-        }
+        let is_first = self.frames == 0;
+        let lattice = lattice(&properties).map_err(|why| lines.bad(why))?;
+        let energy =
+            properties.get("energy").map(|text| number(text).ok_or_else(|| lines.bad("the energy is not a number")));
+        let energy = energy.transpose()?.map(|energy| vec![energy]);
+        extend(&mut self.cell_vectors, lattice, is_first).map_err(|lacks| lines.without("periodic lattice", lacks))?;
+        extend(&mut self.energies, energy, is_first).map_err(|lacks| lines.without("energy", lacks))?;
         let places = match properties.get("properties") {
             Some(text) => Places::parse(text).ok_or_else(|| lines.bad("Properties without species:S:1 and pos:R:3"))?,
             None => Places { species: 0, positions: 1, forces: None, columns: 4 },
         };
-        if places.forces.is_none() {
-            self.forces = None;
-        }
+        extend(&mut self.forces, places.forces.map(|_| Vec::new()), is_first)
+            .map_err(|lacks| lines.without("force on its atoms", lacks))?;
         for _ in 0..self.atoms {
             let line = lines.next()?.ok_or_else(|| lines.bad("the file ends within a frame"))?;
             self.atom(&line, &places).map_err(|why| lines.bad(&why))?;
@@ -107,16 +101,62 @@ impl Xyz {
         };
         self.atomic_numbers.push(atomic_number(words[places.species]).map_err(|e| e.to_string())?);
         self.positions.extend(three(places.positions)?);
-        if let Some(from) = places.forces.filter(|_| self.forces.is_some()) {
-            extend(&mut self.forces, &three(from)?);
+        if let (Some(from), Some(forces)) = (places.forces, &mut self.forces) {
+            forces.extend(three(from)?);
         }
         Ok(())
     }
 }
 
-fn extend(values: &mut Option<Vec<f64>>, more: &[f64]) {
-    if let Some(values) = values {
-        values.extend_from_slice(more);
+/// Adds what a frame has, or begins with it. What one frame has and others do not is an error: which of them, the
+/// first one or this, does not have it.
+fn extend(values: &mut Option<Vec<f64>>, more: Option<Vec<f64>>, is_first: bool) -> Result<(), Lacks> {
+    match (values, more) {
+        (values, more) if is_first => *values = more,
+        (Some(values), Some(more)) => values.extend(more),
+        (Some(_), None) => return Err(Lacks::This),
+        (None, Some(_)) => return Err(Lacks::First),
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+enum Lacks {
+    First,
+    This,
+}
+
+/// The cell vectors of a frame, if it is periodic: with a lattice, unless `pbc` says F in all directions.
+fn lattice(properties: &BTreeMap<String, String>) -> Result<Option<Vec<f64>>, &'static str> {
+    let numbers = |text: &String| text.split_whitespace().map(number).collect::<Option<Vec<f64>>>();
+    let lattice = match properties.get("lattice").map(numbers) {
+        Some(Some(lattice)) if lattice.len() == 9 => Some(lattice),
+        Some(_) => return Err("the lattice is not nine numbers"),
+        None => None,
+    };
+    let periodic = match properties.get("pbc") {
+        Some(text) => is_periodic(text)?,
+        None => lattice.is_some(),
+    };
+    match lattice {
+        Some(lattice) if periodic && lattice.iter().all(|x| *x == 0.0) => Err("the lattice is zero"),
+        None if periodic => Err("it is periodic (pbc), and has no lattice"),
+        lattice => Ok(lattice.filter(|_| periodic)),
+    }
+}
+
+fn is_periodic(pbc: &str) -> Result<bool, &'static str> {
+    let flag = |word: &str| match word.to_lowercase().as_str() {
+        "t" | "true" | "1" => Some(true),
+        "f" | "false" | "0" => Some(false),
+        _ => None,
+    };
+    let flags: Option<Vec<bool>> = pbc.split_whitespace().map(flag).collect();
+    match flags.as_deref() {
+        Some([a, b, c]) if a == b && b == c => Ok(*a),
+        Some([_, _, _]) => Err("it is periodic in some directions only (pbc): a structure is so in all, or in none"),
+        _ => Err("pbc is not three times T or F"),
     }
 }
 
@@ -172,6 +212,8 @@ impl Places {
 struct Lines<'a, R> {
     input: &'a mut R,
     number: u64,
+    /// Where the properties of the first frame are.
+    first: u64,
 }
 
 impl<R: BufRead> Lines<'_, R> {
@@ -188,6 +230,14 @@ impl<R: BufRead> Lines<'_, R> {
 
     fn bad(&self, what: &str) -> ErrorKind {
         ErrorKind::BadValues(format!("line {}: {what}", self.number))
+    }
+
+    fn without(&self, what: &str, lacks: Lacks) -> ErrorKind {
+        let line = match lacks {
+            Lacks::First => self.first,
+            Lacks::This => self.number,
+        };
+        ErrorKind::BadValues(format!("line {line}: there is no {what}, which other frames have"))
     }
 }
 
@@ -220,10 +270,41 @@ mod tests {
         let xyz = read("1\nwater, almost\n8 0.0 1 2\n1\n\nO 0 0 1").expect("reads");
         assert_eq!((xyz.frames, xyz.positions.len(), &xyz.atomic_numbers[..]), (2, 6, &[8, 8][..]));
         assert!(xyz.cell_vectors.is_none() && xyz.energies.is_none() && xyz.forces.is_none());
-        // What not every frame has, the file has not.
-        let some = TWO.replace("note Lattice='4 0 0 0 4 0 0 0 5' energy=-3.25", "");
-        let xyz = read(&some).expect("reads");
-        assert!(xyz.cell_vectors.is_none() && xyz.energies.is_none() && xyz.forces.is_some());
+    }
+
+    #[test]
+    fn what_one_frame_has_all_of_them_have() {
+        for (from, to, says) in [
+            (" energy=-3.25", "", "line 6: there is no energy"),
+            (" energy=-3.5", "", "line 2: there is no energy"),
+            ("Lattice='4 0 0 0 4 0 0 0 5'", "", "line 6: there is no periodic lattice"),
+            ("Lattice=\"4 0 0 0 4 0 0 0 4\"", "pbc='F F F'", "line 2: there is no periodic lattice"),
+            ("note", "pbc='F F F'", "line 6: there is no periodic lattice"),
+            ("tag:I:1:forces:R:3\n", "tag:I:4\n", "line 6: there is no force"),
+        ] {
+            let text = TWO.replacen(" pbc=\"T T T\"", "", 1);
+            assert!(text.contains(from), "{from}");
+            let error = read(&text.replacen(from, to, 1)).expect_err(from).to_string();
+            assert!(error.contains(says) && error.contains("which other frames have"), "{from}: {error}");
+        }
+    }
+
+    #[test]
+    fn pbc_says_what_is_periodic() {
+        let frame = |properties: &str| format!("1\n{properties}\nH 0 0 0\n");
+        let cell = "Lattice=\"4 0 0 0 4 0 0 0 4\"";
+        let has_cell = |properties: String| read(&frame(&properties)).expect(&properties).cell_vectors.is_some();
+        assert!(has_cell(cell.to_owned()) && has_cell(format!("{cell} pbc=\"T T T\"")));
+        assert!(!has_cell(format!("{cell} pbc=\"F F F\"")) && !has_cell("pbc=\"F F F\"".to_owned()));
+        for (bad, says) in [
+            (format!("{cell} pbc=\"T T F\""), "line 2: it is periodic in some directions only"),
+            (format!("{cell} pbc=\"T T\""), "line 2: pbc is not three times"),
+            ("pbc=\"T T T\"".to_owned(), "line 2: it is periodic (pbc), and has no lattice"),
+            ("Lattice=\"0 0 0 0 0 0 0 0 0\"".to_owned(), "line 2: the lattice is zero"),
+        ] {
+            let error = read(&frame(&bad)).expect_err(&bad).to_string();
+            assert!(error.contains(says), "{bad}: {error}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{KEY, METHOD, dump, place, prepared, save, side, structure};
 use crate::support::{h5part, ok, run};
+use h5part::dataspace::Dtype;
 use h5part::frontend::mbe::FrameStatus::Completed;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -19,7 +20,7 @@ fn a_structure_from_beginning_to_end() {
     assert_eq!(mbe("select", &["--chunk", "2/3"]), "3\n4\n");
     let energies = scratch.npy("e.npy", &[3], &[1.0, 2.0, 3.0]);
     let forces = scratch.npy("f.npy", &[3, 2, 3], &(0..18).map(f64::from).collect::<Vec<_>>());
-    let statuses = scratch.npy("s.npy", &[3], &[0.0, 2.0, 0.0]);
+    let statuses = scratch.npy_of("s.npy", Dtype::I64, &[3], &[0i64, 2, 0]);
     let said = mbe("save", &["--frames", "5,3,0", "--energies", &energies, "--forces", &forces, "--status", &statuses]);
     assert_eq!(said, "saved 2 frames, 1 with their status alone\n");
     assert_eq!(mbe("select", &[]), "1\n2\n3\n4\n6\n");
@@ -95,6 +96,7 @@ fn a_stream_of_batches() {
     let (scratch, file) = place();
     prepared(Path::new(&file), 20, 1);
     let forces = scratch.npy("f.npy", &[2, 1, 3], &[1.0; 6]);
+    let truths = scratch.npy_of("b.npy", Dtype::Bool, &[2], &[1u8, 0]);
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_h5part"))
         .args(["mbe", "save", &file, KEY, "--method", METHOD, "--stream"])
         .stdin(Stdio::piped())
@@ -119,6 +121,9 @@ fn a_stream_of_batches() {
         (json!({"frames": 3, "set": {"energy": [1]}}), 2),
         (json!({"frames": 3, "set": {"energies": [null]}}), 4),
         (json!({"frames": 3, "set": {"energies": [1], "status": "DONE"}}), 2),
+        (json!({"frames": 3, "set": {"energies": [1], "status": 7}}), 4),
+        (json!({"frames": [3, 4], "set": {"energies": [1, 1], "status": [0, -1]}}), 4),
+        (json!({"frames": [3, 4], "set": {"energies": [1, 1], "status": truths}}), 4),
         (json!({"frames": 3}), 2),
     ] {
         let answer = ask(bad.to_string());
@@ -172,7 +177,7 @@ fn the_session_of_the_page() {
     std::fs::write(scratch.path("urea.xyz"), frame.repeat(8)).expect("write");
     scratch.npy("E.npy", &[4], &[-4.25, -4.5, 0.0, -4.0]);
     scratch.npy("F.npy", &[4, 4, 3], &[0.0; 48]);
-    scratch.npy("S.npy", &[4], &[0.0, 0.0, 2.0, 0.0]);
+    scratch.npy_of("S.npy", Dtype::I32, &[4], &[0i32, 0, 2, 0]);
     let folder = scratch.path("").canonicalize().expect("there");
     let program = Path::new(env!("CARGO_BIN_EXE_h5part")).parent().expect("a folder").display();
     let path = format!("{program}:{}", std::env::var("PATH").expect("PATH"));

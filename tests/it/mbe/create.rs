@@ -91,3 +91,76 @@ fn from_npy() {
         assert!(left.0 == 3 || left.1.is_empty(), "{left:?}");
     }
 }
+
+/// What is refused leaves nothing behind: no file, and nothing in one that is there.
+#[test]
+fn what_is_refused_is_not_begun() {
+    let (scratch, file) = place();
+    let ok_positions = scratch.npy("p.npy", &[2, 2, 3], &[0.5; 12]);
+    let numbers = scratch.npy("z.npy", &[2], &[6.0, 8.0]);
+    let with = |name: &str, shape: &[u64], fill: f64, last: f64| {
+        let mut values = vec![fill; shape.iter().product::<u64>() as usize];
+        *values.last_mut().expect("some") = last;
+        scratch.npy(name, shape, &values)
+    };
+    std::fs::write(scratch.path("mixed.xyz"), TWO.replacen("Lattice", "pbc=\"T T F\" Lattice", 1)).expect("write");
+    std::fs::write(scratch.path("some.xyz"), TWO.replacen(" energy=-5.0", "", 1)).expect("write");
+    let positions =
+        |positions: String| vec!["--positions".to_owned(), positions, "--atomic-numbers".into(), numbers.clone()];
+    let more = |option: &str, path: String| [positions(ok_positions.clone()), vec![option.to_owned(), path]].concat();
+    let xyz = |name: &str| vec!["--xyz".to_owned(), scratch.text(name)];
+    for (key, args, code, says) in [
+        (KEY, positions(with("pn.npy", &[2, 2, 3], 0.0, f64::NAN)), 4, "frame 1 has positions that are not all finite"),
+        (KEY, positions(with("pi.npy", &[2, 2, 3], 0.0, f64::INFINITY)), 4, "not all finite"),
+        (
+            KEY,
+            more("--cell-vectors", with("cn.npy", &[3, 3], 1.0, f64::NAN)),
+            4,
+            "cell vectors that are not all finite",
+        ),
+        (KEY, more("--cell-vectors", with("c0.npy", &[3, 3], 0.0, 0.0)), 4, "frame 0 has cell vectors that are zero"),
+        (
+            KEY,
+            more("--cell-vectors", with("c1.npy", &[2, 3, 3], 0.0, 1.0)),
+            4,
+            "frame 0 has cell vectors that are zero",
+        ),
+        (KEY, more("--masses", with("m.npy", &[2], 12.0, -1.0)), 4, "a mass is -1"),
+        (KEY, more("--masses", with("mn.npy", &[2], 12.0, f64::NAN)), 4, "a mass is NaN"),
+        (KEY, xyz("mixed.xyz"), 4, "line 2: it is periodic in some directions only"),
+        (KEY, xyz("some.xyz"), 4, "line 6: there is no energy"),
+        ("a//b", positions(ok_positions.clone()), 2, "'a//b' is no key"),
+        ("a/../b", positions(ok_positions.clone()), 2, "is no key"),
+        ("a\nb", positions(ok_positions.clone()), 2, "is no key"),
+        ("/", positions(ok_positions.clone()), 2, "a structure has a key"),
+        ("__h5part__/x", positions(ok_positions.clone()), 2, "is no key"),
+        ("a/__h5part__x", positions(ok_positions.clone()), 2, "is no key"),
+        ("training/urea/ground_truth", positions(ok_positions.clone()), 2, "is no key"),
+    ] {
+        let args: Vec<&str> =
+            ["mbe", "create", &file, key].into_iter().chain(args.iter().map(String::as_str)).collect();
+        let (found, _, err) = run(&args);
+        assert!(found == code && err.contains(says) && err.lines().count() == 1, "{args:?}: {found} {err}");
+        assert!(!std::path::Path::new(&file).exists(), "{args:?}: an empty file is left");
+    }
+    // In a file that is there.
+    let create = ["mbe", "create", &file];
+    let args = ["--positions", &ok_positions, "--atomic-numbers", &numbers];
+    ok(&[&create[..], &[KEY], &args].concat());
+    let before = std::fs::read(&file).expect("read");
+    assert_eq!(run(&[&create[..], &["a//b"], &args].concat()).0, 2);
+    assert_eq!(run(&[&create[..], &["c", "--positions", &scratch.text("pn.npy")], &args[2..]].concat()).0, 4);
+    assert!(std::fs::read(&file).expect("read") == before, "nothing was changed");
+}
+
+#[test]
+fn frames_that_are_not_periodic_have_no_cell() {
+    let (scratch, file) = place();
+    let text = TWO.replace("Lattice", "pbc=\"F F F\" Lattice");
+    std::fs::write(scratch.path("a.xyz"), text).expect("write");
+    let said = ok(&["mbe", "create", &file, KEY, "--xyz", &scratch.text("a.xyz")]);
+    assert!(said.contains("2 frames of 2 atoms") && !said.contains("periodic"), "{said}");
+    if let Some(seen) = look(&file, KEY) {
+        assert_eq!((&seen[2], &seen[3]["cell_vectors (A)"]), (&false.into(), &serde_json::Value::Null));
+    }
+}

@@ -4,6 +4,7 @@ mod commands;
 mod create;
 mod kills;
 mod methods;
+mod odd;
 mod refused;
 mod rules;
 mod together;

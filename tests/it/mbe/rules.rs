@@ -130,6 +130,45 @@ fn a_completed_frame_gets_what_it_lacks_and_no_more() {
     assert!(forces[0] == 7.0 && forces[ATOMS * 3].is_nan(), "{forces:?}");
 }
 
+/// What was declared failed does not come back: quantities that are not given with the new result are lacking.
+#[test]
+fn a_value_that_was_declared_failed_stays_out() {
+    let (_scratch, file) = place();
+    let truth = prepared(Path::new(&file), 4, ATOMS as u64);
+    let mut saver = truth.saver().expect("saver");
+    save(&mut saver, &[0, 1, 2, 3], ATOMS, 5.0, Completed).expect("save");
+    saver.set_overwrite(true);
+    save(&mut saver, &[0, 1], ATOMS, 0.0, Failed).expect("save");
+    saver.set_overwrite(false);
+    let (energies, forces) = values(&[0, 1], ATOMS, 50.0);
+    let alone = |forces| Results { statuses: vec![Completed], energies: None, forces: Some(forces) };
+    let of_two = alone(Values::from(&forces));
+    assert_eq!(saver.save(&Rows::range(0..2), &of_two).expect("save"), saved(2, 0, 0));
+    let read = |truth: &GroundTruth| {
+        let frames = truth.reader().expect("reader").read(&Rows::range(0..4), &Quantity::ALL).expect("read");
+        assert_eq!(frames.statuses, [Completed; 4]);
+        let lies = truth.saver().expect("saver").writer().as_it_lies(&truth.method().energies(), &Rows::range(0..2));
+        let lies = lies.expect("lies").array::<f64>().expect("f64");
+        assert!(lies.iter().zip(frames.energies.as_ref().expect("E")).all(|(a, b)| a.to_bits() == b.to_bits()));
+        (frames.energies.expect("energies"), frames.forces.expect("forces"))
+    };
+    let (found, forces_found) = read(&truth);
+    assert!(found[..2].iter().all(|e| e.is_nan()) && found[2..] == [7.0, 8.0], "{found:?}");
+    assert_eq!((forces_found[0], forces_found[ATOMS * 6]), (50.0, 7.0));
+    let summary = truth.reader().expect("reader").summary(&Quantity::ALL, &|_, _| ()).expect("summary");
+    assert_eq!((&summary.lacking[&Quantity::Energies], summary.lacking[&Quantity::Forces].len()), (&vec![0, 1], 0));
+    // They are filled in as any that are lacking.
+    let late = Results { statuses: vec![Completed], energies: Some(Values::from(&energies)), forces: None };
+    assert_eq!(saver.save(&Rows::range(0..2), &late).expect("save"), saved(2, 0, 0));
+    assert_eq!(read(&truth).0, [50.0, 51.0, 7.0, 8.0]);
+    // What is COMPLETED and is replaced in part, keeps the rest.
+    saver.set_overwrite(true);
+    let (_, forces) = values(&[2, 3], ATOMS, 90.0);
+    let of_two = alone(Values::from(&forces));
+    assert_eq!(saver.save(&Rows::range(2..4), &of_two).expect("save"), saved(2, 0, 0));
+    assert_eq!(read(&truth).0, [50.0, 51.0, 7.0, 8.0]);
+}
+
 #[test]
 fn what_is_no_number_is_not_completed() {
     let (_scratch, file) = place();
@@ -147,6 +186,8 @@ fn what_is_no_number_is_not_completed() {
     };
     let error = save(&[Completed], &energies, &forces).expect_err("NaN");
     assert!(matches!(error.kind(), ErrorKind::BadValues(_)) && error.to_string().contains("energies of frame 1"));
+    energies[1] = f64::NEG_INFINITY;
+    assert!(save(&[Completed], &energies, &forces).is_err_and(|e| e.to_string().contains("energies of frame 1")));
     energies[1] = 1.0;
     forces[[2, 0, 1]] = f64::NAN;
     let error = save(&[Completed], &energies, &forces).expect_err("NaN");
