@@ -162,6 +162,36 @@ fn what_is_there_is_replaced_only_when_that_is_wanted() {
 }
 
 #[test]
+fn a_destination_that_is_no_folder_or_has_templates_is_never_replaced() {
+    let cases = [
+        ("sSrcFolder .\nsDestFolder earth.in\nfile earth.in\ndSemi [1,2,n2] a\n", "is no folder"),
+        ("sSrcFolder .\nsDestFolder notes.txt\nfile earth.in\n", "is no folder"),
+        ("sSrcFolder .\nsDestFolder dangling\nfile earth.in\n", "is no folder"),
+        ("sSrcFolder .\nsDestFolder link\nfile templates/vpl.in\n", "has the template files"),
+        ("sSrcFolder .\nsDestFolder templates\nfile earth.in\nfile templates/vpl.in\n", "has the template files"),
+    ];
+    for (text, said) in cases {
+        let dir = folder(text.as_bytes());
+        fs::write(dir.path("earth.in"), EARTH).expect("writes");
+        fs::write(dir.path("notes.txt"), "mine").expect("writes");
+        std::os::unix::fs::symlink("nowhere", dir.path("dangling")).expect("links");
+        std::os::unix::fs::symlink("templates", dir.path("link")).expect("links");
+        let before = files(&dir.path("templates"));
+        for (args, answer) in [(&["-f", "vspace.in"][..], ""), (&["vspace.in"], "y\n")] {
+            let (code, out, err) = ours(&dir, args, answer);
+            assert!(
+                code == 2 && err.contains(said) && err.lines().count() == 1 && out.is_empty(),
+                "{text}{code} {err}"
+            );
+        }
+        assert_eq!(fs::read_to_string(dir.path("earth.in")).expect("reads"), EARTH, "{text}");
+        assert_eq!(fs::read_to_string(dir.path("notes.txt")).expect("reads"), "mine");
+        assert!(dir.path("dangling").is_symlink() && dir.path("link").is_symlink());
+        assert_eq!(files(&dir.path("templates")), before, "{text}");
+    }
+}
+
+#[test]
 fn bad_input_is_refused_with_its_line_before_anything_is_made() {
     let cases = [
         ("sSrcFolder templates\nfile earth.in\n".to_owned(), 5, "sDestFolder NAME"),
