@@ -20,13 +20,14 @@ enum Source {
     Raw,
 }
 
-/// Filters an archive: all its trials in the order of their names, or one.
+/// Filters an archive: all its trials in the order of their names, or one. `primary`: the name of vplanet's primary
+/// input file.
 ///
 /// # Errors
-/// [`ErrorKind::DamagedArchive`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
+/// Those of [`sound_names`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
 /// [`ErrorKind::BadValues`]: trials differ in length; those of [`Store::reader`].
-pub fn from_archive(store: &Store, keys: &[Key], only: Option<&str>) -> Result<Trial> {
-    let all = sound_names(store)?;
+pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&str>) -> Result<Trial> {
+    let all = sound_names(store, primary)?;
     let trials = only.map_or(all, |name| vec![name.to_owned()]);
     let names: Vec<String> = wanted(keys).into_iter().collect();
     let mut filtered = Trial::new(String::new());
