@@ -147,6 +147,8 @@ fn what_is_there_is_replaced_only_when_that_is_wanted() {
     assert!(!dir.path("MP/kept").exists() && dir.path("MP/t_a1/earth.in").exists());
     assert!(!dir.path(".MP").exists() && !dir.path(".MP_BPL").exists(), "old checkpoints speak of other trials");
     assert!(dir.path("MP.bpa").exists(), "an archive is never deleted");
+    let (code, out, err) = ours(&dir, &["vspace.in", "--json"], "y\n");
+    assert!(code == 0 && out == "{\"folder\":\"MP\",\"trials\":2}\n" && err.contains("(y/n)"), "{out}{err}");
     fs::write(dir.path("MP/kept"), "").expect("writes");
     assert_eq!(ours(&dir, &["-f", "vspace.in"], "").0, 0);
     assert!(!dir.path("MP/kept").exists());

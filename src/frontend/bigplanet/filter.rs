@@ -32,8 +32,10 @@ pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&st
     let names: Vec<String> = wanted(keys).into_iter().collect();
     let mut filtered = Trial::new(String::new());
     for name in trials {
-        let bundle = store.read_bundle(&name, Some(&names))?;
-        add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, store.path())?;
+        // The trial is told as if it were a file in a folder.
+        let place = store.path().join(&name);
+        let bundle = store.look(|h5, _| h5.read_bundle(&name, Some(&names))).at("read", &place)?;
+        add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, place)?;
     }
     Ok(filtered)
 }
