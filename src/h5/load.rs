@@ -263,7 +263,7 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn read(file: &hdf5::File, path: &str, group: &Group) -> Result<Self, ErrorKind> {
-        let stamps = open_stamps(file, group)?;
+        let stamps = open_stamps(file, group, path)?;
         let names = match &stamps {
             Some((_, stamps)) => stamp_columns(stamps)?,
             None => Vec::new(),
@@ -316,7 +316,8 @@ impl Parts {
 
 /// The stamps of a table that was just given them.
 pub(super) fn stamps_of(file: &hdf5::File, group: &Group) -> Result<Stamps, ErrorKind> {
-    let (table, dataset) = open_stamps(file, group)?.ok_or_else(|| ErrorKind::Unstamped(group.name()))?;
+    let (table, dataset) = open_stamps(file, group, group.name().trim_start_matches('/'))?
+        .ok_or_else(|| ErrorKind::Unstamped(group.name()))?;
     locate_stamps(table, &dataset, Vec::new())
 }
 
@@ -335,12 +336,27 @@ fn common_rows(columns: &[(Column, Dataset)]) -> u64 {
     lengths.iter().copied().max_by_key(|&n| (votes(n), n)).unwrap_or(0)
 }
 
-fn open_stamps(file: &hdf5::File, group: &Group) -> Result<Option<(u64, Dataset)>, ErrorKind> {
-    if group.attr_names()?.iter().all(|name| name != TABLE_ATTRIBUTE) {
+/// The number of a table, and its stamps. A copy of a table that another program made has the number, and none: they
+/// are those of the table that was copied, or of no table of this file.
+pub(super) fn open_stamps(file: &hdf5::File, group: &Group, path: &str) -> Result<Option<(u64, Dataset)>, ErrorKind> {
+    let Some(number) = number_of(group)? else { return Ok(None) };
+    let is_there = file.link_exists(STAMPS_GROUP) && file.group(STAMPS_GROUP)?.link_exists(&number.to_string());
+    if !is_there {
         return Ok(None);
     }
-    let table: u64 = group.attr(TABLE_ATTRIBUTE)?.read_scalar()?;
-    Ok(Some((table, file.dataset(&format!("/{STAMPS_GROUP}/{table}"))?)))
+    let stamps = file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?;
+    let Some(of) = table_of_stamps(&stamps).filter(|of| of != path) else { return Ok(Some((number, stamps))) };
+    // One that was moved, or has several names, is still the one.
+    let Ok(other) = file.group(&format!("/{of}")) else { return Ok(Some((number, stamps))) };
+    let same = other.loc_info()?.token == group.loc_info()?.token;
+    Ok((same || number_of(&other)? != Some(number)).then_some((number, stamps)))
+}
+
+fn number_of(table: &Group) -> Result<Option<u64>, ErrorKind> {
+    if table.attr_names()?.iter().all(|name| name != TABLE_ATTRIBUTE) {
+        return Ok(None);
+    }
+    Ok(Some(table.attr(TABLE_ATTRIBUTE)?.read_scalar()?))
 }
 
 /// Where a dataset of stamps says that its table is.

@@ -68,7 +68,8 @@ impl H5Change {
     #[must_use]
     pub fn is_stamped(&self, table: &str) -> bool {
         let group = self.file.group(&format!("/{table}"));
-        group.and_then(|group| group.attr_names()).is_ok_and(|names| names.iter().any(|name| name == TABLE_ATTRIBUTE))
+        group
+            .is_ok_and(|group| super::load::open_stamps(&self.file, &group, table).is_ok_and(|stamps| stamps.is_some()))
     }
 
     /// Gives stamps, all zero, to a table that others made.
@@ -94,6 +95,10 @@ impl H5Change {
         make_words(&group, &id.to_string(), spec)?;
         let stamps = group.dataset(&id.to_string())?;
         self.describe_stamps(&stamps, spec)?;
+        // Of a copy of a table, that of the one that was copied.
+        if table.attr_names()?.iter().any(|name| name == TABLE_ATTRIBUTE) {
+            table.delete_attr(TABLE_ATTRIBUTE)?;
+        }
         table.new_attr::<u64>().create(TABLE_ATTRIBUTE)?.write_scalar(&id)?;
         Ok(())
     }

@@ -266,8 +266,9 @@ impl Drop for ExclusiveGate {
 /// store that nobody ever wrote has no gate to pass.
 #[derive(Debug)]
 pub struct ReadGate {
-    _gate: Option<File>,
+    // Left in this order: whoever has the gate for itself finds the HDF5 file free.
     _data: File,
+    _gate: Option<File>,
 }
 
 impl ReadGate {
@@ -289,7 +290,7 @@ impl ReadGate {
         let data = File::open(&paths.file)?;
         let attempt = || taken(FileExt::try_lock_shared(&data));
         patience.wait("the HDF5 file", attempt, || holders::of_file(paths, &paths.file))?;
-        Ok(Self { _gate: gate, _data: data })
+        Ok(Self { _data: data, _gate: gate })
     }
 }
 

@@ -167,9 +167,16 @@ pub(super) fn run(
         let again = || {
             rescue.recover()?;
             let rows = lock(site, stamps.table, jobs)?;
-            let found = commits.inspect(jobs)?;
-            let waits = found.iter().any(Found::is_unsettled) && rescue.is_needed(&ranges_of(jobs))?;
-            Ok((!waits).then_some((rows, found)))
+            let mut found = commits.inspect(jobs)?;
+            if found.iter().any(Found::is_unsettled) {
+                if rescue.is_needed(&ranges_of(jobs))? {
+                    return Ok(None);
+                }
+                if rescue.settle_left(&ranges_of(jobs))? {
+                    found = commits.inspect(jobs)?;
+                }
+            }
+            Ok(Some((rows, found)))
         };
         let holder = || "a process that puts back a dead writer's rows".to_owned();
         (rows, found) = site.patience.wait_for("a recovery", again, holder).map_err(Failed::Before)?;

@@ -27,6 +27,8 @@ mod group;
 #[cfg(feature = "hdf5")]
 mod handle;
 #[cfg(feature = "hdf5")]
+mod left;
+#[cfg(feature = "hdf5")]
 mod packer;
 #[cfg(feature = "hdf5")]
 mod pair;
@@ -83,6 +85,7 @@ pub use {
 pub(crate) use {
     cells::{for_each_cell, is_fill, read_stamps},
     create::UNFINISHED,
+    left::Trust,
     packer::Packer,
     read::CellReader,
     recover::unspent,

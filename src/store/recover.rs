@@ -2,6 +2,7 @@
 
 use super::cells::read_stamps;
 use super::handle::Store;
+use super::left::{self, Trust};
 use super::resolve::Resolved;
 use super::stamp::{Stamp, State};
 use super::view::View;
@@ -131,16 +132,22 @@ impl Store {
     /// As [`Store::writer`]; [`ErrorKind::NewerFormat`] for records of a newer version, which are
     /// left alone.
     pub fn recover(&self) -> Result<Recovery> {
-        self.try_recover().at("recover", &self.paths.file)
+        self.recover_by(Trust::Durable)
     }
 
-    fn try_recover(&self) -> Result<Recovery, ErrorKind> {
+    /// The same; `trust` says which values of other programs count in rows that a dead writer left.
+    pub(crate) fn recover_by(&self, trust: Trust) -> Result<Recovery> {
+        self.try_recover(trust).at("recover", &self.paths.file)
+    }
+
+    fn try_recover(&self, trust: Trust) -> Result<Recovery, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
         let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
         let entered = gate.enter_shared(&self.patience)?;
         if !self.change_waits()? {
             let mut found = self.recover_rows(&locks)?;
+            found += self.settle_left(&locks, trust)?;
             drop(entered);
             found.without_record = self.count_without_record()?;
             return Ok(found);
@@ -155,6 +162,7 @@ impl Store {
             Resolved::Aside { .. } => found.logs_aside = 1,
         }
         found += self.recover_rows(&locks)?;
+        found += self.settle_left(&locks, trust)?;
         drop(alone);
         found.without_record = self.count_without_record()?;
         Ok(found)
@@ -170,6 +178,23 @@ impl Store {
             *all += settle(&view, locks, &self.patience, header, file)?;
             Ok(true)
         })
+    }
+
+    /// Gives stamps to rows without a record whose guard speaks, inside the gate.
+    fn settle_left(&self, locks: &RowLocks, trust: Trust) -> Result<Recovery, ErrorKind> {
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+        let mut found = Recovery::default();
+        for listing in crate::h5::H5File::open(&file, &self.paths.file)?.tables()? {
+            if listing.table.stamps.is_none_or(|stamps| stamps.guards.is_empty()) {
+                continue;
+            }
+            let view = View::load(self.storage.as_ref(), &self.paths, &listing.table.path, Mode::Write)?;
+            let record = |rows: &[Range<u64>]| has_record(self.storage.as_ref(), &self.paths, &view, rows);
+            let counts = left::settle_all(&view, locks, &self.patience, trust, &record)?;
+            found.settled += counts.finished;
+            found.foreign += counts.foreign;
+        }
+        Ok(found)
     }
 
     fn count_without_record(&self) -> Result<u64, ErrorKind> {
@@ -214,6 +239,7 @@ pub(super) struct Rescue<'a> {
     pub(super) view: &'a View,
     pub(super) locks: &'a RowLocks,
     pub(super) patience: &'a Patience,
+    pub(super) trust: Trust,
 }
 
 impl Rescue<'_> {
@@ -222,38 +248,56 @@ impl Rescue<'_> {
         recover_table(self.storage, self.paths, self.view, self.locks, self.patience).map(|_| ())
     }
 
+    /// Gives stamps to those of the rows, whose locks the caller holds, of which a guard speaks. Says whether there were
+    /// any.
+    pub(super) fn settle_left(&self, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
+        let counts = left::settle(self.view, rows, self.trust)?;
+        Ok(counts.finished + counts.foreign > 0)
+    }
+
     /// Whether a record still has something to put back in these rows, whose locks the caller holds. Then
     /// another process is about to do so, or its writer died only now; until it is done, what is there must
     /// not pass for rows without a value.
     pub(super) fn is_needed(&self, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
-        for path in records(self.paths)? {
-            if self.has_work(&path, rows)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        has_record(self.storage, self.paths, self.view, rows)
     }
+}
 
-    fn has_work(&self, path: &Path, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
-        let record = match unspent(self.storage, path) {
+/// Whether a record of anybody explains what is in these rows.
+pub(super) fn has_record(
+    storage: &dyn Storage,
+    paths: &Paths,
+    view: &View,
+    rows: &[Range<u64>],
+) -> Result<bool, ErrorKind> {
+    for path in records(paths)? {
+        let record = match unspent(storage, &path) {
             // Gone meanwhile.
             Err(ErrorKind::NoSuchFile) => None,
             other => other?,
         };
-        let Some((header, file)) = record.filter(|(header, _)| belongs(self.view, header)) else { return Ok(false) };
-        let Some(stamps) = &self.view.table.stamps else { return Ok(false) };
-        let Some(mut entries) = entries(&header, file.as_ref())? else { return Ok(false) };
-        entries.retain(|e| e.row < self.view.table.rows && rows.iter().any(|range| range.contains(&e.row)));
-        entries.sort_by_key(|e| e.row);
-        for of_row in entries.chunk_by(|a, b| a.row == b.row) {
-            let mut done = Recovery::default();
-            let plan = PutBack::plan(self.view, stamps, of_row, &mut done)?;
-            if done.restored > 0 || plan.stamps_move {
-                return Ok(true);
-            }
+        if let Some((header, file)) = record.filter(|(header, _)| belongs(view, header))
+            && has_work(view, &header, file.as_ref(), rows)?
+        {
+            return Ok(true);
         }
-        Ok(false)
     }
+    Ok(false)
+}
+
+fn has_work(view: &View, header: &Header, file: &dyn StorageFile, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
+    let Some(stamps) = &view.table.stamps else { return Ok(false) };
+    let Some(mut entries) = entries(header, file)? else { return Ok(false) };
+    entries.retain(|e| e.row < view.table.rows && rows.iter().any(|range| range.contains(&e.row)));
+    entries.sort_by_key(|e| e.row);
+    for of_row in entries.chunk_by(|a, b| a.row == b.row) {
+        let mut done = Recovery::default();
+        let plan = PutBack::plan(view, stamps, of_row, &mut done)?;
+        if done.restored > 0 || plan.stamps_move {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Goes through the dead writers; `settle` says whether nothing is left to do for one.
@@ -374,6 +418,8 @@ impl<'a> PutBack<'a> {
         // A commit has one guard at most.
         let guard_of_row = stamps.guard_of(usize::from(entries[0].place));
         let mut explained = guard_of_row.is_some_and(writing);
+        // Values of another program, and whether the guard speaks of them.
+        let (mut others, mut speaks) = (false, false);
         for entry in entries {
             let place = usize::from(entry.place);
             let column = view.table.columns.iter().find(|c| c.stamp == Some(place));
@@ -393,17 +439,23 @@ impl<'a> PutBack<'a> {
             if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
                 done.foreign += 1;
                 explained &= guard.is_none();
+                others |= guard.is_none();
                 continue;
             }
             *(if bytes == entry.old { &mut done.settled } else { &mut done.restored }) += 1;
             *word = entry.old_stamp;
             if guard.is_some() {
+                speaks = !hidden;
                 // Also where it has not changed: it may be hidden until the values are there.
                 plan.guard = Some((address, entry.old.as_slice()));
                 explained = true;
             } else if bytes != entry.old {
                 plan.values.push((address, entry.old.as_slice()));
             }
+        }
+        if let Some(guard) = guard_of_row.filter(|_| others && speaks) {
+            // It is the other program's, which has computed the row, and happens to be what was there before.
+            (plan.guard, explained, words[guard.place]) = (None, false, found[guard.place]);
         }
         if let Some(guard) = guard_of_row.filter(|_| explained) {
             plan.hide(guard, view)?;

@@ -174,6 +174,17 @@ impl Stamped<'_> {
         }
     }
 
+    /// What a cell holds that says WRITING, where its guard speaks and nobody is at it.
+    pub(super) fn state_left(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
+        if self.seed.matches(stamp, row, bytes) {
+            CellState::Committed
+        } else if self.is_empty(bytes) {
+            CellState::Missing
+        } else {
+            CellState::Plain
+        }
+    }
+
     /// What a reader finds, where the stamp stands still.
     pub(crate) fn state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
         let matches = || self.seed.matches(stamp, row, bytes);

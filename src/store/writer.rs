@@ -4,6 +4,7 @@ use super::cells::read_cells;
 use super::commit::{self, Durability, Failed, Outcome, Scratch, Site};
 use super::fence::Fence;
 use super::handle::{Store, normal};
+use super::left::Trust;
 use super::recover::{Recorder, Recovery, Rescue, recover_table};
 use super::request::Request;
 use super::values::{Block, CellState, Values};
@@ -470,8 +471,15 @@ impl Engine {
         }
         let jobs = requests.iter().map(|request| request.job(view)).collect::<Result<Vec<_>, ErrorKind>>();
         let jobs = jobs.map_err(Failed::Before)?;
-        let rescue =
-            Rescue { storage: store.storage.as_ref(), paths: &store.paths, view, locks, patience: &store.patience };
+        let trust = if terms.accept_foreign { Trust::Guard } else { Trust::Durable };
+        let rescue = Rescue {
+            storage: store.storage.as_ref(),
+            paths: &store.paths,
+            view,
+            locks,
+            patience: &store.patience,
+            trust,
+        };
         let mut site = Site { view, locks, patience: &store.patience, recorder };
         commit::run(&mut site, &jobs, terms, scratch, &rescue)
     }

@@ -62,7 +62,11 @@ pub(super) fn check(
     let done = AtomicU64::new(0);
     let advance = |bytes: u64| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
     for view in &views {
-        let Some(stamps) = &view.table.stamps else { continue };
+        let Some(stamps) = &view.table.stamps else {
+            let what = "a copy of a table, without stamps of its own: its values were not looked at";
+            report.add(Finding::note(Kind::NotRead, what, "'h5part adopt' gives it some").of_table(&view.table.path));
+            continue;
+        };
         let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
         let columns = stamped.map(|column| view.stamped(column)).collect::<Result<Vec<_>, _>>()?;
         let table = Table { view, stamps, columns, cells: CellReader::new(store), locks: locks.as_ref() };
@@ -306,7 +310,8 @@ fn finding(kind: Kind) -> Finding {
         Kind::HalfWritten => Finding::fault(
             kind,
             "half-written by a writer that died; they count as not there",
-            "'h5part recover' puts old values back, --repair makes the rest not there",
+            "'h5part recover' puts old values back, --repair makes the rest not there; with --accept-foreign those \
+             that the guard calls complete are values",
         ),
         Kind::UnknownStamp => {
             Finding::fault(kind, "stamps that h5part does not write", "compare with a copy; h5part does not touch them")

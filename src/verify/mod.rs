@@ -10,7 +10,7 @@ mod structure;
 pub use report::{Finding, Kind, Repaired, Report, Severity, TableReport};
 
 use crate::error::{At, ErrorKind, Result};
-use crate::store::{Progress, Store};
+use crate::store::{Progress, Store, Trust};
 use std::num::NonZeroUsize;
 
 /// How a file is verified.
@@ -47,7 +47,7 @@ impl Store {
         if !how.repair {
             return look();
         }
-        let recovery = self.recover()?;
+        let recovery = self.recover_by(if how.accept_foreign { Trust::Guard } else { Trust::Durable })?;
         let found = look()?;
         let mut repaired = repair::run(self, &found, how.accept_foreign)?;
         repaired.recovery = recovery;

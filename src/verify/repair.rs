@@ -4,7 +4,7 @@ use super::report::{Finding, Kind, Repaired, Report};
 use crate::dataspace::Rows;
 use crate::error::Result;
 use crate::store::{Store, Writer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows are repaired in portions of about this, in bytes.
 const PORTION_BYTES: u64 = 8 << 20;
@@ -26,7 +26,9 @@ pub(super) fn run(store: &Store, report: &Report, accept_foreign: bool) -> Resul
         // First what is not there: a value beside it counts by itself.
         let (torn, foreign): (Vec<&Finding>, Vec<&Finding>) =
             findings.into_iter().partition(|f| f.kind == Kind::HalfWritten);
+        let kept = called_complete(report, table);
         for finding in torn {
+            let finding = &without(finding, &kept);
             repaired.reset += each_portion(&mut writer, finding, Writer::reset_column)?;
         }
         for finding in foreign {
@@ -34,6 +36,28 @@ pub(super) fn run(store: &Store, report: &Report, accept_foreign: bool) -> Resul
         }
     }
     Ok(repaired)
+}
+
+/// The rows that a guard calls complete: another program may have computed them since, and it is not for a repair to
+/// reset them.
+fn called_complete(report: &Report, table: &str) -> BTreeSet<u64> {
+    let of_guards = |f: &&Finding| f.kind == Kind::Guard && f.table.as_deref() == Some(table);
+    report.findings.iter().filter(of_guards).flat_map(|f| &f.rows).flat_map(|&(first, end)| first..end).collect()
+}
+
+/// A finding without these rows.
+fn without(finding: &Finding, kept: &BTreeSet<u64>) -> Finding {
+    let mut rows = Vec::new();
+    for &(first, end) in &finding.rows {
+        let mut from = first;
+        for &row in kept.range(first..end) {
+            rows.push((from, row));
+            from = row + 1;
+        }
+        rows.push((from, end));
+    }
+    rows.retain(|(first, end)| first < end);
+    Finding { rows, ..finding.clone() }
 }
 
 fn each_portion(

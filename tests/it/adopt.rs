@@ -1,6 +1,9 @@
 //! Tables that h5py made get stamps: nothing else of the file changes, and their rows are updated.
 
 use crate::support::{Scratch, ok, py, run};
+use h5part::dataspace::Rows;
+use h5part::store::Values;
+use ndarray::Array1;
 use serde_json::Value;
 
 /// A file with a table `a/b` of twenty rows and columns of every kind. The second argument is the oldest
@@ -266,4 +269,48 @@ fn the_rule_says_what_a_complete_row_is() {
     ok(&["update", &file, "t", "--rows", "2", "--set", &set, "--cast"]);
     let (code, out, err) = run(&["verify", &file]);
     assert!(code == 1 && out.contains("guard"), "{out}{err}");
+}
+
+/// A copy of a table that another program makes has the number of the one that was copied, and not its stamps.
+#[test]
+fn a_table_that_was_copied_is_one_without_stamps() {
+    let scratch = Scratch::new();
+    let (file, other) = (scratch.text("a.h5"), scratch.text("b.h5"));
+    let store = crate::support::small_store(&scratch.path("a.h5"), 9);
+    let commit = |table: &str, row: u64, value: f64| {
+        let mut writer = store.writer(table).expect("writer");
+        writer.commit(&Rows::one(row), &[("E", Values::from(&Array1::from_elem(1, value)))]).map(|_| ())
+    };
+    commit("t", 2, 5.0).expect("commit");
+    let script = "import sys, h5py\n\
+        with h5py.File(sys.argv[1], 'r+') as f, h5py.File(sys.argv[2], 'w') as g:\n\
+        \x20   f.copy('t', 'copy')\n\
+        \x20   f.copy('t', g, 't')\n\
+        \x20   f['alias'] = f['t']";
+    if crate::support::py(script, &[&file, &other]).is_none() {
+        return;
+    }
+    let stamped = |table: &str| store.reader(table).expect("reader").table().stamps.is_some();
+    assert!(stamped("t") && stamped("alias") && !stamped("copy"));
+    commit("t", 3, 6.0).expect("commit");
+    let said = ok(&["verify", &file]);
+    assert!(
+        said.contains("table 'copy': a copy of a table, without stamps of its own") && said.contains("sound"),
+        "{said}"
+    );
+    // It holds what was copied, and gets stamps of its own.
+    assert_eq!(ok(&["read", &file, "copy", "E", "--rows", "2:4"]), "5.0\nNaN\n");
+    ok(&["adopt", &file, "copy", "--committed", "nonfill"]);
+    commit("copy", 4, 7.0).expect("commit");
+    commit("t", 4, 8.0).expect("commit");
+    assert_eq!(ok(&["read", &file, "copy", "E", "--rows", "4"]), "7.0\n");
+    assert_eq!(ok(&["read", &file, "t", "E", "--rows", "4"]), "8.0\n");
+    assert!(ok(&["verify", &file]).contains("sound: 0 faults, 0 notes"));
+    // In another file there are none at all.
+    assert_eq!(ok(&["read", &other, "t", "E", "--rows", "2"]), "5.0\n");
+    ok(&["adopt", &other, "t", "--committed", "nonfill"]);
+    // One that is moved has its stamps still.
+    let script = "import sys, h5py\nwith h5py.File(sys.argv[1], 'r+') as f: del f['alias']; f.move('t', 'moved')";
+    crate::support::py(script, &[&file]).expect("h5py");
+    assert!(stamped("moved") && ok(&["verify", &file]).contains("sound: 0 faults"));
 }

@@ -216,3 +216,32 @@ fn damage_is_told_and_not_taken_for_a_value() {
 fn rename(from: &Path, to: &Path) {
     std::fs::rename(from, to).expect("rename");
 }
+
+/// Whoever has the gate for itself, as the documented lock is taken, finds the HDF5 file free: HDF5 does not wait.
+#[test]
+fn who_has_the_gate_can_open_the_file_beside_readers() {
+    let scratch = Scratch::new();
+    let store = small_store(&scratch.path("a.h5"), 20);
+    put(&mut store.writer("t").expect("writer"), 1, 2.0).expect("commit");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    store.reader("t").expect("reader");
+                }
+            });
+        }
+        let lock = std::fs::File::open(scratch.path("a.h5.lock")).expect("opens");
+        let mut refused = 0;
+        for _ in 0..500 {
+            fs2::FileExt::lock(&lock).expect("locks");
+            let data = std::fs::File::open(store.path()).expect("opens");
+            refused += u32::from(fs2::FileExt::try_lock(&data).is_err());
+            drop(data);
+            fs2::FileExt::unlock(&lock).expect("unlocks");
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(refused, 0);
+    });
+}

@@ -41,6 +41,7 @@ mod interop;
 mod killing;
 mod layers;
 mod ledger;
+mod left;
 mod mbe;
 mod merge;
 mod model;

@@ -6,11 +6,15 @@ mod memory;
 mod part;
 mod wanted;
 
+use super::cells::read_stamps;
 use super::handle::{Store, normal};
+use super::left::{self, Trust};
+use super::recover::has_record;
 use super::values::{Block, CellState};
 use super::view::{Since, View};
 use crate::dataspace::{ChunkTable, Column, Inner, Rows, Runs, Segment, Table};
 use crate::error::{At, ErrorKind, Result};
+use crate::lock::RowLocks;
 use crate::storage::Mode;
 pub(crate) use cells::CellReader;
 use cells::Chunks;
@@ -70,7 +74,8 @@ impl Reader {
 
     /// Whether values that another program wrote over committed ones count as values,
     /// [`CellState::Plain`], rather than as [`CellState::Changed`]. Default: they do not. Such reads are
-    /// inside the gate, and so wait for programs that keep it while they write.
+    /// inside the gate, and so wait for programs that keep it while they write. So do values in rows that a dead
+    /// writer left and whose guard speaks.
     pub fn set_accept_foreign(&mut self, accept: bool) {
         self.accept_foreign = accept;
     }
@@ -193,8 +198,53 @@ impl Reader {
             out.iter_mut()
                 .flat_map(|cells| cells.states.iter_mut().filter(changed))
                 .for_each(|s| *s = CellState::Plain);
+            self.take_what_was_left(names, rows, out, &words)?;
         }
         Ok(words)
+    }
+
+    /// Rows that a dead writer left, and of which the guard speaks: its values, or those of another program.
+    fn take_what_was_left(
+        &self,
+        names: &[&str],
+        rows: &Runs,
+        out: &mut [Cells<'_>],
+        words: &[u64],
+    ) -> Result<(), ErrorKind> {
+        let Some(stamps) = &self.view.table.stamps else { return Ok(()) };
+        if !out.iter().any(|cells| cells.states.contains(&CellState::Writing)) {
+            return Ok(());
+        }
+        let places = names.iter().map(|name| Ok(self.view.table.column(name)?.stamp));
+        let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
+        let locks = RowLocks::look(&self.store.paths)?;
+        let locked = |row| locks.as_ref().map_or(Ok(false), |locks| locks.is_locked(stamps.table, row));
+        let mut now = Vec::new();
+        for (k, ((row, _), words)) in rows.iter().zip(words.chunks_exact(stamps.width)).enumerate() {
+            if !out.iter().any(|cells| cells.states[k] == CellState::Writing) || locked(row)? {
+                continue;
+            }
+            let left = left::cells_of(&self.view, row, words, Trust::Guard)?;
+            // What a record explains has its old values again soon.
+            let here = row..row + 1;
+            let (storage, paths) = (self.store.storage.as_ref(), &self.store.paths);
+            if left.is_empty() || has_record(storage, paths, &self.view, std::slice::from_ref(&here))? {
+                continue;
+            }
+            read_stamps(self.view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut now)?;
+            // Somebody has come meanwhile.
+            if now != words || locked(row)? {
+                continue;
+            }
+            for (cells, place) in out.iter_mut().zip(&places) {
+                let Some(cell) = left.iter().find(|cell| Some(cell.place) == *place) else { continue };
+                cells.states[k] = cell.state;
+                if cell.state.is_present() {
+                    cells.bytes[k * cells.cell..(k + 1) * cells.cell].copy_from_slice(&cell.bytes);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn wanted<'a>(&'a self, name: &str, chunks: Option<&'a ChunkTable>) -> Result<Wanted<'a>, ErrorKind> {
