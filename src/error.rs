@@ -446,6 +446,9 @@ pub enum ErrorKind {
     /// There is a file of that name.
     #[error("it exists already")]
     AlreadyThere,
+    /// An output that is there, which is made anew only when that is asked for.
+    #[error("there is one already")]
+    OutputThere,
     /// A worker process ended in a way it should not.
     #[error("worker {worker} {how}")]
     Worker {
@@ -602,6 +605,7 @@ impl ErrorKind {
             Self::NothingMeasured => "check the path: each worker's file is made when its monitor is opened",
             Self::Published => "change the working file and publish it again, or work on a copy made with h5repack",
             Self::NotPublished => "choose another name; only what 'h5part publish' has made of this store is replaced",
+            Self::OutputThere => "choose another name, or -o makes it anew",
             Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Oversubscribed { .. } => {

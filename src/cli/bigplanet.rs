@@ -9,7 +9,7 @@ use super::output::{json, line, say};
 use super::run::signals;
 use h5part::error::At;
 use h5part::executor::ledgered::Stop;
-use h5part::frontend::bigplanet::{self, Archiver, Bpl, Key, archive_all, filter, table, trials};
+use h5part::frontend::bigplanet::{self, Archiver, Bpl, Key, archive_all, changed_wait_again, filter, table, trials};
 use h5part::frontend::checkpoint::{Checkpointed, Files, Opened, Trials};
 use h5part::frontend::vplanet::{Gatherer, System, UnitRule, vplanet_options};
 use h5part::ledger::Watch;
@@ -118,21 +118,21 @@ impl Args {
         !self.quiet && !self.json
     }
 
-    /// Reads trials on so many cores.
-    fn workers(&self) -> usize {
-        self.cores.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+    /// Reads so many trials on so many cores.
+    fn workers(&self, trials: usize) -> usize {
+        let cores = self.cores.or_else(|| std::thread::available_parallelism().ok());
+        cores.map_or(1, NonZeroUsize::get).min(trials.max(1))
     }
 
     /// Work that is shared out by itself takes no more cores than that.
-    fn on_cores<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.workers()).build();
+    fn on_cores<T: Send>(&self, trials: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.workers(trials)).build();
         let pool = pool.map_err(|e| ErrorKind::Io(std::io::Error::other(e))).at("start threads for", &self.input)?;
         pool.install(work)
     }
 
     fn gatherer(&self, bpl: &Bpl, names: &[String]) -> Result<Gatherer> {
-        let first = bpl.folder.join(names.first().map_or("", String::as_str));
-        let system = System::of(&first, &bpl.bodies, &bpl.primary)?;
+        let system = System::of_first(&bpl.folder, names, &bpl.bodies, &bpl.primary)?;
         let options = vplanet_options(&self.vplanet, cache().as_deref())?;
         let rule = if self.custom_units { UnitRule::Vplanet } else { UnitRule::BigPlanet };
         Ok(Gatherer::new(system, options, rule))
@@ -140,6 +140,9 @@ impl Args {
 
     fn make_archive(&self, bpl: &Bpl) -> Result<Exit> {
         let names = trials(&bpl.folder)?;
+        if self.overwrite {
+            bigplanet::check_hdf5(&bpl.archive)?;
+        }
         let gatherer = self.gatherer(bpl, &names)?;
         let store = self.lock.new_store(&bpl.archive)?;
         let stop = Arc::new(Stop::new());
@@ -150,13 +153,14 @@ impl Args {
         let show = Show::new(names.len() as u64, self.quiet, self.verbose);
         let archiver = if self.overwrite && store.path().exists() {
             let archiver = Archiver::new(store, gatherer);
-            self.on_cores(|| archiver.rebuild(&bpl.folder, &names, &|| show.count()))?;
+            self.on_cores(names.len(), || archiver.rebuild(&bpl.folder, &names, &|| show.count()))?;
             archiver
         } else {
             Archiver::open(store, gatherer)?
         };
+        tell_others(bpl, &archiver.others(&names));
         let run = self.checkpoint(bpl, &names)?;
-        let failed = archive_all(&run, &archiver, &bpl.folder, self.workers(), &show, &stop)?;
+        let failed = archive_all(&run, &archiver, &bpl.folder, self.workers(names.len()), &show, &stop)?;
         show.end();
         let tally = run.ledger().tally()?;
         let exit = if tally.done == tally.total { Exit::Success } else { Exit::Found };
@@ -177,6 +181,7 @@ impl Args {
         let all = Trials { origin, folder, names: names.to_vec() };
         let mut watch = Watch::new(STALE, |_| None);
         let files = Files::of_text(&here.join(bpl.checkpoint()));
+        changed_wait_again(&files, &bpl.folder)?;
         let opened = Checkpointed::open(&files, &all, ATTEMPTS, &self.lock.patience(), &mut watch)?;
         let Opened { run, joined, resumed, vanished, late } = opened;
         for name in vanished {
@@ -195,20 +200,18 @@ impl Args {
 
     fn filter(&self, bpl: &Bpl) -> Result<Exit> {
         let keys = Key::parse_all(&bpl.include).at("filter by", &self.input)?;
-        if bpl.output.exists() && !self.overwrite && !bpl.ulysses {
-            return Err(ErrorKind::AlreadyThere.at("filter into", &bpl.output));
-        }
+        self.check_output(bpl)?;
         if self.tells() {
             line("Creating BPF file...")?;
         }
         let from_archive = bpl.archive.exists();
         let filtered = if from_archive {
             let only = bpl.trial.as_deref().filter(|_| bpl.ulysses);
-            filter::from_archive(&self.lock.open(&bpl.archive)?, &keys, only)?
+            filter::from_archive(&self.lock.open(&bpl.archive)?, &bpl.primary, &keys, only)?
         } else {
             let names = self.chosen(bpl)?;
             let gatherer = self.gatherer(bpl, &names)?;
-            self.on_cores(|| filter::from_raw(&gatherer, &bpl.folder, &names, &keys))?
+            self.on_cores(names.len(), || filter::from_raw(&gatherer, &bpl.folder, &names, &keys))?
         };
         let datasets = filtered.datasets().len();
         if bpl.ulysses {
@@ -226,6 +229,19 @@ impl Args {
         Ok(Exit::Success)
     }
 
+    /// Refuses an output that is there, and with -o one that is no filtered file.
+    fn check_output(&self, bpl: &Bpl) -> Result<()> {
+        bigplanet::check_apart(&bpl.output, &bpl.archive)?;
+        if bpl.ulysses || !bpl.output.exists() {
+            return Ok(());
+        }
+        if !self.overwrite {
+            return Err(ErrorKind::OutputThere.at("filter into", &bpl.output));
+        }
+        bigplanet::check_hdf5(&bpl.output)?;
+        bigplanet::check_filtered(&self.lock.open(&bpl.output)?)
+    }
+
     /// The trials whose names hold what sSimName says.
     fn chosen(&self, bpl: &Bpl) -> Result<Vec<String>> {
         let mut names = bigplanet::trials(&bpl.folder)?;
@@ -238,6 +254,22 @@ impl Args {
         }
         Ok(names)
     }
+}
+
+/// Says which trials the archive has that are not in the folder: a filter takes them, too.
+fn tell_others(bpl: &Bpl, others: &[String]) {
+    const NAMED: usize = 3;
+    if others.is_empty() {
+        return;
+    }
+    let named: Vec<String> = others.iter().take(NAMED).map(|name| format!("'{}'", name.escape_debug())).collect();
+    let (archive, folder) = (bpl.archive.display(), bpl.folder.display());
+    say(format_args!(
+        "{archive} also has {} trials that are not in {folder}, e.g. {}: if they are of another grid, give it another \
+         name and start again",
+        others.len(),
+        named.join(", ")
+    ));
 }
 
 /// Where what vplanet says of its options is kept.

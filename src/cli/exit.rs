@@ -121,6 +121,7 @@ impl Exit {
             | ErrorKind::BundleExists(_)
             | ErrorKind::Adopted(_)
             | ErrorKind::AlreadyThere
+            | ErrorKind::OutputThere
             | ErrorKind::NotPublished => Self::Exists,
             ErrorKind::NotCommitted { .. } => Self::Found,
             ErrorKind::Fenced { .. } => Self::Fenced,

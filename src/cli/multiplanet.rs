@@ -20,6 +20,7 @@ use h5part::frontend::bigplanet::Archiver;
 use h5part::frontend::checkpoint::Checkpointed;
 use h5part::frontend::multiplanet::{Ensemble, Folders, Runner, Site, catch_up};
 use h5part::{ErrorKind, Result};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use voice::Voice;
@@ -40,7 +41,7 @@ pub struct Args {
     input: PathBuf,
     /// Trials at a time. Default: one a core. With --mode slurm: workers, each with one trial at a time.
     #[arg(short, long, value_name = "N")]
-    cores: Option<usize>,
+    cores: Option<NonZeroUsize>,
     /// Archive each trial in DESTINATION.bpa when it has run: it is done when it is there, whole. Also -bp.
     #[arg(long)]
     bigplanet: bool,
@@ -86,7 +87,7 @@ impl Args {
             return self.work(&ensemble, &template);
         }
         let start = Instant::now();
-        let asked = Asked { mode: self.mode, jobs: self.cores, memory: self.care.memory };
+        let asked = Asked { mode: self.mode, jobs: self.cores(), memory: self.care.memory };
         let mode = asked.mode()?;
         if mode != Mode::Slurm && self.slurm.is_any_given() {
             return Err(request(RUN, &self.input, format!("options of --mode slurm do not go with mode {mode}")));
@@ -124,6 +125,10 @@ impl Args {
         }
     }
 
+    fn cores(&self) -> Option<usize> {
+        self.cores.map(NonZeroUsize::get)
+    }
+
     fn template(&self) -> Result<Template> {
         let words = shlex::split(&self.command).filter(|words| !words.is_empty());
         let mut words = words.ok_or_else(|| request(RUN, &self.input, format!("'{}' is no command", self.command)))?;
@@ -158,7 +163,7 @@ impl Args {
         let archiver = open_archive(self, ensemble)?;
         let voice = Voice::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
         let site = site(&run, ensemble, archiver.as_ref(), &voice);
-        let terms = Terms { linger: self.of_run, ..self.care.terms(self.cores.unwrap_or(1)) };
+        let terms = Terms { linger: self.of_run, ..self.care.terms(self.cores().unwrap_or(1)) };
         let done = self.run_here(&site, &voice, template, &terms);
         voice.end();
         let settled = run.settle();
@@ -171,7 +176,7 @@ impl Args {
     fn run_elsewhere(&self, mode: Mode, asked: &Asked, run: &Checkpointed) -> Result<Option<Exit>> {
         let crew = Workers { args: self, run };
         if mode == Mode::Slurm {
-            return self.slurm.run(&crew, self.cores);
+            return self.slurm.run(&crew, self.cores());
         }
         let place = asked.settle(mode, run.ledger())?;
         place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));

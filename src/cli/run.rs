@@ -24,6 +24,7 @@ use launch::Launching;
 use place::Asked;
 use serde::Serialize;
 use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::time::Duration;
 use tell::Teller;
@@ -286,7 +287,9 @@ fn finish(
 /// Says which tasks failed for good.
 pub fn tell_failures(failures: &[Failure], tally: &Tally) {
     for failure in failures {
-        let log = if failure.log.exists() { format!("; see {}", failure.log.display()) } else { String::new() };
+        // A log that could not be written says nothing of this run.
+        let is_ours = OpenOptions::new().append(true).open(&failure.log).is_ok();
+        let log = if is_ours { format!("; see {}", failure.log.display()) } else { String::new() };
         say(format_args!("'{}' failed: {}{log}", failure.name.escape_debug(), failure.reason));
     }
     if tally.failed > failures.len() as u64 {

@@ -3,14 +3,13 @@
 use super::common::request;
 use super::exit::Exit;
 use super::ledger::watch;
-use super::output::{TaskBar, json, line};
+use super::output::{TaskBar, json, raw};
+use h5part::Result;
 use h5part::error::At;
 use h5part::frontend::checkpoint::Files;
 use h5part::frontend::vspace::Ensemble;
-use h5part::{ErrorKind, Result};
 use serde::Serialize;
 use std::cell::RefCell;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ impl Args {
         let ensemble = Ensemble::read(&self.input)?;
         let folder = ensemble.destination();
         let is_there = folder.symlink_metadata().is_ok();
-        if is_there && !self.force && !may_replace(folder)? {
+        if is_there && !self.force && !may_replace(folder, self.json)? {
             return Ok(Exit::Success);
         }
         let checkpoints = CHECKPOINTS.map(|ending| Files::of_folder(folder, ending));
@@ -66,14 +65,19 @@ impl Args {
     }
 }
 
-/// Asks until it is told; what cannot be asked is refused.
-fn may_replace(folder: &std::path::Path) -> Result<bool> {
+/// Asks until it is told; what cannot be asked is refused. `apart`: standard output is for something else.
+fn may_replace(folder: &std::path::Path, apart: bool) -> Result<bool> {
+    let name = folder.display();
+    let question = format!(
+        "Destination folder {name} exists already. Replace it?\n\
+         WARNING: this deletes {name} and its checkpoints.\n(y/n): "
+    );
     loop {
-        let name = folder.display();
-        line(format!("Destination folder {name} exists already. Replace it?"))?;
-        line(format!("WARNING: this deletes {name} and its checkpoints."))?;
-        print!("(y/n): ");
-        std::io::stdout().flush().map_err(ErrorKind::Io).at("write to", "standard output")?;
+        if apart {
+            eprint!("{question}");
+        } else {
+            raw(question.as_bytes())?;
+        }
         let mut reply = String::new();
         if std::io::stdin().read_line(&mut reply).at("read", "standard input")? == 0 {
             return Err(request("replace", folder, "it exists already: -f replaces it without a question"));

@@ -301,7 +301,10 @@ impl<'a> Plan<'a> {
             NameAt { at: self.shape.names + start as u64, len, sum: crc(bytes) }
         };
         let weight = self.new.weights.as_ref().map_or(0.0, |weights| weights[number as usize]);
-        Task { state: self.state(place), ..Task::new(number, name, weight) }
+        let state = self.state(place);
+        // What is done was so when the ledger was made: what changes later is newer.
+        let since_ms = if state == State::Done { super::now_ms() } else { 0 };
+        Task { state, since_ms, ..Task::new(number, name, weight) }
     }
 }
 

@@ -147,6 +147,8 @@ fn what_is_there_is_replaced_only_when_that_is_wanted() {
     assert!(!dir.path("MP/kept").exists() && dir.path("MP/t_a1/earth.in").exists());
     assert!(!dir.path(".MP").exists() && !dir.path(".MP_BPL").exists(), "old checkpoints speak of other trials");
     assert!(dir.path("MP.bpa").exists(), "an archive is never deleted");
+    let (code, out, err) = ours(&dir, &["vspace.in", "--json"], "y\n");
+    assert!(code == 0 && out == "{\"folder\":\"MP\",\"trials\":2}\n" && err.contains("(y/n)"), "{out}{err}");
     fs::write(dir.path("MP/kept"), "").expect("writes");
     assert_eq!(ours(&dir, &["-f", "vspace.in"], "").0, 0);
     assert!(!dir.path("MP/kept").exists());
@@ -159,6 +161,36 @@ fn what_is_there_is_replaced_only_when_that_is_wanted() {
         .expect("folder")
         .filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().contains("h5part-new")));
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn a_destination_that_is_no_folder_or_has_templates_is_never_replaced() {
+    let cases = [
+        ("sSrcFolder .\nsDestFolder earth.in\nfile earth.in\ndSemi [1,2,n2] a\n", "is no folder"),
+        ("sSrcFolder .\nsDestFolder notes.txt\nfile earth.in\n", "is no folder"),
+        ("sSrcFolder .\nsDestFolder dangling\nfile earth.in\n", "is no folder"),
+        ("sSrcFolder .\nsDestFolder link\nfile templates/vpl.in\n", "has the template files"),
+        ("sSrcFolder .\nsDestFolder templates\nfile earth.in\nfile templates/vpl.in\n", "has the template files"),
+    ];
+    for (text, said) in cases {
+        let dir = folder(text.as_bytes());
+        fs::write(dir.path("earth.in"), EARTH).expect("writes");
+        fs::write(dir.path("notes.txt"), "mine").expect("writes");
+        std::os::unix::fs::symlink("nowhere", dir.path("dangling")).expect("links");
+        std::os::unix::fs::symlink("templates", dir.path("link")).expect("links");
+        let before = files(&dir.path("templates"));
+        for (args, answer) in [(&["-f", "vspace.in"][..], ""), (&["vspace.in"], "y\n")] {
+            let (code, out, err) = ours(&dir, args, answer);
+            assert!(
+                code == 2 && err.contains(said) && err.lines().count() == 1 && out.is_empty(),
+                "{text}{code} {err}"
+            );
+        }
+        assert_eq!(fs::read_to_string(dir.path("earth.in")).expect("reads"), EARTH, "{text}");
+        assert_eq!(fs::read_to_string(dir.path("notes.txt")).expect("reads"), "mine");
+        assert!(dir.path("dangling").is_symlink() && dir.path("link").is_symlink());
+        assert_eq!(files(&dir.path("templates")), before, "{text}");
+    }
 }
 
 #[test]

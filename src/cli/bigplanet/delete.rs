@@ -23,12 +23,12 @@ struct Deleted {
 /// Deletes the trials that are in the archive, after it was asked. Exit code 1: there are others.
 pub fn run(args: &Args, bpl: &Bpl) -> Result<Exit> {
     let store = args.lock.open(&bpl.archive)?;
-    archive::sound_names(&store)?;
+    archive::sound_names(&store, &bpl.primary)?;
     let names = trials(&bpl.folder)?;
     let archiver = Archiver::new(store, args.gatherer(bpl, &names)?);
     let folder = |name: &String| bpl.folder.join(name);
-    let looked =
-        args.on_cores(|| Ok(names.par_iter().map(|name| archiver.holds(&folder(name))).collect::<Vec<_>>()))?;
+    let looked = args
+        .on_cores(names.len(), || Ok(names.par_iter().map(|name| archiver.holds(&folder(name))).collect::<Vec<_>>()))?;
     let (mut held, mut kept) = (Vec::new(), Vec::new());
     for (name, holds) in names.into_iter().zip(looked) {
         match holds {

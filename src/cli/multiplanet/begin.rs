@@ -82,8 +82,7 @@ pub fn open_archive(args: &Args, ensemble: &Ensemble) -> Result<Option<Archiver>
     }
     let primary = ensemble.primary.as_deref();
     let primary = primary.ok_or_else(|| of_input(args, "to archive, its primary file must be known: sPrimaryFile"))?;
-    let first = ensemble.folder.join(ensemble.names.first().map_or("", String::as_str));
-    let system = System::of(&first, &ensemble.bodies, primary)?;
+    let system = System::of_first(&ensemble.folder, &ensemble.names, &ensemble.bodies, primary)?;
     let options = vplanet_options(Path::new("vplanet"), cache().as_deref())?;
     let store = Store::new(ensemble.archive())?.with_patience(args.care.patience());
     Archiver::open(store, Gatherer::new(system, options, UnitRule::BigPlanet)).map(Some)

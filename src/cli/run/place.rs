@@ -48,7 +48,9 @@ impl Asked {
         if let Some(jobs) = self.jobs.filter(|jobs| mode == Mode::Serial && *jobs > 1) {
             budget.warnings.push(format!("mode serial runs one program after the other: -j {jobs} says nothing to it"));
         }
-        Ok(Place { mode, jobs: budget.workers, warnings: budget.warnings })
+        // More than there are tasks would find nothing to do.
+        let jobs = budget.workers.min(usize::try_from(left).unwrap_or(usize::MAX).max(1));
+        Ok(Place { mode, jobs, warnings: budget.warnings })
     }
 }
 
@@ -76,6 +78,7 @@ mod tests {
         assert_eq!(place(threads, None, Some(9), 100), (1, 1));
         assert_eq!(place(threads, Some(3), Some(4), 100), (3, 1));
         assert_eq!(place(processes, Some(5), None, 100), (5, 1));
+        assert_eq!(place(threads, Some(1_000_000), None, 3), (3, 1));
         assert_eq!(place(Mode::Serial, None, None, 100), (1, 0));
         assert_eq!(place(Mode::Serial, Some(2), None, 100), (1, 1));
     }

@@ -13,7 +13,7 @@ use crate::monitor::{ChildUsage, Monitor, wait_child};
 use crate::{ErrorKind, Result};
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
@@ -138,13 +138,26 @@ impl<'a> Programs<'a> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// `None`: its log cannot be written, which is told.
+    fn alive(&self, claim: &Claim, home: &Home) -> Result<Option<Alive<'_>>, ErrorKind> {
+        let again = claim.fence > 1;
+        match Alive::take(&self.inputs, &claim.name, &home.log, again, &self.launch.patience) {
+            Err(kind) if OpenOptions::new().create(true).append(true).open(&home.log).is_err() => {
+                let name = claim.name.escape_debug();
+                let text = format!("'{name}' was not started: {}", kind.at("write to", &home.log));
+                self.observer.event(&Event::Warning(text));
+                Ok(None)
+            }
+            taken => taken.map(Some),
+        }
+    }
+
     fn try_run(&self, claim: &Claim, stop: &Stop) -> Result<End, ErrorKind> {
         let home = self.launch.homes.of(self.ledger, claim.index, &claim.name);
         if let (None, Some(folder)) = (&home.folder, home.log.parent()) {
             std::fs::create_dir_all(folder)?;
         }
-        let again = claim.fence > 1;
-        let mut alive = Alive::take(&self.inputs, &claim.name, &home.log, again, &self.launch.patience)?;
+        let Some(mut alive) = self.alive(claim, &home)? else { return Ok(End::Failed(Reason::NotStarted)) };
         let output = if home.apart { Some(self.spare()?) } else { None };
         let name = format!("{}-{}", std::process::id(), claim.index);
         let memory = self.launch.memory.map(|memory| MemoryLimit::new(memory, &name));

@@ -3,7 +3,7 @@
 use super::supervisor::Supervisor;
 use super::{Event, Level, Site, Summary, Tasks, Terms};
 use crate::ErrorKind;
-use crate::error::Result;
+use crate::error::{At, Result};
 use crate::executor::budget::pin;
 use crate::ledger::{self, Claim, Claimed, End, OwnerId, Reason};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,9 +24,21 @@ pub(super) fn run_all(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks, owner: 
     let worker = &Worker { site, terms, tasks, owner, summary: &summary };
     let outcome = std::thread::scope(|scope| {
         let watching = scope.spawn(|| supervisor.watch());
-        let others: Vec<_> = (1..terms.workers.max(1)).map(|number| scope.spawn(move || worker.work(number))).collect();
+        // More of them than tasks would find nothing to do.
+        let count = terms.workers.min(usize::try_from(site.ledger.len()).unwrap_or(usize::MAX));
+        let (mut others, mut outcome) = (Vec::new(), Ok(()));
+        for number in 1..count {
+            match std::thread::Builder::new().spawn_scoped(scope, move || worker.work(number)) {
+                Ok(other) => others.push(other),
+                Err(e) => {
+                    outcome = Err(e).at("start another worker for", site.ledger.path());
+                    site.stop.raise(Level::Drain);
+                    break;
+                }
+            }
+        }
         // The first worker is this thread: with one worker, tasks run where the run was begun.
-        let mut outcome = worker.work(0);
+        outcome = outcome.and_then(|()| worker.work(0));
         for other in others {
             outcome = outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }

@@ -2,12 +2,15 @@
 
 use crate::error::{At, ErrorKind, Result};
 use crate::frontend::vplanet::Gatherer;
+use crate::h5::H5File;
 use crate::ledger::{Ledger, State};
 use crate::store::{Bundle, Named, Store};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const USE: &str = "use as an archive";
 
 /// Puts trials into an archive. Any number of threads may share one.
 ///
@@ -39,9 +42,13 @@ impl Archiver {
     /// object, or to nothing, as kills of the original leave them, are refused.
     ///
     /// # Errors
-    /// [`ErrorKind::DamagedArchive`] with the names; those of [`Store::create_empty`] and [`Store::reader`].
+    /// [`ErrorKind::DamagedArchive`] with the names; [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::create_empty`] and [`Store::reader`].
     pub fn open(store: Store, gatherer: Gatherer) -> Result<Self> {
-        let seen = if store.create_empty()? { HashSet::new() } else { sound_names(&store)?.into_iter().collect() };
+        let seen = if store.create_empty()? {
+            HashSet::new()
+        } else {
+            sound_names(&store, gatherer.system().primary())?.into_iter().collect()
+        };
         Ok(Self { seen: Arc::new(Mutex::new(seen)), ..Self::new(store, gatherer) })
     }
 
@@ -130,17 +137,29 @@ impl Archiver {
         Ok(missing)
     }
 
+    /// Trials that were seen in the archive and are not among these, which are sorted.
+    #[must_use]
+    pub fn others(&self, trials: &[String]) -> Vec<String> {
+        let mut others = self.seen().clone().into_iter().collect::<Vec<_>>();
+        others.retain(|name| trials.binary_search(name).is_err());
+        others.sort_unstable();
+        others
+    }
+
     /// Makes the archive anew from raw data: it is built beside, and takes the name when it has all trials. `told` is
     /// called for each.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: see [`Store::replace_with_bundles`].
     ///
     /// # Errors
-    /// The old archive stays as it is then: [`ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
+    /// The old archive stays as it is then: [`ErrorKind::BadRequest`]: it is none; [`ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
     /// that cannot be gathered; those of [`Store::replace_with_bundles`].
     pub fn rebuild(&self, folder: &Path, trials: &[String], told: &(dyn Fn() + Sync)) -> Result<()> {
         // Of a file that cannot be opened at all nothing can be lost.
-        let mut lost: Vec<String> = self.store.root_names().map_or_else(|_| Vec::new(), names_of);
+        let mut names = self.store.root_names().unwrap_or_default();
+        names.retain(|named| named.object.is_ok());
+        check_trials(&self.store, self.gatherer.system().primary(), &names)?;
+        let mut lost = names_of(names);
         lost.retain(|name| trials.binary_search(name).is_err());
         if !lost.is_empty() {
             let kind = ErrorKind::NoRawData { folder: folder.to_owned(), trials: lost };
@@ -159,16 +178,46 @@ impl Archiver {
     }
 }
 
-/// Names of the trials of an archive, in their order; names that lead astray are refused.
+/// Names of the trials of an archive, in their order; names that lead astray are refused, and so is a file in whose
+/// root there is anything else. `primary`: the name of vplanet's primary input file.
 ///
 /// # Errors
-/// [`ErrorKind::DamagedArchive`], those of [`Store::reader`].
-pub fn sound_names(store: &Store) -> Result<Vec<String>> {
+/// [`ErrorKind::DamagedArchive`], [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::reader`].
+pub fn sound_names(store: &Store, primary: &str) -> Result<Vec<String>> {
     let names = store.root_names()?;
-    match astray(&names) {
-        faults if faults.is_empty() => Ok(names_of(names)),
-        faults => Err(ErrorKind::DamagedArchive(faults.join("; "))).at("use the archive", store.path()),
+    let faults = astray(&names);
+    if !faults.is_empty() {
+        return Err(ErrorKind::DamagedArchive(faults.join("; "))).at(USE, store.path());
     }
+    check_trials(store, primary, &names)?;
+    Ok(names_of(names))
+}
+
+/// Refuses a file with something in its root that is no trial.
+fn check_trials(store: &Store, primary: &str, names: &[Named]) -> Result<()> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let probe = format!("{}:sSystemName:option", primary.split('.').next().unwrap_or_default());
+    let probe = [probe];
+    let other = store.look(|h5, _| Ok(names.iter().find(|named| !is_trial(h5, &named.name, &probe))));
+    match other.at(USE, store.path())? {
+        None => Ok(()),
+        Some(other) => {
+            let text = format!(
+                "'{}' in it is no trial: it is no archive of BigPlanet; name another one with sArchiveFile",
+                other.name.escape_debug()
+            );
+            Err(ErrorKind::BadRequest(text).at(USE, store.path()))
+        }
+    }
+}
+
+/// Whether it is a trial, whoever archived it: the quick answers come first.
+fn is_trial(h5: &H5File, name: &str, probe: &[String; 1]) -> bool {
+    h5.bundle_sum(name).is_ok_and(|sum| sum.is_some())
+        || h5.read_bundle(name, Some(probe)).is_ok_and(|found| !found.members.is_empty())
+        || h5.members_of(name).is_ok_and(|members| members.iter().any(|member| member.contains(':')))
 }
 
 fn names_of(names: Vec<Named>) -> Vec<String> {

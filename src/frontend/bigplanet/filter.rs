@@ -20,19 +20,22 @@ enum Source {
     Raw,
 }
 
-/// Filters an archive: all its trials in the order of their names, or one.
+/// Filters an archive: all its trials in the order of their names, or one. `primary`: the name of vplanet's primary
+/// input file.
 ///
 /// # Errors
-/// [`ErrorKind::DamagedArchive`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
+/// Those of [`sound_names`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
 /// [`ErrorKind::BadValues`]: trials differ in length; those of [`Store::reader`].
-pub fn from_archive(store: &Store, keys: &[Key], only: Option<&str>) -> Result<Trial> {
-    let all = sound_names(store)?;
+pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&str>) -> Result<Trial> {
+    let all = sound_names(store, primary)?;
     let trials = only.map_or(all, |name| vec![name.to_owned()]);
     let names: Vec<String> = wanted(keys).into_iter().collect();
     let mut filtered = Trial::new(String::new());
     for name in trials {
-        let bundle = store.read_bundle(&name, Some(&names))?;
-        add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, store.path())?;
+        // The trial is told as if it were a file in a folder.
+        let place = store.path().join(&name);
+        let bundle = store.look(|h5, _| h5.read_bundle(&name, Some(&names))).at("read", &place)?;
+        add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, place)?;
     }
     Ok(filtered)
 }

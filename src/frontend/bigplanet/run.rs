@@ -1,8 +1,9 @@
 //! Archiving all trials of an ensemble: tasks of a ledger, each ends when its group is in the archive.
 
 use super::archive::{Archiver, Kept};
+use super::changed::changed_ns;
 use crate::Error;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::executor::ledgered::{self, Event, Level, Observer, Site, Stop, Tasks, Terms};
 use crate::frontend::checkpoint::Checkpointed;
 use crate::ledger::{Claim, End, Reason, State};
@@ -61,7 +62,15 @@ struct Work<'a> {
 
 impl Tasks for Work<'_> {
     fn run(&self, claim: &Claim, stop: &Stop) -> End {
-        match self.archiver.archive(&self.folder.join(&claim.name)) {
+        let folder = self.folder.join(&claim.name);
+        let before = changed_ns(&folder).ok();
+        let unchanged = |kept| {
+            // From when it is done, changes are noticed by the time of that.
+            let text = "its files were changed meanwhile: start again when its program has ended";
+            let same = before == changed_ns(&folder).ok();
+            if same { Ok(kept) } else { Err(ErrorKind::BadRequest(text.to_owned()).at("archive", &folder)) }
+        };
+        match self.archiver.archive(&folder).and_then(unchanged) {
             Ok(kept) => {
                 self.watcher.ended(&claim.name, Ok(kept));
                 End::Done

@@ -33,6 +33,22 @@ impl System {
         Ok(Self { name, inputs, bodies: names })
     }
 
+    /// The same of the first of these trials that can be read.
+    ///
+    /// # Errors
+    /// If there is none: as the first trial.
+    pub fn of_first(folder: &Path, trials: &[String], bodies: &[String], primary: &str) -> Result<Self> {
+        let none = || ErrorKind::BadRequest("there are no trials".to_owned()).at("look for trials in", folder);
+        let mut first = None;
+        for name in trials {
+            match Self::of(&folder.join(name), bodies, primary) {
+                Ok(system) => return Ok(system),
+                Err(e) => _ = first.get_or_insert(e),
+            }
+        }
+        Err(first.unwrap_or_else(none))
+    }
+
     /// The primary input file.
     #[must_use]
     pub fn primary(&self) -> &str {

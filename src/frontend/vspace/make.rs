@@ -57,13 +57,17 @@ impl Ensemble {
         Ok(ensemble)
     }
 
-    /// The folder of trials may be removed; what they are made of must not be in it.
+    /// The folder of trials may be removed: it must be one, and what the trials are made of must not be in it.
     fn check_apart(&self, source: &Path) -> Result<()> {
+        let refused = |text: &str| Err(ErrorKind::BadRequest(text.to_owned()).at(MAKE, &self.destination));
+        if self.destination.symlink_metadata().is_ok() && !self.destination.is_dir() {
+            return refused("it is there and is no folder, which is never replaced: choose another sDestFolder");
+        }
         let Ok(folder) = self.destination.canonicalize() else { return Ok(()) };
         let inside = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&folder));
-        if inside(source) || inside(Path::new(".")) || inside(&self.input) {
-            let text = "the folder of trials has the template files, the input or the working folder in it".to_owned();
-            return Err(ErrorKind::BadRequest(text).at(MAKE, &self.destination));
+        let templates = self.files.iter().any(|(name, _)| inside(&source.join(name)));
+        if templates || inside(source) || inside(Path::new(".")) || inside(&self.input) {
+            return refused("the folder of trials has the template files, the input or the working folder in it");
         }
         Ok(())
     }
@@ -161,7 +165,8 @@ fn remove(path: &Path) -> std::io::Result<()> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
-        Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
+        // A link to a folder: the folder itself stays.
+        Ok(metadata) if metadata.is_symlink() => std::fs::remove_file(path),
+        Ok(_) => std::fs::remove_dir_all(path),
     }
 }

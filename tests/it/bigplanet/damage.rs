@@ -164,6 +164,7 @@ fn no_archive_at_all() {
     assert_eq!(toy.run(&["-a", "bpl.in"]).0, 2);
     assert_eq!(toy.run(&["-a", "none.in"]).0, 3);
     toy.bpl("bpl.in", "");
+    std::fs::remove_file(toy.path("MP.bpa")).expect("removes");
     toy.edit("MP/a0/vpl.in", "sSystemName", "sOther");
     assert!(toy.run(&["-a", "-o", "bpl.in"]).2.contains("it has no sSystemName"));
 }

@@ -2,12 +2,14 @@
 //! programs, see `planets`; trials are made here in the manner of vplanet, and once by vplanet itself.
 
 mod archive;
+mod changed;
 mod damage;
 mod delete;
 mod filter;
 mod kills;
 mod numbers;
 mod peers;
+mod refused;
 mod toy;
 
 use crate::support::{finished, h5part};

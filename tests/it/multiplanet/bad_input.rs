@@ -47,6 +47,49 @@ fn bytes_of_any_encoding_and_hidden_folders_do_not_matter() {
     assert_eq!(rig.text(), rig.all_done());
 }
 
+/// Root may write anywhere: the run is another user's then.
+#[test]
+fn a_log_that_cannot_be_written_is_named_and_not_pointed_to() {
+    use std::os::unix::fs::PermissionsExt;
+    let rig = Rig::of(2, "exit 0");
+    let mode = |path: std::path::PathBuf, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    };
+    fs::write(rig.trial("t00").join("vplanet_log"), "of another user\n").expect("writes");
+    mode(rig.dir.path(""), 0o777);
+    mode(rig.trial("t00"), 0o555);
+    mode(rig.trial("t01"), 0o777);
+    mode(rig.trial("t00").join("vplanet_log"), 0o444);
+    let ours = rig.ours(&["multiplanet", "vspace.in", "--retry-delay", "0", "-c", "1"]);
+    let mut command = std::process::Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(ours.get_program());
+    command.args(ours.get_args()).current_dir(rig.dir.path(""));
+    command.envs(ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let (code, _, err) = finished(&command.output().expect("setpriv of util-linux"));
+    mode(rig.trial("t00"), 0o755);
+    if err.contains("setpriv: ") {
+        eprintln!("skipped: this user cannot run the program as another user: {err}");
+        return;
+    }
+    let log = rig.trial("t00").canonicalize().expect("folder").join("vplanet_log");
+    let said = format!("'t00' was not started: cannot write to {}: permission denied", log.display());
+    assert!(code == 1 && err.contains(&said) && !err.contains("; see "), "{code} {err}");
+    assert!(rig.trial("t01").join("vplanet_log").exists());
+}
+
+#[test]
+fn numbers_of_workers() {
+    let rig = Rig::of(3, "echo x >> ran");
+    let (code, out, err) = rig.run(&["-c", "0"]);
+    assert!(code == 2 && out.is_empty() && err.contains("--cores"), "{code} {err}");
+    for (round, mode) in ["threads", "processes"].into_iter().enumerate() {
+        let (code, out, err) = rig.run(&["-c", "1000000", "-f", "-v", "--mode", mode]);
+        let told = err.lines().filter(|line| !line.contains("1000000 workers of 1 thread each")).count();
+        assert!(code == 0 && told == 0 && out.matches("Starting worker").count() <= 3, "{mode}: {out}{err}");
+        assert_eq!(rig.begun(), [round + 1; 3]);
+    }
+}
+
 #[test]
 fn names_that_no_checkpoint_holds_are_refused() {
     use std::ffi::OsStr;
