@@ -144,7 +144,7 @@ fn raw_bytes_on_standard_input() {
     assert!(code == 4 && err.contains("end too soon"), "{err}");
     let more: Vec<u8> = bytes.iter().copied().chain([0]).collect();
     let (code, _, err) = update(&more);
-    assert!(code == 4 && err.contains("more than the rows selected take"), "{err}");
+    assert!(code == 4 && err.contains("more than one for each element of the rows selected"), "{err}");
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn outputs_do_not_take_the_place_of_the_store() {
     let file = file(&scratch);
     refused(&file, &["read", &file, "t", "E", "--rows", ":", "-o", &file], 2, &["the store itself"]);
     let one = scratch.text("one.npy");
-    refused(&file, &["read", &file, "t", "E", "--rows", ":", "-o", &one, "--mask", &one], 2, &["two files"]);
+    refused(&file, &["read", &file, "t", "E", "--rows", ":", "-o", &one, "--mask", &one], 2, &["each output needs a file of its own"]);
 }
 
 #[test]
