@@ -147,6 +147,19 @@ impl H5File {
         Ok(Origin::default())
     }
 
+    /// Whether a table has the number of stamps that are in this file, whose ever they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], library errors.
+    pub fn has_number_of_stamps(&self, path: &str) -> Result<bool, ErrorKind> {
+        self.ask(|| {
+            let number = number_of(&self.group(path)?)?;
+            let there = self.file.link_exists(STAMPS_GROUP);
+            let stamps = there.then(|| self.file.group(STAMPS_GROUP)).transpose()?;
+            Ok(stamps.zip(number).is_some_and(|(stamps, number)| stamps.link_exists(&number.to_string())))
+        })
+    }
+
     /// Whether there is a group at `path`.
     ///
     /// # Errors

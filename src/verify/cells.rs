@@ -63,8 +63,10 @@ pub(super) fn check(
     let advance = |bytes: u64| progress(done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
     for view in &views {
         let Some(stamps) = &view.table.stamps else {
-            let what = "a copy of a table, without stamps of its own: its values were not looked at";
-            report.add(Finding::note(Kind::NotRead, what, "'h5part adopt' gives it some").of_table(&view.table.path));
+            let path = &view.table.path;
+            // A file that was never ours has none to lose.
+            let is_copy = report.uuid.is_none() || store.look(|h5, _| h5.has_number_of_stamps(path))?;
+            report.add(without_stamps(is_copy).of_table(path));
             continue;
         };
         let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
@@ -74,6 +76,17 @@ pub(super) fn check(
         table.tell(tally, report);
     }
     Ok(())
+}
+
+/// A table that has the number of one with stamps, and none.
+fn without_stamps(is_copy: bool) -> Finding {
+    if is_copy {
+        let what = "a copy of a table, without stamps of its own: its values were not looked at";
+        Finding::note(Kind::NotRead, what, "'h5part adopt' gives it some")
+    } else {
+        let what = "its stamps are gone, or it is a copy from another file";
+        Finding::fault(Kind::Table, what, "compare with a copy; 'h5part adopt' gives it others")
+    }
 }
 
 /// Of values and stamps.

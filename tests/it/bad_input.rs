@@ -299,7 +299,12 @@ fn outputs_do_not_take_the_place_of_the_store() {
     let file = file(&scratch);
     refused(&file, &["read", &file, "t", "E", "--rows", ":", "-o", &file], 2, &["the store itself"]);
     let one = scratch.text("one.npy");
-    refused(&file, &["read", &file, "t", "E", "--rows", ":", "-o", &one, "--mask", &one], 2, &["each output needs a file of its own"]);
+    refused(
+        &file,
+        &["read", &file, "t", "E", "--rows", ":", "-o", &one, "--mask", &one],
+        2,
+        &["each output needs a file of its own"],
+    );
 }
 
 #[test]
