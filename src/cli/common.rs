@@ -4,9 +4,9 @@ use h5part::dataspace::Rows;
 use h5part::error::At;
 use h5part::ledger::TaskFence;
 use h5part::lock::Patience;
+use h5part::storage::Identity;
 use h5part::store::{Durability, Fence, Listing, Store, StorePair};
 use h5part::{ErrorKind, Result, npy};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,17 +179,17 @@ pub fn check_outputs(stores: &[&Path], outputs: &[&Path]) -> Result<()> {
         name.push(suffix);
         identity(Path::new(&name))
     };
-    let kept: Vec<(u64, u64)> =
+    let kept: Vec<Identity> =
         stores.iter().flat_map(|store| ["", ".lock", ".part"].map(|suffix| beside(store, suffix))).flatten().collect();
     for (k, output) in outputs.iter().enumerate() {
         let output = output.canonicalize().unwrap_or_else(|_| in_its_folder(output));
-        if output.ancestors().filter_map(identity).any(|found| kept.contains(&found)) {
+        if output.ancestors().filter_map(identity).any(|found| kept.iter().any(|kept| kept.same_file(&found))) {
             return Err(request("write", output, "this is the store itself, or belongs to it"));
         }
         let is_same = |other: &&Path| {
             let other = other.canonicalize().unwrap_or_else(|_| in_its_folder(other));
             // Pipes and devices may be named twice.
-            let same = other == output || identity(&output).is_some_and(|found| identity(&other) == Some(found));
+            let same = other == output || identity(&output).zip(identity(&other)).is_some_and(|(a, b)| a.same_file(&b));
             same && (!output.exists() || output.is_file())
         };
         if outputs[..k].iter().any(is_same) {
@@ -200,8 +200,8 @@ pub fn check_outputs(stores: &[&Path], outputs: &[&Path]) -> Result<()> {
 }
 
 /// What a path leads to, whatever its name.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    path.metadata().ok().map(|found| (found.dev(), found.ino()))
+fn identity(path: &Path) -> Option<Identity> {
+    path.metadata().ok().map(Identity::from)
 }
 
 /// A file that is not there yet, by the real path of its folder.

@@ -154,9 +154,7 @@ impl H5File {
     pub fn has_number_of_stamps(&self, path: &str) -> Result<bool, ErrorKind> {
         self.ask(|| {
             let number = number_of(&self.group(path)?)?;
-            let there = self.file.link_exists(STAMPS_GROUP);
-            let stamps = there.then(|| self.file.group(STAMPS_GROUP)).transpose()?;
-            Ok(stamps.zip(number).is_some_and(|(stamps, number)| stamps.link_exists(&number.to_string())))
+            Ok(number.map(|number| are_there(&self.file, number)).transpose()?.unwrap_or(false))
         })
     }
 
@@ -353,8 +351,7 @@ fn common_rows(columns: &[(Column, Dataset)]) -> u64 {
 /// are those of the table that was copied, or of no table of this file.
 pub(super) fn open_stamps(file: &hdf5::File, group: &Group, path: &str) -> Result<Option<(u64, Dataset)>, ErrorKind> {
     let Some(number) = number_of(group)? else { return Ok(None) };
-    let is_there = file.link_exists(STAMPS_GROUP) && file.group(STAMPS_GROUP)?.link_exists(&number.to_string());
-    if !is_there {
+    if !are_there(file, number)? {
         return Ok(None);
     }
     let stamps = file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?;
@@ -363,6 +360,11 @@ pub(super) fn open_stamps(file: &hdf5::File, group: &Group, path: &str) -> Resul
     let Ok(other) = file.group(&format!("/{of}")) else { return Ok(Some((number, stamps))) };
     let same = other.loc_info()?.token == group.loc_info()?.token;
     Ok((same || number_of(&other)? != Some(number)).then_some((number, stamps)))
+}
+
+/// Whether the file has stamps of this number.
+fn are_there(file: &hdf5::File, number: u64) -> Result<bool, ErrorKind> {
+    Ok(file.link_exists(STAMPS_GROUP) && file.group(STAMPS_GROUP)?.link_exists(&number.to_string()))
 }
 
 fn number_of(table: &Group) -> Result<Option<u64>, ErrorKind> {

@@ -1,14 +1,14 @@
 //! Which files may be made anew: such as are made here, and none that is read.
 
 use crate::error::{At, ErrorKind, Result};
-use crate::storage::{Disk, Storage};
+use crate::h5::check_superblock;
+use crate::storage::{Disk, Mode, Storage};
 use crate::store::Store;
-use std::fs::{File, metadata};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::metadata;
+use std::io;
 use std::path::{Path, absolute};
 
 const REPLACE: &str = "make anew";
-const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 
 /// Refuses to write where the archive is, under whatever name.
 ///
@@ -35,27 +35,18 @@ pub fn check_hdf5(path: &Path) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e.into()),
         Ok(metadata) if !metadata.is_file() => Err(ErrorKind::BadRequest("it is no file".to_owned())),
-        Ok(metadata) if metadata.len() == 0 || is_hdf5(&File::open(path)?, metadata.len())? => Ok(()),
-        Ok(_) => {
-            let text = "it is no HDF5 file: name another one, or move it away if it is not needed";
-            Err(ErrorKind::BadRequest(text.to_owned()))
-        }
+        Ok(metadata) if metadata.len() == 0 => Ok(()),
+        Ok(_) => match check_superblock(Disk.open(path, Mode::Read)?.as_ref()) {
+            Err(ErrorKind::NotHdf5(_)) => {
+                let text = "it is no HDF5 file: name another one, or move it away if it is not needed";
+                Err(ErrorKind::BadRequest(text.to_owned()))
+            }
+            // One that was cut is one.
+            Err(ErrorKind::Cut { .. }) => Ok(()),
+            other => other,
+        },
     };
     check().at(REPLACE, path)
-}
-
-/// The signature is at 0, or after a user block of 512, 1024, ... bytes.
-fn is_hdf5(mut file: &File, len: u64) -> io::Result<bool> {
-    let places = std::iter::once(0).chain(std::iter::successors(Some(512_u64), |at| at.checked_mul(2)));
-    for at in places.take_while(|at| at.saturating_add(SIGNATURE.len() as u64) <= len) {
-        let mut head = [0; SIGNATURE.len()];
-        file.seek(SeekFrom::Start(at))?;
-        file.read_exact(&mut head)?;
-        if head == SIGNATURE {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// Refuses a file that is no filtered one: something in its root is no dataset. Of one that cannot be opened nothing

@@ -20,6 +20,7 @@ pub(crate) use cells::CellReader;
 use cells::Chunks;
 use look::Look;
 use memory::zeroed;
+use std::ops::Range;
 use std::path::Path;
 use wanted::{Cells, Wanted, Way};
 
@@ -219,16 +220,19 @@ impl Reader {
         let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
         let locks = RowLocks::look(&self.store.paths)?;
         let locked = |row| locks.as_ref().map_or(Ok(false), |locks| locks.is_locked(stamps.table, row));
+        // What a record explains has its old values again soon. Mostly there is none, which is asked once.
+        let has_record =
+            |rows: &[Range<u64>]| has_record(self.store.storage.as_ref(), &self.store.paths, &self.view, rows);
+        let all: Vec<Range<u64>> = rows.as_slice().iter().map(|run| run.row..run.end()).collect();
+        let recorded = has_record(&all)?;
         let mut now = Vec::new();
         for (k, ((row, _), words)) in rows.iter().zip(words.chunks_exact(stamps.width)).enumerate() {
             if !out.iter().any(|cells| cells.states[k] == CellState::Writing) || locked(row)? {
                 continue;
             }
             let left = left::cells_of(&self.view, row, words, Trust::Guard)?;
-            // What a record explains has its old values again soon.
             let here = row..row + 1;
-            let (storage, paths) = (self.store.storage.as_ref(), &self.store.paths);
-            if left.is_empty() || has_record(storage, paths, &self.view, std::slice::from_ref(&here))? {
+            if left.is_empty() || (recorded && has_record(std::slice::from_ref(&here))?) {
                 continue;
             }
             read_stamps(self.view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut now)?;
