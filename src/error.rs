@@ -3,6 +3,8 @@
 //! Pure modules return an [`ErrorKind`]; whoever knows the file attaches operation and path with
 //! [`At::at`]. The binary maps every kind to an exit code (`docs/exit-codes.md`).
 
+use nix::libc::RLIM_INFINITY;
+use nix::sys::resource::{Resource, getrlimit};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,31 @@ pub enum ErrorKind {
         /// Length in bytes that was found.
         found: u64,
     },
+    /// The superblock says that a program writes to the file: it still does, or it ended without closing it.
+    #[error(
+        "it is marked as open for writing{}: a program writes to it, or ended without closing it",
+        if *.swmr { " (SWMR)" } else { "" }
+    )]
+    MarkedOpen {
+        /// Whether that program lets others read meanwhile.
+        swmr: bool,
+    },
+    /// A program that does not take part in the locks has the file open for writing.
+    #[error("{0} has it open for writing")]
+    OpenElsewhere(String),
+    /// The addresses, or lengths, of the file have too few bytes for what is to be added.
+    #[error("its addresses have {bytes} bytes and end at {most}, and {needed} would be needed")]
+    OffsetsTooSmall {
+        /// Bytes per address or length.
+        bytes: u8,
+        /// What would have to be said with them.
+        needed: u64,
+        /// The most that can be said with them.
+        most: u64,
+    },
+    /// A name that h5part keeps for what it writes itself.
+    #[error("the name '{0}' is reserved: names that begin with 'h5part_', and '__h5part__', are h5part's own")]
+    ReservedName(String),
     /// A stored chunk is not what its filters make.
     #[error("column '{column}': the chunk from row {row} on is damaged ({filter})")]
     DamagedChunk {
@@ -281,6 +308,15 @@ pub enum ErrorKind {
         /// Bytes available, 0 where unknown.
         available: u64,
     },
+    /// The file would be longer than this process, or the file system, allows.
+    #[error("a limit on the size of files is reached{}", size_text(*.limit))]
+    FileSizeLimit {
+        /// The limit of the process in bytes, 0 where it is not that.
+        limit: u64,
+    },
+    /// The user's, group's or project's quota is used up.
+    #[error("the disk quota is used up")]
+    QuotaUsedUp,
     /// A lock was not released in time.
     #[error("{what} is still held after {waited_s:.1} s by {holder}")]
     LockTimeout {
@@ -522,13 +558,35 @@ fn space(needed: u64, available: u64) -> String {
     }
 }
 
+fn size_text(limit: u64) -> String {
+    if limit == 0 { String::new() } else { format!(": this process may write files of {limit} bytes at most") }
+}
+
+/// How long the files are that this process may write, in bytes, where that is limited.
+pub(crate) fn size_limit() -> Option<u64> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_FSIZE).ok()?;
+    (soft != RLIM_INFINITY).then_some(soft)
+}
+
 impl ErrorKind {
     /// What the user can do about it, where there is something.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a line for each kind")]
     pub fn remedy(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoSuchFile => "check the path",
             Self::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
+            Self::MarkedOpen { .. } => {
+                "wait until that program has closed it; if it is dead, clear the mark with 'h5part recover --clear-marks FILE'"
+            }
+            Self::OpenElsewhere(_) => "wait until that program has closed it, or end it",
+            Self::OffsetsTooSmall { .. } => "use another file: the size of addresses is fixed when a file is made",
+            Self::ReservedName(_) => "choose another name",
+            Self::FileSizeLimit { .. } => {
+                "raise the limit ('ulimit -f', or that of the job), and run the command again"
+            }
+            Self::QuotaUsedUp => "free some of it (see 'quota'), and run the command again",
+            Self::Hdf5(_) => "look at the file with 'h5part verify FILE'; if it is damaged, restore it from a copy",
             Self::DamagedChunk { .. } => "restore the file from a copy, or compute these rows again",
             Self::Cut { .. } => "restore the file from a copy; nothing was written to it",
             Self::ReadOnlySidecar(_) => "change the permissions of that folder and of what is in it",
@@ -616,7 +674,6 @@ impl ErrorKind {
             Self::NoSlurm(_) => "run it on a host of a SLURM cluster, or choose another --mode",
             Self::NotServing => "call it at the start of main: worker processes are the same program, and stay in it",
             Self::Io(_)
-            | Self::Hdf5(_)
             | Self::BadRequest(_)
             | Self::BadValues(_)
             | Self::GroupFailed(_)
@@ -637,9 +694,9 @@ impl From<io::Error> for ErrorKind {
         match e.kind() {
             io::ErrorKind::NotFound => Self::NoSuchFile,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::DiskFull { needed: 0, available: 0 }
-            }
+            io::ErrorKind::StorageFull => Self::DiskFull { needed: 0, available: 0 },
+            io::ErrorKind::QuotaExceeded => Self::QuotaUsedUp,
+            io::ErrorKind::FileTooLarge => Self::FileSizeLimit { limit: size_limit().unwrap_or(0) },
             _ => Self::Io(e),
         }
     }

@@ -16,11 +16,11 @@ pub enum Exit {
     NotFound = 3,
     /// Values of the wrong type, shape or length.
     Mismatch = 4,
-    /// Not an HDF5 file or ledger, empty, cut, or of a newer format.
+    /// Not an HDF5 file or ledger, empty, cut, damaged, or of a newer format.
     BadFile = 5,
-    /// A lock was not released in time, or another host was not met.
+    /// A lock was not released in time, another program writes to the file, or another host was not met.
     Locked = 6,
-    /// The disk, or a quota, is full.
+    /// The disk is full, or a quota or a limit on the size of files is reached.
     Full = 7,
     /// File or folder is read-only.
     ReadOnly = 8,
@@ -30,7 +30,7 @@ pub enum Exit {
     Unsupported = 10,
     /// The table is there already.
     Exists = 11,
-    /// The system or the HDF5 library failed.
+    /// The system refused a call.
     Io = 12,
     /// A task belongs to somebody else now.
     Fenced = 13,
@@ -73,6 +73,7 @@ impl Exit {
             | ErrorKind::BadColumn { .. }
             | ErrorKind::SeveralGuards(..)
             | ErrorKind::BadRequest(_)
+            | ErrorKind::ReservedName(_)
             | ErrorKind::Oversubscribed { .. }
             | ErrorKind::NoSuchWork(_) => Self::Usage,
             ErrorKind::DtypeMismatch { .. }
@@ -83,6 +84,8 @@ impl Exit {
             | ErrorKind::OtherColumns { .. }
             | ErrorKind::BadValues(_) => Self::Mismatch,
             ErrorKind::NotHdf5(_)
+            // What the system refused is told as such: this is what the library makes of the bytes.
+            | ErrorKind::Hdf5(_)
             | ErrorKind::Cut { .. }
             | ErrorKind::DamagedChunk { .. }
             | ErrorKind::HalfApplied
@@ -95,8 +98,11 @@ impl Exit {
             | ErrorKind::DamagedTask { .. }
             | ErrorKind::NotMeasurements(_)
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
-            ErrorKind::LockTimeout { .. } | ErrorKind::NoAnswer { .. } => Self::Locked,
-            ErrorKind::DiskFull { .. } => Self::Full,
+            ErrorKind::LockTimeout { .. }
+            | ErrorKind::NoAnswer { .. }
+            | ErrorKind::MarkedOpen { .. }
+            | ErrorKind::OpenElsewhere(_) => Self::Locked,
+            ErrorKind::DiskFull { .. } | ErrorKind::FileSizeLimit { .. } | ErrorKind::QuotaUsedUp => Self::Full,
             ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_) => Self::ReadOnly,
             ErrorKind::Replaced
             | ErrorKind::LockFileGone
@@ -108,6 +114,7 @@ impl Exit {
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnfitDataset { .. }
             | ErrorKind::UnsupportedType { .. }
+            | ErrorKind::OffsetsTooSmall { .. }
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::ValuesOutside(_)
             | ErrorKind::Unstamped(_)

@@ -16,6 +16,15 @@ use std::path::PathBuf;
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
+    /// Clear the mark "open for writing" that a program left when it died.
+    ///
+    /// HDF5 marks a file while a program writes to it in SWMR mode, or with the newest format, and refuses to open it
+    /// as long as the mark is there. A program that dies leaves the mark. Clearing it, as 'h5clear -s -i' does, gives the
+    /// file back; what that program had not written yet is lost, so verify the file afterwards. Refused while a process
+    /// of this host has the file open for writing. Make sure that no process of another host or user has: clearing the
+    /// mark under a living writer destroys the file.
+    #[arg(long)]
+    clear_marks: bool,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
@@ -25,10 +34,19 @@ pub struct Args {
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
-        let found = self.lock.open(&self.file)?.recover()?;
+        let store = self.lock.open(&self.file)?;
+        let cleared = self.clear_marks && store.clear_marks()?;
+        let found = store.recover()?;
         if self.json {
             json(&found)?;
         } else {
+            if self.clear_marks {
+                line(if cleared {
+                    "the mark 'open for writing' was cleared: verify the file"
+                } else {
+                    "there was no mark"
+                })?;
+            }
             line(format!(
                 "{} dead writers, {} of them within a commit that overwrites",
                 found.dead_writers, found.records

@@ -5,7 +5,7 @@ use super::change::H5Change;
 use super::column::{Filters, Make, make_column};
 use super::create::table_group;
 use super::select;
-use crate::dataspace::{ColumnSpec, Dtype, Rows};
+use crate::dataspace::{ColumnSpec, Dtype, Rows, refuse_reserved};
 use crate::error::ErrorKind;
 use hdf5::Group;
 use std::fmt;
@@ -73,6 +73,7 @@ impl H5Change {
 }
 
 fn write_array(place: &Group, array: &mut NewArray<'_>) -> Result<(), ErrorKind> {
+    refuse_reserved(&array.name)?;
     let Some((&rows, cell)) = array.shape.split_first() else {
         return Err(ErrorKind::BadRequest(format!("dataset '{}' has no axis", array.name)));
     };

@@ -2,6 +2,7 @@
 
 use super::load::{STAMPS_GROUP, members};
 use super::{H5Change, H5File};
+use crate::dataspace::refuse_reserved;
 use crate::error::ErrorKind;
 use hdf5::types::{TypeDescriptor, VarLenUnicode};
 use hdf5::{Group, Location, LocationType};
@@ -47,8 +48,9 @@ impl H5Change {
     /// Sets attributes of a group; those that exist are replaced.
     ///
     /// # Errors
-    /// Library errors.
+    /// [`ErrorKind::ReservedName`], library errors.
     pub fn set_attributes(&self, group: &str, attributes: &[(String, Attribute)]) -> Result<(), ErrorKind> {
+        attributes.iter().try_for_each(|(name, _)| refuse_reserved(name))?;
         let group = self.file.group(&format!("/{group}"))?;
         for (name, value) in attributes {
             if group.attr_names()?.contains(name) {

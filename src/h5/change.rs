@@ -31,20 +31,34 @@ impl H5Change {
     /// Library and I/O errors.
     pub fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
         let creation = if new { Some(FileCreate::build().obj_track_times(false).finish()?) } else { None };
-        Self::enter(storage, path, creation.as_ref())
+        Self::enter(storage, path, creation.as_ref(), false)
+    }
+
+    /// Opens the file that is there; nothing of it is cut off, wherever its superblock says that it ends.
+    ///
+    /// # Errors
+    /// Library and I/O errors.
+    pub fn open_whole(storage: &Arc<dyn StorageFile>, path: &Path) -> Result<Self, ErrorKind> {
+        Self::enter(storage, path, None, true)
     }
 
     /// Makes an empty file with these properties.
     pub(super) fn create(storage: &Arc<dyn StorageFile>, path: &Path, how: &FileCreate) -> Result<Self, ErrorKind> {
-        Self::enter(storage, path, Some(how))
+        Self::enter(storage, path, Some(how), false)
     }
 
     #[cfg(hdf5_1_14)]
     #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
-    fn enter(storage: &Arc<dyn StorageFile>, path: &Path, creation: Option<&FileCreate>) -> Result<Self, ErrorKind> {
+    fn enter(
+        storage: &Arc<dyn StorageFile>,
+        path: &Path,
+        creation: Option<&FileCreate>,
+        whole: bool,
+    ) -> Result<Self, ErrorKind> {
         const READ_WRITE: u32 = 1;
         const TRUNCATE: u32 = 2;
-        let source = Arc::new(driver::Source::writing(Arc::clone(storage), path)?);
+        let make = if whole { driver::Source::keeping_all } else { driver::Source::writing };
+        let source = Arc::new(make(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let mut builder = hdf5::plist::FileAccess::build();
         prepared(builder.file_locking(false), creation.is_some());
@@ -68,7 +82,12 @@ impl H5Change {
     }
 
     #[cfg(not(hdf5_1_14))]
-    fn enter(_storage: &Arc<dyn StorageFile>, path: &Path, creation: Option<&FileCreate>) -> Result<Self, ErrorKind> {
+    fn enter(
+        _storage: &Arc<dyn StorageFile>,
+        path: &Path,
+        creation: Option<&FileCreate>,
+        _whole: bool,
+    ) -> Result<Self, ErrorKind> {
         let mut builder = hdf5::FileBuilder::new();
         builder.with_fapl(|p| prepared(p, creation.is_some()));
         #[cfg(hdf5_locking_option)]

@@ -4,9 +4,9 @@ use super::attribute::Attribute;
 use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::guards::GuardSpec;
-use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE, members};
+use super::load::{TABLE_ATTRIBUTE, members};
 use super::stamps::StampsSpec;
-use crate::dataspace::ColumnSpec;
+use crate::dataspace::{ColumnSpec, refuse_reserved};
 use crate::error::ErrorKind;
 use hdf5::{File, Group, LocationType};
 
@@ -67,7 +67,7 @@ impl NewTable {
     /// What HDF5 would refuse later, or what could not be stamped.
     ///
     /// # Errors
-    /// [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`].
+    /// [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`], [`ErrorKind::ReservedName`].
     pub fn check(&self) -> Result<(), ErrorKind> {
         let request = |text: &str| Err(ErrorKind::BadRequest(text.to_owned()));
         if self.columns.is_empty() || self.columns.len() > super::stamps::MOST_COLUMNS {
@@ -96,9 +96,12 @@ impl NewTable {
         if self.chunk_rows == Some(0) {
             return request("a chunk has at least one row");
         }
-        if self.path.split('/').any(|part| part == "." || part == ".." || part == STAMPS_GROUP) {
-            return request("a table's path holds no '.', '..' or '__h5part__'");
+        if self.path.split('/').any(|part| part == "." || part == "..") {
+            return request("a table's path holds no '.' or '..'");
         }
+        let attributes = self.attributes.iter().map(|(name, _)| name);
+        let names = attributes.chain(self.columns.iter().map(|column| &column.name)).chain([&self.path]);
+        names.into_iter().try_for_each(|name| refuse_reserved(name))?;
         for (i, column) in self.columns.iter().enumerate() {
             let bad = |reason: &str| Err(ErrorKind::BadColumn { text: column.name.clone(), reason: reason.to_owned() });
             if self.columns[..i].iter().any(|c| c.name == column.name) {
@@ -180,6 +183,7 @@ fn make_columns(group: &Group, table: &NewTable) -> Result<(), ErrorKind> {
 /// Opens or makes the table's group and those on the way to it. A group that holds datasets is a
 /// table already.
 pub(super) fn table_group(file: &File, path: &str) -> Result<Group, ErrorKind> {
+    refuse_reserved(path)?;
     let mut group = file.group("/")?;
     for part in path.split('/').filter(|part| !part.is_empty()) {
         group = if group.link_exists(part) {

@@ -45,6 +45,8 @@ pub(super) struct Source {
     failure: Mutex<Option<io::Error>>,
     /// A write failed: no later one is made.
     doomed: AtomicBool,
+    /// The end of allocations is never below this.
+    least_end: u64,
     /// While it is written to: it takes as long as it takes, but something must happen.
     look: Option<Look>,
 }
@@ -61,12 +63,19 @@ impl Source {
         Ok(Self { writable: true, look: Some(Look::begin(len)), ..Self::new(file, path, None)? })
     }
 
+    /// The same; whatever the superblock says, all bytes of the file count as allocated. A SWMR writer that died has
+    /// not written where its file ends.
+    pub(super) fn keeping_all(file: Arc<dyn StorageFile>, path: &Path) -> io::Result<Self> {
+        let least_end = file.identity()?.len;
+        Ok(Self { least_end, ..Self::writing(file, path)? })
+    }
+
     fn new(file: Arc<dyn StorageFile>, path: &Path, extents: Option<Vec<(u64, usize)>>) -> io::Result<Self> {
         let len = AtomicU64::new(file.identity()?.len);
         let (extents, failure) = (Mutex::new(extents), Mutex::new(None));
         let (opens, doomed) = (AtomicU64::new(0), AtomicBool::new(false));
         let name = c_path(path)?;
-        Ok(Self { file, name, writable: false, len, opens, extents, failure, doomed, look: None })
+        Ok(Self { file, name, writable: false, len, opens, extents, failure, doomed, least_end: 0, look: None })
     }
 
     /// Whether the library still has it open: some object of the file is in use.
@@ -363,7 +372,8 @@ extern "C" fn get_eoa(file: *const DriverFile, _kind: MemoryType) -> Address {
 
 extern "C" fn set_eoa(file: *mut DriverFile, _kind: MemoryType, end: Address) -> Herr {
     // SAFETY: an open file of this driver; the library holds its global lock.
-    unsafe { (*file).end_of_allocation = end };
+    let file = unsafe { &mut *file };
+    file.end_of_allocation = end.max(file.source.least_end);
     0
 }
 

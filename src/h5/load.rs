@@ -16,8 +16,7 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// Group that holds the stamps.
-pub(super) const STAMPS_GROUP: &str = "__h5part__";
+pub(super) use crate::dataspace::STAMPS_GROUP;
 /// Format of what is made here, unless something in it needs a newer one.
 pub(super) const FORMAT: u64 = 1;
 /// Newest format that this version reads.

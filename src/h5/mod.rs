@@ -38,7 +38,7 @@ pub use limits::limit;
 pub use load::{Listing, Origin};
 pub use published::Digest;
 pub use stamps::{MOST_COLUMNS, StampsSpec};
-pub use superblock::{check as check_superblock, stored_end};
+pub use superblock::{Superblock, check as check_superblock, stored_end};
 pub use walk::{Oddity, Walk};
 
 /// Whether the linked library takes a file driver of ours, so that the structure of a file is changed

@@ -103,6 +103,34 @@ pub(super) fn of_byte(file: &Path, range: &Range<u64>) -> String {
     describe(&holding.into_iter().map(|pid| Holder::of_pid(pid, &[])).collect::<Vec<_>>())
 }
 
+/// Who has the file open for writing, other than this process and our own writers, as far as this host shows it;
+/// `None`: nobody.
+pub(crate) fn writers_elsewhere(paths: &Paths) -> io::Result<Option<String>> {
+    let file = fs::metadata(&paths.file)?;
+    let ids = pids().filter(|&pid| pid != own_pid() && is_open_for_writing(pid, &file, &paths.rows));
+    let holders: Vec<Holder> = ids.map(|pid| Holder::of_pid(pid, &[])).collect();
+    Ok((!holders.is_empty()).then(|| describe(&holders)))
+}
+
+/// Whoever has the row locks open too is one of our writers.
+fn is_open_for_writing(pid: i32, file: &fs::Metadata, rows: &Path) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    let (mut writes, mut ours) = (false, false);
+    for entry in descriptors.flatten() {
+        let same = fs::metadata(entry.path()).is_ok_and(|m| (m.dev(), m.ino()) == (file.dev(), file.ino()));
+        writes |= same && may_write(pid, &entry.file_name().to_string_lossy());
+        ours |= fs::read_link(entry.path()).is_ok_and(|link| link == rows);
+    }
+    writes && !ours
+}
+
+/// From /proc/PID/fdinfo, a line such as `flags:\t0100002`, in octal: 1 and 2 are the modes that write.
+fn may_write(pid: i32, descriptor: &str) -> bool {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+    flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_some_and(|flags| flags & 3 != 0)
+}
+
 /// Whether a program that is not one of our writers has the gate open: writers have the row locks
 /// open too.
 pub(super) fn foreign_at_gate(paths: &Paths) -> bool {

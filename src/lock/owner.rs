@@ -237,11 +237,13 @@ pub(super) fn boot_id() -> String {
 /// Command line of a process, shortened to what fits into a line.
 pub(super) fn command(pid: i32) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let line = String::from_utf8_lossy(&line).replace('\0', " ");
-    let line = line.trim();
+    let line = String::from_utf8_lossy(&line);
+    // An error is one line, whatever a program was given as an argument.
+    let line = line.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = line.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(120) {
         Some((end, _)) => format!("{} ...", &line[..end]),
-        None => line.to_owned(),
+        None => line,
     }
 }
 

@@ -8,7 +8,7 @@ use super::read::CellReader;
 use super::stamp::{Seed, Stamp};
 use super::stamping::{Stamping, first_place};
 use super::view::View;
-use crate::dataspace::{Column, Dtype, Guard, Rows, Runs, Stamps, pieces};
+use crate::dataspace::{Column, Dtype, Guard, Rows, Runs, Stamps, pieces, refuse_reserved};
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{Attribute, GuardSpec, MOST_COLUMNS};
 use crate::storage::{Mode, StorageFile};
@@ -85,6 +85,9 @@ impl Store {
     }
 
     fn try_adopt(&self, table: &str, how: &Adoption, progress: Progress<'_>) -> Result<Adopted, ErrorKind> {
+        let columns = how.columns.iter().flatten().map(String::as_str);
+        let attributes = how.attributes.iter().map(|(name, _)| name.as_str());
+        columns.chain(attributes).chain([table]).try_for_each(refuse_reserved)?;
         let alone = self.alone()?;
         let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
         if view.table.stamps.is_some() && how.columns.is_none() {
@@ -100,7 +103,7 @@ impl Store {
             covers: Some(names.clone()),
         });
         let stamping = Stamping::new(&view.table, &names, guard)?;
-        self.check_space(stamping.bytes())?;
+        self.check_room(stamping.bytes(), view.table.rows)?;
         self.change_alone(alone, |site| {
             let uuid = site.h5.ensure_uuid()?;
             site.h5.set_attributes(table, &how.attributes)?;

@@ -1,6 +1,7 @@
 //! Small structural changes: tables that grow, attributes.
 
 use super::handle::{Store, normal};
+use crate::dataspace::refuse_reserved;
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{Attribute, H5File, NewArray};
 use crate::storage::{Mode, StorageFile};
@@ -20,6 +21,7 @@ impl Store {
         let extend = || {
             let alone = self.alone()?;
             self.expect_table(table)?;
+            self.check_room(0, rows)?;
             self.change_alone(alone, |site| site.h5.extend(table, rows))
         };
         extend().at("extend a table of", &self.paths.file)
@@ -35,6 +37,8 @@ impl Store {
     pub fn set_attributes(&self, table: &str, attributes: &[(String, Attribute)]) -> Result<()> {
         let table = normal(table);
         let set = || {
+            attributes.iter().try_for_each(|(name, _)| refuse_reserved(name))?;
+            refuse_reserved(table)?;
             let alone = self.alone()?;
             self.expect_table(table)?;
             self.change_alone(alone, |site| site.h5.set_attributes(table, attributes))
@@ -66,10 +70,11 @@ impl Store {
         attributes: &[(String, Attribute)],
     ) -> Result<()> {
         let group = normal(group);
+        refuse_reserved(group).at("add to", &self.paths.file)?;
         self.create_empty()?;
         let mut add = || {
             let bytes = arrays.iter().try_fold(0u64, |n, array| n.checked_add(array.bytes()?));
-            self.check_space(bytes.unwrap_or(u64::MAX))?;
+            self.check_room(bytes.unwrap_or(u64::MAX), 0)?;
             let alone = self.alone()?;
             self.change_alone(alone, |site| site.h5.add_arrays(group, &mut arrays, attributes))
         };

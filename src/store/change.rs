@@ -3,13 +3,14 @@
 
 use super::handle::Store;
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::{CHANGES_IN_PLACE, H5Change, H5File};
+use crate::h5::{CHANGES_IN_PLACE, H5Change, H5File, Superblock, check_superblock};
 use crate::lock::{ExclusiveGate, Gate, RowLocks, SharedGate, Stock};
 use crate::record::Overlay;
 use crate::storage::{Mode, StorageFile, copy};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use uuid::Uuid;
 
 /// The file in the middle of a structural change.
 pub(super) struct Changing<'a> {
@@ -57,7 +58,19 @@ impl Store {
         Ok(Alone { gate })
     }
 
+    /// Enters the gate alone. A file that another program has marked as open for writing is refused.
     pub(super) fn enter_alone(&self, locks: &Arc<RowLocks>) -> Result<ExclusiveGate, ErrorKind> {
+        let gate = self.enter_alone_with_marks(locks)?;
+        self.superblock()?.map_or(Ok(()), |found| found.refuse_marks())?;
+        Ok(gate)
+    }
+
+    /// What the file's superblock says, if it has one.
+    pub(super) fn superblock(&self) -> Result<Option<Superblock>, ErrorKind> {
+        Ok(Superblock::find(self.storage.open(&self.paths.file, Mode::Read)?.as_ref())?)
+    }
+
+    pub(super) fn enter_alone_with_marks(&self, locks: &Arc<RowLocks>) -> Result<ExclusiveGate, ErrorKind> {
         let stock = if CHANGES_IN_PLACE { Stock::Leaves } else { Stock::Stays };
         loop {
             let gate = Gate::open(&self.paths, Arc::clone(locks))?.enter_exclusive(&self.patience, stock)?;
@@ -92,18 +105,35 @@ impl Store {
 
     fn change_in_place<T>(&self, work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        check_superblock(base.as_ref())?.refuse_marks()?;
         let h5 = H5File::open(&base, &self.paths.file)?;
         if h5.is_published()? {
             return Err(ErrorKind::Published);
         }
         let uuid = h5.uuid()?;
         drop(h5);
+        self.lay_over(&base, uuid, |file| H5Change::open(file, &self.paths.file, false), work)
+    }
+
+    /// Lets the library work on the file under an overlay, which is sealed and applied.
+    pub(super) fn lay_over<T>(
+        &self,
+        base: &Arc<dyn StorageFile>,
+        uuid: Option<Uuid>,
+        open: impl FnOnce(&Arc<dyn StorageFile>) -> Result<H5Change, ErrorKind>,
+        work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
         let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
-        let overlay = Arc::new(Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?);
+        let overlay = Arc::new(Overlay::new(Arc::clone(base), Arc::clone(&log), uuid)?);
         let file: Arc<dyn StorageFile> = Arc::<Overlay>::clone(&overlay);
-        let outcome = H5Change::open(&file, &self.paths.file, false)
-            .and_then(|h5| h5.run(|h5| work(&Changing { h5, file: file.as_ref(), before: &base })))
-            .and_then(|done| Ok((done, overlay.seal()?)));
+        let outcome = open(&file)
+            .and_then(|h5| h5.run(|h5| work(&Changing { h5, file: file.as_ref(), before: base })))
+            .and_then(|done| {
+                // Addresses that do not fit would have been cut short without a word.
+                let superblock = Superblock::find(base.as_ref())?;
+                superblock.map_or(Ok(()), |found| found.can_address(overlay.identity()?.len, 0))?;
+                Ok((done, overlay.seal()?))
+            });
         match outcome {
             Ok((done, sealed)) => {
                 if let Some(sealed) = sealed {

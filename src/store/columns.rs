@@ -42,7 +42,7 @@ impl Store {
         let there = there.map(|guard| GuardSpec::of(guard, &view.table.columns)).transpose()?;
         let guard = guard.or(there);
         let stamping = Stamping::new(&view.table, &names, guard)?;
-        self.check_space(planned_bytes(new).saturating_add(stamping.bytes()))?;
+        self.check_room(planned_bytes(new).saturating_add(stamping.bytes()), new.rows)?;
         self.change_alone(alone, |site| {
             site.h5.add_columns(new)?;
             stamping.make(site).map(|_| ())

@@ -1,7 +1,7 @@
 //! Making tables: in a new file, or in one that exists.
 
 use super::handle::{Store, normal};
-use crate::error::{At, ErrorKind, Result};
+use crate::error::{At, ErrorKind, Result, size_limit};
 use crate::h5::{self, H5Change, H5File, NewTable};
 use crate::lock::{self, CreationLock};
 use crate::storage::{Mode, StorageFile, replace};
@@ -48,7 +48,7 @@ impl Store {
         let before: Arc<dyn StorageFile> = Arc::from(before);
         H5File::open(&before, &self.paths.file)?.may_add(&table.path)?;
         let planned = h5::planned_bytes(table);
-        self.check_space(planned)?;
+        self.check_room(planned, table.rows)?;
         let total = before.identity()?.len.saturating_add(planned);
         watched(&self.paths.file, total, progress, || self.change_alone(alone, |site| site.h5.add_table(table)))
     }
@@ -124,9 +124,22 @@ impl Store {
         Ok(done)
     }
 
+    /// Whether so many bytes more, and an axis that long, can be added to the file.
+    pub(super) fn check_room(&self, bytes: u64, longest: u64) -> Result<(), ErrorKind> {
+        let len = self.storage.identity(&self.paths.file)?.len.saturating_add(bytes);
+        self.superblock()?.map_or(Ok(()), |found| found.can_address(len, longest))?;
+        match size_limit() {
+            Some(limit) if len > limit => Err(ErrorKind::FileSizeLimit { limit }),
+            _ => self.check_space(bytes),
+        }
+    }
+
     /// Whether so many bytes more can be written beside or behind the file.
     pub(crate) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
         let needed = bytes.saturating_add(MARGIN);
+        if let Some(limit) = size_limit().filter(|&limit| bytes > limit) {
+            return Err(ErrorKind::FileSizeLimit { limit });
+        }
         let available = fs2::available_space(self.folder())?;
         if needed > available { Err(ErrorKind::DiskFull { needed, available }) } else { Ok(()) }
     }

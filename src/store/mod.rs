@@ -29,6 +29,8 @@ mod handle;
 #[cfg(feature = "hdf5")]
 mod left;
 #[cfg(feature = "hdf5")]
+mod marks;
+#[cfg(feature = "hdf5")]
 mod packer;
 #[cfg(feature = "hdf5")]
 mod pair;

@@ -5,7 +5,7 @@ use super::stamp::{Seed, Stamp, State};
 use super::values::CellState;
 use crate::dataspace::{Column, ColumnLayout, Guard, Table};
 use crate::error::ErrorKind;
-use crate::h5::{H5File, Origin};
+use crate::h5::{H5File, Origin, check_superblock};
 use crate::lock::Paths;
 use crate::storage::{Identity, Mode, Storage, StorageFile};
 use std::sync::Arc;
@@ -39,6 +39,9 @@ impl View {
     pub(super) fn load(storage: &dyn Storage, paths: &Paths, table: &str, mode: Mode) -> Result<Self, ErrorKind> {
         let file: Arc<dyn StorageFile> = Arc::from(storage.open(&paths.file, mode)?);
         let identity = file.identity()?;
+        if mode != Mode::Read {
+            check_superblock(file.as_ref())?.refuse_marks()?;
+        }
         let h5 = H5File::open(&file, &paths.file)?;
         let (uuid, generation, published) = (h5.uuid()?, h5.generation()?, h5.is_published()?);
         let (table, origin) = h5.table(table, file.as_ref())?;

@@ -10,6 +10,7 @@ mod structure;
 pub use report::{Finding, Kind, Repaired, Report, Severity, TableReport};
 
 use crate::error::{At, ErrorKind, Result};
+use crate::h5::Superblock;
 use crate::store::{Progress, Store, Trust};
 use std::num::NonZeroUsize;
 
@@ -62,9 +63,12 @@ impl Store {
         if sidecar::log(self, &mut report)? == sidecar::Structure::HalfChanged {
             return Ok(report.finish());
         }
-        let looked = self.look(|h5, _| Ok((h5.uuid(), h5.walk()?)));
+        let looked = self.look(|h5, file| Ok((h5.uuid(), h5.walk()?, Superblock::find(file)?)));
         match looked {
-            Ok((uuid, walk)) => {
+            Ok((uuid, walk, superblock)) => {
+                if superblock.is_some_and(|found| found.is_marked()) {
+                    report.add(structure::marked());
+                }
                 match uuid {
                     Ok(uuid) => report.uuid = uuid,
                     Err(e) => report.add(structure::of_error(e)?),

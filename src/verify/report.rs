@@ -51,6 +51,8 @@ pub enum Kind {
     StampsLeft,
     /// The file is shorter than its own metadata says.
     Cut,
+    /// A program has marked it as open for writing: stock programs refuse to open it.
+    MarkedOpen,
     /// The bytes are not those of an HDF5 file.
     NotHdf5,
     /// The HDF5 library crashes over the file, or does not come to an end.

@@ -51,6 +51,13 @@ fn finding(oddity: &Oddity) -> Finding {
     }
 }
 
+/// What a mark in the superblock says.
+pub(super) fn marked() -> Finding {
+    let what = "marked as open for writing: stock programs refuse to open it";
+    let remedy = "close it in the program that writes to it; if that is dead, 'recover --clear-marks'";
+    Finding::fault(Kind::MarkedOpen, what.to_owned(), remedy)
+}
+
 /// What an error says of the file. `Err`: it says nothing of the file.
 pub(super) fn of_error(error: ErrorKind) -> Result<Finding, ErrorKind> {
     match error {
@@ -58,6 +65,7 @@ pub(super) fn of_error(error: ErrorKind) -> Result<Finding, ErrorKind> {
         ErrorKind::NotHdf5(_) | ErrorKind::Hdf5(_) => {
             Ok(Finding::fault(Kind::NotHdf5, error.to_string(), "restore the file from a copy"))
         }
+        ErrorKind::MarkedOpen { .. } => Ok(marked()),
         ErrorKind::NewerFormat { .. } => Ok(Finding::fault(Kind::Newer, error.to_string(), "use a newer h5part")),
         other => Err(other),
     }

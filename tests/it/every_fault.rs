@@ -109,7 +109,10 @@ fn every_fault(
                     assert!(error.to_string().contains("a.h5"), "{why}: {error}");
                     let full = matches!(
                         error.kind(),
-                        ErrorKind::DiskFull { .. } | ErrorKind::Poisoned | ErrorKind::GroupFailed(_)
+                        ErrorKind::DiskFull { .. }
+                            | ErrorKind::QuotaUsedUp
+                            | ErrorKind::Poisoned
+                            | ErrorKind::GroupFailed(_)
                     );
                     assert!(full || ![ENOSPC, EDQUOT].contains(&errno), "{why}: {error}");
                 }

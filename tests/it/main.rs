@@ -12,6 +12,7 @@
     reason = "small numbers, exact values, texts of tests"
 )]
 
+mod addresses;
 mod adopt;
 mod aside;
 mod bad_input;
@@ -42,11 +43,13 @@ mod killing;
 mod layers;
 mod ledger;
 mod left;
+mod marks;
 mod mbe;
 mod merge;
 mod model;
 mod monitor;
 mod multiplanet;
+mod names;
 mod packed;
 mod pair;
 mod planets;

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "see above; the macros call the library")]
 
 use super::{Bundle, CHECKSUM, Content, Member};
+use crate::dataspace::refuse_reserved;
 use crate::error::ErrorKind;
 use crate::h5::H5Change;
 use crate::h5::raw::{call, own};
@@ -30,6 +31,8 @@ impl H5Change {
     /// [`ErrorKind::BundleExists`], [`ErrorKind::BadRequest`], library errors.
     pub fn add_bundle(&self, path: &str, bundle: &Bundle, replace: bool) -> Result<(), ErrorKind> {
         bundle.check()?;
+        refuse_reserved(path)?;
+        bundle.members.iter().try_for_each(|member| refuse_reserved(&member.name))?;
         let group = if path.is_empty() { self.file.group("/")? } else { self.bundle_group(path, replace)? };
         let writer = MemberWriter::new(&group)?;
         bundle.members.iter().try_for_each(|member| writer.write(member))?;

@@ -118,7 +118,7 @@ fn seen(path: &Path) -> Vec<Task> {
 /// The error is one of the file, with its path.
 fn told(error: &h5part::Error, errno: i32, why: &str) {
     assert!(error.to_string().contains("a.ledger"), "{why}: {error}");
-    let full = matches!(error.kind(), ErrorKind::DiskFull { .. });
+    let full = matches!(error.kind(), ErrorKind::DiskFull { .. } | ErrorKind::QuotaUsedUp);
     assert_eq!(full, [ENOSPC, EDQUOT].contains(&errno), "{why}: {error}");
 }
 

@@ -1,0 +1,34 @@
+//! Names that h5part keeps for what it writes itself.
+
+use crate::error::ErrorKind;
+
+/// Group that holds the stamps.
+pub const STAMPS_GROUP: &str = "__h5part__";
+/// How the names of its attributes begin.
+const PREFIX: &str = "h5part_";
+
+/// Refuses a name, or a path with a part, that is h5part's own. For all names that come from users.
+///
+/// # Errors
+/// [`ErrorKind::ReservedName`].
+pub fn refuse_reserved(name: &str) -> Result<(), ErrorKind> {
+    match name.split('/').find(|part| *part == STAMPS_GROUP || part.starts_with(PREFIX)) {
+        Some(part) => Err(ErrorKind::ReservedName(part.to_owned())),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_ours_are_reserved() {
+        for name in ["h5part_table", "h5part_", "a/h5part_x/b", "__h5part__", "__h5part__/1", "a/__h5part__"] {
+            assert!(matches!(refuse_reserved(name), Err(ErrorKind::ReservedName(_))), "{name}");
+        }
+        for name in ["", "h5part", "h5partx", "my_h5part_x", "__h5part", "E", "a/b"] {
+            assert!(refuse_reserved(name).is_ok(), "{name}");
+        }
+    }
+}
