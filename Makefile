@@ -12,7 +12,7 @@ zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRI
 program = "$$($(cmake) $(CARGO) bench --profile release --bench $(1) --no-run --message-format json \
 	| sed -n 's/.*"executable":"\([^"]*$(1)-[^"]*\)".*/\1/p')"
 
-.PHONY: help build demo test test-slurm soak fuzz lint doc bench bench-peers clean
+.PHONY: help build demo test test-slurm test-strange test-files soak soak-files fuzz lint doc bench bench-peers clean
 
 help: ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -34,6 +34,17 @@ soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 
 	$(cmake) H5PART_CRASH_STATES=500 $(CARGO) test --release --test it crash::
 	$(cmake) H5PART_SCHEDULES=10 $(CARGO) test --release --test schedules
 	sh .ci/soak $(or $(KILLS),50000) $(or $(MINUTES),600)
+
+test-strange: build ## 1,000 strange files of a fixed seed, then some of a new one; planted faults first. See tests/files/README.md.
+	$(h5py) $(PYTHON) tests/files/drive.py --self-test
+	$(h5py) $(PYTHON) tests/files/drive.py --files $(or $(FILES),1000) --seed 1 -j 2
+	$(h5py) $(PYTHON) tests/files/drive.py --files 50 -j 2
+
+soak-files: build ## Strange files with a new seed for MINUTES=600; KEEP=FOLDER keeps what is found.
+	$(h5py) $(PYTHON) tests/files/drive.py --files 100000000 --minutes $(or $(MINUTES),600) -j $(or $(JOBS),2) $(if $(KEEP),--keep "$(KEEP)")
+
+test-files: build ## The same checks on copies of the real files in DIR=FOLDER.
+	$(h5py) $(PYTHON) tests/files/real.py "$(DIR)"
 
 fuzz: build ## Run all fuzz targets for SECONDS=60 each, those that call HDF5 under AddressSanitizer, too.
 	sh .ci/fuzz all $(or $(SECONDS),60)
