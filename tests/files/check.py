@@ -42,6 +42,9 @@ def describe(t):
     return (kind, t.get_size())
 
 
+FIRST = {}  # First paths of the objects of the file that is being looked at, by address.
+
+
 def points_elsewhere(t):
     """Whether values of the type are addresses: of references, or of data of variable length."""
     kind = t.get_class()
@@ -61,7 +64,8 @@ def plain(value, file):
     if isinstance(value, h5py.RegionReference):
         return ("region", h5r.get_name(value, file.id) if value else None)
     if isinstance(value, h5py.Reference):
-        return ("object", h5r.get_name(value, file.id) if value else None)
+        # By address: of several names of one object h5py tells any.
+        return ("object", FIRST.get(h5o.get_info(h5r.dereference(value, file.id)).addr) if value else None)
     if isinstance(value, np.ndarray):
         return (value.shape, [plain(item, file) for item in value.ravel()])
     if isinstance(value, np.void) and value.dtype.names:
@@ -125,7 +129,7 @@ def storage_of(d):
 def links_of(group):
     """Links of a group by name: hard ones by kind alone, others with what they say."""
     found = {}
-    for name in group.links.__iter__() if hasattr(group.links, "__iter__") else group:
+    for name in group:
         info = group.links.get_info(name)
         text = name.decode("utf-8", "surrogateescape")
         if ours(text):
@@ -142,30 +146,38 @@ class View(dict):
         self.first = {}
 
 
+def walk(file):
+    """All objects by their first path, aliases by the others."""
+    found, queue, opened = View(), [("/", file["/"].id)], []
+    while queue:
+        where, o = queue.pop(0)
+        key = h5o.get_info(o).addr
+        if key in found.first:
+            found[where] = {"kind": "alias", "of": found.first[key]}
+            continue
+        found.first[key] = where
+        links = links_of(o) if isinstance(o, h5g.GroupID) else {}
+        opened.append((where, o, links))
+        for name, link in sorted(links.items()):
+            if link[0] == "hard":
+                child = where.rstrip("/") + "/" + name
+                try:
+                    queue.append((child, h5o.open(o, name.encode("utf-8", "surrogateescape"))))
+                except (OSError, RuntimeError, KeyError, ValueError) as error:
+                    found[child] = {"kind": "unopenable", "why": type(error).__name__}
+    return found, opened
+
+
 def view(path):
     """All objects of a file by their first path: a dict of plain data each."""
     with h5py.File(path, "r") as file:
-        found, queue = View(), [("/", file["/"].id)]
-        first = found.first
-        while queue:
-            where, o = queue.pop(0)
-            info = h5o.get_info(o)
-            key = info.addr
-            if key in first:
-                found[where] = {"kind": "alias", "of": first[key]}
-                continue
-            first[key] = where
-            entry = {"attributes": attributes_of(o, file)}
+        found, opened = walk(file)
+        FIRST.clear()
+        FIRST.update(found.first)
+        for where, o, links in opened:
+            entry = found[where] = {"attributes": attributes_of(o, file)}
             if isinstance(o, h5g.GroupID):
-                links = links_of(o)
                 entry.update(kind="group", links={n: v if v[0] != "hard" else "hard" for n, v in links.items()})
-                for name, link in sorted(links.items()):
-                    if link[0] == "hard":
-                        child = where.rstrip("/") + "/" + name
-                        try:
-                            queue.append((child, h5o.open(o, name.encode("utf-8", "surrogateescape"))))
-                        except (OSError, RuntimeError, KeyError, ValueError) as error:
-                            found[child] = {"kind": "unopenable", "why": type(error).__name__}
             elif isinstance(o, h5d.DatasetID):
                 space = o.get_space()
                 null = space.get_simple_extent_type() == h5s.NULL
@@ -174,7 +186,6 @@ def view(path):
                              values=values_of(o, file))
             else:
                 entry.update(kind="type", type=describe(o))
-            found[where] = entry
         return found
 
 

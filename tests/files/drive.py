@@ -59,7 +59,7 @@ def do_all(recipe, case):
                 continue  # What it was about has been shrunk away.
         return
     rng = random.Random(recipe["seed"])
-    recipe["operations"] = []
+    recipe["operations"] = [{"op": "info"}]
     tables = case.info()
     for _ in range(rng.randint(2, OPERATIONS)):
         op = operations.choose(rng, case, tables)

@@ -1,5 +1,6 @@
 //! The crate beside itself: two writers in one process, bursts, rows that are locked.
 
+use crate::killing::PATIENCE;
 use crate::support::{Scratch, small_store};
 use h5part::ErrorKind;
 use h5part::dataspace::Rows;
@@ -60,7 +61,7 @@ fn a_burst_ends_by_itself() {
         writer.commit(&Rows::one(row), &[("E", Values::from(&values))]).expect("commit");
     }
     // The writer lives and does nothing: another program gets file and gate.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match hdf5::File::open_rw(store.path()) {
             Ok(_) => break,
@@ -117,7 +118,7 @@ fn columns_read_together_belong_together() {
         let start = Instant::now();
         // For a while, and until the writer was seen at work, on a busy machine too.
         while start.elapsed() < Duration::from_secs(1) || seen.len() <= 20 {
-            assert!(start.elapsed() < Duration::from_secs(60), "only {} different values were seen", seen.len());
+            assert!(start.elapsed() < PATIENCE, "only {} different values were seen", seen.len());
             let blocks = reader.read_columns(&["F", "E"], &Rows::range(0..4)).expect("read");
             let (f, e) = (blocks[0].array::<f64>().expect("f64"), blocks[1].array::<f64>().expect("f64"));
             for row in 0..4 {

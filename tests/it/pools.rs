@@ -1,6 +1,6 @@
 //! Pools of tasks, from outside: the same bits in every mode, and workers that are killed.
 
-use crate::killing::children;
+use crate::killing::{PATIENCE, children};
 use crate::support::finished;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -170,7 +170,7 @@ fn workers_killed_at_random_never_hang_a_run() {
             if let Some(status) = child.try_wait().expect("waits") {
                 break status;
             }
-            if since.elapsed() > Duration::from_secs(60) {
+            if since.elapsed() > PATIENCE {
                 child.kill().expect("kills");
                 panic!("the run hangs: seed {seed}, {workers} workers, {killed} killed");
             }
@@ -213,7 +213,7 @@ fn workers_die_with_a_parent_that_is_killed() {
         let since = Instant::now();
         let workers = loop {
             let workers = children(child.id());
-            if workers.len() >= at_least || since.elapsed() > Duration::from_secs(20) {
+            if workers.len() >= at_least || since.elapsed() > PATIENCE {
                 break workers;
             }
         };
@@ -228,7 +228,7 @@ fn workers_die_with_a_parent_that_is_killed() {
             stat.contains("pool_tasks") && !stat.contains(") Z ")
         };
         while all.iter().any(runs) {
-            assert!(since.elapsed() < Duration::from_secs(10), "{all:?} live on");
+            assert!(since.elapsed() < PATIENCE, "{all:?} live on");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
