@@ -72,7 +72,8 @@ class Case:
         if "panicked" in answer.err or answer.code not in CODES:
             raise Finding(f"{what} ends with code {answer.code}", said)
         if answer.code not in allowed:
-            cause = re.sub(r"[0-9]+|'[^']*'|/\S*", "", answer.err.strip().split("\n")[-1])[-60:]
+            line = answer.err.strip().split("\n")[-1]
+            cause = re.sub(r"[0-9]+|'[^']*'|/\S*|\([^()]*\)$", "", line).strip()[-60:]
             raise Finding(f"{what} ends with code {answer.code} here {cause}", said)
         return answer
 

@@ -87,6 +87,10 @@ def values_of(d, file):
                 return None  # The attribute's values are read by name.
             return plain(np.asarray(source[()], dtype=object) if source.shape == () else source[...], file)
         count = space.get_simple_extent_npoints()
+        if t.get_class() == h5t.INTEGER and t.get_precision() < 8 * t.get_size():
+            # Bits beside the precision mean nothing: a copy may have others.
+            sign = "i" if t.get_sign() == h5t.SGN_2 else "u"
+            t = h5t.py_create(np.dtype(f"<{sign}{t.get_size()}")) if t.get_size() in (1, 2, 4, 8) else t
         data = np.zeros(count * t.get_size(), np.uint8)
         if count:
             if isinstance(d, h5d.DatasetID):
