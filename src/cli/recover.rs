@@ -52,6 +52,9 @@ impl Args {
                 found.dead_writers, found.records
             ))?;
             line(format!("{} cells got their old value back, {} needed nothing", found.restored, found.settled))?;
+            if found.reset > 0 {
+                line(format!("{} cells were being written for the first time: they hold fill again", found.reset))?;
+            }
             if found.changes_applied + found.changes_discarded > 0 {
                 let what = if found.changes_applied > 0 { "finished" } else { "undone: it had not been complete" };
                 line(format!("a structural change of a process that died was {what}"))?;

@@ -10,6 +10,8 @@ mod adopt;
 #[cfg(feature = "hdf5")]
 mod alter;
 #[cfg(feature = "hdf5")]
+mod begun;
+#[cfg(feature = "hdf5")]
 mod bundle;
 #[cfg(feature = "hdf5")]
 mod cells;

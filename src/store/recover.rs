@@ -1,5 +1,6 @@
 //! Keeping records, and putting back what dead writers left half-written.
 
+use super::begun::Begun;
 use super::cells::read_stamps;
 use super::handle::Store;
 use super::left::{self, Trust};
@@ -39,6 +40,8 @@ pub struct Recovery {
     pub restored: u64,
     /// Cells that need nothing: never touched, finished, or committed again since.
     pub settled: u64,
+    /// Cells that had no value when a writer died in them: they hold fill, and have none again.
+    pub reset: u64,
     /// Cells that another program changed since: left alone.
     pub foreign: u64,
     /// Records of another file that was in this one's place: left alone.
@@ -60,6 +63,7 @@ impl std::ops::AddAssign for Recovery {
         self.records += other.records;
         self.restored += other.restored;
         self.settled += other.settled;
+        self.reset += other.reset;
         self.foreign += other.foreign;
         self.other_file += other.other_file;
         self.changes_applied += other.changes_applied;
@@ -120,6 +124,13 @@ impl Recorder {
     }
 }
 
+/// What became of rows without a record.
+struct Settled {
+    recovery: Recovery,
+    /// Cells whose old value is in no record; `None`: a record explains some of those that are left.
+    without_record: Option<u64>,
+}
+
 impl Store {
     /// Looks after all writers of the store that have died: rows that they left half-written get
     /// their old values back, and a structural change that was sealed is made.
@@ -146,14 +157,10 @@ impl Store {
         let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
         let entered = gate.enter_shared(&self.patience)?;
         if !self.change_waits()? {
-            let mut found = self.recover_rows(&locks)?;
-            found += self.settle_left(&locks, trust)?;
-            drop(entered);
-            found.without_record = self.count_without_record()?;
-            return Ok(found);
+            return self.recover_all_rows(&locks, trust);
         }
         drop(entered);
-        let alone = self.enter_alone(&locks)?;
+        let _alone = self.enter_alone(&locks)?;
         let mut found = Recovery::default();
         match self.resolve()? {
             Resolved::Nothing => {}
@@ -161,10 +168,22 @@ impl Store {
             Resolved::Discarded => found.changes_discarded = 1,
             Resolved::Aside { .. } => found.logs_aside = 1,
         }
-        found += self.recover_rows(&locks)?;
-        found += self.settle_left(&locks, trust)?;
-        drop(alone);
-        found.without_record = self.count_without_record()?;
+        found += self.recover_all_rows(&locks, trust)?;
+        Ok(found)
+    }
+
+    /// Looks after the rows of all tables, inside the gate, until no record is left that explains one. A program that
+    /// was killed may still be on its way out: it lets its row locks go before its record.
+    fn recover_all_rows(&self, locks: &RowLocks, trust: Trust) -> Result<Recovery, ErrorKind> {
+        let mut found = Recovery::default();
+        let attempt = || {
+            found += self.recover_rows(locks)?;
+            let settled = self.settle_tables(locks, trust)?;
+            found += settled.recovery;
+            Ok(settled.without_record)
+        };
+        let holder = || "a process that is about to end, or that puts back a dead writer's rows".to_owned();
+        found.without_record = self.patience.wait_for("a recovery", attempt, holder)?;
         Ok(found)
     }
 
@@ -180,27 +199,26 @@ impl Store {
         })
     }
 
-    /// Gives stamps to rows without a record whose guard speaks, inside the gate.
-    fn settle_left(&self, locks: &RowLocks, trust: Trust) -> Result<Recovery, ErrorKind> {
+    /// Looks after the rows that have no record: those whose guard speaks get stamps, those that had no value have none
+    /// again, the others are counted. Inside the gate.
+    fn settle_tables(&self, locks: &RowLocks, trust: Trust) -> Result<Settled, ErrorKind> {
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
-        let mut found = Recovery::default();
+        let mut all = Settled { recovery: Recovery::default(), without_record: Some(0) };
         for listing in crate::h5::H5File::open(&file, &self.paths.file)?.tables()? {
-            if listing.table.stamps.is_none_or(|stamps| stamps.guards.is_empty()) {
+            if listing.table.stamps.is_none() {
                 continue;
             }
             let view = View::load(self.storage.as_ref(), &self.paths, &listing.table.path, Mode::Write)?;
             let record = |rows: &[Range<u64>]| has_record(self.storage.as_ref(), &self.paths, &view, rows);
             let counts = left::settle_all(&view, locks, &self.patience, trust, &record)?;
-            found.settled += counts.finished;
-            found.foreign += counts.foreign;
+            all.recovery.settled += counts.finished;
+            all.recovery.foreign += counts.foreign;
+            if let Some(begun) = Begun::new(&view, locks, &record) {
+                all.recovery.reset += begun.reset(&self.patience)?;
+                all.without_record = all.without_record.zip(begun.without_record()?).map(|(a, b)| a + b);
+            }
         }
-        Ok(found)
-    }
-
-    fn count_without_record(&self) -> Result<u64, ErrorKind> {
-        let tables = self.look(|h5, _| h5.tables())?;
-        let stamped = tables.iter().filter(|listing| listing.table.stamps.is_some());
-        stamped.map(|listing| self.try_abandoned(&listing.table.path)).sum()
+        Ok(all)
     }
 
     /// The table that a record is about, if it is one of this file.

@@ -1,5 +1,6 @@
 //! How far a table is: read from its stamps alone.
 
+use super::begun::had_value;
 use super::cells::read_stamps;
 use super::handle::{Store, normal};
 use super::stamp::{Stamp, State};
@@ -104,7 +105,7 @@ impl Store {
         let view = self.view_of(table)?;
         let Some(stamps) = &view.table.stamps else { return Ok(0) };
         let locks = RowLocks::look(&self.paths)?;
-        let had_value = |&word: &u64| Stamp(word).state() == State::Writing && Stamp(word).version() > 1;
+        let had_value = |&word: &u64| had_value(word);
         let blocks = (0..view.table.rows.div_ceil(BLOCK_ROWS)).into_par_iter().map(|block| {
             let first = block * BLOCK_ROWS;
             let rows = first..(first + BLOCK_ROWS).min(view.table.rows);
@@ -214,7 +215,7 @@ fn tally(
 /// Whether the commit to a row that says WRITING is under way; `words` become what its stamps say then.
 /// The same stamps before and after a look at the lock that found nobody: its writer died. Others: the
 /// next commit is at it already.
-fn is_under_way(
+pub(super) fn is_under_way(
     view: &View,
     stamps: &Stamps,
     row: u64,

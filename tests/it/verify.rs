@@ -189,7 +189,7 @@ fn half_written_rows_with_and_without_a_record() {
     assert!(kinds(&report).contains(&Kind::HalfWritten) && !report.sound, "{:#?}", report.findings);
     let report = repair(&store, false);
     assert!(report.sound, "{:#?}", report.findings);
-    assert!(report.repaired.expect("repaired").reset >= 3);
+    assert!(report.repaired.expect("repaired").recovery.reset >= 3);
     assert_eq!(report.tables[0].committed, 60);
     let states = store.reader("t").expect("reader").read("F", &Rows::range(25..28)).expect("read");
     assert_eq!(states.states(), [CellState::Missing; 3]);
