@@ -12,6 +12,7 @@ mod copy;
 mod create;
 #[cfg(hdf5_1_14)]
 mod driver;
+mod evidence;
 mod extend;
 mod file;
 mod guards;
@@ -32,6 +33,7 @@ pub use column::{Filters, chunk_rows};
 pub use compound::{MemberType, Records};
 pub use copy::{Allocation, Compression, Copied, Copying, Shell, ShellLayout};
 pub use create::{NewTable, planned_bytes};
+pub use evidence::{Candidate, Evidence, Stored};
 pub use file::{H5File, library_version};
 pub use guards::GuardSpec;
 pub use limits::limit;

@@ -83,6 +83,14 @@ impl H5Change {
         super::load::stamps_of(&self.file, &group)
     }
 
+    /// Removes the stamps of this number.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn drop_stamps(&self, number: u64) -> Result<(), ErrorKind> {
+        Ok(self.file.group(STAMPS_GROUP)?.unlink(&number.to_string())?)
+    }
+
     /// Makes the dataset of stamps and gives the table its number.
     pub(super) fn make_stamps(&self, table: &Group, spec: &StampsSpec<'_>) -> Result<(), ErrorKind> {
         let group = if self.file.link_exists(STAMPS_GROUP) {

@@ -69,7 +69,7 @@ pub use fence::Fence;
 #[cfg(feature = "hdf5")]
 pub use {
     crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewArray, NewTable},
-    adopt::{Adopt, Adopted, Adoption},
+    adopt::{Adopt, Adopted, Adoption, Before, Decision},
     bundle::AddBundle,
     commit::Durability,
     create::Progress,

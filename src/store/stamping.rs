@@ -20,7 +20,20 @@ pub(super) fn first_place(table: &Table) -> usize {
     table.columns.iter().filter_map(|column| column.stamp).max().map_or(0, |place| place + 1)
 }
 
+/// The guards of a table, as they would be made.
+pub(super) fn guards_of(table: &Table) -> Result<Vec<GuardSpec>, ErrorKind> {
+    let guards = table.stamps.iter().flat_map(|stamps| &stamps.guards);
+    guards.map(|guard| GuardSpec::of(guard, &table.columns)).collect()
+}
+
 impl<'a> Stamping<'a> {
+    /// Stamps for a table whose own ones are dropped: `table` is that table without them.
+    pub(super) fn anew(table: &'a Table, names: &[String], guards: Vec<GuardSpec>) -> Result<Self, ErrorKind> {
+        let mut stamping = Self::new(table, names, None)?;
+        stamping.spec.guards = guards;
+        Ok(stamping)
+    }
+
     /// Stamps for columns of these names, with a guard for them: one of them, or one that the table has already.
     pub(super) fn new(table: &'a Table, names: &[String], guard: Option<GuardSpec>) -> Result<Self, ErrorKind> {
         let mut all = vec![String::new(); first_place(table)];
@@ -35,8 +48,7 @@ impl<'a> Stamping<'a> {
                 format!("a table has stamps for {MOST_COLUMNS} columns at most, and this would be {}", all.len());
             return Err(ErrorKind::BadRequest(text));
         }
-        let guards = table.stamps.iter().flat_map(|stamps| &stamps.guards);
-        let mut guards = guards.map(|guard| GuardSpec::of(guard, &table.columns)).collect::<Result<Vec<_>, _>>()?;
+        let mut guards = guards_of(table)?;
         match guards.iter_mut().find(|there| guard.as_ref().is_some_and(|guard| guard.name == there.name)) {
             // It speaks of more columns from now on.
             Some(there) => there.covers.get_or_insert_default().extend_from_slice(names),

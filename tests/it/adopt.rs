@@ -314,3 +314,167 @@ fn a_table_that_was_copied_is_one_without_stamps() {
     crate::support::py(script, &[&file]).expect("h5py");
     assert!(stamped("moved") && ok(&["verify", &file]).contains("sound: 0 faults"));
 }
+
+/// Zeros, `False` and NaN are values in datasets that were written; what was never written is not there.
+#[test]
+fn what_was_written_is_told_by_evidence() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let make = "import sys, h5py, numpy as np\n\
+        with h5py.File(sys.argv[1], 'w') as f:\n\
+        \x20   g = f.create_group('t')\n\
+        \x20   g['zeros'] = np.zeros(12, int)\n\
+        \x20   g['flags'] = np.zeros(12, bool)\n\
+        \x20   g['nan'] = np.full(12, np.nan)\n\
+        \x20   g.create_dataset('own', data=np.arange(12) % 3, fillvalue=2)\n\
+        \x20   g.create_dataset('chunked', shape=(12,), dtype='f8', chunks=(4,))[4:6] = 0\n\
+        \x20   g.create_dataset('gzip', shape=(12,), dtype='f8', chunks=(4,), compression='gzip')[8:] = 0\n\
+        \x20   g.create_dataset('late', shape=(12,), dtype='f8')\n\
+        \x20   d = g.create_dataset('netcdf', data=np.where(np.arange(12) < 5, -999., 1.))\n\
+        \x20   d.attrs['_FillValue'] = np.array([-999.])\n\
+        \x20   d = g.create_dataset('masked', data=np.where(np.arange(12) < 5, np.nan, 1.).astype('f4'))\n\
+        \x20   d.attrs['missing_value'] = np.float32('nan')\n\
+        \x20   d = g.create_dataset('tables', data=np.zeros(12), chunks=(4,), maxshape=(None,), fillvalue=0.)\n\
+        \x20   d.attrs['CLASS'] = np.bytes_(b'EARRAY')";
+    if py(make, &[&file]).is_none() {
+        return;
+    }
+    let before = std::fs::read(&file).expect("read");
+    let planned = json(&ok(&["adopt", &file, "t", "--dry-run", "--json"]));
+    assert!(std::fs::read(&file).expect("read") == before, "a dry run changes nothing");
+    let done = json(&ok(&["adopt", &file, "t", "--json"]));
+    assert_eq!(planned["decisions"], done["decisions"]);
+    assert_eq!((&planned["dry_run"], &done["dry_run"]), (&Value::Bool(true), &Value::Bool(false)));
+    let expected = [
+        ("zeros", 12),
+        ("flags", 12),
+        ("nan", 12),
+        ("own", 8),
+        ("chunked", 4),
+        ("gzip", 4),
+        ("late", 0),
+        ("netcdf", 7),
+        ("masked", 7),
+        ("tables", 12),
+    ];
+    let decisions = done["decisions"].as_array().expect("decisions");
+    for (name, committed) in expected {
+        let decision = decisions.iter().find(|d| d["column"] == name).expect(name);
+        assert_eq!(
+            (&decision["committed"], &decision["not_there"]),
+            (&committed.into(), &(12 - committed).into()),
+            "{decision}"
+        );
+        assert!(decision["because"].as_str().is_some_and(|text| !text.is_empty()), "{decision}");
+    }
+    assert_eq!(ok(&["status", &file, "t", "zeros", "--missing"]).trim(), "");
+    assert!(ok(&["verify", &file]).contains("sound: 0 faults"));
+}
+
+/// Of a table that was allocated when it was made, zeros everywhere prove nothing, and one value proves that they are
+/// values.
+#[test]
+fn space_that_was_allocated_at_once_proves_nothing() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let make = "import sys, h5py, numpy as np\n\
+        p = h5py.h5p.create(h5py.h5p.DATASET_CREATE); p.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)\n\
+        with h5py.File(sys.argv[1], 'w') as f:\n\
+        \x20   for t in ('blank', 'used'):\n\
+        \x20       g = f.create_group(t)\n\
+        \x20       for c in ('x', 'y'): h5py.h5d.create(g.id, c.encode(), h5py.h5t.NATIVE_DOUBLE, h5py.h5s.create_simple((9,)), p)\n\
+        \x20   f['used/x'][3] = 1";
+    if py(make, &[&file]).is_none() {
+        return;
+    }
+    assert_eq!(json(&ok(&["adopt", &file, "blank", "--json"]))["committed"], 0);
+    assert_eq!(json(&ok(&["adopt", &file, "used", "--json"]))["committed"], 18);
+}
+
+/// One dataset that cannot get stamps does not keep the others from theirs.
+#[test]
+fn odd_datasets_are_left_out_with_the_reason() {
+    let scratch = Scratch::new();
+    let (file, other) = (scratch.text("a.h5"), scratch.text("s.h5"));
+    let make = "import sys, h5py, numpy as np\n\
+        with h5py.File(sys.argv[2], 'w') as f: f['d'] = np.arange(5.)\n\
+        with h5py.File(sys.argv[1], 'w') as f:\n\
+        \x20   g = f.create_group('g'); g['E'] = np.arange(5.); g['F'] = np.arange(5.)\n\
+        \x20   l = h5py.VirtualLayout((5,), 'f8'); l[:] = h5py.VirtualSource('s.h5', 'd', (5,))\n\
+        \x20   g.create_virtual_dataset('virtual', l)\n\
+        \x20   g.create_dataset('external', (5,), 'f8', external=[('raw.bin', 0, 40)])\n\
+        \x20   g['text'] = ['a'] * 5; g['longer'] = np.zeros(6); g['one'] = 3; g['alias'] = g['E']";
+    if py(make, &[&file, &other]).is_none() {
+        return;
+    }
+    let (code, _, err) = run(&["adopt", &file, "g", "--column", "virtual"]);
+    assert!(code == 2 && err.contains("'virtual'") && err.contains("stored outside the file"), "{code} {err}");
+    let (code, _, err) = run(&["adopt", &file, "g", "--column", "longer"]);
+    assert!(code == 2 && err.contains("6 rows"), "{code} {err}");
+    let said = ok(&["adopt", &file, "g", "--dry-run"]);
+    assert!(said.contains("external, virtual: stored outside the file"), "{said}");
+    let done = json(&ok(&["adopt", &file, "g", "--json"]));
+    assert_eq!(names(&done["without_stamps"]), ["E", "external", "longer", "one", "text", "virtual"]);
+    assert_eq!(names(&done["columns"]), ["F", "alias"]);
+    let reasons = names(&done["reasons"]);
+    let words = ["another name", "outside", "6 rows", "single value", "not supported", "outside"];
+    assert!(reasons.iter().zip(words).all(|(reason, word)| reason.contains(word)), "{reasons:?}");
+    assert!(ok(&["verify", &file]).contains("sound"));
+}
+
+/// What was adopted by the wrong rule is adopted again, and what changes is said.
+#[test]
+fn a_table_is_adopted_again() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let make = "import sys, h5py, numpy as np\n\
+        with h5py.File(sys.argv[1], 'w') as f:\n\
+        \x20   f['t/x'] = np.arange(6.); f['t/status'] = np.array([0, 1, 0, 0, 1, 0])";
+    if py(make, &[&file]).is_none() {
+        return;
+    }
+    ok(&["adopt", &file, "t", "--committed", "nonfill"]);
+    assert_eq!(run(&["adopt", &file, "t"]).0, 11);
+    let again = ["adopt", &file, "t", "--again", "--json"];
+    let planned = json(&ok(&[&again[..], &["--dry-run"]].concat()));
+    let done = json(&ok(&again));
+    assert_eq!((&planned["decisions"], &done["committed"]), (&done["decisions"], &12.into()));
+    let before = |name: &str| {
+        let decisions = done["decisions"].as_array().expect("decisions");
+        decisions.iter().find(|d| d["column"] == name).expect(name)["before"].clone()
+    };
+    assert_eq!(before("x"), serde_json::json!({"committed": 5, "no_longer": 0, "newly": 1, "changed": 0}));
+    assert_eq!(before("status"), serde_json::json!({"committed": 2, "no_longer": 0, "newly": 4, "changed": 0}));
+    let script = "import sys, h5py\nwith h5py.File(sys.argv[1], 'r+') as f: f['t/x'][2] = 7";
+    py(script, &[&file]).expect("h5py");
+    let done = json(&ok(&["adopt", &file, "t", "--again", "--committed", "status=0", "--column", "x", "--json"]));
+    let expected = serde_json::json!({"committed": 6, "no_longer": 2, "newly": 0, "changed": 1});
+    assert_eq!(done["decisions"][0]["before"], expected);
+    assert_eq!(ok(&["status", &file, "t", "status", "--missing"]).trim(), "");
+    assert!(ok(&["verify", &file]).contains("sound"));
+    let value = scratch.npy("v.npy", &[1], &[9.0]);
+    ok(&["update", &file, "t", "--rows", "1", "--set", &format!("x={value}")]);
+    assert_eq!(ok(&["read", &file, "t", "x", "--rows", "0:3"]), "0.0\n9.0\n7.0\n");
+    ok(&["adopt", &file, "t", "--again"]);
+    assert!(ok(&["verify", &file]).contains("sound"));
+}
+
+/// The guard that a table has stays when it is adopted again.
+#[test]
+fn a_guard_stays_when_its_table_is_adopted_again() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let make = "import sys, h5py, numpy as np\n\
+        with h5py.File(sys.argv[1], 'w') as f:\n\
+        \x20   f['t/status'] = np.array([0, 1, 2, 0]); f['t/E'] = np.arange(4.)";
+    if py(make, &[&file]).is_none() {
+        return;
+    }
+    ok(&["adopt", &file, "t", "--committed", "status=0", "--guard", "status=1"]);
+    let done = json(&ok(&["adopt", &file, "t", "--again", "--json"]));
+    assert_eq!(done["committed"], 3 + 4);
+    let store = h5part::store::Store::open(&file).expect("store");
+    let guards = store.reader("t").expect("reader").table().stamps.as_ref().expect("stamps").guards.clone();
+    assert_eq!(guards.len(), 1);
+    assert_eq!(guards[0].undefined, 1i64.to_le_bytes());
+}
