@@ -47,13 +47,12 @@ impl<'a> Plan<'a> {
         let mut next = anew.as_ref().map_or_else(|| first_place(table), first_place);
         let (mut columns, mut further) = (Vec::new(), Vec::new());
         for (column, evidence) in chosen {
-            let place = match column.stamp.filter(|_| !whole) {
-                Some(place) => place,
-                None => {
-                    further.push(column.name.clone());
-                    next += 1;
-                    next - 1
-                }
+            let place = if let Some(place) = column.stamp.filter(|_| !whole) {
+                place
+            } else {
+                further.push(column.name.clone());
+                next += 1;
+                next - 1
             };
             let undefined = table.as_guard(column).map(|guard| guard.undefined.clone());
             columns.push(Adoptee { column, place, evidence, undefined });

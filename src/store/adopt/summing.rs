@@ -177,7 +177,7 @@ impl<'a> Summing<'a> {
                 }
                 committed += u64::from(counts);
                 if self.sink.is_some() {
-                    words[k * width + adoptee.place] = stamp_for(adoptee, seed, counts, row, bytes).0;
+                    words[k * width + adoptee.place] = stamp_for(adoptee, *seed, counts, row, bytes).0;
                 }
             })?;
             count.committed.fetch_add(committed, Ordering::Relaxed);
@@ -255,7 +255,7 @@ impl Adoptee<'_> {
     }
 }
 
-fn stamp_for(adoptee: &Adoptee<'_>, seed: &Seed, counts: bool, row: u64, bytes: &[u8]) -> Stamp {
+fn stamp_for(adoptee: &Adoptee<'_>, seed: Seed, counts: bool, row: u64, bytes: &[u8]) -> Stamp {
     match (counts, adoptee.is_empty(bytes)) {
         (true, _) => seed.seal(Stamp::committed(1).with_durability(true), row, bytes),
         (false, true) => Stamp::default(),
