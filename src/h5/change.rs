@@ -61,7 +61,7 @@ impl H5Change {
         let source = Arc::new(make(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let mut builder = hdf5::plist::FileAccess::build();
-        prepared(builder.file_locking(false), creation.is_some());
+        prepared(builder.file_locking(false));
         let fapl = builder.finish()?;
         driver::set(fapl.id(), &source)?;
         let opened = hdf5::sync::sync(|| {
@@ -89,7 +89,7 @@ impl H5Change {
         _whole: bool,
     ) -> Result<Self, ErrorKind> {
         let mut builder = hdf5::FileBuilder::new();
-        builder.with_fapl(|p| prepared(p, creation.is_some()));
+        builder.with_fapl(prepared);
         #[cfg(hdf5_locking_option)]
         builder.with_fapl(|p| p.file_locking(false));
         let file = match creation {
@@ -142,9 +142,9 @@ impl H5Change {
 }
 
 /// Raw data at page boundaries. A new file has superblock 2 and is read by every HDF5 since 1.8; in a
-/// file that exists, new objects are of that kind, too, whatever else there is.
-fn prepared(p: &mut hdf5::plist::FileAccessBuilder, new: bool) -> &mut hdf5::plist::FileAccessBuilder {
+/// file that exists, new objects are of that kind, too, whatever else there is. Only what is copied keeps a newer form.
+fn prepared(p: &mut hdf5::plist::FileAccessBuilder) -> &mut hdf5::plist::FileAccessBuilder {
     use hdf5::file::LibraryVersion;
-    let newest = if new { LibraryVersion::V110 } else { LibraryVersion::latest() };
-    p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(LibraryVersion::V18, newest)
+    super::codecs::register();
+    p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(LibraryVersion::V18, LibraryVersion::latest())
 }

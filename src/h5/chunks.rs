@@ -102,6 +102,15 @@ fn known(filter: &H5Filter) -> Option<Filter> {
     })
 }
 
+/// The first filter of a dataset that neither h5part nor the library can undo, by its registered number.
+pub(super) fn unreadable(plist: &DatasetCreate) -> Result<Option<String>, ErrorKind> {
+    let lacking = |filter: &H5Filter| match filter {
+        H5Filter::User(id, _) if known(filter).is_none() => (!super::codecs::is_available(*id)).then(|| id.to_string()),
+        _ => None,
+    };
+    Ok(plist.get_filters()?.iter().find_map(lacking))
+}
+
 /// As people call it.
 pub(super) fn name_of(filter: &H5Filter) -> String {
     known(filter).map_or_else(|| format!("{filter:?}"), |filter| filter.to_string())

@@ -386,8 +386,12 @@ fn stamp_columns(stamps: &Dataset) -> Result<Vec<String>, ErrorKind> {
 
 fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<Column, ErrorKind> {
     let datatype = dataset.dtype()?;
-    let dtype = dtype_of(&datatype);
     let plist = dataset.dcpl()?;
+    // Who cannot read the values has no use of their type; they are carried along as they are stored.
+    let dtype = match super::chunks::unreadable(&plist)? {
+        Some(filter) => Err(format!("behind the filter {filter}, which h5part has not")),
+        None => dtype_of(&datatype),
+    };
     let filters: Vec<String> = plist.get_filters()?.iter().map(super::chunks::name_of).collect();
     let order = datatype.byte_order();
     let reason = match (&dtype, plist.get_layout()?) {

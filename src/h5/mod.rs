@@ -6,6 +6,7 @@ mod bundle;
 mod cells;
 mod change;
 mod chunks;
+mod codecs;
 mod column;
 mod compound;
 mod copy;

@@ -9,7 +9,7 @@ use ndarray::Array2;
 use std::collections::HashMap;
 
 /// Attribute of the root: the file is published, and never changed in place.
-const MARK: &str = "h5part_published";
+pub(super) const MARK: &str = "h5part_published";
 /// Group of the digests, within that of the stamps.
 const DIGESTS: &str = "published";
 /// Attribute of a dataset of digests: the path of its column.

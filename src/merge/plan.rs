@@ -63,13 +63,18 @@ pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// By rows are merged: tables with stamps in any of the files, and all tables of files that have no stamps at all.
+/// By rows are merged: tables with stamps in any of the files, and all tables of files that have no stamps at all, but
+/// for those with more columns than stamps can be given: they are objects as all else.
 pub(super) fn plan(files: &[Found]) -> Result<Vec<Joined>> {
     let mut paths = BTreeSet::new();
     for file in files {
         let plain = file.tables.iter().all(|table| table.stamps.is_none());
         let counted = file.tables.iter().filter(|table| (plain && file.input.is_some()) || table.stamps.is_some());
-        paths.extend(counted.filter(|table| !columns(table).is_empty()).map(|table| table.path.as_str()));
+        let fits = |table: &&Table| {
+            let columns = columns(table).len();
+            columns > 0 && (columns <= MOST_COLUMNS || table.stamps.is_some())
+        };
+        paths.extend(counted.filter(fits).map(|table| table.path.as_str()));
     }
     let joined = paths.into_iter().map(|path| join(path, files)).collect::<Result<Vec<_>>>()?;
     Ok(joined.into_iter().filter(|joined| !joined.sources.is_empty()).collect())

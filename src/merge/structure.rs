@@ -80,8 +80,22 @@ fn copy_from(
         let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
         tables.iter().any(|j| j.path == table.trim_start_matches('/') && j.columns.iter().any(|c| c == column))
     };
-    let others = copied.already_there.into_iter().filter(|path| !is_column(path));
-    merged.already_there.extend(others.map(|path| (file.to_owned(), path)));
+    // Cells of rows that are merged must not be lost unsaid.
+    let is_of_rows = |path: &str| {
+        let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
+        let listing = sources.iter().find(|listing| listing.table.path == table.trim_start_matches('/'));
+        tables.iter().any(|j| j.path == table.trim_start_matches('/'))
+            && listing.is_some_and(|listing| listing.table.column(column).is_ok())
+    };
+    for path in copied.already_there.into_iter().filter(|path| !is_column(path)) {
+        if is_of_rows(&path) {
+            let why =
+                "its type or filter is none that rows are merged by, and the file has a column of this name already";
+            merged.left_out.push((file.to_owned(), path, why.to_owned()));
+        } else {
+            merged.already_there.push((file.to_owned(), path));
+        }
+    }
     Ok(())
 }
 

@@ -60,7 +60,7 @@ pub(super) fn plan(table: &Table, packing: Packing) -> Result<Planned, ErrorKind
 
 fn shell(table: &str, column: &Column, rows: u64, packing: Packing) -> Shell {
     let path = if table.is_empty() { column.name.clone() } else { format!("{table}/{}", column.name) };
-    let (layout, allocation) = if packing == Packing::Plain {
+    let (layout, allocation) = if packing == Packing::Plain && !column.big_endian {
         (ShellLayout::Contiguous, Allocation::Early)
     } else {
         // Chunks that are whole rows stay as they are: what was written together is read together.

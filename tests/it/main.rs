@@ -23,6 +23,7 @@ mod choices;
 mod cli;
 mod columns;
 mod content;
+mod copies;
 mod copying;
 mod courtesy;
 mod crash;

@@ -11,6 +11,7 @@ mod objects;
 mod raw;
 mod references;
 mod shells;
+mod whole;
 
 pub use shells::{Allocation, Compression, Shell, ShellLayout};
 

@@ -3,9 +3,10 @@
 use super::raw::{Link, LinkKind, attribute_names, below, group_creation, links, open, place, text, token};
 use super::references::{Late, contains_references};
 use super::shells::Shell;
-use super::{Copied, Copying, attributes, shells};
+use super::{Copied, Copying, attributes, shells, whole};
 use crate::error::ErrorKind;
 use crate::h5::load::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
+use crate::h5::published::MARK as PUBLISHED_MARK;
 use crate::h5::raw::{call, own};
 use hdf5::globals::{H5P_LINK_CREATE, H5P_OBJECT_COPY};
 use hdf5::{Location, LocationType, Object};
@@ -24,7 +25,7 @@ use std::ffi::{CStr, CString};
 /// Where named types are, until the links to them are made.
 const TYPES: &CStr = c"/__h5part_types__";
 /// Attributes of h5part's own.
-const OURS: [&str; 4] = [UUID_ATTRIBUTE, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, TABLE_ATTRIBUTE];
+const OURS: [&str; 5] = [UUID_ATTRIBUTE, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, TABLE_ATTRIBUTE, PUBLISHED_MARK];
 
 /// Copies what `into` lacks.
 pub(super) fn copy(from: &hdf5::File, into: &hdf5::File, what: &Copying) -> Result<Copied, ErrorKind> {
@@ -32,6 +33,7 @@ pub(super) fn copy(from: &hdf5::File, into: &hdf5::File, what: &Copying) -> Resu
         from: open(from, c"/")?,
         into: open(into, c"/")?,
         stamps: what.stamps,
+        other_sizes: whole::sizes(from)? != whole::sizes(into)?,
         shells: HashMap::new(),
         there: HashMap::new(),
         types: 0,
@@ -60,6 +62,8 @@ pub(super) struct Copier<'a> {
     pub(super) from: Location,
     pub(super) into: Location,
     stamps: bool,
+    /// Whether addresses and lengths have other sizes in the source than in the copy.
+    other_sizes: bool,
     /// By token.
     shells: HashMap<String, &'a Shell>,
     /// Objects of the source, by token, that are in the copy, and by which path.
@@ -234,7 +238,7 @@ impl<'a> Copier<'a> {
         None
     }
 
-    fn creation_of(&self, link: &Link) -> &Object {
+    pub(super) fn creation_of(&self, link: &Link) -> &Object {
         &self.link_creation[usize::from(link.utf8)]
     }
 
@@ -281,16 +285,44 @@ impl<'a> Copier<'a> {
             let made = shells::make(object, shell, &as_there, (copy, &link.name), self.creation_of(link))?;
             return self.attributes(object, &creation, &made, path, |_| false);
         }
+        if self.other_sizes || whole::has_pointers(&datatype, &creation)? {
+            return self.whole(object, (&datatype, &creation), copy, link, path);
+        }
+        let pending = self.late.len();
+        match self.by_library(object, (&datatype, &creation), source, copy, link, path) {
+            Ok(()) => Ok(()),
+            Err(e) => {
+                // What it did not finish, it may have begun.
+                self.late.truncate(pending);
+                if call!(H5Lexists, copy.id(), link.name.as_ptr(), H5P_DEFAULT)? > 0 {
+                    call!(H5Ldelete, copy.id(), link.name.as_ptr(), H5P_DEFAULT)?;
+                }
+                // The first error says more.
+                self.whole(object, (&datatype, &creation), copy, link, path).map_err(|_| e)
+            }
+        }
+    }
+
+    /// A dataset as the library copies it: its stored bytes as they are, where its values need no change.
+    fn by_library(
+        &mut self,
+        object: &Location,
+        (datatype, creation): (&Object, &Object),
+        source: &Location,
+        copy: &Location,
+        link: &Link,
+        path: &CStr,
+    ) -> Result<(), ErrorKind> {
         let copying: Object = own!(H5Pcreate, *H5P_OBJECT_COPY)?;
-        let mut named = self.named(&datatype)?.into_iter().collect::<Vec<_>>();
-        named.extend(self.late_attributes(object, Some(&creation), path)?);
+        let mut named = self.named(datatype)?.into_iter().collect::<Vec<_>>();
+        named.extend(self.late_attributes(object, Some(creation), path)?);
         for path in &named {
             call!(H5Pset_copy_object, copying.id(), H5O_COPY_MERGE_COMMITTED_DTYPE_FLAG)?;
             call!(H5Padd_merge_committed_dtype_path, copying.id(), path.as_ptr())?;
         }
         let (name, plain) = (link.name.as_ptr(), self.creation_of(link).id());
         call!(H5Ocopy, source.id(), name, copy.id(), name, copying.id(), plain)?;
-        if contains_references(&datatype)? {
+        if contains_references(datatype)? && whole::holds_values(object, creation)? {
             self.late.push(Late::Dataset(path.to_owned()));
         }
         Ok(())

@@ -1,0 +1,128 @@
+//! The filters that the HDF5 library lacks and this crate has: LZF and Zstandard. They are given to the library, which
+//! needs them where it reads or makes values itself: texts of variable length, and datasets that it copies.
+#![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
+
+use super::raw::call;
+use hdf5_sys::h5::{H5allocate_memory, H5free_memory};
+use hdf5_sys::h5z::{H5Z_FLAG_REVERSE, H5Z_class2_t, H5Zfilter_avail, H5Zregister};
+use std::ffi::{CStr, c_int, c_uint, c_void};
+use std::io::Read;
+use std::sync::Once;
+
+/// Registered number of LZF.
+const LZF: c_int = 32000;
+/// Registered number of Zstandard.
+const ZSTD: c_int = 32015;
+/// No chunk is larger, in bytes.
+const MOST_CHUNK_BYTES: u64 = u32::MAX as u64;
+/// Version of the structure that describes a filter.
+const CLASS_VERSION: c_int = 1;
+/// Level of Zstandard where a dataset names none.
+const DEFAULT_LEVEL: i32 = 3;
+
+/// What the library calls: flags, parameters, bytes, size of the buffer, the buffer.
+type Callback = unsafe extern "C" fn(c_uint, usize, *const c_uint, usize, *mut usize, *mut *mut c_void) -> usize;
+
+/// Gives them to the library, once in a process. One that it has already, from elsewhere, stays.
+pub(super) fn register() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let known: [(c_int, &CStr, Callback); 2] = [(LZF, c"lzf", lzf), (ZSTD, c"zstd", zstd)];
+        for (id, name, filter) in known.into_iter().filter(|(id, ..)| !is_available(*id)) {
+            let class = H5Z_class2_t {
+                version: CLASS_VERSION,
+                id,
+                encoder_present: 1,
+                decoder_present: 1,
+                name: name.as_ptr(),
+                can_apply: None,
+                set_local: None,
+                filter: Some(filter),
+            };
+            // Where it is not taken, datasets with it are told as such that cannot be read.
+            let _ = call!(H5Zregister, (&raw const class).cast());
+        }
+    });
+}
+
+/// Whether the library can read what has passed through a filter.
+pub(super) fn is_available(id: c_int) -> bool {
+    call!(H5Zfilter_avail, id).is_ok_and(|there| there > 0)
+}
+
+unsafe extern "C" fn lzf(
+    flags: c_uint,
+    count: usize,
+    parameters: *const c_uint,
+    bytes: usize,
+    room: *mut usize,
+    buffer: *mut *mut c_void,
+) -> usize {
+    // SAFETY: as the library calls it.
+    unsafe {
+        // The third parameter is the length of a chunk, which the packed data does not say.
+        let chunk = if count > 2 { parameters.add(2).read() as usize } else { 0 };
+        let room_now = *room;
+        exchange(bytes, room, buffer, |data| {
+            if flags & H5Z_FLAG_REVERSE == 0 {
+                return lzf::compress(data).ok().filter(|packed| packed.len() < data.len());
+            }
+            let mut len = if chunk > 0 { chunk } else { room_now.max(data.len()) };
+            loop {
+                match lzf::decompress(data, len) {
+                    Ok(whole) => return Some(whole),
+                    Err(lzf::LzfError::BufferTooSmall) if (len as u64) < MOST_CHUNK_BYTES => len *= 2,
+                    Err(_) => return None,
+                }
+            }
+        })
+    }
+}
+
+unsafe extern "C" fn zstd(
+    flags: c_uint,
+    count: usize,
+    parameters: *const c_uint,
+    bytes: usize,
+    room: *mut usize,
+    buffer: *mut *mut c_void,
+) -> usize {
+    // SAFETY: as the library calls it.
+    unsafe {
+        let level = if count > 0 { i32::try_from(parameters.read()).unwrap_or(DEFAULT_LEVEL) } else { DEFAULT_LEVEL };
+        exchange(bytes, room, buffer, |data| {
+            if flags & H5Z_FLAG_REVERSE == 0 {
+                return zstd::bulk::compress(data, level).ok();
+            }
+            let mut whole = Vec::new();
+            zstd::Decoder::new(data).ok()?.take(MOST_CHUNK_BYTES).read_to_end(&mut whole).ok()?;
+            Some(whole)
+        })
+    }
+}
+
+/// Puts what `work` makes of the library's bytes into their place. Returns how many bytes it has then; 0: it failed,
+/// and nothing was changed.
+///
+/// # Safety
+/// `buffer` and `room` are the library's, and `bytes` bytes lie in the buffer.
+unsafe fn exchange(
+    bytes: usize,
+    room: *mut usize,
+    buffer: *mut *mut c_void,
+    work: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+) -> usize {
+    // SAFETY: the caller's promise; memory of the library is given back to it, and its successor is the library's, too.
+    unsafe {
+        let data = std::slice::from_raw_parts((*buffer).cast::<u8>(), bytes);
+        let Some(made) = work(data).filter(|made| !made.is_empty()) else { return 0 };
+        let new = H5allocate_memory(made.len(), 0);
+        if new.is_null() {
+            return 0;
+        }
+        std::ptr::copy_nonoverlapping(made.as_ptr(), new.cast::<u8>(), made.len());
+        H5free_memory(*buffer);
+        (*buffer, *room) = (new, made.len());
+        made.len()
+    }
+}

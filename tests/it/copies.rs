@@ -1,0 +1,160 @@
+//! Copies are whole: what other programs put into a file is in the file that `publish` and `merge` make, or is named.
+
+use crate::support::{Scratch, ok, py, run};
+
+const MAKE: &str = r#"
+import sys, h5py, numpy as np
+kind, path = sys.argv[1:]
+def raw_dataset(group, name, filter, level, data):
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_chunk(data.shape)
+    plist.set_filter(filter, h5py.h5z.FLAG_OPTIONAL, (level,))
+    made = h5py.h5d.create(group.id, name, h5py.h5t.py_create(data.dtype), h5py.h5s.create_simple(data.shape), plist)
+    made.write_direct_chunk((0,) * data.ndim, b"packed by somebody " * 30)
+if kind == "sizes":
+    plist = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    plist.set_sizes(4, 4)
+    file = h5py.File(h5py.h5f.create(path.encode(), h5py.h5f.ACC_TRUNC, fcpl=plist))
+    file["c/s"] = [b"q%d" % i for i in range(40)]
+    file["c"].attrs["u"] = "eV"
+    file.close()
+    sys.exit()
+with h5py.File(path, "w", libver="latest" if kind == "latest" else None) as file:
+    if kind == "fill":
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((4,))
+        plist.set_fill_value(np.array("none", dtype=h5py.string_dtype()))
+        text = h5py.h5t.py_create(h5py.string_dtype(), logical=True)
+        made = h5py.Dataset(h5py.h5d.create(file.id, b"name", text, h5py.h5s.create_simple((4,)), plist))
+        made[:3] = ["a", "b", "c"]
+        made[3] = "none"
+        made.attrs["unit"] = "eV"
+    if kind == "latest":
+        file.create_dataset("g/E", data=np.arange(100.0), chunks=(10,), compression="gzip")
+    if kind == "lzf":
+        names = [f"cell{i}" for i in range(100)]
+        file.create_dataset("obs/_index", data=names, dtype=h5py.string_dtype(), compression="lzf")
+        file.create_dataset("obs/n", data=np.arange(100), compression="lzf")
+    if kind == "plugin":
+        raw_dataset(file.create_group("raw"), b"signal", 32001, 3, np.arange(50000))
+        file["t/E"] = np.arange(10.0)
+    if kind == "wide":
+        for i in range(5000):
+            file[f"wide/v{i}"] = np.arange(3.0)
+        file["t/E"] = np.arange(5.0)
+    if kind == "big":
+        file["g/E"] = np.arange(10.0).astype(">f8")
+"#;
+
+const SAME: &str = r#"
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1]) as a, h5py.File(sys.argv[2]) as b:
+    def same(name, x):
+        if name.startswith("__h5part__"): return
+        y = b[name]
+        assert sorted(x.attrs) == sorted(k for k in y.attrs if not k.startswith("h5part")), name
+        assert all(np.array_equal(x.attrs[k], y.attrs[k]) for k in x.attrs), name
+        if isinstance(x, h5py.Dataset):
+            assert (x.shape, x.dtype) == (y.shape, y.dtype), name
+            if x.id.get_create_plist().get_nfilters() and x.id.get_create_plist().get_filter(0)[0] == 32001:
+                assert x.id.read_direct_chunk((0,)) == y.id.read_direct_chunk((0,)), name
+            else:
+                assert np.array_equal(x[()], y[()]), name
+                if h5py.check_string_dtype(x.dtype): assert x.fillvalue == y.fillvalue, name
+    a.visititems(same)
+"#;
+
+fn make(scratch: &Scratch, kind: &str) -> String {
+    let path = scratch.text(&format!("{kind}.h5"));
+    py(MAKE, &[kind, &path]).expect("h5py");
+    path
+}
+
+/// Both are as the source.
+fn check(kind: &str) {
+    let scratch = Scratch::new();
+    let (source, published, merged) = (make(&scratch, kind), scratch.text("p.h5"), scratch.text("m.h5"));
+    ok(&["publish", &source, "-o", &published]);
+    py(SAME, &[&source, &published]).expect("h5py");
+    ok(&["merge", &merged, &source]);
+    py(SAME, &[&source, &merged]).expect("h5py");
+    ok(&["verify", &published]);
+}
+
+#[test]
+fn fill_values_of_texts() {
+    check("fill");
+}
+
+#[test]
+fn newest_form() {
+    check("latest");
+}
+
+#[test]
+fn texts_in_lzf() {
+    check("lzf");
+}
+
+#[test]
+fn filters_that_nobody_has() {
+    check("plugin");
+}
+
+#[test]
+fn addresses_of_four_bytes() {
+    check("sizes");
+}
+
+#[test]
+fn groups_of_more_columns_than_stamps() {
+    let scratch = Scratch::new();
+    let (source, merged) = (make(&scratch, "wide"), scratch.text("m.h5"));
+    ok(&["merge", &merged, &source]);
+    py(SAME, &[&source, &merged]).expect("h5py");
+}
+
+#[test]
+fn plain_columns_of_the_other_byte_order() {
+    let scratch = Scratch::new();
+    let (source, published) = (make(&scratch, "big"), scratch.text("p.h5"));
+    ok(&["adopt", &source, "g", "--committed", "all"]);
+    ok(&["publish", &source, "-o", &published, "--plain"]);
+    py(SAME, &[&source, &published]).expect("h5py");
+}
+
+#[test]
+fn published_inputs() {
+    let scratch = Scratch::new();
+    let halves = ["0:5", "5:10"].map(|rows| {
+        let (file, out) = (scratch.text(&format!("{rows}.h5")), scratch.text(&format!("{rows}p.h5")));
+        ok(&["create", &file, "t", "--rows", "10", "--column", "E:f64"]);
+        let values = scratch.npy("e.npy", &[5], &[1.0, 2.0, 3.0, 4.0, 5.0]);
+        ok(&["update", &file, "t", "--rows", rows, "--set", &format!("E={values}")]);
+        ok(&["publish", &file, "-o", &out]);
+        out
+    });
+    let merged = scratch.text("m.h5");
+    ok(&["merge", &merged, &halves[0], &halves[1]]);
+    // It is no published one itself.
+    ok(&["merge", &merged, &halves[1]]);
+    assert!(ok(&["status", &merged, "t", "--json"]).contains("10"));
+}
+
+#[test]
+fn texts_beside_merged_rows_are_named() {
+    let scratch = Scratch::new();
+    let script = "
+import sys, h5py, numpy as np
+for k, path in enumerate(sys.argv[1:]):
+    with h5py.File(path, 'w') as file:
+        x, label = np.full(10, np.nan), np.array([''] * 10, dtype=object)
+        for i in range(5 * k, 5 * k + 5): x[i], label[i] = i, f'label{i}'
+        file.create_dataset('res/x', data=x, fillvalue=np.nan)
+        file.create_dataset('res/label', data=label, dtype=h5py.string_dtype())
+";
+    let (a, b) = (scratch.text("a.h5"), scratch.text("b.h5"));
+    py(script, &[&a, &b]).expect("h5py");
+    let (code, _, err) = run(&["merge", &scratch.text("m.h5"), &a, &b]);
+    assert!(code == 1 && err.contains("/res/label"), "{code}: {err}");
+}
