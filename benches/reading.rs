@@ -67,7 +67,7 @@ fn main() -> Result<()> {
 
 fn rows_of(spec: &str, all: u64) -> Result<Rows> {
     Ok(match spec.strip_prefix('@') {
-        Some(path) => Rows::list(&indices(Path::new(path))?),
+        Some(path) => Rows::list(&indices(Path::new(path), all)?),
         None => Rows::parse(spec, all)?,
     })
 }

@@ -40,12 +40,12 @@ class Stream:
 
         rows: a number, a list of numbers, or a text such as "0:100:2".
         columns: for each, a number, nested lists or an array, or the path of a .npy file. The
-        first axis counts the rows. Infinities need a .npy file: JSON has none.
+        first axis counts the rows.
         """
         values = {name: _values(value) for name, value in columns.items()}
         request = {"rows": _plain(rows), "set": values}
         try:
-            self._process.stdin.write(json.dumps(request, allow_nan=False) + "\n")
+            self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             answer = self._process.stdout.readline()
         except BrokenPipeError:
@@ -60,7 +60,12 @@ class Stream:
 
     def close(self):
         """End the process. What was committed is committed, with or without this."""
-        self._process.stdin.close()
+        try:
+            # Processes that were forked since hold our end of the pipe, so that closing it is not enough.
+            self._process.stdin.write('{"end": true}\n')
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
         self._process.wait()
         self._process.stdout.close()
 
@@ -77,13 +82,11 @@ def _values(value):
 
 
 def _plain(value):
-    """What JSON can hold: arrays become lists, and NaN null."""
+    """What JSON can hold: arrays become lists."""
     if hasattr(value, "tolist"):  # NumPy's arrays and numbers
         value = value.tolist()
     if isinstance(value, (list, tuple, range)):
         return [_plain(v) for v in value]
-    if isinstance(value, float) and math.isnan(value):
-        return None
     return value
 
 

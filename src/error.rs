@@ -455,14 +455,16 @@ pub enum ErrorKind {
         how: String,
     },
     /// A task's rows are not in the store.
-    #[error("task '{task}' has rows that are not in the store ({missing} of {rows})")]
+    #[error("{}", not_committed(.rows, .missing, .present))]
     NotCommitted {
         /// Its name.
         task: String,
-        /// How many of them.
-        missing: u64,
-        /// How many it has.
-        rows: u64,
+        /// Its rows.
+        rows: std::ops::Range<u64>,
+        /// The columns that some of its rows lack.
+        missing: Vec<String>,
+        /// The columns that all of its rows have.
+        present: Vec<String>,
     },
     /// The ledger was made for another store.
     #[error("the ledger belongs to another store: {0}")]
@@ -485,6 +487,12 @@ pub enum ErrorKind {
     /// An output that is there, which is made anew only when that is asked for.
     #[error("there is one already")]
     OutputThere,
+    /// A file that is never replaced has the name of an output.
+    #[error("it is {0}, which is not replaced")]
+    NotReplaced(&'static str),
+    /// What has the name of an output is of another kind.
+    #[error("it already exists and is not {0}")]
+    NotThisKind(&'static str),
     /// A worker process ended in a way it should not.
     #[error("worker {worker} {how}")]
     Worker {
@@ -545,6 +553,25 @@ pub struct Disagreement {
 
 fn list(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; there is: {}", names.join(", ")) }
+}
+
+/// The first columns of many.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 6;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+fn not_committed(rows: &std::ops::Range<u64>, missing: &[String], present: &[String]) -> String {
+    let (s, are) = if missing.len() == 1 { ("", "is") } else { ("s", "are") };
+    let (start, end) = (rows.start, rows.end);
+    let text = format!("column{s} {} of rows {start}:{end} {are} not committed", some_of(missing));
+    match present {
+        [] => text,
+        [one] => format!("{text} ('{one}' is)"),
+        several => format!("{text} ({} are)", some_of(several)),
+    }
 }
 
 fn of_line(line: u64) -> String {
@@ -657,13 +684,17 @@ impl ErrorKind {
             Self::NoSuchTask(_) => "list the tasks with 'h5part ledger list LEDGER'",
             Self::DuplicateTask(_) => "give each task a name of its own",
             Self::Fenced { .. } => "claim a task again; nothing was written",
-            Self::NotCommitted { .. } => "commit them first, or tell that the task failed",
+            Self::NotCommitted { .. } => {
+                "commit them, or name the columns that make a task done with 'h5part ledger init --columns'"
+            }
             Self::OtherStore(_) => "name the store that the ledger was made for, or make a new ledger",
             Self::NotMeasurements(_) => "give the folder of a run's measurements, a file of it, or the run's ledger",
             Self::NothingMeasured => "check the path: each worker's file is made when its monitor is opened",
             Self::Published => "change the working file and publish it again, or work on a copy made with h5repack",
             Self::NotPublished => "choose another name; only what 'h5part publish' has made of this store is replaced",
             Self::OutputThere => "choose another name, or -o makes it anew",
+            Self::NotReplaced(_) => "choose another name",
+            Self::NotThisKind(_) => "choose another name, or pass --force to replace it",
             Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
             Self::Oversubscribed { .. } => {

@@ -57,12 +57,29 @@ pub struct Elements {
 }
 
 impl Request {
-    /// Reads a line.
+    /// Reads a line. `NaN`, `Infinity` and `-Infinity`, which Python's `json.dumps` writes, are numbers.
     ///
     /// # Errors
     /// [`ErrorKind::BadRequest`].
     pub fn parse(line: &[u8]) -> Result<Self, ErrorKind> {
-        serde_json::from_slice(line).map_err(|e| ErrorKind::BadRequest(e.to_string()))
+        let plain = serde_json::from_slice(line);
+        let python = || with_python_floats(line).and_then(|line| serde_json::from_slice(&line).ok());
+        plain.or_else(|e| python().ok_or(e)).map_err(|e| {
+            let allowed = "a number, a list of numbers, null or NaN, Infinity, or the path of a .npy file";
+            ErrorKind::BadRequest(format!("{e}; values of a column are {allowed}"))
+        })
+    }
+
+    /// Whether a line says that no more will come: `{"end": true}`.
+    #[must_use]
+    pub fn is_end(line: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct End {
+            end: bool,
+        }
+        // Requests are longer: they are not read twice.
+        line.len() < 64 && serde_json::from_slice(line).is_ok_and(|end: End| end.end)
     }
 
     /// The rows. That they are in the table, and named once, is not looked at.
@@ -89,6 +106,40 @@ impl Request {
             (name.as_str(), source)
         })
     }
+}
+
+/// Floats that JSON has no words for, as Python's `json` writes them, in order of search.
+const PYTHON_FLOATS: [(&[u8], f64); 3] =
+    [(b"NaN", f64::NAN), (b"-Infinity", f64::NEG_INFINITY), (b"Infinity", f64::INFINITY)];
+/// Stands for such a float in the place of a value: an object with this one name.
+const FLOAT: &str = "\0float";
+
+/// The line with such floats outside of texts as objects. `None`: there are none.
+fn with_python_floats(line: &[u8]) -> Option<Vec<u8>> {
+    let (mut out, mut at, mut in_text, mut found) = (Vec::with_capacity(line.len()), 0, false, false);
+    while let Some(&byte) = line.get(at) {
+        let float = PYTHON_FLOATS.iter().position(|(word, _)| !in_text && line[at..].starts_with(word));
+        if let Some(float) = float {
+            out.extend(format!(r#"{{"\u0000float":{float}}}"#).into_bytes());
+            (at, found) = (at + PYTHON_FLOATS[float].0.len(), true);
+            continue;
+        }
+        out.push(byte);
+        at += 1;
+        if in_text && byte == b'\\' {
+            out.extend(line.get(at));
+            at += 1;
+        } else if byte == b'"' {
+            in_text = !in_text;
+        }
+    }
+    found.then_some(out)
+}
+
+/// The float that an object stands for.
+fn python_float(value: &Value) -> Option<f64> {
+    let index = value.as_object().filter(|object| object.len() == 1)?.get(FLOAT)?.as_u64()?;
+    PYTHON_FLOATS.get(usize::try_from(index).ok()?).map(|(_, float)| *float)
 }
 
 /// A map whose names differ: of two values for one column none is the right one.
@@ -122,7 +173,7 @@ fn row_number(value: &Value) -> Result<u64, ErrorKind> {
     value.as_u64().ok_or_else(|| ErrorKind::BadRows { text: value.to_string(), reason })
 }
 
-/// Values of `column` for so many rows: numbers, or nested lists of them; null stands for NaN.
+/// Values of `column` for this many rows: numbers, or nested lists of them; null stands for NaN.
 ///
 /// # Errors
 /// [`ErrorKind::UnsupportedType`], [`ErrorKind::ShapeMismatch`].
@@ -173,7 +224,14 @@ fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Res
             out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
             Ok(())
         }
-        (other, None) => Err(other.to_string()),
+        (other, None) => match python_float(other) {
+            Some(float) if is_float(dtype) => {
+                out.extend(cast(Dtype::F64, dtype, &float.to_le_bytes()).ok_or_else(|| float.to_string())?);
+                Ok(())
+            }
+            Some(float) => Err(float.to_string()),
+            None => Err(other.to_string()),
+        },
     }
 }
 
@@ -246,6 +304,33 @@ mod tests {
             ("1e39", Dtype::F32, &[], 1),
         ] {
             assert!(matches!(inline(text, dtype, shape, rows), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_as_python_writes_them() {
+        let values = inline("[NaN, Infinity, -Infinity, 1.5]", Dtype::F64, &[], 4).expect("fits").bytes;
+        let want = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5].map(f64::to_le_bytes).concat();
+        assert_eq!(values, want);
+        assert_eq!(inline("-Infinity", Dtype::F32, &[], 1).expect("fits").bytes, f32::NEG_INFINITY.to_le_bytes());
+        assert!(
+            matches!(inline("NaN", Dtype::I64, &[], 1), Err(ErrorKind::ShapeMismatch { found, .. }) if found == "NaN")
+        );
+        // In texts they are texts.
+        let request = Request::parse(br#"{"rows": 0, "set": {"a \" NaN": "Infinity.npy", "E": NaN}}"#).expect("reads");
+        let names: Vec<_> =
+            request.set().map(|(name, source)| (name.to_owned(), source == Source::Npy("Infinity.npy"))).collect();
+        assert_eq!(names, [("E".to_owned(), false), ("a \" NaN".to_owned(), true)]);
+        assert!(
+            matches!(Request::parse(br#"{"rows": 0, "set": {"E": nan}}"#), Err(ErrorKind::BadRequest(e)) if e.contains("null"))
+        );
+    }
+
+    #[test]
+    fn the_end_is_a_line_of_its_own() {
+        assert!(Request::is_end(br#"{"end": true}"#) && Request::is_end(b" {\"end\":true}\r"));
+        for line in [r#"{"end": false}"#, "", r#"{"end": true, "rows": 1}"#, r#"{"rows": 0, "set": {"end": true}}"#] {
+            assert!(!Request::is_end(line.as_bytes()), "{line}");
         }
     }
 

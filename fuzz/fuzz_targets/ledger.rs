@@ -91,6 +91,7 @@ fuzz_target!(|input: Input<'_>| {
                 path: path.to_owned(),
                 uuid: Uuid::from_u128(uuid),
                 table: table.to_owned(),
+                columns: table.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
             });
             let header = Header {
                 uuid: Uuid::from_u128(uuid),

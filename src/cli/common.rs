@@ -4,7 +4,6 @@ use h5part::dataspace::Rows;
 use h5part::error::At;
 use h5part::ledger::TaskFence;
 use h5part::lock::Patience;
-use h5part::storage::Identity;
 use h5part::store::{Durability, Fence, Listing, Store, StorePair};
 use h5part::{ErrorKind, Result, npy};
 use std::path::{Path, PathBuf};
@@ -127,11 +126,11 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `--rows`: a SPEC, or `@FILE.npy` with row numbers.
+/// `--rows`: a SPEC, or `@FILE.npy` with row numbers or a mask.
 pub fn rows(spec: &str, table_rows: u64, file: &Path) -> Result<Rows> {
     match spec.strip_prefix('@') {
         Some(path) => {
-            let rows = Rows::list(&npy::indices(Path::new(path)).at("read row numbers from", path)?);
+            let rows = Rows::list(&npy::indices(Path::new(path), table_rows).at("read row numbers from", path)?);
             rows.check(table_rows).at("select rows of", file)?;
             Ok(rows)
         }
@@ -169,44 +168,4 @@ pub fn elements<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Vec<T> {
 pub fn portions(rows: &Rows, row_bytes: u64) -> impl Iterator<Item = (u64, Rows)> + '_ {
     let count = (PORTION_BYTES / row_bytes.max(1)).max(1);
     (0..rows.len().div_ceil(count)).map(move |k| (k * count, rows.slice(k * count, count)))
-}
-
-/// That no output takes the place of one of these stores, of what lies beside it, or of another output, by whatever
-/// path or link.
-pub fn check_outputs(stores: &[&Path], outputs: &[&Path]) -> Result<()> {
-    let beside = |store: &Path, suffix: &str| {
-        let mut name = store.as_os_str().to_owned();
-        name.push(suffix);
-        identity(Path::new(&name))
-    };
-    let kept: Vec<Identity> =
-        stores.iter().flat_map(|store| ["", ".lock", ".part"].map(|suffix| beside(store, suffix))).flatten().collect();
-    for (k, output) in outputs.iter().enumerate() {
-        let output = output.canonicalize().unwrap_or_else(|_| in_its_folder(output));
-        if output.ancestors().filter_map(identity).any(|found| kept.iter().any(|kept| kept.same_file(&found))) {
-            return Err(request("write", output, "this is the store itself, or belongs to it"));
-        }
-        let is_same = |other: &&Path| {
-            let other = other.canonicalize().unwrap_or_else(|_| in_its_folder(other));
-            // Pipes and devices may be named twice.
-            let same = other == output || identity(&output).zip(identity(&other)).is_some_and(|(a, b)| a.same_file(&b));
-            same && (!output.exists() || output.is_file())
-        };
-        if outputs[..k].iter().any(is_same) {
-            return Err(request("write", output, "each output needs a file of its own"));
-        }
-    }
-    Ok(())
-}
-
-/// What a path leads to, whatever its name.
-fn identity(path: &Path) -> Option<Identity> {
-    path.metadata().ok().map(Identity::from)
-}
-
-/// A file that is not there yet, by the real path of its folder.
-fn in_its_folder(path: &Path) -> PathBuf {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = folder.canonicalize();
-    folder.ok().zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
 }

@@ -129,6 +129,8 @@ impl Exit {
             | ErrorKind::Adopted(_)
             | ErrorKind::AlreadyThere
             | ErrorKind::OutputThere
+            | ErrorKind::NotReplaced(_)
+            | ErrorKind::NotThisKind(_)
             | ErrorKind::NotPublished => Self::Exists,
             ErrorKind::NotCommitted { .. } => Self::Found,
             ErrorKind::Fenced { .. } => Self::Fenced,

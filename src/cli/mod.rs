@@ -19,6 +19,7 @@ mod monitor;
 mod mpstatus;
 mod multiplanet;
 mod output;
+mod outputs;
 mod publish;
 mod read;
 mod recommend;
@@ -37,6 +38,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use exit::Exit;
 use h5part::{ErrorKind, Result};
 use nix::sys::signal::{SigSet, Signal};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -99,6 +101,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { Exit::Usage as u8 } else { 0 });
         }
     };
+    if cli.command.is_stream() && !std::io::stdin().is_terminal() {
+        // Ctrl-C in a terminal reaches us, too. Who feeds us decides what is still to be committed: we end
+        // when our input does. Threads and children inherit this.
+        let _ = SigSet::from(Signal::SIGINT).thread_block();
+    }
     let outcome = match cli.command.limited() {
         Ok(Some(code)) => return ExitCode::from(code),
         Ok(None) => cli.command.run(),
@@ -165,6 +172,15 @@ impl Command {
             | Self::Bigplanet(_)
             | Self::Bpstatus(_)
             | Self::Recommend(_) => None,
+        }
+    }
+
+    /// Whether it takes its work from standard input.
+    fn is_stream(&self) -> bool {
+        match self {
+            Self::Update(args) => args.is_stream(),
+            Self::Mbe(args) => args.is_stream(),
+            _ => false,
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line, say};
+use super::outputs::{ForceArgs, Kind, check_apart, write_text};
 use h5part::Result;
-use h5part::error::At;
 use h5part::monitor::{Operation, Summary, Timeline, Worker, draw, export};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Workers of larger runs are not told one by one.
 const MOST_WORKERS: usize = 20;
@@ -27,15 +27,20 @@ pub struct Args {
     /// HDF5 file.
     #[arg(long, value_name = "OUT.h5")]
     export: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 impl Args {
     pub fn run(&self) -> Result<Exit> {
+        let outputs: Vec<&Path> = [&self.svg, &self.export].into_iter().flatten().map(PathBuf::as_path).collect();
+        check_apart(&[&self.path], &outputs)?;
+        self.svg.iter().try_for_each(|out| self.force.allow(out, Kind::Svg))?;
         let summary = Summary::read(&self.path)?;
         if self.svg.is_some() || self.export.is_some() {
             let timeline = Timeline::read(&self.path)?;
             if let Some(out) = &self.svg {
-                std::fs::write(out, draw(&timeline)).at("write", out)?;
+                write_text(out, draw(&timeline).as_bytes())?;
             }
             if let Some(out) = &self.export {
                 export(&timeline, out)?;

@@ -138,7 +138,9 @@ impl Args {
             let text = || of_input(self, "the program's path is not UTF-8");
             *program = path.to_str().map(str::to_owned).ok_or_else(text)?;
         }
-        Ok(Template::new(words))
+        let template = Template::new(words);
+        template.check(false).at(RUN, &self.input)?;
+        Ok(template)
     }
 
     fn run_here(&self, site: &Site<'_>, voice: &Voice<'_>, template: &Template, terms: &Terms) -> Result<()> {

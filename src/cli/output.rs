@@ -2,7 +2,7 @@
 
 use h5part::error::At;
 use h5part::{ErrorKind, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal, Write};
@@ -104,6 +104,54 @@ pub struct TaskBar {
     quiet: bool,
     due: Instant,
     note: String,
+    pace: Option<Pace>,
+}
+
+/// How fast this run has been. The rate is that of whole tasks: between two ends nothing is known, and neither rate nor
+/// time left change.
+#[derive(Clone, Copy)]
+struct Pace {
+    start: Instant,
+    /// What was done before, by earlier runs.
+    before: u64,
+    done: u64,
+    /// When the last task ended.
+    last: Instant,
+}
+
+impl Pace {
+    fn new(done: u64, now: Instant) -> Self {
+        Self { start: now, before: done, done, last: now }
+    }
+
+    fn set(&mut self, done: u64, now: Instant) {
+        if done != self.done {
+            (self.done, self.last) = (done, now);
+        }
+    }
+
+    /// Tasks per second; `None` before the first one has ended.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    fn rate(&self) -> Option<f64> {
+        let (done, took) = (self.done.saturating_sub(self.before), (self.last - self.start).as_secs_f64());
+        (done > 0 && took > 0.0).then(|| done as f64 / took)
+    }
+
+    /// ` 3.1/s, 2m left`, as of now.
+    #[expect(clippy::cast_precision_loss, reason = "for display")]
+    fn text(&self, total: u64, now: Instant) -> String {
+        let Some(rate) = self.rate() else { return String::new() };
+        let per = if rate < 0.1 { format!("{:.1}/min", rate * 60.0) } else { format!("{rate:.1}/s") };
+        let all = total.saturating_sub(self.done) as f64 / rate;
+        let left = (all - (now - self.last).as_secs_f64()).max(0.0);
+        // Where the next task takes longer than those before, nobody knows.
+        let left = if left < 1.0 && all >= 1.0 {
+            "?".to_owned()
+        } else {
+            HumanDuration(Duration::from_secs_f64(left)).to_string()
+        };
+        format!(" {per}, {left} left")
+    }
 }
 
 fn say_above(bar: &ProgressBar, text: &str) {
@@ -118,11 +166,10 @@ impl TaskBar {
         let hidden = quiet || !std::io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        let style = "[{bar:30}] {pos}/{len} {per_sec}, {eta} left{msg}";
-        if let Ok(style) = ProgressStyle::with_template(style) {
+        if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos}/{len}{msg}") {
             bar.set_style(style.progress_chars("█▓░"));
         }
-        Self { bar, total, quiet, due: Instant::now() + LINE_EVERY, note: String::new() }
+        Self { bar, total, quiet, due: Instant::now() + LINE_EVERY, note: String::new(), pace: None }
     }
 
     /// Something to be seen with the counts from now on.
@@ -139,11 +186,11 @@ impl TaskBar {
         if !self.note.is_empty() {
             let _ = write!(text, "; {}", self.note);
         }
-        if self.bar.position() == 0 && done > 0 {
-            // What earlier runs did says nothing about this one's rate.
-            self.bar.set_position(done);
-            self.bar.reset_eta();
-        }
+        let now = Instant::now();
+        // What earlier runs did says nothing about this one's rate.
+        let pace = self.pace.get_or_insert_with(|| Pace::new(done, now));
+        pace.set(done, now);
+        let text = format!("{}{text}", pace.text(self.total, now));
         self.bar.set_position(done);
         if self.bar.is_hidden() && !self.quiet && Instant::now() >= self.due {
             self.due = Instant::now() + LINE_EVERY;

@@ -1,8 +1,9 @@
 //! `h5part read`
 
-use super::common::{LockArgs, ParentArgs, check_outputs, rows};
+use super::common::{LockArgs, ParentArgs, rows};
 use super::exit::Exit;
 use super::output::say;
+use super::outputs::{ForceArgs, Kind, check_apart};
 use h5part::dataspace::{Dtype, Inner, Rows};
 use h5part::error::At;
 use h5part::npy::NpyWriter;
@@ -26,8 +27,8 @@ pub struct Args {
     table: String,
     /// Name of the column.
     name: String,
-    /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
-    #[arg(long, value_name = "SPEC")]
+    /// Rows: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    #[arg(long, allow_hyphen_values = true, value_name = "SPEC")]
     rows: String,
     /// Of each row only these: a slice an axis, as in --inner 0:3 or --inner :,2.
     #[arg(long, value_name = "SLICES")]
@@ -38,6 +39,8 @@ pub struct Args {
     /// Write to a .npy file of bool which rows are there.
     #[arg(long, value_name = "MASK.npy")]
     mask: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     pub parent: ParentArgs,
     #[command(flatten)]
@@ -59,11 +62,11 @@ impl Args {
         let store = self.parent.find(&self.lock, &self.file, &self.table, Some(&self.name))?;
         let mut reader = store.reader(&self.table)?;
         let rows = rows(&self.rows, reader.table().rows, &self.file)?;
-        rows.runs().at("read", &self.file)?;
         let stores: Vec<&Path> =
             [self.file.as_path(), store.path()].into_iter().chain(self.parent.parent.as_deref()).collect();
         let outputs: Vec<&Path> = [&self.output, &self.mask].into_iter().flatten().map(PathBuf::as_path).collect();
-        check_outputs(&stores, &outputs)?;
+        check_apart(&stores, &outputs)?;
+        outputs.iter().try_for_each(|output| self.force.allow(output, Kind::Npy))?;
         // Also tells a name that is no column, before any output is begun.
         reader.read(&self.name, &rows.slice(0, 1))?;
         let column = reader.table().column(&self.name).at("read", &self.file)?.clone();

@@ -27,8 +27,8 @@ pub struct Args {
     /// Number of tasks: more workers would have nothing to do.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     tasks: Option<u64>,
-    /// Run COMMAND, some times, and measure it. It must succeed, also several at a time. What it prints is
-    /// thrown away.
+    /// Run COMMAND several times and measure it. It must succeed, also several at a time. It really runs: rows that
+    /// it commits are committed. Its standard output is discarded.
     #[arg(long, requires = "command")]
     probe: bool,
     /// Print as JSON.

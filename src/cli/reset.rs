@@ -16,8 +16,8 @@ pub struct Args {
     pub file: PathBuf,
     /// Path of the table in the file.
     table: String,
-    /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
-    #[arg(long, value_name = "SPEC")]
+    /// Rows: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    #[arg(long, allow_hyphen_values = true, value_name = "SPEC")]
     rows: String,
     /// Take away values that another program wrote, too.
     #[arg(long)]

@@ -126,6 +126,7 @@ impl Args {
     fn run_on_this_host(&self, mode: Mode, asked: &Asked) -> Result<Exit> {
         let start = std::time::Instant::now();
         let ledger = self.launching.open()?;
+        requeue_reset(&self.launching, &ledger)?;
         let place = asked.settle(mode, &ledger)?;
         for text in &place.warnings {
             say(format_args!("warning: {text}"));
@@ -142,6 +143,7 @@ impl Args {
     fn run_in_array(&self) -> Result<Exit> {
         let start = std::time::Instant::now();
         let ledger = self.launching.open()?;
+        requeue_reset(&self.launching, &ledger)?;
         // What is wrong with the store is told before anything is submitted.
         let crew = Workers::of(&self.launching, &ledger)?;
         match self.slurm.run(&crew, self.jobs)? {
@@ -255,6 +257,33 @@ impl Work<'_> {
     }
 }
 
+/// Tasks that are done, and whose rows were reset since, wait again.
+fn requeue_reset(launching: &Launching, ledger: &Ledger) -> Result<()> {
+    launching.check_program(ledger)?;
+    let Some(rows) = launching.rows(ledger)? else { return Ok(()) };
+    let again = rows.requeue_reset()?.requeued;
+    if again > 0 && !launching.quiet {
+        let (s, were) = if again == 1 { ("", "was") } else { ("s", "were") };
+        say(format_args!("{again} task{s} that {were} done will run again: rows of theirs are no longer committed"));
+    }
+    Ok(())
+}
+
+/// Says that some columns of the table are nobody's task.
+fn tell_unused(launching: &Launching, ledger: &Ledger) -> Result<()> {
+    let Some(rows) = launching.rows(ledger)? else { return Ok(()) };
+    let unused = rows.columns_without_use()?;
+    if !unused.is_empty() && !launching.quiet {
+        let (s, are) = if unused.len() == 1 { ("", "was") } else { ("s", "were") };
+        say(format_args!(
+            "column{s} {} {are} not asked for: nobody has committed to them; 'h5part ledger init --columns' says which \
+             columns make a task done",
+            unused.join(", ")
+        ));
+    }
+    Ok(())
+}
+
 /// Says what became of the tasks; exit code 1 if any is not done.
 fn finish(
     launching: &Launching,
@@ -274,6 +303,7 @@ fn finish(
         return Ok(exit);
     }
     tell_failures(&failures, &tally);
+    tell_unused(launching, ledger)?;
     if !launching.quiet {
         let Tally { total, done, failed, waiting, running, .. } = tally;
         let others = [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")];

@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-/// Answers every request until standard input ends; up to `group` of them are committed together. A
+/// Answers every request until standard input ends, or says `{"end": true}`; up to `group` of them are committed together. A
 /// request that fails is answered and leaves the next ones alone; the exit code is then 1.
 pub fn run(writer: &mut Writer, file: &Path, cast: bool, group: usize) -> Result<Exit> {
     let lines = Lines::read();
@@ -71,6 +71,10 @@ impl Lines {
         let (sender, receiver) = sync_channel(QUEUE);
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().split(b'\n') {
+                // Other processes may hold the pipe open after the one who writes to it has gone on.
+                if line.as_ref().is_ok_and(|line| Request::is_end(line)) {
+                    break;
+                }
                 // The receiver is gone when the program ends.
                 if sender.send(line).is_err() {
                     break;
@@ -121,6 +125,7 @@ fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Res
     for (name, source) in request.set() {
         let column = group.table().column(name).at("update", file)?;
         let values_of = match source {
+            Source::Npy(path) if !Path::new(path).exists() => return Err(no_values(name, path).at("update", file)),
             Source::Npy(path) => from_npy(column, Path::new(path), &rows, cast)?,
             Source::Inline(inline) => {
                 let Elements { dtype, shape, bytes } = elements(inline, column, rows.len()).at("update", file)?;
@@ -130,6 +135,14 @@ fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Res
         values.push((name, values_of));
     }
     group.commit(&rows, &values)
+}
+
+/// A text that is no path.
+fn no_values(column: &str, text: &str) -> ErrorKind {
+    ErrorKind::BadValues(format!(
+        "column '{column}': there is no file '{text}'; values are a number, a list of numbers, null for NaN, or the \
+         path of a .npy file"
+    ))
 }
 
 fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Values<'static>, Error> {

@@ -29,8 +29,14 @@ pub struct Args {
     pub file: PathBuf,
     /// Path of the table in the file.
     table: String,
-    /// Rows: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
-    #[arg(long, value_name = "SPEC", required_unless_present = "stream", conflicts_with = "stream")]
+    /// Rows: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "SPEC",
+        required_unless_present = "stream",
+        conflicts_with = "stream"
+    )]
     rows: Option<String>,
     /// Values of a column: a .npy file, or - for raw little-endian bytes on standard input.
     #[arg(long = "set", value_name = "NAME=VALUES.npy", value_parser = split_last,
@@ -38,7 +44,7 @@ pub struct Args {
     sets: Vec<(String, String)>,
     /// Take commits as JSON lines on standard input: {"rows": "0:10", "set": {"E": "e.npy"}}.
     /// Values may also be given in place: {"rows": [3, 4], "set": {"E": [1.5, 2.5]}}. Each is
-    /// answered by one line: {"ok": true, "rows": 2} or {"ok": false, "error": ..., "code": ...}.
+    /// answered by one line: {"ok": true, "rows": 2} or {"ok": false, "error": ..., "code": ...}. {"end": true} ends the stream.
     #[arg(long)]
     stream: bool,
     /// Commit up to N requests that arrive together as one group: they share locks and syncs.
@@ -84,6 +90,11 @@ struct Input {
 }
 
 impl Args {
+    /// Whether commits come on standard input.
+    pub fn is_stream(&self) -> bool {
+        self.stream
+    }
+
     pub fn run(&self) -> Result<Exit> {
         let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
         writer.set_durability(self.durability.into());
@@ -99,8 +110,13 @@ impl Args {
         let spec = self.rows.as_deref().unwrap_or_default();
         let rows = rows(spec, writer.table().rows, &self.file)?;
         rows.runs().at(UPDATE, &self.file)?;
-        let mut inputs = self.inputs(&writer, &rows)?;
-        let (commits, bytes_written) = self.commit_all(&mut writer, &rows, &mut inputs)?;
+        let (commits, bytes_written) = if rows.is_empty() {
+            say("the selection is empty: nothing to do");
+            (0, 0)
+        } else {
+            let mut inputs = self.inputs(&writer, &rows)?;
+            self.commit_all(&mut writer, &rows, &mut inputs)?
+        };
         let done = Acknowledged {
             rows: rows.len(),
             bytes: bytes_written,

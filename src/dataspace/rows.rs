@@ -83,11 +83,12 @@ impl Rows {
         Self { spans, len: rows.len() as u64 }
     }
 
-    /// Reads `7`, `0:100`, `0:100:2`, `:`, `90:` and lists of them with commas. Open ends are
-    /// those of a table of `rows` rows; explicit rows beyond its end are an error.
+    /// Reads `7`, `0:100`, `0:100:2`, `:`, `90:`, and lists of them with commas. Open ends are those of a table of
+    /// `rows` rows; negative numbers count from its end, as in numpy: `-1`, `-10:`. Explicit rows beyond its end are
+    /// an error. The selection may be empty.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRows`], [`ErrorKind::EmptySelection`], [`ErrorKind::RowOutOfRange`].
+    /// [`ErrorKind::BadRows`], [`ErrorKind::RowOutOfRange`].
     pub fn parse(text: &str, rows: u64) -> Result<Self, ErrorKind> {
         let mut spans = Vec::new();
         let mut len = 0u64;
@@ -130,17 +131,27 @@ impl Rows {
         Self { spans, len: end.saturating_sub(from) }
     }
 
+    /// The rows by their numbers, each once, and for each row in the order given its position among those.
+    #[must_use]
+    pub fn distinct(&self) -> (Self, Vec<usize>) {
+        let mut sorted: Vec<u64> = self.iter().collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let position = |row: u64| sorted.partition_point(|&other| other < row);
+        let positions = self.iter().map(position).collect();
+        (Self::list(&sorted), positions)
+    }
+
     /// The rows in the order given.
     pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
         self.spans.iter().flat_map(|s| (0..s.count).map(|k| s.start + k * s.step))
     }
 
+    /// That all of them are in a table of `rows` rows.
+    ///
     /// # Errors
-    /// [`ErrorKind::EmptySelection`], [`ErrorKind::RowOutOfRange`].
+    /// [`ErrorKind::RowOutOfRange`].
     pub fn check(&self, rows: u64) -> Result<(), ErrorKind> {
-        if self.is_empty() {
-            return Err(ErrorKind::EmptySelection);
-        }
         for span in &self.spans {
             let last = (span.count - 1).checked_mul(span.step).and_then(|d| span.start.checked_add(d));
             match last {
@@ -205,7 +216,13 @@ impl fmt::Display for Rows {
 
 impl Span {
     pub(super) fn parse(text: &str, rows: u64) -> Result<Option<Self>, &'static str> {
-        let number = |t: &str| t.trim().parse::<u64>().map_err(|_| "not a number from 0 on");
+        let number = |t: &str| match t.trim().strip_prefix('-') {
+            None => t.trim().parse::<u64>().map_err(|_| "not a whole number"),
+            Some(from_end) => {
+                let back = from_end.parse::<u64>().map_err(|_| "not a whole number")?;
+                rows.checked_sub(back).ok_or("a negative number counts from the end, and goes beyond the first row")
+            }
+        };
         let mut parts = text.split(':');
         let first = parts.next().unwrap_or_default();
         let Some(second) = parts.next() else {
@@ -215,7 +232,7 @@ impl Span {
         let end = if second.trim().is_empty() { rows } else { number(second)? };
         let step = match parts.next() {
             None => 1,
-            Some(step) => number(step)?,
+            Some(step) => step.trim().parse().map_err(|_| "a step is a whole number from 1 on")?,
         };
         if parts.next().is_some() {
             return Err("a range is START:END or START:END:STEP");

@@ -13,7 +13,12 @@ pub const SECTOR: u64 = SECTOR_LEN as u64;
 /// The same, in memory.
 pub const SECTOR_LEN: usize = 512;
 const MAGIC: [u8; 7] = *b"h5partL";
+/// What every program reads.
 const VERSION: u8 = b'1';
+/// With columns of the store: who does not know them would take tasks for done, or not, by others.
+const VERSION_COLUMNS: u8 = b'2';
+/// Where the length of the text of columns is, and its checksum.
+const COLUMNS: usize = 96;
 /// The numbers; texts come after them.
 const NUMBERS: usize = 512;
 const USED: usize = 124;
@@ -29,6 +34,8 @@ pub struct StoreRef {
     pub uuid: Uuid,
     /// Path of the table in it.
     pub table: String,
+    /// The columns that make a task done; none: all that are in use.
+    pub columns: Vec<String>,
 }
 
 /// What a ledger says of itself; it never changes.
@@ -124,13 +131,16 @@ impl Header {
         let (path, table) = self.store.as_ref().map_or(("", ""), |s| (&s.path, &s.table));
         let texts = [path, table, &self.origin];
         let joined = texts.concat().into_bytes();
-        if joined.len() > HEADER - NUMBERS {
+        // No name of an HDF5 object has a NUL.
+        let columns = self.store.as_ref().map_or_else(String::new, |s| s.columns.join("\0"));
+        if joined.len() + columns.len() > HEADER - NUMBERS {
             let most = HEADER - NUMBERS;
-            return Err(ErrorKind::BadRequest(format!("the names of store and table are longer than {most} bytes")));
+            let text = format!("the names of store, table and columns are longer than {most} bytes");
+            return Err(ErrorKind::BadRequest(text));
         }
         let mut out = Vec::with_capacity(HEADER);
         out.extend_from_slice(&MAGIC);
-        out.push(VERSION);
+        out.push(if columns.is_empty() { VERSION } else { VERSION_COLUMNS });
         out.extend_from_slice(self.uuid.as_bytes());
         for number in [self.tasks, self.names_len, self.rows, self.rows_per_task] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -142,10 +152,15 @@ impl Header {
             out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
         }
         out.extend_from_slice(&crc(&joined).to_le_bytes());
+        if !columns.is_empty() {
+            out.extend_from_slice(&u32::try_from(columns.len()).unwrap_or(u32::MAX).to_le_bytes());
+            out.extend_from_slice(&crc(columns.as_bytes()).to_le_bytes());
+        }
         out.resize(USED, 0);
         out.extend_from_slice(&crc(&out).to_le_bytes());
         out.resize(NUMBERS, 0);
         out.extend_from_slice(&joined);
+        out.extend_from_slice(columns.as_bytes());
         out.resize(HEADER, 0);
         Ok(out)
     }
@@ -159,9 +174,9 @@ impl Header {
         if bytes[..7] != MAGIC {
             return Err(bad("it does not begin as one"));
         }
-        if bytes[7] > VERSION {
+        if bytes[7] > VERSION_COLUMNS {
             let digit = |byte: u8| u64::from(byte.saturating_sub(b'0'));
-            return Err(ErrorKind::NewerFormat { found: digit(bytes[7]), known: digit(VERSION) });
+            return Err(ErrorKind::NewerFormat { found: digit(bytes[7]), known: digit(VERSION_COLUMNS) });
         }
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
@@ -171,6 +186,15 @@ impl Header {
         let lens = [80, 84, 88].map(|at| u32_at(at) as usize);
         let joined = bytes[NUMBERS..].get(..lens.iter().sum()).filter(|text| u32_at(92) == crc(text));
         let joined = joined.ok_or_else(|| bad("its header is damaged"))?;
+        let after = NUMBERS + joined.len();
+        let columns = if bytes[7] == VERSION_COLUMNS {
+            let text =
+                bytes.get(after..after + u32_at(COLUMNS) as usize).filter(|text| u32_at(COLUMNS + 4) == crc(text));
+            let text = text.and_then(|text| std::str::from_utf8(text).ok());
+            text.ok_or_else(|| bad("its header is damaged"))?.split('\0').map(str::to_owned).collect()
+        } else {
+            Vec::new()
+        };
         let joined = std::str::from_utf8(joined).map_err(|_| bad("its header has a text that is not UTF-8"))?;
         let cut = |start: usize, len: usize| joined.get(start..start + len).unwrap_or_default().to_owned();
         let (path, table) = (cut(0, lens[0]), cut(lens[0], lens[1]));
@@ -183,7 +207,7 @@ impl Header {
             rows_per_task: u64_at(48),
             max_attempts: u16::try_from(u32_at(56)).unwrap_or(u16::MAX),
             align: u32_at(60),
-            store: Some(uuid(64)).filter(|id| !id.is_nil()).map(|uuid| StoreRef { path, uuid, table }),
+            store: Some(uuid(64)).filter(|id| !id.is_nil()).map(|uuid| StoreRef { path, uuid, table, columns }),
             origin: cut(lens[0] + lens[1], lens[2]),
         };
         let shape = header.shape().map_err(|_| bad("its header names more tasks than there can be"))?;

@@ -6,16 +6,50 @@ use super::reap::Watch;
 use super::task::{Reason, State, Task};
 use super::{Claim, End, Ledger, TaskData};
 use crate::error::{At, ErrorKind, Result};
-use crate::store::{Presence, Reader, Store};
+use crate::store::{ColumnPresence, Reader, Store};
 use serde::Serialize;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// The rows of a ledger's tasks, in their store.
 #[derive(Debug)]
 pub struct StoreTasks<'a> {
     ledger: &'a Ledger,
     reader: Mutex<Reader>,
+    /// The columns that make a task done; none: all that are in use.
+    columns: Vec<String>,
+    used: Mutex<Used>,
+}
+
+/// The columns of the table to which anybody has committed anything.
+#[derive(Debug, Default)]
+struct Used {
+    columns: HashSet<String>,
+    /// When the whole table was last looked at, and how long that took.
+    looked: Option<(Instant, Duration)>,
+}
+
+/// The table is looked at again for columns in use after this many times as long as it takes.
+const LOOK_AGAIN: u32 = 50;
+
+/// What a task's rows hold in the columns that make it done.
+struct Found {
+    rows: std::ops::Range<u64>,
+    /// No column has a value in any row.
+    is_empty: bool,
+    /// The columns that some rows lack, in the order of the table.
+    missing: Vec<String>,
+    present: Vec<String>,
+    /// All of it survives a loss of power.
+    is_durable: bool,
+}
+
+impl Found {
+    fn is_done(&self) -> bool {
+        self.missing.is_empty()
+    }
 }
 
 /// What a reconciliation did.
@@ -37,7 +71,7 @@ pub struct Reconciled {
 const TOLD: usize = 20;
 
 impl StoreRef {
-    /// A table of a store, as a ledger keeps it.
+    /// A table of a store, as a ledger keeps it: a task is done when all columns in use have its rows.
     ///
     /// # Errors
     /// As [`Store::identity`]; [`ErrorKind::Unstamped`]: h5part did not make or adopt it.
@@ -46,7 +80,8 @@ impl StoreRef {
         let (uuid, _) = store.identity()?;
         let uuid = uuid.ok_or_else(|| ErrorKind::Unstamped(table.to_owned())).at("use", path)?;
         let text = path.to_str().ok_or_else(|| ErrorKind::BadRequest("its name is not UTF-8".to_owned()));
-        Ok(Self { path: text.at("use", path)?.to_owned(), uuid, table: table.trim_matches('/').to_owned() })
+        let (path, table) = (text.at("use", path)?.to_owned(), table.trim_matches('/').to_owned());
+        Ok(Self { path, uuid, table, columns: Vec::new() })
     }
 }
 
@@ -90,12 +125,64 @@ impl<'a> StoreTasks<'a> {
         if rows < needed {
             return Err(other(format!("its tasks have {needed} rows, and table '{table}' has {rows}")));
         }
-        Ok(Self { ledger, reader: Mutex::new(reader) })
+        let columns = ledger.header().store.as_ref().map_or_else(Vec::new, |named| named.columns.clone());
+        for column in &columns {
+            reader.table().column(column).at("use", store.path())?;
+        }
+        Ok(Self { ledger, reader: Mutex::new(reader), columns, used: Mutex::default() })
     }
 
-    fn presence(&self, index: u32) -> Result<Presence> {
+    fn by_column(&self, rows: std::ops::Range<u64>) -> Result<Vec<ColumnPresence>> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).presence_by_column(rows)
+    }
+
+    fn find(&self, index: u32) -> Result<Found> {
         let rows = self.ledger.header().rows_of(index).unwrap_or(0..0);
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).presence(rows)
+        let (count, mut found) = (rows.end - rows.start, self.by_column(rows.clone())?);
+        let is_empty = found.iter().all(|column| column.empty == count);
+        if self.columns.is_empty() {
+            // To a column that nobody has committed to, in any row, tasks do not commit.
+            let lacks = |column: &ColumnPresence| column.committed < count;
+            if found.iter().any(lacks) && !found.iter().all(lacks) {
+                let in_use = self.in_use(found.iter().filter(|c| lacks(c)).map(|c| c.column.as_str()))?;
+                found.retain(|column| !lacks(column) || in_use.contains(&column.column));
+            }
+        } else {
+            found.retain(|column| self.columns.contains(&column.column));
+        }
+        let is_durable = found.iter().all(|column| column.durable == count);
+        let (present, missing): (Vec<_>, Vec<_>) = found.into_iter().partition(|column| column.committed == count);
+        let names = |columns: Vec<ColumnPresence>| columns.into_iter().map(|column| column.column).collect();
+        Ok(Found { rows, is_empty, missing: names(missing), present: names(present), is_durable })
+    }
+
+    /// Those of the columns to which somebody has committed something.
+    fn in_use<'n>(&self, columns: impl Iterator<Item = &'n str> + Clone) -> Result<HashSet<String>> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |(at, took): (Instant, Duration)| at.elapsed() < took.saturating_mul(LOOK_AGAIN);
+        if !columns.clone().all(|name| used.columns.contains(name)) && !used.looked.is_some_and(is_fresh) {
+            let start = Instant::now();
+            let rows = self.reader.lock().unwrap_or_else(PoisonError::into_inner).table().rows;
+            let counted = self.by_column(0..rows)?;
+            used.columns.extend(counted.into_iter().filter(|c| c.committed > 0).map(|c| c.column));
+            used.looked = Some((start, start.elapsed()));
+        }
+        Ok(columns.filter(|name| used.columns.contains(*name)).map(str::to_owned).collect())
+    }
+
+    /// The columns that no task is asked for, since nobody has committed anything to them; none where the ledger names
+    /// its columns.
+    ///
+    /// # Errors
+    /// As [`Reader::presence`].
+    pub fn columns_without_use(&self) -> Result<Vec<String>> {
+        if !self.columns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = self.reader.lock().unwrap_or_else(PoisonError::into_inner).table().rows;
+        let counted = self.by_column(0..rows)?;
+        let all = counted.iter().all(|column| column.committed == 0);
+        Ok(counted.into_iter().filter(|column| column.committed == 0 && !all).map(|column| column.column).collect())
     }
 
     /// To be called when a task was claimed: notes whether its rows have no value. If its owner dies after
@@ -104,8 +191,7 @@ impl<'a> StoreTasks<'a> {
     /// # Errors
     /// As [`Ledger::note_empty`] and [`Reader::presence`].
     pub fn begin(&self, claim: &Claim) -> Result<()> {
-        let presence = self.presence(claim.index)?;
-        if presence.empty == presence.rows { self.ledger.note_empty(claim) } else { Ok(()) }
+        if self.find(claim.index)?.is_empty { self.ledger.note_empty(claim) } else { Ok(()) }
     }
 
     /// Tells that a task is done, if its rows are there.
@@ -113,15 +199,15 @@ impl<'a> StoreTasks<'a> {
     /// # Errors
     /// [`ErrorKind::NotCommitted`]: the task is held still. As [`Ledger::finish`].
     pub fn done(&self, claim: &Claim) -> Result<State> {
-        let presence = self.presence(claim.index)?;
-        if presence.committed < presence.rows {
+        let found = self.find(claim.index)?;
+        if !found.is_done() {
             // Perhaps whoever has the task now is writing them.
             let task = self.ledger.task(claim.place)?;
             if !task.is_held(claim.fence) {
                 return Err(fenced(claim, &task).at("finish a task of", self.ledger.path()));
             }
-            let missing = presence.rows - presence.committed;
-            let kind = ErrorKind::NotCommitted { task: claim.name.clone(), missing, rows: presence.rows };
+            let Found { rows, missing, present, .. } = found;
+            let kind = ErrorKind::NotCommitted { task: claim.name.clone(), rows, missing, present };
             return Err(kind.at("finish a task of", self.ledger.path()));
         }
         self.ledger.finish(claim, End::Done)
@@ -138,8 +224,8 @@ impl<'a> StoreTasks<'a> {
         if !open || !task.rows_were_empty {
             return Ok(false);
         }
-        let presence = self.presence(task.index)?;
-        if presence.durable < presence.rows {
+        let found = self.find(task.index)?;
+        if !found.is_done() || !found.is_durable {
             return Ok(false);
         }
         let fence = task.fence;
@@ -172,19 +258,42 @@ impl<'a> StoreTasks<'a> {
         for place in open {
             report.done += u64::from(self.settle(place)?);
         }
-        for (place, task) in done {
-            let presence = self.presence(task.index)?;
-            if presence.committed == presence.rows {
-                continue;
-            }
-            let again = self.ledger.requeue(&[place], |now| now.state == State::Done && now.fence == task.fence)?;
-            report.requeued += again.changed;
-            if report.not_there.len() < TOLD {
-                report.not_there.push(self.ledger.name_of(place, &task).at("read", self.ledger.path())?);
-            }
-        }
+        self.requeue_missing(&done, &mut report)?;
         self.ledger.sync()?;
         Ok(report)
+    }
+}
+
+impl StoreTasks<'_> {
+    /// Tasks that are said to be done and whose rows are not there wait again: rows that were reset since, or a store
+    /// that was put back from a copy.
+    ///
+    /// **Concurrency.** As [`StoreTasks::reconcile`].
+    ///
+    /// # Errors
+    /// As [`StoreTasks::reconcile`].
+    pub fn requeue_reset(&self) -> Result<Reconciled> {
+        let (mut done, mut report) = (Vec::new(), Reconciled::default());
+        self.ledger.each(|place, task| {
+            done.extend(task.filter(|task| task.state == State::Done).map(|task| (place, *task)));
+            Ok(())
+        })?;
+        self.requeue_missing(&done, &mut report)?;
+        Ok(report)
+    }
+
+    fn requeue_missing(&self, done: &[(u64, Task)], report: &mut Reconciled) -> Result<()> {
+        for (place, task) in done {
+            if self.find(task.index)?.is_done() {
+                continue;
+            }
+            let again = self.ledger.requeue(&[*place], |now| now.state == State::Done && now.fence == task.fence)?;
+            report.requeued += again.changed;
+            if report.not_there.len() < TOLD {
+                report.not_there.push(self.ledger.name_of(*place, task).at("read", self.ledger.path())?);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -109,7 +109,7 @@ impl fmt::Display for Reason {
             Self::OwnerDied => f.write_str("its worker died"),
             Self::OwnerSilent => f.write_str("its worker fell silent"),
             Self::TimedOut => f.write_str("it took longer than its time limit"),
-            Self::NoData => f.write_str("it ended well, but its rows are not in the store"),
+            Self::NoData => f.write_str("exited with 0, but its rows are not committed"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Panicked => f.write_str("its code panicked"),
             Self::NotKept => f.write_str("it ended well, but what it made could not be kept"),

@@ -34,8 +34,14 @@ impl Header {
     pub fn read(source: &mut impl Read) -> Result<Self, ErrorKind> {
         let mut head = [0; 8];
         read(source, &mut head)?;
+        if head.starts_with(b"PK") {
+            return Err(bad("it is an .npz archive: save each array by itself with numpy.save"));
+        }
         if head[..6] != *MAGIC {
             return Err(bad("it does not start like one"));
+        }
+        if !(1..=3).contains(&head[6]) || head[7] != 0 {
+            return Err(ErrorKind::BadNpy(format!("its version is {}.{}; 1.0 to 3.0 are known", head[6], head[7])));
         }
         let (len, before) = if head[6] == 1 {
             let mut len = [0; 2];
@@ -51,8 +57,13 @@ impl Header {
         }
         let mut text = vec![0; len];
         read(source, &mut text)?;
-        let text = std::str::from_utf8(&text).map_err(|_| bad("its header is not text"))?;
-        Self::parse(text, (before + len) as u64)
+        let text = if head[6] == 3 {
+            String::from_utf8(text).map_err(|_| bad("its header is not text"))?
+        } else {
+            // Versions before are Latin-1, and Python 2 wrote its long integers as 5L.
+            without_long(&text.iter().map(|&b| char::from(b)).collect::<String>())
+        };
+        Self::parse(&text, (before + len) as u64)
     }
 
     fn parse(text: &str, data_start: u64) -> Result<Self, ErrorKind> {
@@ -82,10 +93,16 @@ impl Header {
         Ok(header)
     }
 
+    /// Number of elements, unless it overflows.
+    #[must_use]
+    pub fn elements(&self) -> Option<u64> {
+        self.shape.iter().try_fold(1u64, |n, &k| n.checked_mul(k))
+    }
+
     /// Bytes of all elements, unless they overflow.
     #[must_use]
     pub fn data_bytes(&self) -> Option<u64> {
-        let bytes = self.shape.iter().try_fold(self.dtype.size(), |n, &k| n.checked_mul(k))?;
+        let bytes = self.elements()?.checked_mul(self.dtype.size())?;
         i64::try_from(bytes).is_ok().then_some(bytes)
     }
 
@@ -105,6 +122,23 @@ impl Header {
         bytes.extend(format!("{text:padded$}\n").bytes());
         bytes
     }
+}
+
+/// The text with numbers such as `5L` as `5`; texts in quotes stay.
+fn without_long(text: &str) -> String {
+    let (mut out, mut quote, mut before) = (String::with_capacity(text.len()), None, ' ');
+    for c in text.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            _ => {}
+        }
+        if !(c == 'L' && quote.is_none() && before.is_ascii_digit()) {
+            out.push(c);
+        }
+        before = c;
+    }
+    out
 }
 
 fn parse_descr(descr: &str) -> Option<(Dtype, bool)> {
@@ -167,6 +201,21 @@ mod tests {
                 let header = Header::read(&mut bytes.as_slice()).expect("reads");
                 assert_eq!((header.dtype, &header.shape, header.data_start), (dtype, &shape, bytes.len() as u64));
             }
+        }
+    }
+
+    #[test]
+    fn python_2_wrote_its_numbers_with_an_l() {
+        let header = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (5L, 2L), }\n").expect("reads");
+        assert_eq!(header.shape, [5, 2]);
+        assert_eq!(without_long("{'5L': 15L, \"7L\": L8}"), "{'5L': 15, \"7L\": L8}");
+    }
+
+    #[test]
+    fn versions_beyond_the_third_and_archives_are_refused() {
+        for (head, reason) in [(&b"\x93NUMPY\x04\x00"[..], "version is 4.0"), (b"PK\x03\x04\x00\x00\x00\x00", ".npz")] {
+            let error = Header::read(&mut [head, &[0; 100]].concat().as_slice()).expect_err("refused");
+            assert!(error.to_string().contains(reason), "{error}");
         }
     }
 

@@ -98,6 +98,10 @@ impl RowSource {
                 }
             }
             Input::Fortran { file, header, next_row } => {
+                // A lone cell comes without the axis of rows: its first axis is one of its own.
+                if *next_row == 0 && header.elements() == Some(cell) {
+                    header.shape.insert(0, 1);
+                }
                 read_fortran(file, header, *next_row, rows, &mut out)?;
                 *next_row += rows;
                 if header.big_endian {
@@ -133,20 +137,34 @@ impl RowSource {
     }
 }
 
-/// Row numbers from a `.npy` file of whole numbers in one axis.
+/// Row numbers of a table of `rows` rows from a `.npy` file with one axis: whole numbers, of which negative ones count
+/// from the end as in numpy, or a mask of bool with one value per row.
 ///
 /// # Errors
-/// [`ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for other than whole numbers in one axis, I/O errors.
-pub fn indices(path: &Path) -> Result<Vec<u64>, ErrorKind> {
+/// [`ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for anything else, I/O errors.
+pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
     let mut source = RowSource::open(path)?;
     let bad = |reason: &str| ErrorKind::BadValues(reason.to_owned());
-    let &[count] = source.shape() else { return Err(bad("row numbers have one axis")) };
-    if !source.dtype.is_whole() || count > MOST_INDICES {
-        return Err(bad("row numbers are whole numbers"));
+    let &[count] = source.shape() else { return Err(bad("row numbers, or a mask, have one axis")) };
+    if count > MOST_INDICES {
+        return Err(bad("there are more row numbers than a selection can hold"));
     }
-    source.cast_to(Dtype::U64);
+    if source.dtype == Dtype::Bool {
+        if count != rows {
+            return Err(ErrorKind::BadValues(format!("a mask has one value per row: expected {rows}, found {count}")));
+        }
+        let mask = source.next_rows(count, 1)?;
+        return Ok((0..).zip(mask).filter(|(_, there)| *there != 0).map(|(row, _)| row).collect());
+    }
+    if !source.dtype.is_whole() {
+        return Err(bad("row numbers are whole numbers, or a mask of bool"));
+    }
+    source.cast_to(Dtype::I64);
     let bytes = source.next_rows(count, 1)?;
-    Ok(bytes.chunks_exact(8).map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default())).collect())
+    let numbers = bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default()));
+    let from_end = |n: i64| if n < 0 { rows.checked_sub(n.unsigned_abs()) } else { u64::try_from(n).ok() };
+    let outside = |n: i64| ErrorKind::BadValues(format!("row number {n} is before the first row of {rows}"));
+    numbers.map(|n| from_end(n).ok_or_else(|| outside(n))).collect()
 }
 
 /// Fortran order, shape (n, c...): element (row, k) is number `row + n * k'`, `k'` being the cell's
@@ -205,6 +223,23 @@ mod tests {
         // Shape (2, 3): C order 00 01 02 10 11 12 is number 0 2 4 1 3 5 in Fortran order.
         let numbers: Vec<u64> = (0..6).map(|k| fortran_number(k, &[2, 3])).collect();
         assert_eq!(numbers, [0, 2, 4, 1, 3, 5]);
+    }
+
+    /// numpy writes a cell of shape (2, 3) as it is: its first axis is not one of rows.
+    #[test]
+    fn a_lone_cell_in_fortran_order_is_one_row() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("a.npy");
+        for shape in ["(2, 3)", "(1, 2, 3)"] {
+            let text = format!("{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}\n");
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend(u16::try_from(text.len()).expect("short").to_le_bytes());
+            bytes.extend(text.bytes());
+            bytes.extend([1, 4, 2, 5, 3, 6]);
+            std::fs::write(&path, bytes).expect("write");
+            let got = RowSource::open(&path).expect("opens").next_rows(1, 6).expect("one row");
+            assert_eq!(got, [1, 2, 3, 4, 5, 6], "{shape}");
+        }
     }
 
     #[test]

@@ -104,13 +104,17 @@ impl Group<'_> {
         if self.waiting.is_empty() {
             return;
         }
-        let requests: Vec<Request<'_>> = self.waiting.iter().map(Waiting::request).collect();
-        let outcome = self.writer.make(&requests, Outcome::Committed);
-        let commits = self.waiting.iter().map(|waiting| waiting.commit);
+        let requests: Vec<Request<'_>> =
+            self.waiting.iter().filter(|waiting| !waiting.runs.is_empty()).map(Waiting::request).collect();
+        let outcome =
+            if requests.is_empty() { Ok(Vec::new()) } else { self.writer.make(&requests, Outcome::Committed) };
         match outcome {
             Ok(answers) => {
-                for (answer, commit) in answers.into_iter().zip(commits) {
-                    self.done.push(answer.map(|()| commit).map_err(|kind| self.writer.at(kind)));
+                let mut answers = answers.into_iter();
+                for waiting in &self.waiting {
+                    // Of no rows there was nothing to do.
+                    let answer = if waiting.runs.is_empty() { Ok(()) } else { answers.next().unwrap_or(Ok(())) };
+                    self.done.push(answer.map(|()| waiting.commit).map_err(|kind| self.writer.at(kind)));
                 }
             }
             Err(first) => {

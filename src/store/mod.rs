@@ -76,7 +76,7 @@ pub use {
     group::Group,
     handle::Store,
     pair::{Side, StorePair},
-    presence::Presence,
+    presence::{ColumnPresence, Presence},
     read::Reader,
     recover::Recovery,
     status::{ColumnStatus, Status},

@@ -7,6 +7,9 @@ use crate::dataspace::Rows;
 use crate::error::{At, ErrorKind, Result};
 use std::ops::Range;
 
+/// Rows whose stamps are read at once.
+const STAMP_ROWS: usize = 1 << 16;
+
 /// Rows by what all their stamped columns say together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
@@ -20,7 +23,58 @@ pub struct Presence {
     pub empty: u64,
 }
 
+/// One column of some rows, by its stamps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnPresence {
+    /// Its name.
+    pub column: String,
+    /// Rows whose cell is committed.
+    pub committed: u64,
+    /// Those of them that survive a loss of power.
+    pub durable: u64,
+    /// Rows whose cell has no value, and nobody is writing one.
+    pub empty: u64,
+}
+
 impl Reader {
+    /// Counts the cells of each stamped column by what their stamps say. Beside writers each row counts as it was at
+    /// some moment within the call.
+    ///
+    /// # Errors
+    /// As [`Reader::read`]; [`ErrorKind::Unstamped`].
+    pub fn presence_by_column(&mut self, rows: Range<u64>) -> Result<Vec<ColumnPresence>> {
+        let path = self.path().to_owned();
+        self.try_by_column(rows).at("read the status of", path)
+    }
+
+    fn try_by_column(&mut self, rows: Range<u64>) -> Result<Vec<ColumnPresence>, ErrorKind> {
+        let view = self.fresh_view()?;
+        let table = &view.table;
+        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let stamped = table.columns.iter().filter_map(|column| Some((column.stamp?, column)));
+        let (places, mut found): (Vec<usize>, Vec<ColumnPresence>) = stamped
+            .map(|(place, column)| {
+                let column = column.name.clone();
+                (place, ColumnPresence { column, committed: 0, durable: 0, empty: 0 })
+            })
+            .unzip();
+        let rows = Rows::range(rows);
+        rows.check(table.rows)?;
+        let mut words = Vec::new();
+        for from in (0..rows.len()).step_by(STAMP_ROWS) {
+            read_stamps(view.file.as_ref(), stamps, &rows.slice(from, STAMP_ROWS as u64).runs()?, &mut words)?;
+            for row in words.chunks_exact(stamps.width) {
+                for (&place, counts) in places.iter().zip(&mut found) {
+                    let stamp = Stamp(row[place]);
+                    counts.committed += u64::from(stamp.state() == State::Committed);
+                    counts.durable += u64::from(stamp.state() == State::Committed && stamp.is_durable());
+                    counts.empty += u64::from(matches!(stamp.state(), State::Unstamped | State::Vacant));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Counts rows by what their stamps say. Beside writers each row counts as it was at some moment
     /// within the call.
     ///

@@ -180,6 +180,13 @@ impl Block {
         &self.bytes[place * cell..(place + 1) * cell]
     }
 
+    /// The cells at these positions, in this order.
+    pub(super) fn repeat(&self, positions: &[usize]) -> Self {
+        let shape = std::iter::once(positions.len() as u64).chain(self.shape.iter().skip(1).copied()).collect();
+        let bytes = positions.iter().flat_map(|&place| self.cell(place)).copied().collect();
+        Self { dtype: self.dtype, shape, bytes, states: positions.iter().map(|&place| self.states[place]).collect() }
+    }
+
     /// Takes over the cells of `other`, which belong to these places.
     pub(crate) fn put(&mut self, other: &Self, places: &[usize]) {
         for (k, &place) in places.iter().enumerate() {

@@ -150,8 +150,7 @@ impl Writer {
     /// See [`Writer`] for what may run beside it, what is atomic and what survives.
     ///
     /// # Errors
-    /// Nothing was written: rows out of range or named twice, an empty selection, values of
-    /// another type or shape, an unknown column, [`ErrorKind::LockTimeout`],
+    /// Nothing was written: rows out of range or named twice, values of another type or shape, an unknown column, [`ErrorKind::LockTimeout`],
     /// [`ErrorKind::ForeignChange`], [`ErrorKind::Cut`], [`ErrorKind::Replaced`],
     /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. Rows may be "not there": I/O errors
     /// while writing, [`ErrorKind::DiskFull`]; they poison the writer.
@@ -293,6 +292,9 @@ impl Writer {
     }
 
     fn make_one(&mut self, request: Request<'_>, outcome: Outcome) -> Result<(), ErrorKind> {
+        if request.runs.is_empty() {
+            return Ok(());
+        }
         let mut answers = self.make(&[request], outcome)?;
         answers.pop().unwrap_or(Ok(()))
     }

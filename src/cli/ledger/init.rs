@@ -42,6 +42,9 @@ pub struct Args {
     /// Path of the table in the store.
     #[arg(long, value_name = "TABLE", requires = "store")]
     table: Option<String>,
+    /// Columns of the table that make a task done, with commas [default: all to which anybody commits]
+    #[arg(long, value_name = "NAMES", requires = "store", value_delimiter = ',')]
+    columns: Vec<String>,
     /// Print what was made as JSON.
     #[arg(long)]
     json: bool,
@@ -105,9 +108,19 @@ impl Args {
         if reader.table().stamps.is_none() {
             return Err(ErrorKind::Unstamped(table.clone()).at(INIT, &self.ledger));
         }
+        for column in &self.columns {
+            let column = reader.table().column(column).at(INIT, &self.ledger)?;
+            if column.stamp.is_none() {
+                return Err(ErrorKind::UnstampedColumn(column.name.clone()).at(INIT, &self.ledger));
+            }
+        }
         let chunks = reader.table().columns.iter().filter_map(|column| column.layout.as_ref().ok()?.chunk_rows());
         let chunk_rows = chunks.max().unwrap_or(1);
-        Ok(Some(Target { store: StoreRef::of(&store, table)?, rows: reader.table().rows, chunk_rows }))
+        Ok(Some(Target {
+            store: StoreRef { columns: self.columns.clone(), ..StoreRef::of(&store, table)? },
+            rows: reader.table().rows,
+            chunk_rows,
+        }))
     }
 
     fn named(&self, path: &Path, target: Option<&Target>) -> Result<NewLedger> {

@@ -3,15 +3,14 @@
 use super::super::common::request;
 use super::super::exit::Exit;
 use super::super::output::{json, line, raw, say};
+use super::super::outputs::{ForceArgs, Kind, check_apart, write_text};
 use super::Which;
 use super::init::bytes_of;
 use h5part::Result;
 use h5part::error::At;
 use h5part::ledger::{Checkpoint, Mark, NameList, NewLedger, State};
 use serde::Serialize;
-use std::io::Write;
 use std::path::PathBuf;
-use tempfile::NamedTempFile;
 
 /// Make a ledger from a checkpoint of multiplanet. Simulations in progress wait again.
 #[derive(Debug, clap::Args)]
@@ -33,11 +32,13 @@ pub struct ImportArgs {
 pub struct ExportArgs {
     #[command(flatten)]
     which: Which,
-    /// Where to; it is replaced as a whole. Default: standard output.
+    /// The file to write; an older checkpoint of this name is replaced [default: standard output]
     checkpoint: Option<PathBuf>,
     /// The vspace.in that it belongs to, if the ledger was not imported.
     #[arg(long, value_name = "FILE")]
     vspace: Option<String>,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,6 +78,10 @@ impl ImportArgs {
 
 impl ExportArgs {
     pub fn run(&self) -> Result<Exit> {
+        if let Some(path) = &self.checkpoint {
+            check_apart(&[&self.which.ledger], &[path])?;
+            self.force.allow(path, Kind::Checkpoint)?;
+        }
         let ledger = self.which.open_to_read()?;
         let mut tasks = Vec::new();
         ledger.each(|place, task| {
@@ -104,11 +109,7 @@ impl ExportArgs {
             raw(text.as_bytes())?;
             return Ok(Exit::Success);
         };
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-        let mut beside = NamedTempFile::new_in(folder).at("write", path)?;
-        beside.write_all(text.as_bytes()).at("write", path)?;
-        beside.as_file().sync_all().at("write", path)?;
-        beside.persist(path).map_err(|e| e.error).at("write", path)?;
+        write_text(path, text.as_bytes())?;
         Ok(Exit::Success)
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::cli::common::{LockArgs, elements, request};
 use crate::cli::exit::Exit;
-use crate::cli::output::line;
+use crate::cli::output::{line, say};
 use h5part::dataspace::Dtype;
 use h5part::error::At;
-use h5part::frontend::mbe::{Array, NewStructure, Xyz};
+use h5part::frontend::mbe::{Array, NewStructure, Xyz, XyzKeys};
 use h5part::npy::RowSource;
 use h5part::{ErrorKind, Result};
 use std::fs::File;
@@ -27,6 +27,12 @@ pub struct Args {
     /// atoms) and forces (eV/Å) are taken along; all frames have them, or none.
     #[arg(long, value_name = "IN.xyz", required_unless_present = "positions", conflicts_with = "positions")]
     xyz: Option<PathBuf>,
+    /// Key of the energy in the XYZ file
+    #[arg(long, value_name = "KEY", default_value = "energy", requires = "xyz")]
+    energy_key: String,
+    /// Column of forces in the XYZ file
+    #[arg(long, value_name = "NAME", default_value = "forces", requires = "xyz")]
+    forces_key: String,
     /// Positions in Å: (frames, atoms, 3), or (atoms, 3) of one frame.
     #[arg(long, value_name = "IN.npy", requires = "atomic_numbers")]
     positions: Option<PathBuf>,
@@ -65,12 +71,19 @@ impl Args {
     }
 
     fn of_xyz(&self, path: &Path) -> Result<NewStructure<'static>> {
+        let keys = XyzKeys { energy: self.energy_key.clone(), forces: self.forces_key.clone() };
         let xyz = if path == Path::new("-") {
-            Xyz::read(&mut stdin().lock())
+            Xyz::read(&mut stdin().lock(), &keys)
         } else {
-            File::open(path).map_err(ErrorKind::from).and_then(|file| Xyz::read(&mut BufReader::new(file)))
+            File::open(path).map_err(ErrorKind::from).and_then(|file| Xyz::read(&mut BufReader::new(file), &keys))
         };
-        NewStructure::from_xyz(xyz.at("read", path)?, self.level_of_theory.clone()).at("read", path)
+        let xyz = xyz.at("read", path)?;
+        if !xyz.not_taken.is_empty() {
+            let keys: Vec<&str> = xyz.not_taken.iter().map(String::as_str).collect();
+            let options = "--energy-key and --forces-key choose what is";
+            say(format_args!("not taken from {}: {}; {options}", path.display(), keys.join(", ")));
+        }
+        NewStructure::from_xyz(xyz, self.level_of_theory.clone()).at("read", path)
     }
 
     fn of_npy(&self, positions: &Path, numbers: &Path) -> Result<NewStructure<'static>> {

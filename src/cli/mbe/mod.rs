@@ -49,6 +49,11 @@ impl Args {
         }
     }
 
+    /// Whether batches come on standard input.
+    pub fn is_stream(&self) -> bool {
+        matches!(&self.command, Command::Save(args) if args.is_stream())
+    }
+
     pub fn run(&self) -> Result<Exit> {
         match &self.command {
             Command::Init(args) => args.run(),
@@ -64,10 +69,7 @@ impl Args {
 /// `--frames`: a SPEC, or `@FILE.npy` with numbers of frames; each named once.
 fn frames(spec: &str, count: u64, file: &Path) -> Result<Rows> {
     let selected = rows(spec, count, file).map_err(|e| e.map_kind(of_frames))?;
-    // Where it is empty, nothing is left to select from.
-    if !selected.is_empty() {
-        check_frames(&selected, count).at("select frames of", file)?;
-    }
+    check_frames(&selected, count).at("select frames of", file)?;
     Ok(selected)
 }
 

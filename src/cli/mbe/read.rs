@@ -1,9 +1,9 @@
 //! `h5part mbe read`
 
 use super::{Place, frames};
-use crate::cli::common::check_outputs;
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, say};
+use crate::cli::outputs::{ForceArgs, Kind, check_apart};
 use h5part::Result;
 use h5part::dataspace::{Dtype, Rows};
 use h5part::error::At;
@@ -22,8 +22,8 @@ const PORTION_BYTES: u64 = 64 << 20;
 pub struct Args {
     #[command(flatten)]
     pub place: Place,
-    /// Frames: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
-    #[arg(long, value_name = "SPEC", default_value = ":")]
+    /// Frames: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    #[arg(long, allow_hyphen_values = true, value_name = "SPEC", default_value = ":")]
     frames: String,
     /// Write the energies to this .npy file: f64 (frames), eV an atom.
     #[arg(long, value_name = "OUT.npy")]
@@ -34,6 +34,8 @@ pub struct Args {
     /// Write the statuses to this .npy file: i64 (frames).
     #[arg(long, value_name = "OUT.npy")]
     status: Option<PathBuf>,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 /// A .npy file that is being written.
@@ -65,7 +67,8 @@ impl Args {
         let (n, atoms) = (frames.len(), truth.structure().atoms());
         let outputs = [&self.energies, &self.forces, &self.status];
         let outputs: Vec<&Path> = outputs.into_iter().flatten().map(PathBuf::as_path).collect();
-        check_outputs(&[&self.place.file, truth.structure().store().path()], &outputs)?;
+        check_apart(&[&self.place.file, truth.structure().store().path()], &outputs)?;
+        outputs.iter().try_for_each(|output| self.force.allow(output, Kind::Npy))?;
         if outputs.is_empty() {
             return print(&mut reader, &frames);
         }

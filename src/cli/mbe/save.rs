@@ -20,8 +20,14 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     #[command(flatten)]
     pub place: Place,
-    /// Frames: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
-    #[arg(long, value_name = "SPEC", required_unless_present = "stream", conflicts_with = "stream")]
+    /// Frames: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    #[arg(
+        long,
+        allow_hyphen_values = true,
+        value_name = "SPEC",
+        required_unless_present = "stream",
+        conflicts_with = "stream"
+    )]
     frames: Option<String>,
     /// Energies of the frames in eV an atom: f64 (frames).
     #[arg(long, value_name = "E.npy", conflicts_with = "stream")]
@@ -56,6 +62,11 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether batches come on standard input.
+    pub fn is_stream(&self) -> bool {
+        self.stream
+    }
+
     pub fn run(&self) -> Result<Exit> {
         let truth = self.place.truth()?;
         let mut saver = truth.saver()?;

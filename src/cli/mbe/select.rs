@@ -16,8 +16,8 @@ use std::fmt::Write;
 pub struct Args {
     #[command(flatten)]
     pub place: Place,
-    /// Of these frames only: 7, 0:100, 0:100:2, lists with commas, or @indices.npy.
-    #[arg(long, value_name = "SPEC")]
+    /// Of these frames only: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    #[arg(long, allow_hyphen_values = true, value_name = "SPEC")]
     frames: Option<String>,
     /// Part i of n of the frames (of all, or of --frames), counted from 1, or the part of this task of a SLURM job array.
     #[arg(long, value_name = "i/n|slurm", value_parser = chunk)]

@@ -134,6 +134,11 @@ fn headline(mode: Mode, workers: usize, threads: usize) -> String {
     format!("Mode {mode}: {workers} worker{} of {threads} thread{} each.", s(workers), s(threads))
 }
 
+/// Whether an argument names rows as a task's rows are named: `0:100`.
+fn is_rows(part: &str) -> bool {
+    part.split_once(':').is_some_and(|(start, end)| start.parse::<u64>().is_ok() && end.parse::<u64>().is_ok())
+}
+
 /// What to type. OpenMP and the libraries that go by it start a thread a core unless they are told.
 fn command_line(mode: Mode, workers: usize, threads: usize, wish: &Wish<'_>) -> String {
     let mut words = vec![format!("OMP_NUM_THREADS={threads} h5part run LEDGER --mode {mode}")];
@@ -142,7 +147,8 @@ fn command_line(mode: Mode, workers: usize, threads: usize, wish: &Wish<'_>) -> 
     }
     words.extend(wish.memory_per_worker.map(|limit| format!("--memory {}", amount(limit))));
     words.push("--".to_owned());
-    words.extend(wish.command.iter().map(|part| quoted(part)));
+    // The rows of the probe are those of one task.
+    words.extend(wish.command.iter().map(|part| if is_rows(part) { "{rows}".to_owned() } else { quoted(part) }));
     if wish.command.is_empty() {
         words.push("COMMAND {name}".to_owned());
     }
@@ -231,6 +237,9 @@ mod tests {
         let line = "OMP_NUM_THREADS=1 h5part run LEDGER --mode threads -j 4 --memory 1536M -- \
                     sh -c 'it'\\''s {name}' {rows} ''";
         assert_eq!(advice(&wish, None).command_line, line);
+        let command = ["./compute.sh", "0:100", "a:b"].map(str::to_owned);
+        let line = advice(&Wish { command: &command, ..NONE }, None).command_line;
+        assert!(line.ends_with("-- ./compute.sh {rows} a:b"), "{line}");
         let line = "OMP_NUM_THREADS=4 h5part run LEDGER --mode serial -- COMMAND {name}";
         assert_eq!(advice(&Wish { tasks: Some(1), ..NONE }, None).command_line, line);
         let pool = advice(&Wish { tasks: Some(2), ..NONE }, None).pool_json();

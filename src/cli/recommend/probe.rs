@@ -1,7 +1,8 @@
 //! Runs a program one after the other and at the same time, and measures both.
 
-use h5part::executor::program::Template;
-use h5part::ledger::{Claim, OwnerId};
+use h5part::error::At;
+use h5part::executor::program::{ATTEMPT_VAR, INDEX_VAR, Template};
+use h5part::ledger::{Claim, OwnerId, TASK_VAR};
 use h5part::monitor::{ChildUsage, wait_child};
 use h5part::{ErrorKind, Result};
 use serde::Serialize;
@@ -66,6 +67,7 @@ impl Probe {
 pub fn run(command: &[String], at_once: usize) -> Result<Probe> {
     let program = Program { template: Template::new(command.to_vec()), next: AtomicU32::new(0) };
     let name = command.first().map_or("", String::as_str);
+    program.template.check(false).at(PROBE, Path::new(name))?;
     if program.template.program().is_none() {
         return Err(ErrorKind::NoSuchFile.at("start", Path::new(name)));
     }
@@ -111,6 +113,8 @@ impl Program {
         let parts = self.template.of(&a_try(index));
         let program = parts.first().ok_or_else(|| ErrorKind::BadRequest("a command is needed".to_owned()))?;
         let mut command = Command::new(program);
+        // What a run tells its programs.
+        command.env(INDEX_VAR, index.to_string()).env(ATTEMPT_VAR, "0").env(TASK_VAR, index.to_string());
         command.args(&parts[1..]).stdin(Stdio::null()).stdout(Stdio::null());
         let started = Instant::now();
         let (status, usage) = spawn_and_wait(&mut command, started)?;

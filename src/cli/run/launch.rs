@@ -3,6 +3,7 @@
 use super::super::ledger::open;
 use super::care::{Care, check_program};
 use super::{RUN, Rows};
+use h5part::error::At;
 use h5part::executor::ledgered::{Launch, Terms};
 use h5part::executor::program::{BesideLedger, Template};
 use h5part::ledger::{Ledger, StoreTasks};
@@ -50,6 +51,7 @@ impl Launching {
 
     /// Says once, before anything is claimed, that there is no such program.
     pub fn check_program(&self, ledger: &Ledger) -> Result<()> {
+        self.template().check(ledger.header().rows > 0).at(RUN, ledger.path())?;
         check_program(&self.template(), ledger.path())
     }
 

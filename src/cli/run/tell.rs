@@ -1,11 +1,12 @@
 //! What people see of a run: a bar on a terminal, and a line for what goes wrong.
 
-use super::super::output::TaskBar;
+use super::super::output::{TaskBar, say};
 use h5part::Result;
 use h5part::error::At;
 use h5part::executor::budget::MemoryWatch;
 use h5part::executor::ledgered::{Event, Observer};
-use h5part::ledger::{End, Ledger, State, Tally};
+use h5part::ledger::{Claim, End, Ledger, Reason, State, Tally};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,10 @@ pub struct Teller<'a> {
 struct Counted {
     bar: TaskBar,
     due: Instant,
+    /// Of tasks whose rows are not there, what is missing: told with how the task ended.
+    missing: HashMap<u64, String>,
+    /// Attempts that failed, by reason. The first of each is told; the others are counted.
+    failed: BTreeMap<String, u64>,
 }
 
 impl<'a> Teller<'a> {
@@ -38,12 +43,16 @@ impl<'a> Teller<'a> {
 
     fn made(ledger: &'a Ledger, quiet: bool, counts: bool) -> Self {
         let bar = TaskBar::new(ledger.len(), !counts);
-        Self { ledger, quiet, counts, state: Mutex::new(Counted { bar, due: Instant::now() }) }
+        Self { ledger, quiet, counts, state: Mutex::new(Counted::new(bar)) }
     }
 
     /// The run has ended.
     pub fn end(self) {
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).bar.clear();
+        let Counted { bar, failed, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        bar.clear();
+        for (reason, count) in failed.into_iter().filter(|(_, count)| *count > 1 && !self.quiet) {
+            say(format_args!("{count} attempts failed for one reason: {reason}"));
+        }
     }
 
     /// Something to be seen with the counts from now on.
@@ -81,17 +90,43 @@ impl<'a> Teller<'a> {
     }
 }
 
+impl Counted {
+    fn new(bar: TaskBar) -> Self {
+        Self { bar, due: Instant::now(), missing: HashMap::new(), failed: BTreeMap::new() }
+    }
+
+    /// Says the first failure of each reason, and counts the others.
+    fn tell_failure(&mut self, claim: &Claim, reason: Reason, state: State, quiet: bool) {
+        let name = claim.name.escape_debug();
+        let (kind, text) = match self.missing.remove(&claim.place) {
+            // Rows differ from task to task, columns do not.
+            Some(missing) => (format!("{reason}"), missing),
+            None => (format!("{reason}"), format!("failed: {reason}")),
+        };
+        let count = self.failed.entry(kind).or_default();
+        *count += 1;
+        if *count > 1 && state != State::Failed {
+            return;
+        }
+        match state {
+            State::Failed => self.bar.say(&format!("'{name}' {text}; it is not retried")),
+            _ if quiet => {}
+            _ => self.bar.say(&format!("'{name}' {text}; it is retried")),
+        }
+    }
+}
+
 impl Observer for Teller<'_> {
     fn event(&self, event: &Event<'_>) {
         match event {
             Event::Tick if self.counts => self.count(),
             Event::Ended(claim, End::Failed(reason), state) => {
-                let name = claim.name.escape_debug();
-                match state {
-                    State::Failed => self.say(&format!("'{name}' failed for the last time: {reason}")),
-                    _ if self.quiet => {}
-                    _ => self.say(&format!("'{name}' failed: {reason}; it is tried again")),
-                }
+                let mut counted = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                counted.tell_failure(claim, *reason, *state, self.quiet);
+            }
+            Event::NotCommitted(claim, kind, _) => {
+                let mut counted = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                counted.missing.insert(claim.place, format!("exited with 0, but {kind}"));
             }
             Event::Lost(_, error) => self.say(&error.to_string()),
             Event::Lapsed(lapsed) if !self.quiet => {

@@ -77,6 +77,8 @@ pub enum Event<'a> {
     Begins(&'a Claim),
     /// It ended so, and is in this state now.
     Ended(&'a Claim, End, State),
+    /// It ended well, and its rows are not in the store; told before [`Event::Ended`].
+    NotCommitted(&'a Claim, &'a crate::ErrorKind, State),
     /// It was taken from us: what we did for it was refused.
     Lost(&'a Claim, &'a crate::Error),
     /// A dead owner's task.
@@ -138,9 +140,10 @@ impl Site<'_> {
         };
         match rows.done(claim) {
             Err(e) if matches!(e.kind(), crate::ErrorKind::NotCommitted { .. }) => {
-                self.observer.event(&Event::Warning(e.to_string()));
                 let end = End::Failed(Reason::NoData);
-                Ok((end, self.ledger.finish(claim, end)?))
+                let state = self.ledger.finish(claim, end)?;
+                self.observer.event(&Event::NotCommitted(claim, e.kind(), state));
+                Ok((end, state))
             }
             other => Ok((End::Done, other?)),
         }

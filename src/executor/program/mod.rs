@@ -16,6 +16,7 @@ pub use limit::{Memory, MemoryLimit};
 pub use running::Running;
 pub(super) use running::signal_group;
 
+use crate::error::ErrorKind;
 use crate::ledger::Claim;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -45,6 +46,32 @@ impl Template {
         self.0.iter().map(|part| filled(part, claim).into()).collect()
     }
 
+    /// That every placeholder in it is one that tasks can fill: a word in braces is a placeholder. `{{word}}` is
+    /// `{word}` itself; all other braces are what they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`] for another word, and for `{rows}` where tasks have none.
+    pub fn check(&self, tasks_have_rows: bool) -> Result<(), ErrorKind> {
+        for part in &self.0 {
+            for piece in Pieces(part) {
+                let Piece::Placeholder(word) = piece else { continue };
+                if !PLACEHOLDERS.contains(&word) {
+                    let (known, last) = (PLACEHOLDERS.map(|known| format!("{{{known}}}")), "for the word itself");
+                    let text = format!(
+                        "there is no placeholder {{{word}}}: there are {}; write {{{{{word}}}}} {last}",
+                        known.join(", ")
+                    );
+                    return Err(ErrorKind::BadRequest(text));
+                }
+                if word == "rows" && !tasks_have_rows {
+                    let text = "the tasks of this ledger have no rows for {rows}: use {name} or {index}";
+                    return Err(ErrorKind::BadRequest(text.to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The program as it was given.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -55,7 +82,7 @@ impl Template {
     #[must_use]
     pub fn program(&self) -> Option<PathBuf> {
         let name = self.0.first()?;
-        if name.contains('{') {
+        if Pieces(name).any(|piece| matches!(piece, Piece::Placeholder(_))) {
             // It differs from task to task.
             return Some(PathBuf::from(name));
         }
@@ -72,24 +99,60 @@ fn may_be_run(path: &std::path::Path) -> bool {
     may && path.is_file()
 }
 
-/// One pass: what is put in is not looked at again.
-fn filled(part: &str, claim: &Claim) -> String {
-    let mut out = String::with_capacity(part.len());
-    let mut rest = part;
-    while let Some(start) = rest.find('{') {
-        out.push_str(&rest[..start]);
-        let tail = &rest[start..];
-        let (word, value) = match tail.find('}').map(|end| &tail[..=end]) {
-            Some(word @ "{name}") => (word, claim.name.clone()),
-            Some(word @ "{index}") => (word, claim.index.to_string()),
-            Some(word @ "{rows}") => (word, rows_of(claim)),
-            _ => ("{", "{".to_owned()),
-        };
-        out.push_str(&value);
-        rest = &tail[word.len()..];
+/// What may stand in braces.
+const PLACEHOLDERS: [&str; 3] = ["name", "rows", "index"];
+
+/// A part of an argument.
+enum Piece<'a> {
+    Text(&'a str),
+    /// The word that stood in braces.
+    Placeholder(&'a str),
+}
+
+/// An argument from its start; what is put in is not looked at again.
+struct Pieces<'a>(&'a str);
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let Self(rest) = *self;
+        let first = rest.chars().next()?;
+        if let Some(literal) = rest.strip_prefix('{').filter(|tail| tail.starts_with('{')) {
+            // {{word}}
+            if let Some(word) = word_in_braces(literal).filter(|word| literal[word.len() + 2..].starts_with('}')) {
+                let (text, rest) = literal.split_at(word.len() + 2);
+                self.0 = &rest[1..];
+                return Some(Piece::Text(text));
+            }
+        }
+        if let Some(word) = word_in_braces(rest) {
+            self.0 = &rest[word.len() + 2..];
+            return Some(Piece::Placeholder(word));
+        }
+        let after = first.len_utf8();
+        let end = rest[after..].find('{').map_or(rest.len(), |at| after + at);
+        self.0 = &rest[end..];
+        Some(Piece::Text(&rest[..end]))
     }
-    out.push_str(rest);
-    out
+}
+
+/// The word of a text that begins with `{word}`.
+fn word_in_braces(text: &str) -> Option<&str> {
+    let (word, _) = text.strip_prefix('{')?.split_once('}')?;
+    let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (starts && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')).then_some(word)
+}
+
+fn filled(part: &str, claim: &Claim) -> String {
+    let fill = |piece| match piece {
+        Piece::Text(text) => text.to_owned(),
+        Piece::Placeholder("name") => claim.name.clone(),
+        Piece::Placeholder("index") => claim.index.to_string(),
+        Piece::Placeholder("rows") => rows_of(claim),
+        Piece::Placeholder(word) => format!("{{{word}}}"),
+    };
+    Pieces(part).map(fill).collect()
 }
 
 /// A task's rows as `--rows` takes them; nothing where it has none.
@@ -116,6 +179,36 @@ mod tests {
         let expected =
             ["run", "--rows=70:80", "x y; {rows} $(z)\n", "77", "{other} {", "ax y; {rows} $(z)\nbx y; {rows} $(z)\n"];
         assert_eq!(command, expected.map(OsString::from));
+    }
+
+    #[test]
+    fn words_that_stand_for_nothing_are_refused() {
+        let check = |part: &str, rows| Template::new(vec!["run".to_owned(), part.to_owned()]).check(rows);
+        for part in [
+            "{name}",
+            "{rows}{index}",
+            "{{row}}",
+            "awk {print $1}",
+            "{\"rows\": 1}",
+            "{}",
+            "{",
+            "}{",
+            "{1}",
+            "{a b}",
+            "{{{name}}}",
+        ] {
+            assert!(check(part, true).is_ok(), "{part}");
+        }
+        for part in ["{row}", "a{x}b", "{name}{Name}", "{{row}", "{_}"] {
+            assert!(
+                matches!(check(part, true), Err(ErrorKind::BadRequest(text)) if text.contains("{name}, {rows}, {index}")),
+                "{part}"
+            );
+        }
+        assert!(matches!(check("{rows}", false), Err(ErrorKind::BadRequest(text)) if text.contains("no rows")));
+        let filled = |part: &str| filled(part, &claim("n"));
+        let parts = ["{{name}}", "{{{name}}}", "{{name}", "{ {index} }", "{{}}", "{{rows}}{rows}"];
+        assert_eq!(parts.map(filled), ["{name}", "{{name}}", "{n", "{ 7 }", "{{}}", "{rows}70:80"]);
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub fn checkpoint_of(folder: &Path) -> PathBuf {
     PathBuf::from(format!(".{}_BPL", folder.file_name().unwrap_or_default().to_string_lossy()))
 }
 
-/// Folders of trials: names, sorted.
+/// Folders of trials, but hidden ones: names, sorted.
 ///
 /// # Errors
 /// As reading the folder; [`ErrorKind::BadRequest`]: there are none.
@@ -101,7 +101,9 @@ pub fn trials(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).at(LIST, folder)? {
         let entry = entry.at(LIST, folder)?;
-        if entry.path().is_dir() {
+        // Hidden folders are of editors and version control, no trials; the runs pass them by, too.
+        let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if entry.path().is_dir() && !is_hidden {
             let name = entry.file_name().into_string();
             let not_utf8 =
                 |name: std::ffi::OsString| ErrorKind::BadRequest(format!("the name {} is not UTF-8", name.display()));

@@ -9,6 +9,7 @@
 #[doc = include_str!("../../../docs/mbe.md")]
 struct Page;
 
+mod comment;
 mod create;
 mod elements;
 mod ground_truth;
@@ -28,4 +29,4 @@ pub use save::{Results, Saved, Saver};
 pub use select::{Chunk, check_frames, frames_to_compute, of_frames, selected_frames};
 pub use status::{FrameStatus, check_statuses};
 pub use structure::Structure;
-pub use xyz::Xyz;
+pub use xyz::{Xyz, XyzKeys};

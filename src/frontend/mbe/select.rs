@@ -103,6 +103,9 @@ pub fn selected_frames(
 /// # Errors
 /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`], [`ErrorKind::EmptySelection`].
 pub fn check_frames(selection: &Rows, frames: u64) -> Result<(), ErrorKind> {
+    if selection.is_empty() {
+        return Err(ErrorKind::EmptySelection);
+    }
     selection.check(frames).and_then(|()| selection.runs().map(drop)).map_err(of_frames)
 }
 

@@ -1,8 +1,9 @@
 //! Extended XYZ: frames one after the other, each a number of atoms, a line of properties, and a line an atom. Pure.
 
+use super::comment::{items, pairs};
 use super::elements::atomic_number;
 use crate::error::ErrorKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
 /// What all frames of a file have, one after the other.
@@ -22,10 +23,28 @@ pub struct Xyz {
     pub energies: Option<Vec<f64>>,
     /// (frames, atoms, 3) in eV/Å, where the frames have forces.
     pub forces: Option<Vec<f64>>,
+    /// Keys that look like energies or forces, and were not asked for.
+    pub not_taken: BTreeSet<String>,
 }
 
-/// Longest line that is read, in bytes: others are no XYZ.
-const LONGEST: u64 = 1 << 20;
+/// Under which keys a file has its energies and forces; letter case means nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct XyzKeys {
+    /// Key of the energy of all atoms together, in eV.
+    pub energy: String,
+    /// Name of the column of forces, in eV/Å.
+    pub forces: String,
+}
+
+impl Default for XyzKeys {
+    /// `energy` and `forces`, as ASE has them.
+    fn default() -> Self {
+        Self { energy: "energy".to_owned(), forces: "forces".to_owned() }
+    }
+}
+
+/// Longest line that is read, in bytes: lists of a comment line may be long.
+const LONGEST: u64 = 1 << 28;
 
 /// Columns of the lines of atoms, by their first place.
 #[derive(Debug, Default, PartialEq)]
@@ -42,7 +61,8 @@ impl Xyz {
     ///
     /// # Errors
     /// [`ErrorKind::BadValues`] with the number of the line, I/O errors.
-    pub fn read(input: &mut impl BufRead) -> Result<Self, ErrorKind> {
+    pub fn read(input: &mut impl BufRead, keys: &XyzKeys) -> Result<Self, ErrorKind> {
+        let keys = XyzKeys { energy: keys.energy.to_lowercase(), forces: keys.forces.to_lowercase() };
         let mut lines = Lines { input, number: 0, first: 0 };
         let mut xyz = Self::default();
         while let Some(head) = lines.next()? {
@@ -58,7 +78,7 @@ impl Xyz {
             if xyz.frames == 0 {
                 lines.first = lines.number + 1;
             }
-            xyz.frame(&mut lines)?;
+            xyz.frame(&mut lines, &keys)?;
             xyz.frames += 1;
         }
         if xyz.frames == 0 {
@@ -67,18 +87,22 @@ impl Xyz {
         Ok(xyz)
     }
 
-    fn frame<R: BufRead>(&mut self, lines: &mut Lines<'_, R>) -> Result<(), ErrorKind> {
+    fn frame<R: BufRead>(&mut self, lines: &mut Lines<'_, R>, keys: &XyzKeys) -> Result<(), ErrorKind> {
         let comment = lines.next()?.ok_or_else(|| lines.bad("the line of properties is missing"))?;
-        let properties = properties(&comment).ok_or_else(|| lines.bad("a quotation mark is not closed"))?;
+        let properties = pairs(&comment).ok_or_else(|| lines.bad("a quotation mark or a bracket is not closed"))?;
         let is_first = self.frames == 0;
         let lattice = lattice(&properties).map_err(|why| lines.bad(why))?;
-        let energy =
-            properties.get("energy").map(|text| number(text).ok_or_else(|| lines.bad("the energy is not a number")));
+        let energy = properties
+            .get(&keys.energy)
+            .map(|text| number(text).ok_or_else(|| lines.bad("the energy is not a number")));
+        let is_energy = |key: &&String| key.contains("energy") && **key != keys.energy && !key.contains("unit");
+        self.not_taken.extend(properties.keys().filter(is_energy).cloned());
         let energy = energy.transpose()?.map(|energy| vec![energy]);
         extend(&mut self.cell_vectors, lattice, is_first).map_err(|lacks| lines.without("periodic lattice", lacks))?;
         extend(&mut self.energies, energy, is_first).map_err(|lacks| lines.without("energy", lacks))?;
         let places = match properties.get("properties") {
-            Some(text) => Places::parse(text).ok_or_else(|| lines.bad("Properties without species:S:1 and pos:R:3"))?,
+            Some(text) => Places::parse(text, &keys.forces, &mut self.not_taken)
+                .ok_or_else(|| lines.bad("Properties without species:S:1 and pos:R:3"))?,
             None => Places { species: 0, positions: 1, forces: None, columns: 4 },
         };
         extend(&mut self.forces, places.forces.map(|_| Vec::new()), is_first)
@@ -129,7 +153,7 @@ enum Lacks {
 
 /// The cell vectors of a frame, if it is periodic: with a lattice, unless `pbc` says F in all directions.
 fn lattice(properties: &BTreeMap<String, String>) -> Result<Option<Vec<f64>>, &'static str> {
-    let numbers = |text: &String| text.split_whitespace().map(number).collect::<Option<Vec<f64>>>();
+    let numbers = |text: &String| items(text)?.into_iter().map(number).collect::<Option<Vec<f64>>>();
     let lattice = match properties.get("lattice").map(numbers) {
         Some(Some(lattice)) if lattice.len() == 9 => Some(lattice),
         Some(_) => return Err("the lattice is not nine numbers"),
@@ -152,11 +176,12 @@ fn is_periodic(pbc: &str) -> Result<bool, &'static str> {
         "f" | "false" | "0" => Some(false),
         _ => None,
     };
-    let flags: Option<Vec<bool>> = pbc.split_whitespace().map(flag).collect();
+    let flags: Option<Vec<bool>> = items(pbc).and_then(|words| words.into_iter().map(flag).collect());
     match flags.as_deref() {
+        Some([all]) => Ok(*all),
         Some([a, b, c]) if a == b && b == c => Ok(*a),
         Some([_, _, _]) => Err("it is periodic in some directions only (pbc): a structure is so in all, or in none"),
-        _ => Err("pbc is not three times T or F"),
+        _ => Err("pbc is not T or F for each of the three directions"),
     }
 }
 
@@ -165,32 +190,9 @@ fn number(text: &str) -> Option<f64> {
     text.replace(['d', 'D'], "e").parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
-/// `key=value` pairs with keys in lower case; values may be in quotation marks. Words without `=` are no properties.
-/// `None`: a quotation mark is not closed.
-fn properties(line: &str) -> Option<BTreeMap<String, String>> {
-    let mut found = BTreeMap::new();
-    let mut rest = line.trim_start();
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(rest.len());
-        let (key, after) = rest.split_at(end);
-        let Some(value) = after.strip_prefix('=') else {
-            rest = after.trim_start();
-            continue;
-        };
-        let mark = value.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let (value, after) = match mark {
-            Some(mark) => value[1..].split_once(mark)?,
-            None => value.split_at(value.find(char::is_whitespace).unwrap_or(value.len())),
-        };
-        found.insert(key.to_lowercase(), value.to_owned());
-        rest = after.trim_start();
-    }
-    Some(found)
-}
-
 impl Places {
-    /// `species:S:1:pos:R:3:forces:R:3`.
-    fn parse(text: &str) -> Option<Self> {
+    /// `species:S:1:pos:R:3:forces:R:3`. Other columns that look like forces are added to `not_taken`.
+    fn parse(text: &str, forces: &str, not_taken: &mut BTreeSet<String>) -> Option<Self> {
         let words: Vec<&str> = text.split(':').collect();
         let (mut places, mut species, mut positions) = (Self::default(), None, None);
         for word in words.chunks(3) {
@@ -199,7 +201,12 @@ impl Places {
             match (name.to_lowercase().as_str(), kind, count) {
                 ("species" | "z" | "numbers", "S" | "I", 1) => species = species.or(Some(places.columns)),
                 ("pos", "R", 3) => positions = Some(places.columns),
-                ("forces" | "force", "R", 3) => places.forces = Some(places.columns),
+                (name, "R", 3) if name == forces || (forces == "forces" && name == "force") => {
+                    places.forces = Some(places.columns);
+                }
+                (name, "R", 3) if name.contains("force") => {
+                    not_taken.insert(name.to_owned());
+                }
                 _ => {}
             }
             places.columns = places.columns.checked_add(count)?;
@@ -252,7 +259,7 @@ mod tests {
         O 0 0 0 7 0 0 0\nH 1e0 0 0 8 0 0 0\n\n";
 
     fn read(text: &str) -> Result<Xyz, ErrorKind> {
-        Xyz::read(&mut text.as_bytes())
+        Xyz::read(&mut text.as_bytes(), &XyzKeys::default())
     }
 
     #[test]
@@ -298,13 +305,30 @@ mod tests {
         assert!(!has_cell(format!("{cell} pbc=\"F F F\"")) && !has_cell("pbc=\"F F F\"".to_owned()));
         for (bad, says) in [
             (format!("{cell} pbc=\"T T F\""), "line 2: it is periodic in some directions only"),
-            (format!("{cell} pbc=\"T T\""), "line 2: pbc is not three times"),
+            (format!("{cell} pbc=\"T T\""), "line 2: pbc is not T or F"),
             ("pbc=\"T T T\"".to_owned(), "line 2: it is periodic (pbc), and has no lattice"),
             ("Lattice=\"0 0 0 0 0 0 0 0 0\"".to_owned(), "line 2: the lattice is zero"),
         ] {
             let error = read(&frame(&bad)).expect_err(&bad).to_string();
             assert!(error.contains(says), "{bad}: {error}");
         }
+    }
+
+    /// What ASE reads is read, or told.
+    #[test]
+    fn keys_are_chosen_and_none_is_passed_over_silently() {
+        let text = "1\nProperties=species:S:1:pos:R:3:dft_forces:R:3 free_energy = -2 REF_energy=-1 energy_unit=eV\nH 0 0 0 1 2 3\n";
+        let xyz = read(text).expect("reads");
+        assert!(xyz.energies.is_none() && xyz.forces.is_none());
+        assert_eq!(Vec::from_iter(&xyz.not_taken), ["dft_forces", "free_energy", "ref_energy"]);
+        let keys = XyzKeys { energy: "REF_energy".to_owned(), forces: "DFT_forces".to_owned() };
+        let xyz = Xyz::read(&mut text.as_bytes(), &keys).expect("reads");
+        assert_eq!((xyz.energies, xyz.forces), (Some(vec![-1.0]), Some(vec![1.0, 2.0, 3.0])));
+        assert_eq!(Vec::from_iter(&xyz.not_taken), ["free_energy"]);
+        let xyz = read("1\nLattice={4 0 0 0 4 0 0 0 4} pbc=[T, T, T] energy = -3.5\nH 0 0 0\n").expect("reads");
+        assert_eq!((xyz.cell_vectors.map(|cell| cell[0]), xyz.energies), (Some(4.0), Some(vec![-3.5])));
+        let long = format!("1\nnote=\"{}\" energy=-1\nH 0 0 0\n", "x".repeat(3 << 20));
+        assert_eq!(read(&long).expect("reads").energies, Some(vec![-1.0]));
     }
 
     #[test]
@@ -329,7 +353,8 @@ mod tests {
             assert!(error.contains(line), "{text:?}: {error}");
         }
         assert!(
-            Xyz::read(&mut &b"1\n\xff\n"[..]).is_err_and(|e| e.to_string().contains("line 2: the line is not UTF-8"))
+            Xyz::read(&mut &b"1\n\xff\n"[..], &XyzKeys::default())
+                .is_err_and(|e| e.to_string().contains("line 2: the line is not UTF-8"))
         );
     }
 

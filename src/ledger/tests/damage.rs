@@ -22,7 +22,12 @@ fn a_header() -> Header {
         align: 4,
         rows: 90,
         rows_per_task: 10,
-        store: Some(StoreRef { path: "/a b/\u{e9}.h5".to_owned(), uuid: Uuid::from_u128(9), table: "t".to_owned() }),
+        store: Some(StoreRef {
+            path: "/a b/\u{e9}.h5".to_owned(),
+            uuid: Uuid::from_u128(9),
+            table: "t".to_owned(),
+            columns: vec!["E".to_owned(), "F (eV)".to_owned()],
+        }),
         origin: "/x/vspace.in".to_owned(),
     }
 }
@@ -54,9 +59,9 @@ fn a_bit_of_the_header_is_told_or_means_nothing() {
 #[test]
 fn a_header_of_a_later_version_is_told() {
     let mut bytes = a_header().encode().expect("short");
-    bytes[7] = b'2';
+    bytes[7] = b'3';
     let read = Header::decode(bytes[..].try_into().expect("length"), u64::MAX);
-    assert!(matches!(read, Err(ErrorKind::NewerFormat { found: 2, known: 1 })), "{read:?}");
+    assert!(matches!(read, Err(ErrorKind::NewerFormat { found: 3, known: 2 })), "{read:?}");
 }
 
 #[test]

@@ -97,11 +97,11 @@ impl Reader {
         self.follow(Self::load_again).map_err(|kind| self.at(kind))
     }
 
-    /// Values of `column` for `rows`, in the order of the selection; shape (rows, cell...).
+    /// Values of `column` for `rows`, in the order of the selection; shape (rows, cell...). Rows may be named
+    /// more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`], [`ErrorKind::ColumnIsGroup`], rows out of range or named
-    /// twice, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
+    /// [`ErrorKind::NoSuchColumn`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
     pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
         // One block a column.
         self.read_columns(&[column], rows).map(|mut blocks| blocks.swap_remove(0))
@@ -151,7 +151,10 @@ impl Reader {
     fn try_read(&mut self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Block>, ErrorKind> {
         self.follow(Self::load_again)?;
         rows.check(self.view.table.rows)?;
-        let runs = rows.runs()?;
+        let runs = match rows.runs() {
+            Err(ErrorKind::DuplicateRow(_)) => return self.read_repeated(names, rows, inner),
+            other => other?,
+        };
         let mut blocks = self.empty_blocks(names, rows, inner)?;
         let stamps = self.view.table.stamps.as_ref().map_or(0, |stamps| stamps.width as u64 * 8);
         let row_bytes = stamps + blocks.iter().map(|block| block.cell as u64).sum::<u64>();
@@ -174,6 +177,13 @@ impl Reader {
             done += count;
         }
         Ok(blocks.into_iter().map(|block| block.block).collect())
+    }
+
+    /// Rows of which some are named more than once: each is read once.
+    fn read_repeated(&mut self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Block>, ErrorKind> {
+        let (distinct, positions) = rows.distinct();
+        let once = self.try_read(names, &distinct, inner)?;
+        Ok(once.iter().map(|block| block.repeat(&positions)).collect())
     }
 
     fn empty_blocks(&self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Empty>, ErrorKind> {

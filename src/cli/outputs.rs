@@ -1,0 +1,136 @@
+//! What an output may replace: decided here, for every command that writes a file of its own.
+
+use super::common::request;
+use h5part::error::At;
+use h5part::h5::check_superblock;
+use h5part::storage::{Disk, Identity, Mode, Storage, replace};
+use h5part::{ErrorKind, Result};
+use std::fs::{File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a file that tell its kind.
+const HEAD: u64 = 512;
+
+/// What an output is. A file of the same kind is replaced; of another one only with `--force`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Npy,
+    Svg,
+    /// multiplanet's checkpoint text.
+    Checkpoint,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Npy => "a .npy file",
+            Self::Svg => "an SVG drawing",
+            Self::Checkpoint => "a checkpoint of multiplanet",
+        }
+    }
+
+    fn is_of(self, head: &[u8]) -> bool {
+        match self {
+            Self::Npy => head.starts_with(b"\x93NUMPY"),
+            Self::Svg => head.windows(4).any(|word| word == b"<svg"),
+            Self::Checkpoint => head.starts_with(b"Vspace File:"),
+        }
+    }
+}
+
+/// `--force`
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct ForceArgs {
+    /// Replace an output file of another kind, too; never an HDF5 file or a ledger.
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl ForceArgs {
+    /// That this output may have this name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotReplaced`]; I/O errors.
+    pub fn allow(self, path: &Path, kind: Kind) -> Result<()> {
+        let decide = || {
+            let mut head = Vec::new();
+            match path.metadata() {
+                // Nothing is there, or a pipe or a device, which takes whatever comes.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(e) => return Err(e.into()),
+                Ok(found) if found.is_dir() => return Err(ErrorKind::NotReplaced("a folder")),
+                Ok(found) if !found.is_file() || found.len() == 0 => return Ok(()),
+                Ok(_) => File::open(path)?.take(HEAD).read_to_end(&mut head)?,
+            };
+            if head.starts_with(b"h5part") {
+                return Err(ErrorKind::NotReplaced("a ledger, or another file that h5part keeps"));
+            }
+            if !matches!(check_superblock(Disk.open(path, Mode::Read)?.as_ref()), Err(ErrorKind::NotHdf5(_))) {
+                return Err(ErrorKind::NotReplaced("an HDF5 file"));
+            }
+            if self.force || kind.is_of(&head) { Ok(()) } else { Err(ErrorKind::NotThisKind(kind.name())) }
+        };
+        decide().at("write", path)
+    }
+}
+
+/// Writes a text beside its name, which it takes when it is whole and durable.
+pub fn write_text(path: &Path, text: &[u8]) -> Result<()> {
+    let write = || {
+        // A link stays a link: its target is replaced.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Ok::<_, ErrorKind>(std::fs::write(&path, text)?);
+        }
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut beside =
+            tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?.into_temp_path();
+        std::fs::OpenOptions::new().write(true).open(&beside)?.write_all(text)?;
+        replace(&Disk, &beside, &path)?;
+        beside.disable_cleanup(true);
+        Ok(())
+    };
+    write().at("write", path)
+}
+
+/// That no output takes the place of one of these inputs, of what lies beside it, or of another output, by whatever
+/// path or link.
+pub fn check_apart(inputs: &[&Path], outputs: &[&Path]) -> Result<()> {
+    let beside = |store: &Path, suffix: &str| {
+        let mut name = store.as_os_str().to_owned();
+        name.push(suffix);
+        identity(Path::new(&name))
+    };
+    let kept: Vec<Identity> =
+        inputs.iter().flat_map(|store| ["", ".lock", ".part"].map(|suffix| beside(store, suffix))).flatten().collect();
+    for (k, output) in outputs.iter().enumerate() {
+        let output = output.canonicalize().unwrap_or_else(|_| in_its_folder(output));
+        if output.ancestors().filter_map(identity).any(|found| kept.iter().any(|kept| kept.same_file(&found))) {
+            return Err(request("write", output, "this is the store itself, or belongs to it"));
+        }
+        let is_same = |other: &&Path| {
+            let other = other.canonicalize().unwrap_or_else(|_| in_its_folder(other));
+            // Pipes and devices may be named twice.
+            let same = other == output || identity(&output).zip(identity(&other)).is_some_and(|(a, b)| a.same_file(&b));
+            same && (!output.exists() || output.is_file())
+        };
+        if outputs[..k].iter().any(is_same) {
+            return Err(request("write", output, "each output needs a file of its own"));
+        }
+    }
+    Ok(())
+}
+
+/// What a path leads to, whatever its name.
+fn identity(path: &Path) -> Option<Identity> {
+    path.metadata().ok().map(Identity::from)
+}
+
+/// A file that is not there yet, by the real path of its folder.
+fn in_its_folder(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder.canonicalize();
+    folder.ok().zip(path.file_name()).map_or_else(|| path.to_owned(), |(folder, name)| folder.join(name))
+}
