@@ -608,7 +608,7 @@ impl ErrorKind {
             }
             Self::OpenElsewhere(_) => "wait until that program has closed it, or end it",
             Self::OffsetsTooSmall { .. } => "use another file: the size of addresses is fixed when a file is made",
-            Self::ReservedName(_) => "choose another name",
+            Self::ReservedName(_) | Self::NotReplaced(_) => "choose another name",
             Self::FileSizeLimit { .. } => {
                 "raise the limit ('ulimit -f', or that of the job), and run the command again"
             }
@@ -693,7 +693,6 @@ impl ErrorKind {
             Self::Published => "change the working file and publish it again, or work on a copy made with h5repack",
             Self::NotPublished => "choose another name; only what 'h5part publish' has made of this store is replaced",
             Self::OutputThere => "choose another name, or -o makes it anew",
-            Self::NotReplaced(_) => "choose another name",
             Self::NotThisKind(_) => "choose another name, or pass --force to replace it",
             Self::AlreadyThere => "choose another name; nothing is overwritten",
             Self::Poisoned => "open a new writer; what was acknowledged is safe",
