@@ -8,6 +8,7 @@ use std::io::{self, Read};
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// NumPy refuses longer ones too.
 const LONGEST: usize = 10_000;
+const STRUCTURED: &str = "its type is structured: save each field as an array of its own";
 /// Tuples in a dictionary nest twice; deeper nesting is only there to exhaust the stack.
 const DEEPEST: usize = 4;
 
@@ -36,6 +37,9 @@ impl Header {
         read(source, &mut head)?;
         if head.starts_with(b"PK") {
             return Err(bad("it is an .npz archive: save each array by itself with numpy.save"));
+        }
+        if matches!(head, [0x80, 2..=5, ..]) {
+            return Err(bad("it is a pickled Python object: save an array of numbers with numpy.save"));
         }
         if head[..6] != *MAGIC {
             return Err(bad("it does not start like one"));
@@ -72,15 +76,18 @@ impl Header {
             _ => depth,
         };
         if text.chars().fold(0, open) > DEEPEST {
-            return Err(ErrorKind::BadNpy("structured types are not supported".to_owned()));
+            return Err(bad(STRUCTURED));
         }
         let value: Value = text.trim().parse().map_err(|_| bad("its header is not understood"))?;
         let Value::Dict(entries) = value else { return Err(bad("its header is not a dictionary")) };
         let get = |key: &str| entries.iter().find(|(k, _)| *k == Value::String(key.to_owned())).map(|(_, v)| v);
+        if matches!(get("descr"), Some(Value::List(_) | Value::Tuple(_))) {
+            return Err(bad(STRUCTURED));
+        }
         let (Some(Value::String(descr)), Some(Value::Boolean(fortran_order)), Some(Value::Tuple(axes))) =
             (get("descr"), get("fortran_order"), get("shape"))
         else {
-            return Err(bad("its header lacks descr, fortran_order or shape, or its type is structured"));
+            return Err(bad("its header lacks descr, fortran_order or shape"));
         };
         let axis = |v: &Value| match v {
             Value::Integer(n) => u64::try_from(n.clone()).map_err(|_| bad("an axis is too long")),
@@ -243,6 +250,16 @@ mod tests {
         for descr in ["<U3", "<f2", "<c16", "|O"] {
             let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}");
             assert!(matches!(npy(&text), Err(ErrorKind::NpyType(found)) if found == descr), "{descr}");
+        }
+    }
+
+    #[test]
+    fn names_what_is_not_an_array_of_numbers() {
+        let refused = |bytes: &[u8]| Header::read(&mut &bytes[..]).expect_err("is refused").to_string();
+        assert!(refused(b"PK\x03\x04........").contains(".npz") && refused(b"\x80\x04........").contains("pickle"));
+        for descr in ["[('a', '<f8')]", "('<f8', (2,))"] {
+            let text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}");
+            assert!(npy(&text).expect_err("is refused").to_string().contains("structured"), "{descr}");
         }
     }
 

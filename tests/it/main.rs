@@ -51,6 +51,7 @@ mod model;
 mod monitor;
 mod multiplanet;
 mod names;
+mod outputs;
 mod packed;
 mod pair;
 mod planets;

@@ -47,7 +47,7 @@ impl Template {
     }
 
     /// That every placeholder in it is one that tasks can fill: a word in braces is a placeholder. `{{word}}` is
-    /// `{word}` itself; all other braces are what they are.
+    /// `{word}` itself; `${word}`, a variable of a shell, and all other braces are what they are.
     ///
     /// # Errors
     /// [`ErrorKind::BadRequest`] for another word, and for `{rows}` where tasks have none.
@@ -118,6 +118,13 @@ impl<'a> Iterator for Pieces<'a> {
     fn next(&mut self) -> Option<Piece<'a>> {
         let Self(rest) = *self;
         let first = rest.chars().next()?;
+        // ${HOME} is a shell's.
+        if let Some(word) = rest.strip_prefix('$').and_then(word_in_braces).filter(|word| !PLACEHOLDERS.contains(word))
+        {
+            let (text, rest) = rest.split_at(word.len() + 3);
+            self.0 = rest;
+            return Some(Piece::Text(text));
+        }
         if let Some(literal) = rest.strip_prefix('{').filter(|tail| tail.starts_with('{')) {
             // {{word}}
             if let Some(word) = word_in_braces(literal).filter(|word| literal[word.len() + 2..].starts_with('}')) {
@@ -131,7 +138,7 @@ impl<'a> Iterator for Pieces<'a> {
             return Some(Piece::Placeholder(word));
         }
         let after = first.len_utf8();
-        let end = rest[after..].find('{').map_or(rest.len(), |at| after + at);
+        let end = rest[after..].find(['{', '$']).map_or(rest.len(), |at| after + at);
         self.0 = &rest[end..];
         Some(Piece::Text(&rest[..end]))
     }
@@ -196,6 +203,7 @@ mod tests {
             "{1}",
             "{a b}",
             "{{{name}}}",
+            "${HOME}",
         ] {
             assert!(check(part, true).is_ok(), "{part}");
         }
@@ -207,8 +215,8 @@ mod tests {
         }
         assert!(matches!(check("{rows}", false), Err(ErrorKind::BadRequest(text)) if text.contains("no rows")));
         let filled = |part: &str| filled(part, &claim("n"));
-        let parts = ["{{name}}", "{{{name}}}", "{{name}", "{ {index} }", "{{}}", "{{rows}}{rows}"];
-        assert_eq!(parts.map(filled), ["{name}", "{{name}}", "{n", "{ 7 }", "{{}}", "{rows}70:80"]);
+        let parts = ["{{name}}", "{{{name}}}", "{{name}", "{ {index} }", "{{}}", "{{rows}}{rows}", "$${HOME}${index}"];
+        assert_eq!(parts.map(filled), ["{name}", "{{name}}", "{n", "{ 7 }", "{{}}", "{rows}70:80", "$${HOME}$7"]);
     }
 
     #[test]
