@@ -103,7 +103,7 @@ pub fn main() -> ExitCode {
     };
     if cli.command.is_stream() && !std::io::stdin().is_terminal() {
         // Ctrl-C in a terminal reaches us, too. Who feeds us decides what is still to be committed: we end
-        // when our input does. Threads and children inherit this.
+        // when our input does, or at a second Ctrl-C, for which `stream` watches. Threads and children inherit this.
         let _ = SigSet::from(Signal::SIGINT).thread_block();
     }
     let outcome = match cli.command.limited() {

@@ -9,15 +9,22 @@ use h5part::npy::RowSource;
 use h5part::store::{Group, Values, Writer};
 use h5part::stream::{Elements, Request, Selection, Source, elements};
 use h5part::{Error, ErrorKind, Result};
+use nix::sys::signal::{SigSet, Signal};
 use serde::Serialize;
 use serde_json::Value;
-use std::io::BufRead;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::{BufRead, IsTerminal};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 /// A group waits no longer for its next line.
 const IDLE: Duration = Duration::from_millis(2);
+/// A second Ctrl-C within this time ends the stream.
+const TWICE: Duration = Duration::from_secs(2);
 /// Lines read ahead.
 const QUEUE: usize = 64;
 
@@ -64,11 +71,19 @@ pub fn run(writer: &mut Writer, file: &Path, cast: bool, group: usize) -> Result
 
 /// Lines of standard input, read by a thread of their own: whoever sends some and waits for the answers
 /// gets them, however many more would fit into the group.
-pub(super) struct Lines(Receiver<std::io::Result<Vec<u8>>>);
+pub(super) struct Lines {
+    /// `None` comes when the input has ended.
+    queue: Receiver<Option<std::io::Result<Vec<u8>>>>,
+    has_ended: Arc<AtomicBool>,
+}
 
 impl Lines {
     pub(super) fn read() -> Self {
-        let (sender, receiver) = sync_channel(QUEUE);
+        let (sender, queue) = sync_channel(QUEUE);
+        let has_ended = Arc::new(AtomicBool::new(false));
+        if !std::io::stdin().is_terminal() {
+            end_on_signals(sender.clone(), Arc::clone(&has_ended));
+        }
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().split(b'\n') {
                 // Other processes may hold the pipe open after the one who writes to it has gone on.
@@ -76,27 +91,55 @@ impl Lines {
                     break;
                 }
                 // The receiver is gone when the program ends.
-                if sender.send(line).is_err() {
-                    break;
+                if sender.send(Some(line)).is_err() {
+                    return;
                 }
             }
+            let _ = sender.send(None);
         });
-        Self(receiver)
+        Self { queue, has_ended }
     }
 
     /// The next line, and those that follow at once, up to `most`. None at the end.
     pub(super) fn batch(&self, most: usize) -> Result<Vec<Vec<u8>>> {
         let mut batch = Vec::new();
-        while batch.len() < most {
-            let line = if batch.is_empty() { self.0.recv().ok() } else { self.0.recv_timeout(IDLE).ok() };
-            let Some(line) = line else { break };
-            let line = line.map_err(ErrorKind::Io).at("read", "standard input")?;
+        while batch.len() < most && !self.has_ended.load(Ordering::Relaxed) {
+            let wait = if batch.is_empty() { Duration::MAX } else { IDLE };
+            let line = match self.queue.recv_timeout(wait) {
+                Ok(Some(line)) => line.map_err(ErrorKind::Io).at("read", "standard input")?,
+                Err(RecvTimeoutError::Timeout) => break,
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => {
+                    self.has_ended.store(true, Ordering::Relaxed);
+                    break;
+                }
+            };
             if !line.trim_ascii().is_empty() {
                 batch.push(line);
             }
         }
         Ok(batch)
     }
+}
+
+/// A second Ctrl-C soon after the first, or SIGTERM, ends the stream after the commit under way; the next one ends the
+/// process at once. `main` has blocked Ctrl-C in all threads: this one takes it.
+fn end_on_signals(queue: SyncSender<Option<std::io::Result<Vec<u8>>>>, has_ended: Arc<AtomicBool>) {
+    // Where signals cannot be watched, the stream ends with its input.
+    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
+    std::thread::spawn(move || {
+        let _ = SigSet::from(Signal::SIGINT).thread_unblock();
+        let mut last: Option<Instant> = None;
+        for signal in signals.forever() {
+            let is_repeated = last.replace(Instant::now()).is_some_and(|last| last.elapsed() < TWICE);
+            if signal == SIGTERM || is_repeated {
+                if has_ended.swap(true, Ordering::Relaxed) {
+                    std::process::exit(128 + signal);
+                }
+                // Wakes who waits for a line; where the queue is full, nobody does.
+                let _ = queue.try_send(Some(Ok(Vec::new())));
+            }
+        }
+    });
 }
 
 fn answer(writer: &mut Writer, file: &Path, cast: bool, batch: &[Vec<u8>]) -> Vec<Answer> {

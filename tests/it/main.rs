@@ -32,6 +32,7 @@ mod descriptors;
 mod direct;
 mod doctor;
 mod every_fault;
+mod everyday;
 mod examples;
 mod faults;
 mod foreign;

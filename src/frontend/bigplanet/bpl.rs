@@ -126,6 +126,16 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "asks the system")]
+    fn hidden_folders_are_not_trials() {
+        let folder = tempfile::tempdir().expect("tempdir");
+        for name in [".ipynb_checkpoints", "b1", ".git", "a0"] {
+            std::fs::create_dir(folder.path().join(name)).expect("makes");
+        }
+        assert_eq!(trials(folder.path()).expect("lists"), ["a0", "b1"]);
+    }
+
+    #[test]
     fn names_and_their_defaults() {
         let bpl = read("# what\nsDestFolder out/MP/ # x\nsaBodyFiles earth.in $\n  sun.in\nsPrimaryFile vpl.in\n")
             .expect("reads");
