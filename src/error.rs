@@ -652,7 +652,7 @@ impl ErrorKind {
             Self::UnsupportedType { .. } => "numbers of 8 to 64 bits and bool are supported",
             Self::ValuesOutside(_) => "copy them into the file, e.g. with h5repack",
             Self::Unstamped(_) => "give it some with 'h5part adopt'",
-            Self::UnstampedColumn(_) => "write it with the program that made it",
+            Self::UnstampedColumn(_) => "give it some with 'h5part adopt FILE TABLE --column NAME'",
             Self::NewerFormat { .. } => "use a newer h5part; nothing was touched",
             Self::DiskFull { .. } => "free some space and run the command again",
             Self::LockTimeout { .. } => "end that process, or wait longer with --timeout",
@@ -675,7 +675,9 @@ impl ErrorKind {
             Self::OtherColumns { .. } => "merge files of the same tables; see 'h5part info' of both",
             Self::LeftByDead { .. } => "put them back with 'h5part recover'",
             Self::Damaged { .. } => "look at it with 'h5part verify'; nothing of it was merged",
-            Self::Adopted(_) => "it can be updated as it is",
+            Self::Adopted(_) => {
+                "it can be updated as it is; --column adopts further columns, --again does all of it anew"
+            }
             Self::StillOpen => "drop them before the change ends; nothing was changed",
             Self::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",
             Self::LogAside { .. } => "run the command again to go on without it, if the file is as it should be",

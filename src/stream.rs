@@ -249,6 +249,7 @@ mod tests {
             layout: Err("not looked at".to_owned()),
             filters: None,
             big_endian: false,
+            frozen: None,
             stamp: None,
         }
     }

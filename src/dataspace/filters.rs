@@ -15,13 +15,92 @@ pub enum Filter {
     Lzf,
     /// Zstandard of this level: the registered filter 32015.
     Zstd(i32),
+    /// `SZip`: HDF5's filter 4. Only decoded, as are all that follow.
+    Szip(Szip),
+    /// bzip2: the registered filter 307.
+    Bzip2,
+    /// LZ4 in blocks: the registered filter 32004.
+    Lz4,
+    /// Bits of equal weight together, perhaps compressed: the registered filter 32008.
+    Bitshuffle(Bitshuffle),
+    /// A container of Blosc 1: the registered filter 32001.
+    Blosc,
+}
+
+/// The client values of `SZip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Szip {
+    /// Which coding, and the order of bytes.
+    pub options: u32,
+    /// Samples per block: even, 2 to 32.
+    pub block: u32,
+    /// Bits per element: 1 to 24, 32 or 64.
+    pub bits: u32,
+    /// Elements per line, which starts with a reference sample.
+    pub line: u32,
+}
+
+impl Szip {
+    /// From the client values, if they are those of a stream that can be decoded.
+    #[must_use]
+    pub fn new(values: &[u32]) -> Option<Self> {
+        let &[options, block, bits, line, ..] = values else { return None };
+        let known = matches!(bits, 1..=24 | 32 | 64) && (2..=32).contains(&block) && block.is_multiple_of(2);
+        let blocks = line.div_ceil(block.max(1));
+        (known && (1..=4096).contains(&blocks)).then_some(Self { options, block, bits, line })
+    }
+}
+
+/// The client values of bitshuffle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bitshuffle {
+    /// Bytes per element.
+    pub element: u32,
+    /// Elements per block; 0: the default.
+    pub block: u32,
+    /// What blocks are compressed with.
+    pub inside: Option<BlockCodec>,
+}
+
+/// A compressor of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is named after its format")]
+pub enum BlockCodec {
+    Lz4,
+    Zstd,
+}
+
+impl Bitshuffle {
+    /// From the client values, if they are understood.
+    #[must_use]
+    pub fn new(values: &[u32]) -> Option<Self> {
+        let value = |i: usize| values.get(i).copied().unwrap_or(0);
+        let inside = match value(4) {
+            0 => None,
+            2 => Some(BlockCodec::Lz4),
+            3 => Some(BlockCodec::Zstd),
+            _ => return None,
+        };
+        let this = Self { element: value(2), block: value(3), inside };
+        (this.element > 0 && (this.block as usize).is_multiple_of(8)).then_some(this)
+    }
 }
 
 impl Filter {
+    /// Whether chunks can be passed through it here, not only taken back.
+    #[must_use]
+    pub fn can_encode(self) -> bool {
+        matches!(self, Self::Deflate(_) | Self::Shuffle | Self::Fletcher32 | Self::Lzf | Self::Zstd(_))
+    }
+
     /// Whether it makes chunks of another length, which only the chunk itself tells.
     #[must_use]
     pub fn compresses(self) -> bool {
-        matches!(self, Self::Deflate(_) | Self::Lzf | Self::Zstd(_))
+        match self {
+            Self::Shuffle | Self::Fletcher32 => false,
+            Self::Bitshuffle(bitshuffle) => bitshuffle.inside.is_some(),
+            _ => true,
+        }
     }
 }
 
@@ -33,6 +112,13 @@ impl fmt::Display for Filter {
             Self::Fletcher32 => write!(f, "fletcher32"),
             Self::Lzf => write!(f, "lzf"),
             Self::Zstd(level) => write!(f, "zstd {level}"),
+            Self::Szip(_) => write!(f, "szip"),
+            Self::Bzip2 => write!(f, "bzip2"),
+            Self::Lz4 => write!(f, "lz4"),
+            Self::Bitshuffle(Bitshuffle { inside: None, .. }) => write!(f, "bitshuffle"),
+            Self::Bitshuffle(Bitshuffle { inside: Some(BlockCodec::Lz4), .. }) => write!(f, "bitshuffle with lz4"),
+            Self::Bitshuffle(Bitshuffle { inside: Some(BlockCodec::Zstd), .. }) => write!(f, "bitshuffle with zstd"),
+            Self::Blosc => write!(f, "blosc"),
         }
     }
 }

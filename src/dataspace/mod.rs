@@ -16,7 +16,7 @@ pub use chunks::{Chunk, ChunkTable, Grid, Segment};
 pub use column::{ColumnSpec, shape_text};
 pub use cover::cover;
 pub use dtype::Dtype;
-pub use filters::Filter;
+pub use filters::{Bitshuffle, BlockCodec, Filter, Szip};
 pub use inner::Inner;
 pub use layout::{ColumnLayout, Place};
 pub use names::{STAMPS_GROUP, refuse_reserved};

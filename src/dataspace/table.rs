@@ -106,6 +106,9 @@ pub struct Column {
     pub filters: Option<Vec<Filter>>,
     /// Whether its elements lie in the file with their most significant byte first.
     pub big_endian: bool,
+    /// Why it is never written, though it can be read: a filter that loses something, or that is only decoded. Such a
+    /// column gets no stamps, and is copied as it is stored.
+    pub frozen: Option<String>,
     /// Position of its stamp in a row of stamps.
     pub stamp: Option<usize>,
 }
@@ -194,6 +197,17 @@ impl Column {
         stays && same(self) == same(now)
     }
 
+    /// That it may be written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LibraryColumn`] with the reason: see [`Column::frozen`].
+    pub fn writable(&self) -> Result<(), ErrorKind> {
+        match &self.frozen {
+            None => Ok(()),
+            Some(reason) => Err(ErrorKind::LibraryColumn { column: self.name.clone(), reason: reason.clone() }),
+        }
+    }
+
     /// Where its cells lie.
     ///
     /// # Errors
@@ -237,6 +251,7 @@ mod tests {
             layout: Ok(layout),
             filters: None,
             big_endian: false,
+            frozen: None,
             stamp: Some(0),
         }
     }

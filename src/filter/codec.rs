@@ -1,6 +1,6 @@
 //! The compressors: libraries, called with whole buffers.
 
-use super::deflate;
+use super::{aec, bitshuffle, blocks, blosc, deflate};
 use crate::dataspace::Filter;
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
@@ -34,18 +34,23 @@ impl Codecs {
                 inflate.zlib_decompress(bytes, out) == Ok(out.len())
             }
             Filter::Lzf => lzf::decompress(bytes, out.len()).is_ok_and(|data| super::copy(&data, out)),
-            Filter::Zstd(_) => zstd::bulk::decompress_to_buffer(bytes, out).is_ok_and(|len| len == out.len()),
+            Filter::Zstd(_) => blocks::zstd(bytes, out),
+            Filter::Szip(szip) => aec::unpack(szip, bytes, out),
+            Filter::Bzip2 => blocks::bzip2(bytes, out),
+            Filter::Lz4 => blocks::unpack_lz4(bytes, out),
+            Filter::Bitshuffle(how) => bitshuffle::unpack(how, bytes, out),
+            Filter::Blosc => blosc::unpack(bytes, out),
             Filter::Shuffle | Filter::Fletcher32 => false,
         }
     }
 
-    /// `None`: it does not become smaller.
+    /// `None`: it does not become smaller, or is stored without this filter, which is only decoded here.
     pub(super) fn pack(&mut self, filter: Filter, bytes: &[u8]) -> Option<Vec<u8>> {
         let packed = match filter {
             Filter::Deflate(level) => self.pack_deflate(level, bytes)?,
             Filter::Lzf => lzf::compress(bytes).ok()?,
             Filter::Zstd(level) => zstd::bulk::compress(bytes, level).ok()?,
-            Filter::Shuffle | Filter::Fletcher32 => return None,
+            _ => return None,
         };
         (packed.len() < bytes.len()).then_some(packed)
     }

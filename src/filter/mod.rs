@@ -1,5 +1,9 @@
 //! Chunks through their filters and back, without the HDF5 library and its global lock.
 
+mod aec;
+mod bitshuffle;
+mod blocks;
+mod blosc;
 mod codec;
 mod deflate;
 mod fletcher;

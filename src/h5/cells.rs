@@ -1,12 +1,15 @@
 //! Cells of library columns, in and out.
 
 use super::{H5Change, H5File, select};
-use crate::dataspace::{Column, Runs};
+use crate::dataspace::{Column, Rows, Runs};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
 use hdf5::plist::dataset_create::Layout;
 use std::collections::btree_map::Entry;
 use std::sync::PoisonError;
+
+/// Fill is written in pieces of about this, in bytes.
+const FILL_BYTES: u64 = 1 << 20;
 
 impl H5File {
     /// Little-endian bytes of the rows of any column, in ascending order of rows.
@@ -37,7 +40,11 @@ impl H5Change {
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
     pub fn write_rows(&self, table: &str, column: &Column, runs: &Runs, bytes: &[u8]) -> Result<(), ErrorKind> {
-        select::write(&self.dataset(table, column)?, column.dtype()?, runs, bytes)
+        let dataset = self.dataset(table, column)?;
+        if dataset.dcpl()?.get_layout()? == Layout::Contiguous && dataset.offset().is_none() {
+            fill_all(&dataset, column)?;
+        }
+        select::write(&dataset, column.dtype()?, runs, bytes)
     }
 
     pub(super) fn dataset(&self, table: &str, column: &Column) -> Result<Dataset, ErrorKind> {
@@ -52,6 +59,20 @@ impl H5Change {
             }
         })
     }
+}
+
+/// Gives a dataset that is one block its space, and its fill to all of it: the library gives the space, and may leave
+/// in it what was there before.
+fn fill_all(dataset: &Dataset, column: &Column) -> Result<(), ErrorKind> {
+    let rows = dataset.shape().first().map_or(0, |&rows| rows as u64);
+    let cell = column.fill_cell();
+    let block = (FILL_BYTES / (cell.len() as u64).max(1)).clamp(1, rows.max(1));
+    for from in (0..rows).step_by(usize::try_from(block).unwrap_or(usize::MAX)) {
+        let runs = Rows::range(from..(from + block).min(rows)).runs()?;
+        let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
+        select::write(dataset, column.dtype()?, &runs, &cell.repeat(count))?;
+    }
+    Ok(())
 }
 
 /// Values in other files are neither read nor written, whatever files they name.

@@ -1,13 +1,12 @@
 //! Chunks as they are stored: where they lie, and in and out past the library's filters.
 #![expect(unsafe_code, reason = "the safe wrapper neither reads nor writes stored chunks")]
 
-use super::{H5Change, H5File, Origin};
+use super::{H5Change, H5File, Origin, filters};
 use crate::dataspace::{Chunk, ChunkTable, Column, Filter, Grid};
 use crate::error::ErrorKind;
 use crate::filter::{Encoded, Pipeline};
 use crate::storage::StorageFile;
 use hdf5::Dataset;
-use hdf5::filters::Filter as H5Filter;
 use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::Layout;
 use hdf5_sys::h5::HADDR_UNDEF;
@@ -19,10 +18,6 @@ unsafe extern "C" {
     /// HDF5 1.10.2 and later; hdf5-metno-sys leaves it out.
     fn H5Dget_chunk_storage_size(dataset: i64, offset: *const u64, bytes: *mut u64) -> c_int;
 }
-
-/// Numbers under which filters are registered with the HDF Group.
-const LZF: i32 = 32000;
-const ZSTD: i32 = 32015;
 
 impl H5File {
     /// Where the chunks of a column lie, and the metadata that this rests on. Call it once an open.
@@ -67,16 +62,32 @@ impl H5Change {
     pub fn write_chunk(&self, table: &str, column: &Column, offset: &[u64], chunk: &Encoded) -> Result<(), ErrorKind> {
         let dataset = self.dataset(table, column)?;
         check_rank(&dataset, offset)?;
-        hdf5::sync::sync(|| {
-            let (mask, len, bytes) = (chunk.mask, chunk.bytes.len(), chunk.bytes.as_ptr());
-            // SAFETY: the ids are alive, offset has as many elements as the dataset has axes (checked), and
-            // the bytes are as many as is said.
-            hdf5::h5check(unsafe {
-                H5Dwrite_chunk(dataset.id(), H5P_DEFAULT, mask, offset.as_ptr(), len, bytes.cast())
-            })
-        })?;
-        Ok(())
+        // The library keeps the old mask of a chunk whose length stays as it was. With another length it notes both.
+        if keeps_mask(&dataset, offset, chunk)? {
+            let longer = [chunk.bytes.as_slice(), &[0]].concat();
+            write_stored(&dataset, offset, chunk.mask, &longer)?;
+        }
+        write_stored(&dataset, offset, chunk.mask, &chunk.bytes)
     }
+}
+
+/// Whether a chunk lies there that has this length and another mask.
+fn keeps_mask(dataset: &Dataset, offset: &[u64], chunk: &Encoded) -> Result<bool, ErrorKind> {
+    if stored_len(dataset, offset)? != Some(chunk.bytes.len() as u64) {
+        return Ok(false);
+    }
+    let mut bytes = vec![0; chunk.bytes.len()];
+    Ok(hdf5::sync::sync(|| stored(dataset, offset, &mut bytes))? != chunk.mask)
+}
+
+fn write_stored(dataset: &Dataset, offset: &[u64], mask: u32, bytes: &[u8]) -> Result<(), ErrorKind> {
+    hdf5::sync::sync(|| {
+        let (len, bytes) = (bytes.len(), bytes.as_ptr());
+        // SAFETY: the ids are alive, offset has as many elements as the dataset has axes (the caller has checked), and
+        // the bytes are as many as is said.
+        hdf5::h5check(unsafe { H5Dwrite_chunk(dataset.id(), H5P_DEFAULT, mask, offset.as_ptr(), len, bytes.cast()) })
+    })?;
+    Ok(())
 }
 
 /// The filters of a chunked dataset, if its chunks can be read without the library.
@@ -86,34 +97,8 @@ pub(super) fn readable(plist: &DatasetCreate, plain_type: bool) -> Result<Option
     if !plain_type || plist.get_layout()? != Layout::Chunked || edges {
         return Ok(None);
     }
-    let known: Option<Vec<Filter>> = plist.get_filters()?.iter().map(known).collect();
+    let known: Option<Vec<Filter>> = filters::stored(plist)?.iter().map(filters::StoredFilter::known).collect();
     Ok(known.filter(|filters| Pipeline::new(filters, 1).is_some()))
-}
-
-fn known(filter: &H5Filter) -> Option<Filter> {
-    Some(match filter {
-        H5Filter::Deflate(level) => Filter::Deflate(*level),
-        H5Filter::Shuffle => Filter::Shuffle,
-        H5Filter::Fletcher32 => Filter::Fletcher32,
-        H5Filter::User(LZF, _) => Filter::Lzf,
-        // Its one parameter is the level; without it the library's default is meant.
-        H5Filter::User(ZSTD, values) => Filter::Zstd(values.first().map_or(3, |&level| level.cast_signed())),
-        _ => return None,
-    })
-}
-
-/// The first filter of a dataset that neither h5part nor the library can undo, by its registered number.
-pub(super) fn unreadable(plist: &DatasetCreate) -> Result<Option<String>, ErrorKind> {
-    let lacking = |filter: &H5Filter| match filter {
-        H5Filter::User(id, _) if known(filter).is_none() => (!super::codecs::is_available(*id)).then(|| id.to_string()),
-        _ => None,
-    };
-    Ok(plist.get_filters()?.iter().find_map(lacking))
-}
-
-/// As people call it.
-pub(super) fn name_of(filter: &H5Filter) -> String {
-    known(filter).map_or_else(|| format!("{filter:?}"), |filter| filter.to_string())
 }
 
 fn chunk_table(dataset: &Dataset, column: &Column, file_len: u64) -> Result<ChunkTable, ErrorKind> {
@@ -165,8 +150,8 @@ fn check_rank(dataset: &Dataset, offset: &[u64]) -> Result<(), ErrorKind> {
     if rank == offset.len() { Ok(()) } else { Err(ErrorKind::Hdf5("an offset of another rank".to_owned())) }
 }
 
-fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, ErrorKind> {
-    check_rank(dataset, offset)?;
+/// The length of a stored chunk; `None`: it is not there.
+fn stored_len(dataset: &Dataset, offset: &[u64]) -> Result<Option<u64>, ErrorKind> {
     let mut len = 0;
     let known = hdf5::sync::sync(|| {
         // SAFETY: the id is alive, offset has as many elements as the dataset has axes.
@@ -174,11 +159,16 @@ fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, Erro
     });
     // Of a chunk that is not there some versions say 0, others that it is an error.
     match known {
-        Ok(_) if len > 0 => {}
-        Ok(_) => return Ok(None),
-        Err(_) if !is_stored(dataset, offset)? => return Ok(None),
-        Err(e) => return Err(e.into()),
+        Ok(_) if len > 0 => Ok(Some(len)),
+        Ok(_) => Ok(None),
+        Err(_) if !is_stored(dataset, offset)? => Ok(None),
+        Err(e) => Err(e.into()),
     }
+}
+
+fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, ErrorKind> {
+    check_rank(dataset, offset)?;
+    let Some(len) = stored_len(dataset, offset)? else { return Ok(None) };
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
     let mask = hdf5::sync::sync(|| stored(dataset, offset, &mut bytes))?;
     Ok(Some(Encoded { mask, bytes }))

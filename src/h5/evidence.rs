@@ -1,7 +1,7 @@
 //! What the datasets of a group say about which of their cells were ever written, and why some cannot get stamps.
 
 use super::H5File;
-use super::chunks::{each_chunk, name_of};
+use super::chunks::each_chunk;
 use super::load::members;
 use crate::dataspace::{Column, Dtype, OUTSIDE, Table};
 use crate::error::ErrorKind;
@@ -100,11 +100,7 @@ fn look_at(dataset: &Dataset, name: &str, table: &Table, netcdf: bool) -> Result
         _ if text(dataset, "NAME").is_some_and(|text| text.starts_with("This is a netCDF dimension but not")) => {
             Some("a netCDF dimension, which holds no values".to_owned())
         }
-        _ if column.filters.is_none() && !plist.all_filters_avail() => {
-            let filters: Vec<String> = plist.get_filters()?.iter().map(name_of).collect();
-            Some(format!("its filters cannot be decoded here ({})", filters.join(", ")))
-        }
-        _ => None,
+        _ => column.frozen.clone(),
     };
     if let Some(obstacle) = obstacle {
         return Ok(Err(obstacle));

@@ -2,18 +2,17 @@
 
 use super::H5File;
 use super::chunks::each_chunk;
+use super::datatype::dtype_of;
 use super::guards;
 use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, OUTSIDE, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
-use hdf5::datatype::ByteOrder;
 use hdf5::plist::dataset_create::Layout;
-use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
+use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, Group, LocationType};
 use ndarray::Array1;
 use std::collections::HashSet;
-use std::str::FromStr;
 use uuid::Uuid;
 
 pub(super) use crate::dataspace::STAMPS_GROUP;
@@ -387,17 +386,19 @@ fn stamp_columns(stamps: &Dataset) -> Result<Vec<String>, ErrorKind> {
 fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<Column, ErrorKind> {
     let datatype = dataset.dtype()?;
     let plist = dataset.dcpl()?;
+    let stored = super::filters::stored(&plist)?;
     // Who cannot read the values has no use of their type; they are carried along as they are stored.
-    let dtype = match super::chunks::unreadable(&plist)? {
-        Some(filter) => Err(format!("behind the filter {filter}, which h5part has not")),
+    let found = match stored.iter().find(|filter| !filter.can_decode()) {
+        Some(filter) => Err(format!("behind the filter {filter}, which h5part cannot decode")),
         None => dtype_of(&datatype),
     };
-    let filters: Vec<String> = plist.get_filters()?.iter().map(super::chunks::name_of).collect();
-    let order = datatype.byte_order();
+    let (dtype, big_endian) = found.map_or_else(|other| (Err(other), false), |(dtype, big)| (Ok(dtype), big));
+    let frozen = stored.iter().find_map(super::filters::StoredFilter::frozen);
+    let filters: Vec<String> = stored.iter().map(ToString::to_string).collect();
     let reason = match (&dtype, plist.get_layout()?) {
         (Err(other), _) => Some(format!("type {other}")),
         (_, layout) if layout == Layout::Virtual || !plist.get_external()?.is_empty() => Some(OUTSIDE.to_owned()),
-        _ if order == ByteOrder::BigEndian => Some("big-endian".to_owned()),
+        _ if big_endian => Some("big-endian".to_owned()),
         _ if !filters.is_empty() => Some(format!("filtered ({})", filters.join(", "))),
         (_, Layout::Compact) => Some("stored in its object header (compact)".to_owned()),
         _ => None,
@@ -413,7 +414,8 @@ fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<
         shape: dataset.shape().iter().skip(1).map(|&n| n as u64).collect(),
         chunk: plist.get_chunk()?.map(|c| c.iter().map(|&n| n as u64).collect()),
         filters: super::chunks::readable(&plist, dtype.is_ok())?,
-        big_endian: order == ByteOrder::BigEndian,
+        big_endian,
+        frozen,
         layout: reason.map_or(Ok(nothing), Err),
         dtype,
         stamp,
@@ -459,28 +461,6 @@ pub(super) fn chunks_end(dataset: &Dataset) -> Result<u64, ErrorKind> {
     let mut end = 0;
     each_chunk(dataset, |_, chunk| end = end.max(chunk.address.saturating_add(chunk.bytes)))?;
     Ok(end)
-}
-
-fn dtype_of(datatype: &hdf5::Datatype) -> Result<Dtype, String> {
-    let descriptor = datatype.to_descriptor().map_err(|_| "that the library cannot describe".to_owned())?;
-    let name = match &descriptor {
-        TypeDescriptor::Integer(size) => format!("i{}", int_bits(*size)),
-        TypeDescriptor::Unsigned(size) => format!("u{}", int_bits(*size)),
-        TypeDescriptor::Float(FloatSize::U4) => "f32".to_owned(),
-        TypeDescriptor::Float(FloatSize::U8) => "f64".to_owned(),
-        TypeDescriptor::Boolean => "bool".to_owned(),
-        other => other.to_string(),
-    };
-    Dtype::from_str(&name).map_err(|()| name)
-}
-
-fn int_bits(size: IntSize) -> u32 {
-    match size {
-        IntSize::U1 => 8,
-        IntSize::U2 => 16,
-        IntSize::U4 => 32,
-        IntSize::U8 => 64,
-    }
 }
 
 fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -> Result<Vec<u8>, ErrorKind> {

@@ -12,10 +12,12 @@ mod compound;
 mod copy;
 mod create;
 #[cfg(hdf5_1_14)]
+mod datatype;
 mod driver;
 mod evidence;
 mod extend;
 mod file;
+mod filters;
 mod guards;
 mod limits;
 mod load;

@@ -84,7 +84,8 @@ pub(super) fn plan(files: &[Found]) -> Result<Vec<Joined>> {
 /// values are in the file.
 fn columns(table: &Table) -> Vec<&Column> {
     let is_here = |c: &Column| c.layout.as_ref().err().is_none_or(|reason| reason != OUTSIDE);
-    let counts = |c: &&Column| c.dtype.is_ok() && if table.stamps.is_none() { is_here(c) } else { c.stamp.is_some() };
+    let is_known = |c: &Column| c.dtype.is_ok() && c.frozen.is_none();
+    let counts = |c: &&Column| is_known(c) && if table.stamps.is_none() { is_here(c) } else { c.stamp.is_some() };
     table.columns.iter().filter(counts).collect()
 }
 
@@ -166,6 +167,7 @@ mod tests {
             layout: Err("none".to_owned()),
             filters: None,
             big_endian: false,
+            frozen: None,
             stamp,
         }
     }

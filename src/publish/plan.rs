@@ -39,7 +39,7 @@ impl Planned {
 pub(super) fn plan(table: &Table, packing: Packing) -> Result<Planned, ErrorKind> {
     let worth = |column: &&Column| {
         let bytes = column.cell_bytes() * table.rows;
-        column.dtype.is_ok() && bytes > 0 && (column.stamp.is_some() || bytes >= WORTH_BYTES)
+        column.dtype.is_ok() && column.frozen.is_none() && bytes > 0 && (column.stamp.is_some() || bytes >= WORTH_BYTES)
     };
     let columns: Vec<Column> = table.columns.iter().filter(worth).cloned().collect();
     if let Some(column) = table.columns.iter().find(|c| c.stamp.is_some() && c.dtype.is_err()) {

@@ -393,6 +393,7 @@ impl Engine {
             }
             let column = table.column(name)?;
             column.dtype()?;
+            column.writable()?;
             if table.stamps.is_some() {
                 self.view.stamped(column)?;
             }
