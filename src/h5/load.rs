@@ -425,7 +425,8 @@ fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<
 /// Where the rows lie, or why they can only be reached through the library.
 fn locate(dataset: &Dataset, rows: u64, cell_bytes: u64) -> Result<Result<ColumnLayout, String>, ErrorKind> {
     let Some(chunk) = dataset.chunk() else {
-        return Ok(match dataset.offset() {
+        // Of one without storage the library adds the user block to "undefined", which then looks like an address.
+        return Ok(match dataset.offset().filter(|_| dataset.storage_size() > 0) {
             Some(address) => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address } }),
             None if rows == 0 => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address: 0 } }),
             None => Err("no space allocated yet (late allocation)".to_owned()),

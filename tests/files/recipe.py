@@ -76,7 +76,7 @@ def run_step(lines, scope):
     try:
         exec(compile("\n".join(lines), "<step>", "exec"), scope)
         return None
-    except (ValueError, OSError, RuntimeError, KeyError, TypeError, NameError, IndexError, AttributeError) as error:
+    except (ValueError, OSError, RuntimeError, KeyError, TypeError, AssertionError, NameError, IndexError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
     finally:
         for name in ("d", "t", "p", "g", "a", "s", "o"):

@@ -476,3 +476,30 @@ fn a_guard_stays_when_its_table_is_adopted_again() {
     assert_eq!(guards.len(), 1);
     assert_eq!(guards[0].undefined, 1i64.to_le_bytes());
 }
+
+/// Behind a user block the library gives an address for a dataset that has no storage: the byte before the superblock.
+#[test]
+fn a_dataset_without_storage_behind_a_user_block_is_fill() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let script = "import sys, h5py\n\
+        with h5py.File(sys.argv[1], 'w', userblock_size=1024) as f:\n\
+        \x20   f.create_dataset('t/x', (9,), '<f8')\n\
+        \x20   f.create_dataset('t/y', (9,), '<f8', fillvalue=2)";
+    if py(script, &[&file]).is_none() {
+        return;
+    }
+    assert_eq!(ok(&["read", &file, "t", "x", "--rows", ":"]), "0.0\n".repeat(9));
+    assert_eq!(ok(&["read", &file, "t", "y", "--rows", ":"]), "2.0\n".repeat(9));
+    let merged = scratch.text("merged.h5");
+    ok(&["merge", &merged, &file]);
+    let values = |name: &str| format!("{name}={}", scratch.npy(&format!("{name}.npy"), &[2], &[5.0, 6.0]));
+    ok(&["update", &file, "t", "--rows", "1,8", "--set", &values("x"), "--set", &values("y")]);
+    let script = "import sys, h5py\n\
+        for path in sys.argv[1:]:\n\
+        \x20   with h5py.File(path) as f: print([list(f[n][...]) == [e, v, e, e, e, e, e, e, w]\n\
+        \x20       for n, e, v, w in (('t/x', 0, *((5, 6) if path == sys.argv[1] else (0, 0))),\n\
+        \x20                          ('t/y', 2, *((5, 6) if path == sys.argv[1] else (2, 2))))])";
+    assert_eq!(py(script, &[&file, &merged]).expect("h5py"), "[True, True]\n[True, True]\n");
+    assert!(ok(&["verify", &file]).contains("sound"));
+}
