@@ -408,6 +408,9 @@ pub enum ErrorKind {
         /// Why not.
         reason: String,
     },
+    /// No dataset of the group can get stamps.
+    #[error("none of its datasets can get stamps ({0})")]
+    NothingToAdopt(String),
     /// The table has stamps already.
     #[error("table '{0}' has stamps already")]
     Adopted(String),
@@ -675,6 +678,7 @@ impl ErrorKind {
             Self::OtherColumns { .. } => "merge files of the same tables; see 'h5part info' of both",
             Self::LeftByDead { .. } => "put them back with 'h5part recover'",
             Self::Damaged { .. } => "look at it with 'h5part verify'; nothing of it was merged",
+            Self::NothingToAdopt(_) => "see 'h5part info FILE'; they can be read, published and merged as they are",
             Self::Adopted(_) => {
                 "it can be updated as it is; --column adopts further columns, --again does all of it anew"
             }

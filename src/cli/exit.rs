@@ -116,6 +116,7 @@ impl Exit {
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::OffsetsTooSmall { .. }
             | ErrorKind::CannotGrow { .. }
+            | ErrorKind::NothingToAdopt(_)
             | ErrorKind::ValuesOutside(_)
             | ErrorKind::Unstamped(_)
             | ErrorKind::UnstampedColumn(_)

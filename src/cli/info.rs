@@ -2,7 +2,7 @@
 
 use super::common::{LockArgs, ParentArgs};
 use super::exit::Exit;
-use super::output::{WIDEST, bytes, json, line};
+use super::output::{WIDEST, bytes, json, line, table_name};
 use h5part::Result;
 use h5part::dataspace::{Column, Dtype, Stamps, Table, shape_text};
 use h5part::h5::{CHANGES_IN_PLACE, Listing, library_version};
@@ -121,6 +121,7 @@ impl Info {
             let stamps = if table.stamped { "stamped" } else { "not stamped" };
             let parent = table.parent.as_ref().map_or_else(String::new, |file| format!(", in {}", file.display()));
             let TableInfo { path, rows, attributes, .. } = table;
+            let path = table_name(path);
             line(format!("\ntable '{path}': {rows} rows, {stamps}, {attributes} attributes{parent}"))?;
             let width = table.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).min(WIDEST);
             for column in &table.columns {

@@ -18,6 +18,11 @@ pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "h5part: {text}");
 }
 
+/// The path of a table for people: that of the root group is empty.
+pub fn table_name(path: &str) -> &str {
+    if path.is_empty() { "/" } else { path }
+}
+
 /// Writes a line to standard output; a closed pipe is an error that `main` knows.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
     let mut out = std::io::stdout().lock();

@@ -2,7 +2,7 @@
 
 use super::common::{LockArgs, ParentArgs};
 use super::exit::Exit;
-use super::output::{WIDEST, json, line, strip};
+use super::output::{WIDEST, json, line, strip, table_name};
 use h5part::Result;
 use h5part::store::{Status, Store};
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ impl Args {
 }
 
 fn print(status: &Status) -> Result<()> {
-    line(format!("table '{}': {} rows", status.table, status.rows))?;
+    line(format!("table '{}': {} rows", table_name(&status.table), status.rows))?;
     let width = status.columns.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).min(WIDEST);
     for c in &status.columns {
         let interrupted = if c.interrupted > 0 { format!(", {} interrupted", c.interrupted) } else { String::new() };

@@ -2,7 +2,7 @@
 
 use super::common::LockArgs;
 use super::exit::Exit;
-use super::output::{LateBar, bytes, json, line};
+use super::output::{LateBar, bytes, json, line, table_name};
 use h5part::Result;
 use h5part::verify::{Finding, Kind, Repaired, Report, Verify};
 use std::num::NonZeroUsize;
@@ -82,7 +82,11 @@ fn tell(report: &Report, as_json: bool) -> Result<()> {
     for t in &report.tables {
         line(format!(
             "table '{}': {} rows, {} of {} values committed, {} missing",
-            t.table, t.rows, t.committed, t.cells, t.missing
+            table_name(&t.table),
+            t.rows,
+            t.committed,
+            t.cells,
+            t.missing
         ))?;
     }
     let word = if report.sound { "sound" } else { "UNSOUND" };

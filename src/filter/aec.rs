@@ -68,7 +68,7 @@ impl Coding {
                 return false;
             }
             if self.preprocessed {
-                self.from_residuals(&mut samples);
+                self.of_residuals(&mut samples);
             }
             for (to, sample) in out.chunks_mut(size).zip(&samples) {
                 let bytes = if self.big_endian { sample.to_be_bytes() } else { sample.to_le_bytes() };
@@ -150,7 +150,7 @@ impl Coding {
     }
 
     /// From a first sample and residuals to samples, each of which was predicted by the one before.
-    fn from_residuals(&self, samples: &mut [u32]) {
+    fn of_residuals(&self, samples: &mut [u32]) {
         let most = u32::MAX >> (32 - self.bits);
         let Some((&mut first, rest)) = samples.split_first_mut() else { return };
         let mut before = first & most;

@@ -165,15 +165,23 @@ impl H5File {
     }
 
     fn group(&self, path: &str) -> Result<Group, ErrorKind> {
+        if let Some(group) = self.find_group(path)? {
+            return Ok(group);
+        }
+        let known = self.list()?.into_iter().map(|t| t.table.path).collect();
+        Err(ErrorKind::NoSuchTable { table: path.to_owned(), known })
+    }
+
+    /// The group at a path, if there is something. Costs the same however many tables there are.
+    fn find_group(&self, path: &str) -> Result<Option<Group>, ErrorKind> {
         if path.is_empty() {
-            return Ok(self.file.group("/")?);
+            return Ok(Some(self.file.group("/")?));
         }
         let mut walked = String::new();
         for part in path.split('/') {
             let parent = if walked.is_empty() { self.file.group("/")? } else { self.file.group(&walked)? };
             if !parent.link_exists(part) {
-                let known = self.list()?.into_iter().map(|t| t.table.path).collect();
-                return Err(ErrorKind::NoSuchTable { table: path.to_owned(), known });
+                return Ok(None);
             }
             if !walked.is_empty() {
                 walked.push('/');
@@ -183,7 +191,7 @@ impl H5File {
                 return Err(ErrorKind::NotATable { name: walked, what: "a dataset" });
             }
         }
-        Ok(self.file.group(path)?)
+        Ok(Some(self.file.group(path)?))
     }
 
     /// All tables: groups that hold datasets with a common first axis.
@@ -222,10 +230,7 @@ impl H5File {
     /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`].
     pub fn may_add(&self, path: &str) -> Result<(), ErrorKind> {
         self.ask(|| {
-            let group = match self.group(path) {
-                Err(ErrorKind::NoSuchTable { .. }) => return Ok(()),
-                other => other?,
-            };
+            let Some(group) = self.find_group(path)? else { return Ok(()) };
             if members(&group, LocationType::Dataset)?.is_empty() {
                 Ok(())
             } else {

@@ -13,6 +13,9 @@ use crate::error::ErrorKind;
 use hdf5::{Dataset, Group};
 use uuid::Uuid;
 
+/// Largest number of a table that was given: attribute of the group of stamps.
+const LARGEST_ATTRIBUTE: &str = "largest";
+
 /// Stamps of a row lie within a sector of 512 bytes.
 pub const MOST_COLUMNS: usize = 64;
 
@@ -98,8 +101,7 @@ impl H5Change {
         } else {
             self.file.create_group_builder().obj_track_times(false).create(STAMPS_GROUP)?
         };
-        let taken = group.member_names()?.iter().filter_map(|n| n.parse::<u64>().ok()).max().unwrap_or(0);
-        let id = taken + 1;
+        let id = next_number(&group)?;
         make_words(&group, &id.to_string(), spec)?;
         let stamps = group.dataset(&id.to_string())?;
         self.describe_stamps(&stamps, spec)?;
@@ -148,6 +150,25 @@ impl H5Change {
         self.describe_stamps(&group.dataset(&name)?, spec)?;
         super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", table.path))?)
     }
+}
+
+/// The number of the next table, one more than the largest that was given. The group keeps it, so that not all names
+/// are looked through; a version that does not know of that may have given more.
+fn next_number(group: &Group) -> Result<u64, ErrorKind> {
+    let kept = group.attr(LARGEST_ATTRIBUTE).ok();
+    let mut largest = match &kept {
+        Some(kept) => kept.read_scalar()?,
+        None => group.member_names()?.iter().filter_map(|n| n.parse::<u64>().ok()).max().unwrap_or(0),
+    };
+    while group.link_exists(&(largest + 1).to_string()) {
+        largest += 1;
+    }
+    let next = largest + 1;
+    match kept {
+        Some(kept) => kept.write_scalar(&next)?,
+        None => group.new_attr::<u64>().create(LARGEST_ATTRIBUTE)?.write_scalar(&next)?,
+    }
+    Ok(next)
 }
 
 /// A dataset of stamps, all zero.

@@ -208,7 +208,8 @@ impl Finding {
     fn place(&self) -> String {
         let mut parts = Vec::new();
         parts.extend(self.path.clone());
-        parts.extend(self.table.as_ref().map(|table| format!("table '{table}'")));
+        parts
+            .extend(self.table.as_ref().map(|table| format!("table '{}'", if table.is_empty() { "/" } else { table })));
         parts.extend(self.column.as_ref().map(|column| format!("column '{column}'")));
         if let Some((first, end)) = self.rows.first() {
             let one = |&(first, end): &(u64, u64)| {

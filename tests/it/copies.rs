@@ -52,8 +52,9 @@ with h5py.File(sys.argv[1]) as a, h5py.File(sys.argv[2]) as b:
     def same(name, x):
         if name.startswith("__h5part__"): return
         y = b[name]
-        assert sorted(x.attrs) == sorted(k for k in y.attrs if not k.startswith("h5part")), name
-        assert all(np.array_equal(x.attrs[k], y.attrs[k]) for k in x.attrs), name
+        theirs = [sorted(k for k in o.attrs if not k.startswith("h5part")) for o in (x, y)]
+        assert theirs[0] == theirs[1], name
+        assert all(np.array_equal(x.attrs[k], y.attrs[k]) for k in theirs[0]), name
         if isinstance(x, h5py.Dataset):
             assert (x.shape, x.dtype) == (y.shape, y.dtype), name
             if x.id.get_create_plist().get_nfilters() and x.id.get_create_plist().get_filter(0)[0] == 32001:

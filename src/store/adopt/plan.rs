@@ -154,8 +154,7 @@ fn choose<'a>(table: &'a Table, how: &Adoption, candidates: Vec<Candidate>) -> R
     if chosen.is_empty() {
         let reasons: Vec<String> =
             left_out.iter().take(8).map(|(name, reason)| format!("'{name}': {reason}")).collect();
-        let text = format!("none of its datasets can get stamps ({})", reasons.join("; "));
-        return Err(ErrorKind::BadRequest(text));
+        return Err(ErrorKind::NothingToAdopt(reasons.join("; ")));
     }
     Ok((chosen, left_out))
 }
