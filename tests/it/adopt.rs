@@ -220,7 +220,7 @@ fn what_cannot_be_adopted() {
     assert_eq!(code(&["a/b", "--committed", "nothing=1"]), 3);
     assert_eq!(code(&["a/b", "--guard", "nothing=1"]), 3);
     assert_eq!(code(&["many"]), 2);
-    assert_eq!(code(&["texts"]), 2);
+    assert_eq!(code(&["texts"]), 10);
     assert_eq!(code(&["a/b", "--committed", "status=x"]), 2);
     assert_eq!(code(&["a/b", "--committed", "some"]), 2);
     assert_eq!(code(&["a/b", "--guard", "cells=1"]), 2);
