@@ -637,7 +637,7 @@ impl ErrorKind {
             Self::FrameOutOfRange { .. } => "frames are counted from 0",
             Self::DuplicateFrame(_) => "name each frame once",
             Self::EmptySelection => "name at least one, e.g. 0:10",
-            Self::BadRows { .. } => "use 7, 0:100, 0:100:2, a list with commas, or @indices.npy",
+            Self::BadRows { .. } => "use 7, -1, 0:100, 0:100:2, a list with commas, @indices.npy or @mask.npy",
             Self::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
             Self::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
             Self::ShapeMismatch { .. } => "the first axis of the values counts the rows selected",
