@@ -27,6 +27,7 @@ pub use byte::{ByteGuard, ByteLock};
 pub use calls::LockCall;
 pub use filesystem::{FileSystem, Reach, Sharing, Why};
 pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock, is_ours};
+#[cfg(feature = "hdf5")]
 pub(crate) use holders::writers_elsewhere;
 pub use holders::{Holder, LockReport, report};
 pub use mounts::Mount;

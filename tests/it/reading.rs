@@ -256,8 +256,7 @@ fn inner_selections_of_stamped_columns() {
     {
         assert_eq!(out, "(9, 1, 1) 0.0 100.0\n");
     }
-    for (inner, what) in [("4", "beyond an axis of 4"), ("0,0,0", "a cell has 2 axes"), ("x", "not a whole number")]
-    {
+    for (inner, what) in [("4", "beyond an axis of 4"), ("0,0,0", "a cell has 2 axes"), ("x", "not a whole number")] {
         let (code, _, err) = run(&["read", &file, "t", "F", "--rows", "7", "--inner", inner]);
         assert!(code == 2 && err.contains(what), "{inner}: {err}");
     }
