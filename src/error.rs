@@ -351,6 +351,16 @@ pub enum ErrorKind {
     /// A column of the table is no longer where it was, or is gone.
     #[error("another program moved or removed column '{0}'")]
     ColumnMoved(String),
+    /// A stamped column was deleted, renamed, shortened or retyped by another program.
+    #[error("another program changed table '{table}': column '{column}' {what}")]
+    ColumnLost {
+        /// Path of the table.
+        table: String,
+        /// Name that was stamped.
+        column: String,
+        /// What became of it.
+        what: String,
+    },
     /// A value that h5part did not write lies where this commit would write.
     #[error("row {row} of column '{column}' was changed by another program")]
     ForeignChange {
@@ -666,6 +676,9 @@ impl ErrorKind {
             }
             Self::HardLinked(_) => "keep one name, e.g. by a copy; a symbolic link is fine",
             Self::Replaced | Self::ColumnMoved(_) => "open the file again",
+            Self::ColumnLost { .. } => {
+                "restore it from a copy, or acknowledge the loss with 'h5part verify FILE --repair --accept-loss'"
+            }
             Self::LockFileGone => "end all programs that use the file, then start them again",
             Self::ForeignChange { .. } => "overwrite it knowingly with --accept-foreign, or read it first",
             Self::NotAsExpected { .. } => "read it again; nothing was written",

@@ -108,6 +108,7 @@ impl Exit {
             | ErrorKind::LockFileGone
             | ErrorKind::LogAside { .. }
             | ErrorKind::ColumnMoved(_)
+            | ErrorKind::ColumnLost { .. }
             | ErrorKind::OtherStore(_)
             | ErrorKind::ForeignChange { .. }
             | ErrorKind::NotAsExpected { .. } => Self::Foreign,

@@ -158,7 +158,7 @@ fn holders_text(holders: &[Holder]) -> String {
 
 impl TableInfo {
     fn new(listing: &Listing) -> Self {
-        let Table { path, rows, columns, stamps } = &listing.table;
+        let Table { path, rows, columns, stamps, .. } = &listing.table;
         Self {
             path: path.clone(),
             parent: None,

@@ -61,6 +61,9 @@ impl Args {
     pub fn run(&self) -> Result<Exit> {
         let store = self.parent.find(&self.lock, &self.file, &self.table, Some(&self.name))?;
         let mut reader = store.reader(&self.table)?;
+        if reader.table().rows == 0 && self.rows.trim() == ":" {
+            return self.no_rows(&reader);
+        }
         let rows = rows(&self.rows, reader.table().rows, &self.file)?;
         let stores: Vec<&Path> =
             [self.file.as_path(), store.path()].into_iter().chain(self.parent.parent.as_deref()).collect();
@@ -94,6 +97,19 @@ impl Args {
         if changed > 0 {
             say(format_args!("{changed} of them do not match their stamps: changed by another program, or damaged"));
             return Ok(Exit::Found);
+        }
+        Ok(Exit::Success)
+    }
+
+    /// All rows of a table that has none: arrays of the right shape, without elements.
+    fn no_rows(&self, reader: &Reader) -> Result<Exit> {
+        let column = reader.table().column(&self.name).at("read", &self.file)?;
+        let empty = |path: &PathBuf, dtype, cell: &[u64]| {
+            let shape: Vec<u64> = [0].into_iter().chain(cell.iter().copied()).collect();
+            NpyWriter::create(path, dtype, &shape).and_then(NpyWriter::finish).at("write", path)
+        };
+        if let Some(path) = &self.output {
+            empty(path, column.dtype().at("read", &self.file)?, &column.shape)?;
         }
         Ok(Exit::Success)
     }

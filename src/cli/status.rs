@@ -73,5 +73,12 @@ fn print(status: &Status) -> Result<()> {
             c.writing
         ))?;
     }
+    for lost in &status.lost {
+        let (first, end) = lost.rows;
+        line(format!("  {:width$} LOST: rows {first}:{end}: another program changed it: it {}", lost.name, lost.what))?;
+    }
+    for (alias, column) in &status.aliases {
+        line(format!("  {alias:width$} alias of {column}"))?;
+    }
     Ok(())
 }

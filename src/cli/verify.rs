@@ -24,6 +24,9 @@ pub struct Args {
     /// With --repair: values that another program wrote count as committed from now on.
     #[arg(long, requires = "repair")]
     accept_foreign: bool,
+    /// With --repair: go on without the columns and rows that another program took away.
+    #[arg(long, requires = "repair")]
+    accept_loss: bool,
     /// Threads [default: one a core].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -37,7 +40,8 @@ pub struct Args {
 impl Args {
     pub fn run(&self) -> Result<Exit> {
         let start = Instant::now();
-        let how = Verify { jobs: self.jobs, repair: self.repair, accept_foreign: self.accept_foreign };
+        let (accept_foreign, accept_loss) = (self.accept_foreign, self.accept_loss);
+        let how = Verify { jobs: self.jobs, repair: self.repair, accept_foreign, accept_loss };
         let bar = LateBar::new("verifying");
         let report = self.lock.open(&self.file)?.verify(&how, &|done, total| bar.set(done, total))?;
         drop(bar);
@@ -68,13 +72,16 @@ fn tell(report: &Report, as_json: bool) -> Result<()> {
     if as_json {
         return json(report);
     }
-    if let Some(Repaired { recovery, reset, stamped }) = &report.repaired {
+    if let Some(Repaired { recovery, reset, stamped, dropped }) = &report.repaired {
         line(format!(
             "repaired: {} values put back, {} structural changes finished or undone, {reset} half-written values made \
              not there, {stamped} foreign values stamped",
             recovery.restored,
             recovery.changes_applied + recovery.changes_discarded
         ))?;
+        if *dropped > 0 {
+            line(format!("stamps of {dropped} lost columns dropped"))?;
+        }
     }
     for finding in &report.findings {
         line(finding.to_string())?;

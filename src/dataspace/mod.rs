@@ -22,4 +22,4 @@ pub use layout::{ColumnLayout, Place};
 pub use names::{STAMPS_GROUP, refuse_reserved};
 pub use plan::{Piece, pieces};
 pub use rows::{Rows, Run, Runs};
-pub use table::{Column, Guard, OUTSIDE, Stamps, Table};
+pub use table::{Column, Guard, Loss, LostColumn, OUTSIDE, Stamps, Table};

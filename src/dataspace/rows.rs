@@ -290,6 +290,19 @@ impl Runs {
         Self { runs: runs.collect(), len: self.len }
     }
 
+    /// Those of the rows that come before `end`.
+    #[must_use]
+    pub fn before(mut self, end: u64) -> Self {
+        if self.runs.last().is_some_and(|run| run.end() > end) {
+            self.runs.retain(|run| run.row < end);
+            if let Some(last) = self.runs.last_mut() {
+                last.count = last.count.min(end - last.row);
+            }
+            self.len = self.runs.iter().map(|run| run.count).sum();
+        }
+        self
+    }
+
     /// The rows in parts of at most `most` rows (at least one), each with its values numbered from 0 in
     /// ascending order of rows. With `band`, all rows of a part are of the same band of so many rows.
     #[must_use]

@@ -17,6 +17,60 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Where its stamps are, if h5part made or adopted it.
     pub stamps: Option<Stamps>,
+    /// Columns that have stamps, and that another program has deleted, renamed, shortened or retyped.
+    pub lost: Vec<LostColumn>,
+    /// Further names of its columns: each with the name of its column.
+    pub aliases: Vec<(String, String)>,
+}
+
+/// A stamped column that is not as its stamps say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostColumn {
+    /// The name that was stamped.
+    pub name: String,
+    /// Its place among the stamps of a row.
+    pub place: usize,
+    /// What became of it.
+    pub loss: Loss,
+}
+
+/// What another program did to a stamped column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// No dataset has its name. Where one without stamps has its length, type and cell shape: the name of that one.
+    Gone {
+        /// Name of the dataset that it may have become.
+        renamed: Option<String>,
+    },
+    /// Its dataset has fewer rows than the stamps.
+    Shortened {
+        /// Rows that it has.
+        rows: u64,
+    },
+    /// Its dataset has another type or cell shape.
+    Retyped {
+        /// What it is now.
+        now: String,
+    },
+}
+
+impl LostColumn {
+    /// First row that is gone.
+    #[must_use]
+    pub fn first_row(&self) -> u64 {
+        if let Loss::Shortened { rows } = self.loss { rows } else { 0 }
+    }
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gone { renamed: None } => write!(f, "is gone: deleted or renamed"),
+            Self::Gone { renamed: Some(name) } => write!(f, "is gone; '{name}' has its type and length: renamed?"),
+            Self::Shortened { rows } => write!(f, "has only {rows} rows left"),
+            Self::Retyped { now } => write!(f, "was replaced by one of type {now}"),
+        }
+    }
 }
 
 /// Stamps of a table: a dataset of `rows` x `width` u64.
@@ -117,13 +171,42 @@ impl Table {
     /// The column of this name.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`].
+    /// [`ErrorKind::NoSuchColumn`]; [`ErrorKind::ColumnLost`] where it was stamped and is not as it was.
     pub fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
-        self.columns.iter().find(|c| c.name == name).ok_or_else(|| ErrorKind::NoSuchColumn {
-            table: self.path.clone(),
-            column: name.to_owned(),
-            known: self.columns.iter().map(|c| c.name.clone()).collect(),
+        let name = self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, column)| column);
+        self.columns.iter().find(|c| c.name == name).ok_or_else(|| match self.lost.iter().find(|l| l.name == name) {
+            Some(lost) => self.lost_error(lost),
+            None => ErrorKind::NoSuchColumn {
+                table: self.path.clone(),
+                column: name.to_owned(),
+                known: self.columns.iter().map(|c| c.name.clone()).collect(),
+            },
         })
+    }
+
+    fn lost_error(&self, lost: &LostColumn) -> ErrorKind {
+        let (column, what) = (lost.name.clone(), lost.loss.to_string());
+        ErrorKind::ColumnLost { table: self.path.clone(), column, what }
+    }
+
+    /// Refuses a table of which stamped values are gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ColumnLost`] for the first of them.
+    pub fn refuse_lost(&self) -> Result<(), ErrorKind> {
+        self.lost.first().map_or(Ok(()), |lost| Err(self.lost_error(lost)))
+    }
+
+    /// Whether another program appended rows that have no stamps yet.
+    #[must_use]
+    pub fn is_ahead(&self) -> bool {
+        self.stamped_rows() < self.rows
+    }
+
+    /// Rows that have stamps. Another program may have made the columns longer.
+    #[must_use]
+    pub fn stamped_rows(&self) -> u64 {
+        self.stamps.as_ref().map_or(self.rows, |stamps| stamps.layout.rows)
     }
 
     /// The column whose stamp has this place.
@@ -186,13 +269,14 @@ impl Column {
     }
 
     /// Whether `now` is this column at a later time: what is written in place is where it was. Library
-    /// columns may move, and tables may grow.
+    /// columns may move, and tables may grow; another program may do so without space for the new rows, and then the
+    /// column is a library column.
     #[must_use]
     pub fn is_still(&self, now: &Self) -> bool {
         let same = |c: &Self| (c.dtype.clone(), c.shape.clone(), c.fill.clone(), c.stamp);
         let stays = match (&self.layout, &now.layout) {
             (Ok(before), Ok(now)) => before.is_start_of(now),
-            (before, _) => before.is_err(),
+            (_, Err(_)) | (Err(_), _) => true,
         };
         stays && same(self) == same(now)
     }
@@ -262,7 +346,14 @@ mod tests {
         let columns = vec![column("e", &[], 500), column("f", &[2, 5], 1000), library];
         let stamps = ColumnLayout { rows: 7, cell_bytes: 32, place: Place::Contiguous { address: 2000 } };
         let stamps = Stamps { table: 1, layout: stamps, width: 4, guards: Vec::new() };
-        let table = Table { path: "t".to_owned(), rows: 7, columns, stamps: Some(stamps) };
+        let table = Table {
+            path: "t".to_owned(),
+            rows: 7,
+            columns,
+            stamps: Some(stamps),
+            lost: Vec::new(),
+            aliases: Vec::new(),
+        };
         assert_eq!(table.row_bytes(), 8 + 80 + 24);
         assert_eq!(table.end(), 2000 + 7 * 32, "stamps lie last");
         assert_eq!(Table { stamps: None, ..table.clone() }.end(), 1000 + 7 * 80);
@@ -281,7 +372,7 @@ mod tests {
         assert!(!before.is_still(&Column { dtype: Ok(Dtype::I64), ..before.clone() }));
         assert!(!before.is_still(&Column { stamp: Some(1), ..before.clone() }));
         let library = Column { layout: Err("filtered".to_owned()), ..before.clone() };
-        assert!(!before.is_still(&library) && library.is_still(&before), "what only the library reaches may move");
+        assert!(before.is_still(&library) && library.is_still(&before), "what only the library reaches may move");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::load::{Parts, STAMPS_GROUP};
 use super::{H5Change, select};
-use crate::dataspace::{Column, Dtype, Rows};
+use crate::dataspace::{Column, Dtype, Rows, Table};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
 use hdf5::plist::dataset_create::AllocTime;
@@ -26,28 +26,55 @@ impl H5Change {
         if rows < had {
             return refuse(table, format!("it has {had} rows, and rows are never taken away"));
         }
-        // What cannot grow can stay as it is.
-        if rows == had {
-            return Ok(had);
-        }
-        for (column, dataset) in &parts.columns {
+        // What has these rows can stay as it is: another program may have made it longer.
+        let shorter = |dataset: &Dataset| dataset.shape().first().is_some_and(|&n| (n as u64) < rows);
+        let columns: Vec<_> = parts.columns.iter().filter(|(_, dataset)| shorter(dataset)).collect();
+        for (column, dataset) in &columns {
             if let Some(most) = most_rows(dataset)
                 && most < rows
             {
                 return refuse(&column.name, format!("it was made for at most {most} rows"));
             }
         }
-        for (column, dataset) in &parts.columns {
-            let guard = parts.guards.iter().find(|guard| column.stamp == Some(guard.place));
-            extend_column(column, dataset, had, rows, guard.map(|guard| guard.undefined.as_slice()))?;
+        if let Some(lost) = parts.lost.first().filter(|_| rows > had) {
+            return refuse(&lost.name, format!("it {}", lost.loss));
         }
-        if let Some((id, dataset)) = &parts.stamps {
+        for (column, dataset) in columns {
+            let guard = parts.guards.iter().find(|guard| column.stamp == Some(guard.place));
+            let own = dataset.shape().first().map_or(0, |&n| n as u64);
+            extend_column(column, dataset, own, rows, guard.map(|guard| guard.undefined.as_slice()))?;
+        }
+        if let Some((id, dataset)) = parts.stamps.as_ref().filter(|(_, dataset)| shorter(dataset)) {
             if most_rows(dataset).is_some_and(|most| most < rows) {
                 return refuse(STAMPS_GROUP, format!("the stamps of table {id} have a fixed size"));
             }
             resize(dataset, rows)?;
         }
         Ok(had)
+    }
+}
+
+impl H5Change {
+    /// Sets the lengths of stamped datasets of a table and of its stamps, for one whose rows another program took away.
+    /// New rows hold fill. Gives the names of those that cannot have so many.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn set_lengths(&self, table: &Table, names: &[String], rows: u64) -> Result<Vec<String>, ErrorKind> {
+        let group = self.file.group(&format!("/{}", table.path))?;
+        let mut fixed = Vec::new();
+        for name in names {
+            let dataset = group.dataset(name)?;
+            if dataset.chunk().is_none() || most_rows(&dataset).is_some_and(|most| most < rows) {
+                fixed.push(name.clone());
+            } else {
+                resize(&dataset, rows)?;
+            }
+        }
+        if let Some(stamps) = table.stamps.as_ref().filter(|stamps| stamps.layout.rows != rows) {
+            resize(&self.file.dataset(&format!("/{STAMPS_GROUP}/{}", stamps.table))?, rows)?;
+        }
+        Ok(fixed)
     }
 }
 

@@ -108,6 +108,7 @@ pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, 
                 let [name, undefined, complete] = [0, 1, 2].map(|i| row.get(i).map_or("", |text| text.as_str()));
                 guard(columns, name, undefined, Some(complete).filter(|text| !text.is_empty()), bits(k))
             })
+            .filter_map(Result::transpose)
             .collect();
     }
     if !has(GUARD) {
@@ -117,19 +118,21 @@ pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, 
     let (name, undefined) = (value(GUARD)?, value(UNDEFINED)?);
     let complete = if has(COMPLETE) { Some(value(COMPLETE)?) } else { None };
     let all = stamped.fold(0, |bits, place| bits | 1u64.checked_shl(u32::try_from(place).unwrap_or(64)).unwrap_or(0));
-    Ok(vec![guard(columns, name.as_str(), undefined.as_str(), complete.as_deref(), all)?])
+    Ok(guard(columns, name.as_str(), undefined.as_str(), complete.as_deref(), all)?.into_iter().collect())
 }
 
+/// `None`: its column is gone, or not as it was; it says nothing any more.
 fn guard(
     columns: &[&Column],
     name: &str,
     undefined: &str,
     complete: Option<&str>,
     covers: u64,
-) -> Result<Guard, ErrorKind> {
+) -> Result<Option<Guard>, ErrorKind> {
     let moved = || ErrorKind::ColumnMoved(name.to_owned());
-    let column = columns.iter().find(|column| column.name == name).ok_or_else(moved)?;
+    let Some(column) = columns.iter().find(|column| column.name == name) else { return Ok(None) };
     let dtype = column.dtype()?;
-    let (place, undefined) = column.stamp.zip(dtype.parse_element(undefined)).ok_or_else(moved)?;
-    Ok(Guard { place, covers, undefined, complete: complete.and_then(|text| dtype.parse_element(text)) })
+    let Some(place) = column.stamp else { return Ok(None) };
+    let undefined = dtype.parse_element(undefined).ok_or_else(moved)?;
+    Ok(Some(Guard { place, covers, undefined, complete: complete.and_then(|text| dtype.parse_element(text)) }))
 }

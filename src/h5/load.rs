@@ -4,7 +4,7 @@ use super::H5File;
 use super::chunks::each_chunk;
 use super::datatype::dtype_of;
 use super::guards;
-use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, OUTSIDE, Place, Stamps, Table};
+use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Loss, LostColumn, OUTSIDE, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
@@ -12,7 +12,8 @@ use hdf5::plist::dataset_create::Layout;
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, Group, LocationType};
 use ndarray::Array1;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 pub(super) use crate::dataspace::STAMPS_GROUP;
@@ -24,6 +25,8 @@ pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
 pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
 pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
 pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
+/// Type and cell shape of each stamped column: so that a dataset that was replaced is known.
+pub(super) const TYPES_ATTRIBUTE: &str = "column_types";
 pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
 
 /// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
@@ -122,7 +125,7 @@ impl H5File {
         let parts = Parts::read(&self.file, path, &group)?;
         let origin = self.origin(storage)?;
         let table = parts.locate()?;
-        if table.columns.is_empty() {
+        if table.columns.is_empty() && table.lost.is_empty() {
             return Err(ErrorKind::NotATable { name: path.to_owned(), what: "a group without columns" });
         }
         let (expected, found) = (table.end(), self.len);
@@ -213,7 +216,7 @@ impl H5File {
                 continue;
             }
             let parts = Parts::read(&self.file, &path, &group)?;
-            if !parts.columns.is_empty() {
+            if !(parts.columns.is_empty() && parts.lost.is_empty()) {
                 listings.push(Listing { table: parts.locate()?, attributes: group.attr_names()?.len() as u64 });
             }
             let mut below = members(&group, LocationType::Group)?;
@@ -273,32 +276,117 @@ pub(super) struct Parts {
     pub(super) columns: Vec<(Column, Dataset)>,
     pub(super) stamps: Option<(u64, Dataset)>,
     pub(super) guards: Vec<Guard>,
+    pub(super) lost: Vec<LostColumn>,
+    aliases: Vec<(String, String)>,
+}
+
+/// What the stamps of a table say of its columns.
+#[derive(Default)]
+struct Stamped {
+    /// Name of the column of each stamp; empty: none any more.
+    names: Vec<String>,
+    /// Type and cell shape of each when it was stamped; empty where that is not known.
+    types: Vec<String>,
+}
+
+impl Stamped {
+    fn read(stamps: &Dataset) -> Result<Self, ErrorKind> {
+        let types = if stamps.attr_names()?.iter().any(|name| name == TYPES_ATTRIBUTE) {
+            texts(stamps, TYPES_ATTRIBUTE)?
+        } else {
+            Vec::new()
+        };
+        Ok(Self { names: texts(stamps, COLUMNS_ATTRIBUTE)?, types })
+    }
+
+    /// Takes out the columns that are not as they were stamped, and says what became of them.
+    fn take_lost(&self, columns: &mut Vec<(Column, Dataset)>, rows: u64) -> Vec<LostColumn> {
+        let mut lost = Vec::new();
+        for (place, name) in self.names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            let was = self.types.get(place).filter(|text| !text.is_empty());
+            let here = columns.iter().position(|(column, _)| column.stamp == Some(place));
+            let loss = match here.and_then(|k| columns.get(k)) {
+                None => Loss::Gone { renamed: was.and_then(|was| unstamped_like(columns, was, rows)) },
+                Some((column, _)) if was.is_some_and(|was| *was != type_text(column)) => {
+                    let dtype = column.dtype.as_ref().map_or_else(Clone::clone, Dtype::to_string);
+                    Loss::Retyped { now: format!("{dtype} and shape {}", crate::dataspace::shape_text(&column.shape)) }
+                }
+                Some((_, dataset)) if first_axis(dataset) < rows => Loss::Shortened { rows: first_axis(dataset) },
+                Some(_) => continue,
+            };
+            here.map(|k| columns.remove(k));
+            lost.push(LostColumn { name: name.clone(), place, loss });
+        }
+        lost
+    }
+}
+
+/// A dataset without stamps that may be the one that had this type.
+fn unstamped_like(columns: &[(Column, Dataset)], was: &str, rows: u64) -> Option<String> {
+    let like = |(column, dataset): &&(Column, Dataset)| {
+        column.stamp.is_none() && first_axis(dataset) == rows && type_text(column) == was
+    };
+    columns.iter().find(like).map(|(column, _)| column.name.clone())
+}
+
+/// Type and cell shape of a column, as noted beside its stamps; empty where the type has no name here.
+pub(super) fn type_text(column: &Column) -> String {
+    column.dtype.as_ref().map_or_else(|_| String::new(), |dtype| format!("{dtype} {:?}", column.shape))
+}
+
+/// What is noted of a dataset that gets stamps.
+pub(super) fn type_of(table: &Group, name: &str) -> Result<String, ErrorKind> {
+    if name.is_empty() || !table.link_exists(name) {
+        return Ok(String::new());
+    }
+    Ok(type_text(&read_column(&table.dataset(name)?, name.to_owned(), None)?))
+}
+
+fn first_axis(dataset: &Dataset) -> u64 {
+    dataset.shape().first().map_or(0, |&n| n as u64)
+}
+
+/// The datasets of a group that have rows, each once; and their further names, each with the name that counts: the
+/// stamped one, else the first by hard links.
+#[expect(clippy::type_complexity, reason = "two lists that belong together, for one caller")]
+fn datasets(group: &Group, stamped: &[String]) -> Result<(Vec<(Column, Dataset)>, Vec<(String, String)>), ErrorKind> {
+    let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
+    let hard: HashSet<String> =
+        links.into_iter().filter(|(_, link)| link.link_type == hdf5::LinkType::Hard).map(|(name, _)| name).collect();
+    let place = |name: &String| stamped.iter().position(|other| other == name);
+    let mut names = members(group, LocationType::Dataset)?;
+    names.sort_by_cached_key(|name| (place(name).is_none(), !hard.contains(name), name.clone()));
+    let mut first: HashMap<String, String> = HashMap::new();
+    let (mut columns, mut aliases) = (Vec::new(), Vec::new());
+    for name in names {
+        let dataset = group.dataset(&name)?;
+        if dataset.shape().is_empty() {
+            continue;
+        }
+        let info = dataset.loc_info()?;
+        match first.entry(format!("{} {:?}", info.fileno, info.token)) {
+            Entry::Occupied(column) => aliases.push((name, column.get().clone())),
+            Entry::Vacant(new) => {
+                new.insert(name.clone());
+                let stamp = place(&name);
+                columns.push((read_column(&dataset, name, stamp)?, dataset));
+            }
+        }
+    }
+    Ok((columns, aliases))
 }
 
 impl Parts {
     pub(super) fn read(file: &hdf5::File, path: &str, group: &Group) -> Result<Self, ErrorKind> {
         let stamps = open_stamps(file, group, path)?;
-        let names = match &stamps {
-            Some((_, stamps)) => stamp_columns(stamps)?,
-            None => Vec::new(),
-        };
-        let mut columns: Vec<(Column, Dataset)> = Vec::new();
-        let mut rows = None;
-        for name in members(group, LocationType::Dataset)? {
-            let dataset = group.dataset(&name)?;
-            let shape = dataset.shape();
-            let Some((&first, _)) = shape.split_first() else { continue };
-            let stamp = names.iter().position(|n| *n == name);
-            columns.push((read_column(&dataset, name, stamp)?, dataset));
-            if stamp.is_some() {
-                rows = rows.or(Some(first as u64));
-            }
-        }
-        if let Some(gone) = names.iter().find(|n| columns.iter().all(|(c, _)| c.name != **n)) {
-            return Err(ErrorKind::ColumnMoved(gone.clone()));
-        }
-        let rows = rows.unwrap_or_else(|| common_rows(&columns));
-        columns.retain(|(_, d)| d.shape().first().is_some_and(|&n| n as u64 == rows));
+        let stamped = stamps.as_ref().map(|(_, stamps)| Stamped::read(stamps)).transpose()?.unwrap_or_default();
+        let (mut columns, aliases) = datasets(group, &stamped.names)?;
+        let stamped_rows = stamps.as_ref().map(|(_, stamps)| first_axis(stamps));
+        let lost = stamped_rows.map_or_else(Vec::new, |rows| stamped.take_lost(&mut columns, rows));
+        let lengths = columns.iter().filter(|(column, _)| column.stamp.is_some()).map(|(_, d)| first_axis(d));
+        // Rows are there where all stamped columns have them. Those beyond the stamps were appended by others.
+        let rows = lengths.min().or(stamped_rows).unwrap_or_else(|| common_rows(&columns));
+        columns.retain(|(column, d)| column.stamp.is_some() || first_axis(d) == rows);
         columns.sort_by(|(a, _), (b, _)| {
             (a.stamp.is_none(), a.stamp, &a.name).cmp(&(b.stamp.is_none(), b.stamp, &b.name))
         });
@@ -306,7 +394,7 @@ impl Parts {
             Some((_, stamps)) => guards::read(stamps, &columns.iter().map(|(column, _)| column).collect::<Vec<_>>())?,
             None => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards })
+        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases })
     }
 
     pub(super) fn locate(self) -> Result<Table, ErrorKind> {
@@ -320,11 +408,13 @@ impl Parts {
                 && let Ok(dtype) = column.dtype
             {
                 let cell_bytes = column.shape.iter().product::<u64>() * dtype.size();
-                column.layout = locate(&dataset, self.rows, cell_bytes)?;
+                column.layout = locate(&dataset, first_axis(&dataset), cell_bytes)?;
             }
             columns.push(column);
         }
-        Ok(Table { path: self.path, rows: self.rows, columns, stamps })
+        let mut aliases = self.aliases;
+        aliases.retain(|(_, name)| columns.iter().any(|column| column.name == *name));
+        Ok(Table { path: self.path, rows: self.rows, columns, stamps, lost: self.lost, aliases })
     }
 }
 
@@ -383,8 +473,8 @@ pub(super) fn table_of_stamps(stamps: &Dataset) -> Option<String> {
     Some(text.as_str().to_owned())
 }
 
-fn stamp_columns(stamps: &Dataset) -> Result<Vec<String>, ErrorKind> {
-    let names: Array1<VarLenUnicode> = stamps.attr(COLUMNS_ATTRIBUTE)?.read_1d()?;
+fn texts(stamps: &Dataset, attribute: &str) -> Result<Vec<String>, ErrorKind> {
+    let names: Array1<VarLenUnicode> = stamps.attr(attribute)?.read_1d()?;
     Ok(names.iter().map(|n| n.as_str().to_owned()).collect())
 }
 

@@ -5,8 +5,8 @@ use super::attribute::{Attribute, text, write_attribute};
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::guards::{self, GuardSpec};
 use super::load::{
-    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE,
-    read_uuid,
+    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, TYPES_ATTRIBUTE,
+    UUID_ATTRIBUTE, read_uuid, type_of,
 };
 use crate::dataspace::{ColumnSpec, Dtype, Stamps, Table};
 use crate::error::ErrorKind;
@@ -122,6 +122,12 @@ impl H5Change {
             write_attribute(stamps, "table", &Attribute::Text(spec.path.to_owned()))?;
         }
         stamps.new_attr_builder().with_data(&names).create(COLUMNS_ATTRIBUTE)?;
+        let table = self.file.group(&format!("/{}", spec.path))?;
+        let types = spec.names.iter().map(|name| text(&type_of(&table, name)?)).collect::<Result<Vec<_>, _>>()?;
+        if stamps.attr_names()?.iter().any(|name| name == TYPES_ATTRIBUTE) {
+            stamps.delete_attr(TYPES_ATTRIBUTE)?;
+        }
+        stamps.new_attr_builder().with_data(&types).create(TYPES_ATTRIBUTE)?;
         let format = guards::write(stamps, &spec.names, &spec.guards)?;
         let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
         let found: u64 = attribute.read_scalar()?;
@@ -129,6 +135,15 @@ impl H5Change {
             attribute.write_scalar(&format)?;
         }
         Ok(())
+    }
+
+    /// Says anew which columns the stamps of a table belong to; an empty name is that of no column.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn name_stamps(&self, number: u64, spec: &StampsSpec<'_>) -> Result<Stamps, ErrorKind> {
+        self.describe_stamps(&self.file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?, spec)?;
+        super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", spec.path))?)
     }
 
     /// Makes room for the stamps of more columns, which come after those that are there. Where they need another

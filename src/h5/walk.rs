@@ -15,6 +15,8 @@ pub struct Walk {
     pub objects: u64,
     /// Paths of the groups that say they are tables with stamps.
     pub tables: Vec<String>,
+    /// Numbers that these have.
+    pub numbers: Vec<u64>,
     /// Paths of the groups that say they are bundles.
     pub bundles: Vec<String>,
     /// Numbers of the tables that have a dataset of stamps, and where that says the table is.
@@ -108,7 +110,10 @@ impl Walker<'_> {
         self.attributes(path, group);
         for name in group.attr_names()? {
             match name.as_str() {
-                TABLE_ATTRIBUTE => self.found.tables.push(path.to_owned()),
+                TABLE_ATTRIBUTE => {
+                    self.found.tables.push(path.to_owned());
+                    self.found.numbers.extend(group.attr(TABLE_ATTRIBUTE).and_then(|a| a.read_scalar::<u64>()).ok());
+                }
                 CHECKSUM => self.found.bundles.push(path.to_owned()),
                 _ => {}
             }

@@ -37,6 +37,7 @@ impl Planned {
 }
 
 pub(super) fn plan(table: &Table, packing: Packing) -> Result<Planned, ErrorKind> {
+    table.refuse_lost()?;
     let worth = |column: &&Column| {
         let bytes = column.cell_bytes() * table.rows;
         column.dtype.is_ok() && column.frozen.is_none() && bytes > 0 && (column.stamp.is_some() || bytes >= WORTH_BYTES)

@@ -135,6 +135,9 @@ impl Store {
             let plan = self.plan_adoption(&view, how)?;
             return Summing::new(self, &view, &plan, Vec::new(), None).run(progress);
         }
+        if self.view_of(table)?.table.is_ahead() {
+            self.take_in_rows(table)?;
+        }
         let alone = self.alone()?;
         let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
         let plan = self.plan_adoption(&view, how)?;

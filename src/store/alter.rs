@@ -1,6 +1,7 @@
 //! Small structural changes: tables that grow, attributes.
 
 use super::handle::{Store, normal};
+use super::view::View;
 use crate::dataspace::refuse_reserved;
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{Attribute, H5File, NewArray};
@@ -25,6 +26,16 @@ impl Store {
             self.change_alone(alone, |site| site.h5.extend(table, rows))
         };
         extend().at("extend a table of", &self.paths.file)
+    }
+
+    /// Gives stamps to the rows that another program appended to all columns of a table.
+    pub(super) fn take_in_rows(&self, table: &str) -> Result<(), ErrorKind> {
+        let alone = self.alone()?;
+        let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
+        if view.table.rows == view.table.stamped_rows() {
+            return Ok(());
+        }
+        self.change_alone(alone, |site| site.h5.extend(table, view.table.rows)).map(|_| ())
     }
 
     /// Sets attributes of a table's group; those that exist are replaced.

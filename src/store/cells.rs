@@ -9,7 +9,8 @@ const BLOCK_BYTES: u64 = 256 << 10;
 /// Stamps that begin less than this apart, in bytes, are read by one call.
 const NEAR_BYTES: u64 = 4096;
 
-/// Reads the stamps of the runs: `width` a row, in ascending order of rows.
+/// Reads the stamps of the runs: `width` a row, in ascending order of rows. Zeros for rows that have none yet, since
+/// another program appended them.
 pub(crate) fn read_stamps(
     file: &dyn StorageFile,
     stamps: &Stamps,
@@ -21,7 +22,7 @@ pub(crate) fn read_stamps(
     out.resize(count, 0);
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
     let mut plan = Vec::new();
-    pieces(&stamps.layout, &runs.in_row_order(), &mut plan);
+    pieces(&stamps.layout, &runs.in_row_order().before(stamps.layout.rows), &mut plan);
     // Stamps of scattered rows are near each other: to read what is between them costs less than a call.
     let mut near = Vec::new();
     for group in plan.chunk_by(|a, b| b.address.saturating_sub(a.address) < NEAR_BYTES) {

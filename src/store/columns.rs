@@ -25,6 +25,9 @@ impl Store {
     }
 
     fn try_add_columns(&self, new: &NewTable) -> Result<(), ErrorKind> {
+        if self.view_of(&new.path)?.table.is_ahead() {
+            self.take_in_rows(&new.path)?;
+        }
         let alone = self.alone()?;
         let view = View::load(self.storage.as_ref(), &self.paths, &new.path, Mode::Write)?;
         let there = new.guard.as_ref().and_then(|name| view.table.column(name).ok());

@@ -31,6 +31,8 @@ mod handle;
 #[cfg(feature = "hdf5")]
 mod left;
 #[cfg(feature = "hdf5")]
+mod lost;
+#[cfg(feature = "hdf5")]
 mod marks;
 #[cfg(feature = "hdf5")]
 mod packer;
@@ -79,7 +81,7 @@ pub use {
     presence::{ColumnPresence, Presence},
     read::Reader,
     recover::Recovery,
-    status::{ColumnStatus, Status},
+    status::{ColumnStatus, LostStatus, Status},
     values::{Block, CellState, Element, Values, check_fit},
     writer::{Commit, Writer},
 };

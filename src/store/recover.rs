@@ -306,7 +306,7 @@ pub(super) fn has_record(
 fn has_work(view: &View, header: &Header, file: &dyn StorageFile, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
     let Some(stamps) = &view.table.stamps else { return Ok(false) };
     let Some(mut entries) = entries(header, file)? else { return Ok(false) };
-    entries.retain(|e| e.row < view.table.rows && rows.iter().any(|range| range.contains(&e.row)));
+    entries.retain(|e| e.row < view.table.stamped_rows() && rows.iter().any(|range| range.contains(&e.row)));
     entries.sort_by_key(|e| e.row);
     for of_row in entries.chunk_by(|a, b| a.row == b.row) {
         let mut done = Recovery::default();
@@ -378,7 +378,7 @@ fn settle(
 ) -> Result<Recovery, ErrorKind> {
     let Some(mut entries) = entries(header, file)? else { return Ok(Recovery::default()) };
     let Some(stamps) = &view.table.stamps else { return Ok(Recovery::default()) };
-    entries.retain(|e| e.row < view.table.rows);
+    entries.retain(|e| e.row < view.table.stamped_rows());
     entries.sort_by_key(|e| e.row);
     let mut rows: Vec<u64> = entries.iter().map(|e| e.row).collect();
     rows.dedup();
@@ -444,8 +444,9 @@ impl<'a> PutBack<'a> {
             let layout = column.and_then(|c| c.layout.as_ref().ok()).filter(|l| l.cell_bytes == entry.old.len() as u64);
             let word = words.get_mut(place).filter(|now| [entry.new_stamp, entry.old_stamp].contains(now));
             let Some((layout, word)) = layout.zip(word) else {
-                // Time has moved on.
-                done.settled += 1;
+                // Time has moved on; or another program has taken the column away.
+                let is_lost = view.table.lost.iter().any(|lost| lost.place == place);
+                *(if is_lost { &mut done.foreign } else { &mut done.settled }) += 1;
                 continue;
             };
             let (address, _) = layout.find(row);

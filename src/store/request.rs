@@ -2,7 +2,7 @@
 
 use super::commit::{Job, Set};
 use super::view::View;
-use crate::dataspace::Runs;
+use crate::dataspace::{Run, Runs};
 use crate::error::ErrorKind;
 
 /// Rows, and the values of each column.
@@ -14,6 +14,11 @@ pub(super) struct Request<'v> {
 }
 
 impl Request<'_> {
+    /// First row after all of its rows.
+    pub(super) fn end(&self) -> u64 {
+        self.runs.as_slice().last().map_or(0, Run::end)
+    }
+
     /// With where its columns lie, all of which are direct.
     pub(super) fn job<'a>(&'a self, view: &'a View) -> Result<Job<'a>, ErrorKind> {
         let set = |&(name, bytes)| Ok(Set { target: view.direct(view.table.column(name)?)?, bytes });

@@ -36,6 +36,10 @@ impl<'a> Stamping<'a> {
 
     /// Stamps for columns of these names, with a guard for them: one of them, or one that the table has already.
     pub(super) fn new(table: &'a Table, names: &[String], guard: Option<GuardSpec>) -> Result<Self, ErrorKind> {
+        if table.stamps.is_some() {
+            // Their places would be taken.
+            table.refuse_lost()?;
+        }
         let mut all = vec![String::new(); first_place(table)];
         for column in &table.columns {
             if let Some(name) = column.stamp.and_then(|place| all.get_mut(place)) {

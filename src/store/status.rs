@@ -24,6 +24,23 @@ pub struct Status {
     pub rows: u64,
     /// One a stamped column.
     pub columns: Vec<ColumnStatus>,
+    /// Stamped columns that another program has deleted, renamed, shortened or retyped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostStatus>,
+    /// Further names of columns: each with the name of its column.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<(String, String)>,
+}
+
+/// A stamped column that is not as its stamps say.
+#[derive(Clone, Debug, Serialize)]
+pub struct LostStatus {
+    /// Name that was stamped.
+    pub name: String,
+    /// What became of it.
+    pub what: String,
+    /// The rows that are gone, as `[first, end)`.
+    pub rows: (u64, u64),
 }
 
 /// Counts of one column's cells by state.
@@ -256,7 +273,18 @@ fn summary(view: &View, parts: usize, tallies: &[Tally]) -> Status {
             coverage: counts.iter().enumerate().map(|(part, &n)| share(n, part, rows, parts)).collect(),
         }
     });
-    Status { table: view.table.path.clone(), rows, columns: columns.collect() }
+    let lost = view.table.lost.iter().map(|lost| LostStatus {
+        name: lost.name.clone(),
+        what: lost.loss.to_string(),
+        rows: (lost.first_row(), view.table.stamped_rows()),
+    });
+    Status {
+        table: view.table.path.clone(),
+        rows,
+        columns: columns.collect(),
+        lost: lost.collect(),
+        aliases: view.table.aliases.clone(),
+    }
 }
 
 /// Which of `parts` equal parts of the table holds the row.

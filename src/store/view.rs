@@ -68,13 +68,16 @@ impl View {
             return Err(ErrorKind::Replaced);
         }
         for column in self.table.columns.iter().filter(|c| c.stamp.is_some()) {
-            if !newer.table.column(&column.name).is_ok_and(|now| column.is_still(now)) {
+            // One that is lost is told to those who need it.
+            let now = newer.table.columns.iter().find(|now| now.stamp == column.stamp);
+            if now.is_some_and(|now| now.name != column.name || !column.is_still(now)) {
                 return Err(ErrorKind::ColumnMoved(column.name.clone()));
             }
         }
         let stamps_stay = match (&self.table.stamps, &newer.table.stamps) {
             (Some(before), Some(now)) => {
-                let stays = |guard: &Guard| now.guards.iter().any(|now| guard.is_still(now));
+                let is_there = |place| newer.table.columns.iter().any(|column| column.stamp == Some(place));
+                let stays = |guard: &Guard| !is_there(guard.place) || now.guards.iter().any(|now| guard.is_still(now));
                 let same = before.table == now.table && before.guards.iter().all(stays);
                 // Where columns were added they may lie elsewhere, and be wider.
                 same && before.width <= now.width

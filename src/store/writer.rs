@@ -331,16 +331,19 @@ impl Writer {
         if self.poisoned {
             return Err(ErrorKind::Poisoned);
         }
+        self.take_in_rows(requests)?;
         if self.engine.needs_library(requests)? {
-            self.burst.end();
-            let (accept_foreign, fence) = (self.accept_foreign, self.fence.as_deref());
-            // Whether it is suspect is known inside the gate.
-            let terms = through::Terms { accept_foreign, suspect: false, outcome, fence };
-            return self.engine.make_through_library(requests, terms);
+            return self.make_through_library(requests, outcome);
         }
         let mut turn = self.burst.begin();
         if !turn.entered() {
             turn.keep(self.engine.enter()?);
+            // Another program may have been at the file since the commit was checked.
+            self.engine.check_rows(requests)?;
+            if self.engine.needs_library(requests)? {
+                drop(turn);
+                return self.make_through_library(requests, outcome);
+            }
         }
         let terms = commit::Terms {
             durability: self.durability,
@@ -361,6 +364,29 @@ impl Writer {
                 Err(e)
             }
         }
+    }
+
+    fn make_through_library(
+        &mut self,
+        requests: &[Request<'_>],
+        outcome: Outcome,
+    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
+        self.burst.end();
+        let (accept_foreign, fence) = (self.accept_foreign, self.fence.as_deref());
+        // Whether it is suspect is known inside the gate.
+        let terms = through::Terms { accept_foreign, suspect: false, outcome, fence };
+        self.engine.make_through_library(requests, terms)
+    }
+
+    /// Gives stamps to rows that another program appended, if any of these is one.
+    fn take_in_rows(&mut self, requests: &[Request<'_>]) -> Result<(), ErrorKind> {
+        let table = &self.engine.view.table;
+        if requests.iter().all(|request| request.end() <= table.stamped_rows()) {
+            return Ok(());
+        }
+        self.burst.end();
+        self.engine.store.take_in_rows(&table.path)?;
+        self.look_again()
     }
 
     /// Attaches what was being done.
@@ -436,6 +462,16 @@ impl Engine {
 
     /// A commit that touches a library column takes the way through the library as a whole, so that its
     /// rows stay atomic.
+    /// Whether all rows are still there.
+    fn check_rows(&self, requests: &[Request<'_>]) -> Result<(), ErrorKind> {
+        let table = &self.view.table;
+        let rows = table.rows.min(table.stamped_rows());
+        match requests.iter().map(Request::end).max().filter(|end| *end > rows) {
+            Some(end) => Err(ErrorKind::RowOutOfRange { row: end - 1, rows }),
+            None => Ok(()),
+        }
+    }
+
     fn needs_library(&self, requests: &[Request<'_>]) -> Result<bool, ErrorKind> {
         let table = &self.view.table;
         for (name, _) in requests.iter().flat_map(|request| &request.values) {
@@ -458,6 +494,7 @@ impl Engine {
         let alone = self.store.alone()?;
         let newer = View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Write)?;
         self.view.follow(newer)?;
+        self.check_rows(requests)?;
         let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
         through::run(&self.store, alone, &self.view, requests, repacked, terms)
     }

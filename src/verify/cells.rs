@@ -176,7 +176,8 @@ impl Table<'_> {
 
     /// Stamps of no column are zero.
     fn padding(&self, words: &[u64], rows: &Range<u64>, tally: &mut Tally) {
-        let used = self.columns.iter().map(|c| c.place + 1).max().unwrap_or(0);
+        let lost = self.view.table.lost.iter().map(|lost| lost.place + 1);
+        let used = self.columns.iter().map(|c| c.place + 1).chain(lost).max().unwrap_or(0);
         for (row, words) in rows.clone().zip(words.chunks_exact(self.stamps.width)) {
             if words[used..].iter().any(|&word| word != 0) {
                 tally.add(Kind::UnknownStamp, None, row);
@@ -279,6 +280,12 @@ impl Table<'_> {
         for ((kind, column), rows) in tally.found {
             let column = column.map(|number| self.columns[number].column.name.as_str());
             report.add(finding(kind).of_table(&table.path).of_rows(column, &rows));
+        }
+        for lost in &table.lost {
+            let what = format!("a stamped column that {}", lost.loss);
+            let remedy = "restore it from a copy; --repair --accept-loss goes on without what is gone";
+            let rows = [lost.first_row()..table.stamped_rows()];
+            report.add(Finding::fault(Kind::Lost, what, remedy).of_table(&table.path).of_rows(Some(&lost.name), &rows));
         }
         for column in table.columns.iter().filter(|c| c.stamp.is_none()) {
             let what = "has no stamp: its values were not looked at";

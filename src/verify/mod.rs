@@ -23,6 +23,8 @@ pub struct Verify {
     pub repair: bool,
     /// With `repair`: values that another program wrote count as committed from now on.
     pub accept_foreign: bool,
+    /// With `repair`: go on without columns and rows that another program took away.
+    pub accept_loss: bool,
 }
 
 impl Store {
@@ -31,7 +33,8 @@ impl Store {
     ///
     /// A repair recovers what dead writers left ([`Store::recover`]), makes rows "not there" that are
     /// half-written and in no record, and, where that is asked for, gives stamps to the values of other
-    /// programs. It never touches what it does not understand. The report is about the file after it.
+    /// programs, and drops the stamps of columns and rows that are gone ([`Store::accept_loss`]). It never touches what it
+    /// does not understand. The report is about the file after it.
     ///
     /// **Concurrency.** May run beside writers and readers: a row that moves is looked at again, one that
     /// is being written is a note. Structural changes wait while the structure is looked at, and while a
@@ -50,7 +53,7 @@ impl Store {
         }
         let recovery = self.recover_by(if how.accept_foreign { Trust::Guard } else { Trust::Durable })?;
         let found = look()?;
-        let mut repaired = repair::run(self, &found, how.accept_foreign)?;
+        let mut repaired = repair::run(self, &found, how)?;
         repaired.recovery = recovery;
         Ok(Report { repaired: Some(repaired), ..look()? })
     }

@@ -1,5 +1,6 @@
 //! What a verification puts right: through commits, like anybody else's.
 
+use super::Verify;
 use super::report::{Finding, Kind, Repaired, Report};
 use crate::dataspace::Rows;
 use crate::error::Result;
@@ -10,12 +11,19 @@ use std::collections::{BTreeMap, BTreeSet};
 const PORTION_BYTES: u64 = 8 << 20;
 
 /// Works off the findings that are understood.
-pub(super) fn run(store: &Store, report: &Report, accept_foreign: bool) -> Result<Repaired> {
+pub(super) fn run(store: &Store, report: &Report, how: &Verify) -> Result<Repaired> {
     let mut repaired = Repaired::default();
+    if how.accept_loss {
+        let lost: BTreeSet<&str> =
+            report.findings.iter().filter(|f| f.kind == Kind::Lost).filter_map(|f| f.table.as_deref()).collect();
+        for table in lost {
+            repaired.dropped += store.accept_loss(table)?.len() as u64;
+        }
+    }
     let mut tables: BTreeMap<&str, Vec<&Finding>> = BTreeMap::new();
     for finding in &report.findings {
         let foreign = matches!(finding.kind, Kind::Changed | Kind::Unstamped);
-        let repairable = finding.kind == Kind::HalfWritten || (foreign && accept_foreign);
+        let repairable = finding.kind == Kind::HalfWritten || (foreign && how.accept_foreign);
         if let Some(table) = finding.table.as_deref().filter(|_| repairable) {
             tables.entry(table).or_default().push(finding);
         }

@@ -47,6 +47,8 @@ pub enum Kind {
     NotRead,
     /// A table with stamps whose columns or stamps are not there, or not as the stamps say.
     Table,
+    /// A stamped column that another program has deleted, renamed, shortened or retyped.
+    Lost,
     /// Stamps of a table that is gone.
     StampsLeft,
     /// The file is shorter than its own metadata says.
@@ -136,6 +138,8 @@ pub struct Repaired {
     pub reset: u64,
     /// Values of other programs that have stamps now.
     pub stamped: u64,
+    /// Lost columns whose stamps were dropped.
+    pub dropped: u64,
 }
 
 /// What a verification found.

@@ -45,6 +45,7 @@ mod killing;
 mod layers;
 mod ledger;
 mod left;
+mod lost;
 mod marks;
 mod mbe;
 mod merge;
