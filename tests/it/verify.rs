@@ -255,7 +255,7 @@ with open(path, 'r+b') as f:
 #[test]
 fn a_table_without_its_columns_or_its_stamps() {
     for (delete, kind, severity) in [
-        ("t/E", Kind::Table, Severity::Fault),
+        ("t/E", Kind::Lost, Severity::Fault),
         ("__h5part__/1", Kind::Table, Severity::Fault),
         ("t", Kind::StampsLeft, Severity::Note),
     ] {
