@@ -284,8 +284,12 @@ impl Table<'_> {
         for lost in &table.lost {
             let what = format!("a stamped column that {}", lost.loss);
             let remedy = "restore it from a copy; --repair --accept-loss goes on without what is gone";
-            let rows = [lost.first_row()..table.stamped_rows()];
-            report.add(Finding::fault(Kind::Lost, what, remedy).of_table(&table.path).of_rows(Some(&lost.name), &rows));
+            let rows = lost.first_row()..table.stamped_rows();
+            report.add(
+                Finding::fault(Kind::Lost, what, remedy)
+                    .of_table(&table.path)
+                    .of_rows(Some(&lost.name), std::slice::from_ref(&rows)),
+            );
         }
         for column in table.columns.iter().filter(|c| c.stamp.is_none()) {
             let what = "has no stamp: its values were not looked at";
