@@ -46,6 +46,9 @@ struct TableInfo {
     attributes: u64,
     stamped: bool,
     columns: Vec<ColumnInfo>,
+    /// Datasets that HDF5 cannot open.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unopenable: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -127,6 +130,9 @@ impl Info {
             for column in &table.columns {
                 line(column.text(width))?;
             }
+            for name in &table.unopenable {
+                line(format!("  {name:width$} HDF5 cannot open it: see 'h5part verify'"))?;
+            }
         }
         if self.tables.is_empty() {
             line("\nno tables")?;
@@ -158,7 +164,7 @@ fn holders_text(holders: &[Holder]) -> String {
 
 impl TableInfo {
     fn new(listing: &Listing) -> Self {
-        let Table { path, rows, columns, stamps, .. } = &listing.table;
+        let Table { path, rows, columns, stamps, unopenable, .. } = &listing.table;
         Self {
             path: path.clone(),
             parent: None,
@@ -166,6 +172,7 @@ impl TableInfo {
             attributes: listing.attributes,
             stamped: stamps.is_some(),
             columns: columns.iter().map(|column| ColumnInfo::new(column, stamps.as_ref())).collect(),
+            unopenable: unopenable.clone(),
         }
     }
 }

@@ -21,6 +21,8 @@ pub struct Table {
     pub lost: Vec<LostColumn>,
     /// Further names of its columns: each with the name of its column.
     pub aliases: Vec<(String, String)>,
+    /// Names of datasets in its group that HDF5 cannot open; `verify` says why.
+    pub unopenable: Vec<String>,
 }
 
 /// A stamped column that is not as its stamps say.
@@ -353,6 +355,7 @@ mod tests {
             stamps: Some(stamps),
             lost: Vec::new(),
             aliases: Vec::new(),
+            unopenable: Vec::new(),
         };
         assert_eq!(table.row_bytes(), 8 + 80 + 24);
         assert_eq!(table.end(), 2000 + 7 * 32, "stamps lie last");

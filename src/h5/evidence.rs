@@ -71,7 +71,10 @@ impl H5File {
             let mut seen: HashMap<String, String> = HashMap::new();
             let mut candidates = Vec::with_capacity(names.len());
             for name in names {
-                let dataset = group.dataset(&name)?;
+                let Ok(dataset) = group.dataset(&name) else {
+                    candidates.push(Candidate { name, evidence: Err("HDF5 cannot open it".to_owned()) });
+                    continue;
+                };
                 let token = format!("{:?}", dataset.loc_info()?.token);
                 let first = seen.entry(token).or_insert_with(|| name.clone());
                 let evidence = if *first == name {

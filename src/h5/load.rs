@@ -278,6 +278,7 @@ pub(super) struct Parts {
     pub(super) guards: Vec<Guard>,
     pub(super) lost: Vec<LostColumn>,
     aliases: Vec<(String, String)>,
+    unopenable: Vec<String>,
 }
 
 /// What the stamps of a table say of its columns.
@@ -346,10 +347,17 @@ fn first_axis(dataset: &Dataset) -> u64 {
     dataset.shape().first().map_or(0, |&n| n as u64)
 }
 
+/// What [`datasets`] finds.
+#[derive(Default)]
+struct Datasets {
+    columns: Vec<(Column, Dataset)>,
+    aliases: Vec<(String, String)>,
+    unopenable: Vec<String>,
+}
+
 /// The datasets of a group that have rows, each once; and their further names, each with the name that counts: the
 /// stamped one, else the first by hard links.
-#[expect(clippy::type_complexity, reason = "two lists that belong together, for one caller")]
-fn datasets(group: &Group, stamped: &[String]) -> Result<(Vec<(Column, Dataset)>, Vec<(String, String)>), ErrorKind> {
+fn datasets(group: &Group, stamped: &[String]) -> Result<Datasets, ErrorKind> {
     let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
     let hard: HashSet<String> =
         links.into_iter().filter(|(_, link)| link.link_type == hdf5::LinkType::Hard).map(|(name, _)| name).collect();
@@ -357,30 +365,34 @@ fn datasets(group: &Group, stamped: &[String]) -> Result<(Vec<(Column, Dataset)>
     let mut names = members(group, LocationType::Dataset)?;
     names.sort_by_cached_key(|name| (place(name).is_none(), !hard.contains(name), name.clone()));
     let mut first: HashMap<String, String> = HashMap::new();
-    let (mut columns, mut aliases) = (Vec::new(), Vec::new());
+    let mut found = Datasets::default();
     for name in names {
-        let dataset = group.dataset(&name)?;
+        // One that is damaged keeps nobody from the others.
+        let Ok(dataset) = group.dataset(&name) else {
+            found.unopenable.push(name);
+            continue;
+        };
         if dataset.shape().is_empty() {
             continue;
         }
         let info = dataset.loc_info()?;
         match first.entry(format!("{} {:?}", info.fileno, info.token)) {
-            Entry::Occupied(column) => aliases.push((name, column.get().clone())),
+            Entry::Occupied(column) => found.aliases.push((name, column.get().clone())),
             Entry::Vacant(new) => {
                 new.insert(name.clone());
                 let stamp = place(&name);
-                columns.push((read_column(&dataset, name, stamp)?, dataset));
+                found.columns.push((read_column(&dataset, name, stamp)?, dataset));
             }
         }
     }
-    Ok((columns, aliases))
+    Ok(found)
 }
 
 impl Parts {
     pub(super) fn read(file: &hdf5::File, path: &str, group: &Group) -> Result<Self, ErrorKind> {
         let stamps = open_stamps(file, group, path)?;
         let stamped = stamps.as_ref().map(|(_, stamps)| Stamped::read(stamps)).transpose()?.unwrap_or_default();
-        let (mut columns, aliases) = datasets(group, &stamped.names)?;
+        let Datasets { mut columns, aliases, unopenable } = datasets(group, &stamped.names)?;
         let stamped_rows = stamps.as_ref().map(|(_, stamps)| first_axis(stamps));
         let lost = stamped_rows.map_or_else(Vec::new, |rows| stamped.take_lost(&mut columns, rows));
         let lengths = columns.iter().filter(|(column, _)| column.stamp.is_some()).map(|(_, d)| first_axis(d));
@@ -394,7 +406,7 @@ impl Parts {
             Some((_, stamps)) => guards::read(stamps, &columns.iter().map(|(column, _)| column).collect::<Vec<_>>())?,
             None => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases })
+        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases, unopenable })
     }
 
     pub(super) fn locate(self) -> Result<Table, ErrorKind> {
@@ -414,7 +426,15 @@ impl Parts {
         }
         let mut aliases = self.aliases;
         aliases.retain(|(_, name)| columns.iter().any(|column| column.name == *name));
-        Ok(Table { path: self.path, rows: self.rows, columns, stamps, lost: self.lost, aliases })
+        Ok(Table {
+            path: self.path,
+            rows: self.rows,
+            columns,
+            stamps,
+            lost: self.lost,
+            aliases,
+            unopenable: self.unopenable,
+        })
     }
 }
 

@@ -176,7 +176,15 @@ mod tests {
         let layout = ColumnLayout { rows, cell_bytes: 8, place: Place::Contiguous { address: 0 } };
         let stamped = columns.iter().any(|c| c.stamp.is_some());
         let stamps = stamped.then_some(Stamps { table: 1, layout, width: 1, guards: Vec::new() });
-        Table { path: path.to_owned(), rows, columns, stamps, lost: Vec::new(), aliases: Vec::new() }
+        Table {
+            path: path.to_owned(),
+            rows,
+            columns,
+            stamps,
+            lost: Vec::new(),
+            aliases: Vec::new(),
+            unopenable: Vec::new(),
+        }
     }
 
     fn found(input: Option<usize>, tables: Vec<Table>) -> Found {

@@ -72,3 +72,32 @@ with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=p)
         crate::support::remove_store(std::path::Path::new(&path));
     }
 }
+
+/// A dataset that HDF5 cannot open keeps nobody from the others.
+#[test]
+fn a_dataset_that_cannot_be_opened_is_named() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let script = r"
+import h5py, numpy as np, sys
+from h5py import h5d, h5f, h5p, h5s, h5t
+sizes, bounds = h5p.create(h5p.FILE_CREATE), h5p.create(h5p.FILE_ACCESS)
+sizes.set_sizes(2, 2)
+bounds.set_libver_bounds(h5f.LIBVER_V112, h5f.LIBVER_V112)
+with h5py.File(h5f.create(sys.argv[1].encode(), h5f.ACC_TRUNC, fcpl=sizes, fapl=bounds)) as f:
+    chunks = h5p.create(h5p.DATASET_CREATE)
+    chunks.set_chunk((3,))
+    # The library writes a length of 2 bytes for an axis without limit, and does not know it again.
+    h5d.create(f.id, b'odd', h5t.IEEE_F32LE, h5s.create_simple((4,), (h5s.UNLIMITED,)), chunks)
+    f['t/E'] = np.arange(4.)
+    f['E'] = np.arange(4.)
+";
+    if py(script, &[&file]).is_none() {
+        return;
+    }
+    let listed = ok(&["info", &file]);
+    assert!(listed.contains("odd") && listed.contains("HDF5 cannot open it"), "{listed}");
+    assert_eq!(ok(&["read", &file, "t", "E", "--rows", "2"]), "2.0\n");
+    let (code, verified, _) = run(&["verify", &file]);
+    assert!(code == 1 && verified.contains("/odd"), "{verified}");
+}
