@@ -355,11 +355,16 @@ mod tests {
         assert_eq!(rows("98:"), Ok(vec![98, 99]));
         assert_eq!(rows(":2"), Ok(vec![0, 1]));
         assert_eq!(rows(":").map(|r| r.len()), Ok(100));
+        assert_eq!(rows("-1"), Ok(vec![99]));
+        assert_eq!(rows("-2:, 1:-97"), Ok(vec![98, 99, 1, 2]));
+        assert_eq!((rows("3:3"), rows("5:2")), (Ok(vec![]), Ok(vec![])));
+        let (distinct, positions) = Rows::list(&[5, 2, 5, 9]).distinct();
+        assert_eq!((distinct.iter().collect::<Vec<_>>(), positions), (vec![2, 5, 9], vec![1, 0, 1, 2]));
     }
 
     #[test]
     fn refuses_what_it_cannot_read() {
-        for text in ["", "x", "1:2:3:4", "1:2:0", "-1", "3:3", "5:2", "1,,2"] {
+        for text in ["", "x", "1:2:3:4", "1:2:0", "-", "-101", "1:2:-1", "--1", "1,,2"] {
             assert!(rows(text).is_err(), "{text:?} was read as {:?}", rows(text));
         }
         assert!(rows("100").is_err_and(|e| e.contains("row 100 is out of range")));
