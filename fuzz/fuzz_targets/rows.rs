@@ -12,7 +12,10 @@ fuzz_target!(|text: &str| {
         return; // a list of many ranges: only its size is checked
     }
     assert!(rows.iter().all(|row| row < ROWS));
-    assert_eq!(Rows::parse(&rows.to_string(), ROWS).expect("its own text"), rows);
+    // No rows have no text.
+    if !rows.is_empty() {
+        assert_eq!(Rows::parse(&rows.to_string(), ROWS).expect("its own text"), rows);
+    }
     if let Ok(runs) = rows.runs() {
         assert_eq!(runs.iter().count() as u64, rows.len());
         assert!(runs.as_slice().windows(2).all(|w| w[0].end() <= w[1].row));
