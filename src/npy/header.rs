@@ -212,6 +212,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
     fn python_2_wrote_its_numbers_with_an_l() {
         let header = npy("{'descr': '<f8', 'fortran_order': False, 'shape': (5L, 2L), }\n").expect("reads");
         assert_eq!(header.shape, [5, 2]);

@@ -228,6 +228,7 @@ mod tests {
 
     /// numpy writes a cell of shape (2, 3) as it is: its first axis is not one of rows.
     #[test]
+    #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
     fn a_lone_cell_in_fortran_order_is_one_row() {
         let dir = tempfile::tempdir().expect("tempdir");
         let path = dir.path().join("a.npy");
