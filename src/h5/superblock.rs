@@ -7,7 +7,7 @@ use crate::storage::StorageFile;
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 /// Longest superblock up to its end-of-file address (version 1 with addresses of 32 bytes).
 const LONGEST: usize = 28 + 3 * 32;
-/// Marks of versions 2 and 3: open for writing, open for SWMR writing.
+/// Marks, from version 3 on: open for writing, open for SWMR writing.
 const OPEN_FOR_WRITING: u8 = 0x01;
 const OPEN_FOR_SWMR: u8 = 0x04;
 /// Newest version that HDF5 defines.
@@ -59,7 +59,8 @@ impl Superblock {
             _ => (9, 12),
         };
         let (address_bytes, length_bytes) = (head[sizes_at], head[sizes_at + 1]);
-        let marks = if version >= 2 { head[11] & (OPEN_FOR_WRITING | OPEN_FOR_SWMR) } else { 0 };
+        // HDF5 writes marks into version 2 as well, and goes by them from version 3 on: before, a writer keeps its lock.
+        let marks = if version >= 3 { head[11] & (OPEN_FOR_WRITING | OPEN_FOR_SWMR) } else { 0 };
         // Base, superblock extension or free space, end of file.
         let address = |k: usize| {
             let n = usize::from(address_bytes);
@@ -183,14 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_those_of_versions_2_and_3() {
+    fn marks_count_from_version_3_on() {
         let refused = |version, marks| Superblock::decode(&head(version, (8, 8), marks, 0, 0), 0).refuse_marks();
-        for version in [2, 3] {
-            assert!(matches!(refused(version, 1), Err(ErrorKind::MarkedOpen { swmr: false })));
-            assert!(matches!(refused(version, 5), Err(ErrorKind::MarkedOpen { swmr: true })));
-            assert!(refused(version, 2).is_ok() && refused(version, 0).is_ok());
-        }
-        assert!(refused(0, 5).is_ok() && refused(1, 5).is_ok());
+        assert!(matches!(refused(3, 1), Err(ErrorKind::MarkedOpen { swmr: false })));
+        assert!(matches!(refused(3, 5), Err(ErrorKind::MarkedOpen { swmr: true })));
+        assert!(refused(3, 2).is_ok() && refused(3, 0).is_ok());
+        assert!((0..=2).all(|version| refused(version, 5).is_ok()));
     }
 
     #[test]
