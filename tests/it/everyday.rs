@@ -48,6 +48,9 @@ sys.path.insert(0, examples)
 from stream import Stream
 def double(k):
     return k, k * 2.0
+# Who was started in the background ignores Ctrl-C, and so would we; nothing waits for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.alarm(240)
 def pool():
     multiprocessing.set_start_method("fork")
     with Stream(store, "t", exe) as stream:
@@ -62,7 +65,7 @@ def interrupted():
         try:
             # What a terminal sends for Ctrl-C, to all of its foreground group.
             os.write(1, b"ready\n")
-            time.sleep(600)
+            time.sleep(120)
         except KeyboardInterrupt:
             stream.commit(19, x=38.0)
     os.write(1, b"closed\n")
