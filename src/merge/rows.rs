@@ -5,7 +5,7 @@ use super::{MergedTable, of_input, structure};
 use crate::dataspace::{Column, Rows, Table};
 use crate::error::{Disagreement, Error, ErrorKind, Result};
 use crate::store::{Block, CellState, Durability, Reader, Store, Unclaimed, Values, Writer};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,10 +69,19 @@ struct Cells {
     columns: Vec<Column>,
     /// A column's values, row after row.
     bytes: Vec<Vec<u8>>,
-    /// A row's columns that have a value, as bits.
-    present: Vec<u64>,
-    /// A row's columns that are to be committed, as bits.
-    new: Vec<u64>,
+    /// Rows in the block.
+    rows: usize,
+    /// Of each column: whether its rows have a value.
+    present: Vec<Vec<bool>>,
+    /// Of each column: whether its rows are to be committed.
+    new: Vec<Vec<bool>>,
+}
+
+/// Rows of which the same columns are new, in ascending order.
+struct Together {
+    /// Positions of the columns.
+    columns: Vec<usize>,
+    rows: Vec<u64>,
 }
 
 impl Merging<'_> {
@@ -132,7 +141,8 @@ impl Merging<'_> {
         let column = |name: &&str| table.column(name).cloned().map_err(|kind| kind.at("merge into", self.out.path()));
         let columns = names.iter().map(column).collect::<Result<Vec<_>>>()?;
         let count = usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX);
-        let mut cells = Cells { columns, bytes: Vec::new(), present: vec![0; count], new: vec![0; count] };
+        let none = vec![vec![false; count]; columns.len()];
+        let mut cells = Cells { columns, bytes: Vec::new(), rows: count, present: none.clone(), new: none };
         for (c, block) in blocks.into_iter().enumerate() {
             for k in 0..count {
                 match state(&block, k, &cells.columns[c]) {
@@ -141,7 +151,7 @@ impl Merging<'_> {
                             damaged(self.joined, &cells.columns[c], rows.start, k).at("merge into", self.out.path())
                         );
                     }
-                    state => cells.present[k] |= u64::from(state.is_present()) << c,
+                    state => cells.present[c][k] = state.is_present(),
                 }
             }
             cells.bytes.push(block.into_bytes());
@@ -165,10 +175,10 @@ impl Merging<'_> {
                     CellState::Missing => {}
                     CellState::Committed | CellState::Plain => {
                         let slot = &mut cells.bytes[c][k * cell..(k + 1) * cell];
-                        if cells.present[k] >> c & 1 == 0 {
+                        if !cells.present[c][k] {
                             slot.copy_from_slice(value);
-                            cells.present[k] |= 1 << c;
-                            cells.new[k] |= 1 << c;
+                            cells.present[c][k] = true;
+                            cells.new[c][k] = true;
                             tally.taken += 1;
                         } else if slot == value {
                             tally.agreed += 1;
@@ -214,22 +224,18 @@ impl Merging<'_> {
 
     /// Commits what is new in the block. `false`: somebody else has committed to it since it was looked at.
     fn commit(&mut self, first: u64, cells: &Cells) -> Result<bool> {
-        // Rows of which the same columns are new go together.
-        let mut together: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-        for (k, &columns) in cells.new.iter().enumerate().filter(|(_, columns)| **columns != 0) {
-            together.entry(columns).or_default().push(first + k as u64);
-        }
+        let together = cells.together(first);
         if together.is_empty() {
             return Ok(true);
         }
         if let Some(fence) = &self.target.fence {
-            let named = |columns: u64| cells.names(columns).map(str::to_owned).collect();
-            fence.expect(together.iter().map(|(&columns, rows)| (rows.clone(), named(columns))).collect());
+            let names = |columns: &[usize]| columns.iter().map(|&c| cells.columns[c].name.clone()).collect();
+            fence.expect(together.iter().map(|part| (part.rows.clone(), names(&part.columns))).collect());
         }
         let mut group = self.target.writer.group();
-        for (&columns, rows) in &together {
-            let values = cells.values(columns, first, rows).map_err(|kind| kind.at("merge into", self.out.path()))?;
-            group.commit(&Rows::list(rows), &values)?;
+        for part in &together {
+            let values = cells.values(part, first).map_err(|kind| kind.at("merge into", self.out.path()))?;
+            group.commit(&Rows::list(&part.rows), &values)?;
         }
         for outcome in group.finish() {
             match outcome {
@@ -261,22 +267,37 @@ struct Tally {
 }
 
 impl Cells {
-    fn names(&self, columns: u64) -> impl Iterator<Item = &str> {
-        self.columns.iter().enumerate().filter(move |(c, _)| columns >> c & 1 == 1).map(|(_, c)| c.name.as_str())
+    /// The rows that have new values, those together of which the same columns are new.
+    fn together(&self, first: u64) -> Vec<Together> {
+        let mut parts: Vec<Together> = Vec::new();
+        let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
+        for k in 0..self.rows {
+            let columns: Vec<usize> = (0..self.columns.len()).filter(|&c| self.new[c][k]).collect();
+            if columns.is_empty() {
+                continue;
+            }
+            let part = *known.entry(columns).or_insert_with_key(|columns| {
+                parts.push(Together { columns: columns.clone(), rows: Vec::new() });
+                parts.len() - 1
+            });
+            parts[part].rows.push(first + k as u64);
+        }
+        parts
     }
 
     /// The values of some columns of some rows.
-    fn values(&self, columns: u64, first: u64, rows: &[u64]) -> Result<Vec<(&str, Values<'_>)>, ErrorKind> {
+    fn values(&self, part: &Together, first: u64) -> Result<Vec<(&str, Values<'_>)>, ErrorKind> {
         let mut values = Vec::new();
-        for (c, column) in self.columns.iter().enumerate().filter(|(c, _)| columns >> c & 1 == 1) {
-            let cell = self.bytes[c].len() / self.new.len().max(1);
-            let shape: Vec<u64> = [rows.len() as u64].into_iter().chain(column.shape.iter().copied()).collect();
-            let values_of = if rows.len() == self.new.len() {
-                Values::new(column.dtype()?, &shape, self.bytes[c].as_slice())?
+        for &c in &part.columns {
+            let (column, bytes) = (&self.columns[c], self.bytes[c].as_slice());
+            let cell = bytes.len() / self.rows.max(1);
+            let shape: Vec<u64> = [part.rows.len() as u64].into_iter().chain(column.shape.iter().copied()).collect();
+            let values_of = if part.rows.len() == self.rows {
+                Values::new(column.dtype()?, &shape, bytes)?
             } else {
                 let place = |row: &u64| usize::try_from(row - first).unwrap_or(usize::MAX) * cell;
                 let picked: Vec<u8> =
-                    rows.iter().map(place).flat_map(|at| &self.bytes[c][at..at + cell]).copied().collect();
+                    part.rows.iter().map(place).flat_map(|at| &bytes[at..at + cell]).copied().collect();
                 Values::new(column.dtype()?, &shape, picked)?
             };
             values.push((column.name.as_str(), values_of));
