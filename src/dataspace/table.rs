@@ -152,7 +152,7 @@ pub struct Column {
     pub dtype: Result<Dtype, String>,
     /// Shape of one row's cell.
     pub shape: Vec<u64>,
-    /// Little-endian bytes of the fill element.
+    /// Little-endian bytes of the fill element; zeros where HDF5 must never write one (`H5D_FILL_TIME_NEVER`).
     pub fill: Vec<u8>,
     /// Shape of a chunk, where it is chunked.
     pub chunk: Option<Vec<u64>>,

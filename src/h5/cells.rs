@@ -1,15 +1,17 @@
 //! Cells of library columns, in and out.
 
 use super::{H5Change, H5File, select};
-use crate::dataspace::{Column, Rows, Runs};
+use crate::dataspace::{Column, Dtype, Rows, Runs};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
-use hdf5::plist::dataset_create::Layout;
+use hdf5::plist::DatasetCreate;
+use hdf5::plist::dataset_create::{AllocTime, FillTime, FillValue, Layout};
 use std::collections::btree_map::Entry;
+use std::ops::Range;
 use std::sync::PoisonError;
 
 /// Fill is written in pieces of about this, in bytes.
-const FILL_BYTES: u64 = 1 << 20;
+const FILL_BYTES: u64 = 8 << 20;
 
 impl H5File {
     /// Little-endian bytes of the rows of any column, in ascending order of rows.
@@ -41,9 +43,7 @@ impl H5Change {
     /// [`ErrorKind::UnsupportedType`], library errors.
     pub fn write_rows(&self, table: &str, column: &Column, runs: &Runs, bytes: &[u8]) -> Result<(), ErrorKind> {
         let dataset = self.dataset(table, column)?;
-        if dataset.dcpl()?.get_layout()? == Layout::Contiguous && dataset.offset().is_none() {
-            fill_all(&dataset, column)?;
-        }
+        give_space(&dataset, column)?;
         select::write(&dataset, column.dtype()?, runs, bytes)
     }
 
@@ -61,16 +61,38 @@ impl H5Change {
     }
 }
 
-/// Gives a dataset that is one block its space, and its fill to all of it: the library gives the space, and may leave
-/// in it what was there before.
-fn fill_all(dataset: &Dataset, column: &Column) -> Result<(), ErrorKind> {
+/// Fills a dataset of which the first write would give space to all cells, and leave in those that are not written
+/// what was in the file before; in compressed chunks the fill value, also where it must not be written.
+pub(super) fn give_space(dataset: &Dataset, column: &Column) -> Result<(), ErrorKind> {
+    let plist = dataset.dcpl()?;
+    let at_once = match plist.get_layout()? {
+        // In a file with a user block, one without space seems to have an address.
+        Layout::Contiguous => dataset.storage_size() == 0,
+        Layout::Chunked => {
+            is_unfilled(&plist)? && plist.get_alloc_time()? == AllocTime::Late && dataset.num_chunks() == Some(0)
+        }
+        Layout::Compact | Layout::Virtual => false,
+    };
+    if !at_once {
+        return Ok(());
+    }
     let rows = dataset.shape().first().map_or(0, |&rows| rows as u64);
-    let cell = column.fill_cell();
-    let block = (FILL_BYTES / (cell.len() as u64).max(1)).clamp(1, rows.max(1));
-    for from in (0..rows).step_by(usize::try_from(block).unwrap_or(usize::MAX)) {
-        let runs = Rows::range(from..(from + block).min(rows)).runs()?;
-        let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
-        select::write(dataset, column.dtype()?, &runs, &cell.repeat(count))?;
+    fill_rows(dataset, column.dtype()?, 0..rows, &column.fill)
+}
+
+/// Whether the library gives a dataset space without filling it, so that it holds what was in the file before.
+pub(super) fn is_unfilled(plist: &DatasetCreate) -> Result<bool, ErrorKind> {
+    Ok(plist.get_fill_time()? == FillTime::Never || plist.get_fill_value_defined()? == FillValue::Undefined)
+}
+
+/// Writes the same element to all elements of some rows.
+pub(super) fn fill_rows(dataset: &Dataset, dtype: Dtype, rows: Range<u64>, element: &[u8]) -> Result<(), ErrorKind> {
+    let elements: u64 = dataset.shape().iter().skip(1).map(|&n| n as u64).product();
+    let portion = (FILL_BYTES / (elements * dtype.size()).max(1)).max(1);
+    for from in rows.clone().step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        let here = Rows::range(from..from.saturating_add(portion).min(rows.end));
+        let count = usize::try_from(here.len() * elements).unwrap_or(usize::MAX);
+        select::write(dataset, dtype, &here.runs()?, &element.repeat(count))?;
     }
     Ok(())
 }

@@ -62,6 +62,7 @@ impl H5Change {
     pub fn write_chunk(&self, table: &str, column: &Column, offset: &[u64], chunk: &Encoded) -> Result<(), ErrorKind> {
         let dataset = self.dataset(table, column)?;
         check_rank(&dataset, offset)?;
+        super::cells::give_space(&dataset, column)?;
         // The library keeps the old mask of a chunk whose length stays as it was. With another length it notes both.
         if keeps_mask(&dataset, offset, chunk)? {
             let longer = [chunk.bytes.as_slice(), &[0]].concat();

@@ -2,9 +2,10 @@
 
 use super::H5File;
 use super::chunks::each_chunk;
-use super::load::members;
+use super::load::{fill_of, members};
 use crate::dataspace::{Column, Dtype, OUTSIDE, Table};
 use crate::error::ErrorKind;
+use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::{AllocTime, FillValue, Layout};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, LocationType};
@@ -16,6 +17,8 @@ use std::ops::Range;
 pub struct Evidence {
     /// Little-endian elements that mean "no value": its own fill value, and those that netCDF's attributes name.
     pub marks: Vec<Vec<u8>>,
+    /// Its own fill value, also where HDF5 must not write it.
+    pub chosen: Option<Vec<u8>>,
     /// What of it has space in the file.
     pub stored: Stored,
     /// Its space was allocated when it was made, so that space proves nothing.
@@ -109,26 +112,35 @@ fn look_at(dataset: &Dataset, name: &str, table: &Table, netcdf: bool) -> Result
         return Ok(Err(obstacle));
     }
     Ok(Ok(Evidence {
-        marks: marks(dataset, column, plist.get_fill_value_defined()?, netcdf),
+        marks: marks(dataset, column, &plist, netcdf)?,
+        chosen: chosen_fill(column, &plist)?,
         stored: stored(dataset, column, plist.get_layout()?, table.rows)?,
         early: plist.get_alloc_time()? == AllocTime::Early && plist.get_layout()? != Layout::Compact,
     }))
 }
 
+/// The fill element that the dataset was given, whether HDF5 writes it or not.
+fn chosen_fill(column: &Column, plist: &DatasetCreate) -> Result<Option<Vec<u8>>, ErrorKind> {
+    match column.dtype {
+        Ok(dtype) if plist.get_fill_value_defined()? == FillValue::UserDefined => Ok(Some(fill_of(plist, dtype)?)),
+        _ => Ok(None),
+    }
+}
+
 /// The elements that mean "no value".
-fn marks(dataset: &Dataset, column: &Column, fill: FillValue, netcdf: bool) -> Vec<Vec<u8>> {
-    let Ok(dtype) = column.dtype else { return Vec::new() };
+fn marks(dataset: &Dataset, column: &Column, plist: &DatasetCreate, netcdf: bool) -> Result<Vec<Vec<u8>>, ErrorKind> {
+    let Ok(dtype) = column.dtype else { return Ok(Vec::new()) };
     let named = ["_FillValue", "missing_value"].map(|name| elements(dataset, name, dtype)).concat();
-    // PyTables defines zero for every array that can be enlarged or has chunks; it is nobody's choice.
-    let by_default = matches!(text(dataset, "CLASS").as_deref(), Some("EARRAY" | "CARRAY" | "VLARRAY" | "ARRAY"))
-        && column.fill.iter().all(|&byte| byte == 0);
     // netCDF defines one for bytes, too, but reads every byte as a value unless an attribute names one.
     let of_bytes = netcdf && dtype.size() == 1 && named.is_empty();
-    let own = fill == FillValue::UserDefined && !by_default && !of_bytes;
-    let mut marks: Vec<Vec<u8>> = own.then(|| column.fill.clone()).into_iter().chain(named).collect();
+    // PyTables defines zero for every array that can be enlarged or has chunks; it is nobody's choice.
+    let of_pytables = matches!(text(dataset, "CLASS").as_deref(), Some("EARRAY" | "CARRAY" | "VLARRAY" | "ARRAY"));
+    let own = chosen_fill(column, plist)?;
+    let nobodys = |fill: &Vec<u8>| of_bytes || (of_pytables && fill.iter().all(|&byte| byte == 0));
+    let mut marks: Vec<Vec<u8>> = own.into_iter().filter(|fill| !nobodys(fill)).chain(named).collect();
     marks.sort_unstable();
     marks.dedup();
-    marks
+    Ok(marks)
 }
 
 /// The elements of an attribute, as the column would hold them; none if they are of another kind.

@@ -1,15 +1,12 @@
 //! Tables that grow.
 
+use super::H5Change;
+use super::cells::{fill_rows, is_unfilled};
 use super::load::{Parts, STAMPS_GROUP};
-use super::{H5Change, select};
-use crate::dataspace::{Column, Dtype, Rows, Table};
+use crate::dataspace::{Column, Table};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
 use hdf5::plist::dataset_create::AllocTime;
-use std::ops::Range;
-
-/// Fill is written in portions of about this, in bytes.
-const PORTION_BYTES: u64 = 8 << 20;
 
 impl H5Change {
     /// Extends all columns of a table, and its stamps, to `rows` rows; new ones hold fill, and a guard its
@@ -99,30 +96,17 @@ fn extend_column(
     rows: u64,
     undefined: Option<&[u8]>,
 ) -> Result<(), ErrorKind> {
-    let late = dataset.dcpl()?.alloc_time() != AllocTime::Early;
+    let plist = dataset.dcpl()?;
+    let late = plist.get_alloc_time()? != AllocTime::Early;
     // Made by others to be allocated late: its new rows are allocated now, so that it stays direct.
-    let to_fill = late && column.layout.is_ok() && dataset.chunk().is_some() && dataset.num_chunks() != Some(0);
+    let to_fill = (late || is_unfilled(&plist)?)
+        && column.layout.is_ok()
+        && dataset.chunk().is_some()
+        && dataset.num_chunks() != Some(0);
     let element = undefined.unwrap_or(&column.fill);
     resize(dataset, rows)?;
     match column.dtype {
-        Ok(dtype) if to_fill || element != column.fill => write_all(column, dataset, dtype, had..rows, element),
+        Ok(dtype) if to_fill || element != column.fill => fill_rows(dataset, dtype, had..rows, element),
         _ => Ok(()),
     }
-}
-
-fn write_all(
-    column: &Column,
-    dataset: &Dataset,
-    dtype: Dtype,
-    rows: Range<u64>,
-    element: &[u8],
-) -> Result<(), ErrorKind> {
-    let elements: u64 = column.shape.iter().product();
-    let portion = (PORTION_BYTES / (elements * dtype.size()).max(1)).max(1);
-    for from in rows.clone().step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
-        let here = Rows::range(from..(from + portion).min(rows.end));
-        let count = usize::try_from(here.len() * elements).unwrap_or(usize::MAX);
-        select::write(dataset, dtype, &here.runs()?, &element.repeat(count))?;
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Loss, LostColumn, OUT
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
-use hdf5::plist::dataset_create::Layout;
+use hdf5::plist::dataset_create::{FillTime, Layout};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, Group, LocationType};
 use ndarray::Array1;
@@ -520,6 +520,8 @@ fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<
     };
     let nothing = ColumnLayout { rows: 0, cell_bytes: 0, place: Place::Contiguous { address: 0 } };
     let fill = match &dtype {
+        // HDF5 never writes the one that such a dataset has, and reads zeros where nothing was written.
+        Ok(dtype) if plist.get_fill_time()? == FillTime::Never => vec![0; usize::try_from(dtype.size()).unwrap_or(0)],
         Ok(dtype) => fill_of(&plist, *dtype)?,
         Err(_) => Vec::new(),
     };
@@ -579,7 +581,8 @@ pub(super) fn chunks_end(dataset: &Dataset) -> Result<u64, ErrorKind> {
     Ok(end)
 }
 
-fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -> Result<Vec<u8>, ErrorKind> {
+/// The fill element that a dataset was made with, whether HDF5 writes it or not.
+pub(super) fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -> Result<Vec<u8>, ErrorKind> {
     macro_rules! fill {
         ($type:ty) => {
             plist.get_fill_value_as::<$type>()?.unwrap_or_default().to_le_bytes().to_vec()

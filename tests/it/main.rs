@@ -71,5 +71,6 @@ mod structure;
 mod support;
 mod system;
 mod unknown_origin;
+mod unwritten;
 mod verify;
 mod vspace;

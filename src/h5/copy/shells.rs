@@ -1,8 +1,12 @@
 //! Datasets made anew, without their values.
 
 use crate::error::ErrorKind;
+use crate::h5::cells::{fill_rows, is_unfilled};
+use crate::h5::datatype::dtype_of;
 use crate::h5::raw::{Hid, call, own};
-use hdf5::{Location, Object};
+use hdf5::plist::DatasetCreate;
+use hdf5::plist::dataset_create::AllocTime;
+use hdf5::{Dataset, Location, Object};
 use hdf5_sys::h5d::{H5D_alloc_time_t, H5D_fill_time_t, H5D_layout_t, H5Dcreate2, H5Dget_create_plist, H5Dget_space};
 use hdf5_sys::h5p::{
     H5P_DEFAULT, H5Pget_external_count, H5Pget_nfilters, H5Premove_filter, H5Pset_alloc_time, H5Pset_chunk,
@@ -85,8 +89,8 @@ pub(super) fn make(
     datatype: &Object,
     at: (&Location, &CStr),
     link: &Object,
-) -> Result<Location, ErrorKind> {
-    let plist: Object = own!(H5Dget_create_plist, source.id())?;
+) -> Result<Dataset, ErrorKind> {
+    let plist: DatasetCreate = own!(H5Dget_create_plist, source.id())?;
     let space: Object = own!(H5Dget_space, source.id())?;
     if call!(H5Pget_external_count, plist.id())? > 0 {
         return Err(ErrorKind::ValuesOutside(shell.path.clone()));
@@ -105,12 +109,27 @@ pub(super) fn make(
             call!(H5Pset_chunk, plist.id(), rank(&chunk), chunk.as_ptr())?;
         }
     }
+    let unfilled = is_unfilled(&plist)?;
     if let Some(allocation) = shell.allocation {
-        allocate(plist.id(), allocation)?;
+        allocate(plist.id(), allocation, unfilled)?;
     }
     let (group, name) = at;
     let (space, default) = (space.id(), H5P_DEFAULT);
-    Ok(own!(H5Dcreate2, group.id(), name.as_ptr(), datatype.id(), space, link.id(), plist.id(), default)?)
+    let made: Dataset =
+        own!(H5Dcreate2, group.id(), name.as_ptr(), datatype.id(), space, link.id(), plist.id(), default)?;
+    if unfilled && plist.get_alloc_time()? == AllocTime::Early {
+        zero(&made)?;
+    }
+    Ok(made)
+}
+
+/// Writes zeros to all of a dataset that the library has not filled: what readers get where nothing was written.
+fn zero(made: &Dataset) -> Result<(), ErrorKind> {
+    let rows = made.shape().first().map_or(0, |&rows| rows as u64);
+    match dtype_of(&made.dtype()?) {
+        Ok((dtype, _)) => fill_rows(made, dtype, 0..rows, &vec![0; usize::try_from(dtype.size()).unwrap_or(0)]),
+        Err(_) => Ok(()),
+    }
 }
 
 fn compress(plist: Hid, compression: Compression) -> Result<(), ErrorKind> {
@@ -133,7 +152,7 @@ fn compress(plist: Hid, compression: Compression) -> Result<(), ErrorKind> {
     Ok(())
 }
 
-fn allocate(plist: Hid, allocation: Allocation) -> Result<(), ErrorKind> {
+fn allocate(plist: Hid, allocation: Allocation, unfilled: bool) -> Result<(), ErrorKind> {
     let time = match allocation {
         Allocation::Late => H5D_alloc_time_t::H5D_ALLOC_TIME_LATE,
         Allocation::Incremental => H5D_alloc_time_t::H5D_ALLOC_TIME_INCR,
@@ -141,7 +160,7 @@ fn allocate(plist: Hid, allocation: Allocation) -> Result<(), ErrorKind> {
         Allocation::Early | Allocation::Direct => H5D_alloc_time_t::H5D_ALLOC_TIME_EARLY,
     };
     call!(H5Pset_alloc_time, plist, time)?;
-    if time == H5D_alloc_time_t::H5D_ALLOC_TIME_EARLY {
+    if time == H5D_alloc_time_t::H5D_ALLOC_TIME_EARLY && !unfilled {
         // Also where the fill is the type's own zero: the space may have been something else's.
         call!(H5Pset_fill_time, plist, H5D_fill_time_t::H5D_FILL_TIME_ALLOC)?;
     }

@@ -194,7 +194,7 @@ impl<'a> Summing<'a> {
         let undefined = adoptee.undefined.as_deref();
         match &self.plan.rule {
             Rule::All => true,
-            Rule::NonFill => !adoptee.is_empty(bytes),
+            Rule::NonFill => !adoptee.is_empty(bytes) && !adoptee.is_chosen_fill(bytes),
             // What a guard says of a row is a value, also where it is not "complete".
             Rule::Where { .. } => listed || undefined.is_some_and(|undefined| undefined != bytes),
             Rule::Evidence => match undefined {
@@ -249,6 +249,11 @@ impl Count {
 }
 
 impl Adoptee<'_> {
+    /// Whether it holds the fill value that the dataset was given, written by whoever wrote it.
+    fn is_chosen_fill(&self, bytes: &[u8]) -> bool {
+        self.undefined.is_none() && self.evidence.chosen.as_ref().is_some_and(|fill| is_fill(bytes, fill))
+    }
+
     /// Whether it holds what a cell without a stamp holds that is not there.
     fn is_empty(&self, bytes: &[u8]) -> bool {
         self.undefined.as_deref().map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
