@@ -3,17 +3,16 @@
 //! One guard of all columns is told as it always was; several are told by two lists, which programs of format 1
 //! don't know.
 
-use super::attribute::{Attribute, text, write_attribute};
+use super::texts::{read_text, read_texts, remove, write_text, write_texts};
 use crate::dataspace::{Column, Guard};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
-use hdf5::types::VarLenUnicode;
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 
 const GUARD: &str = "guard";
 const UNDEFINED: &str = "guard_undefined";
 const COMPLETE: &str = "guard_complete";
-/// (guards, 3): name, undefined value, value of complete rows or nothing.
+/// Three texts a guard: name, undefined value, value of complete rows or nothing.
 const GUARDS: &str = "guards";
 /// For each column of stamps the number of its guard from 1, 0 for none.
 const COVERED: &str = "guard_of_columns";
@@ -58,11 +57,7 @@ impl GuardSpec {
 /// Writes the guards of stamps for columns of these names; those that were there are replaced. Gives the format that
 /// the file has then, at least.
 pub(super) fn write(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Result<u64, ErrorKind> {
-    for name in stamps.attr_names()? {
-        if [GUARD, UNDEFINED, COMPLETE, GUARDS, COVERED].contains(&name.as_str()) {
-            stamps.delete_attr(&name)?;
-        }
-    }
+    [GUARD, UNDEFINED, COMPLETE, GUARDS, COVERED].iter().try_for_each(|name| remove(stamps, name))?;
     match guards {
         [] => Ok(1),
         [one] if names.iter().all(|name| one.covers(name)) => write_one(stamps, one).map(|()| 1),
@@ -71,19 +66,16 @@ pub(super) fn write(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) ->
 }
 
 fn write_one(stamps: &Dataset, guard: &GuardSpec) -> Result<(), ErrorKind> {
-    write_attribute(stamps, GUARD, &Attribute::Text(guard.name.clone()))?;
-    write_attribute(stamps, UNDEFINED, &Attribute::Text(guard.undefined.clone()))?;
-    guard.complete.iter().try_for_each(|value| write_attribute(stamps, COMPLETE, &Attribute::Text(value.clone())))
+    write_text(stamps, GUARD, &guard.name)?;
+    write_text(stamps, UNDEFINED, &guard.undefined)?;
+    guard.complete.iter().try_for_each(|value| write_text(stamps, COMPLETE, value))
 }
 
 fn write_several(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Result<(), ErrorKind> {
-    let texts = guards
-        .iter()
-        .flat_map(|guard| [&guard.name, &guard.undefined, guard.complete.as_ref().unwrap_or(const { &String::new() })]);
-    let texts = texts.map(|value| text(value)).collect::<Result<Vec<_>, _>>()?;
-    let texts =
-        Array2::from_shape_vec((guards.len(), 3), texts).map_err(|e| ErrorKind::Hdf5(format!("guards: {e}")))?;
-    stamps.new_attr_builder().with_data(&texts).create(GUARDS)?;
+    let texts = guards.iter().flat_map(|guard| {
+        [guard.name.as_str(), guard.undefined.as_str(), guard.complete.as_deref().unwrap_or_default()]
+    });
+    write_texts(stamps, GUARDS, &texts.collect::<Vec<_>>())?;
     let number = |name: &String| guards.iter().position(|guard| guard.covers(name)).map_or(0, |k| k as u64 + 1);
     let covered: Array1<u64> = names.iter().map(number).collect();
     stamps.new_attr_builder().with_data(&covered).create(COVERED)?;
@@ -96,16 +88,17 @@ pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, 
     let has = |name: &str| attributes.iter().any(|other| other == name);
     let stamped = columns.iter().filter_map(|column| column.stamp);
     if has(GUARDS) {
-        let texts: Array2<VarLenUnicode> = stamps.attr(GUARDS)?.read_2d()?;
+        let texts = read_texts(stamps, GUARDS)?;
         let covered: Array1<u64> = stamps.attr(COVERED)?.read_1d()?;
         let bits = |number: usize| {
             let places = covered.iter().take(64).enumerate().filter(|(_, of)| **of == number as u64 + 1);
             places.fold(0, |bits, (place, _)| bits | 1 << place)
         };
-        let rows = texts.rows().into_iter().enumerate();
-        return rows
+        return texts
+            .chunks_exact(3)
+            .enumerate()
             .map(|(k, row)| {
-                let [name, undefined, complete] = [0, 1, 2].map(|i| row.get(i).map_or("", |text| text.as_str()));
+                let [name, undefined, complete] = [0, 1, 2].map(|i| row.get(i).map_or("", String::as_str));
                 guard(columns, name, undefined, Some(complete).filter(|text| !text.is_empty()), bits(k))
             })
             .filter_map(Result::transpose)
@@ -114,11 +107,10 @@ pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, 
     if !has(GUARD) {
         return Ok(Vec::new());
     }
-    let value = |name: &str| Ok::<VarLenUnicode, ErrorKind>(stamps.attr(name)?.read_scalar()?);
-    let (name, undefined) = (value(GUARD)?, value(UNDEFINED)?);
-    let complete = if has(COMPLETE) { Some(value(COMPLETE)?) } else { None };
+    let (name, undefined) = (read_text(stamps, GUARD)?, read_text(stamps, UNDEFINED)?);
+    let complete = if has(COMPLETE) { Some(read_text(stamps, COMPLETE)?) } else { None };
     let all = stamped.fold(0, |bits, place| bits | 1u64.checked_shl(u32::try_from(place).unwrap_or(64)).unwrap_or(0));
-    Ok(guard(columns, name.as_str(), undefined.as_str(), complete.as_deref(), all)?.into_iter().collect())
+    Ok(guard(columns, &name, &undefined, complete.as_deref(), all)?.into_iter().collect())
 }
 
 /// `None`: its column is gone, or not as it was; it says nothing any more.

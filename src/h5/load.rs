@@ -4,14 +4,13 @@ use super::H5File;
 use super::chunks::each_chunk;
 use super::datatype::dtype_of;
 use super::guards;
+use super::texts::{read_text, read_texts};
 use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Loss, LostColumn, OUTSIDE, Place, Stamps, Table};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
 use hdf5::plist::dataset_create::{FillTime, Layout};
-use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, Group, LocationType};
-use ndarray::Array1;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
@@ -24,6 +23,8 @@ const NEWEST: u64 = 2;
 pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
 pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
 pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
+/// Where the table was when its stamps were made.
+pub(super) const PATH_ATTRIBUTE: &str = "table";
 pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
 /// Type and cell shape of each stamped column: so that a dataset that was replaced is known.
 pub(super) const TYPES_ATTRIBUTE: &str = "column_types";
@@ -257,8 +258,7 @@ pub(super) fn read_uuid(file: &hdf5::File) -> Result<Option<Uuid>, ErrorKind> {
     if found > NEWEST {
         return Err(ErrorKind::NewerFormat { found, known: NEWEST });
     }
-    let text: VarLenUnicode = file.attr(UUID_ATTRIBUTE)?.read_scalar()?;
-    Ok(Uuid::parse_str(text.as_str()).ok())
+    Ok(Uuid::parse_str(&read_text(file, UUID_ATTRIBUTE)?).ok())
 }
 
 /// Names in a group of the objects of one kind. Names that lead nowhere are left out.
@@ -293,11 +293,11 @@ struct Stamped {
 impl Stamped {
     fn read(stamps: &Dataset) -> Result<Self, ErrorKind> {
         let types = if stamps.attr_names()?.iter().any(|name| name == TYPES_ATTRIBUTE) {
-            texts(stamps, TYPES_ATTRIBUTE)?
+            read_texts(stamps, TYPES_ATTRIBUTE)?
         } else {
             Vec::new()
         };
-        Ok(Self { names: texts(stamps, COLUMNS_ATTRIBUTE)?, types })
+        Ok(Self { names: read_texts(stamps, COLUMNS_ATTRIBUTE)?, types })
     }
 
     /// Takes out the columns that are not as they were stamped, and says what became of them.
@@ -489,13 +489,7 @@ fn number_of(table: &Group) -> Result<Option<u64>, ErrorKind> {
 
 /// Where a dataset of stamps says that its table is.
 pub(super) fn table_of_stamps(stamps: &Dataset) -> Option<String> {
-    let text: VarLenUnicode = stamps.attr("table").ok()?.read_scalar().ok()?;
-    Some(text.as_str().to_owned())
-}
-
-fn texts(stamps: &Dataset, attribute: &str) -> Result<Vec<String>, ErrorKind> {
-    let names: Array1<VarLenUnicode> = stamps.attr(attribute)?.read_1d()?;
-    Ok(names.iter().map(|n| n.as_str().to_owned()).collect())
+    read_text(stamps, PATH_ATTRIBUTE).ok()
 }
 
 fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<Column, ErrorKind> {

@@ -26,6 +26,7 @@ mod raw;
 mod select;
 mod stamps;
 mod superblock;
+mod texts;
 mod walk;
 
 pub use arrays::{NewArray, NextRows};

@@ -1,10 +1,10 @@
 //! What makes a file a published one: a mark, and digests of what its chunks were made of.
 
 use super::load::{Parts, STAMPS_GROUP};
+use super::texts::{read_text, write_text};
 use super::{H5Change, H5File};
 use crate::dataspace::Table;
 use crate::error::ErrorKind;
-use hdf5::types::VarLenUnicode;
 use ndarray::Array2;
 use std::collections::HashMap;
 
@@ -44,10 +44,10 @@ impl H5File {
             let Ok(group) = self.file.group(&format!("/{STAMPS_GROUP}/{DIGESTS}")) else { return Ok(HashMap::new()) };
             let mut found = HashMap::new();
             for dataset in group.datasets()? {
-                let column: VarLenUnicode = dataset.attr(COLUMN)?.read_scalar()?;
+                let column = read_text(&dataset, COLUMN)?;
                 let values: Array2<u64> = dataset.read_2d()?;
                 let digests = values.rows().into_iter().map(|row| [row[0], row[1], row[2]]);
-                found.insert(column.as_str().to_owned(), digests.collect());
+                found.insert(column, digests.collect());
             }
             Ok(found)
         })
@@ -79,7 +79,7 @@ impl H5Change {
                 .map_err(|e| ErrorKind::Hdf5(format!("digests: {e}")))?;
             let builder = group.new_dataset_builder().obj_track_times(false).with_data(&values);
             let dataset = builder.create(k.to_string().as_str())?;
-            dataset.new_attr::<VarLenUnicode>().create(COLUMN)?.write_scalar(&super::attribute::text(column)?)?;
+            write_text(&dataset, COLUMN, column)?;
         }
         Ok(())
     }

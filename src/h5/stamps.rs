@@ -1,13 +1,13 @@
 //! Stamps of a table, the file's uuid and its structural generation: what h5part adds to a file.
 
 use super::H5Change;
-use super::attribute::{Attribute, text, write_attribute};
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::guards::{self, GuardSpec};
 use super::load::{
-    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, TYPES_ATTRIBUTE,
-    UUID_ATTRIBUTE, read_uuid, type_of,
+    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, PATH_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE,
+    TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid, type_of,
 };
+use super::texts::{write_text, write_texts};
 use crate::dataspace::{ColumnSpec, Dtype, Stamps, Table};
 use crate::error::ErrorKind;
 use hdf5::{Dataset, Group};
@@ -47,7 +47,7 @@ impl H5Change {
             return Ok(uuid);
         }
         let uuid = Uuid::new_v4();
-        write_attribute(&self.file, UUID_ATTRIBUTE, &Attribute::Text(uuid.to_string()))?;
+        write_text(&self.file, UUID_ATTRIBUTE, &uuid.to_string())?;
         self.file.new_attr::<u64>().create(FORMAT_ATTRIBUTE)?.write_scalar(&FORMAT)?;
         self.file.new_attr::<u64>().create(GENERATION_ATTRIBUTE)?.write_scalar(&0u64)?;
         Ok(uuid)
@@ -115,19 +115,13 @@ impl H5Change {
 
     /// Says which columns stamps belong to, and what guards them.
     fn describe_stamps(&self, stamps: &Dataset, spec: &StampsSpec<'_>) -> Result<(), ErrorKind> {
-        let names = spec.names.iter().map(|name| text(name)).collect::<Result<Vec<_>, _>>()?;
-        if stamps.attr_names()?.iter().any(|name| name == COLUMNS_ATTRIBUTE) {
-            stamps.delete_attr(COLUMNS_ATTRIBUTE)?;
-        } else {
-            write_attribute(stamps, "table", &Attribute::Text(spec.path.to_owned()))?;
+        if stamps.attr_names()?.iter().all(|name| name != COLUMNS_ATTRIBUTE) {
+            write_text(stamps, PATH_ATTRIBUTE, spec.path)?;
         }
-        stamps.new_attr_builder().with_data(&names).create(COLUMNS_ATTRIBUTE)?;
+        write_texts(stamps, COLUMNS_ATTRIBUTE, &spec.names)?;
         let table = self.file.group(&format!("/{}", spec.path))?;
-        let types = spec.names.iter().map(|name| text(&type_of(&table, name)?)).collect::<Result<Vec<_>, _>>()?;
-        if stamps.attr_names()?.iter().any(|name| name == TYPES_ATTRIBUTE) {
-            stamps.delete_attr(TYPES_ATTRIBUTE)?;
-        }
-        stamps.new_attr_builder().with_data(&types).create(TYPES_ATTRIBUTE)?;
+        let types = spec.names.iter().map(|name| type_of(&table, name)).collect::<Result<Vec<_>, _>>()?;
+        write_texts(stamps, TYPES_ATTRIBUTE, &types)?;
         let format = guards::write(stamps, &spec.names, &spec.guards)?;
         let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
         let found: u64 = attribute.read_scalar()?;

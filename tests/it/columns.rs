@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A second method beside `E`, `F` and `status` of table `t`.
-fn second(rows: u64) -> NewTable {
+pub fn second(rows: u64) -> NewTable {
     let status = ColumnSpec { fill: 1i64.to_le_bytes().to_vec(), ..ColumnSpec::new("status2", Dtype::I64, &[]) };
     let columns = vec![ColumnSpec::new("E2", Dtype::F64, &[]), ColumnSpec::new("F2", Dtype::F64, &[150]), status];
     let (guard, guard_complete) = (Some("status2".to_owned()), Some("0".to_owned()));
@@ -26,7 +26,7 @@ fn put_second(writer: &mut Writer, value: f64, status: i64) -> h5part::Result<()
     writer.commit(&Rows::range(3..6), &sets).map(|_| ())
 }
 
-fn findings(store: &Store) -> Vec<Kind> {
+pub fn findings(store: &Store) -> Vec<Kind> {
     let report = store.verify(&Verify::default(), &|_, _| ()).expect("verifies");
     report.findings.iter().map(|finding| finding.kind).collect()
 }

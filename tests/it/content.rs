@@ -1,6 +1,6 @@
 //! All that a stock HDF5 sees in a file, to be compared.
 
-use hdf5::types::{FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
+use hdf5::types::{FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
 use hdf5::{Container, Group, LocationType};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -58,6 +58,10 @@ fn value(of: &Container) -> hdf5::Result<(String, Vec<u8>)> {
         TypeDescriptor::Boolean => raw::<bool>(of)?,
         TypeDescriptor::VarLenUnicode => {
             of.read_raw::<VarLenUnicode>()?.iter().map(|text| format!("{text};")).collect::<String>().into_bytes()
+        }
+        TypeDescriptor::FixedUnicode(size) if *size <= 1024 => {
+            let texts = of.as_reader().conversion(hdf5::Conversion::Soft).read_raw::<FixedUnicode<1024>>()?;
+            texts.iter().map(|text| format!("{text};")).collect::<String>().into_bytes()
         }
         other => return Err(format!("{other} is not compared").into()),
     };

@@ -70,6 +70,7 @@ mod stopping;
 mod structure;
 mod support;
 mod system;
+mod texts;
 mod unknown_origin;
 mod unwritten;
 mod verify;

@@ -45,7 +45,7 @@ const LEAST: [(&str, u64); 35] = [
     ("changes, three deep", 3000),
     ("replace", 35),
     ("new file", 27_000),
-    ("create", 1900),
+    ("create", 1500),
     ("adopt", 1400),
     ("extend", 6500),
     ("attr", 900),
