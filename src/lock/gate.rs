@@ -7,6 +7,7 @@ use super::wait::Patience;
 use super::{courtesy::Courtesy, holders, witness};
 use crate::error::ErrorKind;
 use fs2::FileExt;
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
@@ -20,6 +21,9 @@ const QUEUE: Range<u64> = 3..4;
 /// A structural change lets those pass who have waited, but no longer than this.
 const QUEUE_PASSES: Duration = Duration::from_millis(100);
 const QUEUE_LOOK: Duration = Duration::from_micros(200);
+/// Stock readers that came during a change are given so long to close the file.
+const READERS_LEAVE: Duration = Duration::from_millis(100);
+const READERS_LOOK: Duration = Duration::from_micros(200);
 
 /// One process's descriptors on the gate. They are its own: opened close-on-exec, never
 /// duplicated, so that neither a child nor another [`Gate`] holds or drops them.
@@ -47,14 +51,22 @@ pub struct ExclusiveGate {
     gate: Arc<Gate>,
     suspect: bool,
     /// Another file took the name: the witness was told so.
-    handed_over: bool,
+    handed_over: Cell<bool>,
+    stock: Stock,
 }
+
+/// Nobody else has the file open, until this is dropped.
+#[derive(Debug)]
+pub struct ReadersOut<'a>(&'a ExclusiveGate);
 
 /// What becomes of stock readers during a structural change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stock {
     /// They may keep the file open: it is copied, and the copy takes its name.
     Stays,
+    /// They are waited for, and may come again until [`ExclusiveGate::keep_readers_out`]: until then nothing changes
+    /// that they may look at.
+    Reads,
     /// They are waited for, and kept out: the file is changed in place.
     Leaves,
 }
@@ -139,6 +151,8 @@ impl Gate {
             let entered = self.wait_exclusive(patience)?;
             let data = match stock {
                 Stock::Stays => taken(FileExt::try_lock_shared(&self.data)),
+                // Who has had the file open since before must not keep the gate closed for others.
+                Stock::Reads => self.try_lock_then_share(),
                 Stock::Leaves => taken(FileExt::try_lock(&self.data)),
             };
             Ok::<_, ErrorKind>(data?.then_some(entered))
@@ -148,7 +162,11 @@ impl Gate {
         self.check_lock_files()?;
         let suspect = witness::enter(self.turnstile.file(), &self.data)?;
         entered.stay();
-        Ok(ExclusiveGate { gate: Arc::clone(self), suspect, handed_over: false })
+        Ok(ExclusiveGate { gate: Arc::clone(self), suspect, handed_over: Cell::new(false), stock })
+    }
+
+    fn try_lock_then_share(&self) -> io::Result<bool> {
+        Ok(taken(FileExt::try_lock(&self.data))? && taken(FileExt::try_lock_shared(&self.data))?)
     }
 
     fn wait_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<Entered, ErrorKind> {
@@ -218,8 +236,8 @@ impl ExclusiveGate {
     ///
     /// # Errors
     /// As open(2) and pwrite(2).
-    pub fn hand_over(mut self, new: &Path) -> io::Result<()> {
-        self.handed_over = true;
+    pub fn hand_over(&self, new: &Path) -> io::Result<()> {
+        self.handed_over.set(true);
         witness::begin(self.gate.turnstile.file(), &File::open(new)?, self.suspect)
     }
 
@@ -230,12 +248,62 @@ impl ExclusiveGate {
     pub fn is_named(&self) -> io::Result<bool> {
         same(&self.gate.data, &self.gate.paths.file)
     }
+
+    /// Keeps stock readers out while bytes change that they may look at. Those who came since the gate was entered are
+    /// waited for, but not for long: the gate is closed for everybody meanwhile.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`]: a stock program has the file open, and may have written to it. What was read of the
+    /// file is to be read again.
+    pub fn keep_readers_out(&self, patience: &Patience) -> Result<ReadersOut<'_>, ErrorKind> {
+        let gate = &self.gate;
+        if self.stock == Stock::Leaves {
+            return Ok(ReadersOut(self));
+        }
+        let before = Touched::of(&gate.data)?;
+        let start = Instant::now();
+        loop {
+            let out = taken(FileExt::try_lock(&gate.data))?;
+            // A failed attempt costs the shared lock: for an instant a stock writer could have come, and left again.
+            let kept = out || taken(FileExt::try_lock_shared(&gate.data))?;
+            let unchanged = kept && Touched::of(&gate.data)? == before;
+            if out && unchanged {
+                return Ok(ReadersOut(self));
+            }
+            if !unchanged || start.elapsed() > READERS_LEAVE {
+                let holder = holders::of_file(&gate.paths, &gate.paths.file);
+                let waited_s = start.elapsed().as_secs_f64();
+                return Err(ErrorKind::LockTimeout { what: "the HDF5 file", holder, waited_s });
+            }
+            (patience.sleep)(READERS_LOOK);
+        }
+    }
+}
+
+/// When a file was last written to, and how long it is.
+#[derive(Debug, PartialEq, Eq)]
+struct Touched(i64, i64, u64);
+
+impl Touched {
+    fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self(found.ctime(), found.ctime_nsec(), found.len()))
+    }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         if !self.stays {
             self.gate.leave();
+        }
+    }
+}
+
+impl Drop for ReadersOut<'_> {
+    fn drop(&mut self) {
+        if self.0.stock != Stock::Leaves {
+            // All bytes are where they belong: a stock writer that came in this instant would do no harm.
+            let _ = FileExt::try_lock_shared(&self.0.gate.data);
         }
     }
 }
@@ -252,7 +320,7 @@ impl Drop for SharedGate {
 
 impl Drop for ExclusiveGate {
     fn drop(&mut self) {
-        if self.handed_over || !self.is_named().unwrap_or(false) {
+        if self.handed_over.get() || !self.is_named().unwrap_or(false) {
             // The note is about the file that has the name.
             let _ = ofd::set(self.gate.turnstile.file(), Kind::Unlock, &witness::PRESENCE);
             self.gate.leave();

@@ -122,6 +122,15 @@ impl Overlay {
         Ok(())
     }
 
+    /// Takes the seal back, durably: the change is not to be made. What was written beyond the old end is still there.
+    ///
+    /// # Errors
+    /// As pwrite(2), fdatasync(2): then it may still be made.
+    pub fn unseal(&self) -> io::Result<()> {
+        self.log.write_at(&self.header.encode(), 0)?;
+        self.log.sync()
+    }
+
     /// Completes the log. From here on the change will be made, whoever finishes it: the caller goes on
     /// with [`Sealed::apply`]. `None`: nothing was changed.
     ///

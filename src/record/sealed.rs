@@ -69,12 +69,21 @@ impl Sealed {
         Ok(Fit::Fits)
     }
 
-    /// Makes the change: superblock first, so that the file's new end is known before anything else
-    /// points there.
+    /// Makes the change, durably.
     ///
     /// # Errors
     /// As pread(2), pwrite(2), ftruncate(2), fdatasync(2). It can be applied again.
     pub fn apply(&self, base: &dyn StorageFile, file: &dyn StorageFile) -> io::Result<()> {
+        self.write(base, file)?;
+        base.sync()
+    }
+
+    /// Makes the change: superblock first, so that the file's new end is known before anything else
+    /// points there. It survives loss of power once `base` is synced.
+    ///
+    /// # Errors
+    /// As pread(2), pwrite(2), ftruncate(2). It can be applied again.
+    pub fn write(&self, base: &dyn StorageFile, file: &dyn StorageFile) -> io::Result<()> {
         for range in &self.ranges {
             each_block(range, |address, done, buf| {
                 match range.position {
@@ -87,7 +96,7 @@ impl Sealed {
         if base.identity()?.len != self.header.new_end {
             base.set_len(self.header.new_end)?;
         }
-        base.sync()
+        Ok(())
     }
 
     /// Marks the log as spent, durably: a log that reappeared after a loss of power could undo what was

@@ -3,6 +3,7 @@
 mod plan;
 mod summing;
 
+use super::change::Alone;
 use super::create::Progress;
 use super::handle::{Store, normal};
 use super::stamp::Seed;
@@ -138,7 +139,16 @@ impl Store {
         if self.view_of(table)?.table.is_ahead() {
             self.take_in_rows(table)?;
         }
-        let alone = self.alone()?;
+        self.change_beside_readers(|alone| self.adopt_alone(table, how, progress, alone))
+    }
+
+    fn adopt_alone(
+        &self,
+        table: &str,
+        how: &Adoption,
+        progress: Progress<'_>,
+        alone: &Alone,
+    ) -> Result<Adopted, ErrorKind> {
         let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
         let plan = self.plan_adoption(&view, how)?;
         let stamping = match (&plan.anew, plan.further.is_empty()) {

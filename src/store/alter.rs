@@ -20,22 +20,24 @@ impl Store {
     pub fn extend(&self, table: &str, rows: u64) -> Result<u64> {
         let table = normal(table);
         let extend = || {
-            let alone = self.alone()?;
-            self.expect_table(table)?;
-            self.check_room(0, rows)?;
-            self.change_alone(alone, |site| site.h5.extend(table, rows))
+            self.change_beside_readers(|alone| {
+                self.expect_table(table)?;
+                self.check_room(0, rows)?;
+                self.change_alone(alone, |site| site.h5.extend(table, rows))
+            })
         };
         extend().at("extend a table of", &self.paths.file)
     }
 
     /// Gives stamps to the rows that another program appended to all columns of a table.
     pub(super) fn take_in_rows(&self, table: &str) -> Result<(), ErrorKind> {
-        let alone = self.alone()?;
-        let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
-        if view.table.rows == view.table.stamped_rows() {
-            return Ok(());
-        }
-        self.change_alone(alone, |site| site.h5.extend(table, view.table.rows)).map(|_| ())
+        self.change_beside_readers(|alone| {
+            let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
+            if view.table.rows == view.table.stamped_rows() {
+                return Ok(());
+            }
+            self.change_alone(alone, |site| site.h5.extend(table, view.table.rows)).map(|_| ())
+        })
     }
 
     /// Sets attributes of a table's group; those that exist are replaced.
@@ -50,9 +52,10 @@ impl Store {
         let set = || {
             attributes.iter().try_for_each(|(name, _)| refuse_reserved(name))?;
             refuse_reserved(table)?;
-            let alone = self.alone()?;
-            self.expect_table(table)?;
-            self.change_alone(alone, |site| site.h5.set_attributes(table, attributes))
+            self.change_beside_readers(|alone| {
+                self.expect_table(table)?;
+                self.change_alone(alone, |site| site.h5.set_attributes(table, attributes))
+            })
         };
         set().at("set attributes in", &self.paths.file)
     }
@@ -87,7 +90,7 @@ impl Store {
             let bytes = arrays.iter().try_fold(0u64, |n, array| n.checked_add(array.bytes()?));
             self.check_room(bytes.unwrap_or(u64::MAX), 0)?;
             let alone = self.alone()?;
-            self.change_alone(alone, |site| site.h5.add_arrays(group, &mut arrays, attributes))
+            self.change_alone(&alone, |site| site.h5.add_arrays(group, &mut arrays, attributes))
         };
         add().at("add to", &self.paths.file)
     }

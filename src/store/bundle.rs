@@ -36,8 +36,9 @@ impl Store {
         let path = normal(path);
         let add = || {
             bundle.check()?;
-            let alone = self.alone()?;
-            self.change_alone(alone, |site| site.h5.add_bundle(path, bundle, replace))
+            self.change_beside_readers(|alone| {
+                self.change_alone(alone, |site| site.h5.add_bundle(path, bundle, replace))
+            })
         };
         add().at("add to", &self.paths.file)
     }

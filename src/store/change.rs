@@ -5,7 +5,7 @@ use super::handle::Store;
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{CHANGES_IN_PLACE, H5Change, H5File, Superblock, check_superblock};
 use crate::lock::{ExclusiveGate, Gate, RowLocks, SharedGate, Stock};
-use crate::record::Overlay;
+use crate::record::{Overlay, Sealed};
 use crate::storage::{Mode, StorageFile, copy};
 use std::io;
 use std::sync::Arc;
@@ -45,22 +45,48 @@ impl Store {
     /// library and I/O errors. Nothing was changed then, unless the last step failed: see
     /// [`Store::recover`].
     pub fn change<T>(&self, work: impl FnOnce(&H5Change) -> std::result::Result<T, ErrorKind>) -> Result<T> {
-        self.alone().and_then(|alone| self.change_alone(alone, |site| work(site.h5))).at("change", &self.paths.file)
+        self.alone().and_then(|alone| self.change_alone(&alone, |site| work(site.h5))).at("change", &self.paths.file)
+    }
+
+    /// Makes a change beside which stock readers may come and go, but for the instant in which it is applied. Where one
+    /// of them stays, it is waited for, and `change` is called once more: then they are kept out all the time.
+    pub(super) fn change_beside_readers<T>(
+        &self,
+        mut change: impl FnMut(&Alone) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let alone = self.alone_with(Stock::Reads)?;
+        let outcome = change(&alone);
+        drop(alone);
+        match outcome {
+            // Nothing else is waited for inside.
+            Err(ErrorKind::LockTimeout { .. }) => change(&self.alone()?),
+            other => other,
+        }
     }
 
     /// Enters the gate alone, and looks after all that dead writers left behind.
     pub(super) fn alone(&self) -> Result<Alone, ErrorKind> {
+        self.alone_with(Stock::Leaves)
+    }
+
+    fn alone_with(&self, stock: Stock) -> Result<Alone, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
-        let gate = self.enter_alone(&locks)?;
+        // What a dead one left in the middle is put right with all readers out.
+        let stock = if self.change_waits()? { Stock::Leaves } else { stock };
+        let gate = self.enter_alone(&locks, stock)?;
+        if stock == Stock::Reads && self.change_waits()? {
+            drop(gate);
+            return self.alone_with(Stock::Leaves);
+        }
         self.resolve_or_refuse()?;
         self.recover_rows(&locks)?;
         Ok(Alone { gate })
     }
 
     /// Enters the gate alone. A file that another program has marked as open for writing is refused.
-    pub(super) fn enter_alone(&self, locks: &Arc<RowLocks>) -> Result<ExclusiveGate, ErrorKind> {
-        let gate = self.enter_alone_with_marks(locks)?;
+    pub(super) fn enter_alone(&self, locks: &Arc<RowLocks>, stock: Stock) -> Result<ExclusiveGate, ErrorKind> {
+        let gate = self.enter_alone_with_marks(locks, stock)?;
         self.superblock()?.map_or(Ok(()), |found| found.refuse_marks())?;
         Ok(gate)
     }
@@ -70,8 +96,12 @@ impl Store {
         Ok(Superblock::find(self.storage.open(&self.paths.file, Mode::Read)?.as_ref())?)
     }
 
-    pub(super) fn enter_alone_with_marks(&self, locks: &Arc<RowLocks>) -> Result<ExclusiveGate, ErrorKind> {
-        let stock = if CHANGES_IN_PLACE { Stock::Leaves } else { Stock::Stays };
+    pub(super) fn enter_alone_with_marks(
+        &self,
+        locks: &Arc<RowLocks>,
+        stock: Stock,
+    ) -> Result<ExclusiveGate, ErrorKind> {
+        let stock = if CHANGES_IN_PLACE { stock } else { Stock::Stays };
         loop {
             let gate = Gate::open(&self.paths, Arc::clone(locks))?.enter_exclusive(&self.patience, stock)?;
             // While we waited, another file may have taken the name.
@@ -89,7 +119,7 @@ impl Store {
                 return Ok(entered);
             }
             drop(entered);
-            let _alone = self.enter_alone(locks)?;
+            let _alone = self.enter_alone(locks, Stock::Leaves)?;
             self.resolve_or_refuse()?;
         }
     }
@@ -97,13 +127,17 @@ impl Store {
     /// Works on the file, which is ours alone.
     pub(super) fn change_alone<T>(
         &self,
-        alone: Alone,
+        alone: &Alone,
         work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
-        if CHANGES_IN_PLACE { self.change_in_place(work) } else { self.change_copy(alone.gate, work) }
+        if CHANGES_IN_PLACE { self.change_in_place(&alone.gate, work) } else { self.change_copy(&alone.gate, work) }
     }
 
-    fn change_in_place<T>(&self, work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>) -> Result<T, ErrorKind> {
+    fn change_in_place<T>(
+        &self,
+        gate: &ExclusiveGate,
+        work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
         check_superblock(base.as_ref())?.refuse_marks()?;
         let h5 = H5File::open(&base, &self.paths.file)?;
@@ -112,12 +146,13 @@ impl Store {
         }
         let uuid = h5.uuid()?;
         drop(h5);
-        self.lay_over(&base, uuid, |file| H5Change::open(file, &self.paths.file, false), work)
+        self.lay_over(gate, &base, uuid, |file| H5Change::open(file, &self.paths.file, false), work)
     }
 
     /// Lets the library work on the file under an overlay, which is sealed and applied.
     pub(super) fn lay_over<T>(
         &self,
+        gate: &ExclusiveGate,
         base: &Arc<dyn StorageFile>,
         uuid: Option<Uuid>,
         open: impl FnOnce(&Arc<dyn StorageFile>) -> Result<H5Change, ErrorKind>,
@@ -137,8 +172,7 @@ impl Store {
         match outcome {
             Ok((done, sealed)) => {
                 if let Some(sealed) = sealed {
-                    sealed.apply(base.as_ref(), log.as_ref())?;
-                    sealed.spend(log.as_ref())?;
+                    self.apply(gate, &overlay, &sealed, base.as_ref(), log.as_ref())?;
                 }
                 Ok(done)
             }
@@ -148,6 +182,27 @@ impl Store {
                 Err(e)
             }
         }
+    }
+
+    /// Stock readers are kept out for the writes alone: the syncs before and after take a hundred times as long.
+    fn apply(
+        &self,
+        gate: &ExclusiveGate,
+        overlay: &Overlay,
+        sealed: &Sealed,
+        base: &dyn StorageFile,
+        log: &dyn StorageFile,
+    ) -> Result<(), ErrorKind> {
+        match gate.keep_readers_out(&self.patience) {
+            Ok(_out) => sealed.write(base, log)?,
+            Err(e) => {
+                overlay.unseal()?;
+                self.resolve()?;
+                return Err(e);
+            }
+        }
+        base.sync()?;
+        Ok(sealed.spend(log)?)
     }
 
     fn open_log(&self) -> io::Result<Box<dyn StorageFile>> {
@@ -169,7 +224,7 @@ impl Store {
 
     fn change_copy<T>(
         &self,
-        gate: ExclusiveGate,
+        gate: &ExclusiveGate,
         work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
         let before: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);

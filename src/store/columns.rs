@@ -1,5 +1,6 @@
 //! Further columns of a table that is there.
 
+use super::change::Alone;
 use super::handle::{Store, normal};
 use super::stamping::Stamping;
 use super::view::View;
@@ -28,7 +29,10 @@ impl Store {
         if self.view_of(&new.path)?.table.is_ahead() {
             self.take_in_rows(&new.path)?;
         }
-        let alone = self.alone()?;
+        self.change_beside_readers(|alone| self.add_columns_alone(new, alone))
+    }
+
+    fn add_columns_alone(&self, new: &NewTable, alone: &Alone) -> Result<(), ErrorKind> {
         let view = View::load(self.storage.as_ref(), &self.paths, &new.path, Mode::Write)?;
         let there = new.guard.as_ref().and_then(|name| view.table.column(name).ok());
         let there = there.and_then(|column| view.table.as_guard(column));

@@ -43,14 +43,15 @@ impl Store {
         if self.make_if_missing(|| self.build(table, progress))? {
             return Ok(());
         }
-        let alone = self.alone()?;
-        let before = self.storage.open(&self.paths.file, Mode::Read)?;
-        let before: Arc<dyn StorageFile> = Arc::from(before);
-        H5File::open(&before, &self.paths.file)?.may_add(&table.path)?;
-        let planned = h5::planned_bytes(table);
-        self.check_room(planned, table.rows)?;
-        let total = before.identity()?.len.saturating_add(planned);
-        watched(&self.paths.file, total, progress, || self.change_alone(alone, |site| site.h5.add_table(table)))
+        self.change_beside_readers(|alone| {
+            let before = self.storage.open(&self.paths.file, Mode::Read)?;
+            let before: Arc<dyn StorageFile> = Arc::from(before);
+            H5File::open(&before, &self.paths.file)?.may_add(&table.path)?;
+            let planned = h5::planned_bytes(table);
+            self.check_room(planned, table.rows)?;
+            let total = before.identity()?.len.saturating_add(planned);
+            watched(&self.paths.file, total, progress, || self.change_alone(alone, |site| site.h5.add_table(table)))
+        })
     }
 
     /// Makes the file, if there is none: `build` builds it beside, under the gate. `false`: it is there.

@@ -29,14 +29,15 @@ impl Store {
     }
 
     fn try_accept_loss(&self, table: &str) -> Result<Vec<String>, ErrorKind> {
-        let alone = self.alone()?;
-        let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
-        let table = &view.table;
-        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
-        if !table.lost.is_empty() {
-            self.change_alone(alone, |site| drop_lost(site, table, stamps))?;
-        }
-        Ok(table.lost.iter().map(|lost| lost.name.clone()).collect())
+        self.change_beside_readers(|alone| {
+            let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
+            let table = &view.table;
+            let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+            if !table.lost.is_empty() {
+                self.change_alone(alone, |site| drop_lost(site, table, stamps))?;
+            }
+            Ok(table.lost.iter().map(|lost| lost.name.clone()).collect())
+        })
     }
 }
 

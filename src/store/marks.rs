@@ -6,13 +6,14 @@
 use super::handle::Store;
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::{CHANGES_IN_PLACE, H5Change};
-use crate::lock::writers_elsewhere;
+use crate::lock::{Stock, writers_elsewhere};
 use crate::storage::{Mode, StorageFile};
 use std::sync::Arc;
 
 impl Store {
     /// Takes away the marks by which a program that died says that it writes to the file, as `h5clear -s -i` does: all
-    /// bytes of the file count as its own from then on. What that program had not handed to the system is lost, and the file may be damaged by that: [`Store::verify`] tells.
+    /// bytes of the file count as its own from then on. What that program had not handed to the system is lost, and the
+    /// file may be damaged by that: [`Store::verify`] tells.
     /// Returns whether there were any.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. A SWMR
@@ -28,7 +29,7 @@ impl Store {
     fn try_clear_marks(&self) -> Result<bool, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
-        let _gate = self.enter_alone_with_marks(&locks)?;
+        let gate = self.enter_alone_with_marks(&locks, Stock::Leaves)?;
         self.resolve_or_refuse()?;
         if !self.superblock()?.is_some_and(|found| found.is_marked()) {
             return Ok(false);
@@ -41,7 +42,7 @@ impl Store {
         }
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
         // The library leaves marks out of what it writes when it closes a file.
-        self.lay_over(&base, None, |file| H5Change::open_whole(file, &self.paths.file), |_| Ok(()))?;
+        self.lay_over(&gate, &base, None, |file| H5Change::open_whole(file, &self.paths.file), |_| Ok(()))?;
         Ok(true)
     }
 }

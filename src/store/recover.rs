@@ -9,7 +9,7 @@ use super::stamp::{Stamp, State};
 use super::view::View;
 use crate::dataspace::{Guard, Rows, Stamps, cover};
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks, records};
+use crate::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks, Stock, records};
 use crate::record::row::{self, Entry, HEADER, Header, Origin, START};
 use crate::storage::{Mode, Storage, StorageFile};
 use serde::Serialize;
@@ -160,7 +160,7 @@ impl Store {
             return self.recover_all_rows(&locks, trust);
         }
         drop(entered);
-        let _alone = self.enter_alone(&locks)?;
+        let _alone = self.enter_alone(&locks, Stock::Leaves)?;
         let mut found = Recovery::default();
         match self.resolve()? {
             Resolved::Nothing => {}

@@ -27,7 +27,7 @@ pub(super) struct Terms<'a> {
 /// their error in the answer; the others are made.
 pub(super) fn run<'v>(
     store: &Store,
-    alone: Alone,
+    alone: &Alone,
     view: &View,
     requests: &[Request<'v>],
     mut repacked: Repacked<'v>,

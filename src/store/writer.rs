@@ -490,13 +490,19 @@ impl Engine {
         terms: through::Terms<'_>,
     ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
         // What takes long is done before anybody has to wait.
-        let repacked = repack::prepare(&self.store, &self.view, requests)?;
-        let alone = self.store.alone()?;
-        let newer = View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Write)?;
-        self.view.follow(newer)?;
-        self.check_rows(requests)?;
-        let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
-        through::run(&self.store, alone, &self.view, requests, repacked, terms)
+        let mut repacked = Some(repack::prepare(&self.store, &self.view, requests)?);
+        let store = self.store.clone();
+        store.change_beside_readers(|alone| {
+            let newer = View::load(store.storage.as_ref(), &store.paths, &self.name, Mode::Write)?;
+            self.view.follow(newer)?;
+            self.check_rows(requests)?;
+            let repacked = match repacked.take() {
+                Some(first) => first,
+                None => repack::plan(&self.view, &requests.iter())?,
+            };
+            let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
+            through::run(&store, alone, &self.view, requests, repacked, terms)
+        })
     }
 
     fn make_in_place(

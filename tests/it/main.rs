@@ -62,6 +62,7 @@ mod power;
 mod processes;
 mod publish;
 mod publish_faults;
+mod readers_beside;
 mod reading;
 mod run;
 mod sealed;

@@ -97,7 +97,8 @@ fn change(gate: &Arc<Gate>, inside: &Inside) -> Outcome {
         let queued: [bool; SHARED] = from_fn(|k| QUEUED.with(|queued| queued[k].load(Relaxed)));
         let visits: [usize; SHARED] = from_fn(|k| inside.visits[k].load(Relaxed));
         let start = Instant::now();
-        let alone = gate.enter_exclusive(&patience(), Stock::Leaves).map_err(|e| e.to_string())?;
+        let stock = if pick(2) == 0 { Stock::Leaves } else { Stock::Reads };
+        let alone = gate.enter_exclusive(&patience(), stock).map_err(|e| e.to_string())?;
         inside.changes.fetch_add(1, Relaxed);
         inside.exclusive.fetch_add(1, Relaxed);
         if inside.exclusive.load(Relaxed) > 1 || inside.shared.load(Relaxed) > 0 {
@@ -109,6 +110,8 @@ fn change(gate: &Arc<Gate>, inside: &Inside) -> Outcome {
                 return Err(format!("taker {k} was in the queue, and a change came first"));
             }
         }
+        stay();
+        drop(alone.keep_readers_out(&patience()).map_err(|e| e.to_string())?);
         stay();
         inside.exclusive.fetch_sub(1, Relaxed);
         drop(alone);
