@@ -5,13 +5,16 @@
 
 use crate::power::Power;
 use crate::support::{Scratch, small_store};
+use fs2::FileExt;
 use h5part::ErrorKind;
 use h5part::dataspace::Rows;
 use h5part::storage::{Fault, Faulty};
 use h5part::store::{CellState, Durability, Recovery, Store, Values, Writer};
 use ndarray::Array1;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 fn put(writer: &mut Writer, value: f64) -> h5part::Result<()> {
     let e = Array1::from_elem(2, value);
@@ -64,6 +67,30 @@ fn rows_get_their_old_values_back_once() {
     holds(&store, 1.0);
     assert_eq!(store.recover().expect("recover"), Recovery::default());
     holds(&store, 1.0);
+}
+
+/// A program that was killed lets go of its row locks first, while a child of it, in its last system call, still has
+/// the lock on the record. The record is waited for: rows whose old values are in it are not told to be lost.
+#[test]
+fn a_record_that_is_let_go_after_the_rows_is_waited_for() {
+    let scratch = Scratch::new();
+    let store = with_a_dead_writer(&scratch);
+    let records: Vec<_> = std::fs::read_dir(scratch.path("a.h5.part/records")).expect("there").flatten().collect();
+    let held: Vec<_> = records.iter().map(|record| File::open(record.path()).expect("opens")).collect();
+    assert!(held.iter().filter(|record| FileExt::try_lock(*record).is_ok()).count() > 0, "nobody died");
+    let start = Instant::now();
+    let late = Duration::from_millis(300);
+    let found = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(late);
+            drop(held);
+        });
+        store.recover().expect("recover")
+    });
+    assert!(start.elapsed() >= late, "the record was not waited for");
+    assert_eq!((found.restored + found.settled, found.without_record), (4, 0), "{found:?}");
+    holds(&store, 1.0);
+    assert_eq!(store.recover().expect("recover"), Recovery::default());
 }
 
 #[test]
