@@ -47,6 +47,11 @@ impl H5Change {
         select::write(&dataset, column.dtype()?, runs, bytes)
     }
 
+    /// Closes the columns that were used, and what the library keeps of them.
+    pub fn close_columns(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(super) fn dataset(&self, table: &str, column: &Column) -> Result<Dataset, ErrorKind> {
         let path = format!("/{table}/{}", column.name);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

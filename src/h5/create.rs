@@ -149,7 +149,7 @@ impl H5Change {
         make_columns(&group, table)?;
         let names = table.columns.iter().map(|c| c.name.clone()).collect();
         let guards = table.guard_spec().into_iter().collect();
-        self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards })?;
+        self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards }, None)?;
         // A group that was there without datasets may have some of them.
         self.set_attributes(&table.path, &table.attributes)
     }

@@ -121,19 +121,33 @@ impl H5File {
         self.ask(|| self.load(path, storage))
     }
 
+    /// The same without what it rests on: for those inside the gate, who may ask for one after the other.
+    ///
+    /// # Errors
+    /// As [`H5File::table`].
+    pub fn table_of_still(&self, path: &str) -> Result<Table, ErrorKind> {
+        #[cfg(hdf5_1_14)]
+        drop(self.source.take_extents());
+        self.ask(|| self.check_table(Parts::read(&self.file, path, &self.group(path)?)?))
+    }
+
     fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), ErrorKind> {
         let group = self.group(path)?;
         let parts = Parts::read(&self.file, path, &group)?;
         let origin = self.origin(storage)?;
+        Ok((self.check_table(parts)?, origin))
+    }
+
+    fn check_table(&self, parts: Parts) -> Result<Table, ErrorKind> {
         let table = parts.locate()?;
         if table.columns.is_empty() && table.lost.is_empty() {
-            return Err(ErrorKind::NotATable { name: path.to_owned(), what: "a group without columns" });
+            return Err(ErrorKind::NotATable { name: table.path, what: "a group without columns" });
         }
         let (expected, found) = (table.end(), self.len);
         if expected > found {
             return Err(ErrorKind::Cut { expected, found });
         }
-        Ok((table, origin))
+        Ok(table)
     }
 
     /// What the library has looked at since the file was opened. Ends the recording.

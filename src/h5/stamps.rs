@@ -5,7 +5,7 @@ use super::column::{Filters, Make, chunk_rows, make_column};
 use super::guards::{self, GuardSpec};
 use super::load::{
     COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, PATH_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE,
-    TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid, type_of,
+    TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid, type_of, type_text,
 };
 use super::texts::{write_text, write_texts};
 use crate::dataspace::{ColumnSpec, Dtype, Stamps, Table};
@@ -82,8 +82,25 @@ impl H5Change {
     pub fn add_stamps(&self, spec: &StampsSpec<'_>) -> Result<Stamps, ErrorKind> {
         self.ensure_uuid()?;
         let group = self.file.group(&format!("/{}", spec.path))?;
-        self.make_stamps(&group, spec)?;
+        self.make_stamps(&group, spec, None)?;
         super::load::stamps_of(&self.file, &group)
+    }
+
+    /// The same for a table whose columns are as those of `like`, of which nothing is read but how many rows the first
+    /// one has. Returns that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchColumn`], I/O and library errors.
+    pub fn add_stamps_like(&self, like: &Table, names: Vec<String>) -> Result<u64, ErrorKind> {
+        let types = names.iter().map(|name| Ok(type_text(like.column(name)?)));
+        let types = types.collect::<Result<Vec<_>, ErrorKind>>()?;
+        let guards = like.stamps.iter().flat_map(|stamps| &stamps.guards);
+        let guards = guards.map(|guard| GuardSpec::of(guard, &like.columns)).collect::<Result<_, _>>()?;
+        let group = self.file.group(&format!("/{}", like.path))?;
+        let first = names.first().map(|name| group.dataset(name)).transpose()?;
+        let rows = first.and_then(|first| first.shape().first().copied()).unwrap_or(0) as u64;
+        self.make_stamps(&group, &StampsSpec { path: &like.path, rows, names, guards }, Some(types))?;
+        Ok(rows)
     }
 
     /// Removes the stamps of this number.
@@ -94,8 +111,13 @@ impl H5Change {
         Ok(self.file.group(STAMPS_GROUP)?.unlink(&number.to_string())?)
     }
 
-    /// Makes the dataset of stamps and gives the table its number.
-    pub(super) fn make_stamps(&self, table: &Group, spec: &StampsSpec<'_>) -> Result<(), ErrorKind> {
+    /// Makes the dataset of stamps and gives the table its number. `types`: of its columns, where they are known.
+    pub(super) fn make_stamps(
+        &self,
+        table: &Group,
+        spec: &StampsSpec<'_>,
+        types: Option<Vec<String>>,
+    ) -> Result<(), ErrorKind> {
         let group = if self.file.link_exists(STAMPS_GROUP) {
             self.file.group(STAMPS_GROUP)?
         } else {
@@ -104,7 +126,7 @@ impl H5Change {
         let id = next_number(&group)?;
         make_words(&group, &id.to_string(), spec)?;
         let stamps = group.dataset(&id.to_string())?;
-        self.describe_stamps(&stamps, spec)?;
+        self.describe_stamps(&stamps, spec, types)?;
         // Of a copy of a table, that of the one that was copied.
         if table.attr_names()?.iter().any(|name| name == TABLE_ATTRIBUTE) {
             table.delete_attr(TABLE_ATTRIBUTE)?;
@@ -114,14 +136,17 @@ impl H5Change {
     }
 
     /// Says which columns stamps belong to, and what guards them.
-    fn describe_stamps(&self, stamps: &Dataset, spec: &StampsSpec<'_>) -> Result<(), ErrorKind> {
+    fn describe_stamps(
+        &self,
+        stamps: &Dataset,
+        spec: &StampsSpec<'_>,
+        types: Option<Vec<String>>,
+    ) -> Result<(), ErrorKind> {
         if stamps.attr_names()?.iter().all(|name| name != COLUMNS_ATTRIBUTE) {
             write_text(stamps, PATH_ATTRIBUTE, spec.path)?;
         }
         write_texts(stamps, COLUMNS_ATTRIBUTE, &spec.names)?;
-        let table = self.file.group(&format!("/{}", spec.path))?;
-        let types = spec.names.iter().map(|name| type_of(&table, name)).collect::<Result<Vec<_>, _>>()?;
-        write_texts(stamps, TYPES_ATTRIBUTE, &types)?;
+        write_texts(stamps, TYPES_ATTRIBUTE, &types.map_or_else(|| self.types_of(spec), Ok)?)?;
         let format = guards::write(stamps, &spec.names, &spec.guards)?;
         let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
         let found: u64 = attribute.read_scalar()?;
@@ -131,12 +156,17 @@ impl H5Change {
         Ok(())
     }
 
+    fn types_of(&self, spec: &StampsSpec<'_>) -> Result<Vec<String>, ErrorKind> {
+        let table = self.file.group(&format!("/{}", spec.path))?;
+        spec.names.iter().map(|name| type_of(&table, name)).collect()
+    }
+
     /// Says anew which columns the stamps of a table belong to; an empty name is that of no column.
     ///
     /// # Errors
     /// Library errors.
     pub fn name_stamps(&self, number: u64, spec: &StampsSpec<'_>) -> Result<Stamps, ErrorKind> {
-        self.describe_stamps(&self.file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?, spec)?;
+        self.describe_stamps(&self.file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?, spec, None)?;
         super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", spec.path))?)
     }
 
@@ -156,7 +186,7 @@ impl H5Change {
             group.unlink(&name)?;
             group.relink(&wider, &name)?;
         }
-        self.describe_stamps(&group.dataset(&name)?, spec)?;
+        self.describe_stamps(&group.dataset(&name)?, spec, None)?;
         super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", table.path))?)
     }
 }

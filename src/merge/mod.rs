@@ -1,6 +1,8 @@
 //! Files of the same tables, merged into one: for file systems whose locks cannot be trusted, where each worker
 //! writes a file of its own, and for results of several machines. See `docs/design.md`, "Merging".
 
+mod build;
+mod cells;
 mod plan;
 mod rows;
 mod structure;
@@ -11,6 +13,7 @@ use plan::Joined;
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use structure::Plan;
 
 /// Called now and then: bytes looked at, bytes to look at.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
@@ -56,40 +59,50 @@ impl Merged {
 
 /// Merges the committed rows of `inputs` into `out`.
 ///
-/// A file that is not there is made: beside, with all that the inputs hold but the values of tables, and renamed. It
-/// gets a uuid of its own. In one that is there, what it lacks is added by one structural change. Then the tables
-/// are merged by rows, in blocks: cells that an input holds and `out` lacks are committed, all of a row that come
-/// together in one commit; cells that both hold must have the same bytes. Missing rows stay missing.
+/// A file that does not exist is built beside its name, with all that the inputs hold and a uuid of its own, synced and
+/// renamed. In one that exists, what it lacks is added by one structural change; then the tables are merged by rows, in
+/// blocks: cells that an input holds and `out` lacks are committed, all of a row that come together in one commit. Cells
+/// that both hold must have the same bytes. Missing rows stay missing.
 ///
-/// **Concurrency.** Other processes may write to `out` meanwhile, and merge into it: a cell that appears there is
-/// compared, not overwritten. Inputs are read as readers do, and never written; rows that are written meanwhile
-/// may be in `out` or not, each as a whole. **Survives** a kill at any instant: `out` is sound, and the same call
-/// again does what is left. With [`Durability::Process`] one sync ends the merge.
+/// **Concurrency.** Other processes may write to an `out` that exists meanwhile, and merge into it: a cell that appears
+/// there is compared, not overwritten. Others who would make `out` wait until it is there. Inputs are read as readers do,
+/// and never written; rows that are written meanwhile may be in `out` or not, each as a whole. **Survives** a kill at any
+/// instant: `out` does not exist, or is sound, and the same call again does what is left. With [`Durability::Process`]
+/// one sync ends the merge.
 ///
 /// # Errors
-/// [`ErrorKind::Disagreement`] with both files: nothing of that block of rows was written, blocks before it were.
+/// [`ErrorKind::Disagreement`] with both files: a new file is not made; in one that exists, nothing of that block of rows
+/// was written, blocks before it were.
 /// [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and [`ErrorKind::Damaged`] for inputs that do not fit, or are not
 /// sound; [`ErrorKind::BadRequest`] where `out` is among the inputs; those of [`Store::change`],
 /// [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
 pub fn merge(out: &Store, inputs: &[Store], durability: Durability, progress: Progress<'_>) -> Result<Merged> {
     check_inputs(out, inputs)?;
-    let mut tables = plan::plan(&plan::look(out, inputs)?)?;
-    for joined in &tables {
-        check_dead_writers(joined, inputs)?;
+    let found = plan::look(out, inputs)?;
+    let mut tables = plan::plan(&found)?;
+    let total = tables.iter().map(Joined::bytes).sum();
+    let mut done = 0;
+    let mut add = |bytes| {
+        done += bytes;
+        progress(done, total);
+    };
+    let is_there = out.path().exists();
+    if is_there {
+        check_dead_writers(&tables, inputs)?;
     }
-    let mut merged = structure::complete(out, inputs, &tables)?;
-    if !merged.created && tables.iter().any(|joined| !joined.is_there) {
+    let mut merged = structure::complete(Plan { out, inputs, found: &found, tables: &tables }, &mut add)?;
+    if merged.created {
+        return Ok(merged);
+    }
+    if tables.iter().any(|joined| !joined.is_there) {
         // Another merge may have made them meanwhile, from other inputs.
         tables = plan::plan(&plan::look(out, inputs)?)?;
     }
-    let total = tables.iter().map(Joined::bytes).sum();
-    let mut done = 0;
+    if !is_there {
+        check_dead_writers(&tables, inputs)?;
+    }
     for joined in &tables {
-        let table = rows::merge(out, inputs, joined, durability, &mut |bytes| {
-            done += bytes;
-            progress(done, total);
-        })?;
-        merged.tables.push(table);
+        merged.tables.push(rows::merge(out, inputs, joined, durability, &mut add)?);
     }
     if durability == Durability::Process {
         out.sync()?;
@@ -110,14 +123,18 @@ fn check_inputs(out: &Store, inputs: &[Store]) -> Result<()> {
     }
 }
 
+fn check_dead_writers(tables: &[Joined], inputs: &[Store]) -> Result<()> {
+    tables.iter().try_for_each(|joined| {
+        let mut stamped = joined.sources.iter().filter(|source| source.stamped);
+        stamped.try_for_each(|source| check_dead_writer(joined, &inputs[source.input]))
+    })
+}
+
 /// Values that a dead writer was overwriting are put back by recovery, which writes: not here.
-fn check_dead_writers(joined: &Joined, inputs: &[Store]) -> Result<()> {
-    for source in joined.sources.iter().filter(|source| source.stamped) {
-        let input = &inputs[source.input];
-        let cells = input.left_by_dead(&joined.path)?;
-        if cells > 0 {
-            return Err(ErrorKind::LeftByDead { table: joined.path.clone(), cells }.at("merge", input.path()));
-        }
+fn check_dead_writer(joined: &Joined, input: &Store) -> Result<()> {
+    let cells = input.left_by_dead(&joined.path)?;
+    if cells > 0 {
+        return Err(ErrorKind::LeftByDead { table: joined.path.clone(), cells }.at("merge", input.path()));
     }
     Ok(())
 }

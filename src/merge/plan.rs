@@ -4,7 +4,8 @@ use crate::dataspace::{Column, OUTSIDE, Table, shape_text};
 use crate::error::{ErrorKind, Result};
 use crate::h5::MOST_COLUMNS;
 use crate::store::Store;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// The tables of a file.
@@ -13,7 +14,8 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     /// Position among the inputs; `None`: the file that is merged into.
     pub(super) input: Option<usize>,
-    pub(super) tables: Vec<Table>,
+    /// By path.
+    pub(super) tables: BTreeMap<String, Table>,
 }
 
 /// A table that is merged by rows.
@@ -38,6 +40,21 @@ pub(super) struct Source {
     pub(super) input: usize,
     pub(super) rows: u64,
     pub(super) stamped: bool,
+    /// The row of the merged table that its first row becomes.
+    pub(super) offset: u64,
+}
+
+impl Source {
+    /// The rows of a block that it has, as rows of the merged table.
+    pub(super) fn within(&self, block: &Range<u64>) -> Range<u64> {
+        let start = self.offset.clamp(block.start, block.end);
+        start..(self.offset + self.rows).clamp(start, block.end)
+    }
+
+    /// Rows of the merged table, as rows of its own.
+    pub(super) fn rows_of(&self, merged: &Range<u64>) -> Range<u64> {
+        merged.start - self.offset..merged.end - self.offset
+    }
 }
 
 impl Joined {
@@ -45,12 +62,22 @@ impl Joined {
     pub(super) fn bytes(&self) -> u64 {
         self.sources.iter().map(|source| source.rows.saturating_mul(self.row_bytes)).sum()
     }
+
+    /// Cells of the inputs that a living writer is at. What a dead one left in rows without a value is no value.
+    pub(super) fn being_written(&self, inputs: &[Store]) -> Result<u64> {
+        let mut cells = 0;
+        for source in self.sources.iter().filter(|source| source.stamped) {
+            let status = inputs[source.input].status(&self.path, 1)?;
+            cells += status.columns.iter().map(|column| column.writing).sum::<u64>();
+        }
+        Ok(cells)
+    }
 }
 
 /// Looks at all files. One to merge into that is not there has no tables.
 pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
     let tables = |store: &Store, input| {
-        let tables = store.tables()?.into_iter().map(|listing| listing.table).collect();
+        let tables = store.tables()?.into_iter().map(|listing| (listing.table.path.clone(), listing.table)).collect();
         Ok(Found { path: store.path().to_owned(), input, tables })
     };
     let mut found = Vec::new();
@@ -68,8 +95,8 @@ pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
 pub(super) fn plan(files: &[Found]) -> Result<Vec<Joined>> {
     let mut paths = BTreeSet::new();
     for file in files {
-        let plain = file.tables.iter().all(|table| table.stamps.is_none());
-        let counted = file.tables.iter().filter(|table| (plain && file.input.is_some()) || table.stamps.is_some());
+        let plain = file.tables.values().all(|table| table.stamps.is_none());
+        let counted = file.tables.values().filter(|table| (plain && file.input.is_some()) || table.stamps.is_some());
         let fits = |table: &&Table| {
             let columns = columns(table).len();
             columns > 0 && (columns <= MOST_COLUMNS || table.stamps.is_some())
@@ -90,8 +117,7 @@ fn columns(table: &Table) -> Vec<&Column> {
 }
 
 fn join(path: &str, files: &[Found]) -> Result<Joined> {
-    let having: Vec<(&Found, &Table)> =
-        files.iter().filter_map(|file| Some((file, file.tables.iter().find(|table| table.path == path)?))).collect();
+    let having: Vec<(&Found, &Table)> = files.iter().filter_map(|file| Some((file, file.tables.get(path)?))).collect();
     let mut joined = Joined {
         path: path.to_owned(),
         columns: Vec::new(),
@@ -111,7 +137,9 @@ fn join(path: &str, files: &[Found]) -> Result<Joined> {
         joined.rows = joined.rows.max(table.rows);
         match file.input {
             None => joined.is_there = true,
-            Some(input) => joined.sources.push(Source { input, rows: table.rows, stamped: table.stamps.is_some() }),
+            Some(input) => {
+                joined.sources.push(Source { input, rows: table.rows, stamped: table.stamps.is_some(), offset: 0 });
+            }
         }
     }
     if let Some((file, _)) = having.first()
@@ -188,6 +216,7 @@ mod tests {
     }
 
     fn found(input: Option<usize>, tables: Vec<Table>) -> Found {
+        let tables = tables.into_iter().map(|table| (table.path.clone(), table)).collect();
         Found { path: PathBuf::from(format!("{input:?}.h5")), input, tables }
     }
 

@@ -1,75 +1,95 @@
 //! What the merged file lacks: tables, and what else the inputs hold.
 
-use super::plan::Joined;
-use super::{Merged, of_input};
+use super::plan::{Found, Joined};
+use super::{Merged, build};
 use crate::dataspace::Table;
-use crate::error::{ErrorKind, Result};
-use crate::h5::{Allocation, Compression, Copying, GuardSpec, H5Change, Shell, ShellLayout, StampsSpec};
-use crate::store::Store;
-use std::collections::HashSet;
+use crate::error::{At, ErrorKind, Result};
+use crate::h5::{Allocation, Compression, Copying, H5Change, Shell, ShellLayout};
+use crate::store::{Building, Store};
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 
-/// Makes the file, or adds to it what it lacks.
-pub(super) fn complete(out: &Store, inputs: &[Store], tables: &[Joined]) -> Result<Merged> {
-    let planned = tables.iter().filter(|joined| !joined.is_there).map(|joined| joined.rows * joined.row_bytes).sum();
+/// What is merged: the files, what was found in them, and the tables that are merged by rows.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub(super) out: &'a Store,
+    pub(super) inputs: &'a [Store],
+    pub(super) found: &'a [Found],
+    pub(super) tables: &'a [Joined],
+}
+
+/// Makes the file, whole and with all rows, or adds to one that is there what it lacks, without rows.
+pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<Merged> {
+    let Plan { out, inputs, tables, .. } = plan;
+    let planned = tables.iter().map(|joined| joined.rows * joined.row_bytes).sum();
     let mut merged = Merged::default();
     let Some(first) = inputs.first() else { return Ok(merged) };
-    // Which input it was is known inside only.
-    let mut failed = None;
-    let mut work = |h5: &H5Change| {
-        merged = Merged::default();
-        copy_all(h5, inputs, tables, &mut merged).map_err(|(input, kind)| {
-            failed = input;
-            kind
+    // Which file failed is known inside only.
+    let mut failed: Option<PathBuf> = None;
+    let mut build = |building: &Building<'_>| {
+        let filled = plan.copy_all(building.h5(), true, &mut merged).and_then(|()| {
+            building.h5().flush().at("create", out.path())?;
+            merged.tables = build::fill(building, plan, progress)?;
+            Ok(())
+        });
+        filled.map_err(|e| {
+            failed = Some(e.path().to_owned());
+            e.into_kind()
         })
     };
-    let outcome = match out.build_like(first, planned, &mut work) {
-        Ok(true) => Ok(true),
-        Ok(false) => out.change(|h5| work(h5)).map(|()| false),
+    let created = out.build_like(first, planned, &mut build);
+    let outcome = match created {
+        Ok(true) => return Ok(Merged { created: true, ..merged }),
+        Ok(false) => out.change(|h5| {
+            plan.copy_all(h5, false, &mut merged).map_err(|e| {
+                failed = Some(e.path().to_owned());
+                e.into_kind()
+            })
+        }),
         Err(e) => Err(e),
     };
     match (outcome, failed) {
-        (Ok(created), _) => Ok(Merged { created, ..merged }),
-        (Err(e), Some(input)) => of_input(Err(e.into_kind()), &inputs[input]),
+        (Ok(()), _) => Ok(merged),
+        (Err(e), Some(path)) => Err(e.into_kind().at("merge", path)),
         (Err(e), None) => Err(e),
     }
 }
 
-/// An error, and of which input, if of one.
-type Failed = (Option<usize>, ErrorKind);
-
-fn copy_all(h5: &H5Change, inputs: &[Store], tables: &[Joined], merged: &mut Merged) -> Result<(), Failed> {
-    h5.ensure_uuid().map_err(|kind| (None, kind))?;
-    // Also what another merge has made since the files were looked at.
-    let is_there = |joined: &&Joined| joined.is_there || h5.is_stamped(&joined.path);
-    let mut there: HashSet<&str> = tables.iter().filter(is_there).map(|j| j.path.as_str()).collect();
-    for (k, input) in inputs.iter().enumerate() {
-        let has = |joined: &&Joined| joined.sources.iter().any(|source| source.input == k);
-        let new: Vec<&Joined> = tables.iter().filter(has).filter(|j| !there.contains(j.path.as_str())).collect();
-        copy_from(h5, input, &new, tables, merged).map_err(|kind| (Some(k), kind))?;
-        there.extend(new.iter().map(|joined| joined.path.as_str()));
+impl Plan<'_> {
+    /// Copies what the file lacks. `new`: nothing is in it yet.
+    fn copy_all(self, h5: &H5Change, new: bool, merged: &mut Merged) -> Result<()> {
+        h5.ensure_uuid().at("change", self.out.path())?;
+        // Also what another merge has made since the files were looked at.
+        let is_there = |joined: &&Joined| joined.is_there || (!new && h5.is_stamped(&joined.path));
+        let mut there: HashSet<&str> = self.tables.iter().filter(is_there).map(|j| j.path.as_str()).collect();
+        for (k, input) in self.inputs.iter().enumerate() {
+            let Some(found) = self.found.iter().find(|found| found.input == Some(k)) else { continue };
+            let has = |joined: &&Joined| joined.sources.iter().any(|source| source.input == k);
+            let lacking: Vec<&Joined> =
+                self.tables.iter().filter(has).filter(|j| !there.contains(j.path.as_str())).collect();
+            copy_from(h5, (input, &found.tables), &lacking, self.tables, merged).at("merge", input.path())?;
+            there.extend(lacking.iter().map(|joined| joined.path.as_str()));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 fn copy_from(
     h5: &H5Change,
-    input: &Store,
+    (input, sources): (&Store, &BTreeMap<String, Table>),
     new: &[&Joined],
     tables: &[Joined],
     merged: &mut Merged,
 ) -> Result<(), ErrorKind> {
     let shells = new.iter().flat_map(|joined| joined.columns.iter().map(|column| shell(&joined.path, column)));
     let copying = Copying { shells: shells.collect(), stamps: false };
-    let (copied, sources) = input.look(|from, _| {
-        let copied = h5.copy_structure(from, &copying)?;
-        Ok((copied, from.tables()?))
-    })?;
+    let copied = input.look(|from, _| h5.copy_structure(from, &copying))?;
     let is_shell = |path: &str| copying.shells.iter().any(|shell| shell.path == path.trim_start_matches('/'));
     if let Some((path, why)) = copied.left_out.iter().find(|(path, _)| is_shell(path)) {
         return Err(ErrorKind::Hdf5(format!("{path} cannot be made: {why}")));
     }
     for joined in new {
-        let source = sources.iter().map(|listing| &listing.table).find(|table| table.path == joined.path);
+        let source = sources.get(&joined.path);
         let source = source.ok_or_else(|| ErrorKind::NoSuchTable { table: joined.path.clone(), known: Vec::new() })?;
         stamp(h5, joined, source)?;
     }
@@ -83,9 +103,9 @@ fn copy_from(
     // Cells of rows that are merged must not be lost unsaid.
     let is_of_rows = |path: &str| {
         let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
-        let listing = sources.iter().find(|listing| listing.table.path == table.trim_start_matches('/'));
+        let source = sources.get(table.trim_start_matches('/'));
         tables.iter().any(|j| j.path == table.trim_start_matches('/'))
-            && listing.is_some_and(|listing| listing.table.column(column).is_ok())
+            && source.is_some_and(|source| source.column(column).is_ok())
     };
     for path in copied.already_there.into_iter().filter(|path| !is_column(path)) {
         if is_of_rows(&path) {
@@ -110,11 +130,8 @@ fn shell(table: &str, column: &str) -> Shell {
 
 /// Gives a new table its stamps, and the rows of the longest.
 fn stamp(h5: &H5Change, joined: &Joined, source: &Table) -> Result<(), ErrorKind> {
-    let guards = source.stamps.iter().flat_map(|stamps| &stamps.guards);
-    let guards = guards.map(|guard| GuardSpec::of(guard, &source.columns)).collect::<Result<_, _>>()?;
-    let names = joined.columns.clone();
-    h5.add_stamps(&StampsSpec { path: &joined.path, rows: source.rows, names, guards })?;
-    if joined.rows > source.rows {
+    let rows = h5.add_stamps_like(source, joined.columns.clone())?;
+    if joined.rows > rows {
         h5.extend(&joined.path, joined.rows)?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Making tables: in a new file, or in one that exists.
 
+use super::building::Building;
 use super::handle::{Store, normal};
 use crate::error::{At, ErrorKind, Result, size_limit};
 use crate::h5::{self, H5Change, H5File, NewTable};
@@ -91,13 +92,14 @@ impl Store {
         &self,
         like: &Self,
         planned: u64,
-        work: &mut dyn FnMut(&H5Change) -> Result<(), ErrorKind>,
+        work: &mut dyn FnMut(&Building<'_>) -> Result<(), ErrorKind>,
     ) -> Result<bool> {
         let build = || {
             self.check_space(planned)?;
             let new = self.temporary()?;
             let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
-            like.look(|from, _| H5Change::create_like(&file, new.path(), from))?.run(work)?;
+            let h5 = like.look(|from, _| H5Change::create_like(&file, new.path(), from))?;
+            h5.run(|h5| work(&Building::new(self, h5, &file)))?;
             Ok(new)
         };
         self.make_if_missing(build).at("create", &self.paths.file)

@@ -12,6 +12,8 @@ mod alter;
 #[cfg(feature = "hdf5")]
 mod begun;
 #[cfg(feature = "hdf5")]
+mod building;
+#[cfg(feature = "hdf5")]
 mod bundle;
 #[cfg(feature = "hdf5")]
 mod cells;
@@ -89,6 +91,7 @@ pub use {
 // For the layers above that look at stamps and sidecar themselves.
 #[cfg(feature = "hdf5")]
 pub(crate) use {
+    building::{Building, BuildingTable},
     cells::{for_each_cell, is_fill, read_stamps},
     create::UNFINISHED,
     left::Trust,

@@ -50,6 +50,19 @@ pub(super) fn run<'v>(
     })
 }
 
+/// Makes commits in a file that is being built: nothing is there that could be in their way.
+pub(super) fn build(
+    store: &Store,
+    site: &Changing<'_>,
+    view: &View,
+    requests: &[Request<'_>],
+) -> Result<(), ErrorKind> {
+    repack::plan(view, &requests.iter())?.write(site.h5, view)?;
+    let terms = Terms { accept_foreign: true, suspect: false, outcome: Outcome::Committed, fence: None };
+    let commits = Commits { store, site, view, terms };
+    requests.iter().try_for_each(|request| commits.make(request))
+}
+
 struct Commits<'a> {
     store: &'a Store,
     site: &'a Changing<'a>,

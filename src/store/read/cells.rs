@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     known: Mutex<HashMap<String, (Arc<ChunkTable>, Origin)>>,
+    /// Whether they stay where they are.
+    still: bool,
 }
 
 impl Chunks {
@@ -25,7 +27,7 @@ impl Chunks {
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((chunks, origin)) = known.get(&column.name)
-            && origin.unchanged(view.file.as_ref())?
+            && (self.still || origin.unchanged(view.file.as_ref())?)
         {
             return Ok(Some(Arc::clone(chunks)));
         }
@@ -34,6 +36,16 @@ impl Chunks {
         let chunks = Arc::new(chunks);
         known.insert(column.name.clone(), (Arc::clone(&chunks), origin));
         Ok(Some(chunks))
+    }
+
+    /// Those of all columns of a table of a file whose structure stands still.
+    pub(super) fn of_still(h5: &H5File, view: &View) -> Result<Self, ErrorKind> {
+        let mut known = HashMap::new();
+        for column in view.table.columns.iter().filter(|column| column.layout.is_err() && column.filters.is_some()) {
+            let (chunks, origin) = h5.chunks(&view.table.path, column, view.file.as_ref())?;
+            known.insert(column.name.clone(), (Arc::new(chunks), origin));
+        }
+        Ok(Self { known: Mutex::new(known), still: true })
     }
 
     pub(super) fn forget(&mut self) {

@@ -4,6 +4,7 @@ mod cells;
 mod look;
 mod memory;
 mod part;
+mod still;
 mod wanted;
 
 use super::cells::read_stamps;
@@ -14,7 +15,7 @@ use super::values::{Block, CellState};
 use super::view::{Since, View};
 use crate::dataspace::{ChunkTable, Column, Inner, Rows, Runs, Segment, Table};
 use crate::error::{At, ErrorKind, Result};
-use crate::lock::RowLocks;
+use crate::lock::{ReadGate, RowLocks};
 use crate::storage::Mode;
 pub(crate) use cells::CellReader;
 use cells::Chunks;
@@ -22,6 +23,7 @@ use look::Look;
 use memory::zeroed;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use wanted::{Cells, Wanted, Way};
 
 /// Rows are read in portions of about this, cells and stamps together, in bytes: so much of what is read
@@ -48,6 +50,8 @@ pub struct Reader {
     view: View,
     chunks: Chunks,
     accept_foreign: bool,
+    /// While it is held, the structure of the file stands still.
+    inside: Option<Arc<ReadGate>>,
 }
 
 impl Store {
@@ -70,6 +74,7 @@ impl Reader {
             view,
             chunks: Chunks::default(),
             accept_foreign: false,
+            inside: None,
         })
     }
 
@@ -194,8 +199,8 @@ impl Reader {
     fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         // No library column changes while we are inside the gate; direct ones may.
         let by_gate = |name: &&str| self.view.table.column(name).is_ok_and(|c| c.layout.is_err());
-        let gate =
-            if self.accept_foreign || names.iter().any(by_gate) { Some(self.store.enter_to_read()?) } else { None };
+        let enter = self.inside.is_none() && (self.accept_foreign || names.iter().any(by_gate));
+        let gate = if enter { Some(self.store.enter_to_read()?) } else { None };
         if gate.is_some() {
             self.follow(Self::load_inside)?;
         }
@@ -287,7 +292,7 @@ impl Reader {
     /// Looks whether the file is still the one that was opened and lies as it did; if h5part or
     /// another program changed its structure, loads the layout again. Returns whether it did.
     fn follow(&mut self, load: fn(&Self) -> Result<View, ErrorKind>) -> Result<bool, ErrorKind> {
-        if self.view.since(self.store.storage.as_ref(), &self.store.paths)? == Since::Same {
+        if self.inside.is_some() || self.view.since(self.store.storage.as_ref(), &self.store.paths)? == Since::Same {
             return Ok(false);
         }
         let newer = load(self)?;
