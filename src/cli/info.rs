@@ -9,6 +9,7 @@ use h5part::h5::{CHANGES_IN_PLACE, Listing, library_version};
 use h5part::lock::{Holder, LockReport};
 use h5part::store::Store;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Show tables, columns, layout, stamps, and who holds which lock.
@@ -46,6 +47,9 @@ struct TableInfo {
     attributes: u64,
     stamped: bool,
     columns: Vec<ColumnInfo>,
+    /// Further names of its columns: each with the name of its column.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    aliases: BTreeMap<String, String>,
     /// Datasets that HDF5 cannot open.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unopenable: Vec<String>,
@@ -63,6 +67,9 @@ struct ColumnInfo {
     access: &'static str,
     /// Why, for library columns.
     reason: Option<String>,
+    /// Why it is never written, though it can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read_only: Option<String>,
     stamped: bool,
     /// Whether the others of its table have stamps, and it has none.
     #[serde(skip)]
@@ -130,6 +137,9 @@ impl Info {
             for column in &table.columns {
                 line(column.text(width))?;
             }
+            for (name, column) in &table.aliases {
+                line(format!("  {name:width$}  another name of '{column}'"))?;
+            }
             for name in &table.unopenable {
                 line(format!("  {name:width$} HDF5 cannot open it: see 'h5part verify'"))?;
             }
@@ -164,7 +174,7 @@ fn holders_text(holders: &[Holder]) -> String {
 
 impl TableInfo {
     fn new(listing: &Listing) -> Self {
-        let Table { path, rows, columns, stamps, unopenable, .. } = &listing.table;
+        let Table { path, rows, columns, stamps, aliases, unopenable, .. } = &listing.table;
         Self {
             path: path.clone(),
             parent: None,
@@ -172,6 +182,7 @@ impl TableInfo {
             attributes: listing.attributes,
             stamped: stamps.is_some(),
             columns: columns.iter().map(|column| ColumnInfo::new(column, stamps.as_ref())).collect(),
+            aliases: aliases.iter().cloned().collect(),
             unopenable: unopenable.clone(),
         }
     }
@@ -193,6 +204,7 @@ impl ColumnInfo {
                 (Err(_), None) => "library",
             },
             reason: column.layout.as_ref().err().cloned(),
+            read_only: column.frozen.clone(),
             stamped: column.stamp.is_some(),
             left_out: stamps.is_some() && column.stamp.is_none(),
             guard_undefined: guard.and_then(|guard| Some(column.dtype.clone().ok()?.format_element(&guard.undefined))),
@@ -210,7 +222,8 @@ impl ColumnInfo {
         let guard =
             self.guard_undefined.as_ref().map_or_else(String::new, |text| format!(", guard (undefined {text})"));
         let left_out = if self.left_out { ", no stamp" } else { "" };
+        let read_only = self.read_only.as_ref().map_or_else(String::new, |why| format!(", read only: {why}"));
         let (name, dtype, shape) = (&self.name, &self.dtype, shape_text(&self.shape));
-        format!("  {name:width$}  {dtype:5} {shape:8} fill {fill}, {chunk}, {access}{guard}{left_out}")
+        format!("  {name:width$}  {dtype:5} {shape:8} fill {fill}, {chunk}, {access}{guard}{left_out}{read_only}")
     }
 }

@@ -4,6 +4,7 @@ use super::H5File;
 use super::chunks::each_chunk;
 use super::datatype::dtype_of;
 use super::guards;
+use super::names::{Datasets, Elsewhere, datasets};
 use super::texts::{read_text, read_texts};
 use crate::dataspace::{Column, ColumnLayout, Dtype, Guard, Loss, LostColumn, OUTSIDE, Place, Stamps, Table};
 use crate::error::ErrorKind;
@@ -11,8 +12,7 @@ use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
 use hdf5::plist::dataset_create::{FillTime, Layout};
 use hdf5::{Dataset, Group, LocationType};
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 pub(super) use crate::dataspace::STAMPS_GROUP;
@@ -297,15 +297,15 @@ pub(super) struct Parts {
 
 /// What the stamps of a table say of its columns.
 #[derive(Default)]
-struct Stamped {
+pub(super) struct Stamped {
     /// Name of the column of each stamp; empty: none any more.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// Type and cell shape of each when it was stamped; empty where that is not known.
     types: Vec<String>,
 }
 
 impl Stamped {
-    fn read(stamps: &Dataset) -> Result<Self, ErrorKind> {
+    pub(super) fn read(stamps: &Dataset) -> Result<Self, ErrorKind> {
         let types = if stamps.attr_names()?.iter().any(|name| name == TYPES_ATTRIBUTE) {
             read_texts(stamps, TYPES_ATTRIBUTE)?
         } else {
@@ -361,52 +361,12 @@ fn first_axis(dataset: &Dataset) -> u64 {
     dataset.shape().first().map_or(0, |&n| n as u64)
 }
 
-/// What [`datasets`] finds.
-#[derive(Default)]
-struct Datasets {
-    columns: Vec<(Column, Dataset)>,
-    aliases: Vec<(String, String)>,
-    unopenable: Vec<String>,
-}
-
-/// The datasets of a group that have rows, each once; and their further names, each with the name that counts: the
-/// stamped one, else the first by hard links.
-fn datasets(group: &Group, stamped: &[String]) -> Result<Datasets, ErrorKind> {
-    let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
-    let hard: HashSet<String> =
-        links.into_iter().filter(|(_, link)| link.link_type == hdf5::LinkType::Hard).map(|(name, _)| name).collect();
-    let place = |name: &String| stamped.iter().position(|other| other == name);
-    let mut names = members(group, LocationType::Dataset)?;
-    names.sort_by_cached_key(|name| (place(name).is_none(), !hard.contains(name), name.clone()));
-    let mut first: HashMap<String, String> = HashMap::new();
-    let mut found = Datasets::default();
-    for name in names {
-        // One that is damaged keeps nobody from the others.
-        let Ok(dataset) = group.dataset(&name) else {
-            found.unopenable.push(name);
-            continue;
-        };
-        if dataset.shape().is_empty() {
-            continue;
-        }
-        let info = dataset.loc_info()?;
-        match first.entry(format!("{} {:?}", info.fileno, info.token)) {
-            Entry::Occupied(column) => found.aliases.push((name, column.get().clone())),
-            Entry::Vacant(new) => {
-                new.insert(name.clone());
-                let stamp = place(&name);
-                found.columns.push((read_column(&dataset, name, stamp)?, dataset));
-            }
-        }
-    }
-    Ok(found)
-}
-
 impl Parts {
     pub(super) fn read(file: &hdf5::File, path: &str, group: &Group) -> Result<Self, ErrorKind> {
         let stamps = open_stamps(file, group, path)?;
         let stamped = stamps.as_ref().map(|(_, stamps)| Stamped::read(stamps)).transpose()?.unwrap_or_default();
-        let Datasets { mut columns, aliases, unopenable } = datasets(group, &stamped.names)?;
+        let elsewhere = Elsewhere::new(file, stamps.as_ref().map(|(number, _)| *number));
+        let Datasets { mut columns, aliases, unopenable } = datasets(group, &stamped.names, &elsewhere)?;
         let stamped_rows = stamps.as_ref().map(|(_, stamps)| first_axis(stamps));
         let lost = stamped_rows.map_or_else(Vec::new, |rows| stamped.take_lost(&mut columns, rows));
         let lengths = columns.iter().filter(|(column, _)| column.stamp.is_some()).map(|(_, d)| first_axis(d));
@@ -506,7 +466,7 @@ pub(super) fn table_of_stamps(stamps: &Dataset) -> Option<String> {
     read_text(stamps, PATH_ATTRIBUTE).ok()
 }
 
-fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<Column, ErrorKind> {
+pub(super) fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<Column, ErrorKind> {
     let datatype = dataset.dtype()?;
     let plist = dataset.dcpl()?;
     let stored = super::filters::stored(&plist)?;

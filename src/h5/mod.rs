@@ -21,6 +21,7 @@ mod filters;
 mod guards;
 mod limits;
 mod load;
+mod names;
 mod published;
 mod raw;
 mod select;

@@ -14,6 +14,7 @@
 
 mod addresses;
 mod adopt;
+mod aliases;
 mod aside;
 mod bad_input;
 mod bigplanet;
