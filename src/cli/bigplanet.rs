@@ -6,6 +6,7 @@ mod show;
 use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{json, line, say};
+use super::outputs::{ForceArgs, Kind, write_text};
 use super::run::signals;
 use h5part::error::At;
 use h5part::executor::ledgered::Stop;
@@ -13,17 +14,14 @@ use h5part::frontend::bigplanet::{self, Archiver, Bpl, Key, archive_all, changed
 use h5part::frontend::checkpoint::{Checkpointed, Files, Opened, Trials};
 use h5part::frontend::vplanet::{Gatherer, System, UnitRule, vplanet_options};
 use h5part::ledger::Watch;
-use h5part::storage::{Disk, replace};
 use h5part::store::Store;
 use h5part::{ErrorKind, Result};
 use serde::Serialize;
 use show::Show;
-use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tempfile::NamedTempFile;
 
 /// A trial that cannot be read will not be another time.
 const ATTEMPTS: u16 = 1;
@@ -215,7 +213,7 @@ impl Args {
         };
         let datasets = filtered.datasets().len();
         if bpl.ulysses {
-            put(&bpl.output, &table::format(&filtered)).at("write", &bpl.output)?;
+            write_text(&bpl.output, table::format(&filtered).as_bytes())?;
         } else {
             let store: Store = self.lock.new_store(&bpl.output)?;
             store.replace_with_bundle(&filtered.into_bundle())?;
@@ -232,7 +230,10 @@ impl Args {
     /// Refuses an output that is there, and with -o one that is no filtered file.
     fn check_output(&self, bpl: &Bpl) -> Result<()> {
         bigplanet::check_apart(&bpl.output, &bpl.archive)?;
-        if bpl.ulysses || !bpl.output.exists() {
+        if bpl.ulysses {
+            return ForceArgs { force: self.overwrite }.allow(&bpl.output, Kind::Ulysses);
+        }
+        if !bpl.output.exists() {
             return Ok(());
         }
         if !self.overwrite {
@@ -277,15 +278,4 @@ pub fn cache() -> Option<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
     let folder = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     Some(folder.or_else(home)?.join("h5part"))
-}
-
-/// Replaces a text as a whole.
-fn put(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut beside = NamedTempFile::new_in(folder)?;
-    beside.write_all(text.as_bytes())?;
-    replace(&Disk, beside.path(), path)?;
-    // The name is gone; there is nothing left to remove.
-    let _ = beside.keep();
-    Ok(())
 }

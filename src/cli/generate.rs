@@ -1,9 +1,10 @@
 //! `h5part completions` and `h5part man`: from the same definitions as the command line itself.
 
 use super::exit::Exit;
+use super::outputs::{ForceArgs, Kind, write_text};
 use h5part::Result;
 use h5part::error::At;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Print a completion script, e.g. for bash: source <(h5part completions bash)
 #[derive(Debug, clap::Args)]
@@ -17,6 +18,8 @@ pub struct CompletionsArgs {
 pub struct ManArgs {
     /// The folder; it is made.
     dir: PathBuf,
+    #[command(flatten)]
+    force: ForceArgs,
 }
 
 impl CompletionsArgs {
@@ -31,7 +34,25 @@ impl CompletionsArgs {
 impl ManArgs {
     pub fn run(&self, command: &clap::Command) -> Result<Exit> {
         std::fs::create_dir_all(&self.dir).at("make", &self.dir)?;
-        clap_mangen::generate_to(command.clone(), &self.dir).at("write manual pages to", &self.dir)?;
+        let mut command = command.clone().disable_help_subcommand(true);
+        command.build();
+        let mut pages = Vec::new();
+        render(command, &self.dir, &mut pages)?;
+        pages.iter().try_for_each(|(path, _)| self.force.allow(path, Kind::Man))?;
+        pages.iter().try_for_each(|(path, text)| write_text(path, text))?;
         Ok(Exit::Success)
     }
+}
+
+/// The pages of a command and of all below it.
+fn render(command: clap::Command, dir: &Path, pages: &mut Vec<(PathBuf, Vec<u8>)>) -> Result<()> {
+    for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
+        render(below.clone(), dir, pages)?;
+    }
+    let page = clap_mangen::Man::new(command);
+    let path = dir.join(page.get_filename());
+    let mut text = Vec::new();
+    page.render(&mut text).at("write", &path)?;
+    pages.push((path, text));
+    Ok(())
 }

@@ -4,6 +4,7 @@ use super::common::request;
 use h5part::error::At;
 use h5part::h5::check_superblock;
 use h5part::storage::{Disk, Identity, Mode, Storage, replace};
+use h5part::store::Store;
 use h5part::{ErrorKind, Result};
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
@@ -20,6 +21,10 @@ pub enum Kind {
     Svg,
     /// multiplanet's checkpoint text.
     Checkpoint,
+    /// What `bigplanet` writes for ULYSSES.
+    Ulysses,
+    /// A page of the manual.
+    Man,
 }
 
 impl Kind {
@@ -28,6 +33,8 @@ impl Kind {
             Self::Npy => "a .npy file",
             Self::Svg => "an SVG drawing",
             Self::Checkpoint => "a checkpoint of multiplanet",
+            Self::Ulysses => "a table for ULYSSES",
+            Self::Man => "a page of the manual",
         }
     }
 
@@ -36,6 +43,9 @@ impl Kind {
             Self::Npy => head.starts_with(b"\x93NUMPY"),
             Self::Svg => head.windows(4).any(|word| word == b"<svg"),
             Self::Checkpoint => head.starts_with(b"Vspace File:"),
+            // Its first column has no name.
+            Self::Ulysses => head.starts_with(b","),
+            Self::Man => head.windows(3).any(|word| word == b".TH"),
         }
     }
 }
@@ -74,6 +84,27 @@ impl ForceArgs {
         };
         decide().at("write", path)
     }
+}
+
+/// That nobody uses a store in a folder that is to be replaced.
+pub fn refuse_stores_in_use(folder: &Path) -> Result<()> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.at("look into", folder)?,
+    };
+    for entry in entries {
+        let sidecar = entry.at("look into", folder)?.path();
+        if sidecar.extension().is_none_or(|ending| ending != "part") || !sidecar.with_extension("").is_file() {
+            continue;
+        }
+        let store = Store::open(sidecar.with_extension(""))?;
+        let locks = store.locks()?;
+        if let Some(holder) = locks.writers.iter().chain(&locks.gate).chain(&locks.file).next() {
+            let text = format!("pid {} on {} uses {}", holder.pid, holder.host, store.path().display());
+            return Err(request("replace", folder, text));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a text beside its name, which it takes when it is whole and durable.

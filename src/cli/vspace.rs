@@ -4,6 +4,7 @@ use super::common::request;
 use super::exit::Exit;
 use super::ledger::watch;
 use super::output::{TaskBar, json, raw};
+use super::outputs::refuse_stores_in_use;
 use h5part::Result;
 use h5part::error::At;
 use h5part::frontend::checkpoint::Files;
@@ -51,6 +52,9 @@ impl Args {
             if let Some(owner) = files.in_use(&mut watch(Duration::MAX))? {
                 return Err(request("replace", folder, format!("{owner} works on its trials")));
             }
+        }
+        if is_there {
+            refuse_stores_in_use(folder)?;
         }
         let bar = RefCell::new(TaskBar::new(ensemble.trials(), self.json));
         let built = ensemble.build(&|made| bar.borrow_mut().set(made, 0, 0))?;

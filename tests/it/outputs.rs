@@ -47,6 +47,29 @@ fn outputs_replace_their_own_kind_and_nothing_else() {
 }
 
 #[test]
+fn pages_and_tables_replace_nothing_else() {
+    let (scratch, store, ledger) = scene();
+    for kept in [&store, &ledger] {
+        let before = std::fs::read(kept).expect("reads");
+        assert_eq!(run(&["monitor", &ledger, "--export", kept]).0, if *kept == ledger { 2 } else { 11 });
+        assert!(std::fs::read(kept).expect("reads") == before);
+    }
+    let pages = scratch.text("man");
+    ok(&["man", &pages]);
+    ok(&["man", &pages]);
+    let page = scratch.text("man/h5part-read.1");
+    std::fs::copy(&store, &page).expect("copies");
+    for force in [&[][..], &["--force"]] {
+        let (code, _, err) = run(&[&["man", &pages], force].concat());
+        assert!(code == 11 && err.contains("h5part-read.1"), "{code} {err}");
+    }
+    assert!(std::fs::read(&page).expect("reads") == std::fs::read(&store).expect("reads"));
+    std::fs::write(&page, "notes").expect("writes");
+    assert_eq!(run(&["man", &pages]).0, 11);
+    ok(&["man", &pages, "--force"]);
+}
+
+#[test]
 fn placeholders_that_cannot_be_filled_start_nothing() {
     let scratch = Scratch::new();
     std::fs::write(scratch.path("names"), "a\nb\n").expect("write");

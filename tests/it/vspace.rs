@@ -1,7 +1,8 @@
 //! Trials on a grid, as vspace makes them.
 
 use crate::planets::planet;
-use crate::support::{Scratch, finished, h5part};
+use crate::support::{Scratch, finished, h5part, small_table};
+use h5part::store::Store;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -25,6 +26,24 @@ fn ours(dir: &Scratch, args: &[&str], answer: &str) -> (i32, String, String) {
     let mut command = h5part();
     command.current_dir(dir.path("")).arg("vspace").args(args).write_stdin(answer);
     finished(&command.output().expect("starts"))
+}
+
+/// A folder is not replaced under those who write a store in it.
+#[test]
+fn a_folder_with_a_store_in_use_stays() {
+    let dir = folder(
+        b"sSrcFolder templates\nsDestFolder trials\nsBodyFile earth.in\ndSemi [1,2,n2] a\nsPrimaryFile vpl.in\n",
+    );
+    assert_eq!(ours(&dir, &["vspace.in"], "").0, 0);
+    let store = Store::new(dir.path("trials/run.h5")).expect("path");
+    store.create(&small_table(3), &|_, _| ()).expect("creates");
+    let writer = store.writer("t").expect("writer");
+    let (code, _, err) = ours(&dir, &["-f", "vspace.in"], "");
+    assert!(code == 2 && err.contains("uses") && err.contains("run.h5"), "{code} {err}");
+    assert!(store.path().exists());
+    drop(writer);
+    assert_eq!(ours(&dir, &["-f", "vspace.in"], "").0, 0);
+    assert!(!store.path().exists());
 }
 
 /// All files below a folder.

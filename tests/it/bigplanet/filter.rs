@@ -67,6 +67,21 @@ fn tables_for_ulysses() {
 }
 
 #[test]
+fn tables_for_ulysses_replace_nothing_else() {
+    let toy = Toy::new(2);
+    toy.bpl("v.in", "bUlysses 1\nsaKeyInclude planet:dSemi:option\n");
+    toy.write("User.csv", "results of a year");
+    assert_eq!(toy.run(&["v.in"]).0, 11);
+    assert_eq!(toy.read("User.csv"), "results of a year");
+    toy.ok(&["-o", "v.in"]);
+    assert!(toy.read("User.csv").starts_with(",planet:dSemi:option"));
+    toy.ok(&["-a", "bpl.in"]);
+    std::fs::copy(toy.path("MP.bpa"), toy.path("User.csv")).expect("copies");
+    assert_ne!(toy.run(&["-o", "v.in"]).0, 0);
+    assert!(Store::open(toy.path("User.csv")).is_ok());
+}
+
+#[test]
 fn what_cannot_be_filtered_is_told() {
     let toy = Toy::new(2);
     toy.bpl("none.in", "");
