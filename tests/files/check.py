@@ -75,12 +75,28 @@ def plain(value, file):
     return value
 
 
+CUT = "references that HDF5 stores in part"
+
+
+def are_cut(t, count, file):
+    """Whether references are not in the file: with short addresses HDF5 stores only what has room in theirs, and what
+    it reads of the others is memory."""
+    short = min(file.id.get_create_plist().get_sizes()) < 8
+    return short and count > 0 and holds_references(t) and (count > 1 or t.get_class() != h5t.REFERENCE)
+
+
+def holds_references(t):
+    return t.detect_class(h5t.REFERENCE)
+
+
 def values_of(d, file):
     """The values of a dataset or attribute: bytes as stored, a list of what they point to, or why not."""
     try:
         space, t = d.get_space(), d.get_type()
         if space.get_simple_extent_type() == h5s.NULL:
             return "null"
+        if are_cut(t, space.get_simple_extent_npoints(), file):
+            return CUT
         if points_elsewhere(t):
             source = h5py.Dataset(d) if isinstance(d, h5d.DatasetID) else None
             if source is None:

@@ -33,6 +33,7 @@ pub(super) fn copy(from: &hdf5::File, into: &hdf5::File, what: &Copying) -> Resu
         from: open(from, c"/")?,
         into: open(into, c"/")?,
         stamps: what.stamps,
+        address_bytes: whole::sizes(from)?.0,
         other_sizes: whole::sizes(from)? != whole::sizes(into)?,
         shells: HashMap::new(),
         there: HashMap::new(),
@@ -62,6 +63,8 @@ pub(super) struct Copier<'a> {
     pub(super) from: Location,
     pub(super) into: Location,
     stamps: bool,
+    /// Bytes of an address in the source.
+    pub(super) address_bytes: usize,
     /// Whether addresses and lengths have other sizes in the source than in the copy.
     other_sizes: bool,
     /// By token.

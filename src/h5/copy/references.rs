@@ -6,6 +6,7 @@ use super::raw::{open, token};
 use crate::error::ErrorKind;
 use crate::h5::raw::{Hid, call, own};
 use hdf5::{Location, Object};
+use hdf5_sys::h5a::{H5Aget_space, H5Aget_type};
 use hdf5_sys::h5d::{H5Dget_space, H5Dget_type, H5Dread, H5Dwrite};
 use hdf5_sys::h5p::H5P_DEFAULT;
 #[cfg(not(hdf5_1_12))]
@@ -14,7 +15,8 @@ use hdf5_sys::h5r::H5R_type_t::{H5R_DATASET_REGION as REGION, H5R_OBJECT as OBJE
 use hdf5_sys::h5r::H5R_type_t::{H5R_DATASET_REGION1 as REGION, H5R_OBJECT1 as OBJECT};
 use hdf5_sys::h5r::{H5Rcreate, H5Rdereference, H5Rget_region, hdset_reg_ref_t};
 use hdf5_sys::h5s::{
-    H5S_SELECT_SET, H5Screate_simple, H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims, H5Sselect_hyperslab,
+    H5S_SELECT_SET, H5Screate_simple, H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims,
+    H5Sget_simple_extent_npoints, H5Sselect_hyperslab,
 };
 use hdf5_sys::h5t::{
     H5T_STD_REF_DSETREG, H5T_STD_REF_OBJ, H5T_class_t, H5Tdetect_class, H5Tequal, H5Tget_class, H5Tget_member_offset,
@@ -173,16 +175,33 @@ impl Copier<'_> {
         name: &CStr,
         known: &mut HashMap<u64, u64>,
     ) -> Result<u64, ErrorKind> {
-        let mut values = attributes::read(&attributes::open(&open(&self.from, path)?, name)?)?;
+        let attribute = attributes::open(&open(&self.from, path)?, name)?;
+        self.are_whole(&own!(H5Aget_type, attribute.id())?, &own!(H5Aget_space, attribute.id())?)?;
+        let mut values = attributes::read(&attribute)?;
         let lost = self.point(&mut values, known)?;
         attributes::write(&attributes::open(&open(&self.into, path)?, name)?, &mut values)?;
         Ok(lost)
+    }
+
+    /// Refuses references that are not in the source. Where addresses have fewer than eight bytes, HDF5 gives several
+    /// references only the room of their addresses, cuts off what does not fit, and reads beyond it.
+    fn are_whole(&self, datatype: &Object, space: &Object) -> Result<(), ErrorKind> {
+        if self.address_bytes >= size_of::<u64>() || !contains_references(datatype)? {
+            return Ok(());
+        }
+        let count = call!(H5Sget_simple_extent_npoints, space.id())?;
+        if count == 0 || (count == 1 && !matches!(Places::of(datatype)?, Some(Places::Members(_) | Places::List(..)))) {
+            return Ok(());
+        }
+        let bytes = self.address_bytes;
+        Err(ErrorKind::Hdf5(format!("references in a file with addresses of {bytes} bytes, which HDF5 stores in part")))
     }
 
     fn dataset_of_references(&self, path: &CStr, known: &mut HashMap<u64, u64>) -> Result<u64, ErrorKind> {
         let (from, into) = (open(&self.from, path)?, open(&self.into, path)?);
         let datatype: Object = own!(H5Dget_type, from.id())?;
         let space: Object = own!(H5Dget_space, from.id())?;
+        self.are_whole(&datatype, &space)?;
         let axes = usize::try_from(call!(H5Sget_simple_extent_ndims, space.id())?).unwrap_or(0);
         let mut shape = vec![0u64; axes];
         call!(H5Sget_simple_extent_dims, space.id(), shape.as_mut_ptr(), std::ptr::null_mut())?;
@@ -245,6 +264,8 @@ impl Copier<'_> {
     fn point_object(&self, at: *mut u64, known: &mut HashMap<u64, u64>) -> bool {
         // SAFETY: an object reference lies there, maybe not aligned.
         let value = unsafe { at.read_unaligned() };
+        // What lies behind a shorter address is nobody's.
+        let value = if self.address_bytes < 8 { value & ((1 << (8 * self.address_bytes)) - 1) } else { value };
         let there = *known.entry(value).or_insert_with(|| self.object_there(value).unwrap_or(0));
         // SAFETY: as above.
         unsafe { at.write_unaligned(there) };
@@ -264,7 +285,8 @@ impl Copier<'_> {
 
     fn point_region(&self, at: *mut hdset_reg_ref_t) -> bool {
         // SAFETY: a region reference lies there; it is made of bytes.
-        let value = unsafe { at.read() };
+        let mut value = unsafe { at.read() };
+        value.iter_mut().skip(self.address_bytes + size_of::<u32>()).for_each(|byte| *byte = 0);
         if value == [0; 12] {
             return true;
         }
