@@ -111,6 +111,9 @@ impl Args {
         if let Some(path) = &self.output {
             empty(path, column.dtype().at("read", &self.file)?, &column.shape)?;
         }
+        if let Some(path) = &self.mask {
+            empty(path, Dtype::Bool, &[])?;
+        }
         Ok(Exit::Success)
     }
 

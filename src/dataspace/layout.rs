@@ -38,10 +38,13 @@ impl ColumnLayout {
         }
     }
 
-    /// Byte address of row `row`, and how many rows from it on lie in one piece.
+    /// Byte address of row `row`, and how many rows from it on lie in one piece: at least that row.
+    ///
+    /// # Panics
+    /// When the row is beyond the column, which [`super::Rows::check`] excludes.
     #[must_use]
     pub fn find(&self, row: u64) -> (u64, u64) {
-        debug_assert!(row < self.rows, "row {row} of {}", self.rows);
+        assert!(row < self.rows, "row {row} of {}", self.rows);
         match &self.place {
             Place::Contiguous { address } => (address + row * self.cell_bytes, self.rows - row),
             Place::Chunked { chunk_rows, addresses } => {

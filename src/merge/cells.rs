@@ -161,12 +161,12 @@ impl Cells {
             let cell = bytes.len() / self.rows.max(1);
             let shape: Vec<u64> = [part.rows.len() as u64].into_iter().chain(column.shape.iter().copied()).collect();
             let values_of = if part.rows.len() == self.rows {
-                Values::new(column.dtype()?, &shape, bytes)?
+                Values::as_stored(column.dtype()?, &shape, bytes)?
             } else {
                 let place = |row: &u64| usize::try_from(row - self.first).unwrap_or(usize::MAX) * cell;
                 let picked: Vec<u8> =
                     part.rows.iter().map(place).flat_map(|at| &bytes[at..at + cell]).copied().collect();
-                Values::new(column.dtype()?, &shape, picked)?
+                Values::as_stored(column.dtype()?, &shape, picked)?
             };
             values.push((column.name.as_str(), values_of));
         }

@@ -137,7 +137,10 @@ impl<'a> Sinks<'a> {
             self.take_cells(k, rows.first, &cells)?;
         }
         if let Some(layout) = &self.stamps {
-            let bytes: &[u8] = bytemuck::cast_slice(&rows.words);
+            // Rows that another program appended have no stamps.
+            let stamped = layout.rows.saturating_sub(rows.first).saturating_mul(layout.cell_bytes);
+            let words: &[u8] = bytemuck::cast_slice(&rows.words);
+            let bytes = &words[..words.len().min(usize::try_from(stamped).unwrap_or(usize::MAX))];
             self.tally.bytes += bytes.len() as u64;
             write(self.file, layout, rows.first, bytes)?;
         }

@@ -24,6 +24,8 @@ pub struct Values<'a> {
     dtype: Dtype,
     shape: Vec<u64>,
     bytes: Cow<'a, [u8]>,
+    /// Whether they come from a file as they are: of booleans any byte is let through.
+    as_stored: bool,
 }
 
 impl<'a, T: Element, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> for Values<'a> {
@@ -33,7 +35,7 @@ impl<'a, T: Element, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> 
             Some(slice) => Cow::Borrowed(bytemuck::cast_slice(slice)),
             None => Cow::Owned(array.iter().flat_map(|v| bytemuck::bytes_of(v).iter().copied()).collect()),
         };
-        Self { dtype: T::DTYPE, shape: array.shape().iter().map(|&n| n as u64).collect(), bytes }
+        Self { dtype: T::DTYPE, shape: array.shape().iter().map(|&n| n as u64).collect(), bytes, as_stored: false }
     }
 }
 
@@ -52,7 +54,12 @@ impl<'a> Values<'a> {
                 found: format!("{} bytes", bytes.len()),
             });
         }
-        Ok(Self { dtype, shape: shape.to_vec(), bytes })
+        Ok(Self { dtype, shape: shape.to_vec(), bytes, as_stored: false })
+    }
+
+    /// The same for bytes of a file, which may hold booleans that are neither 0 nor 1.
+    pub(crate) fn as_stored(dtype: Dtype, shape: &[u64], bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, ErrorKind> {
+        Ok(Self { as_stored: true, ..Self::new(dtype, shape, bytes)? })
     }
 
     /// Element type.
@@ -76,12 +83,12 @@ impl<'a> Values<'a> {
     /// The same values, kept for later.
     #[must_use]
     pub fn into_owned(self) -> Values<'static> {
-        Values { dtype: self.dtype, shape: self.shape, bytes: Cow::Owned(self.bytes.into_owned()) }
+        Values { bytes: Cow::Owned(self.bytes.into_owned()), shape: self.shape, ..self }
     }
 
     /// Whether they fit `rows` of `column`; for a single row the first axis may be left out.
     pub(super) fn check(&self, column: &Column, rows: &Rows) -> Result<(), ErrorKind> {
-        if self.dtype == Dtype::Bool && self.bytes.iter().any(|&b| b > 1) {
+        if self.dtype == Dtype::Bool && !self.as_stored && self.bytes.iter().any(|&b| b > 1) {
             return Err(ErrorKind::BadValues(format!(
                 "bytes other than 0 and 1 for the bool column '{}'",
                 column.name

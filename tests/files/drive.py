@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 import generate
 import operations
@@ -38,6 +39,7 @@ def play(recipe, program, folder):
         try:
             recipes.build(recipe, case.path)
             case.refresh()
+            recipes.must_be_changeable(recipe, case.path)
         except (OSError, RuntimeError, ValueError, Finding) as error:
             case.counts[("not made", type(error).__name__)] = 1
             return None, case.counts
@@ -45,6 +47,8 @@ def play(recipe, program, folder):
             do_all(recipe, case)
         except Finding as finding:
             return finding, case.counts
+        except Exception as error:  # Else a fault of the driver would pass for one of h5py.
+            return Finding(f"the driver fails: {type(error).__name__}", traceback.format_exc()[-500:]), case.counts
         return None, case.counts
     finally:
         os.chdir(here)

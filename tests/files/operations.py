@@ -96,6 +96,8 @@ def run_verify(case, op):
     found = answer.json()
     if found["sound"] != (answer.code == 0):
         raise Finding("verify contradicts itself", f"verify: code {answer.code}, but sound is {found['sound']}")
+    if any(entry["kind"] == "unopenable" for entry in case.view.values()) and case.sound is True:
+        case.sound = False  # HDF5 wrote what it cannot read.
     if case.sound is True and answer.code != 0:
         faults = [f for f in found["findings"] if f["severity"] == "fault"]
         raise Finding(f"verify calls a sound file unsound: {faults[0]['kind']}", f"verify of a sound file: {faults[:2]}")
@@ -138,6 +140,8 @@ def run_read(case, op):
         return
     got, there = np.load(out), np.load(mask)
     want = case.values(column_path(op, column))
+    if model_rows(case, op, column) is not None:
+        want = want[:model_rows(case, op, column)]  # h5py has lengthened this column alone: those are no rows yet.
     if got.shape != want.shape:
         raise Finding("read gives another shape", f"read {table}/{column}: shape {got.shape}, h5py {want.shape}")
     if got.dtype.kind != want.dtype.kind or got.dtype.itemsize != want.dtype.itemsize:
@@ -152,6 +156,15 @@ def run_read(case, op):
             raise Finding("read --mask is wrong", f"read {table}/{column}: rows {wrong[:9]} are said to be {bool(there[wrong[0]])}")
     elif model is None and not there.all():
         raise Finding("read --mask is wrong", f"read {table}/{column} without stamps: not all rows are there")
+
+
+def model_rows(case, op, column):
+    """How many rows all stamped columns of a table have; None where that says nothing of this column."""
+    model = states(case, op)
+    if not model or column not in model:
+        return None
+    entries = [entry_of(case, f"{op['table']}/{name}".lstrip("/")) for name in model]
+    return min((entry["shape"][0] for entry in entries if entry and entry.get("shape")), default=None)
 
 
 # Commands that write.
@@ -378,7 +391,8 @@ def compare_copy(case, args, name, what, zstd=False):
         shutil.rmtree(beside) if os.path.isdir(beside) else os.remove(beside)
     answer = case.h5part(*args, allowed=(0, 1) + ((4, 5, 9) if odd(case) else ()) + ((5, 12) if unreadable_in(case, "") else ()))
     if answer.code > 1:
-        if os.path.exists(out):
+        # A merge that was refused midway goes on where it stopped.
+        if os.path.exists(out) and what != "merge":
             raise Finding(f"{what} leaves a copy that failed", f"{' '.join(args)}: code {answer.code}, but OUT exists")
         return
     try:

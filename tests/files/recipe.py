@@ -5,6 +5,9 @@ A recipe is a dict: "seed", "steps" (each a list of source lines, run by `exec` 
 changes no other.
 """
 
+import os
+import shutil
+
 PRELUDE = '''\
 import numpy as np, h5py
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5r, h5s, h5t, h5z
@@ -69,6 +72,21 @@ def build(recipe, path):
     finally:
         scope["f"].close()
     return errors
+
+
+def must_be_changeable(recipe, path):
+    """Raises what h5py raises where HDF5 cannot change a file that it has made: one that keeps account of free space,
+    with addresses of other than 8 bytes."""
+    if not all(any(word in line for line in recipe["create"]) for word in ("set_sizes", "set_file_space_strategy")):
+        return
+    copy = path + ".copy"
+    shutil.copyfile(path, copy)
+    try:
+        for n in range(2):
+            with NAMES["h5py"].File(copy, "r+") as file:
+                file.create_dataset(f"h5py{n}/values", data=[1.0] * 2000)
+    finally:
+        os.remove(copy)
 
 
 def run_step(lines, scope):

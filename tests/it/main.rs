@@ -69,6 +69,7 @@ mod run;
 mod sealed;
 mod slurm;
 mod stopping;
+mod strange;
 mod structure;
 mod support;
 mod system;

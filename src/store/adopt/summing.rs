@@ -219,9 +219,10 @@ impl<'a> Summing<'a> {
             });
         }
         let bytes = self.cells.read_inside(self.view, column, runs)?;
-        let cell = usize::try_from(column.cell_bytes()).unwrap_or(usize::MAX).max(1);
-        for (k, ((row, _), bytes)) in runs.iter().zip(bytes.chunks_exact(cell)).enumerate() {
-            look(k, row, bytes);
+        let cell = usize::try_from(column.cell_bytes()).unwrap_or(usize::MAX);
+        for (k, (row, _)) in runs.iter().enumerate() {
+            // A cell may have no elements.
+            look(k, row, &bytes[k * cell..(k + 1) * cell]);
         }
         Ok(())
     }

@@ -49,10 +49,10 @@ impl Wanted<'_> {
     pub(super) fn judge(&self, rows: &Runs, words: &[u64], cells: &mut Cells<'_>) {
         let Some(target) = &self.stamped else { return };
         let width = words.len() / cells.states.len().max(1);
-        let bytes = cells.bytes.chunks_exact_mut(cells.cell.max(1));
-        for ((((row, _), cell), state), words) in
-            rows.iter().zip(bytes).zip(cells.states.iter_mut()).zip(words.chunks_exact(width))
-        {
+        let states = cells.states.iter_mut().zip(words.chunks_exact(width));
+        for (k, ((row, _), (state, words))) in rows.iter().zip(states).enumerate() {
+            // It may have no elements.
+            let cell = &mut cells.bytes[k * cells.cell..(k + 1) * cells.cell];
             *state = target.state(Stamp(words[target.place]), row, cell);
             let keeps = state.is_present() || (self.keeps_foreign && *state == CellState::Changed);
             if !keeps {

@@ -1,0 +1,90 @@
+//! What strange files showed (tests/files): each mended by its kind.
+
+use crate::support::{Scratch, ok, py, run};
+
+#[test]
+fn publishing_rows_that_h5py_appended() {
+    let scratch = Scratch::new();
+    let (path, out) = (scratch.text("a.h5"), scratch.text("p.h5"));
+    let make = "
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], 'w') as f:
+    f.create_dataset('t/E', data=np.arange(10.0), maxshape=(None,), chunks=(1,))";
+    py(make, &[&path]).expect("h5py");
+    ok(&["adopt", &path, "t", "--committed", "all"]);
+    let grow = "
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], 'r+') as f:
+    f['t/E'].resize(13, axis=0)
+    f['t/E'][10:] = 7";
+    py(grow, &[&path]).expect("h5py");
+    for option in ["--plain", "--gzip=1"] {
+        ok(&["publish", &path, "-o", &out, option]);
+        let see = "import sys, h5py\nwith h5py.File(sys.argv[1]) as f: print(f['t/E'][...].sum(), f['t/E'].shape)";
+        assert_eq!(py(see, &[&out]).expect("h5py"), "66.0 (13,)\n");
+        ok(&["verify", &out]);
+    }
+}
+
+#[test]
+fn a_dataset_gets_stamps_in_one_table() {
+    let scratch = Scratch::new();
+    let path = scratch.text("a.h5");
+    let make = "
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], 'w') as f:
+    f['a/E'] = np.arange(4.0)
+    f['a/n'] = np.arange(4)
+    f['b/same'] = f['a/E']
+    f['b/soft'] = h5py.SoftLink('/a/n')
+    f['b/own'] = np.arange(4)";
+    py(make, &[&path]).expect("h5py");
+    ok(&["adopt", &path, "a", "--committed", "all"]);
+    let (code, _, err) = run(&["adopt", &path, "b", "--column", "same"]);
+    assert!(code == 2 && err.contains("another name of 'a/E', which has stamps"), "{code}: {err}");
+    let out = ok(&["adopt", &path, "b", "--json"]);
+    assert!(out.contains("another name of 'a/n', which has stamps"), "{out}");
+    assert!(ok(&["status", &path, "b", "--json"]).contains("\"name\":\"own\""));
+    // Again, with all stamps made anew, is no matter of other tables.
+    ok(&["adopt", &path, "a", "--again", "--committed", "all"]);
+}
+
+#[test]
+fn cells_without_elements_are_committed() {
+    let scratch = Scratch::new();
+    let (path, mask) = (scratch.text("a.h5"), scratch.text("m.npy"));
+    let make = "
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], 'w') as f:
+    f['t/empty'] = np.zeros((7, 0))
+    f['t/big'] = np.zeros((7, 0), '>f4')
+    f.create_dataset('none/E', shape=(0, 3), maxshape=(None, 3))";
+    py(make, &[&path]).expect("h5py");
+    for table in ["t", "none"] {
+        ok(&["adopt", &path, table, "--committed", "all"]);
+    }
+    let status = ok(&["status", &path, "t", "--json"]);
+    assert_eq!(status.matches("\"committed\":7").count(), 2, "{status}");
+    for (table, column, rows) in [("t", "empty", 7), ("t", "big", 7), ("none", "E", 0)] {
+        ok(&["read", &path, table, column, "--rows", ":", "--mask", &mask, "-o", &scratch.text("o.npy"), "--force"]);
+        let see = "import sys, numpy as np\nm = np.load(sys.argv[1])\nprint(m.dtype, m.shape, m.all())";
+        assert_eq!(py(see, &[&mask]).expect("numpy"), format!("bool ({rows},) True\n"), "{table}/{column}");
+    }
+    ok(&["verify", &path]);
+}
+
+#[test]
+fn booleans_that_are_neither_are_merged_as_they_are() {
+    let scratch = Scratch::new();
+    let (path, out) = (scratch.text("a.h5"), scratch.text("m.h5"));
+    let make = "
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], 'w') as f:
+    d = f.create_dataset('t/flag', shape=(4,), chunks=(4,), dtype=bool)
+    d.id.write_direct_chunk((0,), bytes([0, 1, 37, 255]))";
+    py(make, &[&path]).expect("h5py");
+    ok(&["merge", &out, &path]);
+    let see = "import sys, h5py\nwith h5py.File(sys.argv[1]) as f: print(f['t/flag'].id.read_direct_chunk((0,))[1])";
+    assert_eq!(py(see, &[&out]).expect("h5py"), "b'\\x00\\x01%\\xff'\n");
+    ok(&["verify", &out]);
+}
