@@ -71,7 +71,6 @@ impl H5File {
             // Those that have stamps come first: their other names are the aliases.
             let stamped = |name: &String| table.columns.iter().any(|c| c.name == *name && c.stamp.is_some());
             names.sort_by_cached_key(|name| (!stamped(name), name.clone()));
-            let elsewhere = self.stamped_elsewhere(table)?;
             let mut seen: HashMap<String, String> = HashMap::new();
             let mut candidates = Vec::with_capacity(names.len());
             for name in names {
@@ -80,38 +79,17 @@ impl H5File {
                     continue;
                 };
                 let token = format!("{:?}", dataset.loc_info()?.token);
-                let evidence = match elsewhere.get(&token) {
-                    // Whoever writes it by one table sets the stamps of that one alone.
-                    Some(path) => Err(format!("another name of '{path}', which has stamps")),
-                    None => match seen.entry(token).or_insert_with(|| name.clone()) {
-                        first if *first == name => look_at(&dataset, &name, table, netcdf)?,
-                        first => Err(format!("another name of '{first}'")),
-                    },
+                let first = seen.entry(token).or_insert_with(|| name.clone());
+                let evidence = if *first == name {
+                    look_at(&dataset, &name, table, netcdf)?
+                } else {
+                    Err(format!("another name of '{first}'"))
                 };
                 candidates.push(Candidate { name, evidence });
             }
             candidates.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(candidates)
         })
-    }
-}
-
-impl H5File {
-    /// The datasets that have stamps in other tables: token and path.
-    fn stamped_elsewhere(&self, table: &Table) -> Result<HashMap<String, String>, ErrorKind> {
-        let mut found = HashMap::new();
-        let own = self.file.group(&format!("/{}", table.path))?.loc_info()?.token;
-        for other in self.list()?.into_iter().map(|listing| listing.table).filter(|other| other.stamps.is_some()) {
-            let group = self.file.group(&format!("/{}", other.path))?;
-            if group.loc_info()?.token == own {
-                continue;
-            }
-            for column in other.columns.iter().filter(|column| column.stamp.is_some()) {
-                let token = format!("{:?}", group.dataset(&column.name)?.loc_info()?.token);
-                found.insert(token, format!("{}/{}", other.path, column.name));
-            }
-        }
-        Ok(found)
     }
 }
 

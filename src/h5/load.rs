@@ -220,7 +220,7 @@ impl H5File {
         self.ask(|| self.list())
     }
 
-    pub(super) fn list(&self) -> Result<Vec<Listing>, ErrorKind> {
+    fn list(&self) -> Result<Vec<Listing>, ErrorKind> {
         let mut listings = Vec::new();
         let mut todo = vec![String::new()];
         let mut seen = HashSet::new();

@@ -76,6 +76,7 @@ def plain(value, file):
 
 
 CUT = "references that HDF5 stores in part"
+UNWRITTEN = "what was in memory: HDF5 converts what it has not read"
 
 
 def are_cut(t, count, file):
@@ -98,6 +99,9 @@ def values_of(d, file):
         if are_cut(t, space.get_simple_extent_npoints(), file):
             return CUT
         if points_elsewhere(t):
+            if isinstance(d, h5d.DatasetID) and d.get_create_plist().get_fill_time() == h5d.FILL_TIME_NEVER:
+                if d.get_space_status() != h5d.SPACE_STATUS_ALLOCATED:
+                    return UNWRITTEN
             source = h5py.Dataset(d) if isinstance(d, h5d.DatasetID) else None
             if source is None:
                 return None  # The attribute's values are read by name.

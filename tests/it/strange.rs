@@ -41,10 +41,22 @@ with h5py.File(sys.argv[1], 'w') as f:
     py(make, &[&path]).expect("h5py");
     ok(&["adopt", &path, "a", "--committed", "all"]);
     let (code, _, err) = run(&["adopt", &path, "b", "--column", "same"]);
-    assert!(code == 2 && err.contains("another name of 'a/E', which has stamps"), "{code}: {err}");
+    assert!(code == 2 && err.contains("another name of '/a/E', which has stamps"), "{code}: {err}");
     let out = ok(&["adopt", &path, "b", "--json"]);
-    assert!(out.contains("another name of 'a/n', which has stamps"), "{out}");
+    assert!(out.contains("another name of '/a/n', which has stamps"), "{out}");
     assert!(ok(&["status", &path, "b", "--json"]).contains("\"name\":\"own\""));
+    // Nor is it written by another name: its stamps would not match.
+    let values = scratch.npy("v.npy", &[4], &[1.0, 2.0, 3.0, 4.0]);
+    let (code, _, err) = run(&["update", &path, "b", "--rows", "0:4", "--set", &format!("same={values}")]);
+    assert!(code == 10 && err.contains("another name of '/a/E', which has stamps"), "{code}: {err}");
+    ok(&["publish", &path, "-o", &scratch.text("p.h5")]);
+    ok(&["merge", &scratch.text("m.h5"), &path]);
+    for file in [&path, &scratch.text("p.h5"), &scratch.text("m.h5")] {
+        let see =
+            "import sys, h5py\nwith h5py.File(sys.argv[1]) as f: print(f['b/same'] == f['a/E'], f['b/same'][...])";
+        assert_eq!(py(see, &[file]).expect("h5py"), "True [0. 1. 2. 3.]\n");
+        ok(&["verify", file]);
+    }
     // Again, with all stamps made anew, is no matter of other tables.
     ok(&["adopt", &path, "a", "--again", "--committed", "all"]);
 }
