@@ -72,7 +72,7 @@ impl Args {
         outputs.iter().try_for_each(|output| self.force.allow(output, Kind::Npy))?;
         // Also tells a name that is no column, before any output is begun.
         reader.read(&self.name, &rows.slice(0, 1))?;
-        let column = reader.table().column(&self.name).at("read", &self.file)?.clone();
+        let column = reader.table().readable(&self.name).at("read", &self.file)?.clone();
         let inner =
             self.inner.as_deref().map_or_else(|| Ok(Inner::all(&column.shape)), |t| Inner::parse(t, &column.shape));
         let what = What {
@@ -103,7 +103,7 @@ impl Args {
 
     /// All rows of a table that has none: arrays of the right shape, without elements.
     fn no_rows(&self, reader: &Reader) -> Result<Exit> {
-        let column = reader.table().column(&self.name).at("read", &self.file)?;
+        let column = reader.table().readable(&self.name).at("read", &self.file)?;
         let empty = |path: &PathBuf, dtype, cell: &[u64]| {
             let shape: Vec<u64> = [0].into_iter().chain(cell.iter().copied()).collect();
             NpyWriter::create(path, dtype, &shape).and_then(NpyWriter::finish).at("write", path)

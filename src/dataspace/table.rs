@@ -1,6 +1,6 @@
 //! A table as read from a file: its columns, where they lie, and where their stamps are.
 
-use super::{ColumnLayout, Dtype, Filter};
+use super::{ColumnLayout, Dtype, Filter, Rows};
 use crate::error::ErrorKind;
 
 /// Why a column whose values are in other files is no direct one.
@@ -34,6 +34,8 @@ pub struct LostColumn {
     pub place: usize,
     /// What became of it.
     pub loss: Loss,
+    /// The rows that a shortened column still has.
+    pub rest: Option<Box<Column>>,
 }
 
 /// What another program did to a stamped column.
@@ -184,6 +186,27 @@ impl Table {
                 known: self.columns.iter().map(|c| c.name.clone()).collect(),
             },
         })
+    }
+
+    /// The column of this name, to be read: of a shortened one what is left.
+    ///
+    /// # Errors
+    /// As [`Table::column`].
+    pub fn readable(&self, name: &str) -> Result<&Column, ErrorKind> {
+        self.column(name).or_else(|error| {
+            let lost = self.lost.iter().find(|lost| lost.name == name);
+            lost.and_then(|lost| lost.rest.as_deref()).ok_or(error)
+        })
+    }
+
+    /// That these rows of columns can be read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ColumnLost`] where another program has cut them off.
+    pub fn refuse_cut_off(&self, names: &[&str], rows: &Rows) -> Result<(), ErrorKind> {
+        let mut named = self.lost.iter().filter(|lost| names.contains(&lost.name.as_str()));
+        let cut = |lost: &&LostColumn| lost.rest.is_some() && rows.check(lost.first_row()).is_err();
+        named.find(cut).map_or(Ok(()), |lost| Err(self.lost_error(lost)))
     }
 
     fn lost_error(&self, lost: &LostColumn) -> ErrorKind {

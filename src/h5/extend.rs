@@ -33,7 +33,7 @@ impl H5Change {
                 return refuse(&column.name, format!("it was made for at most {most} rows"));
             }
         }
-        if let Some(lost) = parts.lost.first().filter(|_| rows > had) {
+        if let Some((lost, _)) = parts.lost.first().filter(|_| rows > had) {
             return refuse(&lost.name, format!("it {}", lost.loss));
         }
         for (column, dataset) in columns {

@@ -290,7 +290,8 @@ pub(super) struct Parts {
     pub(super) columns: Vec<(Column, Dataset)>,
     pub(super) stamps: Option<(u64, Dataset)>,
     pub(super) guards: Vec<Guard>,
-    pub(super) lost: Vec<LostColumn>,
+    /// With what is left of them.
+    pub(super) lost: Vec<(LostColumn, Option<Dataset>)>,
     aliases: Vec<(String, String)>,
     unopenable: Vec<String>,
 }
@@ -315,7 +316,7 @@ impl Stamped {
     }
 
     /// Takes out the columns that are not as they were stamped, and says what became of them.
-    fn take_lost(&self, columns: &mut Vec<(Column, Dataset)>, rows: u64) -> Vec<LostColumn> {
+    fn take_lost(&self, columns: &mut Vec<(Column, Dataset)>, rows: u64) -> Vec<(LostColumn, Option<Dataset>)> {
         let mut lost = Vec::new();
         for (place, name) in self.names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let was = self.types.get(place).filter(|text| !text.is_empty());
@@ -329,8 +330,9 @@ impl Stamped {
                 Some((_, dataset)) if first_axis(dataset) < rows => Loss::Shortened { rows: first_axis(dataset) },
                 Some(_) => continue,
             };
-            here.map(|k| columns.remove(k));
-            lost.push(LostColumn { name: name.clone(), place, loss });
+            let found = here.map(|k| columns.remove(k));
+            let (rest, dataset) = found.filter(|_| matches!(loss, Loss::Shortened { .. })).unzip();
+            lost.push((LostColumn { name: name.clone(), place, loss, rest: rest.map(Box::new) }, dataset));
         }
         lost
     }
@@ -390,26 +392,30 @@ impl Parts {
         };
         let mut columns = Vec::with_capacity(self.columns.len());
         for (mut column, dataset) in self.columns {
-            if column.layout.is_ok()
-                && let Ok(dtype) = column.dtype
-            {
-                let cell_bytes = column.shape.iter().product::<u64>() * dtype.size();
-                column.layout = locate(&dataset, first_axis(&dataset), cell_bytes)?;
-            }
+            locate_column(&mut column, &dataset)?;
             columns.push(column);
+        }
+        let mut lost = Vec::with_capacity(self.lost.len());
+        for (mut column, dataset) in self.lost {
+            if let Some((rest, dataset)) = column.rest.as_deref_mut().zip(dataset) {
+                locate_column(rest, &dataset)?;
+            }
+            lost.push(column);
         }
         let mut aliases = self.aliases;
         aliases.retain(|(_, name)| columns.iter().any(|column| column.name == *name));
-        Ok(Table {
-            path: self.path,
-            rows: self.rows,
-            columns,
-            stamps,
-            lost: self.lost,
-            aliases,
-            unopenable: self.unopenable,
-        })
+        Ok(Table { path: self.path, rows: self.rows, columns, stamps, lost, aliases, unopenable: self.unopenable })
     }
+}
+
+fn locate_column(column: &mut Column, dataset: &Dataset) -> Result<(), ErrorKind> {
+    if column.layout.is_ok()
+        && let Ok(dtype) = column.dtype
+    {
+        let cell_bytes = column.shape.iter().product::<u64>() * dtype.size();
+        column.layout = locate(dataset, first_axis(dataset), cell_bytes)?;
+    }
+    Ok(())
 }
 
 /// The stamps of a table that was just given them.

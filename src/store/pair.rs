@@ -94,7 +94,7 @@ impl StorePair {
 fn open(store: &Store, table: &str, column: Option<&str>) -> Result<Reader> {
     let reader = store.reader(table)?;
     if let Some(column) = column {
-        reader.table().column(column).map_err(|kind| kind.at("read", store.path()))?;
+        reader.table().readable(column).map_err(|kind| kind.at("read", store.path()))?;
     }
     Ok(reader)
 }

@@ -48,6 +48,40 @@ fn what_is_gone_is_told_and_the_rest_goes_on() {
     }
 }
 
+/// What is left of a shortened column is read, in whatever way it is stored; what is gone is refused.
+#[test]
+fn the_rest_of_a_shortened_column_is_read() {
+    for how in [&["--chunk-rows", "4"][..], &["--gzip", "1", "--chunk-rows", "4"]] {
+        let scratch = Scratch::new();
+        let file = scratch.text("t.h5");
+        let values = scratch.npy("ten.npy", &[10], &[0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5]);
+        ok(&[&["create", &file, "t", "--rows", "10", "--column", "E:f64", "--column", "F:f64"], how].concat());
+        ok(&[
+            "update",
+            &file,
+            "t",
+            "--rows",
+            "0:7",
+            "--set",
+            &format!("E={}", scratch.npy("seven.npy", &[7], &[1.5; 7])),
+        ]);
+        ok(&["update", &file, "t", "--rows", ":", "--set", &format!("F={values}")]);
+        for what in ["f['t/E'].resize((5,))", "f['t/F'].resize((5,))"] {
+            if py(DO, &[&file, what]).is_none() {
+                return;
+            }
+            for column in ["E", "F"] {
+                let shown = run(&["read", &file, "t", column, "--rows", "3:5"]);
+                assert_eq!(shown.1, if column == "E" { "1.5\n1.5\n" } else { "3.5\n4.5\n" }, "{what}: {shown:?}");
+            }
+            let (code, _, err) = run(&["read", &file, "t", "E", "--rows", "3:6"]);
+            assert!(code == 9 && err.contains("has only 5 rows left"), "{code} {err}");
+        }
+        ok(&["verify", &file, "--repair", "--accept-loss"]);
+        assert_eq!(ok(&["read", &file, "t", "F", "--rows", "3:5"]), "3.5\n4.5\n");
+    }
+}
+
 #[test]
 fn rows_that_others_append_are_taken_in() {
     let scratch = Scratch::new();

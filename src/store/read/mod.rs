@@ -135,7 +135,7 @@ impl Reader {
     /// with which it stood still.
     pub(crate) fn read_stamped(&mut self, columns: &[&str], rows: &Rows) -> Result<(Vec<Block>, Vec<u64>), ErrorKind> {
         self.follow(Self::load_again)?;
-        rows.check(self.view.table.rows)?;
+        self.check(columns, rows)?;
         let mut blocks = self.empty_blocks(columns, rows, None)?;
         let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
         let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(0, count)).collect();
@@ -146,7 +146,14 @@ impl Reader {
     /// The bytes of a cell, whatever its stamp says of them.
     pub(crate) fn as_it_lies(&mut self, column: &str, row: u64) -> Result<Vec<u8>, ErrorKind> {
         self.follow(Self::load_again)?;
+        self.check(&[column], &Rows::one(row))?;
         CellReader::new(&self.store).read(&self.view, self.column(column)?, &Rows::one(row).runs()?)
+    }
+
+    /// That the rows are there, in all columns.
+    fn check(&self, names: &[&str], rows: &Rows) -> Result<(), ErrorKind> {
+        rows.check(self.view.table.rows)?;
+        self.view.table.refuse_cut_off(names, rows)
     }
 
     fn at(&self, kind: ErrorKind) -> crate::Error {
@@ -155,7 +162,7 @@ impl Reader {
 
     fn try_read(&mut self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Block>, ErrorKind> {
         self.follow(Self::load_again)?;
-        rows.check(self.view.table.rows)?;
+        self.check(names, rows)?;
         let runs = match rows.runs() {
             Err(ErrorKind::DuplicateRow(_)) => return self.read_repeated(names, rows, inner),
             other => other?,
@@ -198,13 +205,13 @@ impl Reader {
     /// Reads rows, numbered from 0, into their places. Returns their stamps.
     fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         // No library column changes while we are inside the gate; direct ones may.
-        let by_gate = |name: &&str| self.view.table.column(name).is_ok_and(|c| c.layout.is_err());
+        let by_gate = |name: &&str| self.view.table.readable(name).is_ok_and(|c| c.layout.is_err());
         let enter = self.inside.is_none() && (self.accept_foreign || names.iter().any(by_gate));
         let gate = if enter { Some(self.store.enter_to_read()?) } else { None };
         if gate.is_some() {
             self.follow(Self::load_inside)?;
         }
-        let chunks_of = |name: &&str| self.chunks.of(&self.store, &self.view, self.view.table.column(name)?);
+        let chunks_of = |name: &&str| self.chunks.of(&self.store, &self.view, self.view.table.readable(name)?);
         let chunks = names.iter().map(chunks_of).collect::<Result<Vec<_>, ErrorKind>>()?;
         let wanted = names.iter().zip(&chunks).map(|(name, chunks)| self.wanted(name, chunks.as_deref()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
@@ -231,7 +238,7 @@ impl Reader {
         if !out.iter().any(|cells| cells.states.contains(&CellState::Writing)) {
             return Ok(());
         }
-        let places = names.iter().map(|name| Ok(self.view.table.column(name)?.stamp));
+        let places = names.iter().map(|name| Ok(self.view.table.readable(name)?.stamp));
         let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
         let locks = RowLocks::look(&self.store.paths)?;
         let locked = |row| locks.as_ref().map_or(Ok(false), |locks| locks.is_locked(stamps.table, row));
@@ -267,14 +274,14 @@ impl Reader {
     }
 
     fn wanted<'a>(&'a self, name: &str, chunks: Option<&'a ChunkTable>) -> Result<Wanted<'a>, ErrorKind> {
-        let column = self.view.table.column(name)?;
+        let column = self.view.table.readable(name)?;
         let has_stamp = column.stamp.is_some() && self.view.table.stamps.is_some();
         let stamped = has_stamp.then(|| self.view.stamped(column)).transpose()?;
         Ok(Wanted { column, way: Way::of(column, chunks), stamped, keeps_foreign: self.accept_foreign })
     }
 
     fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
-        self.view.table.column(name).or_else(|missing| {
+        self.view.table.readable(name).or_else(|missing| {
             let group = self.store.look(|h5, _| Ok(h5.is_group(&self.name, name)))?;
             Err(if group { ErrorKind::ColumnIsGroup(name.to_owned()) } else { missing })
         })
