@@ -390,6 +390,19 @@ pub enum ErrorKind {
         /// The other file.
         other: PathBuf,
     },
+    /// Two files have different values for one attribute.
+    #[error("{0}")]
+    AttributesDiffer(Box<AttributesDiffer>),
+    /// Rows of a column that h5part does not read cannot be merged.
+    #[error("column '{column}' of table '{table}' cannot be merged by rows: {why}")]
+    NotMergeable {
+        /// Path of the table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Why.
+        why: String,
+    },
     /// A writer died while it overwrote values, and nobody has put them back.
     #[error("{cells} values of table '{table}' were left half-written by a writer that died")]
     LeftByDead {
@@ -564,6 +577,22 @@ pub struct Disagreement {
     pub other_value: String,
 }
 
+/// An attribute that has different values in two files.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("attribute '{attribute}' of {object} is {value} here, and {other_value} in {}", .other.display())]
+pub struct AttributesDiffer {
+    /// Path of the object.
+    pub object: String,
+    /// Name of the attribute.
+    pub attribute: String,
+    /// The value in the file that the error names.
+    pub value: String,
+    /// The other file.
+    pub other: PathBuf,
+    /// The value there.
+    pub other_value: String,
+}
+
 fn list(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; there is: {}", names.join(", ")) }
 }
@@ -688,6 +717,10 @@ impl ErrorKind {
             Self::Disagreement(_) => {
                 "find out which is right, and reset the row in the other; nothing of it was written"
             }
+            Self::AttributesDiffer(_) => {
+                "make them the same with 'h5part attr', or keep those of the first file with --attrs first"
+            }
+            Self::NotMergeable { .. } => "give it the same values in all files, or merge other tables with --tables",
             Self::OtherColumns { .. } => "merge files of the same tables; see 'h5part info' of both",
             Self::LeftByDead { .. } => "put them back with 'h5part recover'",
             Self::Damaged { .. } => "look at it with 'h5part verify'; nothing of it was merged",

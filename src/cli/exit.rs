@@ -82,6 +82,7 @@ impl Exit {
             | ErrorKind::NpyType(_)
             | ErrorKind::Disagreement(_)
             | ErrorKind::OtherColumns { .. }
+            | ErrorKind::AttributesDiffer(_)
             | ErrorKind::BadValues(_) => Self::Mismatch,
             ErrorKind::NotHdf5(_)
             // What the system refused is told as such: this is what the library makes of the bytes.
@@ -114,6 +115,7 @@ impl Exit {
             | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
             | ErrorKind::UnfitDataset { .. }
+            | ErrorKind::NotMergeable { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::OffsetsTooSmall { .. }
             | ErrorKind::CannotGrow { .. }

@@ -4,7 +4,7 @@ use super::common::{DurabilityArg, LockArgs};
 use super::exit::Exit;
 use super::output::{LateBar, json, line, say};
 use h5part::Result;
-use h5part::merge::{Merged, merge};
+use h5part::merge::{Attributes, MergeOptions, Merged, merge};
 use h5part::store::Store;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -15,18 +15,27 @@ const NAMED: usize = 5;
 
 /// Merge the committed rows of several files into one.
 ///
-/// For workers that wrote a file each, since the locks of their file system can't be trusted, or on different
-/// machines. OUT is made with all that the first IN holds, or added to. Rows that two files hold must agree to the
-/// byte, else the error names both files; missing rows stay missing. A merge that was killed is finished by the same
-/// command.
+/// Use it where each worker wrote its own file, because the locks of the file system can't be trusted or the workers ran
+/// on different machines. A new OUT is built beside its name and gets all that the files IN hold; an OUT that exists gets
+/// what it lacks. Rows that two files hold must agree to the byte, else the error names both files; missing rows stay
+/// missing. If a merge is killed, run the same command again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The file to merge into; made if it is not there.
+    /// The file to merge into; created if it does not exist.
     #[arg(value_name = "OUT")]
     pub file: PathBuf,
     /// The files to merge; none is written to.
     #[arg(value_name = "IN", required = true)]
     pub inputs: Vec<PathBuf>,
+    /// Append the rows of each IN to those of the files before it. OUT must not exist.
+    #[arg(long)]
+    concat: bool,
+    /// Merge only these tables, and copy nothing else. May be repeated.
+    #[arg(long, value_name = "TABLE,...", value_delimiter = ',')]
+    tables: Vec<String>,
+    /// What to do if attributes of tables or columns differ between the files.
+    #[arg(long, value_enum, default_value_t)]
+    attrs: AttrsArg,
     /// What each block of rows survives once it is merged. With 'process' only the end of the merge is synced.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArg,
@@ -35,6 +44,15 @@ pub struct Args {
     json: bool,
     #[command(flatten)]
     lock: LockArgs,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum AttrsArg {
+    /// Fail, and name both files.
+    #[default]
+    Same,
+    /// Keep those of the first file that has them.
+    First,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,7 +71,7 @@ impl Args {
         let inputs = self.inputs.iter().map(|path| self.lock.open(path)).collect::<Result<Vec<Store>>>()?;
         let out = self.lock.new_store(&self.file)?;
         let bar = LateBar::new("merging");
-        let merged = merge(&out, &inputs, self.durability.into(), &|done, total| bar.set(done, total))?;
+        let merged = merge(&out, &inputs, &self.options(), &|done, total| bar.set(done, total))?;
         drop(bar);
         let wall_s = start.elapsed().as_secs_f64();
         self.tell(&merged);
@@ -66,10 +84,37 @@ impl Args {
         Ok(if merged.is_complete() { Exit::Success } else { Exit::Found })
     }
 
+    fn options(&self) -> MergeOptions {
+        let tables = self.tables.iter().map(|table| table.trim_matches('/').to_owned()).collect();
+        MergeOptions {
+            durability: self.durability.into(),
+            concat: self.concat,
+            tables: (!self.tables.is_empty()).then_some(tables),
+            attributes: match self.attrs {
+                AttrsArg::Same => Attributes::Same,
+                AttrsArg::First => Attributes::First,
+            },
+        }
+    }
+
     /// What the user should know, whatever the form of the report.
     fn tell(&self, merged: &Merged) {
         for (file, path, why) in &merged.left_out {
             say(format_args!("{path} of {} was not carried over: {why}", file.display()));
+        }
+        for lost in &merged.lost {
+            let (file, table, column, what) = (lost.file.display(), &lost.table, &lost.column, &lost.what);
+            say(format_args!("column '{column}' of table '{table}' of {file} {what}: what is left of it was merged"));
+        }
+        for other in merged.attributes.iter().take(NAMED) {
+            let (file, kept_of) = (other.file.display(), other.other.display());
+            say(format_args!(
+                "attribute '{}' of {} is {} in {file}: {}, of {kept_of}, was kept",
+                other.attribute, other.object, other.value, other.kept
+            ));
+        }
+        if merged.attributes.len() > NAMED {
+            say(format_args!("and {} more attributes; all of them with --json", merged.attributes.len() - NAMED));
         }
         let there = &merged.already_there;
         for (file, path) in there.iter().take(NAMED) {

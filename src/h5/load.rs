@@ -121,14 +121,27 @@ impl H5File {
         self.ask(|| self.load(path, storage))
     }
 
-    /// The same without what it rests on: for those inside the gate, who may ask for one after the other.
+    /// The same without what it rests on: for those inside the gate, who may ask for one after the other. Columns that
+    /// were shortened are among the columns, too: their first rows are there.
     ///
     /// # Errors
     /// As [`H5File::table`].
     pub fn table_of_still(&self, path: &str) -> Result<Table, ErrorKind> {
         #[cfg(hdf5_1_14)]
         drop(self.source.take_extents());
-        self.ask(|| self.check_table(Parts::read(&self.file, path, &self.group(path)?)?))
+        self.ask(|| {
+            let group = self.group(path)?;
+            let mut table = self.check_table(Parts::read(&self.file, path, &group)?)?;
+            for lost in table.lost.iter().filter(|lost| matches!(lost.loss, Loss::Shortened { .. })) {
+                let dataset = group.dataset(&lost.name)?;
+                let mut column = read_column(&dataset, lost.name.clone(), Some(lost.place))?;
+                if column.layout.is_ok() {
+                    column.layout = locate(&dataset, first_axis(&dataset), column.cell_bytes())?;
+                }
+                table.columns.push(column);
+            }
+            Ok(table)
+        })
     }
 
     fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), ErrorKind> {

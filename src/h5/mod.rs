@@ -36,7 +36,7 @@ pub use bundle::{Bundle, BundleSum, Content, Member, Named};
 pub use change::H5Change;
 pub use column::{Filters, chunk_rows};
 pub use compound::{MemberType, Records};
-pub use copy::{Allocation, Compression, Copied, Copying, Shell, ShellLayout};
+pub use copy::{Allocation, Compression, Copied, Copying, Differing, LaidRows, Refusal, Refused, Shell, ShellLayout};
 pub use create::{NewTable, planned_bytes};
 pub use evidence::{Candidate, Evidence, Stored};
 pub use file::{H5File, library_version};

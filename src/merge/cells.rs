@@ -94,40 +94,64 @@ impl Cells {
         rows: &Range<u64>,
         reader: &mut Reader,
     ) -> Result<Tally> {
-        let Origins { inputs, joined, .. } = origins;
-        let names: Vec<&str> = joined.columns.iter().map(String::as_str).collect();
-        let blocks = reader.read_columns(&names, &Rows::range(source.rows_of(rows)))?;
+        let joined = origins.joined;
+        let names: Vec<&str> = source.whole.iter().map(|&c| joined.columns[c].as_str()).collect();
         let mut tally = Tally::default();
-        for (c, block) in blocks.iter().enumerate() {
-            let column = of_input(reader.table().column(&joined.columns[c]), &inputs[source.input])?;
-            let cell = block.bytes().len() / block.states().len().max(1);
-            let start = usize::try_from(rows.start - self.first).unwrap_or(usize::MAX);
-            for (here, value) in block.bytes().chunks_exact(cell.max(1)).enumerate() {
-                let k = start + here;
-                match state(block, here, column) {
-                    CellState::Changed => {
-                        let row = source.rows_of(rows).start + here as u64;
-                        return of_input(Err(damaged(joined, column, row)), &inputs[source.input]);
-                    }
-                    CellState::Writing => tally.moving += 1,
-                    CellState::Missing => {}
-                    CellState::Committed | CellState::Plain => {
-                        let slot = &mut self.bytes[c][k * cell..(k + 1) * cell];
-                        if !self.present[c][k] {
-                            slot.copy_from_slice(value);
-                            self.present[c][k] = true;
-                            self.new[c][k] = true;
-                            tally.taken += 1;
-                        } else if slot == value {
-                            tally.agreed += 1;
-                        } else {
-                            return Err(origins.disagreement(self.first + k as u64, column, source.input, value, slot));
-                        }
+        if !names.is_empty() {
+            let blocks = reader.read_columns(&names, &Rows::range(source.rows_of(rows)))?;
+            for (&c, block) in source.whole.iter().zip(&blocks) {
+                self.lay(origins, (source, c), rows.start, block, reader.table(), &mut tally)?;
+            }
+        }
+        for &(c, left) in &source.short {
+            let end = (source.offset + left).clamp(rows.start, rows.end);
+            if rows.start < end {
+                let block = reader.read(&joined.columns[c], &Rows::range(source.rows_of(&(rows.start..end))))?;
+                self.lay(origins, (source, c), rows.start, &block, reader.table(), &mut tally)?;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Lays cells of one column over those that are known, from a row on.
+    fn lay(
+        &mut self,
+        origins: Origins<'_>,
+        (source, c): (&Source, usize),
+        first: u64,
+        block: &Block,
+        table: &Table,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let input = &origins.inputs[source.input];
+        let column = of_input(table.column(&origins.joined.columns[c]), input)?;
+        let cell = block.bytes().len() / block.states().len().max(1);
+        let start = usize::try_from(first - self.first).unwrap_or(usize::MAX);
+        for (here, value) in block.bytes().chunks_exact(cell.max(1)).enumerate() {
+            let k = start + here;
+            match state(block, here, column) {
+                CellState::Changed => {
+                    let row = first - source.offset + here as u64;
+                    return of_input(Err(damaged(origins.joined, column, row)), input);
+                }
+                CellState::Writing => tally.moving += 1,
+                CellState::Missing => {}
+                CellState::Committed | CellState::Plain => {
+                    let slot = &mut self.bytes[c][k * cell..(k + 1) * cell];
+                    if !self.present[c][k] {
+                        slot.copy_from_slice(value);
+                        self.present[c][k] = true;
+                        self.new[c][k] = true;
+                        tally.taken += 1;
+                    } else if slot == value {
+                        tally.agreed += 1;
+                    } else {
+                        return Err(origins.disagreement(self.first + k as u64, column, source.input, value, slot));
                     }
                 }
             }
         }
-        Ok(tally)
+        Ok(())
     }
 
     /// The rows that have new values, those together of which the same columns are new.

@@ -18,6 +18,29 @@ use structure::Plan;
 /// Called now and then: bytes looked at, bytes to look at.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
 
+/// How files are merged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MergeOptions {
+    /// What each block of rows survives once it is merged into a file that exists.
+    pub durability: Durability,
+    /// Put the rows of each input after those of the inputs before it, rather than over them.
+    pub concat: bool,
+    /// Merge only these tables, and copy nothing else; `None`: all, and what else there is.
+    pub tables: Option<Vec<String>>,
+    /// What to do about attributes of tables and columns that differ between the files.
+    pub attributes: Attributes,
+}
+
+/// What to do about attributes that differ between the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attributes {
+    /// Those of tables and columns must be the same.
+    #[default]
+    Same,
+    /// Keep those of the first file that has them, and tell.
+    First,
+}
+
 /// What a merge did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Merged {
@@ -32,6 +55,42 @@ pub struct Merged {
     /// Objects of an input that are none of the tables, and were there already: file and path. They were left as
     /// they are, and not compared.
     pub already_there: Vec<(PathBuf, String)>,
+    /// Attributes of an input that another file has with another value, which was kept.
+    pub attributes: Vec<OtherAttribute>,
+    /// Columns of the inputs that other programs have deleted, renamed, shortened or retyped. What is left is merged.
+    pub lost: Vec<Lost>,
+    #[serde(skip)]
+    keeps_first: bool,
+}
+
+/// An attribute that was not carried over, since another file has it with another value.
+#[derive(Clone, Debug, Serialize)]
+pub struct OtherAttribute {
+    /// The input.
+    pub file: PathBuf,
+    /// Path of the object.
+    pub object: String,
+    /// Name of the attribute.
+    pub attribute: String,
+    /// Its value there.
+    pub value: String,
+    /// The file whose value was kept.
+    pub other: PathBuf,
+    /// The value that was kept.
+    pub kept: String,
+}
+
+/// A column of an input that is not as its stamps say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lost {
+    /// The input.
+    pub file: PathBuf,
+    /// Path of the table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// What became of it.
+    pub what: String,
 }
 
 /// What became of one table.
@@ -50,10 +109,12 @@ pub struct MergedTable {
 }
 
 impl Merged {
-    /// Whether all that the inputs hold is in the file now.
+    /// Whether all that the inputs hold is in the file now. Attributes count as kept where [`Attributes::First`] said so.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.tables.iter().all(|table| table.being_written == 0) && self.left_out.is_empty()
+        let attributes = self.keeps_first || self.attributes.is_empty();
+        let rows = self.lost.is_empty() && self.tables.iter().all(|table| table.being_written == 0);
+        rows && attributes && self.left_out.is_empty()
     }
 }
 
@@ -76,10 +137,13 @@ impl Merged {
 /// [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and [`ErrorKind::Damaged`] for inputs that do not fit, or are not
 /// sound; [`ErrorKind::BadRequest`] where `out` is among the inputs; those of [`Store::change`],
 /// [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
-pub fn merge(out: &Store, inputs: &[Store], durability: Durability, progress: Progress<'_>) -> Result<Merged> {
+pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Progress<'_>) -> Result<Merged> {
     check_inputs(out, inputs)?;
+    if options.concat && out.path().exists() {
+        return Err(ErrorKind::AlreadyThere.at("merge into", out.path()));
+    }
     let found = plan::look(out, inputs)?;
-    let mut tables = plan::plan(&found)?;
+    let mut tables = plan::plan(&found, options)?;
     let total = tables.iter().map(Joined::bytes).sum();
     let mut done = 0;
     let mut add = |bytes| {
@@ -90,21 +154,26 @@ pub fn merge(out: &Store, inputs: &[Store], durability: Durability, progress: Pr
     if is_there {
         check_dead_writers(&tables, inputs)?;
     }
-    let mut merged = structure::complete(Plan { out, inputs, found: &found, tables: &tables }, &mut add)?;
+    let mut merged = structure::complete(Plan { out, inputs, found: &found, tables: &tables, options }, &mut add)?;
+    merged.keeps_first = options.attributes == Attributes::First;
     if merged.created {
         return Ok(merged);
     }
     if tables.iter().any(|joined| !joined.is_there) {
         // Another merge may have made them meanwhile, from other inputs.
-        tables = plan::plan(&plan::look(out, inputs)?)?;
+        tables = plan::plan(&plan::look(out, inputs)?, options)?;
+    }
+    if options.concat {
+        // Somebody made it meanwhile.
+        return Err(ErrorKind::AlreadyThere.at("merge into", out.path()));
     }
     if !is_there {
         check_dead_writers(&tables, inputs)?;
     }
     for joined in &tables {
-        merged.tables.push(rows::merge(out, inputs, joined, durability, &mut add)?);
+        merged.tables.push(rows::merge(out, inputs, joined, options.durability, &mut add)?);
     }
-    if durability == Durability::Process {
+    if options.durability == Durability::Process {
         out.sync()?;
     }
     Ok(merged)

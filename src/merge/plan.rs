@@ -1,10 +1,11 @@
 //! Which tables are merged by rows, and whether they fit each other. Pure, but for the look at the files.
 
-use crate::dataspace::{Column, OUTSIDE, Table, shape_text};
+use super::MergeOptions;
+use crate::dataspace::{Column, Loss, OUTSIDE, Table, shape_text};
 use crate::error::{ErrorKind, Result};
 use crate::h5::MOST_COLUMNS;
-use crate::store::Store;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::store::{Reader, Store};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ pub(super) struct Joined {
     pub(super) path: String,
     /// Names of the columns, in the order of the first file that has it.
     pub(super) columns: Vec<String>,
+    /// Columns that only the library reads.
+    pub(super) others: Vec<Other>,
     /// Rows of the longest.
     pub(super) rows: u64,
     pub(super) row_bytes: u64,
@@ -31,6 +34,18 @@ pub(super) struct Joined {
     pub(super) is_there: bool,
     /// The inputs that have it.
     pub(super) sources: Vec<Source>,
+}
+
+/// A column whose rows only the library reads: of a type that h5part does not know, or without stamps beside others.
+#[derive(Debug)]
+pub(super) struct Other {
+    pub(super) name: String,
+    /// Why it is never written.
+    pub(super) frozen: Option<String>,
+    /// Files that have it.
+    pub(super) holders: usize,
+    /// Rows that the first of them has.
+    pub(super) rows: u64,
 }
 
 /// A table of an input.
@@ -42,6 +57,10 @@ pub(super) struct Source {
     pub(super) stamped: bool,
     /// The row of the merged table that its first row becomes.
     pub(super) offset: u64,
+    /// Positions of the columns that it has with all rows.
+    pub(super) whole: Vec<usize>,
+    /// Positions of columns that another program has shortened, and rows that are left.
+    pub(super) short: Vec<(usize, u64)>,
 }
 
 impl Source {
@@ -49,6 +68,12 @@ impl Source {
     pub(super) fn within(&self, block: &Range<u64>) -> Range<u64> {
         let start = self.offset.clamp(block.start, block.end);
         start..(self.offset + self.rows).clamp(start, block.end)
+    }
+
+    /// Opens it for reading.
+    pub(super) fn reader(&self, input: &Store, table: &str) -> Result<Reader> {
+        // Others know nothing of shortened columns.
+        if self.short.is_empty() { input.reader(table) } else { input.still()?.reader(table) }
     }
 
     /// Rows of the merged table, as rows of its own.
@@ -77,7 +102,12 @@ impl Joined {
 /// Looks at all files. One to merge into that is not there has no tables.
 pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
     let tables = |store: &Store, input| {
-        let tables = store.tables()?.into_iter().map(|listing| (listing.table.path.clone(), listing.table)).collect();
+        let mut tables: BTreeMap<String, Table> =
+            store.tables()?.into_iter().map(|listing| (listing.table.path.clone(), listing.table)).collect();
+        let shortened = |table: &&mut Table| table.lost.iter().any(|lost| matches!(lost.loss, Loss::Shortened { .. }));
+        for table in tables.values_mut().filter(shortened) {
+            *table = store.still()?.table(&table.path)?;
+        }
         Ok(Found { path: store.path().to_owned(), input, tables })
     };
     let mut found = Vec::new();
@@ -92,7 +122,7 @@ pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
 
 /// By rows are merged: tables with stamps in any of the files, and all tables of files that have no stamps at all, but
 /// for those with more columns than stamps can be given: they are objects as all else.
-pub(super) fn plan(files: &[Found]) -> Result<Vec<Joined>> {
+pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined>> {
     let mut paths = BTreeSet::new();
     for file in files {
         let plain = file.tables.values().all(|table| table.stamps.is_none());
@@ -103,53 +133,136 @@ pub(super) fn plan(files: &[Found]) -> Result<Vec<Joined>> {
         };
         paths.extend(counted.filter(fits).map(|table| table.path.as_str()));
     }
-    let joined = paths.into_iter().map(|path| join(path, files)).collect::<Result<Vec<_>>>()?;
+    if let Some(only) = &options.tables {
+        let inputs = || files.iter().filter(|file| file.input.is_some());
+        if let Some(table) = only.iter().find(|table| inputs().all(|file| !file.tables.contains_key(*table))) {
+            let known: BTreeSet<String> = inputs().flat_map(|file| file.tables.keys().cloned()).collect();
+            let (table, known) = (table.clone(), known.into_iter().collect());
+            let path = inputs().next().map_or_else(PathBuf::new, |file| file.path.clone());
+            return Err(ErrorKind::NoSuchTable { table, known }.at("merge", path));
+        }
+        paths.retain(|path| only.iter().any(|table| table == path));
+    }
+    let joined = paths.into_iter().map(|path| join(path, files, options)).collect::<Result<Vec<_>>>()?;
     Ok(joined.into_iter().filter(|joined| !joined.sources.is_empty()).collect())
 }
 
-/// The columns that are merged: those with stamps, or, in a table without, those whose type is known and whose
-/// values are in the file.
-fn columns(table: &Table) -> Vec<&Column> {
-    let is_here = |c: &Column| c.layout.as_ref().err().is_none_or(|reason| reason != OUTSIDE);
-    let is_known = |c: &Column| c.dtype.is_ok() && c.frozen.is_none();
-    let counts = |c: &&Column| is_known(c) && if table.stamps.is_none() { is_here(c) } else { c.stamp.is_some() };
-    table.columns.iter().filter(counts).collect()
+/// Whether a column is merged by cells: if it has stamps, or, in a table without, if its type is known and its values are
+/// in the file.
+fn is_merged(table: &Table, column: &Column) -> bool {
+    let is_here = column.layout.as_ref().err().is_none_or(|reason| reason != OUTSIDE);
+    let is_known = column.dtype.is_ok() && column.frozen.is_none();
+    is_known && if table.stamps.is_none() { is_here } else { column.stamp.is_some() }
 }
 
-fn join(path: &str, files: &[Found]) -> Result<Joined> {
+fn columns(table: &Table) -> Vec<&Column> {
+    table.columns.iter().filter(|column| is_merged(table, column)).collect()
+}
+
+/// The columns of a table whose rows only the library reads.
+fn others(table: &Table) -> impl Iterator<Item = &Column> {
+    table.columns.iter().filter(|column| !is_merged(table, column))
+}
+
+fn join(path: &str, files: &[Found], options: &MergeOptions) -> Result<Joined> {
     let having: Vec<(&Found, &Table)> = files.iter().filter_map(|file| Some((file, file.tables.get(path)?))).collect();
     let mut joined = Joined {
         path: path.to_owned(),
         columns: Vec::new(),
+        others: Vec::new(),
         rows: 0,
         row_bytes: 0,
         is_there: false,
         sources: Vec::new(),
     };
     for (k, (file, table)) in having.iter().enumerate() {
-        if k == 0 {
-            joined.columns = columns(table).iter().map(|c| c.name.clone()).collect();
-            joined.row_bytes = columns(table).iter().map(|c| cell_bytes(c)).sum();
-        } else {
-            let (first, reference) = having[0];
+        let (first, reference) = having[0];
+        if k > 0 {
             check_columns(reference, table, &first.path).map_err(|kind| kind.at("merge", &file.path))?;
         }
-        joined.rows = joined.rows.max(table.rows);
+        for column in columns(table) {
+            // Of those before, some may have lost it.
+            if !joined.columns.contains(&column.name) {
+                joined.columns.push(column.name.clone());
+                joined.row_bytes += cell_bytes(column);
+            }
+        }
+        joined.add_others(table);
         match file.input {
-            None => joined.is_there = true,
-            Some(input) => {
-                joined.sources.push(Source { input, rows: table.rows, stamped: table.stamps.is_some(), offset: 0 });
+            None => {
+                table.refuse_lost().map_err(|kind| kind.at("merge into", &file.path))?;
+                joined.is_there = true;
+                joined.rows = table.rows;
+            }
+            Some(input) => joined.add_source(table, input, options.concat),
+        }
+    }
+    joined.check(&having, options.concat)?;
+    Ok(joined)
+}
+
+impl Joined {
+    fn add_source(&mut self, table: &Table, input: usize, concat: bool) {
+        let (mut whole, mut short) = (Vec::new(), Vec::new());
+        let here: HashSet<&str> = columns(table).iter().map(|column| column.name.as_str()).collect();
+        for (position, name) in self.columns.iter().enumerate() {
+            let lost = table.lost.iter().find(|lost| lost.name == *name).map(|lost| &lost.loss);
+            match lost {
+                Some(Loss::Shortened { rows }) => short.push((position, *rows)),
+                None if here.contains(name.as_str()) => whole.push(position),
+                _ => {}
+            }
+        }
+        let offset = if concat { self.rows } else { 0 };
+        self.rows = self.rows.max(offset + table.rows);
+        let stamped = table.stamps.is_some();
+        self.sources.push(Source { input, rows: table.rows, stamped, offset, whole, short });
+    }
+
+    fn add_others(&mut self, table: &Table) {
+        for column in others(table) {
+            if let Some(other) = self.others.iter_mut().find(|other| other.name == column.name) {
+                other.holders += 1;
+                other.frozen = other.frozen.take().or_else(|| frozen(column));
+            } else {
+                let (name, frozen) = (column.name.clone(), frozen(column));
+                self.others.push(Other { name, frozen, holders: 1, rows: table.rows });
             }
         }
     }
-    if let Some((file, _)) = having.first()
-        && joined.columns.len() > MOST_COLUMNS
-    {
-        let text =
-            format!("table '{path}' has {} columns, and h5part stamps {MOST_COLUMNS} at most", joined.columns.len());
-        return Err(ErrorKind::BadRequest(text).at("merge", &file.path));
+
+    /// Whether it can be made at all.
+    fn check(&self, having: &[(&Found, &Table)], concat: bool) -> Result<()> {
+        let Some((file, _)) = having.first() else { return Ok(()) };
+        if self.columns.len() > MOST_COLUMNS {
+            let (path, count) = (&self.path, self.columns.len());
+            let text = format!("table '{path}' has {count} columns, and h5part stamps {MOST_COLUMNS} at most");
+            return Err(ErrorKind::BadRequest(text).at("merge", &file.path));
+        }
+        if !concat || having.len() < 2 {
+            return Ok(());
+        }
+        for other in &self.others {
+            let refuse = |why: &str| ErrorKind::NotMergeable {
+                table: self.path.clone(),
+                column: other.name.clone(),
+                why: why.to_owned(),
+            };
+            if let Some(why) = &other.frozen {
+                return Err(refuse(why).at("merge", &file.path));
+            }
+            if let Some((lacking, _)) = having.iter().find(|(_, table)| others(table).all(|c| c.name != other.name)) {
+                return Err(refuse("this file does not have it").at("merge", &lacking.path));
+            }
+        }
+        Ok(())
     }
-    Ok(joined)
+}
+
+/// Why no row of a column is written.
+fn frozen(column: &Column) -> Option<String> {
+    let outside = column.layout.as_ref().err().filter(|reason| *reason == OUTSIDE);
+    column.frozen.clone().or_else(|| outside.map(|_| "its values are in other files".to_owned()))
 }
 
 fn cell_bytes(column: &Column) -> u64 {
@@ -159,17 +272,25 @@ fn cell_bytes(column: &Column) -> u64 {
 /// Whether a table has the columns of another one, in any order.
 fn check_columns(reference: &Table, table: &Table, other: &Path) -> Result<(), ErrorKind> {
     let differ = |how: String| Err(ErrorKind::OtherColumns { table: table.path.clone(), how, other: other.to_owned() });
-    let (expected, found) = (columns(reference), columns(table));
-    let named = |columns: &[&Column], name: &str| columns.iter().any(|c| c.name == name);
-    if let Some(missing) = expected.iter().find(|c| !named(&found, &c.name)) {
+    let known: HashMap<&str, &Column> = reference.columns.iter().map(|c| (c.name.as_str(), c)).collect();
+    let found: HashSet<&str> = columns(table).iter().map(|c| c.name.as_str()).collect();
+    let lost = |table: &Table, name: &str| table.lost.iter().any(|lost| lost.name == name);
+    let missing = |c: &&&Column| !found.contains(c.name.as_str()) && !lost(table, &c.name);
+    if let Some(missing) = columns(reference).iter().find(missing) {
         return differ(format!("no column '{}'", missing.name));
     }
-    for column in &found {
-        let Some(same) = expected.iter().find(|c| c.name == column.name) else {
-            return differ(format!("a column '{}' more", column.name));
-        };
-        if (&same.dtype, &same.shape) != (&column.dtype, &column.shape) {
-            return differ(format!("column '{}' as {} instead of {}", column.name, kind(column), kind(same)));
+    for column in &table.columns {
+        match known.get(column.name.as_str()) {
+            Some(same) if (&same.dtype, &same.shape) != (&column.dtype, &column.shape) => {
+                return differ(format!("column '{}' as {} instead of {}", column.name, kind(column), kind(same)));
+            }
+            Some(same) if is_merged(table, column) && !is_merged(reference, same) => {
+                return differ(format!("column '{}' with stamps", column.name));
+            }
+            None if is_merged(table, column) && !lost(reference, &column.name) => {
+                return differ(format!("a column '{}' more", column.name));
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -225,10 +346,12 @@ mod tests {
         let e = |stamp| vec![column("E", Dtype::F64, &[], stamp)];
         let stamped = found(Some(0), vec![table("t", 5, e(Some(0))), table("notes", 3, e(None))]);
         let other = found(Some(1), vec![table("t", 9, e(Some(0))), table("u", 2, e(Some(0)))]);
-        let paths = |files: &[Found]| plan(files).expect("plan").iter().map(|j| j.path.clone()).collect::<Vec<_>>();
+        let paths = |files: &[Found]| {
+            plan(files, &MergeOptions::default()).expect("plan").iter().map(|j| j.path.clone()).collect::<Vec<_>>()
+        };
         let both = [stamped, other];
         assert_eq!(paths(&both), ["t", "u"], "notes are of another program");
-        let joined = plan(&both).expect("plan");
+        let joined = plan(&both, &MergeOptions::default()).expect("plan");
         assert_eq!((joined[0].rows, joined[0].sources.len(), joined[0].is_there), (9, 2, false));
         let plain = found(Some(0), vec![table("a", 5, e(None)), table("b", 3, e(None))]);
         assert_eq!(paths(&[plain]), ["a", "b"], "a file without stamps");

@@ -1,12 +1,15 @@
 //! What the merged file lacks: tables, and what else the inputs hold.
 
-use super::plan::{Found, Joined};
-use super::{Merged, build};
-use crate::dataspace::Table;
-use crate::error::{At, ErrorKind, Result};
-use crate::h5::{Allocation, Compression, Copying, H5Change, Shell, ShellLayout};
+use super::plan::{Found, Joined, Source};
+use super::{Attributes, Lost, MergeOptions, Merged, OtherAttribute, build};
+use crate::dataspace::{Column, Loss};
+use crate::error::{At, AttributesDiffer, Disagreement, ErrorKind, Result};
+use crate::h5::{
+    Allocation, Compression, Copied, Copying, Differing, H5Change, H5File, LaidRows, Refusal, Refused, Shell,
+    ShellLayout,
+};
 use crate::store::{Building, Store};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 /// What is merged: the files, what was found in them, and the tables that are merged by rows.
@@ -16,6 +19,7 @@ pub(super) struct Plan<'a> {
     pub(super) inputs: &'a [Store],
     pub(super) found: &'a [Found],
     pub(super) tables: &'a [Joined],
+    pub(super) options: &'a MergeOptions,
 }
 
 /// Makes the file, whole and with all rows, or adds to one that is there what it lacks, without rows.
@@ -58,83 +62,161 @@ pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<
 impl Plan<'_> {
     /// Copies what the file lacks. `new`: nothing is in it yet.
     fn copy_all(self, h5: &H5Change, new: bool, merged: &mut Merged) -> Result<()> {
-        h5.ensure_uuid().at("change", self.out.path())?;
+        let at_out = |kind: ErrorKind| kind.at("change", self.out.path());
+        h5.ensure_uuid().map_err(at_out)?;
         // Also what another merge has made since the files were looked at.
         let is_there = |joined: &&Joined| joined.is_there || (!new && h5.is_stamped(&joined.path));
-        let mut there: HashSet<&str> = self.tables.iter().filter(is_there).map(|j| j.path.as_str()).collect();
+        let there: HashSet<&str> = self.tables.iter().filter(is_there).map(|j| j.path.as_str()).collect();
+        for joined in self.tables.iter().filter(|joined| there.contains(joined.path.as_str())) {
+            if h5.locate(&joined.path).map_err(at_out)?.rows < joined.rows {
+                h5.extend(&joined.path, joined.rows).map_err(at_out)?;
+            }
+        }
+        let mut made = HashSet::new();
         for (k, input) in self.inputs.iter().enumerate() {
             let Some(found) = self.found.iter().find(|found| found.input == Some(k)) else { continue };
-            let has = |joined: &&Joined| joined.sources.iter().any(|source| source.input == k);
-            let lacking: Vec<&Joined> =
-                self.tables.iter().filter(has).filter(|j| !there.contains(j.path.as_str())).collect();
-            copy_from(h5, (input, &found.tables), &lacking, self.tables, merged).at("merge", input.path())?;
-            there.extend(lacking.iter().map(|joined| joined.path.as_str()));
+            let copying = self.copying(k, found, &there, &mut made);
+            let copied = input.look(|from, _| h5.copy_structure(from, &copying)).at("merge", input.path())?;
+            self.take_in(k, &copying, copied, merged)?;
+            merged.note_lost(found, self.tables);
+        }
+        for joined in self.tables.iter().filter(|joined| !there.contains(joined.path.as_str())) {
+            self.stamp(h5, joined).map_err(at_out)?;
+        }
+        Ok(())
+    }
+
+    /// What is copied of an input, and how. `made`: columns that an earlier one has brought.
+    fn copying(self, k: usize, found: &Found, there: &HashSet<&str>, made: &mut HashSet<String>) -> Copying {
+        let mut copying = Copying { only: self.options.tables.clone(), ..Copying::default() };
+        for joined in self.tables {
+            let Some(source) = joined.sources.iter().find(|source| source.input == k) else { continue };
+            let Some(table) = found.tables.get(&joined.path) else { continue };
+            let is_new = !there.contains(joined.path.as_str());
+            let short = source.short.iter().map(|(position, _)| position);
+            for position in source.whole.iter().chain(short) {
+                let path = column_path(&joined.path, &joined.columns[*position]);
+                if is_new && made.insert(path.clone()) {
+                    copying.shells.push(shell(path.clone(), Some(Allocation::Direct), joined.rows));
+                }
+                copying.completed.insert(path);
+            }
+            for other in joined.others.iter().filter(|other| table.column(&other.name).is_ok()) {
+                let path = column_path(&joined.path, &other.name);
+                // What is never written is copied as it is, and only compared.
+                if (other.holders > 1 || other.rows < joined.rows)
+                    && other.frozen.is_none()
+                    && made.insert(path.clone())
+                {
+                    copying.shells.push(shell(path.clone(), None, joined.rows));
+                }
+                let frozen = other.frozen.clone();
+                copying.rows.insert(path.clone(), LaidRows { offset: source.offset, frozen });
+                copying.completed.insert(path);
+            }
+            let retyped = table.lost.iter().filter(|lost| matches!(lost.loss, Loss::Retyped { .. }));
+            copying.skip.extend(retyped.map(|lost| column_path(&joined.path, &lost.name)));
+        }
+        copying
+    }
+
+    /// Notes what was copied of an input, and what was not.
+    fn take_in(self, k: usize, copying: &Copying, copied: Copied, merged: &mut Merged) -> Result<()> {
+        let file = self.inputs[k].path();
+        let is_shell = |path: &str| copying.shells.iter().any(|shell| shell.path == path.trim_start_matches('/'));
+        if let Some((path, why)) = copied.left_out.iter().find(|(path, _)| is_shell(path)) {
+            return Err(ErrorKind::Hdf5(format!("{path} cannot be made: {why}")).at("merge", file));
+        }
+        if let Some(refused) = copied.refused.into_iter().next() {
+            return Err(self.refusal(k, refused).at("merge", file));
+        }
+        for Differing { object, attribute, value, kept } in copied.differing {
+            let other = self.holder(k, &kept, |h5| h5.shown_attribute(&object, &attribute));
+            if self.options.attributes == Attributes::Same && self.is_merged(&object) {
+                let differ = AttributesDiffer { object, attribute, value, other, other_value: kept };
+                return Err(ErrorKind::AttributesDiffer(Box::new(differ)).at("merge", file));
+            }
+            merged.attributes.push(OtherAttribute { file: file.to_owned(), object, attribute, value, other, kept });
+        }
+        merged.objects += copied.objects;
+        merged.left_out.extend(copied.left_out.into_iter().map(|(path, why)| (file.to_owned(), path, why)));
+        let is_column = |path: &String| copying.completed.contains(path.trim_start_matches('/'));
+        let there = copied.already_there.into_iter().filter(|path| !is_column(path));
+        merged.already_there.extend(there.map(|path| (file.to_owned(), path)));
+        Ok(())
+    }
+
+    /// Whether an object is a table that is merged by rows, or a column of one.
+    fn is_merged(self, object: &str) -> bool {
+        let object = object.trim_start_matches('/');
+        let (table, column) = object.rsplit_once('/').unwrap_or(("", object));
+        let has = |joined: &Joined| {
+            joined.columns.iter().chain(joined.others.iter().map(|other| &other.name)).any(|name| name == column)
+        };
+        self.tables.iter().any(|joined| joined.path == object || (joined.path == table && has(joined)))
+    }
+
+    /// Why rows of a column were not merged.
+    fn refusal(self, k: usize, refused: Refused) -> ErrorKind {
+        let path = refused.path.trim_start_matches('/');
+        let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
+        let (table, column) = (table.to_owned(), column.to_owned());
+        match refused.why {
+            Refusal::Impossible(why) => ErrorKind::NotMergeable { table, column, why },
+            Refusal::Differs { row, value, kept } => {
+                let other = self.holder(k, &kept, |h5| h5.shown_cell(&refused.path, row));
+                let disagreement = Disagreement { table, column, row, value, other, other_value: kept };
+                ErrorKind::Disagreement(Box::new(disagreement))
+            }
+        }
+    }
+
+    /// The first file before an input that holds what was kept.
+    fn holder(self, k: usize, kept: &str, ask: impl Fn(&H5File) -> Result<Option<String>, ErrorKind>) -> PathBuf {
+        let holds = |input: &&Store| input.look(|h5, _| ask(h5)).is_ok_and(|shown| shown.as_deref() == Some(kept));
+        self.inputs[..k].iter().find(holds).unwrap_or(self.out).path().to_owned()
+    }
+
+    /// Gives a new table its stamps. Its columns may come from several inputs, where some have lost theirs.
+    fn stamp(self, h5: &H5Change, joined: &Joined) -> Result<(), ErrorKind> {
+        let of = |source: &Source| self.found.iter().find(|found| found.input == Some(source.input));
+        let mut sources = joined.sources.iter().filter_map(|source| of(source)?.tables.get(&joined.path));
+        let missing = || ErrorKind::NoSuchTable { table: joined.path.clone(), known: Vec::new() };
+        let mut like = sources.next().ok_or_else(missing)?.clone();
+        for column in sources.flat_map(|table| &table.columns) {
+            if like.column(&column.name).is_err() {
+                like.columns.push(Column { stamp: None, ..column.clone() });
+            }
+        }
+        let rows = h5.add_stamps_like(&like, joined.columns.clone())?;
+        if joined.rows > rows || joined.others.iter().any(|other| other.frozen.is_some() && other.rows < joined.rows) {
+            h5.extend(&joined.path, joined.rows)?;
         }
         Ok(())
     }
 }
 
-fn copy_from(
-    h5: &H5Change,
-    (input, sources): (&Store, &BTreeMap<String, Table>),
-    new: &[&Joined],
-    tables: &[Joined],
-    merged: &mut Merged,
-) -> Result<(), ErrorKind> {
-    let shells = new.iter().flat_map(|joined| joined.columns.iter().map(|column| shell(&joined.path, column)));
-    let copying = Copying { shells: shells.collect(), stamps: false };
-    let copied = input.look(|from, _| h5.copy_structure(from, &copying))?;
-    let is_shell = |path: &str| copying.shells.iter().any(|shell| shell.path == path.trim_start_matches('/'));
-    if let Some((path, why)) = copied.left_out.iter().find(|(path, _)| is_shell(path)) {
-        return Err(ErrorKind::Hdf5(format!("{path} cannot be made: {why}")));
-    }
-    for joined in new {
-        let source = sources.get(&joined.path);
-        let source = source.ok_or_else(|| ErrorKind::NoSuchTable { table: joined.path.clone(), known: Vec::new() })?;
-        stamp(h5, joined, source)?;
-    }
-    merged.objects += copied.objects;
-    let file = input.path();
-    merged.left_out.extend(copied.left_out.into_iter().map(|(path, why)| (file.to_owned(), path, why)));
-    let is_column = |path: &str| {
-        let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
-        tables.iter().any(|j| j.path == table.trim_start_matches('/') && j.columns.iter().any(|c| c == column))
-    };
-    // Cells of rows that are merged must not be lost unsaid.
-    let is_of_rows = |path: &str| {
-        let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
-        let source = sources.get(table.trim_start_matches('/'));
-        tables.iter().any(|j| j.path == table.trim_start_matches('/'))
-            && source.is_some_and(|source| source.column(column).is_ok())
-    };
-    for path in copied.already_there.into_iter().filter(|path| !is_column(path)) {
-        if is_of_rows(&path) {
-            let why =
-                "its type or filter is none that rows are merged by, and the file has a column of this name already";
-            merged.left_out.push((file.to_owned(), path, why.to_owned()));
-        } else {
-            merged.already_there.push((file.to_owned(), path));
+impl Merged {
+    /// Notes what other programs have taken away from the tables of an input.
+    fn note_lost(&mut self, found: &Found, tables: &[Joined]) {
+        for table in tables.iter().filter_map(|joined| found.tables.get(&joined.path)) {
+            self.lost.extend(table.lost.iter().map(|lost| Lost {
+                file: found.path.clone(),
+                table: table.path.clone(),
+                column: lost.name.clone(),
+                what: lost.loss.to_string(),
+            }));
         }
     }
-    Ok(())
 }
 
-fn shell(table: &str, column: &str) -> Shell {
-    Shell {
-        path: format!("{table}/{column}"),
-        layout: ShellLayout::Same,
-        compression: Compression::Same,
-        allocation: Some(Allocation::Direct),
-    }
+fn column_path(table: &str, column: &str) -> String {
+    if table.is_empty() { column.to_owned() } else { format!("{table}/{column}") }
 }
 
-/// Gives a new table its stamps, and the rows of the longest.
-fn stamp(h5: &H5Change, joined: &Joined, source: &Table) -> Result<(), ErrorKind> {
-    let rows = h5.add_stamps_like(source, joined.columns.clone())?;
-    if joined.rows > rows {
-        h5.extend(&joined.path, joined.rows)?;
-    }
-    Ok(())
+fn shell(path: String, allocation: Option<Allocation>, rows: u64) -> Shell {
+    let (layout, compression) = (ShellLayout::Same, Compression::Same);
+    Shell { path, layout, compression, allocation, rows: Some(rows) }
 }
 
 /// Extends a table that was there to the rows of the longest.

@@ -163,7 +163,7 @@ impl Store {
         let shells = planned.iter().flat_map(|table| table.shells.clone()).collect();
         self.look(|from, _| {
             let h5 = H5Change::create_like(file, path, from)?;
-            let copied = h5.copy_structure(from, &Copying { shells, stamps: true })?;
+            let copied = h5.copy_structure(from, &Copying { shells, stamps: true, ..Copying::default() })?;
             Ok((h5, copied.left_out))
         })
     }

@@ -54,6 +54,7 @@ pub(super) fn plan(table: &Table, packing: Packing) -> Result<Planned, ErrorKind
             layout: ShellLayout::Same,
             compression: Compression::None,
             allocation: Some(Allocation::Direct),
+            rows: None,
         });
     }
     Ok(Planned { table: table.path.clone(), rows: table.rows, columns, stamps, shells })
@@ -70,5 +71,5 @@ fn shell(table: &str, column: &Column, rows: u64, packing: Packing) -> Shell {
         let chunk = [first].into_iter().chain(column.shape.iter().copied()).collect();
         (ShellLayout::Chunked(chunk), Allocation::Incremental)
     };
-    Shell { path, layout, compression: packing.compression(), allocation: Some(allocation) }
+    Shell { path, layout, compression: packing.compression(), allocation: Some(allocation), rows: None }
 }

@@ -186,7 +186,7 @@ fn published_inputs() {
 }
 
 #[test]
-fn texts_beside_merged_rows_are_named() {
+fn texts_beside_merged_rows_are_merged() {
     let scratch = Scratch::new();
     let script = "
 import sys, h5py, numpy as np
@@ -199,6 +199,9 @@ for k, path in enumerate(sys.argv[1:]):
 ";
     let (a, b) = (scratch.text("a.h5"), scratch.text("b.h5"));
     py(script, &[&a, &b]).expect("h5py");
-    let (code, _, err) = run(&["merge", &scratch.text("m.h5"), &a, &b]);
-    assert!(code == 1 && err.contains("/res/label"), "{code}: {err}");
+    let merged = scratch.text("m.h5");
+    let (code, _, err) = run(&["merge", &merged, &a, &b]);
+    assert_eq!(code, 0, "{err}");
+    let labels = "import sys, h5py\nprint(list(h5py.File(sys.argv[1])['res/label'].asstr()) == [f'label{i}' for i in range(10)])";
+    assert_eq!(py(labels, &[&merged]).expect("h5py"), "True\n");
 }

@@ -50,6 +50,8 @@ mod lost;
 mod marks;
 mod mbe;
 mod merge;
+mod merge_concat;
+mod merge_differences;
 mod model;
 mod monitor;
 mod multiplanet;

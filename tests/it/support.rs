@@ -1,10 +1,10 @@
 //! What several tests need.
 
 use assert_cmd::Command;
-use h5part::dataspace::{ColumnSpec, Dtype};
+use h5part::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part::h5::NewTable;
 use h5part::npy::NpyWriter;
-use h5part::store::Store;
+use h5part::store::{Store, Values};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
@@ -79,6 +79,15 @@ pub fn small_store(path: &Path, rows: u64) -> Store {
     let store = Store::new(path).expect("path");
     store.create(&small_table(rows), &|_, _| ()).expect("create");
     store
+}
+
+/// A file with a table `t` of one column `E`, of which some rows hold their own number.
+pub fn commit_e(path: &str, rows: u64, committed: std::ops::Range<u64>) {
+    let store = Store::new(path).expect("path");
+    store.create(&NewTable::new("t", rows, vec![ColumnSpec::new("E", Dtype::F64, &[])]), &|_, _| ()).expect("create");
+    let values: ndarray::Array1<f64> = committed.clone().map(|row| row as f64).collect();
+    let mut writer = store.writer("t").expect("writer");
+    writer.commit(&Rows::range(committed), &[("E", Values::from(&values))]).expect("commit");
 }
 
 /// A file and what lies beside it: a store's locks and stamps, and what a dead program was writing.

@@ -92,7 +92,8 @@ pub(super) fn open(object: &Location, name: &CStr) -> Result<Object, ErrorKind> 
 }
 
 impl Copier<'_> {
-    /// Copies the attributes that the copy of an object lacks, but for those that `keep_out` knows.
+    /// Copies the attributes that the copy of an object lacks, but for those that `keep_out` knows, and notes those that
+    /// it has with another value.
     pub(super) fn attributes(
         &mut self,
         source: &Location,
@@ -102,7 +103,11 @@ impl Copier<'_> {
         keep_out: impl Fn(&CStr) -> bool,
     ) -> Result<(), ErrorKind> {
         for name in attribute_names(source, Some(creation))? {
-            if keep_out(&name) || call!(H5Aexists, copy.id(), name.as_ptr())? > 0 {
+            if keep_out(&name) {
+                continue;
+            }
+            if call!(H5Aexists, copy.id(), name.as_ptr())? > 0 {
+                self.compare_attribute(source, copy, path, &name)?;
                 continue;
             }
             if let Err(e) = self.attribute(source, copy, path, &name) {

@@ -7,12 +7,16 @@
 #![expect(unsafe_code, reason = "the safe wrapper copies nothing between files")]
 
 mod attributes;
+mod compare;
 mod objects;
 mod raw;
 mod references;
+mod rows;
 mod shells;
 mod whole;
 
+pub use compare::Differing;
+pub use rows::{Refusal, Refused};
 pub use shells::{Allocation, Compression, Shell, ShellLayout};
 
 use super::{H5Change, H5File};
@@ -20,6 +24,8 @@ use crate::error::ErrorKind;
 use crate::h5::raw::own;
 use crate::storage::StorageFile;
 use hdf5_sys::h5g::H5Gget_create_plist;
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +36,24 @@ pub struct Copying {
     pub shells: Vec<Shell>,
     /// Whether what h5part itself has put into the file is copied: its stamps, the uuid, the numbers of tables.
     pub stamps: bool,
+    /// Paths of datasets that get the attributes that they lack, where they are there already.
+    pub completed: HashSet<String>,
+    /// Datasets whose rows are laid over those that are there, or over the shell: where there is fill, the value is taken;
+    /// else it must be the same.
+    pub rows: HashMap<String, LaidRows>,
+    /// Only these groups, with all that is in them, and those on the way to them.
+    pub only: Option<Vec<String>>,
+    /// Paths of what is not copied.
+    pub skip: HashSet<String>,
+}
+
+/// How the rows of a dataset are laid over others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaidRows {
+    /// Where the first row goes.
+    pub offset: u64,
+    /// Why none of them may be written.
+    pub frozen: Option<String>,
 }
 
 /// What was copied, and what was not.
@@ -41,6 +65,37 @@ pub struct Copied {
     pub left_out: Vec<(String, String)>,
     /// Datasets, named types and links that were there already, and were left as they are.
     pub already_there: Vec<String>,
+    /// Attributes that are there already, with another value. They were left as they are. References are not compared.
+    pub differing: Vec<Differing>,
+    /// Datasets whose rows could not be laid over those that are there.
+    pub refused: Vec<Refused>,
+}
+
+impl H5File {
+    /// An attribute of any object as text for people, if it is there.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn shown_attribute(&self, object: &str, name: &str) -> Result<Option<String>, ErrorKind> {
+        let bad = |_| ErrorKind::BadRequest("a zero in a name".to_owned());
+        let (object, name) = (CString::new(object).map_err(bad)?, CString::new(name).map_err(bad)?);
+        self.ask(|| match raw::open(&raw::open(&self.file, c"/")?, &object) {
+            Ok(object) => compare::shown_attribute(&object, &name),
+            Err(_) => Ok(None),
+        })
+    }
+
+    /// The first element of a row of a dataset of any type as text for people, if it is there.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn shown_cell(&self, dataset: &str, row: u64) -> Result<Option<String>, ErrorKind> {
+        let dataset = CString::new(dataset).map_err(|_| ErrorKind::BadRequest("a zero in a name".to_owned()))?;
+        self.ask(|| match raw::open(&raw::open(&self.file, c"/")?, &dataset) {
+            Ok(dataset) => rows::shown_cell(dataset, row),
+            Err(_) => Ok(None),
+        })
+    }
 }
 
 impl H5Change {

@@ -32,7 +32,7 @@ pub(super) fn copy(from: &hdf5::File, into: &hdf5::File, what: &Copying) -> Resu
     let mut copier = Copier {
         from: open(from, c"/")?,
         into: open(into, c"/")?,
-        stamps: what.stamps,
+        what,
         address_bytes: whole::sizes(from)?.0,
         other_sizes: whole::sizes(from)? != whole::sizes(into)?,
         shells: HashMap::new(),
@@ -62,7 +62,7 @@ pub(super) struct Copier<'a> {
     /// The two root groups.
     pub(super) from: Location,
     pub(super) into: Location,
-    stamps: bool,
+    what: &'a Copying,
     /// Bytes of an address in the source.
     pub(super) address_bytes: usize,
     /// Whether addresses and lengths have other sizes in the source than in the copy.
@@ -76,7 +76,7 @@ pub(super) struct Copier<'a> {
     link_creation: [Object; 2],
     /// What can be written only when everything is there.
     pub(super) late: Vec<Late>,
-    done: Copied,
+    pub(super) done: Copied,
 }
 
 impl<'a> Copier<'a> {
@@ -102,7 +102,22 @@ impl<'a> Copier<'a> {
 
     /// Names that are h5part's own, and not to be copied.
     fn is_kept_out(&self, group: &CStr, link: &CStr) -> bool {
-        !self.stamps && group == c"/" && link.to_bytes() == STAMPS_GROUP.as_bytes()
+        !self.what.stamps && group == c"/" && link.to_bytes() == STAMPS_GROUP.as_bytes()
+    }
+
+    /// Whether nothing is wanted of what a link leads to.
+    fn is_left(&self, path: &CStr) -> bool {
+        let path = path.to_bytes();
+        let is_skipped = |skip: &String| path.strip_prefix(b"/").is_some_and(|path| path == skip.as_bytes());
+        let Some(only) = &self.what.only else { return self.what.skip.iter().any(is_skipped) };
+        let leads = |longer: &[u8], shorter: &[u8]| {
+            longer.strip_prefix(shorter).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        };
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        self.what.skip.iter().any(|skip| path == skip.as_bytes())
+            || !only
+                .iter()
+                .any(|table| leads(path, table.as_bytes()) || leads(table.as_bytes(), path) || table.is_empty())
     }
 
     /// Calls `meet` for every hard link of the source, and goes into groups by their first one.
@@ -167,12 +182,12 @@ impl<'a> Copier<'a> {
         while let Some(path) = todo.pop() {
             let (source, copy) = (open(&self.from, &path)?, open(&self.into, &path)?);
             let creation: Object = own!(H5Gget_create_plist, source.id())?;
-            let stamps = self.stamps;
+            let stamps = self.what.stamps;
             self.attributes(&source, &creation, &copy, &path, |name| {
                 !stamps && OURS.iter().any(|ours| ours.as_bytes() == name.to_bytes())
             })?;
             for link in links(&source, &creation)? {
-                if self.is_kept_out(&path, &link.name) {
+                if self.is_kept_out(&path, &link.name) || self.is_left(&below(&path, &link.name)) {
                     continue;
                 }
                 match self.link(&source, &copy, &path, &link) {
@@ -205,7 +220,7 @@ impl<'a> Copier<'a> {
         let object = open(source, &link.name)?;
         let (token, kind) = (token(&object)?, object.loc_info()?.loc_type);
         if is_there {
-            return Ok(self.met(copy, link, &token, kind, path));
+            return self.met(&object, copy, link, (&token, kind), path);
         }
         if let Some(there) = self.there.get(&token) {
             let (name, plain) = (link.name.as_ptr(), self.creation_of(link).id());
@@ -228,17 +243,44 @@ impl<'a> Copier<'a> {
     }
 
     /// The copy has something of this name.
-    fn met(&mut self, copy: &Location, link: &Link, token: &str, kind: LocationType, path: CString) -> Option<CString> {
-        let other = open(copy, &link.name).and_then(|other| Ok(other.loc_info()?.loc_type)).ok();
+    fn met(
+        &mut self,
+        object: &Location,
+        copy: &Location,
+        link: &Link,
+        (token, kind): (&str, LocationType),
+        path: CString,
+    ) -> Result<Option<CString>, ErrorKind> {
+        let there = open(copy, &link.name).ok();
+        let other = there.as_ref().and_then(|other| Some(other.loc_info().ok()?.loc_type));
         let first = !self.there.contains_key(token);
         if other == Some(kind) {
             self.there.entry(token.to_owned()).or_insert_with(|| path.clone());
         }
         if other == Some(LocationType::Group) && kind == LocationType::Group {
-            return first.then_some(path);
+            return Ok(first.then_some(path));
         }
         self.done.already_there.push(text(&path));
-        None
+        if let Some(there) = there.filter(|_| first && other == Some(kind) && kind == LocationType::Dataset) {
+            self.dataset_there(object, &there, &path)?;
+        }
+        Ok(None)
+    }
+
+    /// A dataset that is there already: its attributes are compared, and its rows laid over where that is asked for.
+    fn dataset_there(&mut self, object: &Location, there: &Location, path: &CStr) -> Result<(), ErrorKind> {
+        let (what, name) = (self.what, text(path));
+        let name = name.trim_start_matches('/');
+        if what.completed.contains(name) {
+            let creation: Object = own!(H5Dget_create_plist, object.id())?;
+            self.attributes(object, &creation, there, path, |_| false)?;
+        } else {
+            self.compare_attributes(object, there, path)?;
+        }
+        if let Some(how) = what.rows.get(name) {
+            self.lay_rows(object, there, path, how);
+        }
+        Ok(())
     }
 
     pub(super) fn creation_of(&self, link: &Link) -> &Object {
@@ -286,7 +328,11 @@ impl<'a> Copier<'a> {
         if let Some(&shell) = self.shells.get(token) {
             let as_there = self.datatype(&datatype)?;
             let made = shells::make(object, shell, &as_there, (copy, &link.name), self.creation_of(link))?;
-            return self.attributes(object, &creation, &made, path, |_| false);
+            self.attributes(object, &creation, &made, path, |_| false)?;
+            if let Some(how) = self.what.rows.get(shell.path.as_str()) {
+                self.lay_rows(object, &made, path, how);
+            }
+            return Ok(());
         }
         if self.other_sizes || whole::has_pointers(&datatype, &creation)? {
             return self.whole(object, (&datatype, &creation), copy, link, path);

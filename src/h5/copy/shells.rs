@@ -9,8 +9,8 @@ use hdf5::plist::dataset_create::AllocTime;
 use hdf5::{Dataset, Location, Object};
 use hdf5_sys::h5d::{H5D_alloc_time_t, H5D_fill_time_t, H5D_layout_t, H5Dcreate2, H5Dget_create_plist, H5Dget_space};
 use hdf5_sys::h5p::{
-    H5P_DEFAULT, H5Pget_external_count, H5Pget_nfilters, H5Premove_filter, H5Pset_alloc_time, H5Pset_chunk,
-    H5Pset_deflate, H5Pset_fill_time, H5Pset_filter, H5Pset_layout, H5Pset_shuffle,
+    H5P_DEFAULT, H5Pget_external_count, H5Pget_layout, H5Pget_nfilters, H5Premove_filter, H5Pset_alloc_time,
+    H5Pset_chunk, H5Pset_deflate, H5Pset_fill_time, H5Pset_filter, H5Pset_layout, H5Pset_shuffle,
 };
 use hdf5_sys::h5s::{H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims, H5Sset_extent_simple};
 use hdf5_sys::h5z::{H5Z_FILTER_ALL, H5Z_FLAG_OPTIONAL};
@@ -31,6 +31,8 @@ pub struct Shell {
     pub compression: Compression,
     /// When space is allocated; `None`: as in the source.
     pub allocation: Option<Allocation>,
+    /// How many rows it has; `None`: as many as the source.
+    pub rows: Option<u64>,
 }
 
 /// How the values of a shell lie.
@@ -110,6 +112,9 @@ pub(super) fn make(
         }
     }
     let unfilled = is_unfilled(&plist)?;
+    if let Some(rows) = shell.rows {
+        set_rows(space.id(), plist.id(), rows)?;
+    }
     if let Some(allocation) = shell.allocation {
         allocate(plist.id(), allocation, unfilled)?;
     }
@@ -130,6 +135,23 @@ fn zero(made: &Dataset) -> Result<(), ErrorKind> {
         Ok((dtype, _)) => fill_rows(made, dtype, 0..rows, &vec![0; usize::try_from(dtype.size()).unwrap_or(0)]),
         Err(_) => Ok(()),
     }
+}
+
+/// Another number of rows, also for a dataset that cannot grow.
+fn set_rows(space: Hid, plist: Hid, rows: u64) -> Result<(), ErrorKind> {
+    let (mut shape, mut most) = extent(space)?;
+    let (Some(first), Some(limit)) = (shape.first_mut(), most.first_mut()) else { return Ok(()) };
+    (*first, *limit) = (rows, rows.max(*limit));
+    call!(H5Sset_extent_simple, space, rank(&shape), shape.as_ptr(), most.as_ptr())?;
+    let layout = hdf5::sync::sync(|| {
+        // SAFETY: the property list is alive.
+        unsafe { H5Pget_layout(plist) }
+    });
+    // What fits into the header of a dataset is not known here.
+    if layout == H5D_layout_t::H5D_COMPACT {
+        call!(H5Pset_layout, plist, H5D_layout_t::H5D_CONTIGUOUS)?;
+    }
+    Ok(())
 }
 
 fn compress(plist: Hid, compression: Compression) -> Result<(), ErrorKind> {

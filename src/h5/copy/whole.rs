@@ -41,17 +41,21 @@ pub(super) fn has_pointers(datatype: &Object, creation: &Object) -> Result<bool,
 
 /// Whether values lie in this file, and there are any: those of other files must not be written.
 pub(super) fn holds_values(object: &Location, creation: &Object) -> Result<bool, ErrorKind> {
-    let layout = hdf5::sync::sync(|| {
-        // SAFETY: the property list is alive.
-        unsafe { H5Pget_layout(creation.id()) }
-    });
-    let outside = layout == H5D_layout_t::H5D_VIRTUAL || call!(H5Pget_external_count, creation.id()).unwrap_or(0) > 0;
-    if outside {
+    if is_outside(creation) {
         return Ok(false);
     }
     let mut status = H5D_space_status_t::H5D_SPACE_STATUS_NOT_ALLOCATED;
     call!(H5Dget_space_status, object.id(), &raw mut status)?;
     Ok(status != H5D_space_status_t::H5D_SPACE_STATUS_NOT_ALLOCATED)
+}
+
+/// Whether values lie in other files.
+pub(super) fn is_outside(creation: &Object) -> bool {
+    let layout = hdf5::sync::sync(|| {
+        // SAFETY: the property list is alive.
+        unsafe { H5Pget_layout(creation.id()) }
+    });
+    layout == H5D_layout_t::H5D_VIRTUAL || call!(H5Pget_external_count, creation.id()).unwrap_or(0) > 0
 }
 
 impl Copier<'_> {

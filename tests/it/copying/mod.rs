@@ -26,7 +26,7 @@ fn copy(from: &Path, to: &Path, shells: Vec<Shell>) -> Copied {
     let from = H5File::open(&open(from, Mode::Read), from).expect("source");
     let into = open(to, Mode::CreateNew);
     let change = H5Change::create_like(&into, to, &from).expect("new file");
-    change.run(|h5| h5.copy_structure(&from, &Copying { shells, stamps: true })).expect("copy")
+    change.run(|h5| h5.copy_structure(&from, &Copying { shells, stamps: true, ..Copying::default() })).expect("copy")
 }
 
 fn compare(a: &Path, b: &Path, shells: &[&str]) -> String {
@@ -36,7 +36,7 @@ fn compare(a: &Path, b: &Path, shells: &[&str]) -> String {
 }
 
 fn shell(path: &str, layout: ShellLayout, compression: Compression, allocation: Allocation) -> Shell {
-    Shell { path: path.to_owned(), layout, compression, allocation: Some(allocation) }
+    Shell { path: path.to_owned(), layout, compression, allocation: Some(allocation), rows: None }
 }
 
 #[test]
