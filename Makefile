@@ -35,9 +35,9 @@ soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 
 	$(cmake) H5PART_SCHEDULES=10 $(CARGO) test --release --test schedules
 	sh .ci/soak $(or $(KILLS),50000) $(or $(MINUTES),600)
 
-test-strange: build ## Planted faults, then FILES=300 strange files of a fixed seed. See tests/files/README.md.
+test-strange: build ## Planted faults, then FILES=1000 strange files of a fixed seed. See tests/files/README.md.
 	$(h5py) $(PYTHON) tests/files/drive.py --self-test
-	$(h5py) $(PYTHON) tests/files/drive.py --files $(or $(FILES),300) --seed 1 -j 2
+	$(h5py) $(PYTHON) tests/files/drive.py --files $(or $(FILES),1000) --seed 1 -j 2
 
 soak-files: build ## Strange files with a new seed for MINUTES=600; KEEP=FOLDER keeps what is found.
 	$(h5py) $(PYTHON) tests/files/drive.py --files 100000000 --minutes $(or $(MINUTES),600) -j $(or $(JOBS),2) $(if $(KEEP),--keep "$(KEEP)")

@@ -117,6 +117,9 @@ fn read_rows(dataset: &Dataset, column: &Column, runs: &Runs) -> Result<Vec<u8>,
     let len = cell.and_then(|n| n.checked_mul(runs.len())).and_then(|n| usize::try_from(n).ok());
     let too_large = || ErrorKind::BadRequest("the selection is too large for this machine's memory".to_owned());
     let mut bytes = vec![0; len.ok_or_else(too_large)?];
-    select::read(dataset, dtype, runs, &mut bytes)?;
+    // The library refuses to read what was never written where it has no fill value to give.
+    if dataset.storage_size() > 0 || dataset.dcpl()?.get_fill_value_defined()? != FillValue::Undefined {
+        select::read(dataset, dtype, runs, &mut bytes)?;
+    }
     Ok(bytes)
 }

@@ -96,12 +96,12 @@ def values_of(d, file):
         space, t = d.get_space(), d.get_type()
         if space.get_simple_extent_type() == h5s.NULL:
             return "null"
-        if are_cut(t, space.get_simple_extent_npoints(), file):
-            return CUT
         if points_elsewhere(t):
             if isinstance(d, h5d.DatasetID) and d.get_create_plist().get_fill_time() == h5d.FILL_TIME_NEVER:
                 if d.get_space_status() != h5d.SPACE_STATUS_ALLOCATED:
                     return UNWRITTEN
+            if are_cut(t, space.get_simple_extent_npoints(), file):
+                return CUT
             source = h5py.Dataset(d) if isinstance(d, h5d.DatasetID) else None
             if source is None:
                 return None  # The attribute's values are read by name.

@@ -151,6 +151,55 @@ with h5py.File(sys.argv[1]) as file:
 }
 
 #[test]
+fn comments_and_links_of_unknown_classes() {
+    const HDF5: &str = "
+import sys, ctypes, glob, os, h5py, numpy as np
+hdf5 = ctypes.CDLL(glob.glob(os.path.join(os.path.dirname(h5py.__file__), '..', 'h5py.libs', 'libhdf5-*'))[0])
+names = ['/', '/g', '/d', '/text', '/type', '/t', '/t/E']
+";
+    let make = format!(
+        "{HDF5}
+class Class(ctypes.Structure):
+    _fields_ = [('version', ctypes.c_int), ('id', ctypes.c_int), ('comment', ctypes.c_char_p)] + [
+        (name, ctypes.c_void_p) for name in ('create', 'move', 'copy', 'traverse', 'delete', 'query')]
+follow = ctypes.CFUNCTYPE(ctypes.c_int64)(lambda: -1)
+of_user = Class(1, 100, b'ours', None, None, None, ctypes.cast(follow, ctypes.c_void_p), None, None)
+assert hdf5.H5Lregister(ctypes.byref(of_user)) >= 0
+hdf5.H5Lcreate_ud.argtypes = [ctypes.c_int64, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t] + [ctypes.c_int64] * 2
+hdf5.H5Oset_comment_by_name.argtypes = [ctypes.c_int64, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int64]
+with h5py.File(sys.argv[1], 'w') as file:
+    file.create_group('g')
+    file['d'] = np.arange(3)
+    file.create_dataset('text', data=['a', 'b'], dtype=h5py.string_dtype(), fillvalue='none')
+    file['type'] = np.dtype('f8')
+    file['t/E'] = np.arange(20000.0)
+    for name in names: assert hdf5.H5Oset_comment_by_name(file.id.id, name.encode(), ('of ' + name).encode(), 0) >= 0
+    assert hdf5.H5Lcreate_ud(file.id.id, b'ours', 100, b'data', 4, 0, 0) >= 0
+"
+    );
+    let see = format!(
+        "{HDF5}
+hdf5.H5Oget_comment_by_name.argtypes = [ctypes.c_int64, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64]
+with h5py.File(sys.argv[1]) as file:
+    for name in names:
+        room = ctypes.create_string_buffer(99)
+        hdf5.H5Oget_comment_by_name(file.id.id, name.encode(), room, 99, 0)
+        assert room.value.decode() == 'of ' + name, (name, room.value)
+"
+    );
+    let scratch = Scratch::new();
+    let (source, published, merged) = (scratch.text("s.h5"), scratch.text("p.h5"), scratch.text("m.h5"));
+    py(&make, &[&source]).expect("h5py");
+    for args in [vec!["publish", &source, "-o", &published], vec!["merge", &merged, &source]] {
+        let (code, _, err) = run(&args);
+        assert!(code == 1 && err.contains("/ours"), "{code}: {err}");
+    }
+    for copy in [&published, &merged] {
+        py(&see, &[copy]).expect("h5py");
+    }
+}
+
+#[test]
 fn groups_of_more_columns_than_stamps() {
     let scratch = Scratch::new();
     let (source, merged) = (make(&scratch, "wide"), scratch.text("m.h5"));

@@ -178,6 +178,7 @@ impl<'a> Copier<'a> {
 
     fn groups(&mut self) -> Result<(), ErrorKind> {
         self.there.insert(token(&self.from)?, c"/".to_owned());
+        copy_comment(&self.from, &self.into)?;
         let mut todo = vec![c"/".to_owned()];
         while let Some(path) = todo.pop() {
             let (source, copy) = (open(&self.from, &path)?, open(&self.into, &path)?);
@@ -307,11 +308,7 @@ impl<'a> Copier<'a> {
         let creation = group_creation(&own!(H5Gget_create_plist, source.id())?)?;
         let (name, plain) = (link.name.as_ptr(), self.creation_of(link).id());
         let group: Location = own!(H5Gcreate2, copy.id(), name, plain, creation.id(), H5P_DEFAULT)?;
-        if let Some(comment) = source.comment() {
-            #[expect(deprecated, reason = "files that have comments keep them")]
-            group.set_comment(&comment)?;
-        }
-        Ok(())
+        copy_comment(source, &group)
     }
 
     fn dataset(
@@ -328,6 +325,7 @@ impl<'a> Copier<'a> {
         if let Some(&shell) = self.shells.get(token) {
             let as_there = self.datatype(&datatype)?;
             let made = shells::make(object, shell, &as_there, (copy, &link.name), self.creation_of(link))?;
+            copy_comment(object, &made)?;
             self.attributes(object, &creation, &made, path, |_| false)?;
             if let Some(how) = self.what.rows.get(shell.path.as_str()) {
                 self.lay_rows(object, &made, path, how);
@@ -412,6 +410,15 @@ impl<'a> Copier<'a> {
             None => own!(H5Tcopy, datatype.id())?,
         })
     }
+}
+
+/// Carries the comment of an object over, where the copy has none.
+pub(super) fn copy_comment(source: &Location, copy: &Location) -> Result<(), ErrorKind> {
+    if let Some(comment) = source.comment().filter(|_| copy.comment().is_none()) {
+        #[expect(deprecated, reason = "files that have comments keep them")]
+        copy.set_comment(&comment)?;
+    }
+    Ok(())
 }
 
 fn is_type(object: &Location) -> bool {

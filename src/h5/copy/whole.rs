@@ -1,7 +1,7 @@
 //! Datasets that are made anew, values and all, where the library's own copy would not be whole: it carries the fill
 //! value of lists and texts over as the pointer that it is, and addresses in the size that they have in the source.
 
-use super::objects::Copier;
+use super::objects::{Copier, copy_comment};
 use super::raw::Link;
 use super::references::Late;
 use crate::error::ErrorKind;
@@ -76,6 +76,7 @@ impl Copier<'_> {
         if holds_values(object, creation)? {
             self.late.push(Late::Dataset(path.to_owned()));
         }
+        copy_comment(object, &made)?;
         self.attributes(object, creation, &made, path, |_| false)
     }
 }
