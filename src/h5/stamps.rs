@@ -1,6 +1,7 @@
 //! Stamps of a table, the file's uuid and its structural generation: what h5part adds to a file.
 
 use super::H5Change;
+use super::cells::fill_rows;
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::guards::{self, GuardSpec};
 use super::load::{
@@ -100,6 +101,13 @@ impl H5Change {
         let first = names.first().map(|name| group.dataset(name)).transpose()?;
         let rows = first.and_then(|first| first.shape().first().copied()).unwrap_or(0) as u64;
         self.make_stamps(&group, &StampsSpec { path: &like.path, rows, names, guards }, Some(types))?;
+        for guard in like.stamps.iter().flat_map(|stamps| &stamps.guards) {
+            let column = like.column_at(guard.place)?;
+            // Its fill may say that rows are complete.
+            if column.fill != guard.undefined {
+                fill_rows(&group.dataset(&column.name)?, column.dtype()?, 0..rows, &guard.undefined)?;
+            }
+        }
         Ok(rows)
     }
 

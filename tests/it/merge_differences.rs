@@ -203,3 +203,26 @@ fn what_is_left_of_lost_columns_is_merged() {
     assert_eq!(code, 1, "{err}");
     assert_eq!(ok(&["read", &there, "t", "n", "--rows", ":"]), "0\n1\n-1\n3\n4\n5\n-1\n-1\n-1\n");
 }
+
+/// The fill of a guard that another program made may say "complete".
+#[test]
+fn guards_say_undefined_where_nothing_is_merged() {
+    let scratch = Scratch::new();
+    let (a, b, out) = (scratch.text("a.h5"), scratch.text("b.h5"), scratch.text("out.h5"));
+    let script = "import sys, h5py, numpy as np\n\
+        for k, path in enumerate(sys.argv[1:3]):\n\
+        \x20   g = h5py.File(path, 'w').create_group('t')\n\
+        \x20   s = np.full(6, 9, 'i4'); s[3 * k:3 * k + 2] = 0\n\
+        \x20   g['status'] = s; g['E'] = np.arange(6.)";
+    if py(script, &[&a, &b]).is_none() {
+        return;
+    }
+    for file in [&a, &b] {
+        ok(&["adopt", file, "t", "--guard", "status=9", "--committed", "status=0"]);
+    }
+    ok(&["merge", &out, &a, &b]);
+    ok(&["verify", &out]);
+    assert_eq!(ok(&["read", &out, "t", "status", "--rows", ":"]).lines().count(), 6);
+    let script = "import sys, h5py\nprint(h5py.File(sys.argv[1])['t/status'][:].tolist())";
+    assert_eq!(py(script, &[&out]).expect("h5py"), "[0, 0, 9, 0, 0, 9]\n");
+}
