@@ -13,6 +13,19 @@ use super::driver;
 /// Raw data lies at multiples of this, in bytes.
 pub(super) const ALIGNMENT: u64 = 4096;
 
+/// What takes at least `from` bytes begins at a multiple of `to`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alignment {
+    from: u64,
+    to: u64,
+}
+
+/// Raw data at page boundaries.
+pub(super) const PAGES: Alignment = Alignment { from: ALIGNMENT, to: ALIGNMENT };
+/// Everything where a number may begin in memory: values of mapped files are seen where they lie, also those of small
+/// datasets, whatever the lengths of the names before them are.
+pub(super) const NUMBERS: Alignment = Alignment { from: 1, to: 8 };
+
 /// A file that the library changes: one that is built beside its name, or one with an overlay. Nothing
 /// of it counts before [`H5Change::run`] has closed it.
 #[derive(Debug)]
@@ -31,7 +44,7 @@ impl H5Change {
     /// Library and I/O errors.
     pub fn open(storage: &Arc<dyn StorageFile>, path: &Path, new: bool) -> Result<Self, ErrorKind> {
         let creation = if new { Some(FileCreate::build().obj_track_times(false).finish()?) } else { None };
-        Self::enter(storage, path, creation.as_ref(), false)
+        Self::enter(storage, path, creation.as_ref(), PAGES, false)
     }
 
     /// Opens the file that is there; nothing of it is cut off, wherever its superblock says that it ends.
@@ -39,12 +52,17 @@ impl H5Change {
     /// # Errors
     /// Library and I/O errors.
     pub fn open_whole(storage: &Arc<dyn StorageFile>, path: &Path) -> Result<Self, ErrorKind> {
-        Self::enter(storage, path, None, true)
+        Self::enter(storage, path, None, PAGES, true)
     }
 
     /// Makes an empty file with these properties.
-    pub(super) fn create(storage: &Arc<dyn StorageFile>, path: &Path, how: &FileCreate) -> Result<Self, ErrorKind> {
-        Self::enter(storage, path, Some(how), false)
+    pub(super) fn create(
+        storage: &Arc<dyn StorageFile>,
+        path: &Path,
+        how: &FileCreate,
+        alignment: Alignment,
+    ) -> Result<Self, ErrorKind> {
+        Self::enter(storage, path, Some(how), alignment, false)
     }
 
     #[cfg(hdf5_1_14)]
@@ -53,6 +71,7 @@ impl H5Change {
         storage: &Arc<dyn StorageFile>,
         path: &Path,
         creation: Option<&FileCreate>,
+        alignment: Alignment,
         whole: bool,
     ) -> Result<Self, ErrorKind> {
         const READ_WRITE: u32 = 1;
@@ -61,7 +80,7 @@ impl H5Change {
         let source = Arc::new(make(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let mut builder = hdf5::plist::FileAccess::build();
-        prepared(builder.file_locking(false));
+        prepared(builder.file_locking(false), alignment);
         let fapl = builder.finish()?;
         driver::set(fapl.id(), &source)?;
         let opened = hdf5::sync::sync(|| {
@@ -86,10 +105,11 @@ impl H5Change {
         _storage: &Arc<dyn StorageFile>,
         path: &Path,
         creation: Option<&FileCreate>,
+        alignment: Alignment,
         _whole: bool,
     ) -> Result<Self, ErrorKind> {
         let mut builder = hdf5::FileBuilder::new();
-        builder.with_fapl(prepared);
+        builder.with_fapl(|p| prepared(p, alignment));
         #[cfg(hdf5_locking_option)]
         builder.with_fapl(|p| p.file_locking(false));
         let file = match creation {
@@ -141,10 +161,13 @@ impl H5Change {
     }
 }
 
-/// Raw data at page boundaries. A new file has superblock 2 and is read by every HDF5 since 1.8; in a
-/// file that exists, new objects are of that kind, too, whatever else there is. Only what is copied keeps a newer form.
-fn prepared(p: &mut hdf5::plist::FileAccessBuilder) -> &mut hdf5::plist::FileAccessBuilder {
+/// A new file has superblock 2 and is read by every HDF5 since 1.8; in a file that exists, new objects are of that kind,
+/// too, whatever else there is. Only what is copied keeps a newer form.
+fn prepared(
+    p: &mut hdf5::plist::FileAccessBuilder,
+    Alignment { from, to }: Alignment,
+) -> &mut hdf5::plist::FileAccessBuilder {
     use hdf5::file::LibraryVersion;
     super::codecs::register();
-    p.alignment(ALIGNMENT, ALIGNMENT).libver_bounds(LibraryVersion::V18, LibraryVersion::latest())
+    p.alignment(from, to).libver_bounds(LibraryVersion::V18, LibraryVersion::latest())
 }

@@ -162,7 +162,7 @@ impl Store {
     ) -> Result<(H5Change, Vec<(String, String)>), ErrorKind> {
         let shells = planned.iter().flat_map(|table| table.shells.clone()).collect();
         self.look(|from, _| {
-            let h5 = H5Change::create_like(file, path, from)?;
+            let h5 = H5Change::create_to_map(file, path, from)?;
             let copied = h5.copy_structure(from, &Copying { shells, stamps: true, ..Copying::default() })?;
             Ok((h5, copied.left_out))
         })

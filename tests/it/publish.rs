@@ -4,7 +4,7 @@ use crate::content::{content, difference};
 use crate::killing::Killer;
 use crate::support::{Scratch, h5part, ok, py, run, small_store, small_table};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
+use h5part::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part::publish::{Packing, Publishing, Snapshot};
 use h5part::storage::{Fault, Faulty};
 use h5part::store::{CellState, Durability, Filters, NewTable, Store, Values};
@@ -378,4 +378,24 @@ fn a_kill_at_any_instant_leaves_the_old_file_or_the_new_one() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
     ok(&["verify", &out]);
+}
+
+/// However long the names are that lie before them, and whatever columns are neighbours.
+#[test]
+fn views_of_small_columns_are_aligned() {
+    for k in 0..9usize {
+        let scratch = Scratch::in_memory();
+        let (work, out) = (scratch.path("w.h5"), scratch.path("out.h5"));
+        let store = Store::new(&work).expect("path");
+        let columns = [("b", Dtype::U8), ("x", Dtype::F64), ("c", Dtype::I16), ("y", Dtype::F64)];
+        let columns = columns.map(|(name, dtype)| ColumnSpec::new(&format!("{name}{}", "z".repeat(k)), dtype, &[]));
+        store.create(&NewTable::new("t", 7, columns.to_vec()), &|_, _| ()).expect("creates");
+        let how = Publishing { packing: Packing::Plain, ..Publishing::default() };
+        store.publish(&Store::new(&out).expect("path"), how, &|_, _| ()).expect("publishes");
+        let snapshot = Snapshot::open(&Store::open(&out).expect("opens")).expect("opens");
+        for name in ["x", "y"] {
+            let view = snapshot.view::<f64>("t", &format!("{name}{}", "z".repeat(k)));
+            assert!(view.expect("is aligned").iter().all(|v| v.is_nan()), "{name}, {k}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ pub use compare::Differing;
 pub use rows::{Refusal, Refused};
 pub use shells::{Allocation, Compression, Shell, ShellLayout};
 
+use super::change::{Alignment, NUMBERS, PAGES};
 use super::{H5Change, H5File};
 use crate::error::ErrorKind;
 use crate::h5::raw::own;
@@ -105,13 +106,30 @@ impl H5Change {
     /// # Errors
     /// Library and I/O errors.
     pub fn create_like(storage: &Arc<dyn StorageFile>, path: &Path, like: &H5File) -> Result<Self, ErrorKind> {
+        Self::create_aligned(storage, path, like, PAGES)
+    }
+
+    /// The same for a file that is mapped into memory, and never changed.
+    ///
+    /// # Errors
+    /// Library and I/O errors.
+    pub fn create_to_map(storage: &Arc<dyn StorageFile>, path: &Path, like: &H5File) -> Result<Self, ErrorKind> {
+        Self::create_aligned(storage, path, like, NUMBERS)
+    }
+
+    fn create_aligned(
+        storage: &Arc<dyn StorageFile>,
+        path: &Path,
+        like: &H5File,
+        alignment: Alignment,
+    ) -> Result<Self, ErrorKind> {
         let plist = hdf5::plist::FileCreate::build().obj_track_times(false).finish()?;
         like.ask(|| {
             // The file's own properties do not say it.
             let root = raw::open(&like.file, c"/")?;
             Ok(raw::set_creation_order(&own!(H5Gget_create_plist, root.id())?, plist.id())?)
         })?;
-        Self::create(storage, path, &plist)
+        Self::create(storage, path, &plist, alignment)
     }
 
     /// Copies what `from` holds and this file lacks. Objects that are there already stay as they are, but groups
