@@ -177,7 +177,10 @@ impl Args {
         let row_bytes: u64 = inputs.iter().map(|i| i.elements * i.source.dtype_out().size()).sum();
         let bar = LateBar::new("updating");
         let (mut commits, mut written) = (0, 0);
-        for (from, portion) in portions(rows, row_bytes) {
+        // Stamps of a wide table may be far more than the values.
+        let stamps = writer.table().stamps.as_ref().filter(|stamps| stamps.is_wide());
+        let stamp_bytes = stamps.map_or(0, |stamps| stamps.width as u64 * 8);
+        for (from, portion) in portions(rows, row_bytes + stamp_bytes) {
             let is_last = from + portion.len() == rows.len();
             let commit = commit_portion(writer, &portion, inputs, &self.file, is_last).inspect_err(|_| {
                 if from > 0 {

@@ -67,6 +67,16 @@ impl ColumnLayout {
         place && self.cell_bytes == longer.cell_bytes && self.rows <= longer.rows
     }
 
+    /// Whether every cell begins at a multiple of `bytes`.
+    #[must_use]
+    pub fn is_aligned(&self, bytes: u64) -> bool {
+        let starts = match &self.place {
+            Place::Contiguous { address } => std::slice::from_ref(address),
+            Place::Chunked { addresses, .. } => addresses,
+        };
+        self.cell_bytes.is_multiple_of(bytes) && starts.iter().all(|start| start.is_multiple_of(bytes))
+    }
+
     /// First byte after everything that belongs to the column's rows.
     #[must_use]
     pub fn end(&self) -> u64 {

@@ -1,7 +1,8 @@
 //! A table as read from a file: its columns, where they lie, and where their stamps are.
 
-use super::{ColumnLayout, Dtype, Filter, Rows};
+use super::{ColumnLayout, Dtype, Filter, Places, Rows, SECTOR_STAMPS};
 use crate::error::ErrorKind;
+use std::collections::HashMap;
 
 /// Why a column whose values are in other files is no direct one.
 pub const OUTSIDE: &str = "stored outside the file";
@@ -84,7 +85,7 @@ pub struct Stamps {
     pub table: u64,
     /// Where they lie; a cell is the row's `width` stamps.
     pub layout: ColumnLayout,
-    /// Stamps a row: a power of two, at most 64, at least the number of columns.
+    /// Stamps a row: a power of two, at least the number of columns.
     pub width: usize,
     /// Its guard columns; no column is covered by two of them.
     pub guards: Vec<Guard>,
@@ -96,8 +97,8 @@ pub struct Stamps {
 pub struct Guard {
     /// Its place among the stamps of a row.
     pub place: usize,
-    /// The places of the columns that it covers, one bit each; its own is among them.
-    pub covers: u64,
+    /// The places of the columns that it covers; its own is among them.
+    pub covers: Places,
     /// Little-endian bytes of the element that says "undefined".
     pub undefined: Vec<u8>,
     /// The same of the element that says "complete", where that is known; else every other one does.
@@ -123,19 +124,13 @@ impl Guard {
     #[must_use]
     pub fn is_still(&self, now: &Self) -> bool {
         let same = |guard: &Self| (guard.place, guard.undefined.clone(), guard.complete.clone());
-        same(self) == same(now) && self.covers & !now.covers == 0
+        same(self) == same(now) && self.covers.is_within(&now.covers)
     }
 
     /// Whether it speaks of the column at this place.
     #[must_use]
     pub fn covers(&self, place: usize) -> bool {
-        place < 64 && self.covers >> place & 1 == 1
-    }
-
-    /// The places of the other columns that it covers.
-    #[must_use]
-    pub fn others(&self) -> u64 {
-        self.covers & !(1u64.checked_shl(u32::try_from(self.place).unwrap_or(u32::MAX)).unwrap_or(0))
+        self.covers.contains(place)
     }
 
     /// Whether an element says that its row is complete.
@@ -239,8 +234,23 @@ impl Table {
     /// # Errors
     /// [`ErrorKind::ColumnMoved`]: none.
     pub fn column_at(&self, place: usize) -> Result<&Column, ErrorKind> {
-        let column = self.columns.iter().find(|column| column.stamp == Some(place));
-        column.ok_or_else(|| ErrorKind::ColumnMoved(format!("number {place} of the stamps")))
+        self.find_at(place).ok_or_else(|| ErrorKind::ColumnMoved(format!("number {place} of the stamps")))
+    }
+
+    /// The same, where there may be none.
+    #[must_use]
+    pub fn find_at(&self, place: usize) -> Option<&Column> {
+        let is_it = |column: &&Column| column.stamp == Some(place);
+        // They are in the order of their places, and mostly none is missing.
+        self.columns.get(place).filter(is_it).or_else(|| self.columns.iter().find(is_it))
+    }
+
+    /// For who asks for so many columns by name.
+    #[must_use]
+    pub fn finder(&self, names: usize) -> Finder<'_> {
+        let many = names.saturating_mul(self.columns.len()) > SECTOR_STAMPS * SECTOR_STAMPS;
+        let by_name = many.then(|| self.columns.iter().map(|column| (column.name.as_str(), column)).collect());
+        Finder { table: self, by_name }
     }
 
     /// The guard that covers a column.
@@ -281,6 +291,38 @@ impl Table {
         let columns = self.columns.iter().filter_map(|c| c.layout.as_ref().ok());
         let stamps = self.stamps.iter().map(|s| &s.layout);
         columns.chain(stamps).map(ColumnLayout::end).max().unwrap_or(0)
+    }
+}
+
+/// Finds columns of a table by name: of a wide table without a look at all of them for each.
+#[derive(Debug)]
+pub struct Finder<'a> {
+    table: &'a Table,
+    by_name: Option<HashMap<&'a str, &'a Column>>,
+}
+
+impl<'a> Finder<'a> {
+    /// As [`Table::column`].
+    ///
+    /// # Errors
+    /// As [`Table::column`].
+    pub fn column(&self, name: &str) -> Result<&'a Column, ErrorKind> {
+        match self.by_name.as_ref().and_then(|known| known.get(name)) {
+            Some(column) => Ok(column),
+            // Another name of a column, or none.
+            None => self.table.column(name),
+        }
+    }
+
+    /// As [`Table::readable`].
+    ///
+    /// # Errors
+    /// As [`Table::readable`].
+    pub fn readable(&self, name: &str) -> Result<&'a Column, ErrorKind> {
+        match self.by_name.as_ref().and_then(|known| known.get(name)) {
+            Some(column) => Ok(column),
+            None => self.table.readable(name),
+        }
     }
 }
 
@@ -403,7 +445,7 @@ mod tests {
 
     #[test]
     fn what_says_complete() {
-        let guard = Guard { place: 0, covers: 1, undefined: vec![1], complete: None };
+        let guard = Guard { place: 0, covers: [0].into_iter().collect(), undefined: vec![1], complete: None };
         assert!(guard.says_complete(&[0]) && guard.says_complete(&[2]) && !guard.says_complete(&[1]));
         let guard = Guard { complete: Some(vec![0]), ..guard };
         assert!(guard.says_complete(&[0]) && !guard.says_complete(&[2]) && !guard.says_complete(&[1]));

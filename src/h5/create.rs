@@ -5,10 +5,11 @@ use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
 use super::guards::GuardSpec;
 use super::load::{TABLE_ATTRIBUTE, members};
-use super::stamps::StampsSpec;
+use super::stamps::{MOST_COLUMNS, StampsSpec, TOO_MANY_COLUMNS};
 use crate::dataspace::{ColumnSpec, refuse_reserved};
 use crate::error::ErrorKind;
 use hdf5::{File, Group, LocationType};
+use std::collections::HashSet;
 
 /// HDF5 limits a chunk to 4 GiB less one byte.
 const MOST_CHUNK_BYTES: u64 = u32::MAX as u64;
@@ -20,7 +21,7 @@ pub struct NewTable {
     pub path: String,
     /// Number of rows.
     pub rows: u64,
-    /// Its columns, at least one, at most 64.
+    /// Its columns, at least one, at most [`MOST_COLUMNS`].
     pub columns: Vec<ColumnSpec>,
     /// Rows a chunk for all columns; `None`: chunks near 1 MiB.
     pub chunk_rows: Option<u64>,
@@ -70,8 +71,12 @@ impl NewTable {
     /// [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`], [`ErrorKind::ReservedName`].
     pub fn check(&self) -> Result<(), ErrorKind> {
         let request = |text: &str| Err(ErrorKind::BadRequest(text.to_owned()));
-        if self.columns.is_empty() || self.columns.len() > super::stamps::MOST_COLUMNS {
-            return request("a table has 1 to 64 columns");
+        if self.columns.is_empty() {
+            return request("a table has at least one column");
+        }
+        if self.columns.len() > MOST_COLUMNS {
+            let count = self.columns.len();
+            return request(&format!("a table has {MOST_COLUMNS} columns at most, not {count}: {TOO_MANY_COLUMNS}"));
         }
         if self.rows == 0 || self.rows > 1 << 40 {
             return request("a table has 1 to 2^40 rows");
@@ -102,9 +107,10 @@ impl NewTable {
         let attributes = self.attributes.iter().map(|(name, _)| name);
         let names = attributes.chain(self.columns.iter().map(|column| &column.name)).chain([&self.path]);
         names.into_iter().try_for_each(|name| refuse_reserved(name))?;
-        for (i, column) in self.columns.iter().enumerate() {
+        let mut names = HashSet::new();
+        for column in &self.columns {
             let bad = |reason: &str| Err(ErrorKind::BadColumn { text: column.name.clone(), reason: reason.to_owned() });
-            if self.columns[..i].iter().any(|c| c.name == column.name) {
+            if !names.insert(&column.name) {
                 return bad("two columns have this name");
             }
             let cell = column.cell_bytes().unwrap_or(u64::MAX);

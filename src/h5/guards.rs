@@ -4,7 +4,7 @@
 //! don't know.
 
 use super::texts::{read_text, read_texts, remove, write_text, write_texts};
-use crate::dataspace::{Column, Guard};
+use crate::dataspace::{Column, Guard, Places};
 use crate::error::ErrorKind;
 use hdf5::Dataset;
 use ndarray::Array1;
@@ -90,16 +90,16 @@ pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, 
     if has(GUARDS) {
         let texts = read_texts(stamps, GUARDS)?;
         let covered: Array1<u64> = stamps.attr(COVERED)?.read_1d()?;
-        let bits = |number: usize| {
-            let places = covered.iter().take(64).enumerate().filter(|(_, of)| **of == number as u64 + 1);
-            places.fold(0, |bits, (place, _)| bits | 1 << place)
+        let covered_by = |number: usize| -> Places {
+            let places = covered.iter().enumerate().filter(|(_, of)| **of == number as u64 + 1);
+            places.map(|(place, _)| place).collect()
         };
         return texts
             .chunks_exact(3)
             .enumerate()
             .map(|(k, row)| {
                 let [name, undefined, complete] = [0, 1, 2].map(|i| row.get(i).map_or("", String::as_str));
-                guard(columns, name, undefined, Some(complete).filter(|text| !text.is_empty()), bits(k))
+                guard(columns, name, undefined, Some(complete).filter(|text| !text.is_empty()), covered_by(k))
             })
             .filter_map(Result::transpose)
             .collect();
@@ -109,8 +109,7 @@ pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, 
     }
     let (name, undefined) = (read_text(stamps, GUARD)?, read_text(stamps, UNDEFINED)?);
     let complete = if has(COMPLETE) { Some(read_text(stamps, COMPLETE)?) } else { None };
-    let all = stamped.fold(0, |bits, place| bits | 1u64.checked_shl(u32::try_from(place).unwrap_or(64)).unwrap_or(0));
-    Ok(guard(columns, &name, &undefined, complete.as_deref(), all)?.into_iter().collect())
+    Ok(guard(columns, &name, &undefined, complete.as_deref(), stamped.collect())?.into_iter().collect())
 }
 
 /// `None`: its column is gone, or not as it was; it says nothing any more.
@@ -119,7 +118,7 @@ fn guard(
     name: &str,
     undefined: &str,
     complete: Option<&str>,
-    covers: u64,
+    covers: Places,
 ) -> Result<Option<Guard>, ErrorKind> {
     let moved = || ErrorKind::ColumnMoved(name.to_owned());
     let Some(column) = columns.iter().find(|column| column.name == name) else { return Ok(None) };

@@ -12,14 +12,14 @@ use crate::storage::StorageFile;
 use crc_fast::{CrcAlgorithm, checksum};
 use hdf5::plist::dataset_create::{FillTime, Layout};
 use hdf5::{Dataset, Group, LocationType};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 pub(super) use crate::dataspace::STAMPS_GROUP;
 /// Format of what is made here, unless something in it needs a newer one.
 pub(super) const FORMAT: u64 = 1;
 /// Newest format that this version reads.
-const NEWEST: u64 = 2;
+const NEWEST: u64 = 3;
 pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
 pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
 pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
@@ -331,9 +331,13 @@ impl Stamped {
     /// Takes out the columns that are not as they were stamped, and says what became of them.
     fn take_lost(&self, columns: &mut Vec<(Column, Dataset)>, rows: u64) -> Vec<(LostColumn, Option<Dataset>)> {
         let mut lost = Vec::new();
+        let at: HashMap<usize, usize> =
+            columns.iter().enumerate().filter_map(|(k, (column, _))| Some((column.stamp?, k))).collect();
+        // Those that go, by where they are: which lost one each is.
+        let mut gone: HashMap<usize, usize> = HashMap::new();
         for (place, name) in self.names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let was = self.types.get(place).filter(|text| !text.is_empty());
-            let here = columns.iter().position(|(column, _)| column.stamp == Some(place));
+            let here = at.get(&place).copied();
             let loss = match here.and_then(|k| columns.get(k)) {
                 None => Loss::Gone { renamed: was.and_then(|was| unstamped_like(columns, was, rows)) },
                 Some((column, _)) if was.is_some_and(|was| *was != type_text(column)) => {
@@ -343,9 +347,23 @@ impl Stamped {
                 Some((_, dataset)) if first_axis(dataset) < rows => Loss::Shortened { rows: first_axis(dataset) },
                 Some(_) => continue,
             };
-            let found = here.map(|k| columns.remove(k));
-            let (rest, dataset) = found.filter(|_| matches!(loss, Loss::Shortened { .. })).unzip();
-            lost.push((LostColumn { name: name.clone(), place, loss, rest: rest.map(Box::new) }, dataset));
+            gone.extend(here.map(|k| (k, lost.len())));
+            let shortened = matches!(loss, Loss::Shortened { .. });
+            lost.push((LostColumn { name: name.clone(), place, loss, rest: None }, None));
+            if !shortened {
+                gone.extend(here.map(|k| (k, usize::MAX)));
+            }
+        }
+        for (k, (column, dataset)) in std::mem::take(columns).into_iter().enumerate() {
+            match gone.get(&k) {
+                None => columns.push((column, dataset)),
+                // What is left of a shortened one is still read.
+                Some(&number) => {
+                    if let Some((lost, left)) = lost.get_mut(number) {
+                        (lost.rest, *left) = (Some(Box::new(column)), Some(dataset));
+                    }
+                }
+            }
         }
         lost
     }

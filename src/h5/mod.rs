@@ -44,6 +44,7 @@ pub use guards::GuardSpec;
 pub use limits::limit;
 pub use load::{Listing, Origin};
 pub use published::Digest;
+pub(crate) use stamps::TOO_MANY_COLUMNS;
 pub use stamps::{MOST_COLUMNS, StampsSpec};
 pub use superblock::{Superblock, check as check_superblock, stored_end};
 pub use walk::{Oddity, Walk};

@@ -72,7 +72,9 @@ pub(super) fn datasets(group: &Group, stamped: &[String], elsewhere: &Elsewhere<
     let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
     let hard: HashSet<String> =
         links.into_iter().filter(|(_, link)| link.link_type == hdf5::LinkType::Hard).map(|(name, _)| name).collect();
-    let place = |name: &String| stamped.iter().position(|other| other == name);
+    // A name that is there twice is that of the first place.
+    let places: HashMap<&String, usize> = stamped.iter().enumerate().rev().map(|(place, name)| (name, place)).collect();
+    let place = |name: &String| places.get(name).copied();
     let mut names = members(group, LocationType::Dataset)?;
     names.sort_by_cached_key(|name| (place(name).is_none(), !hard.contains(name), name.clone()));
     let mut first: HashMap<String, String> = HashMap::new();

@@ -9,7 +9,7 @@ use super::load::{
     TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid, type_of, type_text,
 };
 use super::texts::{write_text, write_texts};
-use crate::dataspace::{ColumnSpec, Dtype, Stamps, Table};
+use crate::dataspace::{ColumnSpec, Dtype, SECTOR_STAMPS, Stamps, Table};
 use crate::error::ErrorKind;
 use hdf5::{Dataset, Group};
 use uuid::Uuid;
@@ -17,8 +17,13 @@ use uuid::Uuid;
 /// Largest number of a table that was given: attribute of the group of stamps.
 const LARGEST_ATTRIBUTE: &str = "largest";
 
-/// Stamps of a row lie within a sector of 512 bytes.
-pub const MOST_COLUMNS: usize = 64;
+/// Columns of a table at most: those that have stamps.
+pub const MOST_COLUMNS: usize = 4096;
+/// What to do with more.
+pub(crate) const TOO_MANY_COLUMNS: &str =
+    "divide them among several tables, or make columns of one type one column with longer cells";
+/// Format of a file with a table whose stamps of a row are more than those of a sector.
+const WIDE: u64 = 3;
 
 /// Stamps to be made.
 #[derive(Debug)]
@@ -155,7 +160,8 @@ impl H5Change {
         }
         write_texts(stamps, COLUMNS_ATTRIBUTE, &spec.names)?;
         write_texts(stamps, TYPES_ATTRIBUTE, &types.map_or_else(|| self.types_of(spec), Ok)?)?;
-        let format = guards::write(stamps, &spec.names, &spec.guards)?;
+        let wide = if spec.names.len() > SECTOR_STAMPS { WIDE } else { 0 };
+        let format = guards::write(stamps, &spec.names, &spec.guards)?.max(wide);
         let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
         let found: u64 = attribute.read_scalar()?;
         if found < format {

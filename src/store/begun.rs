@@ -11,7 +11,7 @@ use crate::error::ErrorKind;
 use crate::lock::{Patience, RowLocks};
 use std::ops::Range;
 
-const BLOCK_ROWS: usize = 1 << 14;
+const BLOCK_ROWS: u64 = 1 << 14;
 
 /// A table with such rows.
 pub(super) struct Begun<'a> {
@@ -132,8 +132,9 @@ impl<'a> Begun<'a> {
     /// Ranges of rows with such a stamp that nobody holds.
     fn find(&self, is: fn(u64) -> bool) -> Result<Vec<Range<u64>>, ErrorKind> {
         let (mut words, mut found) = (Vec::new(), Vec::<Range<u64>>::new());
-        for first in (0..self.view.table.rows).step_by(BLOCK_ROWS) {
-            let block = first..self.view.table.rows.min(first + BLOCK_ROWS as u64);
+        let block_rows = self.stamps.block_rows(BLOCK_ROWS);
+        for first in (0..self.view.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+            let block = first..self.view.table.rows.min(first + block_rows);
             read_stamps(self.view.file.as_ref(), self.stamps, &Rows::range(block.clone()).runs()?, &mut words)?;
             for (row, words) in block.zip(words.chunks_exact(self.stamps.width)) {
                 let mut words = words.to_vec();

@@ -1,6 +1,6 @@
 //! Moving cells and stamps between file and memory.
 
-use crate::dataspace::{ColumnLayout, Piece, Run, Runs, Stamps, pieces};
+use crate::dataspace::{ColumnLayout, Piece, Run, Runs, Stamps, Window, pieces};
 use crate::error::ErrorKind;
 use crate::storage::StorageFile;
 
@@ -17,12 +17,23 @@ pub(crate) fn read_stamps(
     runs: &Runs,
     out: &mut Vec<u64>,
 ) -> Result<(), ErrorKind> {
-    let count = usize::try_from(runs.len()).unwrap_or(usize::MAX).saturating_mul(stamps.width);
+    read_window(file, stamps, stamps.all(), runs, out)
+}
+
+/// The same of some stamps of each row.
+pub(super) fn read_window(
+    file: &dyn StorageFile,
+    stamps: &Stamps,
+    window: Window,
+    runs: &Runs,
+    out: &mut Vec<u64>,
+) -> Result<(), ErrorKind> {
+    let count = usize::try_from(runs.len()).unwrap_or(usize::MAX).saturating_mul(window.width);
     out.clear();
     out.resize(count, 0);
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
     let mut plan = Vec::new();
-    pieces(&stamps.layout, &runs.in_row_order().before(stamps.layout.rows), &mut plan);
+    window.pieces(stamps, &runs.in_row_order().before(stamps.layout.rows), &mut plan);
     // Stamps of scattered rows are near each other: to read what is between them costs less than a call.
     let mut near = Vec::new();
     for group in plan.chunk_by(|a, b| b.address.saturating_sub(a.address) < NEAR_BYTES) {

@@ -167,12 +167,40 @@ impl Store {
                 // Addresses that do not fit would have been cut short without a word.
                 let superblock = Superblock::find(base.as_ref())?;
                 superblock.map_or(Ok(()), |found| found.can_address(overlay.identity()?.len, 0))?;
-                Ok((done, overlay.seal()?))
+                Ok(done)
             });
-        match outcome {
+        self.settle(gate, &overlay, (base, &log), outcome)
+    }
+
+    /// Changes bytes of the file that others know nothing of, all of them or none: without the library, whose metadata
+    /// stays as it is, so that nobody has to load a layout again.
+    pub(super) fn change_bytes<T>(
+        &self,
+        gate: &ExclusiveGate,
+        uuid: Option<Uuid>,
+        work: impl FnOnce(&dyn StorageFile) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        // A seal says what the bytes were: a loss of power must not take back those of commits that were not synced.
+        base.sync()?;
+        let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
+        let overlay = Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?;
+        let outcome = work(&overlay);
+        self.settle(gate, &overlay, (&base, &log), outcome)
+    }
+
+    /// Seals and applies a change whose work is done, or gives it up. The files: what is changed, and its log.
+    fn settle<T>(
+        &self,
+        gate: &ExclusiveGate,
+        overlay: &Overlay,
+        (base, log): (&Arc<dyn StorageFile>, &Arc<dyn StorageFile>),
+        outcome: Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        match outcome.and_then(|done| Ok((done, overlay.seal()?))) {
             Ok((done, sealed)) => {
                 if let Some(sealed) = sealed {
-                    self.apply(gate, &overlay, &sealed, base.as_ref(), log.as_ref())?;
+                    self.apply(gate, overlay, &sealed, base.as_ref(), log.as_ref())?;
                 }
                 Ok(done)
             }

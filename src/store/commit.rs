@@ -3,12 +3,12 @@
 //! The gate is held by the caller; everything here happens under it. Several commits may be made
 //! together: they share the locks and the syncs, and each keeps its own outcome.
 
-use super::cells::{for_each_cell, read_cells, read_stamps, write_pieces};
+use super::cells::{for_each_cell, read_cells, read_window, write_pieces};
 use super::fence::Fence;
 use super::recover::{Recorder, Rescue};
 use super::stamp::{Stamp, State};
 use super::view::{Direct, Held, View};
-use crate::dataspace::{Guard, Piece, Rows, Runs, Stamps, cover, pieces};
+use crate::dataspace::{Guard, Piece, Rows, Runs, Stamps, Window, cover, pieces};
 use crate::error::ErrorKind;
 use crate::lock::{MAX_RANGES, Patience, RowGuard, RowLocks};
 use crate::record::row::{Entry, PIECE, piece_sums};
@@ -83,6 +83,12 @@ impl Job<'_> {
         expected.is_some_and(|set| set.bytes.chunks_exact(guard.undefined.len()).all(|cell| cell == guard.undefined))
     }
 
+    /// The stamps of its rows that it reads and writes: its columns' and their guard's.
+    fn window(&self, stamps: &Stamps) -> Window {
+        let guard = self.guard(stamps).map(|guard| guard.place);
+        stamps.window(self.sets.iter().map(|set| set.target.place).chain(guard))
+    }
+
     fn sets_guard(&self, guard: &Guard) -> bool {
         self.sets.iter().any(|set| set.target.place == guard.place)
     }
@@ -91,7 +97,9 @@ impl Job<'_> {
 /// What is known of one commit on its way.
 #[derive(Debug, Default)]
 struct Work {
-    /// Stamps of its rows: as found, then as they become.
+    /// Which stamps of each row.
+    window: Window,
+    /// Those of its rows: as found, then as they become.
     stamps: Vec<u64>,
     stamp_plan: Vec<Piece>,
     /// Cells that have a value, set by set.
@@ -235,7 +243,7 @@ impl<'a> Commits<'a> {
             .map(|(job, work)| {
                 let found = inspect(*file, stamps, job, *terms, work, cells)?;
                 if let Some(guard) = job.guard(stamps) {
-                    look_at_guard(*file, view, stamps, guard, job, work)?;
+                    look_at_guard(*file, view, guard, job, work)?;
                 }
                 Ok(found)
             })
@@ -266,16 +274,16 @@ impl<'a> Commits<'a> {
 
     /// Sets the stamps in memory to WRITING, with the new versions and checksums.
     fn prepare_stamps(&mut self, job: &Job<'_>, k: usize, durable: bool) -> Result<(), ErrorKind> {
-        let (width, hidden) = (self.stamps.width, self.hidden(job, k)?);
-        let Work { stamps: words, stamp_plan, guard, .. } = &mut self.scratch.works[k];
-        pieces(&self.stamps.layout, &job.runs.in_row_order(), stamp_plan);
+        let hidden = self.hidden(job, k)?;
+        let Work { window, stamps: words, stamp_plan, guard, .. } = &mut self.scratch.works[k];
+        window.pieces(self.stamps, &job.runs.in_row_order(), stamp_plan);
         let mut stamp = |set: &Set<'_>, skip: &dyn Fn(usize) -> bool| {
             let cell = usize::try_from(set.target.layout.cell_bytes).unwrap_or(usize::MAX);
             for (k, (row, index)) in job.runs.iter().enumerate() {
                 if skip(k) {
                     continue;
                 }
-                let word = &mut words[k * width + set.target.place];
+                let word = &mut words[k * window.width + window.at(set.target.place)];
                 let version = Stamp(*word).next_version();
                 let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
                 let stamp = Stamp::writing(version).with_durability(durable);
@@ -299,8 +307,8 @@ impl<'a> Commits<'a> {
 
     /// Adds to the entries what the commit will write. They are in the order of sets and rows.
     fn complete(&mut self, job: &Job<'_>, k: usize) -> Result<(), ErrorKind> {
-        let (width, hidden) = (self.stamps.width, self.hidden(job, k)?);
-        let Work { stamps: words, entries, guard, .. } = &mut self.scratch.works[k];
+        let hidden = self.hidden(job, k)?;
+        let Work { window, stamps: words, entries, guard, .. } = &mut self.scratch.works[k];
         let mut entries = entries.iter_mut().peekable();
         let mut complete = |target: &Direct<'_>, bytes: &[u8]| {
             let cell = usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX);
@@ -308,7 +316,7 @@ impl<'a> Commits<'a> {
                 let is_this = |e: &&mut Entry| e.row == row && usize::from(e.place) == target.place;
                 if let Some(entry) = entries.next_if(is_this) {
                     let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
-                    entry.new_stamp = words[k * width + target.place];
+                    entry.new_stamp = words[k * window.width + window.at(target.place)];
                     entry.new_pieces = piece_sums(&bytes[start..start + cell], entry.shift);
                 }
             }
@@ -366,9 +374,9 @@ impl<'a> Commits<'a> {
         }
         // The stamps: those of a row lie within one sector and become final together.
         for &k in made {
-            let Work { stamps: words, stamp_plan, guard: hidden, .. } = &mut works[k];
-            finish(words, self.stamps, &jobs[k], hidden.as_ref(), self.terms.outcome);
-            write_pieces(self.file, stamp_plan, bytemuck::cast_slice(words))?;
+            let work = &mut works[k];
+            finish(work, self.stamps, &jobs[k], self.terms.outcome);
+            write_pieces(self.file, &work.stamp_plan, bytemuck::cast_slice(&work.stamps))?;
         }
         sync()?;
         Ok(())
@@ -376,18 +384,21 @@ impl<'a> Commits<'a> {
 }
 
 /// Makes the stamps in memory final.
-fn finish(words: &mut [u64], stamps: &Stamps, job: &Job<'_>, hidden: Option<&Hidden>, outcome: Outcome) {
-    for (k, row) in words.chunks_exact_mut(stamps.width).enumerate() {
+fn finish(work: &mut Work, stamps: &Stamps, job: &Job<'_>, outcome: Outcome) {
+    let Work { window, stamps: words, guard: hidden, .. } = work;
+    for (k, row) in words.chunks_exact_mut(window.width).enumerate() {
         for Set { target, .. } in &job.sets {
-            row[target.place] = match outcome {
-                Outcome::Committed => Stamp(row[target.place]).finished().0,
+            let word = &mut row[window.at(target.place)];
+            *word = match outcome {
+                Outcome::Committed => Stamp(*word).finished().0,
                 Outcome::NotThere => 0,
             };
         }
-        if let (Some(guard), Some(hidden)) = (job.guard(stamps), hidden)
+        if let (Some(guard), Some(hidden)) = (job.guard(stamps), &*hidden)
             && hidden.ours[k]
         {
-            row[guard.place] = Stamp(row[guard.place]).finished().0;
+            let word = &mut row[window.at(guard.place)];
+            *word = Stamp(*word).finished().0;
         }
     }
 }
@@ -401,17 +412,18 @@ fn inspect(
     work: &mut Work,
     cells: &mut Vec<u8>,
 ) -> Result<Found, ErrorKind> {
-    let Work { stamps: words, entries, guard, guard_speaks, .. } = work;
+    let Work { window, stamps: words, entries, guard, guard_speaks, .. } = work;
     (*guard, *guard_speaks) = (None, false);
     entries.clear();
-    read_stamps(file, stamps, job.runs, words)?;
+    *window = job.window(stamps);
+    read_window(file, stamps, *window, job.runs, words)?;
     let (mut interrupted, mut foreign) = (false, None);
     // By the guard's word nothing of value is there, and whoever says so takes what is there for nothing.
     let empty = terms.accept_foreign && job.expects_nothing(stamps);
     for Set { target, .. } in &job.sets {
-        let stamp_of = |k: usize| Stamp(words[k * stamps.width + target.place]);
+        let stamp_of = |k: usize| Stamp(words[k * window.width + window.at(target.place)]);
         let mut look = false;
-        for k in 0..words.len() / stamps.width {
+        for k in 0..words.len() / window.width {
             match stamp_of(k).state() {
                 State::Unstamped => look |= terms.suspect && !empty,
                 State::Vacant => look |= !empty,
@@ -465,7 +477,6 @@ pub(super) fn first_difference(runs: &Runs, one: &[u8], other: &[u8]) -> Option<
 fn look_at_guard(
     file: &dyn StorageFile,
     view: &View,
-    stamps: &Stamps,
     guard: &Guard,
     job: &Job<'_>,
     work: &mut Work,
@@ -483,7 +494,7 @@ fn look_at_guard(
     for (k, (row, index)) in job.runs.iter().enumerate() {
         let start = usize::try_from(index).unwrap_or(usize::MAX) * size;
         let cell = &bytes[start..start + size];
-        let stamp = Stamp(work.stamps[k * stamps.width + guard.place]);
+        let stamp = Stamp(work.stamps[k * work.window.width + work.window.at(guard.place)]);
         ours.push(target.held(stamp, row, cell) == Held::Ours);
         if stamp.state() == State::Writing {
             // Its writer died, and no value came back: it has nothing to say.

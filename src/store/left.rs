@@ -134,8 +134,9 @@ pub(super) fn settle_all(
     let Some(stamps) = view.table.stamps.as_ref().filter(|stamps| !stamps.guards.is_empty()) else {
         return Ok(counts);
     };
-    for first in (0..view.table.rows).step_by(BLOCK_ROWS) {
-        let block = first..view.table.rows.min(first + BLOCK_ROWS as u64);
+    let block_rows = stamps.block_rows(BLOCK_ROWS);
+    for first in (0..view.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        let block = first..view.table.rows.min(first + block_rows);
         for found in candidates(view, stamps, &[block])? {
             let _rows = locks.lock(stamps.table, std::slice::from_ref(&found), patience)?;
             if !has_record(std::slice::from_ref(&found))? {
@@ -165,4 +166,4 @@ fn candidates(view: &View, stamps: &Stamps, rows: &[Range<u64>]) -> Result<Vec<R
     Ok(found)
 }
 
-const BLOCK_ROWS: usize = 1 << 14;
+const BLOCK_ROWS: u64 = 1 << 14;

@@ -9,7 +9,7 @@ use crate::error::{At, ErrorKind, Result};
 use crate::h5::{GuardSpec, StampsSpec};
 use crate::storage::Mode;
 
-/// Rows whose stamps are cleared at once.
+/// Rows whose stamps are cleared at once, at most.
 const BLOCK_ROWS: u64 = 1 << 16;
 
 impl Store {
@@ -73,8 +73,9 @@ fn drop_lost(site: &Changing<'_>, table: &Table, stamps: &Stamps) -> Result<(), 
 fn clear(site: &Changing<'_>, stamps: &Stamps, gone: &[(usize, u64)]) -> Result<(), ErrorKind> {
     let (mut words, mut plan) = (Vec::new(), Vec::new());
     let rows = stamps.layout.rows;
-    for first in (0..rows).step_by(usize::try_from(BLOCK_ROWS).unwrap_or(usize::MAX)) {
-        let block = first..(first + BLOCK_ROWS).min(rows);
+    let block_rows = stamps.block_rows(BLOCK_ROWS);
+    for first in (0..rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        let block = first..(first + block_rows).min(rows);
         let runs = Rows::range(block.clone()).runs()?;
         read_stamps(site.file, stamps, &runs, &mut words)?;
         for (row, words) in block.zip(words.chunks_exact_mut(stamps.width)) {

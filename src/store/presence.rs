@@ -7,8 +7,8 @@ use crate::dataspace::Rows;
 use crate::error::{At, ErrorKind, Result};
 use std::ops::Range;
 
-/// Rows whose stamps are read at once.
-const STAMP_ROWS: usize = 1 << 16;
+/// Rows whose stamps are read at once, at most.
+const STAMP_ROWS: u64 = 1 << 16;
 
 /// Rows by what all their stamped columns say together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,8 +61,9 @@ impl Reader {
         let rows = Rows::range(rows);
         rows.check(table.rows)?;
         let mut words = Vec::new();
-        for from in (0..rows.len()).step_by(STAMP_ROWS) {
-            read_stamps(view.file.as_ref(), stamps, &rows.slice(from, STAMP_ROWS as u64).runs()?, &mut words)?;
+        let block_rows = stamps.block_rows(STAMP_ROWS);
+        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+            read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
             for row in words.chunks_exact(stamps.width) {
                 for (&place, counts) in places.iter().zip(&mut found) {
                     let stamp = Stamp(row[place]);
@@ -93,16 +94,16 @@ impl Reader {
         let rows = Rows::range(rows);
         rows.check(table.rows)?;
         let mut presence = Presence { rows: rows.len(), ..Presence::default() };
-        if rows.is_empty() {
-            return Ok(presence);
-        }
         let mut words = Vec::new();
-        read_stamps(view.file.as_ref(), stamps, &rows.runs()?, &mut words)?;
-        for row in words.chunks_exact(stamps.width) {
-            let all = |is: fn(Stamp) -> bool| u64::from(places.iter().all(|&place| is(Stamp(row[place]))));
-            presence.committed += all(|stamp| stamp.state() == State::Committed);
-            presence.durable += all(|stamp| stamp.state() == State::Committed && stamp.is_durable());
-            presence.empty += all(|stamp| matches!(stamp.state(), State::Unstamped | State::Vacant));
+        let block_rows = stamps.block_rows(STAMP_ROWS);
+        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+            read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
+            for row in words.chunks_exact(stamps.width) {
+                let all = |is: fn(Stamp) -> bool| u64::from(places.iter().all(|&place| is(Stamp(row[place]))));
+                presence.committed += all(|stamp| stamp.state() == State::Committed);
+                presence.durable += all(|stamp| stamp.state() == State::Committed && stamp.is_durable());
+                presence.empty += all(|stamp| matches!(stamp.state(), State::Unstamped | State::Vacant));
+            }
         }
         Ok(presence)
     }

@@ -21,7 +21,8 @@ impl Request<'_> {
 
     /// With where its columns lie, all of which are direct.
     pub(super) fn job<'a>(&'a self, view: &'a View) -> Result<Job<'a>, ErrorKind> {
-        let set = |&(name, bytes)| Ok(Set { target: view.direct(view.table.column(name)?)?, bytes });
+        let finder = view.table.finder(self.values.len());
+        let set = |&(name, bytes)| Ok(Set { target: view.direct(finder.column(name)?)?, bytes });
         let sets = |of: &'a [(&str, &[u8])]| of.iter().map(set).collect::<Result<Vec<_>, ErrorKind>>();
         Ok(Job { runs: &self.runs, sets: sets(&self.values)?, expected: sets(&self.expected)? })
     }

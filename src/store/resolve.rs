@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// Enters for loading a layout. A file that was left in the middle of a change is finished before.
-    pub(super) fn enter_to_read(&self) -> Result<ReadGate, ErrorKind> {
+    pub(crate) fn enter_to_read(&self) -> Result<ReadGate, ErrorKind> {
         loop {
             let gate = ReadGate::enter(&self.paths, &self.patience)?;
             if !self.change_waits()? || !self.is_half_applied()? {

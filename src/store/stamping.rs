@@ -4,9 +4,9 @@ use super::cells::{read_stamps, write_pieces};
 use super::change::Changing;
 use crate::dataspace::{Rows, Stamps, Table, pieces};
 use crate::error::ErrorKind;
-use crate::h5::{GuardSpec, MOST_COLUMNS, StampsSpec};
+use crate::h5::{GuardSpec, MOST_COLUMNS, StampsSpec, TOO_MANY_COLUMNS};
 
-/// Rows whose stamps are copied at once.
+/// Rows whose stamps are copied at once, at most.
 const BLOCK_ROWS: u64 = 1 << 16;
 
 /// What is to be made.
@@ -48,8 +48,8 @@ impl<'a> Stamping<'a> {
         }
         all.extend_from_slice(names);
         if all.len() > MOST_COLUMNS {
-            let text =
-                format!("a table has stamps for {MOST_COLUMNS} columns at most, and this would be {}", all.len());
+            let count = all.len();
+            let text = format!("a table has {MOST_COLUMNS} columns at most, not {count}: {TOO_MANY_COLUMNS}");
             return Err(ErrorKind::BadRequest(text));
         }
         let mut guards = guards_of(table)?;
@@ -84,8 +84,9 @@ impl<'a> Stamping<'a> {
 
     fn copy(&self, site: &Changing<'_>, before: &Stamps, now: &Stamps) -> Result<(), ErrorKind> {
         let (mut words, mut plan) = (Vec::new(), Vec::new());
-        for first in (0..self.table.rows).step_by(usize::try_from(BLOCK_ROWS).unwrap_or(usize::MAX)) {
-            let runs = Rows::range(first..(first + BLOCK_ROWS).min(self.table.rows)).runs()?;
+        let block_rows = now.block_rows(BLOCK_ROWS);
+        for first in (0..self.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+            let runs = Rows::range(first..(first + block_rows).min(self.table.rows)).runs()?;
             read_stamps(site.before.as_ref(), before, &runs, &mut words)?;
             let mut wide = vec![0u64; words.len() / before.width * now.width];
             for (row, old) in wide.chunks_exact_mut(now.width).zip(words.chunks_exact(before.width)) {

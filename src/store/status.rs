@@ -12,7 +12,7 @@ use crate::storage::Mode;
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// Rows whose stamps are read at once.
+/// Rows whose stamps are read at once, at most.
 const BLOCK_ROWS: u64 = 1 << 16;
 
 /// Counts of a table's cells by state.
@@ -95,11 +95,12 @@ impl Store {
         let view = self.view_of(table)?;
         let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
         let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
-        let ranges = (0..view.table.rows.div_ceil(BLOCK_ROWS))
+        let block_rows = stamps.block_rows(BLOCK_ROWS);
+        let ranges = (0..view.table.rows.div_ceil(block_rows))
             .into_par_iter()
             .map(|block| {
-                let first = block * BLOCK_ROWS;
-                missing_of(&view, stamps, &places, first..(first + BLOCK_ROWS).min(view.table.rows))
+                let first = block * block_rows;
+                missing_of(&view, stamps, &places, first..(first + block_rows).min(view.table.rows))
             })
             .collect::<Result<Vec<_>, ErrorKind>>()?;
         let mut joined: Vec<std::ops::Range<u64>> = Vec::new();
@@ -123,9 +124,10 @@ impl Store {
         let Some(stamps) = &view.table.stamps else { return Ok(0) };
         let locks = RowLocks::look(&self.paths)?;
         let had_value = |&word: &u64| had_value(word);
-        let blocks = (0..view.table.rows.div_ceil(BLOCK_ROWS)).into_par_iter().map(|block| {
-            let first = block * BLOCK_ROWS;
-            let rows = first..(first + BLOCK_ROWS).min(view.table.rows);
+        let block_rows = stamps.block_rows(BLOCK_ROWS);
+        let blocks = (0..view.table.rows.div_ceil(block_rows)).into_par_iter().map(|block| {
+            let first = block * block_rows;
+            let rows = first..(first + block_rows).min(view.table.rows);
             let mut words = Vec::new();
             read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
             let mut count = 0;
@@ -151,12 +153,13 @@ impl Store {
         let locks = RowLocks::look(&self.paths)?;
         let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
         let parts = parts.min(usize::try_from(view.table.rows).unwrap_or(usize::MAX)).max(1);
-        let blocks = view.table.rows.div_ceil(BLOCK_ROWS);
+        let block_rows = stamps.block_rows(BLOCK_ROWS);
+        let blocks = view.table.rows.div_ceil(block_rows);
         let tallies = (0..blocks)
             .into_par_iter()
             .map(|block| {
-                let first_row = block * BLOCK_ROWS;
-                let rows = first_row..(first_row + BLOCK_ROWS).min(view.table.rows);
+                let first_row = block * block_rows;
+                let rows = first_row..(first_row + block_rows).min(view.table.rows);
                 tally(&view, stamps, &places, rows, parts, locks.as_ref())
             })
             .collect::<Result<Vec<_>, ErrorKind>>()?;

@@ -87,7 +87,7 @@ impl View {
         }
         for column in self.table.columns.iter().filter(|c| c.stamp.is_some()) {
             // One that is lost is told to those who need it.
-            let now = newer.table.columns.iter().find(|now| now.stamp == column.stamp);
+            let now = column.stamp.and_then(|place| newer.table.find_at(place));
             if now.is_some_and(|now| now.name != column.name || !column.is_still(now)) {
                 return Err(ErrorKind::ColumnMoved(column.name.clone()));
             }

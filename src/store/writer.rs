@@ -14,8 +14,11 @@ use crate::dataspace::{Rows, Runs, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{self, Burst, Gate, RowLocks, SharedGate};
 use crate::storage::Mode;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+/// Columns of a commit up to which a look along them costs less than a set.
+const FEW: usize = 64;
 /// A file that is replaced so often while a commit begins is not followed further.
 const REPLACEMENTS: usize = 100;
 
@@ -60,6 +63,17 @@ pub struct Writer {
     accept_foreign: bool,
     fence: Option<Arc<dyn Fence>>,
     poisoned: bool,
+}
+
+/// How a commit is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Where its cells lie, beside others.
+    InPlace,
+    /// Alone, through the log of a change.
+    Log,
+    /// The same, and through the library.
+    Library,
 }
 
 #[derive(Debug)]
@@ -332,17 +346,19 @@ impl Writer {
             return Err(ErrorKind::Poisoned);
         }
         self.take_in_rows(requests)?;
-        if self.engine.needs_library(requests)? {
-            return self.make_through_library(requests, outcome);
+        let way = self.engine.way(requests)?;
+        if way != Way::InPlace {
+            return self.make_alone(requests, outcome, way);
         }
         let mut turn = self.burst.begin();
         if !turn.entered() {
             turn.keep(self.engine.enter()?);
             // Another program may have been at the file since the commit was checked.
             self.engine.check_rows(requests)?;
-            if self.engine.needs_library(requests)? {
+            let way = self.engine.way(requests)?;
+            if way != Way::InPlace {
                 drop(turn);
-                return self.make_through_library(requests, outcome);
+                return self.make_alone(requests, outcome, way);
             }
         }
         let terms = commit::Terms {
@@ -366,16 +382,21 @@ impl Writer {
         }
     }
 
-    fn make_through_library(
+    /// Commits that keep everybody else out of the gate while they are made.
+    fn make_alone(
         &mut self,
         requests: &[Request<'_>],
         outcome: Outcome,
+        way: Way,
     ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
         self.burst.end();
         let (accept_foreign, fence) = (self.accept_foreign, self.fence.as_deref());
         // Whether it is suspect is known inside the gate.
         let terms = through::Terms { accept_foreign, suspect: false, outcome, fence };
-        self.engine.make_through_library(requests, terms)
+        match way {
+            Way::Log => self.engine.make_in_log(requests, terms),
+            _ => self.engine.make_through_library(requests, terms),
+        }
     }
 
     /// Gives stamps to rows that another program appended, if any of these is one.
@@ -413,18 +434,24 @@ impl Engine {
         if values.is_empty() {
             return Err(ErrorKind::BadRequest("a commit sets at least one column".to_owned()));
         }
+        let finder = table.finder(values.len());
+        let first = finder.column(values[0].0)?;
+        let mut seen = HashSet::new();
         for (i, (name, values_of)) in values.iter().enumerate() {
-            if values[..i].iter().any(|(other, _)| other == name) {
+            let twice = if i < FEW { values[..i].iter().any(|(other, _)| other == name) } else { seen.contains(name) };
+            if twice {
                 return Err(ErrorKind::BadRequest(format!("column '{name}' is set twice")));
             }
-            let column = table.column(name)?;
+            if values.len() > FEW {
+                seen.insert(name);
+            }
+            let column = finder.column(name)?;
             column.dtype()?;
             column.writable()?;
             if table.stamps.is_some() {
                 self.view.stamped(column)?;
             }
             values_of.check(column, rows)?;
-            let first = table.column(values[0].0)?;
             if table.guard_of(first) != table.guard_of(column) {
                 return Err(ErrorKind::SeveralGuards(first.name.clone(), column.name.clone()));
             }
@@ -460,8 +487,6 @@ impl Engine {
         Ok(bytes)
     }
 
-    /// A commit that touches a library column takes the way through the library as a whole, so that its
-    /// rows stay atomic.
     /// Whether all rows are still there.
     fn check_rows(&self, requests: &[Request<'_>]) -> Result<(), ErrorKind> {
         let table = &self.view.table;
@@ -472,16 +497,49 @@ impl Engine {
         }
     }
 
-    fn needs_library(&self, requests: &[Request<'_>]) -> Result<bool, ErrorKind> {
-        let table = &self.view.table;
-        for (name, _) in requests.iter().flat_map(|request| &request.values) {
-            let column = table.column(name)?;
-            let guard = table.guard_of(column).map(|guard| table.column_at(guard.place)).transpose()?;
-            if column.layout.is_err() || guard.is_some_and(|guard| guard.layout.is_err()) {
-                return Ok(true);
+    /// How commits are made. All of them the same way, so that rows stay atomic: one that touches a library column
+    /// goes through the library as a whole, and one with stamps in several sectors through the log.
+    fn way(&self, requests: &[Request<'_>]) -> Result<Way, ErrorKind> {
+        let (table, mut way) = (&self.view.table, Way::InPlace);
+        for request in requests {
+            let finder = table.finder(request.values.len());
+            let wide = table.stamps.as_ref().filter(|stamps| stamps.is_wide());
+            let mut places = Vec::new();
+            for (name, _) in &request.values {
+                let column = finder.column(name)?;
+                let guard = table.guard_of(column).map(|guard| table.column_at(guard.place)).transpose()?;
+                if column.layout.is_err() || guard.is_some_and(|guard| guard.layout.is_err()) {
+                    return Ok(Way::Library);
+                }
+                if wide.is_some() {
+                    places.extend(column.stamp.into_iter().chain(guard.and_then(|guard| guard.stamp)));
+                }
+            }
+            if wide.is_some_and(|stamps| !stamps.are_together(places)) {
+                way = Way::Log;
             }
         }
-        Ok(false)
+        Ok(way)
+    }
+
+    fn make_in_log(
+        &mut self,
+        requests: &[Request<'_>],
+        terms: through::Terms<'_>,
+    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
+        let alone = self.store.alone()?;
+        if self.view.since(self.store.storage.as_ref(), &self.store.paths)? != Since::Same {
+            let newer = View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Write)?;
+            self.view.follow(newer)?;
+        }
+        self.check_rows(requests)?;
+        if self.way(requests)? == Way::Library {
+            // Another program has rewritten one of the columns meanwhile.
+            drop(alone);
+            return self.make_through_library(requests, terms);
+        }
+        let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
+        through::run_in_log(&self.store, &alone, &self.view, requests, terms)
     }
 
     fn make_through_library(

@@ -37,6 +37,7 @@ struct Table<'a> {
     view: &'a View,
     stamps: &'a Stamps,
     columns: Vec<Stamped<'a>>,
+    store: &'a Store,
     cells: CellReader,
     locks: Option<&'a RowLocks>,
 }
@@ -71,7 +72,7 @@ pub(super) fn check(
         };
         let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
         let columns = stamped.map(|column| view.stamped(column)).collect::<Result<Vec<_>, _>>()?;
-        let table = Table { view, stamps, columns, cells: CellReader::new(store), locks: locks.as_ref() };
+        let table = Table { view, stamps, columns, store, cells: CellReader::new(store), locks: locks.as_ref() };
         let tally = table.check(&advance)?;
         table.tell(tally, report);
     }
@@ -141,14 +142,17 @@ impl Table<'_> {
         let runs = Rows::range(rows.clone()).runs()?;
         let mut tally = Tally::default();
         let mut words = Vec::new();
+        // What changes several sectors of a row's stamps keeps everybody out while it does.
+        let _gate = self.stamps.is_wide().then(|| self.store.enter_to_read()).transpose()?;
         read_stamps(self.view.file.as_ref(), self.stamps, &runs, &mut words)?;
         tally.bytes += words.len() as u64 * 8;
         // Rows in which something is odd: they are looked at again, each for itself.
         let mut again = vec![false; words.len() / self.stamps.width];
         self.padding(&words, &rows, &mut tally);
-        // The places of values that are missing, one bit each.
-        let mut lacking = vec![0u64; again.len()];
+        // Of each guard: whether another value is missing that it covers.
+        let mut lacking = vec![vec![false; again.len()]; self.stamps.guards.len()];
         for (number, column) in self.columns.iter().enumerate() {
+            let guard = self.guard_over(column.place);
             let damaged = self.each_cell(column.column, &runs, |k, row, bytes| {
                 tally.bytes += bytes.len() as u64;
                 let stamp = Stamp(words[k * self.stamps.width + column.place]);
@@ -158,20 +162,26 @@ impl Table<'_> {
                     CellState::Plain => tally.add(Kind::Unstamped, Some(number), row),
                     CellState::Writing | CellState::Changed => again[k] = true,
                 }
-                lacking[k] |= u64::from(is_lacking(column, stamp, row, bytes)) << column.place;
+                if let Some(lacking) = guard.and_then(|guard| lacking.get_mut(guard)) {
+                    lacking[k] |= is_lacking(column, stamp, row, bytes);
+                }
             })?;
             damaged.into_iter().flatten().for_each(|row| tally.add(Kind::DamagedChunk, Some(number), row));
         }
-        for guard in &self.stamps.guards {
+        for (guard, lacking) in self.stamps.guards.iter().zip(&lacking) {
             let column = self.view.table.column_at(guard.place)?;
-            let others = guard.others();
             let speaks = |bytes: &[u8]| guard.says_complete(bytes);
-            self.each_cell(column, &runs, |k, _, bytes| again[k] |= lacking[k] & others != 0 && speaks(bytes))?;
+            self.each_cell(column, &runs, |k, _, bytes| again[k] |= lacking[k] && speaks(bytes))?;
         }
         for (k, row) in rows.enumerate().filter(|(k, _)| again[*k]) {
             self.look_again(row, &words[k * self.stamps.width..][..self.stamps.width], &mut tally)?;
         }
         Ok(tally)
+    }
+
+    /// The guard that speaks of the column at a place, which is not itself.
+    fn guard_over(&self, place: usize) -> Option<usize> {
+        self.stamps.guards.iter().position(|guard| guard.covers(place) && guard.place != place)
     }
 
     /// Stamps of no column are zero.
@@ -204,7 +214,9 @@ impl Table<'_> {
         let (mut damaged, mut position) = (Vec::new(), 0);
         for part in runs.parts(u64::MAX, band) {
             let count = usize::try_from(part.len()).unwrap_or(usize::MAX);
-            match self.cells.read(self.view, column, &part) {
+            let inside = self.stamps.is_wide();
+            let read = if inside { CellReader::read_inside } else { CellReader::read };
+            match read(&self.cells, self.view, column, &part) {
                 Ok(bytes) => {
                     let cell = (bytes.len() / count.max(1)).max(1);
                     for (k, ((row, _), bytes)) in part.iter().zip(bytes.chunks_exact(cell)).enumerate() {
@@ -247,7 +259,8 @@ impl Table<'_> {
 
     /// A row that stands still.
     fn judge(&self, row: u64, words: &[u64], cells: &[Vec<u8>], tally: &mut Tally) {
-        let (mut lacking, mut torn) = (0u64, 0u64);
+        // Of each guard: whether another value is missing, or half-written.
+        let mut wrong = vec![false; self.stamps.guards.len()];
         for (number, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
             // One in a damaged chunk is told already.
             if cell.is_empty() && column.column.layout.is_err() {
@@ -259,16 +272,19 @@ impl Table<'_> {
                 (CellState::Changed, State::Unknown(_)) => Kind::UnknownStamp,
                 (CellState::Changed, _) => Kind::Changed,
                 _ => {
-                    lacking |= u64::from(is_lacking(column, stamp, row, cell)) << column.place;
+                    if let Some(wrong) = self.guard_over(column.place).and_then(|guard| wrong.get_mut(guard)) {
+                        *wrong |= is_lacking(column, stamp, row, cell);
+                    }
                     continue;
                 }
             };
-            torn |= u64::from(kind == Kind::HalfWritten) << column.place;
+            for (guard, wrong) in self.stamps.guards.iter().zip(&mut wrong) {
+                *wrong |= kind == Kind::HalfWritten && guard.covers(column.place);
+            }
             tally.add(kind, Some(number), row);
         }
-        for guard in &self.stamps.guards {
+        for (guard, wrong) in self.stamps.guards.iter().zip(wrong) {
             let number = self.columns.iter().position(|c| c.place == guard.place);
-            let wrong = lacking & guard.others() != 0 || torn & guard.covers != 0;
             if let Some(number) = number.filter(|&number| wrong && guard.says_complete(&cells[number])) {
                 tally.add(Kind::Guard, Some(number), row);
             }

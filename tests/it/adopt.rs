@@ -205,7 +205,7 @@ fn what_cannot_be_adopted() {
     let Some((file, _)) = made(&scratch, "0") else { return };
     let script = "import sys, h5py\n\
         f = h5py.File(sys.argv[1], 'r+')\n\
-        for i in range(65): f['many/c%d' % i] = [1., 2.]\n\
+        for i in range(4097): f['many/c%d' % i] = [1., 2.]\n\
         f['texts/x'] = ['a', 'b']\n\
         for i in range(64): f['most/c%d' % i] = [1., 2.]";
     py(script, &[&file]).expect("h5py");

@@ -76,7 +76,7 @@ fn what_cannot_be_added_is_refused() {
     assert!(matches!(refused(NewTable { path: "u".to_owned(), ..second(10) }), ErrorKind::NoSuchTable { .. }));
     let taken = NewTable::new("t", 10, vec![ColumnSpec::new("E", Dtype::F64, &[])]);
     assert!(matches!(refused(taken), ErrorKind::ColumnExists(name) if name == "E"));
-    let many = (0..62).map(|k| ColumnSpec::new(&format!("c{k}"), Dtype::U8, &[])).collect();
+    let many = (0..4094).map(|k| ColumnSpec::new(&format!("c{k}"), Dtype::U8, &[])).collect();
     assert!(matches!(refused(NewTable::new("t", 10, many)), ErrorKind::BadRequest(_)));
     rows_are_whole(&store, 0, 0, "after all refusals");
 }

@@ -80,3 +80,4 @@ mod unknown_origin;
 mod unwritten;
 mod verify;
 mod vspace;
+mod wide;

@@ -3,7 +3,7 @@
 use super::{Adopt, Adoption};
 use crate::dataspace::{Column, Dtype, Table};
 use crate::error::ErrorKind;
-use crate::h5::{Candidate, Evidence, GuardSpec, MOST_COLUMNS, Stored};
+use crate::h5::{Candidate, Evidence, GuardSpec, MOST_COLUMNS, Stored, TOO_MANY_COLUMNS};
 use crate::store::stamping::{first_place, guards_of};
 use crate::store::view::View;
 
@@ -59,7 +59,8 @@ impl<'a> Plan<'a> {
         }
         if columns.len() > MOST_COLUMNS {
             let text = format!(
-                "a table has stamps for {MOST_COLUMNS} columns at most, and this would be {}; name some with --column",
+                "a table has stamps for {MOST_COLUMNS} columns at most, and this would be {}; name some with --column, \
+                 or {TOO_MANY_COLUMNS}",
                 columns.len()
             );
             return Err(ErrorKind::BadRequest(text));

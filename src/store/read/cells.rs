@@ -78,9 +78,14 @@ impl CellReader {
         let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
         let mut bytes = vec![0; cell.checked_mul(count).ok_or_else(super::too_large)?];
         let chunks = self.chunks.of(&self.store, view, column)?;
-        let wanted =
-            vec![Wanted { column, way: Way::of(column, chunks.as_deref()), stamped: None, keeps_foreign: false }];
-        let look = Look::new(&self.store, view, wanted)?;
+        let wanted = vec![Wanted {
+            column,
+            way: Way::of(column, chunks.as_deref()),
+            stamped: None,
+            at: 0,
+            keeps_foreign: false,
+        }];
+        let look = Look::new(&self.store, view, wanted, false)?;
         let mut states = vec![CellState::Plain; count];
         look.settle(&runs.in_row_order(), &mut [Cells { cell, bytes: &mut bytes, states: &mut states }])?;
         Ok(bytes)

@@ -2,11 +2,11 @@
 
 use super::part::Part;
 use super::wanted::{Cells, Wanted, Way};
-use crate::dataspace::{Rows, Runs, Stamps};
+use crate::dataspace::{Rows, Runs, Stamps, Window};
 use crate::error::ErrorKind;
 use crate::h5::H5File;
 use crate::lock::Patience;
-use crate::store::cells::{fill_with, read_stamps};
+use crate::store::cells::{fill_with, read_window};
 use crate::store::handle::Store;
 use crate::store::values::CellState;
 use crate::store::view::View;
@@ -33,17 +33,33 @@ pub(super) struct Look<'a> {
     /// Where a column is read through the library.
     h5: Option<H5File>,
     wanted: Vec<Wanted<'a>>,
+    /// The stamps that are read of each row.
+    window: Window,
 }
 
 impl<'a> Look<'a> {
-    /// Opens the file in the library, if one of the columns needs that.
-    pub(super) fn new(store: &'a Store, view: &'a View, wanted: Vec<Wanted<'a>>) -> Result<Self, ErrorKind> {
+    /// Opens the file in the library, if one of the columns needs that. `all`: all stamps of each row are asked for.
+    pub(super) fn new(
+        store: &'a Store,
+        view: &'a View,
+        mut wanted: Vec<Wanted<'a>>,
+        all: bool,
+    ) -> Result<Self, ErrorKind> {
         let through_library = wanted.iter().any(|wanted| matches!(wanted.way, Way::Library));
         let h5 = through_library.then(|| H5File::open(&view.file, &store.paths.file)).transpose()?;
-        Ok(Self { view, patience: &store.patience, h5, wanted })
+        let places = || wanted.iter().filter_map(|wanted| Some(wanted.stamped.as_ref()?.place));
+        let window = view
+            .table
+            .stamps
+            .as_ref()
+            .map_or_else(Window::default, |stamps| if all { stamps.all() } else { stamps.window(places()) });
+        for wanted in &mut wanted {
+            wanted.at = wanted.stamped.as_ref().map_or(0, |stamped| window.at(stamped.place));
+        }
+        Ok(Self { view, patience: &store.patience, h5, wanted, window })
     }
 
-    /// Reads until every row stood still. Returns the stamps with which it did, all those of a row.
+    /// Reads until every row stood still. Returns the stamps with which it did.
     pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
         let (mut words, mut moved) = self.pass(rows, out, 1)?;
         for attempt in 2..=TRIES {
@@ -93,7 +109,7 @@ impl<'a> Look<'a> {
             Some(stamps) => self.stamps(stamps, rows)?,
             None => Vec::new(),
         };
-        let width = stamps.map_or(0, |stamps| stamps.width);
+        let width = stamps.map_or(0, |_| self.window.width);
         let mut parts = Vec::new();
         for (wanted, cells) in self.wanted.iter().zip(out.iter_mut()) {
             match &wanted.way {
@@ -127,14 +143,15 @@ impl<'a> Look<'a> {
         let parts = rows.parts(STAMP_ROWS, None);
         let mut words = Vec::new();
         if let [part] = parts.as_slice() {
-            read_stamps(file, stamps, part, &mut words)?;
+            read_window(file, stamps, self.window, part, &mut words)?;
             return Ok(words);
         }
-        words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(stamps.width), 0);
-        let words_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * stamps.width;
+        let width = self.window.width;
+        words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(width), 0);
+        let words_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * width;
         words.par_chunks_mut(words_a_part).zip(&parts).try_for_each(|(words, part)| {
             let mut read = Vec::new();
-            read_stamps(file, stamps, part, &mut read)?;
+            read_window(file, stamps, self.window, part, &mut read)?;
             words.copy_from_slice(&read);
             Ok::<(), ErrorKind>(())
         })?;
@@ -144,21 +161,20 @@ impl<'a> Look<'a> {
     /// Rows one of whose stamps is another now, and their places.
     fn moved(&self, stamps: &Stamps, rows: &Runs, words: &[u64]) -> Result<Vec<(u64, usize)>, ErrorKind> {
         let file = self.view.file.as_ref();
-        let places: Vec<usize> = self.wanted.iter().filter_map(|w| Some(w.stamped.as_ref()?.place)).collect();
+        let width = self.window.width;
+        let places: Vec<usize> = self.wanted.iter().filter(|w| w.stamped.is_some()).map(|w| w.at).collect();
         let parts = rows.parts(STAMP_ROWS, None);
         let most = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX);
         let look = |(k, part): (usize, &Runs)| {
             let (first, mut now) = (k * most, Vec::new());
-            read_stamps(file, stamps, part, &mut now)?;
-            let before = &words[first * stamps.width..][..now.len()];
+            read_window(file, stamps, self.window, part, &mut now)?;
+            let before = &words[first * width..][..now.len()];
             let mut moved = Vec::new();
             // Nearly always.
             if before == now {
                 return Ok(moved);
             }
-            for ((row, at), (old, new)) in
-                part.iter().zip(before.chunks_exact(stamps.width).zip(now.chunks_exact(stamps.width)))
-            {
+            for ((row, at), (old, new)) in part.iter().zip(before.chunks_exact(width).zip(now.chunks_exact(width))) {
                 if places.iter().any(|&place| old[place] != new[place]) {
                     moved.push((row, first + usize::try_from(at).unwrap_or(usize::MAX)));
                 }

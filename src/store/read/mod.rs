@@ -13,7 +13,7 @@ use super::left::{self, Trust};
 use super::recover::has_record;
 use super::values::{Block, CellState};
 use super::view::{Since, View};
-use crate::dataspace::{ChunkTable, Column, Inner, Rows, Runs, Segment, Table};
+use crate::dataspace::{ChunkTable, Column, Finder, Inner, Rows, Runs, Segment, Stamps, Table};
 use crate::error::{At, ErrorKind, Result};
 use crate::lock::{ReadGate, RowLocks};
 use crate::storage::Mode;
@@ -139,7 +139,7 @@ impl Reader {
         let mut blocks = self.empty_blocks(columns, rows, None)?;
         let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
         let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(0, count)).collect();
-        let words = self.read_portion(columns, &rows.runs()?.in_row_order(), &mut cells)?;
+        let words = self.read_portion(columns, &rows.runs()?.in_row_order(), &mut cells, true)?;
         Ok((blocks.into_iter().map(|block| block.block).collect(), words))
     }
 
@@ -147,7 +147,8 @@ impl Reader {
     pub(crate) fn as_it_lies(&mut self, column: &str, row: u64) -> Result<Vec<u8>, ErrorKind> {
         self.follow(Self::load_again)?;
         self.check(&[column], &Rows::one(row))?;
-        CellReader::new(&self.store).read(&self.view, self.column(column)?, &Rows::one(row).runs()?)
+        let column = self.column(&self.view.table.finder(1), column)?;
+        CellReader::new(&self.store).read(&self.view, column, &Rows::one(row).runs()?)
     }
 
     /// That the rows are there, in all columns.
@@ -168,7 +169,7 @@ impl Reader {
             other => other?,
         };
         let mut blocks = self.empty_blocks(names, rows, inner)?;
-        let stamps = self.view.table.stamps.as_ref().map_or(0, |stamps| stamps.width as u64 * 8);
+        let stamps = self.stamps_read(names)? * 8;
         let row_bytes = stamps + blocks.iter().map(|block| block.cell as u64).sum::<u64>();
         let in_order = runs == runs.in_row_order();
         let mut places = runs.iter().map(|(_, place)| place);
@@ -177,11 +178,11 @@ impl Reader {
             let count = usize::try_from(portion.len()).unwrap_or(usize::MAX);
             if in_order && inner.is_none() {
                 let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(done, count)).collect();
-                self.read_portion(names, &portion, &mut cells)?;
+                self.read_portion(names, &portion, &mut cells, false)?;
             } else {
                 let mut whole: Vec<Whole> = blocks.iter().map(|block| Whole::new(block.cell, count)).collect();
                 let mut cells: Vec<Cells<'_>> = whole.iter_mut().map(Whole::cells).collect();
-                self.read_portion(names, &portion, &mut cells)?;
+                self.read_portion(names, &portion, &mut cells, false)?;
                 let here: Vec<usize> =
                     places.by_ref().take(count).map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
                 blocks.iter_mut().zip(&whole).for_each(|(block, whole)| block.place(whole, &here));
@@ -199,23 +200,49 @@ impl Reader {
     }
 
     fn empty_blocks(&self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Empty>, ErrorKind> {
-        names.iter().map(|name| Empty::new(self.column(name)?, rows.len(), inner)).collect()
+        let finder = self.view.table.finder(names.len());
+        names.iter().map(|name| Empty::new(self.column(&finder, name)?, rows.len(), inner)).collect()
     }
 
-    /// Reads rows, numbered from 0, into their places. Returns their stamps.
-    fn read_portion(&mut self, names: &[&str], rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
-        // No library column changes while we are inside the gate; direct ones may.
-        let by_gate = |name: &&str| self.view.table.readable(name).is_ok_and(|c| c.layout.is_err());
-        let enter = self.inside.is_none() && (self.accept_foreign || names.iter().any(by_gate));
-        let gate = if enter { Some(self.store.enter_to_read()?) } else { None };
+    /// How many stamps of a row are read for these columns.
+    fn stamps_read(&self, names: &[&str]) -> Result<u64, ErrorKind> {
+        let Some(stamps) = &self.view.table.stamps else { return Ok(0) };
+        if self.accept_foreign || !stamps.is_wide() {
+            return Ok(stamps.width as u64);
+        }
+        let finder = self.view.table.finder(names.len());
+        let columns = names.iter().map(|name| finder.readable(name)).collect::<Result<Vec<_>, _>>()?;
+        Ok(stamps.window(columns.iter().filter_map(|column| column.stamp)).width as u64)
+    }
+
+    /// Whether columns may be read beside structural changes. No library column changes while somebody is inside the
+    /// gate; nor does a row of a wide table, unless all of its stamps that change lie in one sector.
+    fn needs_gate(&self, names: &[&str], finder: &Finder<'_>) -> bool {
+        let by_gate = |name: &&str| finder.readable(name).is_ok_and(|c| c.layout.is_err());
+        let wide = self.view.table.stamps.as_ref().is_some_and(Stamps::is_wide);
+        self.inside.is_none() && (self.accept_foreign || wide || names.iter().any(by_gate))
+    }
+
+    /// Reads rows, numbered from 0, into their places. Returns their stamps; `all`: all those of each row.
+    fn read_portion(
+        &mut self,
+        names: &[&str],
+        rows: &Runs,
+        out: &mut [Cells<'_>],
+        all: bool,
+    ) -> Result<Vec<u64>, ErrorKind> {
+        let needs_gate = self.needs_gate(names, &self.view.table.finder(names.len()));
+        let gate = if needs_gate { Some(self.store.enter_to_read()?) } else { None };
         if gate.is_some() {
             self.follow(Self::load_inside)?;
         }
-        let chunks_of = |name: &&str| self.chunks.of(&self.store, &self.view, self.view.table.readable(name)?);
-        let chunks = names.iter().map(chunks_of).collect::<Result<Vec<_>, ErrorKind>>()?;
-        let wanted = names.iter().zip(&chunks).map(|(name, chunks)| self.wanted(name, chunks.as_deref()));
+        let finder = self.view.table.finder(names.len());
+        let columns = names.iter().map(|name| finder.readable(name)).collect::<Result<Vec<_>, _>>()?;
+        let chunks_of = |column: &&Column| self.chunks.of(&self.store, &self.view, column);
+        let chunks = columns.iter().map(chunks_of).collect::<Result<Vec<_>, ErrorKind>>()?;
+        let wanted = columns.iter().zip(&chunks).map(|(column, chunks)| self.wanted(column, chunks.as_deref()));
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
-        let words = Look::new(&self.store, &self.view, wanted)?.settle(rows, out)?;
+        let words = Look::new(&self.store, &self.view, wanted, all || self.accept_foreign)?.settle(rows, out)?;
         if self.accept_foreign {
             let changed = |state: &&mut CellState| **state == CellState::Changed;
             out.iter_mut()
@@ -273,15 +300,14 @@ impl Reader {
         Ok(())
     }
 
-    fn wanted<'a>(&'a self, name: &str, chunks: Option<&'a ChunkTable>) -> Result<Wanted<'a>, ErrorKind> {
-        let column = self.view.table.readable(name)?;
+    fn wanted<'a>(&'a self, column: &'a Column, chunks: Option<&'a ChunkTable>) -> Result<Wanted<'a>, ErrorKind> {
         let has_stamp = column.stamp.is_some() && self.view.table.stamps.is_some();
         let stamped = has_stamp.then(|| self.view.stamped(column)).transpose()?;
-        Ok(Wanted { column, way: Way::of(column, chunks), stamped, keeps_foreign: self.accept_foreign })
+        Ok(Wanted { column, way: Way::of(column, chunks), stamped, at: 0, keeps_foreign: self.accept_foreign })
     }
 
-    fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
-        self.view.table.readable(name).or_else(|missing| {
+    fn column<'a>(&self, finder: &Finder<'a>, name: &str) -> Result<&'a Column, ErrorKind> {
+        finder.readable(name).or_else(|missing| {
             let group = self.store.look(|h5, _| Ok(h5.is_group(&self.name, name)))?;
             Err(if group { ErrorKind::ColumnIsGroup(name.to_owned()) } else { missing })
         })

@@ -32,6 +32,8 @@ pub(super) struct Wanted<'a> {
     pub(super) column: &'a Column,
     pub(super) way: Way<'a>,
     pub(super) stamped: Option<Stamped<'a>>,
+    /// Where its stamp is among those that are read of a row.
+    pub(super) at: usize,
     /// Whether cells that do not match their stamps keep what they hold.
     pub(super) keeps_foreign: bool,
 }
@@ -53,7 +55,7 @@ impl Wanted<'_> {
         for (k, ((row, _), (state, words))) in rows.iter().zip(states).enumerate() {
             // It may have no elements.
             let cell = &mut cells.bytes[k * cells.cell..(k + 1) * cells.cell];
-            *state = target.state(Stamp(words[target.place]), row, cell);
+            *state = target.state(Stamp(words[self.at]), row, cell);
             let keeps = state.is_present() || (self.keeps_foreign && *state == CellState::Changed);
             if !keeps {
                 fill_with(cell, &self.column.fill);

@@ -21,9 +21,10 @@ mod scenes;
 mod states;
 mod structure;
 mod visit;
+mod wide;
 
 /// States that each scenario has at least. Scenarios of structure have few: each takes visits of the library.
-const LEAST: [(&str, u64); 35] = [
+const LEAST: [(&str, u64); 37] = [
     ("fresh", 140_000),
     ("fresh, guarded", 55_000),
     ("overwritten", 175_000),
@@ -45,6 +46,8 @@ const LEAST: [(&str, u64); 35] = [
     ("changes, three deep", 3000),
     ("replace", 35),
     ("new file", 27_000),
+    ("wide, in place", 50),
+    ("wide, in the log", 100),
     ("create", 1500),
     ("adopt", 1400),
     ("extend", 6500),

@@ -131,15 +131,35 @@ impl Scene {
         writers: &[usize],
         opening: bool,
     ) -> Self {
+        let make = |path: &Path| {
+            let store = shape.store(path);
+            if !before.is_empty() {
+                shape.put(&mut store.writer("t").expect("writer"), before);
+            }
+            if let Some(row) = other {
+                Shape::left_by_another(&store, row);
+            }
+            store
+        };
+        let others = if other.is_some() { Others::Values } else { Others::Nothing };
+        Self::made(&make, others, steps, writers, opening)
+    }
+
+    /// The same upon any store with a table `t` of direct columns.
+    pub fn upon(make: &dyn Fn(&Path) -> Store, steps: &[Step<'_>]) -> Self {
+        Self::made(make, Others::Nothing, steps, &vec![0; steps.len()], false)
+    }
+
+    fn made(
+        make: &dyn Fn(&Path) -> Store,
+        others: Others,
+        steps: &[Step<'_>],
+        writers: &[usize],
+        opening: bool,
+    ) -> Self {
         let scratch = Scratch::new();
         let path = scratch.path("a.h5");
-        let store = shape.store(&path);
-        if !before.is_empty() {
-            shape.put(&mut store.writer("t").expect("writer"), before);
-        }
-        if let Some(row) = other {
-            Shape::left_by_another(&store, row);
-        }
+        let store = make(&path);
         let memory = Memory::taken_from(path.parent().expect("folder"));
         let store = store.with_storage(Arc::new(memory.clone()));
         memory.record();
@@ -149,7 +169,6 @@ impl Scene {
             memory.record();
         }
         let mut reader = store.reader("t").expect("reader");
-        let others = if other.is_some() { Others::Values } else { Others::Nothing };
         let mut expected = Expected(Vec::new(), others);
         expected.add(0, rows_of(&mut reader, Hidden::Wrong, others).expect("reads"));
         for (k, (step, writer)) in steps.iter().zip(writers).enumerate() {

@@ -8,6 +8,7 @@ use crate::changes::store_with_rows;
 use crate::content::{Content, content, difference};
 use crate::support::Scratch;
 use h5part::store::{Recovery, Store};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// A step of a change; when it returns, it is acknowledged.
@@ -40,9 +41,14 @@ fn content_of(bytes: &[u8], scratch: &Scratch) -> Result<Content, String> {
 impl Changed {
     /// Steps upon [`store_with_rows`].
     pub fn of(superblock: u8, steps: &[Step<'_>]) -> Self {
+        Self::upon(&|path| store_with_rows(path, superblock), steps)
+    }
+
+    /// Steps upon any store.
+    pub fn upon(make: &dyn Fn(&Path) -> Store, steps: &[Step<'_>]) -> Self {
         let scratch = Scratch::new();
         let path = scratch.path("a.h5");
-        let store = store_with_rows(&path, superblock);
+        let store = make(&path);
         // As if nobody had changed its structure yet: the log is made, too.
         let _ = std::fs::remove_file(scratch.path("a.h5.part/change.log"));
         let memory = Memory::taken_from(path.parent().expect("folder"));
