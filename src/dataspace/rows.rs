@@ -199,8 +199,11 @@ impl Rows {
 }
 
 impl fmt::Display for Rows {
-    /// As [`Rows::parse`] reads it: `0:10,15,20:30:2`; nothing for no rows.
+    /// As [`Rows::parse`] reads it: `0:10,15,20:30:2`; `0:0` for no rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("0:0");
+        }
         for (k, Span { start, step, count }) in self.spans.iter().enumerate() {
             let comma = if k > 0 { "," } else { "" };
             let end = start + (count - 1) * step + 1;
