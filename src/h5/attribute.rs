@@ -1,5 +1,6 @@
 //! Attributes of a table's group.
 
+use super::groups::Groups;
 use super::load::{STAMPS_GROUP, members};
 use super::{H5Change, H5File};
 use crate::dataspace::refuse_reserved;
@@ -89,9 +90,9 @@ impl H5File {
     pub fn groups_with(&self, name: &str) -> Result<Vec<(String, String)>, ErrorKind> {
         self.ask(|| {
             let (mut found, mut seen) = (Vec::new(), HashSet::new());
-            let mut todo = vec![String::new()];
-            while let Some(path) = todo.pop() {
-                let group = self.file.group(if path.is_empty() { "/" } else { &path })?;
+            let mut groups = Groups::of(&self.file)?;
+            while let Some((path, group)) = groups.next() {
+                let group = group?;
                 // Links may lead in circles.
                 if !seen.insert(format!("{:?}", group.loc_info()?.token)) {
                     continue;
@@ -100,7 +101,9 @@ impl H5File {
                     found.push((path.clone(), text));
                 }
                 let below = members(&group, LocationType::Group)?.into_iter().filter(|name| name != STAMPS_GROUP);
-                todo.extend(below.map(|name| if path.is_empty() { name } else { format!("{path}/{name}") }));
+                for name in below {
+                    groups.push(&group, &path, name);
+                }
             }
             found.sort_unstable();
             Ok(found)

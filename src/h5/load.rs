@@ -3,6 +3,7 @@
 use super::H5File;
 use super::chunks::each_chunk;
 use super::datatype::dtype_of;
+use super::groups::{Groups, below};
 use super::guards;
 use super::names::{Datasets, Elsewhere, datasets};
 use super::texts::{read_text, read_texts};
@@ -208,21 +209,18 @@ impl H5File {
         if path.is_empty() {
             return Ok(Some(self.file.group("/")?));
         }
-        let mut walked = String::new();
+        let (mut walked, mut here) = (String::new(), self.file.group("/")?);
         for part in path.split('/') {
-            let parent = if walked.is_empty() { self.file.group("/")? } else { self.file.group(&walked)? };
-            if !parent.link_exists(part) {
+            if !here.link_exists(part) {
                 return Ok(None);
             }
-            if !walked.is_empty() {
-                walked.push('/');
-            }
-            walked.push_str(part);
-            if self.file.group(&walked).is_err() {
+            walked = below(&walked, part);
+            let Ok(group) = here.group(part) else {
                 return Err(ErrorKind::NotATable { name: walked, what: "a dataset" });
-            }
+            };
+            here = group;
         }
-        Ok(Some(self.file.group(path)?))
+        Ok(Some(here))
     }
 
     /// All tables: groups that hold datasets with a common first axis.
@@ -235,10 +233,10 @@ impl H5File {
 
     fn list(&self) -> Result<Vec<Listing>, ErrorKind> {
         let mut listings = Vec::new();
-        let mut todo = vec![String::new()];
+        let mut groups = Groups::of(&self.file)?;
         let mut seen = HashSet::new();
-        while let Some(path) = todo.pop() {
-            let group = if path.is_empty() { self.file.group("/")? } else { self.file.group(&path)? };
+        while let Some((path, group)) = groups.next() {
+            let group = group?;
             // Links may lead in circles, and to one group by several names: the first one counts.
             if !seen.insert(format!("{:?}", group.loc_info()?.token)) {
                 continue;
@@ -250,7 +248,9 @@ impl H5File {
             let mut below = members(&group, LocationType::Group)?;
             below.retain(|name| !(path.is_empty() && name == STAMPS_GROUP));
             below.sort_unstable_by(|a, b| b.cmp(a));
-            todo.extend(below.into_iter().map(|name| if path.is_empty() { name } else { format!("{path}/{name}") }));
+            for name in below {
+                groups.push(&group, &path, name);
+            }
         }
         Ok(listings)
     }

@@ -18,6 +18,7 @@ mod evidence;
 mod extend;
 mod file;
 mod filters;
+mod groups;
 mod guards;
 mod limits;
 mod load;

@@ -2,6 +2,7 @@
 
 use super::H5File;
 use super::bundle::CHECKSUM;
+use super::groups::{Groups, below};
 use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE};
 use crate::error::ErrorKind;
 use hdf5::plist::dataset_create::Layout;
@@ -71,13 +72,11 @@ impl H5File {
     }
 
     fn walk_all(&self) -> Result<Walk, ErrorKind> {
-        let mut walk = Walker { h5: self, found: Walk::default(), seen: HashMap::new(), todo: Vec::new() };
+        let mut walk = Walker { h5: self, found: Walk::default(), seen: HashMap::new(), todo: Groups::of(&self.file)? };
         let root = self.file.group("/")?;
         walk.count(String::new(), &root.loc_info()?);
-        walk.todo.push(String::new());
-        while let Some(path) = walk.todo.pop() {
-            let group = self.file.group(if path.is_empty() { "/" } else { &path });
-            if let Err(e) = group.map_err(ErrorKind::from).and_then(|group| walk.group(&path, &group)) {
+        while let Some((path, group)) = walk.todo.next() {
+            if let Err(e) = group.and_then(|group| walk.group(&path, &group)) {
                 walk.odd(&path, Oddity::Unopenable(e.to_string()));
             }
         }
@@ -89,7 +88,7 @@ struct Walker<'a> {
     h5: &'a H5File,
     found: Walk,
     seen: HashMap<String, Counted>,
-    todo: Vec<String>,
+    todo: Groups,
 }
 
 impl Walker<'_> {
@@ -119,19 +118,19 @@ impl Walker<'_> {
             }
         }
         for (name, link) in group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)? {
-            let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
             match link.link_type {
-                LinkType::Hard => self.object(below, group, &name),
+                LinkType::Hard => self.object(path, group, name),
                 // Leads to an object that has another name, or to nothing, which is no fault.
                 LinkType::Soft => {}
-                LinkType::External => self.odd(&below, Oddity::LeadsOutside),
+                LinkType::External => self.odd(&below(path, &name), Oddity::LeadsOutside),
             }
         }
         Ok(())
     }
 
-    fn object(&mut self, path: String, group: &Group, name: &str) {
-        let info = match group.loc_info_by_name(name) {
+    fn object(&mut self, parent: &str, group: &Group, name: String) {
+        let path = below(parent, &name);
+        let info = match group.loc_info_by_name(&name) {
             Ok(info) => info,
             Err(_) if name.contains(char::REPLACEMENT_CHARACTER) => return self.odd(&path, Oddity::NotUtf8),
             Err(e) => return self.odd(&path, Oddity::Unopenable(ErrorKind::from(e).to_string())),
@@ -140,13 +139,13 @@ impl Walker<'_> {
             return;
         }
         match info.loc_type {
-            LocationType::Group => self.todo.push(path),
-            LocationType::Dataset => match group.dataset(name) {
+            LocationType::Group => self.todo.push(group, parent, name),
+            LocationType::Dataset => match group.dataset(&name) {
                 Ok(dataset) => self.dataset(&path, &dataset),
                 Err(e) => self.odd(&path, Oddity::Unopenable(ErrorKind::from(e).to_string())),
             },
             _ => {
-                if let Err(e) = group.committed_datatype(name) {
+                if let Err(e) = group.committed_datatype(&name) {
                     self.odd(&path, Oddity::Unopenable(ErrorKind::from(e).to_string()));
                 }
             }

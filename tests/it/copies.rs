@@ -254,3 +254,29 @@ for k, path in enumerate(sys.argv[1:]):
     let labels = "import sys, h5py\nprint(list(h5py.File(sys.argv[1])['res/label'].asstr()) == [f'label{i}' for i in range(10)])";
     assert_eq!(py(labels, &[&merged]).expect("h5py"), "True\n");
 }
+
+/// What is stored in other files is not changed; references there lead to objects of the source, which is told.
+#[test]
+fn references_that_are_stored_outside_are_named() {
+    let scratch = Scratch::new();
+    let (source, published, merged) = (scratch.text("s.h5"), scratch.text("p.h5"), scratch.text("m.h5"));
+    let make = "
+import sys, os, h5py
+os.chdir(os.path.dirname(sys.argv[1]))
+with h5py.File(sys.argv[1], 'w') as file:
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_external(b'refs.bin', 0, h5py.h5f.UNLIMITED)
+    space = h5py.h5s.create_simple((3,))
+    made = h5py.h5d.create(file.create_group('g').id, b'refs', h5py.h5t.STD_REF_OBJ, space, plist)
+    h5py.Dataset(made)[0] = file.ref
+";
+    if py(make, &[&source]).is_none() {
+        return;
+    }
+    let before = std::fs::read(scratch.path("refs.bin")).expect("there");
+    for args in [["publish", &source, "-o", &published].to_vec(), ["merge", &merged, &source].to_vec()] {
+        let (code, _, err) = run(&args);
+        assert!(code == 1 && err.contains("/g/refs") && err.contains("stored outside"), "{args:?}: {code} {err}");
+        assert!(std::fs::read(scratch.path("refs.bin")).expect("there") == before, "{args:?}");
+    }
+}

@@ -21,6 +21,7 @@ use hdf5_sys::h5p::{
 use hdf5_sys::h5t::{H5T_cset_t, H5Tcommitted, H5Tcopy, H5Topen2};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
+use std::rc::Rc;
 
 /// Where named types are, until the links to them are made.
 const TYPES: &CStr = c"/__h5part_types__";
@@ -126,9 +127,10 @@ impl<'a> Copier<'a> {
         mut meet: impl FnMut(&mut Self, &Location, &Link, &Location, &CStr) -> Result<(), ErrorKind>,
     ) -> Result<(), ErrorKind> {
         let mut seen = HashSet::from([token(&self.from)?]);
-        let mut todo = vec![c"/".to_owned()];
-        while let Some(path) = todo.pop() {
-            let group = open(&self.from, &path)?;
+        // Each is opened from its parent: the way from the root may be long.
+        let mut todo = vec![(Rc::new(open(&self.from, c"/")?), c".".to_owned(), c"/".to_owned())];
+        while let Some((parent, name, path)) = todo.pop() {
+            let group = Rc::new(open(&parent, &name)?);
             let creation: Object = own!(H5Gget_create_plist, group.id())?;
             for link in links(&group, &creation)? {
                 if !matches!(link.kind, LinkKind::Hard) || self.is_kept_out(&path, &link.name) {
@@ -139,7 +141,7 @@ impl<'a> Copier<'a> {
                 let below = below(&path, &link.name);
                 meet(self, &group, &link, &object, &below)?;
                 if object.loc_info()?.loc_type == LocationType::Group && seen.insert(token(&object)?) {
-                    todo.push(below);
+                    todo.push((Rc::clone(&group), link.name.clone(), below));
                 }
             }
         }
@@ -179,20 +181,23 @@ impl<'a> Copier<'a> {
     fn groups(&mut self) -> Result<(), ErrorKind> {
         self.there.insert(token(&self.from)?, c"/".to_owned());
         copy_comment(&self.from, &self.into)?;
-        let mut todo = vec![c"/".to_owned()];
-        while let Some(path) = todo.pop() {
-            let (source, copy) = (open(&self.from, &path)?, open(&self.into, &path)?);
+        let roots = (open(&self.from, c"/")?, open(&self.into, c"/")?);
+        // Each is opened from its parent: the way from the root may be long.
+        let mut todo = vec![(Rc::new(roots), c".".to_owned(), c"/".to_owned())];
+        while let Some((parents, name, path)) = todo.pop() {
+            let both = Rc::new((open(&parents.0, &name)?, open(&parents.1, &name)?));
+            let (source, copy) = &*both;
             let creation: Object = own!(H5Gget_create_plist, source.id())?;
             let stamps = self.what.stamps;
-            self.attributes(&source, &creation, &copy, &path, |name| {
+            self.attributes(source, &creation, copy, &path, |name| {
                 !stamps && OURS.iter().any(|ours| ours.as_bytes() == name.to_bytes())
             })?;
-            for link in links(&source, &creation)? {
+            for link in links(source, &creation)? {
                 if self.is_kept_out(&path, &link.name) || self.is_left(&below(&path, &link.name)) {
                     continue;
                 }
-                match self.link(&source, &copy, &path, &link) {
-                    Ok(Some(group)) => todo.push(group),
+                match self.link(source, copy, &path, &link) {
+                    Ok(Some(path)) => todo.push((Rc::clone(&both), link.name.clone(), path)),
                     Ok(None) => {}
                     Err(e) => self.left_out(&below(&path, &link.name), None, &e.to_string()),
                 }
@@ -322,6 +327,10 @@ impl<'a> Copier<'a> {
     ) -> Result<(), ErrorKind> {
         let datatype: Object = own!(H5Dget_type, object.id())?;
         let creation: Object = own!(H5Dget_create_plist, object.id())?;
+        if whole::is_outside(&creation) && contains_references(&datatype)? {
+            // Where they are stored nothing is changed.
+            self.left_out(path, None, "its references are stored outside the file, and lead to objects of the source");
+        }
         if let Some(&shell) = self.shells.get(token) {
             let as_there = self.datatype(&datatype)?;
             let made = shells::make(object, shell, &as_there, (copy, &link.name), self.creation_of(link))?;
