@@ -29,6 +29,7 @@ mod copying;
 mod courtesy;
 mod crash;
 mod crate_api;
+mod decoders;
 mod descriptors;
 mod direct;
 mod doctor;

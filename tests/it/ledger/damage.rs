@@ -43,7 +43,8 @@ fn what_is_no_ledger_is_told_and_left_alone() {
         each_command(&path, 5, "bytes");
     }
     let mut newer = whole.clone();
-    newer[7] = b'2';
+    // 2: it says which columns make a task done.
+    newer[7] = b'3';
     std::fs::write(&path, newer).expect("writes");
     each_command(&path, 5, "newer");
     let mut damaged = whole;
