@@ -69,6 +69,14 @@ pub enum ErrorKind {
         /// The most that can be said with them.
         most: u64,
     },
+    /// In files whose lengths have few bytes HDF5 writes some attributes that it cannot read again.
+    #[error("HDF5 could not read {what} again: the lengths of the file have only {bytes} bytes")]
+    NotReadBack {
+        /// The object, or the attribute.
+        what: String,
+        /// Bytes per length.
+        bytes: u8,
+    },
     /// A name that h5part keeps for what it writes itself.
     #[error("the name '{0}' is reserved: names that begin with 'h5part_', and '__h5part__', are h5part's own")]
     ReservedName(String),
@@ -649,7 +657,9 @@ impl ErrorKind {
                 "wait until that program has closed it; if it is dead, clear the mark with 'h5part recover --clear-marks FILE'"
             }
             Self::OpenElsewhere(_) => "wait until that program has closed it, or end it",
-            Self::OffsetsTooSmall { .. } => "use another file: the size of addresses is fixed when a file is made",
+            Self::OffsetsTooSmall { .. } | Self::NotReadBack { .. } => {
+                "use another file: the size of addresses and lengths is fixed when a file is made"
+            }
             Self::ReservedName(_) | Self::NotReplaced(_) => "choose another name",
             Self::FileSizeLimit { .. } => {
                 "raise the limit ('ulimit -f', or that of the job), and run the command again"

@@ -118,6 +118,7 @@ impl Exit {
             | ErrorKind::NotMergeable { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::OffsetsTooSmall { .. }
+            | ErrorKind::NotReadBack { .. }
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::NothingToAdopt(_)
             | ErrorKind::ValuesOutside(_)

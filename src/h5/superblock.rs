@@ -32,6 +32,12 @@ pub struct Superblock {
 }
 
 impl Superblock {
+    /// Bytes per length, where these are so few that HDF5 writes what it cannot read again.
+    #[must_use]
+    pub fn few_length_bytes(&self) -> Option<u8> {
+        (self.length_bytes < 4).then_some(self.length_bytes)
+    }
+
     /// Looks for it at 0, and behind a user block of 512, 1024, ... bytes. `None`: there is none.
     ///
     /// # Errors

@@ -55,6 +55,14 @@ pub enum Oddity {
     NotUtf8,
 }
 
+impl Oddity {
+    /// Whether HDF5 cannot open it.
+    #[must_use]
+    pub fn is_unopenable(&self) -> bool {
+        matches!(self, Self::Unopenable(_) | Self::UnopenableAttribute(_))
+    }
+}
+
 /// One object, and the names that lead to it.
 struct Counted {
     path: String,

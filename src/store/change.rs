@@ -3,7 +3,7 @@
 
 use super::handle::Store;
 use crate::error::{At, ErrorKind, Result};
-use crate::h5::{CHANGES_IN_PLACE, H5Change, H5File, Superblock, check_superblock};
+use crate::h5::{CHANGES_IN_PLACE, H5Change, H5File, Oddity, Superblock, check_superblock};
 use crate::lock::{ExclusiveGate, Gate, RowLocks, SharedGate, Stock};
 use crate::record::{Overlay, Sealed};
 use crate::storage::{Mode, StorageFile, copy};
@@ -165,8 +165,12 @@ impl Store {
             .and_then(|h5| h5.run(|h5| work(&Changing { h5, file: file.as_ref(), before: base })))
             .and_then(|done| {
                 // Addresses that do not fit would have been cut short without a word.
-                let superblock = Superblock::find(base.as_ref())?;
-                superblock.map_or(Ok(()), |found| found.can_address(overlay.identity()?.len, 0))?;
+                if let Some(superblock) = Superblock::find(base.as_ref())? {
+                    superblock.can_address(overlay.identity()?.len, 0)?;
+                    if let Some(bytes) = superblock.few_length_bytes() {
+                        self.check_read_back(base, &file, bytes)?;
+                    }
+                }
                 Ok(done)
             });
         self.settle(gate, &overlay, (base, &log), outcome)
@@ -231,6 +235,24 @@ impl Store {
         }
         base.sync()?;
         Ok(sealed.spend(log)?)
+    }
+
+    /// That the library can open all that it could open before. Such files are small.
+    fn check_read_back(
+        &self,
+        base: &Arc<dyn StorageFile>,
+        changed: &Arc<dyn StorageFile>,
+        bytes: u8,
+    ) -> Result<(), ErrorKind> {
+        let odd = |file| Ok::<_, ErrorKind>(H5File::open(file, &self.paths.file)?.walk()?.oddities);
+        let (before, after) = (odd(base)?, odd(changed)?);
+        match after.into_iter().find(|found| found.1.is_unopenable() && !before.contains(found)) {
+            None => Ok(()),
+            Some((path, Oddity::UnopenableAttribute(name))) => {
+                Err(ErrorKind::NotReadBack { what: format!("attribute '{name}' of '{path}'"), bytes })
+            }
+            Some((path, _)) => Err(ErrorKind::NotReadBack { what: format!("'{path}'"), bytes }),
+        }
     }
 
     fn open_log(&self) -> io::Result<Box<dyn StorageFile>> {

@@ -100,3 +100,35 @@ with h5py.File(sys.argv[1], 'w') as f:
     assert_eq!(py(see, &[&out]).expect("h5py"), "b'\\x00\\x01%\\xff'\n");
     ok(&["verify", &out]);
 }
+
+/// In a file with lengths of two bytes HDF5 writes attributes beside others that it cannot read again, and takes all of
+/// an object with them. Such a change is refused before it is made.
+#[test]
+fn attributes_that_hdf5_cannot_read_again_are_not_written() {
+    let make = "\
+import sys, h5py, numpy as np
+plist = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+plist.set_sizes(int(sys.argv[2]), int(sys.argv[3]))
+plist.set_attr_phase_change(2, 0)
+with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=plist)) as file:
+    file.attrs['mine'] = 1
+    file['t/x'] = np.arange(7)
+";
+    for sizes in [("2", "2"), ("8", "2"), ("4", "4"), ("8", "8")] {
+        let scratch = Scratch::new();
+        let file = scratch.text("a.h5");
+        if py(make, &[&file, sizes.0, sizes.1]).is_none() {
+            return;
+        }
+        let before = std::fs::read(&file).expect("reads");
+        let (code, _, err) = run(&["adopt", &file, "t"]);
+        let is_short = sizes.1 == "2";
+        assert_eq!(code, if is_short { 10 } else { 0 }, "{sizes:?}: {err}");
+        if is_short {
+            assert!(err.contains("could not read") && err.contains("2 bytes"), "{err}");
+            assert!(std::fs::read(&file).expect("reads") == before);
+        }
+        let seen = py("import sys, h5py; print(h5py.File(sys.argv[1]).attrs['mine'])", &[&file]);
+        assert_eq!(seen.expect("h5py"), "1\n", "{sizes:?}");
+    }
+}
