@@ -22,6 +22,9 @@ pub struct Table {
     pub lost: Vec<LostColumn>,
     /// Further names of its columns: each with the name of its column.
     pub aliases: Vec<(String, String)>,
+    /// Stamped columns that another program made longer than the others, with their lengths: what they hold beyond the
+    /// rows of the table belongs to no row.
+    pub surplus: Vec<(String, u64)>,
     /// Names of datasets in its group that HDF5 cannot open; `verify` says why.
     pub unopenable: Vec<String>,
 }
@@ -215,6 +218,15 @@ impl Table {
     /// [`ErrorKind::ColumnLost`] for the first of them.
     pub fn refuse_lost(&self) -> Result<(), ErrorKind> {
         self.lost.first().map_or(Ok(()), |lost| Err(self.lost_error(lost)))
+    }
+
+    /// What a copy by rows leaves out: where, and why.
+    pub fn beyond_rows(&self) -> impl Iterator<Item = (String, String)> + '_ {
+        let root = if self.path.is_empty() { String::new() } else { format!("/{}", self.path) };
+        self.surplus.iter().map(move |(name, len)| {
+            let why = format!("its elements {}:{len} belong to no row: other columns are shorter", self.rows);
+            (format!("{root}/{name}"), why)
+        })
     }
 
     /// Whether another program appended rows that have no stamps yet.
@@ -420,6 +432,7 @@ mod tests {
             stamps: Some(stamps),
             lost: Vec::new(),
             aliases: Vec::new(),
+            surplus: Vec::new(),
             unopenable: Vec::new(),
         };
         assert_eq!(table.row_bytes(), 8 + 80 + 24);

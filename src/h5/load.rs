@@ -306,6 +306,7 @@ pub(super) struct Parts {
     /// With what is left of them.
     pub(super) lost: Vec<(LostColumn, Option<Dataset>)>,
     aliases: Vec<(String, String)>,
+    surplus: Vec<(String, u64)>,
     unopenable: Vec<String>,
 }
 
@@ -406,6 +407,8 @@ impl Parts {
         // Rows are there where all stamped columns have them. Those beyond the stamps were appended by others.
         let rows = lengths.min().or(stamped_rows).unwrap_or_else(|| common_rows(&columns));
         columns.retain(|(column, d)| column.stamp.is_some() || first_axis(d) == rows);
+        let longer = columns.iter().map(|(column, d)| (column.name.clone(), first_axis(d)));
+        let surplus = longer.filter(|(_, length)| *length > rows).collect();
         columns.sort_by(|(a, _), (b, _)| {
             (a.stamp.is_none(), a.stamp, &a.name).cmp(&(b.stamp.is_none(), b.stamp, &b.name))
         });
@@ -413,7 +416,7 @@ impl Parts {
             Some((_, stamps)) => guards::read(stamps, &columns.iter().map(|(column, _)| column).collect::<Vec<_>>())?,
             None => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases, unopenable })
+        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases, surplus, unopenable })
     }
 
     pub(super) fn locate(self) -> Result<Table, ErrorKind> {
@@ -435,7 +438,8 @@ impl Parts {
         }
         let mut aliases = self.aliases;
         aliases.retain(|(_, name)| columns.iter().any(|column| column.name == *name));
-        Ok(Table { path: self.path, rows: self.rows, columns, stamps, lost, aliases, unopenable: self.unopenable })
+        let (surplus, unopenable) = (self.surplus, self.unopenable);
+        Ok(Table { path: self.path, rows: self.rows, columns, stamps, lost, aliases, surplus, unopenable })
     }
 }
 

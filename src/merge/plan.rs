@@ -332,6 +332,7 @@ mod tests {
             stamps,
             lost: Vec::new(),
             aliases: Vec::new(),
+            surplus: Vec::new(),
             unopenable: Vec::new(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::plan::{Found, Joined, Source};
 use super::{Attributes, Lost, MergeOptions, Merged, OtherAttribute, build};
-use crate::dataspace::{Column, Loss};
+use crate::dataspace::{Column, Loss, Table};
 use crate::error::{At, AttributesDiffer, Disagreement, ErrorKind, Result};
 use crate::h5::{
     Allocation, Compression, Copied, Copying, Differing, H5Change, H5File, LaidRows, Refusal, Refused, Shell,
@@ -78,6 +78,10 @@ impl Plan<'_> {
             let copying = self.copying(k, found, &there, &mut made);
             let copied = input.look(|from, _| h5.copy_structure(from, &copying)).at("merge", input.path())?;
             self.take_in(k, &copying, copied, merged)?;
+            let beyond =
+                found.tables.values().filter(|table| self.tables.iter().any(|joined| joined.path == table.path));
+            let beyond = beyond.flat_map(Table::beyond_rows);
+            merged.left_out.extend(beyond.map(|(path, why)| (input.path().to_owned(), path, why)));
             merged.note_lost(found, self.tables);
         }
         for joined in self.tables.iter().filter(|joined| !there.contains(joined.path.as_str())) {

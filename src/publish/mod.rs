@@ -121,6 +121,7 @@ impl Store {
             let (h5, copied) = self.copy_into(path, file, &planned)?;
             let mut published = h5.run(|h5| self.fill(h5, file, &planned, earlier.as_ref(), how, progress))?;
             published.left_out = copied;
+            published.left_out.extend(tables.iter().flat_map(|listing| listing.table.beyond_rows()));
             published.file_bytes = file.identity()?.len;
             Ok(published)
         };

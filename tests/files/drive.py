@@ -24,7 +24,7 @@ import shrink
 from case import Case, Finding
 
 HERE = pathlib.Path(__file__).resolve()
-PROGRAM = os.environ.get("H5PART") or str(HERE.parents[2] / "target" / "release" / "h5part")
+PROGRAM = os.path.abspath(os.environ.get("H5PART") or HERE.parents[2] / "target" / "release" / "h5part")
 OPERATIONS = 8  # Per file, at most.
 
 

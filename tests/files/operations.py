@@ -405,6 +405,9 @@ def compare_copy(case, args, name, what, zstd=False):
     for path, change, one, two in check.differences(case.view, copy, storage=False, most=False):
         if (what == "merge" and change == "links") or (change == "values" and one == repr(check.UNWRITTEN)):
             continue
+        # Of what HDF5 stores in part nothing may have been written: then a copy holds no references either.
+        if change == "values" and "HDF5 stores in part" in str(one) and "', '/" not in str(two):
+            continue
         if change == "values" and path in stamped:
             both = check.rows_that_differ(case.view[path], copy[path])
             if both is not None and not any(stamped[path][r] == COMMITTED for r in both):

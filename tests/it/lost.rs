@@ -132,3 +132,18 @@ fn a_table_without_rows_is_read_as_such() {
     let shape = py("import sys, numpy as np\nprint(np.load(sys.argv[1]).shape)", &[&out]);
     assert_eq!(shape.as_deref().map(str::trim), Some("(0, 3)"));
 }
+
+/// What one column holds beyond the others belongs to no row: a copy by rows says that it leaves it out.
+#[test]
+fn what_lies_beyond_the_rows_is_named_in_copies() {
+    let scratch = Scratch::new();
+    let Some(file) = changed(&scratch, "f['t/E'].resize((13,)); f['t/E'][10:] = [7, 8, 9]") else { return };
+    let (published, merged) = (scratch.text("p.h5"), scratch.text("m.h5"));
+    for args in [["publish", &file, "-o", &published].to_vec(), ["merge", &merged, &file].to_vec()] {
+        let (code, _, err) = run(&args);
+        assert!(code == 1 && err.contains("/t/E") && err.contains("10:13"), "{args:?}: {code} {err}");
+    }
+    py(DO, &[&file, "f['t/F'].resize((13,))"]).expect("h5py");
+    ok(&["publish", &file, "-o", &published]);
+    assert_eq!(ok(&["read", &published, "t", "E", "--rows", "9:13"]), "1.5\n7.0\n8.0\n9.0\n");
+}
