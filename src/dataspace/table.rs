@@ -197,6 +197,13 @@ impl Table {
         })
     }
 
+    /// The same table, for those who know how long its columns are: what is left of shortened ones is among them.
+    #[must_use]
+    pub(crate) fn with_rest(mut self) -> Self {
+        self.columns.extend(self.lost.iter().filter_map(|lost| lost.rest.as_deref().cloned()));
+        self
+    }
+
     /// That these rows of columns can be read.
     ///
     /// # Errors

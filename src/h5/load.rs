@@ -132,16 +132,7 @@ impl H5File {
         drop(self.source.take_extents());
         self.ask(|| {
             let group = self.group(path)?;
-            let mut table = self.check_table(Parts::read(&self.file, path, &group)?)?;
-            for lost in table.lost.iter().filter(|lost| matches!(lost.loss, Loss::Shortened { .. })) {
-                let dataset = group.dataset(&lost.name)?;
-                let mut column = read_column(&dataset, lost.name.clone(), Some(lost.place))?;
-                if column.layout.is_ok() {
-                    column.layout = locate(&dataset, first_axis(&dataset), column.cell_bytes())?;
-                }
-                table.columns.push(column);
-            }
-            Ok(table)
+            Ok(self.check_table(Parts::read(&self.file, path, &group)?)?.with_rest())
         })
     }
 

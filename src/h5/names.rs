@@ -1,5 +1,6 @@
 //! Datasets that have several names, in a group or in several tables: one column, with one set of stamps.
 
+use super::groups::below;
 use super::load::{STAMPS_GROUP, Stamped, members, open_stamps, read_column, table_of_stamps};
 use crate::dataspace::Column;
 use crate::error::ErrorKind;
@@ -52,8 +53,7 @@ impl<'f> Elsewhere<'f> {
             let Ok(Some((_, stamps))) = open_stamps(self.file, &table, &path) else { continue };
             for name in Stamped::read(&stamps)?.names.into_iter().filter(|name| !name.is_empty()) {
                 let Ok(dataset) = table.dataset(&name) else { continue };
-                let path = if path.is_empty() { format!("/{name}") } else { format!("/{path}/{name}") };
-                columns.insert(object(&dataset)?, path);
+                columns.insert(object(&dataset)?, format!("/{}", below(&path, &name)));
             }
         }
         Ok(columns)

@@ -100,7 +100,7 @@ impl<'a> Filling<'a> {
             for (k, source) in joined.sources.iter().enumerate().filter(|(_, source)| !source.within(&block).is_empty())
             {
                 let input = &self.inputs[source.input];
-                let mut reader = open.remove(&k).map_or_else(|| source.reader(input, &joined.path), Ok)?;
+                let mut reader = open.remove(&k).map_or_else(|| input.reader(&joined.path), Ok)?;
                 let tally = self.add(&mut cells, &mut growing, source, &block, &mut reader)?;
                 if tally.moving > 0 {
                     check_dead_writer(joined, input)?;

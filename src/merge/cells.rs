@@ -124,7 +124,7 @@ impl Cells {
         tally: &mut Tally,
     ) -> Result<()> {
         let input = &origins.inputs[source.input];
-        let column = of_input(table.column(&origins.joined.columns[c]), input)?;
+        let column = of_input(table.readable(&origins.joined.columns[c]), input)?;
         let cell = block.bytes().len() / block.states().len().max(1);
         let start = usize::try_from(first - self.first).unwrap_or(usize::MAX);
         for (here, value) in block.bytes().chunks_exact(cell.max(1)).enumerate() {

@@ -4,7 +4,7 @@ use super::MergeOptions;
 use crate::dataspace::{Column, Loss, OUTSIDE, Table, shape_text};
 use crate::error::{ErrorKind, Result};
 use crate::h5::MOST_COLUMNS;
-use crate::store::{Reader, Store};
+use crate::store::Store;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -70,12 +70,6 @@ impl Source {
         start..(self.offset + self.rows).clamp(start, block.end)
     }
 
-    /// Opens it for reading.
-    pub(super) fn reader(&self, input: &Store, table: &str) -> Result<Reader> {
-        // Others know nothing of shortened columns.
-        if self.short.is_empty() { input.reader(table) } else { input.still()?.reader(table) }
-    }
-
     /// Rows of the merged table, as rows of its own.
     pub(super) fn rows_of(&self, merged: &Range<u64>) -> Range<u64> {
         merged.start - self.offset..merged.end - self.offset
@@ -102,12 +96,8 @@ impl Joined {
 /// Looks at all files. One to merge into that is not there has no tables.
 pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
     let tables = |store: &Store, input| {
-        let mut tables: BTreeMap<String, Table> =
-            store.tables()?.into_iter().map(|listing| (listing.table.path.clone(), listing.table)).collect();
-        let shortened = |table: &&mut Table| table.lost.iter().any(|lost| matches!(lost.loss, Loss::Shortened { .. }));
-        for table in tables.values_mut().filter(shortened) {
-            *table = store.still()?.table(&table.path)?;
-        }
+        let tables = store.tables()?.into_iter().map(|listing| listing.table.with_rest());
+        let tables = tables.map(|table| (table.path.clone(), table)).collect();
         Ok(Found { path: store.path().to_owned(), input, tables })
     };
     let mut found = Vec::new();

@@ -63,7 +63,7 @@ impl Merging<'_> {
         let Origins { inputs, joined, .. } = self.origins;
         let mut readers = Vec::new();
         for source in sources {
-            readers.push(source.reader(&inputs[source.input], &joined.path)?);
+            readers.push(inputs[source.input].reader(&joined.path)?);
         }
         // A table may have grown since it was looked at; its new rows are of the next merge.
         let rows = sources.iter().map(|source| source.rows).max().unwrap_or(0);

@@ -2,7 +2,6 @@
 
 use super::Reader;
 use super::cells::Chunks;
-use crate::dataspace::Table;
 use crate::error::{At, ErrorKind, Result};
 use crate::h5::H5File;
 use crate::lock::ReadGate;
@@ -41,11 +40,6 @@ impl Still {
     /// Opens a table for reading.
     pub(crate) fn reader(&self, table: &str) -> Result<Reader> {
         self.try_reader(normal(table)).at("read", self.store.path())
-    }
-
-    /// A table, and those of its columns that were shortened.
-    pub(crate) fn table(&self, table: &str) -> Result<Table> {
-        self.h5.table_of_still(normal(table)).at("read", self.store.path())
     }
 
     fn try_reader(&self, table: &str) -> Result<Reader, ErrorKind> {
