@@ -527,19 +527,24 @@ impl Engine {
         requests: &[Request<'_>],
         terms: through::Terms<'_>,
     ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
-        let alone = self.store.alone()?;
-        if self.view.since(self.store.storage.as_ref(), &self.store.paths)? != Since::Same {
-            let newer = View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Write)?;
-            self.view.follow(newer)?;
-        }
-        self.check_rows(requests)?;
-        if self.way(requests)? == Way::Library {
+        let store = self.store.clone();
+        let made = store.change_beside_readers(|alone| {
+            if self.view.since(store.storage.as_ref(), &store.paths)? != Since::Same {
+                let newer = View::load(store.storage.as_ref(), &store.paths, &self.name, Mode::Write)?;
+                self.view.follow(newer)?;
+            }
+            self.check_rows(requests)?;
+            if self.way(requests)? == Way::Library {
+                return Ok(None);
+            }
+            let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
+            through::run_in_log(&store, alone, &self.view, requests, terms).map(Some)
+        })?;
+        match made {
+            Some(answers) => Ok(answers),
             // Another program has rewritten one of the columns meanwhile.
-            drop(alone);
-            return self.make_through_library(requests, terms);
+            None => self.make_through_library(requests, terms),
         }
-        let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
-        through::run_in_log(&self.store, &alone, &self.view, requests, terms)
     }
 
     fn make_through_library(

@@ -136,6 +136,12 @@ fn are_kept_out_only_while_the_change_is_applied() {
     store.writer("t").expect("writer").commit(&Rows::range(3..4), &[("x", Values::from(&ones))]).expect("commit");
     store.extend("t", 20).expect("extend");
     store.set_attributes("t", &[("n".to_owned(), Attribute::Int(7))]).expect("attributes");
+    // So many columns are committed through the log.
+    let names: Vec<String> = (0..65).map(|k| format!("c{k}")).collect();
+    let columns = names.iter().map(|name| ColumnSpec::new(name, Dtype::F64, &[])).collect();
+    store.create(&NewTable::new("wide", 3, columns), &|_, _| ()).expect("create");
+    let sets: Vec<_> = names.iter().map(|name| (name.as_str(), Values::from(&ones))).collect();
+    store.writer("wide").expect("writer").commit(&Rows::one(1), &sets).expect("commit");
     let seen = seen.lock().expect("lock");
     for (call, opens) in seen.iter() {
         assert_eq!(*opens, *call == Call::Sync, "{seen:?}");
