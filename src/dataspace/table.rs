@@ -199,7 +199,7 @@ impl Table {
 
     /// The same table, for those who know how long its columns are: what is left of shortened ones is among them.
     #[must_use]
-    pub(crate) fn with_rest(mut self) -> Self {
+    pub fn with_rest(mut self) -> Self {
         self.columns.extend(self.lost.iter().filter_map(|lost| lost.rest.as_deref().cloned()));
         self
     }
