@@ -155,16 +155,22 @@ impl H5File {
         Ok(table)
     }
 
-    /// What the library has looked at since the file was opened. Ends the recording.
+    /// What the library has looked at since the file was opened. Ends the recording: call it once an open.
+    ///
+    /// # Errors
+    /// As pread(2).
     #[cfg(hdf5_1_14)]
-    pub(super) fn origin(&self, storage: &dyn StorageFile) -> Result<Origin, ErrorKind> {
+    pub fn origin(&self, storage: &dyn StorageFile) -> Result<Origin, ErrorKind> {
         Origin::record(self.source.take_extents(), self.len, storage)
     }
 
     /// Nothing is recorded without our own driver.
+    ///
+    /// # Errors
+    /// None.
     #[cfg(not(hdf5_1_14))]
     #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with the driver")]
-    pub(super) fn origin(&self, _storage: &dyn StorageFile) -> Result<Origin, ErrorKind> {
+    pub fn origin(&self, _storage: &dyn StorageFile) -> Result<Origin, ErrorKind> {
         Ok(Origin::default())
     }
 
@@ -410,6 +416,25 @@ impl Parts {
         Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases, surplus, unopenable })
     }
 
+    /// Of a table that was just given these stamped columns. Those without stamps are left out.
+    pub(super) fn just_made(
+        file: &hdf5::File,
+        path: &str,
+        group: &Group,
+        stamped: &[String],
+    ) -> Result<Self, ErrorKind> {
+        let stamps = open_stamps(file, group, path)?.ok_or_else(|| ErrorKind::Unstamped(path.to_owned()))?;
+        let read = |(place, name): (usize, &String)| {
+            let dataset = group.dataset(name)?;
+            Ok((read_column(&dataset, name.clone(), Some(place))?, dataset))
+        };
+        let columns = stamped.iter().enumerate().map(read).collect::<Result<Vec<_>, ErrorKind>>()?;
+        let guards = guards::read(&stamps.1, &columns.iter().map(|(column, _)| column).collect::<Vec<_>>())?;
+        let (path, rows, stamps) = (path.to_owned(), first_axis(&stamps.1), Some(stamps));
+        let (lost, aliases, surplus, unopenable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { path, rows, columns, stamps, guards, lost, aliases, surplus, unopenable })
+    }
+
     pub(super) fn locate(self) -> Result<Table, ErrorKind> {
         let stamps = match self.stamps {
             None => None,
@@ -439,7 +464,7 @@ fn locate_column(column: &mut Column, dataset: &Dataset) -> Result<(), ErrorKind
         && let Ok(dtype) = column.dtype
     {
         let cell_bytes = column.shape.iter().product::<u64>() * dtype.size();
-        column.layout = locate(dataset, first_axis(dataset), cell_bytes)?;
+        column.layout = locate(dataset, column.chunk.as_deref(), cell_bytes)?;
     }
     Ok(())
 }
@@ -453,8 +478,8 @@ pub(super) fn stamps_of(file: &hdf5::File, group: &Group) -> Result<Stamps, Erro
 
 fn locate_stamps(table: u64, dataset: &Dataset, guards: Vec<Guard>) -> Result<Stamps, ErrorKind> {
     let width = dataset.shape().get(1).copied().unwrap_or(0);
-    let rows = dataset.shape().first().map_or(0, |&n| n as u64);
-    let layout = locate(dataset, rows, width as u64 * 8)?;
+    let chunk = dataset.chunk().map(|chunk| chunk.iter().map(|&n| n as u64).collect::<Vec<_>>());
+    let layout = locate(dataset, chunk.as_deref(), width as u64 * 8)?;
     let layout = layout.map_err(|reason| ErrorKind::LibraryColumn { column: STAMPS_GROUP.to_owned(), reason })?;
     Ok(Stamps { table, layout, width, guards })
 }
@@ -540,8 +565,14 @@ pub(super) fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>)
 }
 
 /// Where the rows lie, or why they can only be reached through the library.
-fn locate(dataset: &Dataset, rows: u64, cell_bytes: u64) -> Result<Result<ColumnLayout, String>, ErrorKind> {
-    let Some(chunk) = dataset.chunk() else {
+fn locate(
+    dataset: &Dataset,
+    chunk: Option<&[u64]>,
+    cell_bytes: u64,
+) -> Result<Result<ColumnLayout, String>, ErrorKind> {
+    let shape: Vec<u64> = dataset.shape().iter().map(|&n| n as u64).collect();
+    let rows = shape.first().copied().unwrap_or(0);
+    let Some(chunk) = chunk else {
         // Of one without storage the library adds the user block to "undefined", which then looks like an address.
         return Ok(match dataset.offset().filter(|_| dataset.storage_size() > 0) {
             Some(address) => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address } }),
@@ -549,10 +580,10 @@ fn locate(dataset: &Dataset, rows: u64, cell_bytes: u64) -> Result<Result<Column
             None => Err("no space allocated yet (late allocation)".to_owned()),
         });
     };
-    if chunk.get(1..) != dataset.shape().get(1..) {
+    if chunk.get(1..) != shape.get(1..) {
         return Ok(Err("chunks hold parts of rows".to_owned()));
     }
-    let chunk_rows = chunk.first().map_or(1, |&n| n as u64).max(1);
+    let chunk_rows = chunk.first().copied().unwrap_or(1).max(1);
     let count = usize::try_from(rows.div_ceil(chunk_rows)).unwrap_or(usize::MAX);
     if dataset.num_chunks() != Some(count) {
         return Ok(Err("not all chunks are allocated (late allocation)".to_owned()));

@@ -93,6 +93,16 @@ impl H5Change {
         Parts::read(&self.file, table, &group)?.locate()
     }
 
+    /// The stamped columns of a table that was just made, in the order of their stamps, and nothing else of it: what is
+    /// known need not be looked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unstamped`], library errors.
+    pub fn locate_stamped(&self, table: &str, columns: &[String]) -> Result<Table, ErrorKind> {
+        let group = self.file.group(&format!("/{table}"))?;
+        Parts::just_made(&self.file, table, &group, columns)?.locate()
+    }
+
     /// Says that the work goes on though the library has nothing to do.
     pub fn touch(&self) {
         #[cfg(hdf5_1_14)]

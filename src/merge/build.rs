@@ -21,7 +21,7 @@ const MOST_OPEN: usize = 64;
 /// Merges the rows of the tables, which are in the file without values.
 pub(super) fn fill(building: &Building<'_>, plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<Vec<MergedTable>> {
     let Plan { out, inputs, tables, .. } = plan;
-    let filling = Filling { building, out, inputs };
+    let filling = Filling { building, plan, out, inputs };
     let mut merged = Vec::with_capacity(tables.len());
     let mut rest = tables;
     while let Some(first) = rest.first() {
@@ -46,6 +46,7 @@ pub(super) fn fill(building: &Building<'_>, plan: Plan<'_>, progress: &mut dyn F
 
 struct Filling<'a> {
     building: &'a Building<'a>,
+    plan: Plan<'a>,
     out: &'a Store,
     inputs: &'a [Store],
 }
@@ -71,7 +72,7 @@ impl<'a> Filling<'a> {
         }
         for (input, sources) in by_input.iter().enumerate().filter(|(_, sources)| !sources.is_empty()) {
             let mut suspects = Vec::new();
-            let still = self.inputs[input].still()?;
+            let still = self.inputs[input].still(self.plan.found_in(input).map(|found| &found.known))?;
             for &(t, source) in sources {
                 let growing = &mut growing[t];
                 let mut reader = still.reader(&growing.joined.path)?;
@@ -117,7 +118,7 @@ impl<'a> Filling<'a> {
     }
 
     fn begin(&self, joined: &'a Joined) -> Result<Growing<'a>> {
-        let table = self.building.table(&joined.path).at("create", self.out.path())?;
+        let table = self.building.table(&joined.path, &joined.columns).at("create", self.out.path())?;
         Ok(Growing { joined, table, taken: vec![0; self.inputs.len()], agreed: 0, moving: 0 })
     }
 

@@ -4,8 +4,8 @@ use super::MergeOptions;
 use crate::dataspace::{Column, Loss, OUTSIDE, Table, shape_text};
 use crate::error::{ErrorKind, Result};
 use crate::h5::MOST_COLUMNS;
-use crate::store::Store;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use crate::store::{Known, Store};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,7 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     /// Position among the inputs; `None`: the file that is merged into.
     pub(super) input: Option<usize>,
-    /// By path.
-    pub(super) tables: BTreeMap<String, Table>,
+    pub(super) known: Known,
 }
 
 /// A table that is merged by rows.
@@ -95,11 +94,7 @@ impl Joined {
 
 /// Looks at all files. One to merge into that is not there has no tables.
 pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
-    let tables = |store: &Store, input| {
-        let tables = store.tables()?.into_iter().map(|listing| listing.table.with_rest());
-        let tables = tables.map(|table| (table.path.clone(), table)).collect();
-        Ok(Found { path: store.path().to_owned(), input, tables })
-    };
+    let tables = |store: &Store, input| Ok(Found { path: store.path().to_owned(), input, known: store.known()? });
     let mut found = Vec::new();
     if out.path().exists() {
         found.push(tables(out, None)?);
@@ -115,8 +110,9 @@ pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
 pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined>> {
     let mut paths = BTreeSet::new();
     for file in files {
-        let plain = file.tables.values().all(|table| table.stamps.is_none());
-        let counted = file.tables.values().filter(|table| (plain && file.input.is_some()) || table.stamps.is_some());
+        let plain = file.known.tables.values().all(|table| table.stamps.is_none());
+        let counted =
+            file.known.tables.values().filter(|table| (plain && file.input.is_some()) || table.stamps.is_some());
         let fits = |table: &&Table| {
             let columns = columns(table).len();
             columns > 0 && (columns <= MOST_COLUMNS || table.stamps.is_some())
@@ -125,8 +121,8 @@ pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined
     }
     if let Some(only) = &options.tables {
         let inputs = || files.iter().filter(|file| file.input.is_some());
-        if let Some(table) = only.iter().find(|table| inputs().all(|file| !file.tables.contains_key(*table))) {
-            let known: BTreeSet<String> = inputs().flat_map(|file| file.tables.keys().cloned()).collect();
+        if let Some(table) = only.iter().find(|table| inputs().all(|file| !file.known.tables.contains_key(*table))) {
+            let known: BTreeSet<String> = inputs().flat_map(|file| file.known.tables.keys().cloned()).collect();
             let (table, known) = (table.clone(), known.into_iter().collect());
             let path = inputs().next().map_or_else(PathBuf::new, |file| file.path.clone());
             return Err(ErrorKind::NoSuchTable { table, known }.at("merge", path));
@@ -155,7 +151,8 @@ fn others(table: &Table) -> impl Iterator<Item = &Column> {
 }
 
 fn join(path: &str, files: &[Found], options: &MergeOptions) -> Result<Joined> {
-    let having: Vec<(&Found, &Table)> = files.iter().filter_map(|file| Some((file, file.tables.get(path)?))).collect();
+    let having: Vec<(&Found, &Table)> =
+        files.iter().filter_map(|file| Some((file, file.known.tables.get(path)?))).collect();
     let mut joined = Joined {
         path: path.to_owned(),
         columns: Vec::new(),
@@ -329,7 +326,8 @@ mod tests {
 
     fn found(input: Option<usize>, tables: Vec<Table>) -> Found {
         let tables = tables.into_iter().map(|table| (table.path.clone(), table)).collect();
-        Found { path: PathBuf::from(format!("{input:?}.h5")), input, tables }
+        let known = Known { tables, ..Known::default() };
+        Found { path: PathBuf::from(format!("{input:?}.h5")), input, known }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the merged file lacks: tables, and what else the inputs hold.
 
-use super::plan::{Found, Joined, Source};
+use super::plan::{Found, Joined};
 use super::{Attributes, Lost, MergeOptions, Merged, OtherAttribute, build};
 use crate::dataspace::{Column, Loss, Table};
 use crate::error::{At, AttributesDiffer, Disagreement, ErrorKind, Result};
@@ -59,7 +59,12 @@ pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<
     }
 }
 
-impl Plan<'_> {
+impl<'a> Plan<'a> {
+    /// What was found in an input.
+    pub(super) fn found_in(self, input: usize) -> Option<&'a Found> {
+        self.found.iter().find(|found| found.input == Some(input))
+    }
+
     /// Copies what the file lacks. `new`: nothing is in it yet.
     fn copy_all(self, h5: &H5Change, new: bool, merged: &mut Merged) -> Result<()> {
         let at_out = |kind: ErrorKind| kind.at("change", self.out.path());
@@ -74,13 +79,12 @@ impl Plan<'_> {
         }
         let mut made = HashSet::new();
         for (k, input) in self.inputs.iter().enumerate() {
-            let Some(found) = self.found.iter().find(|found| found.input == Some(k)) else { continue };
+            let Some(found) = self.found_in(k) else { continue };
             let copying = self.copying(k, found, &there, &mut made);
             let copied = input.look(|from, _| h5.copy_structure(from, &copying)).at("merge", input.path())?;
             self.take_in(k, &copying, copied, merged)?;
-            let beyond =
-                found.tables.values().filter(|table| self.tables.iter().any(|joined| joined.path == table.path));
-            let beyond = beyond.flat_map(Table::beyond_rows);
+            let merged_here = self.tables.iter().filter_map(|joined| found.known.tables.get(&joined.path));
+            let beyond = merged_here.flat_map(Table::beyond_rows);
             merged.left_out.extend(beyond.map(|(path, why)| (input.path().to_owned(), path, why)));
             merged.note_lost(found, self.tables);
         }
@@ -95,7 +99,7 @@ impl Plan<'_> {
         let mut copying = Copying { only: self.options.tables.clone(), ..Copying::default() };
         for joined in self.tables {
             let Some(source) = joined.sources.iter().find(|source| source.input == k) else { continue };
-            let Some(table) = found.tables.get(&joined.path) else { continue };
+            let Some(table) = found.known.tables.get(&joined.path) else { continue };
             let is_new = !there.contains(joined.path.as_str());
             let short = source.short.iter().map(|(position, _)| position);
             for position in source.whole.iter().chain(short) {
@@ -183,8 +187,8 @@ impl Plan<'_> {
 
     /// Gives a new table its stamps. Its columns may come from several inputs, where some have lost theirs.
     fn stamp(self, h5: &H5Change, joined: &Joined) -> Result<(), ErrorKind> {
-        let of = |source: &Source| self.found.iter().find(|found| found.input == Some(source.input));
-        let mut sources = joined.sources.iter().filter_map(|source| of(source)?.tables.get(&joined.path));
+        let mut sources =
+            joined.sources.iter().filter_map(|source| self.found_in(source.input)?.known.tables.get(&joined.path));
         let missing = || ErrorKind::NoSuchTable { table: joined.path.clone(), known: Vec::new() };
         let mut like = sources.next().ok_or_else(missing)?.clone();
         for column in sources.flat_map(|table| &table.columns) {
@@ -203,7 +207,7 @@ impl Plan<'_> {
 impl Merged {
     /// Notes what other programs have taken away from the tables of an input.
     fn note_lost(&mut self, found: &Found, tables: &[Joined]) {
-        for table in tables.iter().filter_map(|joined| found.tables.get(&joined.path)) {
+        for table in tables.iter().filter_map(|joined| found.known.tables.get(&joined.path)) {
             self.lost.extend(table.lost.iter().map(|lost| Lost {
                 file: found.path.clone(),
                 table: table.path.clone(),

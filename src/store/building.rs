@@ -39,9 +39,10 @@ impl<'a> Building<'a> {
         self.h5
     }
 
-    /// A table of the file. What the library made counts after [`H5Change::flush`].
-    pub(crate) fn table(&'a self, path: &str) -> Result<BuildingTable<'a>, ErrorKind> {
-        Ok(BuildingTable { building: self, view: View::of_building(self.h5, self.file, path)? })
+    /// The stamped columns of a table of the file. What the library made counts after [`H5Change::flush`].
+    pub(crate) fn table(&'a self, path: &str, columns: &[String]) -> Result<BuildingTable<'a>, ErrorKind> {
+        let (table, uuid) = (self.h5.locate_stamped(path, columns)?, Some(self.h5.ensure_uuid()?));
+        Ok(BuildingTable { building: self, view: View::as_located(self.file, uuid, table)? })
     }
 }
 

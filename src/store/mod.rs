@@ -97,6 +97,7 @@ pub(crate) use {
     left::Trust,
     packer::Packer,
     read::CellReader,
+    read::still::Known,
     recover::unspent,
     resolve::header_of,
     unclaimed::Unclaimed,

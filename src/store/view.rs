@@ -5,7 +5,7 @@ use super::stamp::{Seed, Stamp, State};
 use super::values::CellState;
 use crate::dataspace::{Column, ColumnLayout, Guard, Table};
 use crate::error::ErrorKind;
-use crate::h5::{H5Change, H5File, Origin, check_superblock};
+use crate::h5::{H5File, Origin, check_superblock};
 use crate::lock::Paths;
 use crate::storage::{Identity, Mode, Storage, StorageFile};
 use std::sync::Arc;
@@ -48,21 +48,10 @@ impl View {
         Ok(Self { file, identity, uuid, published, generation, table, origin })
     }
 
-    /// A table of a file that is being built.
-    pub(super) fn of_building(h5: &H5Change, file: &Arc<dyn StorageFile>, table: &str) -> Result<Self, ErrorKind> {
-        let (table, uuid) = (h5.locate(table)?, Some(h5.ensure_uuid()?));
+    /// A table that lies like this, in a file whose structure stands still: somebody is inside the gate, or nobody else
+    /// sees the file yet.
+    pub(super) fn as_located(file: &Arc<dyn StorageFile>, uuid: Option<Uuid>, table: Table) -> Result<Self, ErrorKind> {
         let (identity, origin) = (file.identity()?, Origin::default());
-        Ok(Self { file: Arc::clone(file), identity, uuid, published: false, generation: 0, table, origin })
-    }
-
-    /// A table of a file whose structure stands still, since somebody is inside the gate.
-    pub(super) fn of_still(
-        h5: &H5File,
-        file: &Arc<dyn StorageFile>,
-        uuid: Option<Uuid>,
-        table: &str,
-    ) -> Result<Self, ErrorKind> {
-        let (table, identity, origin) = (h5.table_of_still(table)?, file.identity()?, Origin::default());
         Ok(Self { file: Arc::clone(file), identity, uuid, published: false, generation: 0, table, origin })
     }
 

@@ -135,8 +135,10 @@ def run_recover(case, op):
 
 
 def bits(values):
-    """The bytes of values in the processor's order."""
+    """The bytes of values in the processor's order. A bool is true or false, whatever byte h5py shows for it."""
     values = np.ascontiguousarray(values)
+    if values.dtype == bool:
+        values = values.view("u1") != 0
     return values.astype(values.dtype.newbyteorder("=")).tobytes()
 
 

@@ -151,6 +151,34 @@ with h5py.File(sys.argv[1]) as file:
 }
 
 #[test]
+fn references_in_chunks_with_short_addresses() {
+    let scratch = Scratch::new();
+    let (source, published, merged) = (scratch.text("s.h5"), scratch.text("p.h5"), scratch.text("m.h5"));
+    let make = "
+import sys, h5py, numpy as np
+plist = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+plist.set_sizes(4, 8)
+with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=plist)) as file:
+    file['t/E'] = np.arange(5.0)
+    one = file.create_dataset('t/one', (1,), h5py.ref_dtype, chunks=(3,), maxshape=(None,))
+    one[0] = file['t/E'].ref
+    file.create_dataset('t/none', (60,), h5py.ref_dtype, chunks=(7,), maxshape=(None,))
+";
+    py(make, &[&source]).expect("h5py");
+    assert_eq!(run(&["publish", &source, "-o", &published]).0, 0);
+    assert_eq!(run(&["merge", &merged, &source]).0, 0);
+    let see = "
+import sys, h5py
+with h5py.File(sys.argv[1]) as file:
+    one, none = file['t/one'], file['t/none']
+    print(file[one[0]].name, one.chunks, one.maxshape, none.shape, none.chunks, any(none[:]))
+";
+    for copy in [&published, &merged] {
+        assert_eq!(py(see, &[copy]).expect("h5py").trim(), "/t/E (3,) (None,) (60,) (7,) False");
+    }
+}
+
+#[test]
 fn comments_and_links_of_unknown_classes() {
     const HDF5: &str = "
 import sys, ctypes, glob, os, h5py, numpy as np

@@ -9,10 +9,11 @@ use hdf5::plist::dataset_create::AllocTime;
 use hdf5::{Dataset, Location, Object};
 use hdf5_sys::h5d::{H5D_alloc_time_t, H5D_fill_time_t, H5D_layout_t, H5Dcreate2, H5Dget_create_plist, H5Dget_space};
 use hdf5_sys::h5p::{
-    H5P_DEFAULT, H5Pget_external_count, H5Pget_layout, H5Pget_nfilters, H5Premove_filter, H5Pset_alloc_time,
-    H5Pset_chunk, H5Pset_deflate, H5Pset_fill_time, H5Pset_filter, H5Pset_layout, H5Pset_shuffle,
+    H5P_DEFAULT, H5Pget_chunk, H5Pget_chunk_opts, H5Pget_external_count, H5Pget_layout, H5Pget_nfilters,
+    H5Premove_filter, H5Pset_alloc_time, H5Pset_chunk, H5Pset_chunk_opts, H5Pset_deflate, H5Pset_fill_time,
+    H5Pset_filter, H5Pset_layout, H5Pset_shuffle,
 };
-use hdf5_sys::h5s::{H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims, H5Sset_extent_simple};
+use hdf5_sys::h5s::{H5S_MAX_RANK, H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims, H5Sset_extent_simple};
 use hdf5_sys::h5z::{H5Z_FILTER_ALL, H5Z_FLAG_OPTIONAL};
 use std::ffi::{CStr, c_int, c_uint};
 
@@ -84,6 +85,28 @@ pub enum Allocation {
     Direct,
 }
 
+/// How a dataset with these properties lies in the file.
+pub(super) fn layout_of(creation: Hid) -> H5D_layout_t {
+    hdf5::sync::sync(|| {
+        // SAFETY: the property list is alive.
+        unsafe { H5Pget_layout(creation) }
+    })
+}
+
+/// Lets a dataset be created with another size of element than the one that `creation` was read from, as references
+/// have in a file with other addresses: a chunked layout remembers that size until its shape is set anew.
+pub(super) fn forget_element_size(creation: &Object) -> Result<(), ErrorKind> {
+    if layout_of(creation.id()) != H5D_layout_t::H5D_CHUNKED {
+        return Ok(());
+    }
+    let (mut chunk, mut options) = ([0; H5S_MAX_RANK as usize], 0);
+    let rank = call!(H5Pget_chunk, creation.id(), rank(&chunk), chunk.as_mut_ptr())?;
+    call!(H5Pget_chunk_opts, creation.id(), &raw mut options)?;
+    call!(H5Pset_chunk, creation.id(), rank, chunk.as_ptr())?;
+    call!(H5Pset_chunk_opts, creation.id(), options)?;
+    Ok(())
+}
+
 /// Makes the dataset. `datatype` is a type of the copy.
 pub(super) fn make(
     source: &Location,
@@ -99,7 +122,7 @@ pub(super) fn make(
     }
     compress(plist.id(), shell.compression)?;
     match &shell.layout {
-        ShellLayout::Same => {}
+        ShellLayout::Same => forget_element_size(&plist)?,
         ShellLayout::Contiguous => {
             call!(H5Pset_layout, plist.id(), H5D_layout_t::H5D_CONTIGUOUS)?;
             let (shape, _) = extent(space.id())?;
@@ -143,12 +166,8 @@ fn set_rows(space: Hid, plist: Hid, rows: u64) -> Result<(), ErrorKind> {
     let (Some(first), Some(limit)) = (shape.first_mut(), most.first_mut()) else { return Ok(()) };
     (*first, *limit) = (rows, rows.max(*limit));
     call!(H5Sset_extent_simple, space, rank(&shape), shape.as_ptr(), most.as_ptr())?;
-    let layout = hdf5::sync::sync(|| {
-        // SAFETY: the property list is alive.
-        unsafe { H5Pget_layout(plist) }
-    });
     // What fits into the header of a dataset is not known here.
-    if layout == H5D_layout_t::H5D_COMPACT {
+    if layout_of(plist) == H5D_layout_t::H5D_COMPACT {
         call!(H5Pset_layout, plist, H5D_layout_t::H5D_CONTIGUOUS)?;
     }
     Ok(())

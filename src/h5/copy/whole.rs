@@ -4,6 +4,7 @@
 use super::objects::{Copier, copy_comment};
 use super::raw::Link;
 use super::references::Late;
+use super::shells::{forget_element_size, layout_of};
 use crate::error::ErrorKind;
 use crate::h5::raw::{call, own};
 use hdf5::{Location, Object};
@@ -11,7 +12,7 @@ use hdf5_sys::h5d::{
     H5D_fill_value_t, H5D_layout_t, H5D_space_status_t, H5Dcreate2, H5Dget_space, H5Dget_space_status,
 };
 use hdf5_sys::h5f::H5Fget_create_plist;
-use hdf5_sys::h5p::{H5P_DEFAULT, H5Pfill_value_defined, H5Pget_external_count, H5Pget_layout, H5Pget_sizes};
+use hdf5_sys::h5p::{H5P_DEFAULT, H5Pfill_value_defined, H5Pget_external_count, H5Pget_sizes};
 use hdf5_sys::h5t::{H5T_class_t, H5Tdetect_class, H5Tis_variable_str};
 use std::ffi::CStr;
 
@@ -51,11 +52,8 @@ pub(super) fn holds_values(object: &Location, creation: &Object) -> Result<bool,
 
 /// Whether values lie in other files.
 pub(super) fn is_outside(creation: &Object) -> bool {
-    let layout = hdf5::sync::sync(|| {
-        // SAFETY: the property list is alive.
-        unsafe { H5Pget_layout(creation.id()) }
-    });
-    layout == H5D_layout_t::H5D_VIRTUAL || call!(H5Pget_external_count, creation.id()).unwrap_or(0) > 0
+    layout_of(creation.id()) == H5D_layout_t::H5D_VIRTUAL
+        || call!(H5Pget_external_count, creation.id()).unwrap_or(0) > 0
 }
 
 impl Copier<'_> {
@@ -71,6 +69,7 @@ impl Copier<'_> {
         let as_there = self.datatype(datatype)?;
         let space: Object = own!(H5Dget_space, object.id())?;
         let (name, plain, default) = (link.name.as_ptr(), self.creation_of(link).id(), H5P_DEFAULT);
+        forget_element_size(creation)?;
         let made: Location =
             own!(H5Dcreate2, copy.id(), name, as_there.id(), space.id(), plain, creation.id(), default)?;
         if holds_values(object, creation)? {

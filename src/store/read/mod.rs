@@ -4,7 +4,7 @@ mod cells;
 mod look;
 mod memory;
 mod part;
-mod still;
+pub(super) mod still;
 mod wanted;
 
 use super::cells::read_stamps;
