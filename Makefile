@@ -50,12 +50,11 @@ fuzz: build ## Run all fuzz targets for SECONDS=60 each, those that call HDF5 un
 
 lint: ## Formatting and lints, as CI has them.
 	$(CARGO) fmt --check
-	$(cmake) $(CARGO) clippy --release --all-targets -- -D warnings
-	$(CARGO) clippy --release --no-default-features --lib -- -D warnings
+	$(cmake) $(CARGO) clippy --release --workspace --all-targets -- -D warnings
 
 doc: ## Build the documentation and run its examples.
-	$(cmake) $(CARGO) test --release --doc
-	$(cmake) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+	$(cmake) $(CARGO) test --release --workspace --doc
+	$(cmake) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
 bench: ## Criterion benchmarks of the parts.
 	$(cmake) $(CARGO) bench --profile release

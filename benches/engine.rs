@@ -3,11 +3,11 @@
 #![expect(clippy::single_range_in_vec_init, reason = "one range is what is measured")]
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use h5part::dataspace::{ColumnLayout, ColumnSpec, Dtype, Place, Rows, cover, pieces};
-use h5part::h5::NewTable;
-use h5part::lock::{Gate, Paths, Patience, RowLocks, Stock};
-use h5part::store::stamp::{Seed, Stamp};
-use h5part::store::{Durability, Store, Values, Writer};
+use h5part_base::dataspace::{ColumnLayout, ColumnSpec, Dtype, Place, Rows, cover, pieces};
+use h5part_base::lock::{Gate, Paths, Patience, RowLocks, Stock};
+use h5part_base::record::stamp::{Seed, Stamp};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
 use std::hint::black_box;
 use std::sync::Arc;

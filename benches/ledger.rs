@@ -5,8 +5,8 @@
 #![expect(clippy::cast_precision_loss, reason = "rates for people")]
 
 use criterion::Criterion;
-use h5part::executor::ledgered::{self, Site, Stop};
 use h5part::ledger::{Claim, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Terms};
+use h5part_tasks::run::{self, Site, Stop};
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
@@ -196,12 +196,12 @@ fn threads() {
         let ledger = made(dir.path(), u64::from(TASKS));
         let start = Instant::now();
         let site = Site { ledger: &ledger, rows: None, observer: &(), stop: &Stop::new() };
-        let terms = ledgered::Terms { workers: 2, block: 1_000, ..ledgered::Terms::default() };
+        let terms = run::Terms { workers: 2, block: 1_000, ..run::Terms::default() };
         let tasks = |claim: &Claim| {
             task(claim.index);
             End::Done
         };
-        assert_eq!(ledgered::run(&site, &terms, &tasks).expect("runs").done, u64::from(TASKS));
+        assert_eq!(run::run(&site, &terms, &tasks).expect("runs").done, u64::from(TASKS));
         let took = start.elapsed();
         std::fs::remove_file(ledger.path()).expect("removes");
         took

@@ -5,9 +5,9 @@
 //! which to begin (seconds of the monotonic clock), saves frames `FIRST..END` a batch at a time, and says how many
 //! batches that were, when the last one was acknowledged, and what they took of the processors' time.
 
-use h5part::dataspace::Rows;
-use h5part::frontend::mbe::{FrameStatus, Method, Results, Structure};
-use h5part::store::{Durability, Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Durability, Store, Values};
+use h5part_mbe::{FrameStatus, Method, Results, Structure};
 use ndarray::{Array1, Array3};
 use nix::time::{ClockId, clock_gettime};
 use serde::Serialize;

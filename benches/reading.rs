@@ -8,9 +8,9 @@
 //!   until standard input ends. Says `"ready"` after the first; at the end how many they were, and in which time.
 
 use crc_fast::{CrcAlgorithm, checksum};
-use h5part::dataspace::{Column, Rows};
-use h5part::npy::indices;
-use h5part::store::{Block, Store, Values};
+use h5part_base::dataspace::{Column, Rows};
+use h5part_engine::store::{Block, Store, Values};
+use h5part_input::npy::indices;
 use memmap2::{Advice, MmapMut};
 use nix::time::{ClockId, clock_gettime};
 use rayon::prelude::*;

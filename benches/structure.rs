@@ -3,10 +3,10 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use h5part::ErrorKind;
-use h5part::dataspace::{ColumnLayout, ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
-use h5part::storage::{Disk, Fault, Faulty, Identity, Mode, Storage, StorageFile};
-use h5part::store::{Adopt, Adoption, Bundle, Content, Durability, Member, Store, Values, Writer};
+use h5part_base::dataspace::{ColumnLayout, ColumnSpec, Dtype, Rows};
+use h5part_base::storage::{Disk, Fault, Faulty, Identity, Mode, Storage, StorageFile};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Adopt, Adoption, Bundle, Content, Durability, Member, Store, Values, Writer};
 use ndarray::{Array1, Array3};
 use std::io;
 use std::ops::Range;

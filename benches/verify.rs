@@ -1,11 +1,11 @@
 //! How fast the proof is: every byte read and summed, beside a bare read of the same bytes.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
-use h5part::storage::{Disk, Mode, Storage};
-use h5part::store::{Durability, Store, Values};
-use h5part::verify::Verify;
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_base::storage::{Disk, Mode, Storage};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Durability, Store, Values};
+use h5part_engine::verify::Verify;
 use std::num::NonZeroUsize;
 use std::path::Path;
 

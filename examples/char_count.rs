@@ -6,9 +6,7 @@
 //! `cargo run --release --example char_count -- [--mode MODE] [--workers N] [TEXT...]`
 
 use clap::Parser;
-use h5part::executor::{
-    Context, Mode, Options, PoolConfig, Registry, Starmap, TaskError, What, Work, choose, open, serve,
-};
+use h5part::pool::{Context, Mode, Options, PoolConfig, Registry, Starmap, TaskError, What, Work, choose, open, serve};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -2,10 +2,8 @@
 //!
 //! `cargo run --release --example crate_tour`
 
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
 use h5part::publish::{Packing, Publishing, Snapshot};
-use h5part::store::{Durability, Store, Values};
+use h5part::{ColumnSpec, Dtype, Durability, NewTable, Rows, Store, Values};
 use ndarray::{Array1, Array3, array};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

@@ -25,10 +25,10 @@ mod model;
 mod table;
 
 use clap::Parser;
-use h5part::executor::{
+use h5part::Store;
+use h5part::pool::{
     Context, Options, Outcome, Pool, PoolConfig, Registry, Starmap, TaskError, What, Work, open, serve, task_seed,
 };
-use h5part::store::Store;
 use model::{STATES, Steps};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -27,8 +27,8 @@ mod table;
 use clap::Parser;
 use display::Display;
 use folder::Folder;
-use h5part::dataspace::Rows;
-use h5part::store::{Reader, Store};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Reader, Store};
 use nix::sys::{prctl, signal::Signal};
 use physics::Frame;
 use rayon::prelude::*;
@@ -240,7 +240,7 @@ fn check(frames: u64, store: &Store, display: &Display) -> Result<()> {
     if wrong > 0 {
         return Err(format!("{wrong} of {frames} frames differ from what is computed anew").into());
     }
-    let version = h5part::h5::library_version();
+    let version = h5part_engine::h5::library_version();
     display.say("");
     println!("every row checked: {frames} of {frames} frames are, bit for bit, what is computed anew");
     println!("(read through h5part, and through the HDF5 library {version})");

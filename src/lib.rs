@@ -1,39 +1,61 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(
-    test,
-    expect(
-        clippy::cast_possible_truncation,
-        clippy::single_range_in_vec_init,
-        reason = "small numbers and short lists of tests"
-    )
-)]
 
-#[cfg(target_endian = "big")]
-compile_error!("files are little-endian and h5part copies their bytes as they are");
+#[cfg(doctest)]
+#[doc = include_str!("../docs/mbe.md")]
+struct MbePage;
 
-pub mod dataspace;
-pub mod doctor;
-pub mod error;
-pub mod executor;
-#[cfg(feature = "hdf5")]
-pub mod filter;
-#[cfg(feature = "hdf5")]
-pub mod frontend;
-#[cfg(feature = "hdf5")]
-pub mod h5;
 pub mod ledger;
-pub mod lock;
-#[cfg(feature = "hdf5")]
-pub mod merge;
 pub mod monitor;
-pub mod npy;
-#[cfg(feature = "hdf5")]
-pub mod publish;
-pub mod record;
-pub mod storage;
-pub mod store;
-pub mod stream;
-#[cfg(feature = "hdf5")]
-pub mod verify;
 
-pub use error::{Error, ErrorKind, Result};
+/// Is this file system safe for shared writing?
+pub mod doctor {
+    pub use h5part_doctor::*;
+}
+
+/// Ground truth of `mbe_automation`.
+pub mod mbe {
+    pub use h5part_mbe::*;
+}
+
+/// Files of the same tables, merged into one.
+pub mod merge {
+    pub use h5part_engine::merge::*;
+}
+
+/// Pools of workers: threads, processes, SLURM.
+pub mod pool {
+    pub use h5part_tasks::pool::*;
+}
+
+/// Published files.
+pub mod publish {
+    pub use h5part_engine::publish::*;
+}
+
+/// Runs over the tasks of a ledger.
+pub mod run {
+    pub use h5part_tasks::{budget, program, run::*, slurm};
+}
+
+/// The proof of what is in a file.
+pub mod verify {
+    pub use h5part_engine::verify::*;
+}
+
+/// vspace, multiplanet and `BigPlanet`.
+pub mod vplanet {
+    pub use h5part_vplanet::*;
+}
+
+pub use h5part_base::{
+    dataspace::{ColumnSpec, Dtype, Rows},
+    error::{Error, ErrorKind, Result},
+    lock::{Fence, Patience},
+};
+pub use h5part_engine::{
+    h5::Failed,
+    store::{
+        Adopt, Adoption, Attribute, Block, CellState, Commit, Durability, Element, Group, H5Change, NewTable, Presence,
+        Reader, Recovery, Status, Store, StorePair, Values, Writer,
+    },
+};

@@ -2,9 +2,9 @@
 
 use crate::Result;
 use crate::model::{self, STATES, Steps};
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::{Attribute, NewTable};
-use h5part::store::{Block, Reader, Store, Values, Writer};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::{Attribute, NewTable};
+use h5part_engine::store::{Block, Reader, Store, Values, Writer};
 use ndarray::{Array2, Array3};
 use std::hash::{DefaultHasher, Hasher};
 

@@ -2,7 +2,7 @@
 //! that the demo did not make.
 
 use crate::Result;
-use h5part::error::At;
+use h5part_base::error::At;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};

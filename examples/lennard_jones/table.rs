@@ -2,9 +2,9 @@
 
 use crate::Result;
 use crate::physics::{ATOMS, BOX_A, CUTOFF_A, EPSILON_EV, Frame, SIGMA_A};
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::{Attribute, NewTable};
-use h5part::store::{Reader, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::{Attribute, NewTable};
+use h5part_engine::store::{Reader, Values};
 use ndarray::{Array1, Array3, ArrayView2, Axis, s};
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! NAME:DTYPE[:SHAPE][=FILL]: what is read has a size and a fill of one element.
 #![no_main]
 
-use h5part::dataspace::ColumnSpec;
+use h5part_base::dataspace::ColumnSpec;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

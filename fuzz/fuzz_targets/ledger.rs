@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part::ledger::{
+use h5part_tasks::ledger::{
     Checkpoint, ENTRY, Entry, HEADER, Header, Mark, NameAt, NameList, OwnerId, Reason, SLOT, Shape, State, StoreRef, Task,
 };
 use h5part_fuzz::crc32c;

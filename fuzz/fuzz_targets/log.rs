@@ -3,8 +3,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part::record::log::{Found, HEADER, Header, Progress, Range, encode_table, sums};
-use h5part::record::{Fit, Sealed};
+use h5part_base::record::log::{Found, HEADER, Header, Progress, Range, encode_table, sums};
+use h5part_base::record::{Fit, Sealed};
 use h5part_fuzz::{MemoryFile, Plug, crc32c, pattern, peak};
 use libfuzzer_sys::fuzz_target;
 use uuid::Uuid;

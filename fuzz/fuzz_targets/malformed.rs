@@ -4,9 +4,9 @@
 //! frames are in C is not ours. What the program makes of it is looked at by the target `program`.
 #![no_main]
 
-use h5part::dataspace::Rows;
-use h5part::lock::Patience;
-use h5part::store::Store;
+use h5part_base::dataspace::Rows;
+use h5part_base::lock::Patience;
+use h5part_engine::store::Store;
 use libfuzzer_sys::fuzz_target;
 use std::path::PathBuf;
 use std::sync::LazyLock;

@@ -6,11 +6,11 @@
 mod kinds;
 
 use arbitrary::Arbitrary;
-use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::h5::{Attribute, NewTable};
-use h5part::lock::Patience;
-use h5part::store::{CellState, Durability, Reader, Recovery, Store, Values, Writer};
+use h5part_base::error::ErrorKind;
+use h5part_base::dataspace::Rows;
+use h5part_engine::h5::{Attribute, NewTable};
+use h5part_base::lock::Patience;
+use h5part_engine::store::{CellState, Durability, Reader, Recovery, Store, Values, Writer};
 use h5part_fuzz::{Stopping, crc32c, folder, pattern};
 use kinds::{KINDS, Kind};
 use libfuzzer_sys::fuzz_target;
@@ -239,7 +239,7 @@ impl<'k> Play<'k> {
         let reset = matches!(what, What::Reset { .. });
         let all = self.rows.len();
         let jobs: Vec<_> = sets.iter().map(|set| Job::new(self.kind, set, all, reset)).collect();
-        let outcomes: Vec<h5part::Result<()>> = if reset {
+        let outcomes: Vec<h5part_base::error::Result<()>> = if reset {
             vec![writer.reset(&Rows::list(&jobs[0].rows)).map(|_| ())]
         } else if let What::Commit { .. } = what {
             vec![writer.commit(&Rows::list(&jobs[0].rows), &jobs[0].values(self.kind)).map(|_| ())]

@@ -1,7 +1,7 @@
 //! Headers of .npy files: no panic, no size that overflows.
 #![no_main]
 
-use h5part::npy::Header;
+use h5part_input::npy::Header;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

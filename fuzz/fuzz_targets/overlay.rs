@@ -3,9 +3,9 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part::record::log::{Found, HEADER, Header, Progress};
-use h5part::record::{Fit, Overlay, Sealed};
-use h5part::storage::StorageFile;
+use h5part_base::record::log::{Found, HEADER, Header, Progress};
+use h5part_base::record::{Fit, Overlay, Sealed};
+use h5part_base::storage::StorageFile;
 use h5part_fuzz::{MemoryFile, Plug, pattern};
 use libfuzzer_sys::fuzz_target;
 use std::io;

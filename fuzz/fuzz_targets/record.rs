@@ -2,7 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part::record::row::{Entry, HEADER, decode_header, encode, is_explained, piece_sums};
+use h5part_base::record::row::{Entry, HEADER, decode_header, encode, is_explained, piece_sums};
 use h5part_fuzz::{crc32c, pattern, peak};
 use libfuzzer_sys::fuzz_target;
 

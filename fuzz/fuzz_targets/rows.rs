@@ -1,7 +1,7 @@
 //! SPEC: what is read stays within the table, and its own text means the same.
 #![no_main]
 
-use h5part::dataspace::Rows;
+use h5part_base::dataspace::Rows;
 use libfuzzer_sys::fuzz_target;
 
 const ROWS: u64 = 1000;

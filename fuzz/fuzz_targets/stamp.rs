@@ -2,7 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part::store::stamp::{Seed, Stamp, State};
+use h5part_base::record::stamp::{Seed, Stamp, State};
 use h5part_fuzz::crc32c;
 use libfuzzer_sys::fuzz_target;
 use uuid::Uuid;

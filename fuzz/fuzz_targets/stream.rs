@@ -2,8 +2,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part::dataspace::{Column, Dtype};
-use h5part::stream::{Elements, Request, Selection, Source, elements};
+use h5part_base::dataspace::{Column, Dtype};
+use h5part_input::stream::{Elements, Request, Selection, Source, elements};
 use h5part_fuzz::peak;
 use libfuzzer_sys::fuzz_target;
 

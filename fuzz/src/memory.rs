@@ -1,6 +1,6 @@
 //! Files in memory that stop at a chosen call, as a kill stops a process.
 
-use h5part::storage::{Identity, StorageFile};
+use h5part_base::storage::{Identity, StorageFile};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,6 @@
 //! The disk, until it stops, as a kill stops a process.
 
-use h5part::storage::{Disk, Identity, Mode, Storage, StorageFile};
+use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,8 +4,8 @@ use super::common::{LockArgs, split_first, split_last};
 use super::exit::Exit;
 use super::output::{LateBar, bytes, json, line};
 use h5part::Result;
-use h5part::h5::Attribute;
-use h5part::store::{Adopt, Adopted, Adoption, Decision};
+use h5part_engine::h5::Attribute;
+use h5part_engine::store::{Adopt, Adopted, Adoption, Decision};
 use std::path::PathBuf;
 use std::time::Instant;
 

@@ -4,7 +4,7 @@ use super::common::{LockArgs, split_first};
 use super::exit::Exit;
 use super::output::line;
 use h5part::Result;
-use h5part::h5::Attribute;
+use h5part_engine::h5::Attribute;
 use std::path::PathBuf;
 
 /// Set attributes of a table; those that exist are replaced.

@@ -2,11 +2,11 @@
 
 use super::exit::Exit;
 use super::output::{json, line};
-use h5part::error::At;
-use h5part::frontend::bigplanet::checkpoint_of;
-use h5part::frontend::checkpoint::Files;
-use h5part::frontend::vplanet::InputFile;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_vplanet::bigplanet::checkpoint_of;
+use h5part_vplanet::checkpoint::Files;
+use h5part_vplanet::vplanet::InputFile;
 use std::path::{Path, PathBuf};
 
 /// Tell how far archiving is: as bpstatus does.

@@ -1,11 +1,13 @@
 //! Options and conversions that several subcommands share.
 
-use h5part::dataspace::Rows;
-use h5part::error::At;
 use h5part::ledger::TaskFence;
-use h5part::lock::Patience;
-use h5part::store::{Durability, Fence, Listing, Store, StorePair};
-use h5part::{ErrorKind, Result, npy};
+use h5part::{ErrorKind, Result};
+use h5part_base::dataspace::Rows;
+use h5part_base::error::At;
+use h5part_base::lock::Fence;
+use h5part_base::lock::Patience;
+use h5part_engine::store::{Durability, Listing, Store, StorePair};
+use h5part_input::npy;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

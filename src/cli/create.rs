@@ -5,9 +5,9 @@ use super::exit::Exit;
 use super::output::{LateBar, bytes, line};
 use h5part::ErrorKind;
 use h5part::Result;
-use h5part::dataspace::ColumnSpec;
-use h5part::error::At;
-use h5part::h5::{Attribute, Filters, NewTable, planned_bytes};
+use h5part_base::dataspace::ColumnSpec;
+use h5part_base::error::At;
+use h5part_engine::h5::{Attribute, Filters, NewTable, planned_bytes};
 use std::path::PathBuf;
 
 /// Make a table, in a new file or in an existing one.

@@ -3,10 +3,10 @@
 use super::common::seconds;
 use super::exit::Exit;
 use super::output::{bytes, json, line, say};
-use h5part::doctor::{self, Check, Hosts, Level, Limits, Meeting, Report, Waits};
-use h5part::error::At;
-use h5part::h5::{CHANGES_IN_PLACE, library_version};
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_doctor::{self, Check, Hosts, Level, Limits, Meeting, Report, Waits};
+use h5part_engine::h5::library_version;
 use serde::Serialize;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fmt::Write as _;
@@ -51,7 +51,7 @@ pub struct SideArgs {
 
 impl SideArgs {
     pub fn run(&self) -> Result<Exit> {
-        doctor::serve(&self.folder).map_err(ErrorKind::Io).at("test", &self.folder)?;
+        h5part_doctor::serve(&self.folder).map_err(ErrorKind::Io).at("test", &self.folder)?;
         Ok(Exit::Success)
     }
 }
@@ -62,7 +62,6 @@ struct Told<'a> {
     #[serde(flatten)]
     report: &'a Report,
     hdf5_version: String,
-    structural_changes: &'static str,
 }
 
 impl Args {
@@ -75,12 +74,11 @@ impl Args {
             _ => Meeting::None,
         };
         self.announce();
-        let outcome = doctor::examine(&self.path, &start, meeting);
+        let outcome = h5part_doctor::examine(&self.path, &start, meeting);
         // All files are cleared away: the signal may do what it does.
         signal.pass_on().at("end", &self.path)?;
         let report = outcome?;
-        let structural_changes = if CHANGES_IN_PLACE { "in place" } else { "by copy, change, rename" };
-        let told = Told { report: &report, hdf5_version: library_version(), structural_changes };
+        let told = Told { report: &report, hdf5_version: library_version() };
         if self.json {
             json(&told)?;
         } else {
@@ -155,7 +153,7 @@ impl Told<'_> {
         lines.extend(failures(&report.threads));
         lines.extend(hosts(report.hosts.as_ref()));
         lines.extend(self.measured());
-        lines.push(format!("HDF5: {}; structural changes {}", self.hdf5_version, self.structural_changes));
+        lines.push(format!("HDF5: {}", self.hdf5_version));
         lines.push(format!("h5part: {} on Linux {}", report.version, report.kernel));
         lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
         lines

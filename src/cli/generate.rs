@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::outputs::{ForceArgs, Kind, write_text};
 use h5part::Result;
-use h5part::error::At;
+use h5part_base::error::At;
 use std::path::{Path, PathBuf};
 
 /// Print a completion script, e.g. for bash: source <(h5part completions bash)

@@ -4,10 +4,10 @@ use super::common::{LockArgs, ParentArgs};
 use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line, table_name};
 use h5part::Result;
-use h5part::dataspace::{Column, Dtype, Stamps, Table, shape_text};
-use h5part::h5::{CHANGES_IN_PLACE, Listing, library_version};
-use h5part::lock::{Holder, LockReport};
-use h5part::store::Store;
+use h5part_base::dataspace::{Column, Dtype, Stamps, Table, shape_text};
+use h5part_base::lock::{Holder, LockReport};
+use h5part_engine::h5::{Listing, library_version};
+use h5part_engine::store::Store;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,7 +32,6 @@ struct Info {
     bytes: u64,
     uuid: Option<String>,
     hdf5_version: String,
-    structural_changes: &'static str,
     tables: Vec<TableInfo>,
     locks: LockReport,
 }
@@ -94,7 +93,6 @@ impl Args {
             bytes: len,
             uuid: uuid.map(|u| u.to_string()),
             hdf5_version: library_version(),
-            structural_changes: if CHANGES_IN_PLACE { "in place" } else { "by copy, change, rename" },
             tables: self.tables(&store)?,
             locks,
         };
@@ -126,7 +124,7 @@ impl Info {
     fn print(&self) -> Result<()> {
         let uuid = self.uuid.as_deref().unwrap_or("none: h5part has not written to it");
         line(format!("{}: {}, uuid {uuid}", self.file.display(), bytes(self.bytes)))?;
-        line(format!("HDF5 {}; structural changes {}", self.hdf5_version, self.structural_changes))?;
+        line(format!("HDF5 {}", self.hdf5_version))?;
         for table in &self.tables {
             let stamps = if table.stamped { "stamped" } else { "not stamped" };
             let parent = table.parent.as_ref().map_or_else(String::new, |file| format!(", in {}", file.display()));

@@ -6,8 +6,9 @@
 
 use super::exit::Exit;
 use h5part::Result;
-use h5part::error::At;
-use h5part::{ErrorKind, h5, lock};
+use h5part_base::error::At;
+use h5part_base::lock;
+use h5part_engine::h5;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
@@ -92,7 +93,7 @@ pub fn begin(files: &[PathBuf]) -> Result<()> {
     };
     limits().at("limit the process for", file)?;
     let seconds = std::env::var(SECONDS).ok().and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    h5::limit(seconds, overdue).map_err(ErrorKind::from).at("limit HDF5 for", file)
+    h5::limit(seconds, overdue).at("limit HDF5 for", file)
 }
 
 fn lower(resource: Resource, most: u64) -> std::io::Result<()> {

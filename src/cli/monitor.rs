@@ -4,7 +4,8 @@ use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line, say};
 use super::outputs::{ForceArgs, Kind, check_apart, write_text};
 use h5part::Result;
-use h5part::monitor::{Operation, Summary, Timeline, Worker, draw, export};
+use h5part::monitor::export;
+use h5part::monitor::{Operation, Summary, Timeline, Worker, draw};
 use std::path::{Path, PathBuf};
 
 /// Workers of larger runs are not told one by one.

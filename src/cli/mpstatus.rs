@@ -3,8 +3,8 @@
 use super::bpstatus::tell;
 use super::exit::Exit;
 use h5part::Result;
-use h5part::frontend::checkpoint::Files;
-use h5part::frontend::multiplanet::folder_of;
+use h5part_vplanet::checkpoint::Files;
+use h5part_vplanet::multiplanet::folder_of;
 use std::path::PathBuf;
 
 /// Tell how far the trials of a vspace.in are: as mpstatus does.

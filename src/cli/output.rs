@@ -1,7 +1,7 @@
 //! What people see: lines, strips, bars.
 
-use h5part::error::At;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::fmt::{Display, Write as _};

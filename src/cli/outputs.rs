@@ -1,11 +1,11 @@
 //! What an output may replace: decided here, for every command that writes a file of its own.
 
 use super::common::request;
-use h5part::error::At;
-use h5part::h5::check_superblock;
-use h5part::storage::{Disk, Identity, Mode, Storage, replace};
-use h5part::store::Store;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_base::storage::{Disk, Identity, Mode, Storage, replace};
+use h5part_engine::h5::check_superblock;
+use h5part_engine::store::Store;
 use std::fs::{File, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

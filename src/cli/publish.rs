@@ -4,7 +4,7 @@ use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{LateBar, json, line, say};
 use h5part::Result;
-use h5part::publish::{Packing, Published, Publishing};
+use h5part_engine::publish::{Packing, Published, Publishing};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

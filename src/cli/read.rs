@@ -4,11 +4,11 @@ use super::common::{LockArgs, ParentArgs, rows};
 use super::exit::Exit;
 use super::output::say;
 use super::outputs::{ForceArgs, Kind, check_apart};
-use h5part::dataspace::{Dtype, Inner, Rows};
-use h5part::error::At;
-use h5part::npy::NpyWriter;
-use h5part::store::{Block, CellState, Reader};
 use h5part::{ErrorKind, Result};
+use h5part_base::dataspace::{Dtype, Inner, Rows};
+use h5part_base::error::At;
+use h5part_engine::store::{Block, CellState, Reader};
+use h5part_input::npy::NpyWriter;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 

@@ -7,9 +7,9 @@ use super::exit::Exit;
 use super::output::{json, line};
 use advice::{Advice, Wish};
 use h5part::Result;
-use h5part::executor::budget::{Budget, Machine, Need};
-use h5part::executor::program::{Memory, Template};
-use h5part::executor::{MODE_VARIABLE, Mode, choose};
+use h5part_tasks::budget::{Budget, Machine, Need};
+use h5part_tasks::pool::{MODE_VARIABLE, Mode, choose};
+use h5part_tasks::program::{Memory, Template};
 use probe::Probe;
 
 const RECOMMEND: &str = "recommend for";

@@ -4,7 +4,7 @@ use super::common::{DurabilityArg, LockArgs, portions, rows};
 use super::exit::Exit;
 use super::output::{LateBar, line};
 use h5part::Result;
-use h5part::error::At;
+use h5part_base::error::At;
 use std::path::PathBuf;
 
 /// Make rows "not there" again, in all columns, so that they are computed anew.

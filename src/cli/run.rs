@@ -14,12 +14,13 @@ use super::output::{json, line, say};
 use crew::{Crew, Kind};
 use h5part::ErrorKind;
 use h5part::Result;
-use h5part::error::At;
-use h5part::executor::Mode;
-use h5part::executor::budget::pin;
-use h5part::executor::ledgered::{self, Observer, Programs, Site, Stop, Tasks, Terms};
-use h5part::executor::program::{BesideLedger, Homes};
-use h5part::ledger::{Ledger, State, StoreTasks, Tally, TaskData, Watch};
+use h5part::ledger::StoreTasks;
+use h5part::ledger::{Ledger, State, Tally, TaskData, Watch};
+use h5part_base::error::At;
+use h5part_tasks::budget::pin;
+use h5part_tasks::pool::Mode;
+use h5part_tasks::program::{BesideLedger, Homes};
+use h5part_tasks::run::{self, Observer, Programs, Site, Stop, Tasks, Terms};
 use launch::Launching;
 use place::Asked;
 use serde::Serialize;
@@ -97,7 +98,7 @@ pub struct Ended {
     pub tally: Tally,
     /// What this run did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub here: Option<ledgered::Summary>,
+    pub here: Option<run::Summary>,
     /// Tasks that failed for good, the first of them.
     pub failures: Vec<Failure>,
     pub wall_s: f64,
@@ -193,7 +194,7 @@ impl Crew for Workers<'_> {
     }
 
     fn reap(&self, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {
-        ledgered::reap(self.ledger, data(self.rows.as_ref()), watch, observer)
+        run::reap(self.ledger, data(self.rows.as_ref()), watch, observer)
     }
 }
 
@@ -213,7 +214,7 @@ impl WorkArgs {
 
 /// Ends the programs of a runner that was killed.
 pub fn keep() -> Exit {
-    h5part::executor::program::keep(std::io::stdin().lock());
+    h5part_tasks::program::keep(std::io::stdin().lock());
     Exit::Success
 }
 
@@ -249,11 +250,11 @@ pub struct Work<'a> {
 
 impl Work<'_> {
     /// Does it until nothing is left, or a signal asks for an end.
-    pub fn until_asked_to_end(&self, terms: &Terms, tasks: &dyn Tasks) -> Result<ledgered::Summary> {
+    pub fn until_asked_to_end(&self, terms: &Terms, tasks: &dyn Tasks) -> Result<run::Summary> {
         let Self { ledger, rows, observer, is_silent } = *self;
         let stop = std::sync::Arc::new(Stop::new());
         signals::watch(&stop, is_silent).at(RUN, ledger.path())?;
-        ledgered::run(&Site { ledger, rows, observer, stop: &stop }, terms, tasks)
+        run::run(&Site { ledger, rows, observer, stop: &stop }, terms, tasks)
     }
 }
 
@@ -288,7 +289,7 @@ fn tell_unused(launching: &Launching, ledger: &Ledger) -> Result<()> {
 fn finish(
     launching: &Launching,
     ledger: &Ledger,
-    here: Option<(ledgered::Summary, Part)>,
+    here: Option<(run::Summary, Part)>,
     start: std::time::Instant,
 ) -> Result<Exit> {
     let tally = ledger.tally()?;

@@ -4,7 +4,7 @@ use super::common::{LockArgs, ParentArgs};
 use super::exit::Exit;
 use super::output::{WIDEST, json, line, strip, table_name};
 use h5part::Result;
-use h5part::store::{Status, Store};
+use h5part_engine::store::{Status, Store};
 use std::path::PathBuf;
 
 /// Parts of the coverage strip.

@@ -3,12 +3,12 @@
 use super::common::rows;
 use super::exit::Exit;
 use super::output::json;
-use h5part::dataspace::{Column, Rows};
-use h5part::error::At;
-use h5part::npy::RowSource;
-use h5part::store::{Group, Values, Writer};
-use h5part::stream::{Elements, Request, Selection, Source, elements};
 use h5part::{Error, ErrorKind, Result};
+use h5part_base::dataspace::{Column, Rows};
+use h5part_base::error::At;
+use h5part_engine::store::{Group, Values, Writer};
+use h5part_input::npy::RowSource;
+use h5part_input::stream::{Elements, Request, Selection, Source, elements};
 use nix::sys::signal::{SigSet, Signal};
 use serde::Serialize;
 use serde_json::Value;
@@ -194,7 +194,7 @@ fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Val
         source.cast_to(column.dtype().at("read", path)?);
     }
     let shape = source.shape().to_vec();
-    h5part::store::check_fit(column, source.dtype_out(), &shape, rows.len()).at("read", path)?;
+    h5part_engine::store::check_fit(column, source.dtype_out(), &shape, rows.len()).at("read", path)?;
     let bytes = source.next_rows(rows.len(), column.shape.iter().product()).at("read", path)?;
     Values::new(source.dtype_out(), &shape, bytes).at("read", path)
 }

@@ -4,7 +4,7 @@ use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{LateBar, bytes, json, line, table_name};
 use h5part::Result;
-use h5part::verify::{Finding, Kind, Repaired, Report, Verify};
+use h5part_engine::verify::{Finding, Kind, Repaired, Report, Verify};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;

@@ -1,12 +1,8 @@
 //! Data first, then the ledger: what the store has, and what the ledger says of it, brought together.
 
-use super::finish::fenced;
-use super::header::StoreRef;
-use super::reap::Watch;
-use super::task::{Reason, State, Task};
-use super::{Claim, End, Ledger, TaskData};
-use crate::error::{At, ErrorKind, Result};
-use crate::store::{ColumnPresence, Reader, Store};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_engine::store::{ColumnPresence, Reader, Store};
+use h5part_tasks::ledger::{Claim, End, Ledger, Reason, State, StoreRef, Task, TaskData, Watch};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::Path;
@@ -70,19 +66,17 @@ pub struct Reconciled {
 /// So many names are told.
 const TOLD: usize = 20;
 
-impl StoreRef {
-    /// A table of a store, as a ledger keeps it: a task is done when all columns in use have its rows.
-    ///
-    /// # Errors
-    /// As [`Store::identity`]; [`ErrorKind::Unstamped`]: h5part did not make or adopt it.
-    pub fn of(store: &Store, table: &str) -> Result<Self> {
-        let path = store.path();
-        let (uuid, _) = store.identity()?;
-        let uuid = uuid.ok_or_else(|| ErrorKind::Unstamped(table.to_owned())).at("use", path)?;
-        let text = path.to_str().ok_or_else(|| ErrorKind::BadRequest("its name is not UTF-8".to_owned()));
-        let (path, table) = (text.at("use", path)?.to_owned(), table.trim_matches('/').to_owned());
-        Ok(Self { path, uuid, table, columns: Vec::new() })
-    }
+/// A table of a store, as a ledger keeps it: a task is done when all columns in use have its rows.
+///
+/// # Errors
+/// As [`Store::identity`]; [`ErrorKind::Unstamped`]: h5part did not make or adopt it.
+pub fn store_ref(store: &Store, table: &str) -> Result<StoreRef> {
+    let path = store.path();
+    let (uuid, _) = store.identity()?;
+    let uuid = uuid.ok_or_else(|| ErrorKind::Unstamped(table.to_owned())).at("use", path)?;
+    let text = path.to_str().ok_or_else(|| ErrorKind::BadRequest("its name is not UTF-8".to_owned()));
+    let (path, table) = (text.at("use", path)?.to_owned(), table.trim_matches('/').to_owned());
+    Ok(StoreRef { path, uuid, table, columns: Vec::new() })
 }
 
 impl<'a> StoreTasks<'a> {
@@ -202,10 +196,7 @@ impl<'a> StoreTasks<'a> {
         let found = self.find(claim.index)?;
         if !found.is_done() {
             // Perhaps whoever has the task now is writing them.
-            let task = self.ledger.task(claim.place)?;
-            if !task.is_held(claim.fence) {
-                return Err(fenced(claim, &task).at("finish a task of", self.ledger.path()));
-            }
+            self.ledger.check_claim(claim)?;
             let Found { rows, missing, present, .. } = found;
             let kind = ErrorKind::NotCommitted { task: claim.name.clone(), rows, missing, present };
             return Err(kind.at("finish a task of", self.ledger.path()));
@@ -294,15 +285,6 @@ impl StoreTasks<'_> {
             }
         }
         Ok(())
-    }
-}
-
-impl Ledger {
-    /// Makes a task done that nobody holds, if it still is what `is_same` says.
-    fn settle(&self, place: u64, is_same: impl Fn(&Task) -> bool) -> Result<bool> {
-        let now = (self.clock)();
-        let wish = |task: &Task| is_same(task).then(|| task.settle(now));
-        Ok(self.change(&[place], wish).at("settle a task of", self.path())?.changed == 1)
     }
 }
 

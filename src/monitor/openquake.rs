@@ -1,10 +1,10 @@
 //! The tables in which OpenQuake keeps times, memory and traffic of its tasks, and beside them what they
 //! have no place for. Columns are in `docs/monitor.md`.
 
-use super::timeline::{Event, Timeline, small};
-use crate::error::{At, ErrorKind, Result};
-use crate::h5::{Attribute, H5Change, MemberType, Records};
-use crate::storage::{Disk, Mode, Storage, StorageFile, replace};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::storage::{Disk, Mode, Storage, StorageFile, replace};
+use h5part_engine::h5::{Attribute, H5Change, MemberType, Records};
+use h5part_tasks::monitor::{Event, Timeline, small};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs::Permissions;
@@ -88,7 +88,7 @@ fn try_export(timeline: &Timeline, out: &Path) -> Result<(), ErrorKind> {
         add("starmap_info", STARMAPS, &starmaps(timeline))?;
         h5.add_text("task_sent", &sent(timeline))?;
         add("h5part_performance", WIDE, &wide(timeline))?;
-        h5.add_texts("h5part_workers", &timeline.workers)
+        h5.add_texts("h5part_workers", &timeline.workers).map_err(ErrorKind::from)
     })?;
     drop(file);
     replace(&Disk, &new, out)?;
@@ -223,9 +223,12 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::timeline::tests::{record, timeline};
     use super::*;
-    use crate::monitor::Record;
+    use h5part_tasks::monitor::Record;
+
+    fn record(operation: &str, start_s: f64, wall_s: f64) -> Record {
+        Record { operation: operation.to_owned(), start_s, wall_s, ..Record::default() }
+    }
 
     fn size(members: Members) -> usize {
         members.iter().map(|(_, kind)| kind.size()).sum()
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn rows_are_as_long_as_their_members() {
         let task = Record { task: Some(40_000), whole: true, ..record("a task", 0.0, 1.0) };
-        let timeline = timeline(&[("a", vec![task.clone(), record("part", 0.0, 1.0)]), ("b", vec![task])]);
+        let timeline = Timeline::of_records(&[("a", vec![task.clone(), record("part", 0.0, 1.0)]), ("b", vec![task])]);
         assert_eq!((size(PERFORMANCE), size(TASKS), size(STARMAPS)), (76, 74, 66));
         assert_eq!(performance(&timeline).len(), 3 * 76);
         assert_eq!(tasks(&timeline).len(), 2 * 74);

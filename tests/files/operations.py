@@ -135,10 +135,8 @@ def run_recover(case, op):
 
 
 def bits(values):
-    """The bytes of values in the processor's order. A bool is true or false, whatever byte h5py shows for it."""
+    """The bytes of values in the processor's order."""
     values = np.ascontiguousarray(values)
-    if values.dtype == bool:
-        values = values.view("u1") != 0
     return values.astype(values.dtype.newbyteorder("=")).tobytes()
 
 

@@ -1,8 +1,8 @@
 //! Tables that h5py made get stamps: nothing else of the file changes, and their rows are updated.
 
 use crate::support::{Scratch, ok, py, run};
-use h5part::dataspace::Rows;
-use h5part::store::Values;
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::Values;
 use ndarray::Array1;
 use serde_json::Value;
 
@@ -471,7 +471,7 @@ fn a_guard_stays_when_its_table_is_adopted_again() {
     ok(&["adopt", &file, "t", "--committed", "status=0", "--guard", "status=1"]);
     let done = json(&ok(&["adopt", &file, "t", "--again", "--json"]));
     assert_eq!(done["committed"], 3 + 4);
-    let store = h5part::store::Store::open(&file).expect("store");
+    let store = h5part_engine::store::Store::open(&file).expect("store");
     let guards = store.reader("t").expect("reader").table().stamps.as_ref().expect("stamps").guards.clone();
     assert_eq!(guards.len(), 1);
     assert_eq!(guards[0].undefined, 1i64.to_le_bytes());

@@ -5,8 +5,8 @@ use crate::content::content;
 use crate::stopping::Stopping;
 use crate::support::{Scratch, ok, run};
 use h5part::ErrorKind;
-use h5part::record::log::{Found, HEADER, Header, Progress, decode_table};
-use h5part::store::Store;
+use h5part_base::record::log::{Found, HEADER, Header, Progress, decode_table};
+use h5part_engine::store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
 

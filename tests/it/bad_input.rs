@@ -1,8 +1,8 @@
 //! Bad input: one clear line with path and remedy, an exit code of its own, nothing written.
 
 use crate::support::{Scratch, finished, h5part, holder, ok, py, run};
-use h5part::dataspace::Dtype;
-use h5part::npy::Header;
+use h5part_base::dataspace::Dtype;
+use h5part_input::npy::Header;
 
 /// A file with table `t` (E f64, F f64 4x3, n i32) of 10 rows.
 fn file(scratch: &Scratch) -> String {

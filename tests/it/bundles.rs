@@ -2,8 +2,8 @@
 
 use crate::support::{Scratch, ok, py, run};
 use h5part::ErrorKind;
-use h5part::store::{Bundle, Content, Member, Store};
-use h5part::verify::{Kind, Verify};
+use h5part_engine::store::{Bundle, Content, Member, Store};
+use h5part_engine::verify::{Kind, Verify};
 use std::path::Path;
 
 fn text(name: &str, shape: &[u64], values: &[&str], unit: &str) -> Member {

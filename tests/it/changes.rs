@@ -1,9 +1,9 @@
 //! Structural changes for tests: files of all superblock versions, and what is done to them.
 
 use crate::support::small_table;
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::{Attribute, Filters, NewTable};
-use h5part::store::{Adoption, Bundle, CellState, Content, Member, Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::{Attribute, Filters, NewTable};
+use h5part_engine::store::{Adoption, Bundle, CellState, Content, Member, Store, Values};
 use hdf5::file::LibraryVersion;
 use ndarray::{Array1, Array3};
 use std::path::Path;

@@ -86,7 +86,7 @@ fn recommendation(args: &[&str]) -> serde_json::Value {
 #[test]
 fn a_recommendation_fits_the_machine_and_runs_as_it_is() {
     let all = recommendation(&[]);
-    let cores = h5part::executor::budget::Machine::probe().cores().0;
+    let cores = h5part_tasks::budget::Machine::probe().cores().0;
     assert_eq!((all["workers"].as_u64(), all["threads"].as_u64()), (Some(cores as u64), Some(1)), "{all}");
     assert_eq!(all["warnings"].as_array().map(Vec::len), Some(0), "{all}");
     assert!(all["reasons"][0].as_str().is_some_and(|why| why.contains("may be used")), "{all}");

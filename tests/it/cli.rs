@@ -152,12 +152,12 @@ fn npy_out_and_mask() {
     ok(&["update", &file, "t", "--rows", "8,0", "--set", &format!("E={e}")]);
     let (out, mask) = (scratch.text("out.npy"), scratch.text("mask.npy"));
     assert_eq!(ok(&["read", &file, "t", "E", "--rows", "7:9,0", "-o", &out, "--mask", &mask]), "");
-    let mut source = h5part::npy::RowSource::open(out.as_ref()).expect("opens");
+    let mut source = h5part_input::npy::RowSource::open(out.as_ref()).expect("opens");
     assert_eq!(source.shape(), [3]);
     let values: Vec<f64> =
         source.next_rows(3, 1).expect("rows").chunks(8).map(|b| f64::from_le_bytes(b.try_into().expect("8"))).collect();
     assert!(values[0].is_nan() && values[1..] == [1.0, 2.0]);
-    let mut source = h5part::npy::RowSource::open(mask.as_ref()).expect("opens");
+    let mut source = h5part_input::npy::RowSource::open(mask.as_ref()).expect("opens");
     assert_eq!(source.next_rows(3, 1).expect("rows"), [0, 1, 1]);
     assert_eq!(ok(&["status", &file, "t", "--missing"]), "1:8\n");
     // A pipe stays a pipe.

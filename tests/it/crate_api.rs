@@ -3,9 +3,9 @@
 use crate::killing::PATIENCE;
 use crate::support::{Scratch, small_store};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::lock::{Paths, Patience, RowLocks};
-use h5part::store::{Durability, Values};
+use h5part_base::dataspace::Rows;
+use h5part_base::lock::{Paths, Patience, RowLocks};
+use h5part_engine::store::{Durability, Values};
 use ndarray::Array1;
 use std::time::{Duration, Instant};
 
@@ -171,12 +171,12 @@ fn a_structural_change_of_ours_is_not_taken_for_another_programs() {
     let mut writer = store.writer("t").expect("writer");
     let e = Array1::from_elem(1, 1.0);
     writer.commit(&Rows::one(0), &[("E", Values::from(&e))]).expect("commit");
-    let more = h5part::h5::NewTable { path: "more".to_owned(), ..crate::support::small_table(3) };
+    let more = h5part_engine::h5::NewTable { path: "more".to_owned(), ..crate::support::small_table(3) };
     store.create(&more, &|_, _| ()).expect("create");
     writer.commit(&Rows::one(1), &[("E", Values::from(&e))]).expect("commit");
     drop(writer);
     let paths = Paths::of(store.path()).expect("paths");
-    let gate = h5part::lock::Gate::open(&paths, std::sync::Arc::new(RowLocks::open(&paths).expect("locks")));
+    let gate = h5part_base::lock::Gate::open(&paths, std::sync::Arc::new(RowLocks::open(&paths).expect("locks")));
     let entered = gate.expect("gate").enter_shared(&Patience::default()).expect("enter");
     assert!(!entered.is_suspect());
 }

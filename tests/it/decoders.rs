@@ -3,8 +3,8 @@
 //! `tests/fixtures/decoders.py` made the file.
 
 use crate::support::Scratch;
-use h5part::dataspace::Rows;
-use h5part::store::{Reader, Store};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Reader, Store};
 use std::path::Path;
 
 const MADE: &[u8] = include_bytes!("../fixtures/decoders.h5");

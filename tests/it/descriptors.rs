@@ -3,9 +3,9 @@
 use crate::changes::{compressed_rows, store_with_rows};
 use crate::support::Scratch;
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::storage::{Fault, Faulty};
-use h5part::store::{Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_base::storage::{Fault, Faulty};
+use h5part_engine::store::{Store, Values};
 use ndarray::Array1;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn work(store: &Store) {
     store.recover().expect("recover");
     store.status("t", 1).expect("status");
     store.extend("t", reader.table().rows + 1).expect("extend");
-    let error = store.change(|_| Err::<(), _>(ErrorKind::BadRequest("no".to_owned()))).expect_err("refused");
+    let error = store.change(|_| Err::<(), _>(ErrorKind::BadRequest("no".to_owned()).into())).expect_err("refused");
     assert!(matches!(error.kind(), ErrorKind::BadRequest(_)), "{error}");
 }
 

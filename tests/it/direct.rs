@@ -1,8 +1,8 @@
 //! A direct commit changes no byte outside raw data and stamps.
 
 use crate::support::{Scratch, small_store};
-use h5part::dataspace::{ColumnLayout, Place, Rows};
-use h5part::store::Values;
+use h5part_base::dataspace::{ColumnLayout, Place, Rows};
+use h5part_engine::store::Values;
 use ndarray::Array1;
 use std::ops::Range;
 

@@ -246,7 +246,7 @@ fn mbe() {
     let energies = ok(&[&["mbe", "read", &file], &at[..]].concat());
     ok(&[&["mbe", "read", &file], &at[..], &["--forces", &forces]].concat());
     // No force acts from outside, and no four atoms lie deeper than six pairs at their best.
-    let read = h5part::npy::RowSource::open(forces.as_ref()).expect("opens").next_rows(11, 12).expect("forces");
+    let read = h5part_input::npy::RowSource::open(forces.as_ref()).expect("opens").next_rows(11, 12).expect("forces");
     for frame in read.chunks_exact(12 * 8) {
         let force = |k: usize| f64::from_le_bytes(frame[k * 8..k * 8 + 8].try_into().expect("eight bytes"));
         for c in 0..3 {

@@ -5,10 +5,10 @@ use crate::changes::{CHANGES, acknowledged_rows_are_there, store_with_rows};
 use crate::content::content;
 use crate::support::{Scratch, small_table};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::h5::Attribute;
-use h5part::storage::{Fault, Faulty};
-use h5part::store::{CellState, Durability, Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_base::storage::{Fault, Faulty};
+use h5part_engine::h5::Attribute;
+use h5part_engine::store::{CellState, Durability, Store, Values};
 use ndarray::{Array1, Array3};
 use std::sync::Arc;
 
@@ -215,7 +215,7 @@ fn fresh_rows_of_a_dead_writer_were_never_written() {
             faulty.arm(None);
             reset += store.recover().expect("recovers").reset;
             let why = format!("call {call}, recovery dies at {recovery:?}");
-            let report = store.verify(&h5part::verify::Verify::default(), &|_, _| ()).expect("verifies");
+            let report = store.verify(&h5part_engine::verify::Verify::default(), &|_, _| ()).expect("verifies");
             assert!(report.sound && report.findings.is_empty(), "{why}: {:#?}", report.findings);
             let file = hdf5::File::open(store.path()).expect("opens");
             let seen = file.dataset("t/E").expect("E").read_raw::<f64>().expect("reads");

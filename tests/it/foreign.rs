@@ -2,9 +2,9 @@
 
 use crate::support::{Scratch, holder, small_store, small_table};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::h5::NewTable;
-use h5part::store::{CellState, Store, Values, Writer};
+use h5part_base::dataspace::Rows;
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{CellState, Store, Values, Writer};
 use ndarray::Array1;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -177,7 +177,7 @@ fn a_stock_writer_is_waited_for_and_named() {
     let scratch = Scratch::new();
     let store = small_store(&scratch.path("a.h5"), 20);
     let mut holder = holder(store.path());
-    let patience = h5part::lock::Patience { timeout: Duration::from_millis(200), ..Default::default() };
+    let patience = h5part_base::lock::Patience { timeout: Duration::from_millis(200), ..Default::default() };
     let error = store.clone().with_patience(patience).writer("t").expect_err("held");
     holder.kill().expect("kill");
     holder.wait().expect("wait");

@@ -3,8 +3,8 @@
 use crate::changes::store_with_rows;
 use crate::support::{Scratch, small_store};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::store::{CellState, Group, Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{CellState, Group, Store, Values};
 use ndarray::{Array1, Array2};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};

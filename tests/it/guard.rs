@@ -2,9 +2,9 @@
 
 use crate::stopping::Stopping;
 use crate::support::Scratch;
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
-use h5part::store::{CellState, Durability, Store, Values, Writer};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{CellState, Durability, Store, Values, Writer};
 use ndarray::{Array1, Array2};
 use std::path::Path;
 use std::sync::Arc;
@@ -163,7 +163,7 @@ fn new_rows_of_an_adopted_table_are_undefined() {
     drop((group, file));
     let store = Store::open(&path).expect("opens");
     let guard = Some(("status".to_owned(), UNDEFINED.to_string()));
-    store.adopt("t", &h5part::store::Adoption { guard, ..Default::default() }, &|_, _| ()).expect("adopt");
+    store.adopt("t", &h5part_engine::store::Adoption { guard, ..Default::default() }, &|_, _| ()).expect("adopt");
     store.extend("t", 12).expect("extend");
     let guards = hdf5::File::open(&path).expect("opens").dataset("t/status").expect("there").read_raw::<i64>();
     assert_eq!(guards.expect("read"), [2, 2, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1]);

@@ -2,8 +2,8 @@
 //! program that polls the lock file gets its turn beside writers that never pause.
 
 use crate::support::{Scratch, ok, py, python, run};
-use h5part::dataspace::Rows;
-use h5part::store::{Durability, Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Durability, Store, Values};
 use ndarray::{Array1, Array3};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

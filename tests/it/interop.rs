@@ -2,9 +2,9 @@
 //! h5part itself reads.
 
 use crate::support::{Scratch, ok, py};
-use h5part::dataspace::Rows;
 use h5part::monitor::Monitor;
-use h5part::store::Store;
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::Store;
 use serde::Deserialize;
 use std::ops::Range;
 use std::process::Command;

@@ -3,10 +3,10 @@
 
 use crate::power::Power;
 use crate::support::{Scratch, small_table};
-use h5part::dataspace::Rows;
-use h5part::h5::NewTable;
-use h5part::store::{CellState, Durability, Store, Values, Writer};
-use h5part::verify::Verify;
+use h5part_base::dataspace::Rows;
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{CellState, Durability, Store, Values, Writer};
+use h5part_engine::verify::Verify;
 use ndarray::{Array1, Array3};
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ fn guarded(scratch: &Scratch) -> Store {
     store
 }
 
-fn repair(store: &Store, accept_foreign: bool) -> h5part::verify::Report {
+fn repair(store: &Store, accept_foreign: bool) -> h5part_engine::verify::Report {
     let how = Verify { repair: true, accept_foreign, ..Verify::default() };
     store.verify(&how, &|_, _| ()).expect("verifies")
 }

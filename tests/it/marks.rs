@@ -2,8 +2,8 @@
 
 use crate::support::{Scratch, h5part, ok, py, python, run, small_store};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::store::{Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Store, Values};
 use ndarray::Array1;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -2,10 +2,10 @@
 
 use crate::killing::Killer;
 use crate::support::{Scratch, h5part, ok, py, remove_store, run, small_store, small_table};
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::{Attribute, Filters, NewTable};
-use h5part::storage::{Disk, Mode, Storage};
-use h5part::store::{Durability, Reader, Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_base::storage::{Disk, Mode, Storage};
+use h5part_engine::h5::{Attribute, Filters, NewTable};
+use h5part_engine::store::{Durability, Reader, Store, Values};
 use ndarray::{Array1, Array3};
 use std::path::Path;
 use std::time::Duration;

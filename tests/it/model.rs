@@ -2,9 +2,9 @@
 //! and through the HDF5 library.
 
 use crate::support::Scratch;
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
-use h5part::store::{Durability, Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Durability, Store, Values};
 use ndarray::{Array2, ArrayD, Axis, IxDyn};
 use proptest::prelude::*;
 

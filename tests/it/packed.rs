@@ -1,10 +1,10 @@
 //! Compressed columns: writers of the same chunks, tables of h5py in every filter that it has, and damage.
 
 use crate::support::{Scratch, finished, ok, py, run};
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::publish::{Packing, Publishing};
-use h5part::store::{CellState, Durability, Filters, NewTable, Reader, Store, Values};
-use h5part::verify::Verify;
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::publish::{Packing, Publishing};
+use h5part_engine::store::{CellState, Durability, Filters, NewTable, Reader, Store, Values};
+use h5part_engine::verify::Verify;
 use ndarray::{Array1, Array2};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -1,9 +1,9 @@
 //! A working file and the file that was published before, read as one.
 
 use crate::support::{Scratch, ok, run, small_store};
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
-use h5part::store::{Side, Store, StorePair, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Side, Store, StorePair, Values};
 use ndarray::Array1;
 use std::path::Path;
 

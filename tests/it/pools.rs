@@ -174,7 +174,7 @@ fn workers_killed_at_random_never_hang_a_run() {
                 child.kill().expect("kills");
                 panic!("the run hangs: seed {seed}, {workers} workers, {killed} killed");
             }
-            random = h5part::executor::task_seed(random, 0);
+            random = h5part_tasks::pool::task_seed(random, 0);
             std::thread::sleep(Duration::from_millis(random % 60));
             let workers = children(pid);
             if let Some(worker) = workers.get(usize::try_from(random / 64).expect("64 bits") % workers.len().max(1)) {

@@ -4,8 +4,8 @@ use crate::changes::{CHANGES, SUPERBLOCKS, acknowledged_rows_are_there, store_wi
 use crate::content::{content, difference};
 use crate::guard;
 use crate::support::Scratch;
-use h5part::storage::{Disk, Identity, Mode, Storage, StorageFile};
-use h5part::store::Recovery;
+use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
+use h5part_engine::store::Recovery;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;

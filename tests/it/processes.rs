@@ -1,8 +1,8 @@
 //! Many processes: disjoint and overlapping writers, kills, readers beside them.
 
 use crate::support::{Scratch, h5part, ok, run};
-use h5part::dataspace::Rows;
-use h5part::store::{CellState, Store};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{CellState, Store};
 use serde_json::Value;
 
 fn stress(args: &[&str]) -> Value {

@@ -2,10 +2,10 @@
 
 use crate::support::{Scratch, finished, small_store};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::publish::{Packing, Publishing};
-use h5part::storage::{Fault, Faulty};
-use h5part::store::{Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_base::storage::{Fault, Faulty};
+use h5part_engine::publish::{Packing, Publishing};
+use h5part_engine::store::{Store, Values};
 use ndarray::{Array1, Array3};
 use std::process::Command;
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 
 use crate::support::Scratch;
 use fs2::FileExt;
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::Attribute;
-use h5part::lock::Patience;
-use h5part::storage::{Disk, Identity, Mode, Storage, StorageFile};
-use h5part::store::{Filters, NewTable, Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_base::lock::Patience;
+use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
+use h5part_engine::h5::Attribute;
+use h5part_engine::store::{Filters, NewTable, Store, Values};
 use ndarray::{Array1, array};
 use std::fs::File;
 use std::io;
@@ -188,5 +188,5 @@ fn who_came_during_a_change_and_stays_is_waited_for() {
     let block = store.reader("t").expect("reader").read("x", &Rows::range(2..6)).expect("read");
     assert_eq!(block.mask().to_vec(), [false, true, true, false]);
     let found = store.recover().expect("recover");
-    assert_eq!(found, h5part::store::Recovery::default(), "nothing is left behind");
+    assert_eq!(found, h5part_engine::store::Recovery::default(), "nothing is left behind");
 }

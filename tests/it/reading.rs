@@ -3,8 +3,8 @@
 
 use crate::support::{Scratch, ok, py, run, small_store};
 use h5part::ErrorKind;
-use h5part::dataspace::{ColumnSpec, Dtype, Inner, Rows};
-use h5part::store::{Block, CellState, Filters, NewTable, Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Inner, Rows};
+use h5part_engine::store::{Block, CellState, Filters, NewTable, Store, Values};
 use ndarray::{Array1, Array2, Array3};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

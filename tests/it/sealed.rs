@@ -4,8 +4,8 @@ use crate::changes::{CHANGES, Change, SUPERBLOCKS, acknowledged_rows_are_there, 
 use crate::content::{Content, content, difference};
 use crate::stopping::Stopping;
 use crate::support::Scratch;
-use h5part::record::log::{Found, HEADER, Header, Progress};
-use h5part::store::{Recovery, Store};
+use h5part_base::record::log::{Found, HEADER, Header, Progress};
+use h5part_engine::store::{Recovery, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! A storage that stops, as a kill stops a process, and counts what is written.
 
-use h5part::storage::{Disk, Identity, Mode, Storage, StorageFile};
+use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;

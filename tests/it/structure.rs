@@ -5,9 +5,9 @@ use crate::content::{Content, content};
 use crate::stopping::Stopping;
 use crate::support::{Scratch, ok, run, small_store, small_table};
 use h5part::ErrorKind;
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::{Filters, NewTable};
-use h5part::store::{CellState, Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::{Filters, NewTable};
+use h5part_engine::store::{CellState, Store, Values};
 use ndarray::Array1;
 use std::path::Path;
 use std::sync::Arc;
@@ -176,7 +176,7 @@ fn a_change_that_fails_leaves_the_bytes_of_before() {
             h5.library().unlink("big")?;
             h5.library().new_dataset_builder().with_data(&big).create("more")?;
             h5.flush()?;
-            Err::<(), _>(ErrorKind::BadRequest("on second thoughts".to_owned()))
+            Err::<(), _>(ErrorKind::BadRequest("on second thoughts".to_owned()).into())
         });
         assert!(matches!(error.expect_err("told").kind(), ErrorKind::BadRequest(_)));
         unchanged("an error of the work");

@@ -1,10 +1,10 @@
 //! What several tests need.
 
 use assert_cmd::Command;
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
-use h5part::npy::NpyWriter;
-use h5part::store::{Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Store, Values};
+use h5part_input::npy::NpyWriter;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};

@@ -2,8 +2,8 @@
 //! that jumps. Skipped, with the reason, where the system does not let us.
 
 use crate::support::{Scratch, finished, h5part, ok, run};
-use h5part::store::Store;
-use h5part::verify::Verify;
+use h5part_engine::store::Store;
+use h5part_engine::verify::Verify;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader, Write};
@@ -96,7 +96,7 @@ fn a_limit_on_the_length_of_files() {
             store.recover().expect("recovers");
             sound(&store);
             let mut reader = store.reader("t").expect("reader");
-            let block = reader.read("E", &h5part::dataspace::Rows::range(0..10)).expect("read");
+            let block = reader.read("E", &h5part_base::dataspace::Rows::range(0..10)).expect("read");
             assert!(block.array::<f64>().expect("f64").iter().all(|&v| v == 1.5), "limit {blocks}, {command}");
             assert!(code == 0 || !scratch.path("new.h5").exists(), "limit {blocks}");
         }
@@ -192,7 +192,7 @@ fn clocks_that_differ_and_jump() {
     let output = fake("-10y").args(["verify", &file, "--repair"]).output().expect("starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     let mut reader = Store::open(&file).expect("opens").reader("t").expect("reader");
-    let block = reader.read("E", &h5part::dataspace::Rows::range(100..105)).expect("read");
+    let block = reader.read("E", &h5part_base::dataspace::Rows::range(100..105)).expect("read");
     assert!(block.array::<f64>().expect("f64").iter().all(|&v| v == 19.5));
     // A program without a clock of its own.
     assert!(h5part().args(["verify", &file]).output().expect("starts").status.success());

@@ -3,9 +3,9 @@
 use crate::columns::{findings, second};
 use crate::guard::store_with_rows;
 use crate::support::{Scratch, ok, py};
-use h5part::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part::h5::NewTable;
-use h5part::store::{Adoption, Store, Values};
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Adoption, Store, Values};
 use hdf5::types::{FixedUnicode, VarLenUnicode};
 use std::path::Path;
 use std::str::FromStr;

@@ -229,11 +229,11 @@ fn our_own_files_need_no_child() {
     let file = scratch.text("a.h5");
     // A child would say so: it cannot lower its limits for a parent that is not its own.
     assert_eq!(run(&["info", &file]).0, 0);
-    let paths = h5part::lock::Paths::of(&scratch.path("a.h5")).expect("paths");
-    assert!(h5part::lock::is_ours(&paths).expect("looks"));
+    let paths = h5part_base::lock::Paths::of(&scratch.path("a.h5")).expect("paths");
+    assert!(h5part_base::lock::is_ours(&paths).expect("looks"));
     let script = "import h5py, sys\nwith h5py.File(sys.argv[1], 'r+') as f:\n  f['x'] = 1";
     if py(script, &[&file]).is_some() {
-        assert!(!h5part::lock::is_ours(&paths).expect("looks"), "somebody else was there");
+        assert!(!h5part_base::lock::is_ours(&paths).expect("looks"), "somebody else was there");
         ok(&["info", &file]);
     }
 }

@@ -110,7 +110,7 @@ fn an_update_leaves_other_rows_as_h5py_reads_them() {
                 assert_eq!(py(SEE, &[&path]).expect("h5py"), seen, "{kind:?} adopt {committed}");
             }
             let values = scratch.npy("v.npy", &[2, 4], &[1.5; 8]);
-            let whole = scratch.npy_of("w.npy", h5part::dataspace::Dtype::I32, &[2, 4], &[3i32; 8]);
+            let whole = scratch.npy_of("w.npy", h5part_base::dataspace::Dtype::I32, &[2, 4], &[3i32; 8]);
             let values_of = |name: &str| if name.contains("i4") { &whole } else { &values };
             let sets: Vec<String> = names.iter().map(|name| format!("--set={name}={}", values_of(name))).collect();
             let update = ["update", &path, "t", "--rows", "2,6"];

@@ -4,9 +4,9 @@ use crate::changes::CHANGES;
 use crate::guard;
 use crate::stopping::Stopping;
 use crate::support::{Scratch, h5part, ok, py, run, small_store};
-use h5part::dataspace::{ColumnLayout, Rows};
-use h5part::store::{CellState, Durability, Store, Values, Writer};
-use h5part::verify::{Kind, Report, Severity, Verify};
+use h5part_base::dataspace::{ColumnLayout, Rows};
+use h5part_engine::store::{CellState, Durability, Store, Values, Writer};
+use h5part_engine::verify::{Kind, Report, Severity, Verify};
 use ndarray::{Array1, Array3};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -94,7 +94,8 @@ fn a_flipped_bit_of_any_value_and_of_any_stamp() {
             }
             flip(store.path(), address, bit);
             let report = verify(&store);
-            let of_the_row = |f: &h5part::verify::Finding| f.severity == Severity::Fault && f.rows == [(row, row + 1)];
+            let of_the_row =
+                |f: &h5part_engine::verify::Finding| f.severity == Severity::Fault && f.rows == [(row, row + 1)];
             assert!(report.findings.iter().any(of_the_row), "row {row}, stamp bit {bit}: {:#?}", report.findings);
             flip(store.path(), address, bit);
         }

@@ -2,7 +2,7 @@
 
 use crate::planets::planet;
 use crate::support::{Scratch, finished, h5part, small_table};
-use h5part::store::Store;
+use h5part_engine::store::Store;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -7,7 +7,7 @@ use crate::guards;
 use crate::history::Act;
 use crate::memory::{Process, explored};
 use crate::world::{UNDEFINED, World, patience, put};
-use h5part::store::Store;
+use h5part_engine::store::Store;
 use std::ops::Range;
 use std::sync::Arc;
 

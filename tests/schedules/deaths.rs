@@ -5,7 +5,7 @@ use crate::explore::{Outcome, holds, pick, repeats};
 use crate::history::{Act, End, History};
 use crate::memory::Process;
 use crate::world::{World, put};
-use h5part::store::{Durability, Recovery};
+use h5part_engine::store::{Durability, Recovery};
 use std::sync::Arc;
 
 type Body = Box<dyn FnOnce() -> Outcome + Send>;

@@ -4,7 +4,7 @@ use crate::commits::{reading, settled, writing, writing_around};
 use crate::explore::{Outcome, holds, pick};
 use crate::history::{Act, End, History};
 use crate::world::{Cells, World, is_foreign};
-use h5part::dataspace::Rows;
+use h5part_base::dataspace::Rows;
 use std::sync::Arc;
 
 /// A thread that makes these commits as a group. `foreign`: the row in which E is not replaced.

@@ -5,7 +5,7 @@ use crate::deaths::{self, Others};
 use crate::explore::holds;
 use crate::memory::Watch;
 use crate::world::{ROWS, UNDEFINED, World, address, number};
-use h5part::dataspace::Table;
+use h5part_base::dataspace::Table;
 use std::sync::Arc;
 
 /// After each write of a sector: a guard that speaks is that of a row which is wholly that of one commit.

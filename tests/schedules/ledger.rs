@@ -6,9 +6,10 @@ use crate::history::Act;
 use crate::memory::point;
 use crate::tasks::{Body, Site, claim, is_fenced, operating, reaping, schedule, text};
 use crate::world::{COLUMNS, FIRST, ROWS, World, number, put};
-use h5part::dataspace::Rows;
 use h5part::ledger::{Claim, End, NewLedger, State, StoreTasks, TaskFence, Watch};
-use h5part::store::{Durability, Fence, Writer};
+use h5part_base::dataspace::Rows;
+use h5part_base::lock::Fence;
+use h5part_engine::store::{Durability, Writer};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -72,7 +73,7 @@ fn commit(writer: &mut Writer, fence: TaskFence, asked: Asked) -> h5part::Result
     let act = Act { value: value(claim), rows, sets: [true; 3], hides: [true; 3] };
     match asked {
         Asked::BeforeThem => {
-            use h5part::error::At;
+            use h5part_base::error::At;
             fence.check().at("ask", "the fence")?;
             writer.set_fence(None);
             stall();

@@ -2,7 +2,7 @@
 
 use crate::explore::{Outcome, holds, is_found, pick};
 use crate::world::patience;
-use h5part::lock::{Gate, Paths, Patience, RowLocks, Stock};
+use h5part_base::lock::{Gate, Paths, Patience, RowLocks, Stock};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use std::array::from_fn;

@@ -1,6 +1,6 @@
 //! A store's file in memory: whoever reads or writes its cells lets others run before each sector.
 
-use h5part::storage::{Disk, Identity, Mode, Storage, StorageFile};
+use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
 use std::cell::Cell;
 use std::io;
 use std::ops::Range;

@@ -2,7 +2,7 @@
 
 use crate::explore::{Outcome, holds, is_found, pick};
 use crate::world::patience;
-use h5part::lock::{Paths, Patience, RowLocks};
+use h5part_base::lock::{Paths, Patience, RowLocks};
 use std::array::from_fn;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

@@ -5,7 +5,7 @@ use crate::memory::point;
 use crate::world::{World, patience};
 use h5part::ErrorKind;
 use h5part::ledger::{Claim, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Reason, State, Terms, Watch};
-use h5part::storage::{Identity, Mode, Storage, StorageFile};
+use h5part_base::storage::{Identity, Mode, Storage, StorageFile};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,7 +120,7 @@ pub fn is_fenced(e: &h5part::Error) -> bool {
 /// An owner whose process has ended: whoever looks takes its tasks.
 fn dead_owner() -> Owner {
     let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("starts");
-    let id = h5part::lock::ProcessId::of(i32::try_from(child.id()).expect("pid")).expect("is there");
+    let id = h5part_base::lock::ProcessId::of(i32::try_from(child.id()).expect("pid")).expect("is there");
     child.kill().expect("kills");
     child.wait().expect("ends");
     Owner::of(id)

@@ -1,8 +1,8 @@
 //! Tables of all kinds that commits tell apart, made once.
 
-use h5part::dataspace::{ColumnSpec, Dtype};
-use h5part::h5::{Filters, NewTable};
-use h5part::store::{Adoption, Store};
+use h5part_base::dataspace::{ColumnSpec, Dtype};
+use h5part_engine::h5::{Filters, NewTable};
+use h5part_engine::store::{Adoption, Store};
 use std::path::Path;
 use std::sync::LazyLock;
 

@@ -3,10 +3,10 @@
 use super::super::exit::Exit;
 use super::super::output::{json, line, raw, say};
 use super::Args;
-use h5part::error::At;
-use h5part::frontend::bigplanet::{Archiver, Bpl, archive, trials};
-use h5part::frontend::checkpoint::Files;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_vplanet::bigplanet::{Archiver, Bpl, archive, trials};
+use h5part_vplanet::checkpoint::Files;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::io::ErrorKind::NotFound;

@@ -2,8 +2,8 @@
 
 use super::super::output::TaskBar;
 use h5part::Error;
-use h5part::executor::ledgered::{Event, Observer};
-use h5part::frontend::bigplanet::{Kept, Watcher};
+use h5part_tasks::run::{Event, Observer};
+use h5part_vplanet::bigplanet::{Kept, Watcher};
 use std::sync::{Mutex, PoisonError};
 
 pub struct Show {

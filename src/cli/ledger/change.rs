@@ -5,7 +5,8 @@ use super::super::exit::Exit;
 use super::super::output::{json, line};
 use super::{Which, watch};
 use h5part::Result;
-use h5part::ledger::{Changed, Ledger, State, StoreTasks};
+use h5part::ledger::StoreTasks;
+use h5part::ledger::{Changed, Ledger, State};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 

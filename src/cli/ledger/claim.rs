@@ -6,9 +6,10 @@ use super::super::output::{json, line, say};
 use super::{Which, watch};
 use h5part::ErrorKind;
 use h5part::Result;
-use h5part::error::At;
-use h5part::ledger::{Claim, Claimed, End, Job, Ledger, Owner, OwnerId, StoreTasks, Terms};
-use h5part::lock::ProcessId;
+use h5part::ledger::StoreTasks;
+use h5part::ledger::{Claim, Claimed, End, Job, Ledger, Owner, OwnerId, Terms};
+use h5part_base::error::At;
+use h5part_base::lock::ProcessId;
 use serde::Serialize;
 use std::time::Duration;
 

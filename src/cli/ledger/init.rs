@@ -3,10 +3,11 @@
 use super::super::common::{LockArgs, request};
 use super::super::exit::Exit;
 use super::super::output::{json, line};
-use h5part::error::At;
+use h5part::ledger::store_ref;
 use h5part::ledger::{Ledger, NameList, NewLedger, StoreRef};
-use h5part::store::Store;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_engine::store::Store;
 use serde::Serialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -117,7 +118,7 @@ impl Args {
         let chunks = reader.table().columns.iter().filter_map(|column| column.layout.as_ref().ok()?.chunk_rows());
         let chunk_rows = chunks.max().unwrap_or(1);
         Ok(Some(Target {
-            store: StoreRef { columns: self.columns.clone(), ..StoreRef::of(&store, table)? },
+            store: StoreRef { columns: self.columns.clone(), ..store_ref(&store, table)? },
             rows: reader.table().rows,
             chunk_rows,
         }))

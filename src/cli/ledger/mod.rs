@@ -12,9 +12,9 @@ use super::common::seconds;
 use super::exit::Exit;
 use clap::Subcommand;
 use h5part::Result;
-use h5part::executor::slurm::job_is_gone;
 use h5part::ledger::{Ledger, Watch};
-use h5part::lock::Patience;
+use h5part_base::lock::Patience;
+use h5part_tasks::slurm::job_is_gone;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use super::super::outputs::{ForceArgs, Kind, check_apart, write_text};
 use super::Which;
 use super::init::bytes_of;
 use h5part::Result;
-use h5part::error::At;
 use h5part::ledger::{Checkpoint, Mark, NameList, NewLedger, State};
+use h5part_base::error::At;
 use serde::Serialize;
 use std::path::PathBuf;
 

@@ -3,11 +3,11 @@
 use crate::cli::common::{LockArgs, elements, request};
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, say};
-use h5part::dataspace::Dtype;
-use h5part::error::At;
-use h5part::frontend::mbe::{Array, NewStructure, Xyz, XyzKeys};
-use h5part::npy::RowSource;
 use h5part::{ErrorKind, Result};
+use h5part_base::dataspace::Dtype;
+use h5part_base::error::At;
+use h5part_input::npy::RowSource;
+use h5part_mbe::{Array, NewStructure, Xyz, XyzKeys};
 use std::fs::File;
 use std::io::{BufReader, stdin};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use super::{Place, quantities};
 use crate::cli::exit::Exit;
 use crate::cli::output::line;
 use h5part::Result;
-use h5part::frontend::mbe::{Prepared, Quantity};
+use h5part_mbe::{Prepared, Quantity};
 
 /// Prepare a structure for energies and forces at a level of theory: every frame UNDEFINED, values NaN.
 ///

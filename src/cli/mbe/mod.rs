@@ -12,9 +12,9 @@ use super::common::{LockArgs, rows};
 use super::exit::Exit;
 use clap::Subcommand;
 use h5part::Result;
-use h5part::dataspace::Rows;
-use h5part::error::At;
-use h5part::frontend::mbe::{GroundTruth, Method, Quantity, Structure, check_frames, of_frames};
+use h5part_base::dataspace::Rows;
+use h5part_base::error::At;
+use h5part_mbe::{GroundTruth, Method, Quantity, Structure, check_frames, of_frames};
 use std::path::{Path, PathBuf};
 
 /// Energies and forces of `mbe_automation`'s structures, saved by many processes at once.

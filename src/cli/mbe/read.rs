@@ -5,10 +5,10 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{line, say};
 use crate::cli::outputs::{ForceArgs, Kind, check_apart};
 use h5part::Result;
-use h5part::dataspace::{Dtype, Rows};
-use h5part::error::At;
-use h5part::frontend::mbe::{Frames, Quantity, TruthReader};
-use h5part::npy::NpyWriter;
+use h5part_base::dataspace::{Dtype, Rows};
+use h5part_base::error::At;
+use h5part_input::npy::NpyWriter;
+use h5part_mbe::{Frames, Quantity, TruthReader};
 use std::path::{Path, PathBuf};
 
 /// Frames are read in portions of about this, in bytes.

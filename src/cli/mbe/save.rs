@@ -5,11 +5,11 @@ use crate::cli::common::{DurabilityArg, FenceArgs, elements, portions};
 use crate::cli::exit::Exit;
 use crate::cli::output::{LateBar, json, line, say};
 use h5part::Result;
-use h5part::dataspace::{Dtype, Rows};
-use h5part::error::At;
-use h5part::frontend::mbe::{FrameStatus, Quantity, Results, Saved, Saver, check_statuses};
-use h5part::npy::RowSource;
-use h5part::store::{Values, check_fit};
+use h5part_base::dataspace::{Dtype, Rows};
+use h5part_base::error::At;
+use h5part_engine::store::{Values, check_fit};
+use h5part_input::npy::RowSource;
+use h5part_mbe::{FrameStatus, Quantity, Results, Saved, Saver, check_statuses};
 use std::path::{Path, PathBuf};
 
 /// Save energies and forces of some frames, beside any number of other processes that do the same.

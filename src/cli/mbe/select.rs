@@ -3,9 +3,9 @@
 use super::{Place, frames, quantities};
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, raw};
-use h5part::dataspace::Rows;
-use h5part::frontend::mbe::Chunk;
 use h5part::{ErrorKind, Result};
+use h5part_base::dataspace::Rows;
+use h5part_mbe::Chunk;
 use std::fmt::Write;
 
 /// Print the frames that are to be computed: those whose status is not COMPLETED, one number a line, from 0.

@@ -5,11 +5,11 @@ use super::super::ledger::watch;
 use super::super::output::say;
 use super::{ATTEMPTS, Args, of_input, voice};
 use h5part::Result;
-use h5part::frontend::bigplanet::Archiver;
-use h5part::frontend::checkpoint::{Checkpointed, Opened};
-use h5part::frontend::multiplanet::{Ensemble, set_aside};
-use h5part::frontend::vplanet::{Gatherer, System, UnitRule, vplanet_options};
-use h5part::store::Store;
+use h5part_engine::store::Store;
+use h5part_vplanet::bigplanet::Archiver;
+use h5part_vplanet::checkpoint::{Checkpointed, Opened};
+use h5part_vplanet::multiplanet::{Ensemble, set_aside};
+use h5part_vplanet::vplanet::{Gatherer, System, UnitRule, vplanet_options};
 use std::path::Path;
 
 /// A run that may begin.

@@ -3,9 +3,9 @@
 use super::super::run::crew::{Crew, Kind};
 use super::Args;
 use h5part::Result;
-use h5part::executor::ledgered::{self, Observer};
-use h5part::frontend::checkpoint::Checkpointed;
 use h5part::ledger::{Ledger, Watch};
+use h5part_tasks::run::{self, Observer};
+use h5part_vplanet::checkpoint::Checkpointed;
 use std::ffi::OsString;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Crew for Workers<'_> {
     }
 
     fn reap(&self, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {
-        ledgered::reap(self.ledger(), None, watch, observer)
+        run::reap(self.ledger(), None, watch, observer)
     }
 
     fn tick(&self) {

@@ -2,9 +2,9 @@
 
 use super::super::run::tell::Teller;
 use h5part::Result;
-use h5part::executor::budget::MemoryWatch;
-use h5part::executor::ledgered::{Event, Observer};
 use h5part::ledger::{End, Ledger, Reason};
+use h5part_tasks::budget::MemoryWatch;
+use h5part_tasks::run::{Event, Observer};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 

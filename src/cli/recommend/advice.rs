@@ -3,8 +3,8 @@
 use super::super::output::bytes;
 use super::probe::{PAYS, Probe};
 use h5part::ErrorKind;
-use h5part::executor::budget::{Budget, Machine, Need};
-use h5part::executor::{Mode, PoolConfig};
+use h5part_tasks::budget::{Budget, Machine, Need};
+use h5part_tasks::pool::{Mode, PoolConfig};
 use serde::Serialize;
 
 /// A program that keeps more processors busy than this has threads of its own.
@@ -182,7 +182,7 @@ fn pool(mode: Mode, workers: usize, threads: usize, memory_per_worker: Option<u6
 mod tests {
     use super::super::probe::Runs;
     use super::*;
-    use h5part::executor::budget::Cpu;
+    use h5part_tasks::budget::Cpu;
 
     const GIB: u64 = 1 << 30;
 

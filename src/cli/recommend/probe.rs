@@ -1,10 +1,10 @@
 //! Runs a program one after the other and at the same time, and measures both.
 
-use h5part::error::At;
-use h5part::executor::program::{ATTEMPT_VAR, INDEX_VAR, Template};
 use h5part::ledger::{Claim, OwnerId, TASK_VAR};
 use h5part::monitor::{ChildUsage, wait_child};
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_tasks::program::{ATTEMPT_VAR, INDEX_VAR, Template};
 use serde::Serialize;
 use std::io;
 use std::path::Path;

@@ -1,12 +1,12 @@
 //! How programs of tasks are looked after: options of all that start them.
 
 use super::super::common::seconds;
-use h5part::error::At;
-use h5part::executor::ledgered::{Launch, Terms};
-use h5part::executor::program::{Homes, Keeper, Memory, Template};
-use h5part::executor::slurm::job_is_gone;
-use h5part::lock::Patience;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_base::lock::Patience;
+use h5part_tasks::program::{Homes, Keeper, Memory, Template};
+use h5part_tasks::run::{Launch, Terms};
+use h5part_tasks::slurm::job_is_gone;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;

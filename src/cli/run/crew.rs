@@ -1,8 +1,8 @@
 //! A run whose workers are other processes.
 
 use h5part::Result;
-use h5part::executor::ledgered::Observer;
 use h5part::ledger::{Ledger, Watch};
+use h5part_tasks::run::Observer;
 use std::ffi::OsString;
 use std::time::Duration;
 

@@ -3,12 +3,13 @@
 use super::super::ledger::open;
 use super::care::{Care, check_program};
 use super::{RUN, Rows};
-use h5part::error::At;
-use h5part::executor::ledgered::{Launch, Terms};
-use h5part::executor::program::{BesideLedger, Template};
-use h5part::ledger::{Ledger, StoreTasks};
-use h5part::store::Store;
+use h5part::ledger::Ledger;
+use h5part::ledger::StoreTasks;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
+use h5part_engine::store::Store;
+use h5part_tasks::program::{BesideLedger, Template};
+use h5part_tasks::run::{Launch, Terms};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

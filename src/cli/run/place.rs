@@ -1,11 +1,11 @@
 //! Where programs run, and how many at a time.
 
 use super::RUN;
-use h5part::executor::budget::{Budget, Machine, Need};
-use h5part::executor::program::Memory;
-use h5part::executor::{Mode, choose};
 use h5part::ledger::Ledger;
 use h5part::{ErrorKind, Result};
+use h5part_tasks::budget::{Budget, Machine, Need};
+use h5part_tasks::pool::{Mode, choose};
+use h5part_tasks::program::Memory;
 
 /// What was asked for, and what there is to do.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ impl Asked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use h5part::executor::budget::Cpu;
+    use h5part_tasks::budget::Cpu;
 
     fn place(mode: Mode, jobs: Option<usize>, memory: Option<u64>, left: u64) -> (usize, usize) {
         let cpus = (0..4).map(|number| Cpu { number, core: number, allowed: true }).collect();

@@ -1,7 +1,7 @@
 //! Ctrl-C, SIGTERM, and the death of a parent.
 
 use super::super::output::say;
-use h5part::executor::ledgered::{Level, Stop};
+use h5part_tasks::run::{Level, Stop};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

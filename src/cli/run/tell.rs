@@ -2,10 +2,10 @@
 
 use super::super::output::{TaskBar, say};
 use h5part::Result;
-use h5part::error::At;
-use h5part::executor::budget::MemoryWatch;
-use h5part::executor::ledgered::{Event, Observer};
 use h5part::ledger::{Claim, End, Ledger, Reason, State, Tally};
+use h5part_base::error::At;
+use h5part_tasks::budget::MemoryWatch;
+use h5part_tasks::run::{Event, Observer};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 
 use super::job::Job;
 use h5part::Result;
-use h5part::error::At;
+use h5part_base::error::At;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::OpenOptions;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,10 +4,10 @@
 use super::board::{Board, Score, Word};
 use super::job::Job;
 use super::turns::{Turns, now_ns};
-use h5part::dataspace::{ColumnSpec, Dtype};
-use h5part::h5::{Attribute, NewTable};
-use h5part::store::Store;
 use h5part::{ErrorKind, Result};
+use h5part_base::dataspace::{ColumnSpec, Dtype};
+use h5part_engine::h5::{Attribute, NewTable};
+use h5part_engine::store::Store;
 use std::sync::atomic::Ordering;
 
 /// Rows that a table grows by.

@@ -3,10 +3,10 @@
 use super::board::{Acknowledged, Board};
 use super::job::Job;
 use super::values::Token;
-use h5part::dataspace::Rows;
-use h5part::error::At;
-use h5part::store::{Block, CellState, Reader, Store};
 use h5part::{ErrorKind, Result};
+use h5part_base::dataspace::Rows;
+use h5part_base::error::At;
+use h5part_engine::store::{Block, CellState, Reader, Store};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -120,7 +120,7 @@ pub fn acknowledged(job: &Job, board: &Board, row: u64) -> Vec<Acknowledged> {
     writers.filter_map(|w| board.get(w, row)).collect()
 }
 
-fn values<T: h5part::store::Element>(block: &Block, job: &Job) -> Result<Vec<T>> {
+fn values<T: h5part_engine::store::Element>(block: &Block, job: &Job) -> Result<Vec<T>> {
     let array = block.array::<T>().at("check", &job.dir)?;
     array.as_slice().map(<[T]>::to_vec).ok_or_else(|| ErrorKind::BadRequest("layout".to_owned())).at("check", &job.dir)
 }

@@ -1,8 +1,8 @@
 //! What all processes of a stress run must agree on; written to the folder as JSON.
 
 use crate::cli::common::DurabilityArg;
-use h5part::error::At;
 use h5part::{ErrorKind, Result};
+use h5part_base::error::At;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};

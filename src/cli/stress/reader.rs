@@ -5,7 +5,7 @@ use super::check::{acknowledged, check_row, read_rows};
 use super::job::Job;
 use super::turns::now_ns;
 use h5part::Result;
-use h5part::store::{Reader, Store};
+use h5part_engine::store::{Reader, Store};
 use std::sync::atomic::Ordering;
 
 /// Rows read together.

@@ -3,7 +3,7 @@
 use super::board::{Acknowledged, Board};
 use super::job::{Job, Work};
 use super::values::{Batch, Token};
-use h5part::dataspace::Rows;
+use h5part_base::dataspace::Rows;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

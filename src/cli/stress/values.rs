@@ -1,7 +1,7 @@
 //! Values that say who wrote them: all of a row follows from one token, so that a mixture of two
 //! commits, or of two rows, cannot pass for either.
 
-use h5part::store::Values;
+use h5part_engine::store::Values;
 use ndarray::{Array1, ArrayD, IxDyn};
 
 /// Number of a commit: `sequence * 512 + writer`, sequences counting from 1.

@@ -2,7 +2,7 @@
 
 use super::toy::{Toy, Ways};
 use super::{ok_in, run_in};
-use h5part::store::{Bundle, Content, Store};
+use h5part_engine::store::{Bundle, Content, Store};
 
 fn trial(toy: &Toy, name: &str) -> Bundle {
     Store::open(toy.path("MP.bpa")).expect("opens").read_bundle(name, None).expect("reads")

@@ -1,7 +1,7 @@
 //! Trials that were run again, trials that are others, and folders that are no trials.
 
 use super::toy::Toy;
-use h5part::store::{Content, Store};
+use h5part_engine::store::{Content, Store};
 use std::fs;
 
 /// What the archive has of a planet's distance.

@@ -91,9 +91,11 @@ fn input_files_in_latin_1_and_windows_lines() {
     toy.bpl("f.in", "sSimName a1\nsaKeyInclude planet:sColor:option\n");
     std::fs::remove_file(toy.path("MP.bpa")).expect("removes");
     toy.ok(&["f.in"]);
-    let bundle =
-        h5part::store::Store::open(toy.path("MP_filtered.bpf")).expect("opens").read_bundle("", None).expect("reads");
-    let expected = h5part::store::Content::Texts { shape: vec![1], values: vec!["Grün".to_owned()] };
+    let bundle = h5part_engine::store::Store::open(toy.path("MP_filtered.bpf"))
+        .expect("opens")
+        .read_bundle("", None)
+        .expect("reads");
+    let expected = h5part_engine::store::Content::Texts { shape: vec![1], values: vec!["Grün".to_owned()] };
     assert_eq!(bundle.members[0].content, expected);
 }
 
@@ -105,7 +107,7 @@ fn trials_that_vanish_are_told_and_stay_in_the_archive() {
     let (code, out, err) = toy.run(&["-a", "bpl.in"]);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("'a1' is in the checkpoint, and not in MP any more") && out.contains("2 of 2"), "{out}{err}");
-    let store = h5part::store::Store::open(toy.path("MP.bpa")).expect("opens");
+    let store = h5part_engine::store::Store::open(toy.path("MP.bpa")).expect("opens");
     assert_eq!(store.root_names().expect("reads").len(), 3);
     std::fs::remove_dir_all(toy.path("MP")).expect("removes");
     assert_eq!(toy.run(&["-a", "bpl.in"]).0, 3);
@@ -147,7 +149,7 @@ fn an_archive_that_a_kill_has_damaged_is_refused_and_made_anew() {
     assert_eq!(std::fs::read(toy.path("MP.bpa")).expect("reads"), before);
     toy.trial("a1", 1);
     assert!(toy.ok(&["-a", "-o", "bpl.in"]).contains("4 of 4 trials"));
-    let store = h5part::store::Store::open(toy.path("MP.bpa")).expect("opens");
+    let store = h5part_engine::store::Store::open(toy.path("MP.bpa")).expect("opens");
     let objects: std::collections::BTreeSet<_> =
         store.root_names().expect("reads").into_iter().map(|n| n.object).collect();
     assert!(objects.len() == 4 && objects.iter().all(Result::is_ok), "{objects:?}");

@@ -1,7 +1,7 @@
 //! What is filtered out of archives and of raw output.
 
 use super::toy::{Toy, Ways};
-use h5part::store::{Content, Store};
+use h5part_engine::store::{Content, Store};
 
 fn content(toy: &Toy, file: &str, name: &str) -> Content {
     let bundle = Store::open(toy.path(file)).expect("opens").read_bundle("", None).expect("reads");

@@ -3,8 +3,8 @@
 use super::toy::Toy;
 use crate::killing::Killer;
 use crate::support::remove_store;
-use h5part::store::Store;
-use h5part::verify::Verify;
+use h5part_engine::store::Store;
+use h5part_engine::verify::Verify;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

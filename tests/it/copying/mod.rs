@@ -1,8 +1,8 @@
 //! A file's structure, copied: everything that h5py can put into a file is compared with what it finds in the copy.
 
 use crate::support::{Scratch, py};
-use h5part::h5::{Allocation, Compression, Copied, Copying, H5Change, H5File, Shell, ShellLayout};
-use h5part::storage::{Disk, Mode, Storage, StorageFile};
+use h5part_base::storage::{Disk, Mode, Storage, StorageFile};
+use h5part_engine::h5::{Allocation, Compression, Copied, Copying, H5Change, H5File, Shell, ShellLayout};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -3,8 +3,8 @@
 use super::image::Barrier;
 use super::structure::Changed;
 use crate::changes::CHANGES;
-use h5part::h5::Attribute;
-use h5part::store::Store;
+use h5part_engine::h5::Attribute;
+use h5part_engine::store::Store;
 
 const SAMPLED: u64 = 6;
 

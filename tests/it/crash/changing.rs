@@ -3,8 +3,8 @@
 use super::counted;
 use super::structure::Changed;
 use crate::changes::{CHANGES, SUPERBLOCKS};
-use h5part::h5::Attribute;
-use h5part::store::Store;
+use h5part_engine::h5::Attribute;
+use h5part_engine::store::Store;
 
 /// States of a crash point that has too many for all.
 const SAMPLED: u64 = 6;

@@ -2,8 +2,8 @@
 
 use super::counted;
 use super::scenes::{Put, Scene, Shape, Step, UNDEFINED, put};
-use h5part::dataspace::Rows;
-use h5part::store::{Durability, Writer};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Durability, Writer};
 
 /// Three rows are 14 sectors.
 const WIDE: Shape = Shape { cell: 250, guard: false };

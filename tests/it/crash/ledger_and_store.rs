@@ -7,9 +7,9 @@ use super::states::{Sampling, State};
 use super::visit::visit;
 use crate::ledger::{claim, dead_owner};
 use crate::support::{Scratch, small_store};
-use h5part::dataspace::Rows;
-use h5part::ledger::{Claim, Ledger, NewLedger, State as Stand, StoreRef, StoreTasks, TaskFence, Watch};
-use h5part::store::{Durability, Store, Values, Writer};
+use h5part::ledger::{Claim, Ledger, NewLedger, State as Stand, StoreTasks, TaskFence, Watch};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Site {
 fn recorded(durability: Durability) -> super::image::Recording {
     let scratch = Scratch::in_memory();
     let store = small_store(&scratch.path("a.h5"), ROWS);
-    let named = Some(StoreRef::of(&store, "t").expect("has an identity"));
+    let named = Some(h5part::ledger::store_ref(&store, "t").expect("has an identity"));
     NewLedger { store: named, ..NewLedger::of_rows(ROWS, BLOCK) }.create(scratch.path("a.ledger")).expect("makes");
     let memory = Memory::taken_from(scratch.path("a.h5").parent().expect("folder"));
     let site = Site { scratch, memory };

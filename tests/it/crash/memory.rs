@@ -3,7 +3,7 @@
 //! Locks and owner notes use the file system directly: files of the same names are there as placeholders.
 
 use super::image::{FOLDER, Image, Named, Op, Recording, number};
-use h5part::storage::{Disk, Identity, Mode, Storage, StorageFile};
+use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};

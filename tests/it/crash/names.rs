@@ -7,8 +7,8 @@ use super::states::{Sampling, State};
 use super::visit::{Visited, visit};
 use crate::content::content;
 use crate::support::{Scratch, small_table};
-use h5part::storage::{Mode, Storage, replace};
-use h5part::store::Store;
+use h5part_base::storage::{Mode, Storage, replace};
+use h5part_engine::store::Store;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 

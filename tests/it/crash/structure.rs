@@ -7,7 +7,7 @@ use super::visit::{Visited, visit};
 use crate::changes::store_with_rows;
 use crate::content::{Content, content, difference};
 use crate::support::Scratch;
-use h5part::store::{Recovery, Store};
+use h5part_engine::store::{Recovery, Store};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 

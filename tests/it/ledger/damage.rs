@@ -2,7 +2,7 @@
 
 use super::tasks;
 use crate::support::{Scratch, ok, run, small_store};
-use h5part::ledger::{NewLedger, StoreRef};
+use h5part::ledger::NewLedger;
 
 /// All commands that look at a ledger.
 const COMMANDS: [&[&str]; 8] = [
@@ -86,7 +86,7 @@ fn a_ledger_of_another_store() {
     let [file, other, path] = ["a.h5", "b.h5", "a.ledger"].map(|name| scratch.text(name));
     let store = small_store(&scratch.path("a.h5"), 10);
     small_store(&scratch.path("b.h5"), 10);
-    let named = Some(StoreRef::of(&store, "t").expect("has an identity"));
+    let named = Some(h5part::ledger::store_ref(&store, "t").expect("has an identity"));
     NewLedger { store: named, ..NewLedger::of_rows(10, 2) }.create(&path).expect("makes");
     let before = std::fs::read(&path).expect("reads");
     for args in [&["reconcile", &path, &other][..], &["reconcile", &path, &other, "--table", "t"]] {

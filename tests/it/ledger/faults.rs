@@ -5,7 +5,7 @@ use super::{claim, dead_owner, latest, ledger, tasks};
 use crate::support::Scratch;
 use h5part::ErrorKind;
 use h5part::ledger::{Claimed, End, Ledger, Owner, Reason, State, Task, Terms, Watch};
-use h5part::storage::{Fault, Faulty};
+use h5part_base::storage::{Fault, Faulty};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

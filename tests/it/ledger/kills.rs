@@ -3,9 +3,9 @@
 
 use crate::support::{Scratch, ok, small_store};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::ledger::{Claim, Claimed, Ledger, NewLedger, Owner, State, StoreRef, StoreTasks, TaskFence, Terms, Watch};
-use h5part::store::{Durability, Store, Values, Writer};
+use h5part::ledger::{Claim, Claimed, Ledger, NewLedger, Owner, State, StoreTasks, TaskFence, Terms, Watch};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -37,7 +37,7 @@ struct Site {
 impl Site {
     fn made(scratch: &Scratch, tasks: u64) -> Self {
         let store = small_store(&scratch.path("a.h5"), tasks * BLOCK);
-        let named = Some(StoreRef::of(&store, "t").expect("has an identity"));
+        let named = Some(h5part::ledger::store_ref(&store, "t").expect("has an identity"));
         let new = NewLedger { store: named, max_attempts: u16::MAX, ..NewLedger::of_rows(tasks * BLOCK, BLOCK) };
         new.create(scratch.path("a.ledger")).expect("makes");
         Self::at(&scratch.path(""))

@@ -8,7 +8,7 @@ mod owners;
 mod texts;
 
 use h5part::ledger::{Claim, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Terms};
-use h5part::lock::{Fate, ProcessId};
+use h5part_base::lock::{Fate, ProcessId};
 use std::path::Path;
 use std::time::Duration;
 

@@ -5,7 +5,7 @@ use crate::killing::{lives, until};
 use crate::support::{Scratch, ok, python, run};
 use h5part::ErrorKind;
 use h5part::ledger::{End, Ledger, Owner, Reason, State, Watch};
-use h5part::lock::ProcessId;
+use h5part_base::lock::ProcessId;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,7 +117,7 @@ fn a_stopped_owner_keeps_its_task_until_the_operator_takes_it() {
     let number = Pid::from_raw(i32::try_from(child.id()).expect("pid"));
     kill(number, Signal::SIGSTOP).expect("stops");
     let id = ProcessId::of(number.as_raw()).expect("is there");
-    while id.fate() != h5part::lock::Fate::Stopped {
+    while id.fate() != h5part_base::lock::Fate::Stopped {
         std::thread::sleep(Duration::from_millis(1));
     }
     let out = ok(&["ledger", "requeue", &path, "--stale", "--stale-after", "0.3"]);

@@ -2,8 +2,8 @@
 
 use super::{KEY, METHOD, dump, place, prepared, save, side, structure};
 use crate::support::{h5part, ok, run};
-use h5part::dataspace::Dtype;
-use h5part::frontend::mbe::FrameStatus::Completed;
+use h5part_base::dataspace::Dtype;
+use h5part_mbe::FrameStatus::Completed;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -3,8 +3,8 @@
 use super::{KEY, METHOD, dump, place, prepared, side};
 use crate::killing::Killer;
 use crate::support::{ok, run};
-use h5part::dataspace::Rows;
-use h5part::frontend::mbe::{FrameStatus, Quantity};
+use h5part_base::dataspace::Rows;
+use h5part_mbe::{FrameStatus, Quantity};
 use serde_json::json;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -2,9 +2,9 @@
 
 use super::{KEY, METHOD, dump, place, prepared, save, side, start_side, structure};
 use crate::support::{finished, ok, py, run};
-use h5part::frontend::mbe::FrameStatus::{self, Completed, Failed};
-use h5part::frontend::mbe::{GroundTruth, Method, Prepared, Quantity, Structure};
-use h5part::store::Store;
+use h5part_engine::store::Store;
+use h5part_mbe::FrameStatus::{self, Completed, Failed};
+use h5part_mbe::{GroundTruth, Method, Prepared, Quantity, Structure};
 use std::path::Path;
 
 const OTHER: &str = "PBE0+D4";
@@ -62,12 +62,12 @@ fn forces_are_prepared_later_than_energies() {
     save(&mut truth.saver().expect("saver"), &[1, 2], 2, 0.0, Completed).expect("save");
     // A saver from before knows of energies alone, and goes on with these.
     let energies = ndarray::array![7.0];
-    let results = h5part::frontend::mbe::Results {
+    let results = h5part_mbe::Results {
         statuses: vec![Completed],
-        energies: Some(h5part::store::Values::from(&energies)),
+        energies: Some(h5part_engine::store::Values::from(&energies)),
         forces: None,
     };
-    early.save(&h5part::dataspace::Rows::one(4), &results).expect("save");
+    early.save(&h5part_base::dataspace::Rows::one(4), &results).expect("save");
     let (code, out, _) = run(&["mbe", "status", &file]);
     assert!(code == 1 && out.contains("3 COMPLETED") && out.contains("COMPLETED without forces (NaN): 4"), "{out}");
     let (code, out, _) = run(&["verify", &file]);

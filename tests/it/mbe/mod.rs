@@ -10,11 +10,9 @@ mod rules;
 mod together;
 
 use crate::support::{Scratch, py, python};
-use h5part::dataspace::Rows;
-use h5part::frontend::mbe::{
-    Array, FrameStatus, GroundTruth, Method, NewStructure, Quantity, Results, Saver, Structure,
-};
-use h5part::store::{Store, Values};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{Store, Values};
+use h5part_mbe::{Array, FrameStatus, GroundTruth, Method, NewStructure, Quantity, Results, Saver, Structure};
 use ndarray::{Array1, Array3};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -97,7 +95,7 @@ pub fn save(
     atoms: usize,
     shift: f64,
     status: FrameStatus,
-) -> h5part::Result<h5part::frontend::mbe::Saved> {
+) -> h5part::Result<h5part_mbe::Saved> {
     let (energies, forces) = values(frames, atoms, shift);
     let results = Results {
         statuses: vec![status],

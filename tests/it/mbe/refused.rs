@@ -2,7 +2,7 @@
 
 use super::{KEY, METHOD, place, prepared, side};
 use crate::support::{Scratch, ok, run};
-use h5part::dataspace::Dtype;
+use h5part_base::dataspace::Dtype;
 use std::path::Path;
 
 fn fails(args: &[&str], code: i32, says: &[&str]) {

@@ -2,10 +2,10 @@
 
 use super::{place, prepared, save, values};
 use h5part::ErrorKind;
-use h5part::dataspace::Rows;
-use h5part::frontend::mbe::FrameStatus::{self, Completed, Failed, ScfNotConverged, Undefined};
-use h5part::frontend::mbe::{GroundTruth, Quantity, Results, Saved};
-use h5part::store::{CellState, Durability, Values};
+use h5part_base::dataspace::Rows;
+use h5part_engine::store::{CellState, Durability, Values};
+use h5part_mbe::FrameStatus::{self, Completed, Failed, ScfNotConverged, Undefined};
+use h5part_mbe::{GroundTruth, Quantity, Results, Saved};
 use std::path::Path;
 
 const ATOMS: usize = 3;
@@ -230,7 +230,7 @@ fn readers_accept_the_values_of_others_if_they_are_told_to() {
     file.dataset("t/E").expect("there").write_slice(&ndarray::array![5.0], 1..2).expect("write");
     drop(file);
     let mut reader = store.reader("t").expect("reader");
-    let read = |reader: &mut h5part::store::Reader| reader.read("E", &Rows::range(0..3)).expect("read");
+    let read = |reader: &mut h5part_engine::store::Reader| reader.read("E", &Rows::range(0..3)).expect("read");
     let states = |third| [CellState::Committed, third, CellState::Missing];
     assert_eq!(read(&mut reader).states(), states(CellState::Changed));
     reader.set_accept_foreign(true);

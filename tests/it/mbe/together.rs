@@ -2,9 +2,9 @@
 
 use super::{KEY, METHOD, dump, place, prepared, save, side, start_side};
 use crate::support::{finished, run};
-use h5part::frontend::mbe::FrameStatus::Completed;
-use h5part::frontend::mbe::{GroundTruth, Method, Structure};
-use h5part::store::{Durability, Store};
+use h5part_engine::store::{Durability, Store};
+use h5part_mbe::FrameStatus::Completed;
+use h5part_mbe::{GroundTruth, Method, Structure};
 use std::path::Path;
 use std::process::Child;
 
@@ -100,7 +100,7 @@ fn what_they_replace_is_replaced() {
         return;
     }
     let mut saver = truth.saver().expect("saver");
-    save(&mut saver, &[0, 1, 2], 2, 10.0, h5part::frontend::mbe::FrameStatus::Failed).expect("save");
+    save(&mut saver, &[0, 1, 2], 2, 10.0, h5part_mbe::FrameStatus::Failed).expect("save");
     save(&mut saver, &[3, 4], 2, 10.0, Completed).expect("save");
     // Of a completed frame they write the values anew, of a failed one the status, too.
     side(&["save", &file, KEY, METHOD, "1", "5", "1", "10", POLL_S, "50"]).expect("h5py");

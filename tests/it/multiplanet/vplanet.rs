@@ -3,7 +3,7 @@
 use crate::killing::{Killer, until};
 use crate::planets::planet;
 use crate::support::{Scratch, finished};
-use h5part::store::Store;
+use h5part_engine::store::Store;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;

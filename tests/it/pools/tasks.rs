@@ -4,7 +4,7 @@
 //! `pool_tasks CONFIG SCENE [TASKS]` prints what comes back, one line each, and the summary at the end; its
 //! exit code is 1 if anything is missing.
 
-use h5part::executor::{
+use h5part_tasks::pool::{
     Context, Options, Pool, PoolConfig, Registry, Starmap, TaskError, What, Work, open, serve, task_seed,
 };
 use nix::sys::signal::{Signal, kill};

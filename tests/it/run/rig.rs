@@ -73,7 +73,7 @@ impl Rig {
     }
 
     pub fn rows_that_are_there(&self) -> Vec<u64> {
-        let mut reader = h5part::store::Store::open(&self.store).expect("opens").reader("t").expect("opens");
+        let mut reader = h5part_engine::store::Store::open(&self.store).expect("opens").reader("t").expect("opens");
         let rows = json(&ok(&["info", &self.store, "--json"]))["tables"][0]["rows"].as_u64().expect("rows");
         (0..rows).filter(|&row| reader.presence(row..row + 1).is_ok_and(|rows| rows.committed == 1)).collect()
     }

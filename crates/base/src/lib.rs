@@ -1,0 +1,19 @@
+//! The ground that h5part stands on, without any C: what failed and where, rows and cells, files, locks, and what is
+//! written before anything of value is overwritten.
+#![cfg_attr(
+    test,
+    expect(
+        clippy::cast_possible_truncation,
+        clippy::single_range_in_vec_init,
+        reason = "small numbers and short lists of tests"
+    )
+)]
+
+#[cfg(target_endian = "big")]
+compile_error!("files are little-endian and h5part copies their bytes as they are");
+
+pub mod dataspace;
+pub mod error;
+pub mod lock;
+pub mod record;
+pub mod storage;

@@ -1,0 +1,40 @@
+//! Who may do what, now: the gate of the file, the file itself, its rows; and who holds them.
+//!
+//! Locks are always taken in this order (`docs/design.md`, "Locks"): turnstile, gate
+//! (`FILE.lock`), the HDF5 file, rows ascending. All are advisory locks of the kernel, which
+//! frees them when their owner dies.
+
+mod belongs;
+mod burst;
+mod byte;
+mod calls;
+mod courtesy;
+mod fence;
+mod filesystem;
+mod gate;
+mod holders;
+mod mounts;
+mod ofd;
+mod owner;
+mod paths;
+mod process;
+mod rows;
+mod wait;
+mod witness;
+
+pub use belongs::{forget_store, note_store, noted_store};
+pub use burst::{Burst, InBurst};
+pub use byte::{ByteGuard, ByteLock};
+pub use calls::LockCall;
+pub use fence::Fence;
+pub use filesystem::{FileSystem, Reach, Sharing, Why};
+pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock, is_ours};
+pub use holders::writers_elsewhere;
+pub use holders::{Holder, LockReport, report};
+pub use mounts::Mount;
+pub use owner::host;
+pub use owner::{Dead, Owner, OwnerNote, records};
+pub use paths::Paths;
+pub use process::{Fate, ProcessId};
+pub use rows::{MAX_RANGES, RowGuard, RowLocks};
+pub use wait::{Patience, Tell, Waiting};

@@ -1,0 +1,12 @@
+//! What is written before anything of value is overwritten: row records, and the log of a structural
+//! change. Their bytes are in `docs/design.md`.
+
+mod extents;
+pub mod log;
+mod overlay;
+pub mod row;
+mod sealed;
+pub mod stamp;
+
+pub use overlay::Overlay;
+pub use sealed::{Fit, Sealed};

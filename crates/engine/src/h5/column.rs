@@ -1,0 +1,101 @@
+//! Making the datasets of a table.
+
+use super::change::ALIGNMENT;
+use crate::h5::Failed;
+use h5part_base::dataspace::{ColumnSpec, Dtype};
+use h5part_base::error::ErrorKind;
+use hdf5::plist::dataset_create::{AllocTime, FillTime};
+use hdf5::{Extent, Group, H5Type};
+
+/// Chunks of whole rows are near this, in bytes.
+const CHUNK_BYTES: u64 = 1 << 20;
+
+/// Filters of the columns to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filters {
+    /// Level of gzip, 0 to 9.
+    pub gzip: Option<u8>,
+    /// Bytes of equal weight together, before they are compressed.
+    pub shuffle: bool,
+}
+
+impl Filters {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.gzip.is_some() || self.shuffle
+    }
+}
+
+/// How a dataset is laid out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Make {
+    pub(super) rows: u64,
+    /// `None`: contiguous.
+    pub(super) chunk_rows: Option<u64>,
+    pub(super) filters: Filters,
+}
+
+/// Rows a chunk: as asked for, else near 1 MiB, never less than a page where the rows suffice.
+#[must_use]
+pub fn chunk_rows(rows: u64, cell_bytes: u64, asked: Option<u64>) -> u64 {
+    let cell = cell_bytes.max(1);
+    asked.unwrap_or_else(|| (CHUNK_BYTES / cell).clamp(1, rows.max(ALIGNMENT.div_ceil(cell)).max(1)))
+}
+
+pub(super) fn make_column(group: &Group, column: &ColumnSpec, make: Make) -> Result<(), Failed> {
+    macro_rules! make {
+        ($type:ty) => {
+            make_dataset(group, column, make, <$type>::from_le_bytes(element(&column.fill)))
+        };
+    }
+    match column.dtype {
+        Dtype::F32 => make!(f32),
+        Dtype::F64 => make!(f64),
+        Dtype::I8 => make!(i8),
+        Dtype::I16 => make!(i16),
+        Dtype::I32 => make!(i32),
+        Dtype::I64 => make!(i64),
+        Dtype::U8 => make!(u8),
+        Dtype::U16 => make!(u16),
+        Dtype::U32 => make!(u32),
+        Dtype::U64 => make!(u64),
+        Dtype::Bool => make_dataset(group, column, make, column.fill.first().is_some_and(|&b| b != 0)),
+    }
+}
+
+fn element<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    bytes.try_into().unwrap_or([0; N])
+}
+
+fn make_dataset<T: H5Type + Into<hdf5::types::OwnedDynValue>>(
+    group: &Group,
+    column: &ColumnSpec,
+    make: Make,
+    fill: T,
+) -> Result<(), Failed> {
+    let Make { rows, chunk_rows, filters } = make;
+    let size = |n: u64| usize::try_from(n).map_err(|_| ErrorKind::BadRequest("too large for this machine".to_owned()));
+    let cell = column.shape.iter().map(|&n| size(n)).collect::<Result<Vec<_>, _>>()?;
+    // Compressed chunks move when they grow: there is no use in making them before they have values.
+    let alloc = if filters.any() { AllocTime::Incr } else { AllocTime::Early };
+    let mut builder = group.new_dataset::<T>().fill_value(fill).alloc_time(Some(alloc));
+    if filters.shuffle {
+        builder = builder.shuffle();
+    }
+    if let Some(level) = filters.gzip {
+        builder = builder.deflate(level);
+    }
+    let builder = builder.fill_time(FillTime::Alloc).obj_track_times(false);
+    let (first, builder) = match chunk_rows {
+        // Unlimited rows: the table can grow.
+        Some(chunk) => {
+            let shape: Vec<usize> = [size(chunk)?].into_iter().chain(cell.iter().copied()).collect();
+            (Extent::resizable(size(rows)?), builder.chunk(shape))
+        }
+        None => (Extent::fixed(size(rows)?), builder.no_chunk()),
+    };
+    let extents: Vec<Extent> = [first].into_iter().chain(cell.iter().map(|&n| Extent::fixed(n))).collect();
+    builder.shape(extents).create(column.name.as_str())?;
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Stamps of a table, the file's uuid and its structural generation: what h5part adds to a file.
+
+use super::H5Change;
+use super::cells::fill_rows;
+use super::column::{Filters, Make, chunk_rows, make_column};
+use super::guards::{self, GuardSpec};
+use super::load::{
+    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, PATH_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE,
+    TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid, type_of, type_text,
+};
+use super::texts::{write_text, write_texts};
+use crate::h5::Failed;
+use h5part_base::dataspace::{ColumnSpec, Dtype, SECTOR_STAMPS, Stamps, Table};
+use h5part_base::error::ErrorKind;
+use hdf5::{Dataset, Group};
+use uuid::Uuid;
+
+/// Largest number of a table that was given: attribute of the group of stamps.
+const LARGEST_ATTRIBUTE: &str = "largest";
+
+/// Columns of a table at most: those that have stamps.
+pub const MOST_COLUMNS: usize = 4096;
+/// What to do with more.
+pub(crate) const TOO_MANY_COLUMNS: &str =
+    "divide them among several tables, or make columns of one type one column with longer cells";
+/// Format of a file with a table whose stamps of a row are more than those of a sector.
+const WIDE: u64 = 3;
+
+/// Stamps to be made.
+#[derive(Debug)]
+pub struct StampsSpec<'a> {
+    /// Path of the table.
+    pub path: &'a str,
+    /// Number of its rows.
+    pub rows: u64,
+    /// Its columns that get stamps, in the order of the stamps.
+    pub names: Vec<String>,
+    /// Its guard columns.
+    pub guards: Vec<GuardSpec>,
+}
+
+/// Stamps a row: the columns padded to a power of two.
+pub(super) fn width(columns: usize) -> usize {
+    columns.next_power_of_two()
+}
+
+impl H5Change {
+    /// The file's uuid, which it gets if it has none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NewerFormat`], library errors.
+    pub fn ensure_uuid(&self) -> Result<Uuid, Failed> {
+        if let Some(uuid) = read_uuid(&self.file)? {
+            return Ok(uuid);
+        }
+        let uuid = Uuid::new_v4();
+        write_text(&self.file, UUID_ATTRIBUTE, &uuid.to_string())?;
+        self.file.new_attr::<u64>().create(FORMAT_ATTRIBUTE)?.write_scalar(&FORMAT)?;
+        self.file.new_attr::<u64>().create(GENERATION_ATTRIBUTE)?.write_scalar(&0u64)?;
+        Ok(uuid)
+    }
+
+    /// Every structural change of a store is counted.
+    pub(super) fn count_generation(&self) -> Result<(), Failed> {
+        let names = self.file.attr_names()?;
+        let has = |name: &str| names.iter().any(|n| n == name);
+        if has(GENERATION_ATTRIBUTE) {
+            let attribute = self.file.attr(GENERATION_ATTRIBUTE)?;
+            let generation: u64 = attribute.read_scalar()?;
+            attribute.write_scalar(&(generation + 1))?;
+        } else if has(UUID_ATTRIBUTE) {
+            self.file.new_attr::<u64>().create(GENERATION_ATTRIBUTE)?.write_scalar(&1u64)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is a table of this path that has stamps.
+    #[must_use]
+    pub fn is_stamped(&self, table: &str) -> bool {
+        let group = self.file.group(&format!("/{table}"));
+        group
+            .is_ok_and(|group| super::load::open_stamps(&self.file, &group, table).is_ok_and(|stamps| stamps.is_some()))
+    }
+
+    /// Gives stamps, all zero, to a table that others made.
+    ///
+    /// # Errors
+    /// I/O and library errors.
+    pub fn add_stamps(&self, spec: &StampsSpec<'_>) -> Result<Stamps, Failed> {
+        self.ensure_uuid()?;
+        let group = self.file.group(&format!("/{}", spec.path))?;
+        self.make_stamps(&group, spec, None)?;
+        super::load::stamps_of(&self.file, &group)
+    }
+
+    /// The same for a table whose columns are as those of `like`, of which nothing is read but how many rows the first
+    /// one has. Returns that.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchColumn`], I/O and library errors.
+    pub fn add_stamps_like(&self, like: &Table, names: Vec<String>) -> Result<u64, Failed> {
+        let types = names.iter().map(|name| Ok(type_text(like.column(name)?)));
+        let types = types.collect::<Result<Vec<_>, Failed>>()?;
+        let guards = like.stamps.iter().flat_map(|stamps| &stamps.guards);
+        let guards = guards.map(|guard| GuardSpec::of(guard, &like.columns)).collect::<Result<_, _>>()?;
+        let group = self.file.group(&format!("/{}", like.path))?;
+        let first = names.first().map(|name| group.dataset(name)).transpose()?;
+        let rows = first.and_then(|first| first.shape().first().copied()).unwrap_or(0) as u64;
+        self.make_stamps(&group, &StampsSpec { path: &like.path, rows, names, guards }, Some(types))?;
+        for guard in like.stamps.iter().flat_map(|stamps| &stamps.guards) {
+            let column = like.column_at(guard.place)?;
+            // Its fill may say that rows are complete.
+            if column.fill != guard.undefined {
+                fill_rows(&group.dataset(&column.name)?, column.dtype()?, 0..rows, &guard.undefined)?;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Removes the stamps of this number.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn drop_stamps(&self, number: u64) -> Result<(), Failed> {
+        Ok(self.file.group(STAMPS_GROUP)?.unlink(&number.to_string())?)
+    }
+
+    /// Makes the dataset of stamps and gives the table its number. `types`: of its columns, where they are known.
+    pub(super) fn make_stamps(
+        &self,
+        table: &Group,
+        spec: &StampsSpec<'_>,
+        types: Option<Vec<String>>,
+    ) -> Result<(), Failed> {
+        let group = if self.file.link_exists(STAMPS_GROUP) {
+            self.file.group(STAMPS_GROUP)?
+        } else {
+            self.file.create_group_builder().obj_track_times(false).create(STAMPS_GROUP)?
+        };
+        let id = next_number(&group)?;
+        make_words(&group, &id.to_string(), spec)?;
+        let stamps = group.dataset(&id.to_string())?;
+        self.describe_stamps(&stamps, spec, types)?;
+        // Of a copy of a table, that of the one that was copied.
+        if table.attr_names()?.iter().any(|name| name == TABLE_ATTRIBUTE) {
+            table.delete_attr(TABLE_ATTRIBUTE)?;
+        }
+        table.new_attr::<u64>().create(TABLE_ATTRIBUTE)?.write_scalar(&id)?;
+        Ok(())
+    }
+
+    /// Says which columns stamps belong to, and what guards them.
+    fn describe_stamps(
+        &self,
+        stamps: &Dataset,
+        spec: &StampsSpec<'_>,
+        types: Option<Vec<String>>,
+    ) -> Result<(), Failed> {
+        if stamps.attr_names()?.iter().all(|name| name != COLUMNS_ATTRIBUTE) {
+            write_text(stamps, PATH_ATTRIBUTE, spec.path)?;
+        }
+        write_texts(stamps, COLUMNS_ATTRIBUTE, &spec.names)?;
+        write_texts(stamps, TYPES_ATTRIBUTE, &types.map_or_else(|| self.types_of(spec), Ok)?)?;
+        let wide = if spec.names.len() > SECTOR_STAMPS { WIDE } else { 0 };
+        let format = guards::write(stamps, &spec.names, &spec.guards)?.max(wide);
+        let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
+        let found: u64 = attribute.read_scalar()?;
+        if found < format {
+            attribute.write_scalar(&format)?;
+        }
+        Ok(())
+    }
+
+    fn types_of(&self, spec: &StampsSpec<'_>) -> Result<Vec<String>, Failed> {
+        let table = self.file.group(&format!("/{}", spec.path))?;
+        spec.names.iter().map(|name| type_of(&table, name)).collect()
+    }
+
+    /// Says anew which columns the stamps of a table belong to; an empty name is that of no column.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn name_stamps(&self, number: u64, spec: &StampsSpec<'_>) -> Result<Stamps, Failed> {
+        self.describe_stamps(&self.file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?, spec, None)?;
+        super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", spec.path))?)
+    }
+
+    /// Makes room for the stamps of more columns, which come after those that are there. Where they need another
+    /// dataset it is all zero: who calls this copies what was in the old one.
+    ///
+    /// # Errors
+    /// I/O and library errors.
+    pub fn widen_stamps(&self, table: &Table, spec: &StampsSpec<'_>) -> Result<Stamps, Failed> {
+        let before = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let group = self.file.group(STAMPS_GROUP)?;
+        let name = before.table.to_string();
+        if width(spec.names.len()) > before.width {
+            // The old ones go last: the space of what is gone is used again, and they are still to be read.
+            let wider = format!("{name} wider");
+            make_words(&group, &wider, spec)?;
+            group.unlink(&name)?;
+            group.relink(&wider, &name)?;
+        }
+        self.describe_stamps(&group.dataset(&name)?, spec, None)?;
+        super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", table.path))?)
+    }
+}
+
+/// The number of the next table, one more than the largest that was given. The group keeps it, so that not all names
+/// are looked through; a version that does not know of that may have given more.
+fn next_number(group: &Group) -> Result<u64, Failed> {
+    let kept = group.attr(LARGEST_ATTRIBUTE).ok();
+    let mut largest = match &kept {
+        Some(kept) => kept.read_scalar()?,
+        None => group.member_names()?.iter().filter_map(|n| n.parse::<u64>().ok()).max().unwrap_or(0),
+    };
+    while group.link_exists(&(largest + 1).to_string()) {
+        largest += 1;
+    }
+    let next = largest + 1;
+    match kept {
+        Some(kept) => kept.write_scalar(&next)?,
+        None => group.new_attr::<u64>().create(LARGEST_ATTRIBUTE)?.write_scalar(&next)?,
+    }
+    Ok(next)
+}
+
+/// A dataset of stamps, all zero.
+fn make_words(group: &Group, name: &str, spec: &StampsSpec<'_>) -> Result<(), Failed> {
+    let width = width(spec.names.len()) as u64;
+    let column = ColumnSpec::new(name, Dtype::U64, &[width]);
+    let chunk_rows = Some(chunk_rows(spec.rows, width * 8, None));
+    make_column(group, &column, Make { rows: spec.rows, chunk_rows, filters: Filters::default() })
+}

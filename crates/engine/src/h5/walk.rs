@@ -1,0 +1,217 @@
+//! A look at every object of a file: can it be opened, is it counted right, does it lie within the file?
+
+use super::H5File;
+use super::bundle::CHECKSUM;
+use super::groups::{Groups, below};
+use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE};
+use crate::h5::Failed;
+use hdf5::plist::dataset_create::Layout;
+use hdf5::{Dataset, Group, LinkType, LocationInfo, LocationType};
+use std::collections::HashMap;
+
+/// What a walk met.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Groups, datasets and named types.
+    pub objects: u64,
+    /// Paths of the groups that say they are tables with stamps.
+    pub tables: Vec<String>,
+    /// Numbers that these have.
+    pub numbers: Vec<u64>,
+    /// Paths of the groups that say they are bundles.
+    pub bundles: Vec<String>,
+    /// Numbers of the tables that have a dataset of stamps, and where that says the table is.
+    pub stamps: Vec<(u64, Option<String>)>,
+    /// What is not as it should be, or was not looked at.
+    pub oddities: Vec<(String, Oddity)>,
+}
+
+/// What is odd about an object, or the name of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Oddity {
+    /// The name leads to nothing that can be opened.
+    Unopenable(String),
+    /// An attribute cannot be opened.
+    UnopenableAttribute(String),
+    /// The object has more names than its link count says: who removes one destroys the other's.
+    SharedName {
+        /// Hard links that lead to it.
+        names: u64,
+        /// What its link count says.
+        count: u64,
+    },
+    /// Data beyond the end of the file.
+    BeyondEnd {
+        /// Where it ends.
+        end: u64,
+        /// Length of the file.
+        len: u64,
+    },
+    /// A link into another file, or of a kind that is not known: not followed.
+    LeadsOutside,
+    /// A dataset whose values are in other files: not read.
+    ValuesOutside,
+    /// A name that is not UTF-8: not looked at.
+    NotUtf8,
+}
+
+impl Oddity {
+    /// Whether HDF5 cannot open it.
+    #[must_use]
+    pub fn is_unopenable(&self) -> bool {
+        matches!(self, Self::Unopenable(_) | Self::UnopenableAttribute(_))
+    }
+}
+
+/// One object, and the names that lead to it.
+struct Counted {
+    path: String,
+    names: u64,
+    count: u64,
+}
+
+impl H5File {
+    /// Goes through all groups, by hard links only. Reads no values.
+    ///
+    /// # Errors
+    /// Library errors of the root group.
+    pub fn walk(&self) -> Result<Walk, Failed> {
+        self.ask(|| self.walk_all())
+    }
+
+    fn walk_all(&self) -> Result<Walk, Failed> {
+        let mut walk = Walker { h5: self, found: Walk::default(), seen: HashMap::new(), todo: Groups::of(&self.file)? };
+        let root = self.file.group("/")?;
+        walk.count(String::new(), &root.loc_info()?);
+        while let Some((path, group)) = walk.todo.next() {
+            if let Err(e) = group.and_then(|group| walk.group(&path, &group)) {
+                walk.odd(&path, Oddity::Unopenable(e.to_string()));
+            }
+        }
+        Ok(walk.finish())
+    }
+}
+
+struct Walker<'a> {
+    h5: &'a H5File,
+    found: Walk,
+    seen: HashMap<String, Counted>,
+    todo: Groups,
+}
+
+impl Walker<'_> {
+    fn odd(&mut self, path: &str, what: Oddity) {
+        self.found.oddities.push((format!("/{path}"), what));
+    }
+
+    /// Counts a name of an object; whether it is the first.
+    fn count(&mut self, path: String, info: &LocationInfo) -> bool {
+        let links = info.num_links as u64;
+        let counted = self.seen.entry(format!("{:?}", info.token));
+        let counted = counted.or_insert(Counted { path, names: 0, count: links });
+        counted.names += 1;
+        counted.names == 1
+    }
+
+    fn group(&mut self, path: &str, group: &Group) -> Result<(), Failed> {
+        self.attributes(path, group);
+        for name in group.attr_names()? {
+            match name.as_str() {
+                TABLE_ATTRIBUTE => {
+                    self.found.tables.push(path.to_owned());
+                    self.found.numbers.extend(group.attr(TABLE_ATTRIBUTE).and_then(|a| a.read_scalar::<u64>()).ok());
+                }
+                CHECKSUM => self.found.bundles.push(path.to_owned()),
+                _ => {}
+            }
+        }
+        for (name, link) in group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)? {
+            match link.link_type {
+                LinkType::Hard => self.object(path, group, name),
+                // Leads to an object that has another name, or to nothing, which is no fault.
+                LinkType::Soft => {}
+                LinkType::External => self.odd(&below(path, &name), Oddity::LeadsOutside),
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, parent: &str, group: &Group, name: String) {
+        let path = below(parent, &name);
+        let info = match group.loc_info_by_name(&name) {
+            Ok(info) => info,
+            Err(_) if name.contains(char::REPLACEMENT_CHARACTER) => return self.odd(&path, Oddity::NotUtf8),
+            Err(e) => return self.odd(&path, Oddity::Unopenable(Failed::from(e).to_string())),
+        };
+        if !self.count(path.clone(), &info) {
+            return;
+        }
+        match info.loc_type {
+            LocationType::Group => self.todo.push(group, parent, name),
+            LocationType::Dataset => match group.dataset(&name) {
+                Ok(dataset) => self.dataset(&path, &dataset),
+                Err(e) => self.odd(&path, Oddity::Unopenable(Failed::from(e).to_string())),
+            },
+            _ => {
+                if let Err(e) = group.committed_datatype(&name) {
+                    self.odd(&path, Oddity::Unopenable(Failed::from(e).to_string()));
+                }
+            }
+        }
+    }
+
+    fn dataset(&mut self, path: &str, dataset: &Dataset) {
+        self.attributes(path, dataset);
+        if let Some(number) = path.strip_prefix(STAMPS_GROUP).and_then(|rest| rest.strip_prefix('/')?.parse().ok()) {
+            self.found.stamps.push((number, super::load::table_of_stamps(dataset)));
+        }
+        match Self::end(dataset) {
+            Ok(Some(end)) if end > self.h5.len => self.odd(path, Oddity::BeyondEnd { end, len: self.h5.len }),
+            Ok(Some(_)) => {}
+            Ok(None) => self.odd(path, Oddity::ValuesOutside),
+            Err(e) => self.odd(path, Oddity::Unopenable(e.to_string())),
+        }
+    }
+
+    /// First byte after the dataset's raw data. `None`: it is in other files.
+    fn end(dataset: &Dataset) -> Result<Option<u64>, Failed> {
+        let plist = dataset.dcpl()?;
+        let layout = plist.get_layout()?;
+        if layout == Layout::Virtual || !plist.get_external()?.is_empty() {
+            return Ok(None);
+        }
+        dataset.space()?;
+        dataset.dtype()?;
+        let mut end = dataset.offset().map_or(0, |start| start.saturating_add(dataset.storage_size()));
+        if layout == Layout::Chunked {
+            end = super::load::chunks_end(dataset)?;
+        }
+        Ok(Some(end))
+    }
+
+    fn attributes(&mut self, path: &str, object: &hdf5::Location) {
+        let opened =
+            object.attr_names().map(|names| names.into_iter().find_map(|name| Some((object.attr(&name).err()?, name))));
+        match opened {
+            Ok(None) => {}
+            Ok(Some((_, name))) if name.contains(char::REPLACEMENT_CHARACTER) => {}
+            Ok(Some((_, name))) => self.odd(path, Oddity::UnopenableAttribute(name)),
+            Err(e) => self.odd(path, Oddity::Unopenable(Failed::from(e).to_string())),
+        }
+    }
+
+    fn finish(mut self) -> Walk {
+        self.found.objects = self.seen.len() as u64;
+        let mut counted: Vec<Counted> = self.seen.into_values().filter(|c| c.names > c.count).collect();
+        counted.sort_by(|a, b| a.path.cmp(&b.path));
+        let shared = counted
+            .into_iter()
+            .map(|c| (format!("/{}", c.path), Oddity::SharedName { names: c.names, count: c.count }));
+        self.found.oddities.extend(shared);
+        self.found.oddities.sort_by(|a, b| a.0.cmp(&b.0));
+        self.found.tables.sort_unstable();
+        self.found.bundles.sort_unstable();
+        self.found.stamps.sort_unstable();
+        self.found
+    }
+}

@@ -1,0 +1,214 @@
+//! Files of the same tables, merged into one: for file systems whose locks cannot be trusted, where each worker
+//! writes a file of its own, and for results of several machines. See `docs/design.md`, "Merging".
+
+mod build;
+mod cells;
+mod plan;
+mod rows;
+mod structure;
+
+use crate::store::{Durability, Store};
+use h5part_base::error::{At, Error, ErrorKind, Result};
+use plan::Joined;
+use serde::Serialize;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use structure::Plan;
+
+/// Called now and then: bytes looked at, bytes to look at.
+pub type Progress<'a> = &'a dyn Fn(u64, u64);
+
+/// How files are merged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MergeOptions {
+    /// What each block of rows survives once it is merged into a file that exists.
+    pub durability: Durability,
+    /// Put the rows of each input after those of the inputs before it, rather than over them.
+    pub concat: bool,
+    /// Merge only these tables, and copy nothing else; `None`: all, and what else there is.
+    pub tables: Option<Vec<String>>,
+    /// What to do about attributes of tables and columns that differ between the files.
+    pub attributes: Attributes,
+}
+
+/// What to do about attributes that differ between the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attributes {
+    /// Those of tables and columns must be the same.
+    #[default]
+    Same,
+    /// Keep those of the first file that has them, and tell.
+    First,
+}
+
+/// What a merge did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Merged {
+    /// Whether the file was made.
+    pub created: bool,
+    /// One for each table that was merged by rows.
+    pub tables: Vec<MergedTable>,
+    /// Groups and datasets that the file lacked, shells of tables among them.
+    pub objects: u64,
+    /// Objects and attributes of an input that could not be carried over: file, path, and why.
+    pub left_out: Vec<(PathBuf, String, String)>,
+    /// Objects of an input that are none of the tables, and were there already: file and path. They were left as
+    /// they are, and not compared.
+    pub already_there: Vec<(PathBuf, String)>,
+    /// Attributes of an input that another file has with another value, which was kept.
+    pub attributes: Vec<OtherAttribute>,
+    /// Columns of the inputs that other programs have deleted, renamed, shortened or retyped. What is left is merged.
+    pub lost: Vec<Lost>,
+    #[serde(skip)]
+    keeps_first: bool,
+}
+
+/// An attribute that was not carried over, since another file has it with another value.
+#[derive(Clone, Debug, Serialize)]
+pub struct OtherAttribute {
+    /// The input.
+    pub file: PathBuf,
+    /// Path of the object.
+    pub object: String,
+    /// Name of the attribute.
+    pub attribute: String,
+    /// Its value there.
+    pub value: String,
+    /// The file whose value was kept.
+    pub other: PathBuf,
+    /// The value that was kept.
+    pub kept: String,
+}
+
+/// A column of an input that is not as its stamps say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Lost {
+    /// The input.
+    pub file: PathBuf,
+    /// Path of the table.
+    pub table: String,
+    /// The column.
+    pub column: String,
+    /// What became of it.
+    pub what: String,
+}
+
+/// What became of one table.
+#[derive(Clone, Debug, Serialize)]
+pub struct MergedTable {
+    /// Its path in the file.
+    pub table: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Cells that were taken from each input.
+    pub taken: Vec<u64>,
+    /// Cells of an input that were there already, with the same bytes.
+    pub agreed: u64,
+    /// Cells of the inputs on which a writer is at work: they were left out.
+    pub being_written: u64,
+}
+
+impl Merged {
+    /// Whether all that the inputs hold is in the file now. Attributes count as kept where [`Attributes::First`] said so.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let attributes = self.keeps_first || self.attributes.is_empty();
+        let rows = self.lost.is_empty() && self.tables.iter().all(|table| table.being_written == 0);
+        rows && attributes && self.left_out.is_empty()
+    }
+}
+
+/// Merges the committed rows of `inputs` into `out`.
+///
+/// A file that does not exist is built beside its name, with all that the inputs hold and a uuid of its own, synced and
+/// renamed. In one that exists, what it lacks is added by one structural change; then the tables are merged by rows, in
+/// blocks: cells that an input holds and `out` lacks are committed, all of a row that come together in one commit. Cells
+/// that both hold must have the same bytes. Missing rows stay missing.
+///
+/// **Concurrency.** Other processes may write to an `out` that exists meanwhile, and merge into it: a cell that appears
+/// there is compared, not overwritten. Others who would make `out` wait until it is there. Inputs are read as readers do,
+/// and never written; rows that are written meanwhile may be in `out` or not, each as a whole. **Survives** a kill at any
+/// instant: `out` does not exist, or is sound, and the same call again does what is left. With [`Durability::Process`]
+/// one sync ends the merge.
+///
+/// # Errors
+/// [`ErrorKind::Disagreement`] with both files: a new file is not made; in one that exists, nothing of that block of rows
+/// was written, blocks before it were.
+/// [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and [`ErrorKind::Damaged`] for inputs that do not fit, or are not
+/// sound; [`ErrorKind::BadRequest`] where `out` is among the inputs; those of [`Store::change`],
+/// [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
+pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Progress<'_>) -> Result<Merged> {
+    check_inputs(out, inputs)?;
+    if options.concat && out.path().exists() {
+        return Err(ErrorKind::AlreadyThere.at("merge into", out.path()));
+    }
+    let found = plan::look(out, inputs)?;
+    let mut tables = plan::plan(&found, options)?;
+    let total = tables.iter().map(Joined::bytes).sum();
+    let mut done = 0;
+    let mut add = |bytes| {
+        done += bytes;
+        progress(done, total);
+    };
+    let is_there = out.path().exists();
+    if is_there {
+        check_dead_writers(&tables, inputs)?;
+    }
+    let mut merged = structure::complete(Plan { out, inputs, found: &found, tables: &tables, options }, &mut add)?;
+    merged.keeps_first = options.attributes == Attributes::First;
+    if merged.created {
+        return Ok(merged);
+    }
+    if tables.iter().any(|joined| !joined.is_there) {
+        // Another merge may have made them meanwhile, from other inputs.
+        tables = plan::plan(&plan::look(out, inputs)?, options)?;
+    }
+    if options.concat {
+        // Somebody made it meanwhile.
+        return Err(ErrorKind::AlreadyThere.at("merge into", out.path()));
+    }
+    if !is_there {
+        check_dead_writers(&tables, inputs)?;
+    }
+    for joined in &tables {
+        merged.tables.push(rows::merge(out, inputs, joined, options.durability, &mut add)?);
+    }
+    if options.durability == Durability::Process {
+        out.sync()?;
+    }
+    Ok(merged)
+}
+
+/// A file must not be merged into itself.
+fn check_inputs(out: &Store, inputs: &[Store]) -> Result<()> {
+    let inode = |store: &Store| std::fs::metadata(store.path()).map(|m| (m.dev(), m.ino())).ok();
+    match inputs.iter().find(|input| input.path() == out.path() || inode(input).is_some_and(|i| inode(out) == Some(i)))
+    {
+        None => Ok(()),
+        Some(same) => {
+            let text = format!("{} would be merged into itself: it is one of the inputs", same.path().display());
+            Err(ErrorKind::BadRequest(text).at("merge into", out.path()))
+        }
+    }
+}
+
+fn check_dead_writers(tables: &[Joined], inputs: &[Store]) -> Result<()> {
+    tables.iter().try_for_each(|joined| {
+        let mut stamped = joined.sources.iter().filter(|source| source.stamped);
+        stamped.try_for_each(|source| check_dead_writer(joined, &inputs[source.input]))
+    })
+}
+
+/// Values that a dead writer was overwriting are put back by recovery, which writes: not here.
+fn check_dead_writer(joined: &Joined, input: &Store) -> Result<()> {
+    let cells = input.left_by_dead(&joined.path)?;
+    if cells > 0 {
+        return Err(ErrorKind::LeftByDead { table: joined.path.clone(), cells }.at("merge", input.path()));
+    }
+    Ok(())
+}
+
+/// An error of an input.
+fn of_input<T>(outcome: Result<T, ErrorKind>, input: &Store) -> Result<T, Error> {
+    outcome.at("merge", input.path())
+}

@@ -1,0 +1,67 @@
+//! A file that is being built beside its name. Nobody else sees it, so that nothing in it needs a lock, a record or a
+//! sync: the file is synced as a whole before it takes its name.
+
+use super::change::Changing;
+use super::handle::Store;
+use super::request::Request;
+use super::through;
+use super::values::Values;
+use super::view::View;
+use crate::h5::H5Change;
+use h5part_base::dataspace::Rows;
+use h5part_base::error::ErrorKind;
+use h5part_base::storage::StorageFile;
+use std::sync::Arc;
+
+/// Rows and the values of some of their columns.
+pub(crate) type RowValues<'v> = (Rows, Vec<(&'v str, Values<'v>)>);
+
+/// A file under construction.
+pub(crate) struct Building<'a> {
+    store: &'a Store,
+    h5: &'a H5Change,
+    file: &'a Arc<dyn StorageFile>,
+}
+
+/// A table of such a file. Its columns stay where they are: load it after the last structural change.
+pub(crate) struct BuildingTable<'a> {
+    building: &'a Building<'a>,
+    view: View,
+}
+
+impl<'a> Building<'a> {
+    pub(super) fn new(store: &'a Store, h5: &'a H5Change, file: &'a Arc<dyn StorageFile>) -> Self {
+        Self { store, h5, file }
+    }
+
+    /// The file in the library.
+    pub(crate) fn h5(&self) -> &H5Change {
+        self.h5
+    }
+
+    /// The stamped columns of a table of the file. What the library made counts after [`H5Change::flush`].
+    pub(crate) fn table(&'a self, path: &str, columns: &[String]) -> Result<BuildingTable<'a>, ErrorKind> {
+        let (table, uuid) = (self.h5.locate_stamped(path, columns)?, Some(self.h5.ensure_uuid()?));
+        Ok(BuildingTable { building: self, view: View::as_located(self.file, uuid, table)? })
+    }
+}
+
+impl BuildingTable<'_> {
+    pub(crate) fn table(&self) -> &h5part_base::dataspace::Table {
+        &self.view.table
+    }
+
+    /// Writes values with their stamps, as commits that survive loss of power. No cell twice.
+    pub(crate) fn commit(&self, commits: &[RowValues<'_>]) -> Result<(), ErrorKind> {
+        let requests = commits.iter().map(|(rows, values)| {
+            let values = values.iter().map(|(name, values)| (*name, values.bytes())).collect();
+            Ok(Request { runs: rows.runs()?, values, expected: Vec::new() })
+        });
+        let requests = requests.collect::<Result<Vec<_>, ErrorKind>>()?;
+        let Building { store, h5, file } = *self.building;
+        through::build(store, &Changing { h5, file: file.as_ref(), before: file }, &self.view, &requests)?;
+        h5.close_columns();
+        h5.touch();
+        Ok(())
+    }
+}

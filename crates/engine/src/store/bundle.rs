@@ -1,0 +1,137 @@
+//! Bundles: groups of small datasets, each added as one structural change, with a checksum.
+
+use super::handle::{Store, normal};
+use crate::h5::{Bundle, H5Change, H5File, Named};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::lock::{self, CreationLock};
+use h5part_base::storage::{Mode, StorageFile};
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+
+/// Adds a bundle under a path to a file that is being made.
+pub type AddBundle<'a> = &'a (dyn Fn(&str, &Bundle) -> Result<()> + Sync);
+
+impl Store {
+    /// Makes the file, empty, if there is none. Whether it did.
+    ///
+    /// **Concurrency.** Any number of processes may call it at the same time; one makes the file, built beside and
+    /// renamed. **Survives** a kill at any instant and loss of power: the file is there whole, or not at all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O errors.
+    pub fn create_empty(&self) -> Result<bool> {
+        self.make_if_missing(|| self.build_beside(|_| Ok(()))).at("create", &self.paths.file)
+    }
+
+    /// Adds a bundle as a group of this path, with a checksum over all of it that [`Store::verify`] checks. With
+    /// `replace`, what has the name goes away in the same change.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]: other
+    /// processes see all of the bundle or nothing, whatever is killed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BundleExists`], [`ErrorKind::BadRequest`] for what HDF5 cannot store, and those of
+    /// [`Store::change`].
+    pub fn add_bundle(&self, path: &str, bundle: &Bundle, replace: bool) -> Result<()> {
+        let path = normal(path);
+        let add = || {
+            bundle.check()?;
+            self.change_beside_readers(|alone| {
+                self.change_alone(alone, |site| Ok(site.h5.add_bundle(path, bundle, replace)?))
+            })
+        };
+        add().at("add to", &self.paths.file)
+    }
+
+    /// Reads a bundle back and compares it with what it was made of.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NoSuchGroup`] if it is not there; those of [`Store::reader`].
+    pub fn check_bundle(&self, path: &str, bundle: &Bundle) -> Result<()> {
+        let path = normal(path);
+        let check = |h5: &H5File| {
+            let (found, sum) = (h5.read_bundle(path, None)?.sum(), bundle.sum());
+            let changed = |how: &str| Err(ErrorKind::BundleChanged { path: path.to_owned(), how: how.to_owned() });
+            if found != sum {
+                return changed("reads back otherwise than it was written");
+            }
+            if h5.bundle_sum(path)? == Some(sum) {
+                Ok(())
+            } else {
+                changed("has another checksum than it was written with")
+            }
+        };
+        self.look(|h5, _| check(h5)).at("read back from", &self.paths.file)
+    }
+
+    /// The datasets of a group, whoever made it: all, or those of these names that are there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchGroup`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
+    /// [`Store::reader`].
+    pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle> {
+        self.look(|h5, _| Ok(h5.read_bundle(normal(path), names)?)).at("read", &self.paths.file)
+    }
+
+    /// The names in the root group, and what each leads to: an object that can be opened, or why not.
+    ///
+    /// # Errors
+    /// Those of [`Store::reader`].
+    pub fn root_names(&self) -> Result<Vec<Named>> {
+        self.look(|h5, _| Ok(h5.root_names()?)).at("read", &self.paths.file)
+    }
+
+    /// Makes a file of one bundle, whose datasets lie in the root group, and gives it the name, whatever had it
+    /// before.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: as with [`Store::replace_with_bundles`].
+    ///
+    /// # Errors
+    /// As [`Store::replace_with_bundles`].
+    pub fn replace_with_bundle(&self, bundle: &Bundle) -> Result<()> {
+        self.replace_with_bundles(|add| add("", bundle))
+    }
+
+    /// Makes a file of the bundles that `fill` adds, each with its path, and gives it the name, whatever had it
+    /// before.
+    ///
+    /// **Concurrency.** `fill` may add from any number of threads. Those who write the old file are waited for when
+    /// the new one is whole, and they for it; readers keep the file that they have open. **Atomic** is the whole.
+    /// **Survives** a kill at any instant and loss of power: there is the old file, or the new one.
+    ///
+    /// # Errors
+    /// Those of `fill`; [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and
+    /// library errors. The old file is as it was then.
+    pub fn replace_with_bundles(&self, fill: impl FnOnce(AddBundle<'_>) -> Result<()>) -> Result<()> {
+        let mut at_fill = None;
+        let build = || {
+            let add = |path: &str, bundle: &Bundle, h5: &H5Change| {
+                h5.add_bundle(normal(path), bundle, false).at("add to", &self.paths.file)
+            };
+            self.clear_unfinished();
+            let new = self.build_beside(|h5| {
+                fill(&|path, bundle| add(path, bundle, h5)).map_err(|e| {
+                    let said = ErrorKind::GroupFailed(e.to_string());
+                    at_fill = Some(e);
+                    said
+                })
+            })?;
+            let lock = CreationLock::take(&self.paths, &self.patience)?;
+            lock::forget_store(&self.paths)?;
+            self.name_it(new)?;
+            Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
+        };
+        // What `fill` says has its own operation and path.
+        build().map_err(|kind: ErrorKind| at_fill.unwrap_or_else(|| kind.at("make", &self.paths.file)))
+    }
+
+    fn build_beside(&self, work: impl FnOnce(&H5Change) -> Result<(), ErrorKind>) -> Result<NamedTempFile, ErrorKind> {
+        let new = self.temporary()?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+        H5Change::open(&file, new.path(), true)?.run(|h5| {
+            h5.ensure_uuid()?;
+            work(h5)
+        })?;
+        Ok(new)
+    }
+}

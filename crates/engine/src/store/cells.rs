@@ -1,0 +1,137 @@
+//! Moving cells and stamps between file and memory.
+
+use h5part_base::dataspace::{ColumnLayout, Piece, Run, Runs, Stamps, Window, pieces};
+use h5part_base::error::ErrorKind;
+use h5part_base::storage::StorageFile;
+
+/// Cells are looked at in blocks of about this, in bytes: they stay in the processor's cache.
+const BLOCK_BYTES: u64 = 256 << 10;
+/// Stamps that begin less than this apart, in bytes, are read by one call.
+const NEAR_BYTES: u64 = 4096;
+
+/// Reads the stamps of the runs: `width` a row, in ascending order of rows. Zeros for rows that have none yet, since
+/// another program appended them.
+pub(crate) fn read_stamps(
+    file: &dyn StorageFile,
+    stamps: &Stamps,
+    runs: &Runs,
+    out: &mut Vec<u64>,
+) -> Result<(), ErrorKind> {
+    read_window(file, stamps, stamps.all(), runs, out)
+}
+
+/// The same of some stamps of each row.
+pub(super) fn read_window(
+    file: &dyn StorageFile,
+    stamps: &Stamps,
+    window: Window,
+    runs: &Runs,
+    out: &mut Vec<u64>,
+) -> Result<(), ErrorKind> {
+    let count = usize::try_from(runs.len()).unwrap_or(usize::MAX).saturating_mul(window.width);
+    out.clear();
+    out.resize(count, 0);
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+    let mut plan = Vec::new();
+    window.pieces(stamps, &runs.in_row_order().before(stamps.layout.rows), &mut plan);
+    // Stamps of scattered rows are near each other: to read what is between them costs less than a call.
+    let mut near = Vec::new();
+    for group in plan.chunk_by(|a, b| b.address.saturating_sub(a.address) < NEAR_BYTES) {
+        match group {
+            [Piece { address, value, len }] => file.read_at(&mut bytes[*value..value + len], *address)?,
+            [first, .., last] => {
+                let end = last.address + last.len as u64;
+                near.resize(usize::try_from(end - first.address).unwrap_or(usize::MAX), 0);
+                file.read_at(&mut near, first.address)?;
+                for &Piece { address, value, len } in group {
+                    let at = usize::try_from(address - first.address).unwrap_or(usize::MAX);
+                    bytes[value..value + len].copy_from_slice(&near[at..at + len]);
+                }
+            }
+            [] => {}
+        }
+    }
+    Ok(())
+}
+
+/// Reads cells to where the runs say that their values are.
+pub(super) fn read_cells(
+    file: &dyn StorageFile,
+    layout: &ColumnLayout,
+    runs: &Runs,
+    out: &mut [u8],
+) -> Result<(), ErrorKind> {
+    let mut plan = Vec::new();
+    pieces(layout, runs, &mut plan);
+    for Piece { address, value, len } in plan {
+        file.read_at(&mut out[value..value + len], address)?;
+    }
+    Ok(())
+}
+
+/// Makes cells hold nothing but fill.
+pub(super) fn fill_with(cells: &mut [u8], fill: &[u8]) {
+    for element in cells.chunks_exact_mut(fill.len().max(1)) {
+        element.copy_from_slice(fill);
+    }
+}
+
+/// Writes planned pieces of `values`.
+pub(super) fn write_pieces(file: &dyn StorageFile, plan: &[Piece], values: &[u8]) -> Result<(), ErrorKind> {
+    for &Piece { address, value, len } in plan {
+        file.write_at(&values[value..value + len], address)?;
+    }
+    Ok(())
+}
+
+/// Calls `look(position in order of rows, row, bytes)` for every cell of the runs.
+pub(crate) fn for_each_cell(
+    file: &dyn StorageFile,
+    layout: &ColumnLayout,
+    runs: &Runs,
+    buf: &mut Vec<u8>,
+    mut look: impl FnMut(usize, u64, &[u8]) -> Result<(), ErrorKind>,
+) -> Result<(), ErrorKind> {
+    let cell = usize::try_from(layout.cell_bytes).unwrap_or(usize::MAX);
+    let block_rows = (BLOCK_BYTES / layout.cell_bytes.max(1)).max(1);
+    let mut position = 0;
+    for &Run { row, count, .. } in runs.as_slice() {
+        let mut done = 0;
+        while done < count {
+            let (address, here) = layout.find(row + done);
+            let rows = here.min(count - done).min(block_rows);
+            buf.resize(usize::try_from(rows).unwrap_or(usize::MAX) * cell, 0);
+            file.read_at(buf, address)?;
+            for (k, bytes) in buf.chunks_exact(cell).enumerate() {
+                look(position + k, row + done + k as u64, bytes)?;
+            }
+            position += usize::try_from(rows).unwrap_or(usize::MAX);
+            done += rows;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a cell is nothing but fill.
+pub(crate) fn is_fill(cell: &[u8], fill: &[u8]) -> bool {
+    let size = fill.len();
+    // A cell that starts with one fill and repeats itself after it is fill throughout.
+    size == 0 || cell.len() < size || (cell[..size] == *fill && cell[size..] == cell[..cell.len() - size])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_fill;
+
+    #[test]
+    fn fill_is_recognised() {
+        let nan = f64::NAN.to_le_bytes();
+        assert!(is_fill(&nan.repeat(7), &nan));
+        for at in [0, 7, 8, 55] {
+            let mut cell = nan.repeat(7);
+            cell[at] ^= 1;
+            assert!(!is_fill(&cell, &nan), "byte {at}");
+        }
+        assert!(is_fill(&[0; 5], &[0]) && !is_fill(&[0, 0, 1], &[0]));
+    }
+}

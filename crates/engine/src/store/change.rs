@@ -1,0 +1,267 @@
+//! Structural changes: the library works on the file under an overlay, which is sealed and applied; or,
+//! where the library is too old for that, on a copy, which takes the name.
+
+use super::handle::Store;
+use crate::h5::{Failed, H5Change, H5File, Oddity, Superblock, check_superblock};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::lock::{ExclusiveGate, Gate, RowLocks, SharedGate, Stock};
+use h5part_base::record::{Overlay, Sealed};
+use h5part_base::storage::{Mode, StorageFile};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use uuid::Uuid;
+
+/// The file in the middle of a structural change.
+pub(super) struct Changing<'a> {
+    /// As the library sees it.
+    pub(super) h5: &'a H5Change,
+    /// The same bytes, for cells and stamps. The library knows nothing of what is written here: what it
+    /// has made in this change is here after [`H5Change::flush`] only.
+    pub(super) file: &'a dyn StorageFile,
+    /// The file before the change.
+    pub(super) before: &'a Arc<dyn StorageFile>,
+}
+
+/// Alone with the file: nobody else is inside the gate.
+pub(super) struct Alone {
+    pub(super) gate: ExclusiveGate,
+}
+
+impl Store {
+    /// Changes the structure of the file through the library, in any way: all of it, or nothing.
+    ///
+    /// **Concurrency.** May be called by any number of processes; one works at a time. Row commits
+    /// wait meanwhile and go on afterwards; stock programs that have the file open are waited for, and
+    /// those that come are kept out. **Atomic** is the whole change. **Survives** loss of power once it
+    /// has returned; before, a kill at any instant leaves the file as it was, readable for everybody, or
+    /// the next one to come finishes the change. Costs what it changes, not what the file holds.
+    ///
+    /// Direct columns of tables must stay where they are. All groups, datasets and attributes must be
+    /// dropped before `work` returns.
+    ///
+    /// # Errors
+    /// Those of the work; [`ErrorKind::StillOpen`], [`ErrorKind::LockTimeout`], [`ErrorKind::LogAside`],
+    /// library and I/O errors. Nothing was changed then, unless the last step failed: see
+    /// [`Store::recover`].
+    pub fn change<T>(&self, work: impl FnOnce(&H5Change) -> std::result::Result<T, Failed>) -> Result<T> {
+        self.alone()
+            .and_then(|alone| self.change_alone(&alone, |site| Ok(work(site.h5)?)))
+            .at("change", &self.paths.file)
+    }
+
+    /// Makes a change beside which stock readers may come and go, but for the instant in which it is applied. Where one
+    /// of them stays, it is waited for, and `change` is called once more: then they are kept out all the time.
+    pub(super) fn change_beside_readers<T>(
+        &self,
+        mut change: impl FnMut(&Alone) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let alone = self.alone_with(Stock::Reads)?;
+        let outcome = change(&alone);
+        drop(alone);
+        match outcome {
+            // Nothing else is waited for inside.
+            Err(ErrorKind::LockTimeout { .. }) => change(&self.alone()?),
+            other => other,
+        }
+    }
+
+    /// Enters the gate alone, and looks after all that dead writers left behind.
+    pub(super) fn alone(&self) -> Result<Alone, ErrorKind> {
+        self.alone_with(Stock::Leaves)
+    }
+
+    fn alone_with(&self, stock: Stock) -> Result<Alone, ErrorKind> {
+        self.check_sharing()?;
+        let locks = self.open_locks()?;
+        // What a dead one left in the middle is put right with all readers out.
+        let stock = if self.change_waits()? { Stock::Leaves } else { stock };
+        let gate = self.enter_alone(&locks, stock)?;
+        if stock == Stock::Reads && self.change_waits()? {
+            drop(gate);
+            return self.alone_with(Stock::Leaves);
+        }
+        self.resolve_or_refuse()?;
+        self.recover_rows(&locks)?;
+        Ok(Alone { gate })
+    }
+
+    /// Enters the gate alone. A file that another program has marked as open for writing is refused.
+    pub(super) fn enter_alone(&self, locks: &Arc<RowLocks>, stock: Stock) -> Result<ExclusiveGate, ErrorKind> {
+        let gate = self.enter_alone_with_marks(locks, stock)?;
+        self.superblock()?.map_or(Ok(()), |found| found.refuse_marks())?;
+        Ok(gate)
+    }
+
+    /// What the file's superblock says, if it has one.
+    pub(super) fn superblock(&self) -> Result<Option<Superblock>, ErrorKind> {
+        Ok(Superblock::find(self.storage.open(&self.paths.file, Mode::Read)?.as_ref())?)
+    }
+
+    pub(super) fn enter_alone_with_marks(
+        &self,
+        locks: &Arc<RowLocks>,
+        stock: Stock,
+    ) -> Result<ExclusiveGate, ErrorKind> {
+        loop {
+            let gate = Gate::open(&self.paths, Arc::clone(locks))?.enter_exclusive(&self.patience, stock)?;
+            // While we waited, another file may have taken the name.
+            if gate.is_named()? {
+                return Ok(gate);
+            }
+        }
+    }
+
+    /// Enters the gate for row commits. A change whose maker died is finished or undone before.
+    pub(super) fn enter_shared(&self, gate: &Arc<Gate>, locks: &Arc<RowLocks>) -> Result<SharedGate, ErrorKind> {
+        loop {
+            let entered = gate.enter_shared(&self.patience)?;
+            if !self.change_waits()? {
+                return Ok(entered);
+            }
+            drop(entered);
+            let _alone = self.enter_alone(locks, Stock::Leaves)?;
+            self.resolve_or_refuse()?;
+        }
+    }
+
+    /// Works on the file, which is ours alone.
+    pub(super) fn change_alone<T>(
+        &self,
+        alone: &Alone,
+        work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        check_superblock(base.as_ref())?.refuse_marks()?;
+        let h5 = H5File::open(&base, &self.paths.file)?;
+        if h5.is_published()? {
+            return Err(ErrorKind::Published);
+        }
+        let uuid = h5.uuid()?;
+        drop(h5);
+        self.lay_over(&alone.gate, &base, uuid, |file| Ok(H5Change::open(file, &self.paths.file, false)?), work)
+    }
+
+    /// Lets the library work on the file under an overlay, which is sealed and applied.
+    pub(super) fn lay_over<T>(
+        &self,
+        gate: &ExclusiveGate,
+        base: &Arc<dyn StorageFile>,
+        uuid: Option<Uuid>,
+        open: impl FnOnce(&Arc<dyn StorageFile>) -> Result<H5Change, ErrorKind>,
+        work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
+        let overlay = Arc::new(Overlay::new(Arc::clone(base), Arc::clone(&log), uuid)?);
+        let file: Arc<dyn StorageFile> = Arc::<Overlay>::clone(&overlay);
+        let outcome = open(&file)
+            .and_then(|h5| h5.run(|h5| work(&Changing { h5, file: file.as_ref(), before: base })))
+            .and_then(|done| {
+                // Addresses that do not fit would have been cut short without a word.
+                if let Some(superblock) = Superblock::find(base.as_ref())? {
+                    superblock.can_address(overlay.identity()?.len, 0)?;
+                    if let Some(bytes) = superblock.few_length_bytes() {
+                        self.check_read_back(base, &file, bytes)?;
+                    }
+                }
+                Ok(done)
+            });
+        self.settle(gate, &overlay, (base, &log), outcome)
+    }
+
+    /// Changes bytes of the file that others know nothing of, all of them or none: without the library, whose metadata
+    /// stays as it is, so that nobody has to load a layout again.
+    pub(super) fn change_bytes<T>(
+        &self,
+        gate: &ExclusiveGate,
+        uuid: Option<Uuid>,
+        work: impl FnOnce(&dyn StorageFile) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        // A seal says what the bytes were: a loss of power must not take back those of commits that were not synced.
+        base.sync()?;
+        let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
+        let overlay = Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?;
+        let outcome = work(&overlay);
+        self.settle(gate, &overlay, (&base, &log), outcome)
+    }
+
+    /// Seals and applies a change whose work is done, or gives it up. The files: what is changed, and its log.
+    fn settle<T>(
+        &self,
+        gate: &ExclusiveGate,
+        overlay: &Overlay,
+        (base, log): (&Arc<dyn StorageFile>, &Arc<dyn StorageFile>),
+        outcome: Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        match outcome.and_then(|done| Ok((done, overlay.seal()?))) {
+            Ok((done, sealed)) => {
+                if let Some(sealed) = sealed {
+                    self.apply(gate, overlay, &sealed, base.as_ref(), log.as_ref())?;
+                }
+                Ok(done)
+            }
+            Err(e) => {
+                // What cannot be undone here is undone by the next one who comes.
+                let _ = overlay.discard();
+                Err(e)
+            }
+        }
+    }
+
+    /// Stock readers are kept out for the writes alone: the syncs before and after take a hundred times as long.
+    fn apply(
+        &self,
+        gate: &ExclusiveGate,
+        overlay: &Overlay,
+        sealed: &Sealed,
+        base: &dyn StorageFile,
+        log: &dyn StorageFile,
+    ) -> Result<(), ErrorKind> {
+        match gate.keep_readers_out(&self.patience) {
+            Ok(_out) => sealed.write(base, log)?,
+            Err(e) => {
+                overlay.unseal()?;
+                self.resolve()?;
+                return Err(e);
+            }
+        }
+        base.sync()?;
+        Ok(sealed.spend(log)?)
+    }
+
+    /// That the library can open all that it could open before. Such files are small.
+    fn check_read_back(
+        &self,
+        base: &Arc<dyn StorageFile>,
+        changed: &Arc<dyn StorageFile>,
+        bytes: u8,
+    ) -> Result<(), ErrorKind> {
+        let odd = |file| Ok::<_, ErrorKind>(H5File::open(file, &self.paths.file)?.walk()?.oddities);
+        let (before, after) = (odd(base)?, odd(changed)?);
+        match after.into_iter().find(|found| found.1.is_unopenable() && !before.contains(found)) {
+            None => Ok(()),
+            Some((path, Oddity::UnopenableAttribute(name))) => {
+                Err(ErrorKind::NotReadBack { what: format!("attribute '{name}' of '{path}'"), bytes })
+            }
+            Some((path, _)) => Err(ErrorKind::NotReadBack { what: format!("'{path}'"), bytes }),
+        }
+    }
+
+    fn open_log(&self) -> io::Result<Box<dyn StorageFile>> {
+        let log = match self.storage.open(&self.paths.change, Mode::Write) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => self.storage.open(&self.paths.change, Mode::CreateNew)?,
+            other => other?,
+        };
+        // Its name must be there when its bytes are needed, and so must the sidecar's. Also where it was
+        // there already: who made it may have died before he had synced it.
+        if !self.log_is_named.load(Ordering::Acquire) {
+            self.storage.sync_folder(&self.paths.sidecar)?;
+            if let Some(folder) = self.paths.sidecar.parent() {
+                self.storage.sync_folder(folder)?;
+            }
+            self.log_is_named.store(true, Ordering::Release);
+        }
+        Ok(log)
+    }
+}

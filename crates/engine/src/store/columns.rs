@@ -1,0 +1,58 @@
+//! Further columns of a table that is there.
+
+use super::change::Alone;
+use super::handle::{Store, normal};
+use super::stamping::Stamping;
+use super::view::View;
+use crate::h5::{GuardSpec, NewTable, planned_bytes};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::storage::Mode;
+
+impl Store {
+    /// Adds columns to a table, whoever made it. `columns` is as for a table of its own, with the path and the number
+    /// of rows of the one that is there; its guard is one of them, and speaks of the new columns only, or one that the
+    /// table has, and speaks of them, too. A table of another program gets stamps for the new columns, and none for
+    /// its own: see [`Store::adopt`].
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`].
+    /// Writers and readers of the table go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::ColumnExists`], [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`]
+    /// for another number of rows or too many columns, [`ErrorKind::DiskFull`], and those of [`Store::change`].
+    pub fn add_columns(&self, columns: &NewTable) -> Result<()> {
+        let columns = NewTable { path: normal(&columns.path).to_owned(), ..columns.clone() };
+        self.try_add_columns(&columns).at("add columns to a table of", &self.paths.file)
+    }
+
+    fn try_add_columns(&self, new: &NewTable) -> Result<(), ErrorKind> {
+        if self.view_of(&new.path)?.table.is_ahead() {
+            self.take_in_rows(&new.path)?;
+        }
+        self.change_beside_readers(|alone| self.add_columns_alone(new, alone))
+    }
+
+    fn add_columns_alone(&self, new: &NewTable, alone: &Alone) -> Result<(), ErrorKind> {
+        let view = View::load(self.storage.as_ref(), &self.paths, &new.path, Mode::Write)?;
+        let there = new.guard.as_ref().and_then(|name| view.table.column(name).ok());
+        let there = there.and_then(|column| view.table.as_guard(column));
+        match there {
+            Some(_) => NewTable { guard: None, guard_complete: None, ..new.clone() }.check()?,
+            None => new.check()?,
+        }
+        if new.rows != view.table.rows {
+            let text = format!("table '{}' has {} rows, and the columns {}", new.path, view.table.rows, new.rows);
+            return Err(ErrorKind::BadRequest(text));
+        }
+        let names: Vec<String> = new.columns.iter().map(|column| column.name.clone()).collect();
+        let guard = new.guard_spec().map(|guard| GuardSpec { covers: Some(names.clone()), ..guard });
+        let there = there.map(|guard| GuardSpec::of(guard, &view.table.columns)).transpose()?;
+        let guard = guard.or(there);
+        let stamping = Stamping::new(&view.table, &names, guard)?;
+        self.check_room(planned_bytes(new).saturating_add(stamping.bytes()), new.rows)?;
+        self.change_alone(alone, |site| {
+            site.h5.add_columns(new)?;
+            stamping.make(site).map(|_| ())
+        })
+    }
+}

@@ -1,0 +1,211 @@
+//! Making tables: in a new file, or in one that exists.
+
+use super::building::Building;
+use super::handle::{Store, normal};
+use crate::h5::{self, H5Change, H5File, NewTable};
+use h5part_base::error::{At, ErrorKind, Result, size_limit};
+use h5part_base::lock::{self, CreationLock};
+use h5part_base::storage::{Mode, StorageFile, replace};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tempfile::NamedTempFile;
+
+/// Ends the names of files under construction.
+pub(crate) const UNFINISHED: &str = ".h5part-new";
+/// Between two reports of progress.
+const REPORT: Duration = Duration::from_millis(100);
+/// Room for metadata, in bytes.
+const MARGIN: u64 = 1 << 20;
+
+/// Called now and then while a file is made: bytes there, bytes planned.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+impl Store {
+    /// Makes a table: in a new file, built beside and renamed, or in the existing file.
+    ///
+    /// **Concurrency.** Any number of processes may create at the same time; one makes the file,
+    /// the others add their tables, each a structural change: see [`Store::change`]. **Survives** a
+    /// kill at any instant: the table is there as a whole, or not at all.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], [`ErrorKind::DiskFull`] before
+    /// anything is written, [`ErrorKind::BadColumn`], [`ErrorKind::LockTimeout`], I/O errors.
+    pub fn create(&self, table: &NewTable, progress: Progress<'_>) -> Result<()> {
+        let table = NewTable { path: normal(&table.path).to_owned(), ..table.clone() };
+        self.try_create(&table, progress).at("create a table in", &self.paths.file)
+    }
+
+    fn try_create(&self, table: &NewTable, progress: Progress<'_>) -> Result<(), ErrorKind> {
+        table.check()?;
+        if self.make_if_missing(|| self.build(table, progress))? {
+            return Ok(());
+        }
+        self.change_beside_readers(|alone| {
+            let before = self.storage.open(&self.paths.file, Mode::Read)?;
+            let before: Arc<dyn StorageFile> = Arc::from(before);
+            H5File::open(&before, &self.paths.file)?.may_add(&table.path)?;
+            let planned = h5::planned_bytes(table);
+            self.check_room(planned, table.rows)?;
+            let total = before.identity()?.len.saturating_add(planned);
+            watched(&self.paths.file, total, progress, || {
+                self.change_alone(alone, |site| Ok(site.h5.add_table(table)?))
+            })
+        })
+    }
+
+    /// Makes the file, if there is none: `build` builds it beside, under the gate. `false`: it is there.
+    pub(super) fn make_if_missing(
+        &self,
+        build: impl FnOnce() -> Result<NamedTempFile, ErrorKind>,
+    ) -> Result<bool, ErrorKind> {
+        if self.paths.file.exists() {
+            return Ok(false);
+        }
+        let lock = CreationLock::take(&self.paths, &self.patience)?;
+        if self.paths.file.exists() {
+            return Ok(false);
+        }
+        self.clear_unfinished();
+        let new = build()?;
+        lock::forget_store(&self.paths)?;
+        self.name_it(new)?;
+        lock.hand_over(&self.paths)?;
+        Ok(true)
+    }
+
+    fn build(&self, table: &NewTable, progress: Progress<'_>) -> Result<NamedTempFile, ErrorKind> {
+        let planned = h5::planned_bytes(table);
+        self.check_space(planned)?;
+        let new = self.temporary()?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+        watched(new.path(), planned, progress, || {
+            H5Change::open(&file, new.path(), true)?.run(|h5| h5.add_table(table))
+        })?;
+        Ok(new)
+    }
+
+    /// Makes the file, if there is none: built beside, and renamed when it is whole. Its root keeps account of the
+    /// order of what is in it as that of `like` does. `false`: it is there.
+    pub(crate) fn build_like(
+        &self,
+        like: &Self,
+        planned: u64,
+        work: &mut dyn FnMut(&Building<'_>) -> Result<(), ErrorKind>,
+    ) -> Result<bool> {
+        let build = || {
+            self.check_space(planned)?;
+            let new = self.temporary()?;
+            let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+            let h5 = like.look(|from, _| Ok(H5Change::create_like(&file, new.path(), from)?))?;
+            h5.run(|h5| work(&Building::new(self, h5, &file)))?;
+            Ok(new)
+        };
+        self.make_if_missing(build).at("create", &self.paths.file)
+    }
+
+    /// Makes durable what was written so far.
+    ///
+    /// # Errors
+    /// As open(2) and fdatasync(2).
+    pub fn sync(&self) -> Result<()> {
+        self.storage.open(&self.paths.file, Mode::Write).and_then(|file| file.sync()).at("sync", &self.paths.file)
+    }
+
+    /// Builds a file beside this one and gives it the name, whatever had it before. `build` is given where, and the
+    /// open file.
+    pub(crate) fn replace_with<T>(
+        &self,
+        build: impl FnOnce(&Path, &Arc<dyn StorageFile>) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        self.clear_unfinished();
+        let new = self.temporary()?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
+        let done = build(new.path(), &file)?;
+        self.name_it(new)?;
+        Ok(done)
+    }
+
+    /// Whether so many bytes more, and an axis that long, can be added to the file.
+    pub(super) fn check_room(&self, bytes: u64, longest: u64) -> Result<(), ErrorKind> {
+        let len = self.storage.identity(&self.paths.file)?.len.saturating_add(bytes);
+        self.superblock()?.map_or(Ok(()), |found| found.can_address(len, longest))?;
+        match size_limit() {
+            Some(limit) if len > limit => Err(ErrorKind::FileSizeLimit { limit }),
+            _ => self.check_space(bytes),
+        }
+    }
+
+    /// Whether so many bytes more can be written beside or behind the file.
+    pub(crate) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
+        let needed = bytes.saturating_add(MARGIN);
+        if let Some(limit) = size_limit().filter(|&limit| bytes > limit) {
+            return Err(ErrorKind::FileSizeLimit { limit });
+        }
+        let available = fs2::available_space(self.folder())?;
+        if needed > available { Err(ErrorKind::DiskFull { needed, available }) } else { Ok(()) }
+    }
+
+    fn folder(&self) -> &Path {
+        self.paths.file.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// A file beside, to be given the name later.
+    pub(super) fn temporary(&self) -> Result<NamedTempFile, ErrorKind> {
+        let prefix = self.unfinished_prefix();
+        let mut builder = tempfile::Builder::new();
+        // As open(2) would: the user's umask decides.
+        builder.prefix(&prefix).suffix(UNFINISHED).permissions(Permissions::from_mode(0o666));
+        let new = builder.tempfile_in(self.folder())?;
+        // While somebody has it locked, nobody takes it for what a dead one has left.
+        new.as_file().lock()?;
+        Ok(new)
+    }
+
+    pub(super) fn name_it(&self, new: NamedTempFile) -> Result<(), ErrorKind> {
+        let (_locked, temporary) = new.into_parts();
+        replace(self.storage.as_ref(), &temporary, &self.paths.file)?;
+        // The name is gone; there is nothing left to remove.
+        let _ = temporary.keep();
+        Ok(())
+    }
+
+    fn unfinished_prefix(&self) -> String {
+        let name = self.paths.file.file_name().unwrap_or_default().to_string_lossy();
+        format!(".{name}.")
+    }
+
+    /// What a killed `create` or `publish` left behind.
+    pub(super) fn clear_unfinished(&self) {
+        let prefix = self.unfinished_prefix();
+        for entry in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let dead = || std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            if name.starts_with(&prefix) && name.ends_with(UNFINISHED) && dead() {
+                // Litter that stays harms nobody.
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// Runs `body` while another thread reports how long the file has grown.
+fn watched<T>(file: &Path, total: u64, progress: Progress<'_>, body: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                std::thread::park_timeout(REPORT);
+                let len = std::fs::metadata(file).map_or(0, |m| m.len());
+                progress(len.min(total), total);
+            }
+        });
+        let out = body();
+        done.store(true, Ordering::Release);
+        watch.thread().unpark();
+        out
+    })
+}

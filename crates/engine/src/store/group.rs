@@ -1,0 +1,138 @@
+//! Several commits that share locks and syncs.
+
+use super::commit::Outcome;
+use super::request::Request;
+use super::values::Values;
+use super::writer::{Commit, Writer};
+use h5part_base::dataspace::{Rows, Runs, Table};
+use h5part_base::error::{ErrorKind, Result};
+use std::collections::BTreeMap;
+
+/// A group is closed when it holds as many bytes of values.
+const MOST_BYTES: u64 = 64 << 20;
+/// A group is closed when it holds as many commits.
+const MOST_COMMITS: usize = 1 << 16;
+
+/// Commits that are made together: they share locks and syncs, so that a thousand small ones cost little
+/// more than one. Each is atomic row by row, and has its own outcome; none is acknowledged before
+/// [`Group::finish`], and those of a group that is dropped without it are not made.
+///
+/// Values wait in memory, and no lock is held meanwhile. A group closes itself, and begins anew, before
+/// it would meet one of its own rows a second time, or grow beyond 64 MiB of values; what was closed is
+/// durable, and reported by [`Group::finish`].
+///
+/// **Concurrency**, what is **atomic** and what **survives**: as with [`Writer::commit`].
+#[derive(Debug)]
+pub struct Group<'w> {
+    writer: &'w mut Writer,
+    waiting: Vec<Waiting>,
+    /// Rows of those that wait: first row to end.
+    rows: BTreeMap<u64, u64>,
+    bytes: u64,
+    done: Vec<Result<Commit>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    runs: Runs,
+    values: Vec<(String, Values<'static>)>,
+    commit: Commit,
+}
+
+impl Writer {
+    /// Several commits that share locks and syncs: see [`Group`].
+    pub fn group(&mut self) -> Group<'_> {
+        Group { writer: self, waiting: Vec::new(), rows: BTreeMap::new(), bytes: 0, done: Vec::new() }
+    }
+}
+
+impl Group<'_> {
+    /// Adds a commit. It is not acknowledged yet.
+    ///
+    /// # Errors
+    /// What can be said before anything is locked, see [`Writer::commit`]: this commit is none of the
+    /// group.
+    pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<()> {
+        self.try_commit(rows, values).map_err(|kind| self.writer.at(kind))
+    }
+
+    fn try_commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<(), ErrorKind> {
+        let bytes = self.writer.check(rows, values)?;
+        let runs = rows.runs()?;
+        let full = self.bytes + bytes > MOST_BYTES || self.waiting.len() >= MOST_COMMITS;
+        if full || runs.as_slice().iter().any(|run| self.meets(run.row, run.end())) {
+            self.close();
+        }
+        self.rows.extend(runs.as_slice().iter().map(|run| (run.row, run.end())));
+        self.bytes += bytes;
+        let values = values.iter().map(|(name, values)| ((*name).to_owned(), values.clone().into_owned())).collect();
+        self.waiting.push(Waiting { runs, values, commit: Commit { rows: rows.len(), bytes } });
+        Ok(())
+    }
+
+    fn meets(&self, start: u64, end: u64) -> bool {
+        self.rows.range(..end).next_back().is_some_and(|(_, &before)| before > start)
+    }
+
+    /// The table as it lies in the file.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        self.writer.table()
+    }
+
+    /// Number of commits added that are not made yet.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Makes the commits. One outcome for each that was added, in their order: those that are `Ok` are
+    /// acknowledged.
+    #[must_use = "it says which commits are acknowledged"]
+    pub fn finish(mut self) -> Vec<Result<Commit>> {
+        self.close();
+        self.done
+    }
+
+    fn close(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let requests: Vec<Request<'_>> =
+            self.waiting.iter().filter(|waiting| !waiting.runs.is_empty()).map(Waiting::request).collect();
+        let outcome =
+            if requests.is_empty() { Ok(Vec::new()) } else { self.writer.make(&requests, Outcome::Committed) };
+        match outcome {
+            Ok(answers) => {
+                let mut answers = answers.into_iter();
+                for waiting in &self.waiting {
+                    // Of no rows there was nothing to do.
+                    let answer = if waiting.runs.is_empty() { Ok(()) } else { answers.next().unwrap_or(Ok(())) };
+                    self.done.push(answer.map(|()| waiting.commit).map_err(|kind| self.writer.at(kind)));
+                }
+            }
+            Err(first) => {
+                // All of them failed for one reason, which is told in full once.
+                let rest = (1..self.waiting.len()).map(|_| ErrorKind::GroupFailed(first.to_string()));
+                let rest: Vec<ErrorKind> = rest.collect();
+                self.done.extend(std::iter::once(first).chain(rest).map(|kind| Err(self.writer.at(kind))));
+            }
+        }
+        self.waiting.clear();
+        self.rows.clear();
+        self.bytes = 0;
+    }
+}
+
+impl Waiting {
+    fn request(&self) -> Request<'_> {
+        let values = self.values.iter().map(|(name, values)| (name.as_str(), values.bytes()));
+        Request { runs: self.runs.clone(), values: values.collect(), expected: Vec::new() }
+    }
+}

@@ -1,0 +1,143 @@
+//! The store itself: a path, and how to treat it.
+
+use crate::h5::{H5File, Listing};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::lock::{self, FileSystem, LockReport, Paths, Patience, RowLocks};
+use h5part_base::storage::{Disk, Mode, Storage, StorageFile};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use uuid::Uuid;
+
+/// An HDF5 file with its sidecar. Cheap to clone; holds nothing open.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) paths: Paths,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) patience: Patience,
+    trust_locks: bool,
+    /// Whether the name of the log of structural changes is known to be durable.
+    pub(super) log_is_named: Arc<AtomicBool>,
+}
+
+impl Store {
+    /// The store at `path`, which exists. Symbolic links are resolved.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchFile`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let paths = Paths::of(path.as_ref()).at("open", &path)?;
+        Ok(Self::at(paths))
+    }
+
+    /// The store at `path`, which may be yet to make, in a folder that exists.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoSuchFile`] for the folder.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self> {
+        let paths = Paths::of_new(path.as_ref()).at("create", &path)?;
+        Ok(Self::at(paths))
+    }
+
+    fn at(paths: Paths) -> Self {
+        let log_is_named = Arc::default();
+        Self { paths, storage: Arc::new(Disk), patience: Patience::default(), trust_locks: false, log_is_named }
+    }
+
+    /// How long to wait for locks, and whom to tell. Default: 300 s, silently.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Patience) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Another storage in place of the disk: for tests.
+    #[must_use]
+    pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self.log_is_named = Arc::default();
+        self
+    }
+
+    /// Write even where the file system's locks may not reach everybody: one host alone writes.
+    #[must_use]
+    pub fn with_trusted_locks(mut self, trust: bool) -> Self {
+        self.trust_locks = trust;
+        self
+    }
+
+    /// The HDF5 file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.paths.file
+    }
+
+    /// All tables of the file, those that h5part did not make included.
+    ///
+    /// # Errors
+    /// As [`Store::reader`].
+    pub fn tables(&self) -> Result<Vec<Listing>> {
+        self.look(|h5, _| Ok(h5.tables()?)).at("read", &self.paths.file)
+    }
+
+    /// The file's uuid, where h5part has written one, and its length in bytes.
+    ///
+    /// # Errors
+    /// As [`Store::reader`].
+    pub fn identity(&self) -> Result<(Option<Uuid>, u64)> {
+        self.look(|h5, file| Ok((h5.uuid()?, file.identity()?.len))).at("read", &self.paths.file)
+    }
+
+    /// Who holds which lock. Takes none that anybody waits for.
+    ///
+    /// # Errors
+    /// I/O errors of the sidecar.
+    pub fn locks(&self) -> Result<LockReport> {
+        lock::report(&self.paths).at("look up the locks of", &self.paths.file)
+    }
+
+    /// Looks at the file through the library. Structural changes wait until this is done; commits in place do not.
+    ///
+    /// # Errors
+    /// Those of `body`; as [`Store::reader`].
+    pub fn look<T>(
+        &self,
+        body: impl FnOnce(&H5File, &dyn StorageFile) -> Result<T, ErrorKind>,
+    ) -> Result<T, ErrorKind> {
+        let _gate = self.enter_to_read()?;
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+        body(&H5File::open(&file, &self.paths.file)?, file.as_ref())
+    }
+
+    /// The row locks, whose file is made where it is missing.
+    pub(super) fn open_locks(&self) -> Result<Arc<RowLocks>, ErrorKind> {
+        Ok(Arc::new(self.in_sidecar(RowLocks::open(&self.paths))?))
+    }
+
+    /// Says of the sidecar what would else pass for the file.
+    pub(super) fn in_sidecar<T>(&self, outcome: Result<T, impl Into<ErrorKind>>) -> Result<T, ErrorKind> {
+        outcome.map_err(|e| match e.into() {
+            ErrorKind::ReadOnly => ErrorKind::ReadOnlySidecar(self.paths.sidecar.clone()),
+            other => other,
+        })
+    }
+
+    /// Refuses file systems and names under which locks would not exclude everybody.
+    pub(super) fn check_sharing(&self) -> Result<(), ErrorKind> {
+        if !self.trust_locks {
+            let system = FileSystem::of(&self.paths.file);
+            if let Some(why) = system.sharing().refusal() {
+                return Err(ErrorKind::UntrustedLocks(format!("{system}: {}", why.what)));
+            }
+        }
+        match self.storage.identity(&self.paths.file)?.links {
+            0 | 1 => Ok(()),
+            links => Err(ErrorKind::HardLinked(links)),
+        }
+    }
+}
+
+/// A table's path without slashes around it.
+pub(super) fn normal(table: &str) -> &str {
+    table.trim_matches('/')
+}

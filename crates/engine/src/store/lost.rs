@@ -1,0 +1,90 @@
+//! Going on without what another program took away from a table.
+
+use super::cells::{read_stamps, write_pieces};
+use super::change::Changing;
+use super::handle::{Store, normal};
+use super::view::View;
+use crate::h5::{GuardSpec, StampsSpec};
+use h5part_base::dataspace::{Loss, Rows, Stamps, Table, pieces};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::storage::Mode;
+
+/// Rows whose stamps are cleared at once, at most.
+const BLOCK_ROWS: u64 = 1 << 16;
+
+impl Store {
+    /// Acknowledges that stamped columns of a table, or their last rows, are gone: drops the stamps of what another
+    /// program has deleted, renamed, shortened or retyped. Shortened columns get their rows back, "not there"; where
+    /// all columns were shortened, the table has as many rows as the longest. A dataset that now has the name of a
+    /// dropped column, or that a dropped column became, stays as it is, without stamps. Returns the names of the
+    /// columns that were affected.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. Writers
+    /// of the table have to be opened again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unstamped`], [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
+    pub fn accept_loss(&self, table: &str) -> Result<Vec<String>> {
+        self.try_accept_loss(normal(table)).at("drop lost columns of", &self.paths.file)
+    }
+
+    fn try_accept_loss(&self, table: &str) -> Result<Vec<String>, ErrorKind> {
+        self.change_beside_readers(|alone| {
+            let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
+            let table = &view.table;
+            let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+            if !table.lost.is_empty() {
+                self.change_alone(alone, |site| drop_lost(site, table, stamps))?;
+            }
+            Ok(table.lost.iter().map(|lost| lost.name.clone()).collect())
+        })
+    }
+}
+
+fn drop_lost(site: &Changing<'_>, table: &Table, stamps: &Stamps) -> Result<(), ErrorKind> {
+    let shortened = table.lost.iter().filter_map(|lost| match lost.loss {
+        Loss::Shortened { rows } => Some((lost.name.clone(), rows)),
+        _ => None,
+    });
+    let (short, lengths): (Vec<String>, Vec<u64>) = shortened.unzip();
+    // Where a column still has all rows, the table does.
+    let is_whole = table.columns.iter().any(|column| column.stamp.is_some());
+    let left = lengths.iter().copied().max().filter(|_| !is_whole);
+    let rows = left.unwrap_or(stamps.layout.rows);
+    let fixed = site.h5.set_lengths(table, &short, rows)?;
+    let stays = |name: &String| short.contains(name) && !fixed.contains(name);
+    let most = table.columns.iter().filter_map(|column| column.stamp).chain(table.lost.iter().map(|lost| lost.place));
+    let mut names = vec![String::new(); most.max().map_or(0, |place| place + 1)];
+    let kept = table.lost.iter().filter(|lost| stays(&lost.name)).map(|lost| (lost.place, &lost.name));
+    let there = table.columns.iter().filter_map(|column| Some((column.stamp?, &column.name)));
+    for (place, name) in there.chain(kept) {
+        names[place].clone_from(name);
+    }
+    let guards = stamps.guards.iter().map(|guard| GuardSpec::of(guard, &table.columns));
+    let guards = guards.collect::<Result<Vec<_>, _>>()?;
+    let spec = StampsSpec { path: &table.path, rows, names, guards };
+    let now = site.h5.name_stamps(stamps.table, &spec)?;
+    site.h5.flush()?;
+    let gone = table.lost.iter().map(|lost| (lost.place, if stays(&lost.name) { lost.first_row() } else { 0 }));
+    clear(site, &now, &gone.collect::<Vec<_>>())
+}
+
+/// Makes stamps zero: of each place those from a row on.
+fn clear(site: &Changing<'_>, stamps: &Stamps, gone: &[(usize, u64)]) -> Result<(), ErrorKind> {
+    let (mut words, mut plan) = (Vec::new(), Vec::new());
+    let rows = stamps.layout.rows;
+    let block_rows = stamps.block_rows(BLOCK_ROWS);
+    for first in (0..rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        let block = first..(first + block_rows).min(rows);
+        let runs = Rows::range(block.clone()).runs()?;
+        read_stamps(site.file, stamps, &runs, &mut words)?;
+        for (row, words) in block.zip(words.chunks_exact_mut(stamps.width)) {
+            for (place, _) in gone.iter().filter(|(_, from)| row >= *from) {
+                words[*place] = 0;
+            }
+        }
+        pieces(&stamps.layout, &runs, &mut plan);
+        write_pieces(site.file, &plan, bytemuck::cast_slice(&words))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The store: one HDF5 file that many processes write in place, at once.
+//!
+//! [`Store`] opens or makes one; [`Writer`] commits rows; [`Reader`] reads them without keeping
+//! anybody waiting. What may run beside what is told with each.
+
+mod adopt;
+mod alter;
+mod begun;
+mod building;
+mod bundle;
+mod cells;
+mod change;
+mod columns;
+mod commit;
+mod create;
+mod group;
+mod handle;
+mod left;
+mod lost;
+mod marks;
+mod packer;
+mod pair;
+mod plain;
+mod presence;
+mod read;
+mod recover;
+mod repack;
+mod request;
+mod resolve;
+mod stamping;
+mod status;
+mod through;
+mod unclaimed;
+mod values;
+mod view;
+mod writer;
+
+pub use {
+    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewArray, NewTable},
+    adopt::{Adopt, Adopted, Adoption, Before, Decision},
+    bundle::AddBundle,
+    commit::Durability,
+    create::Progress,
+    group::Group,
+    handle::Store,
+    pair::{Side, StorePair},
+    presence::{ColumnPresence, Presence},
+    read::Reader,
+    recover::Recovery,
+    status::{ColumnStatus, LostStatus, Status},
+    values::{Block, CellState, Element, Values, check_fit},
+    writer::{Commit, Writer},
+};
+
+// For the layers above that look at stamps and sidecar themselves.
+pub(crate) use {
+    building::{Building, BuildingTable},
+    cells::{for_each_cell, is_fill, read_stamps},
+    create::UNFINISHED,
+    left::Trust,
+    packer::Packer,
+    read::CellReader,
+    read::still::Known,
+    recover::unspent,
+    resolve::header_of,
+    unclaimed::Unclaimed,
+    view::{Stamped, View},
+};

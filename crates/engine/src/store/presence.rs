@@ -1,0 +1,110 @@
+//! What rows hold, read from their stamps alone.
+
+use super::cells::read_stamps;
+use super::read::Reader;
+use h5part_base::dataspace::Rows;
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::record::stamp::{Stamp, State};
+use std::ops::Range;
+
+/// Rows whose stamps are read at once, at most.
+const STAMP_ROWS: u64 = 1 << 16;
+
+/// Rows by what all their stamped columns say together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// Rows whose columns are all committed.
+    pub committed: u64,
+    /// Those of them that survive a loss of power.
+    pub durable: u64,
+    /// Rows none of whose columns has a value.
+    pub empty: u64,
+}
+
+/// One column of some rows, by its stamps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnPresence {
+    /// Its name.
+    pub column: String,
+    /// Rows whose cell is committed.
+    pub committed: u64,
+    /// Those of them that survive a loss of power.
+    pub durable: u64,
+    /// Rows whose cell has no value, and nobody is writing one.
+    pub empty: u64,
+}
+
+impl Reader {
+    /// Counts the cells of each stamped column by what their stamps say. Beside writers each row counts as it was at
+    /// some moment within the call.
+    ///
+    /// # Errors
+    /// As [`Reader::read`]; [`ErrorKind::Unstamped`].
+    pub fn presence_by_column(&mut self, rows: Range<u64>) -> Result<Vec<ColumnPresence>> {
+        let path = self.path().to_owned();
+        self.try_by_column(rows).at("read the status of", path)
+    }
+
+    fn try_by_column(&mut self, rows: Range<u64>) -> Result<Vec<ColumnPresence>, ErrorKind> {
+        let view = self.fresh_view()?;
+        let table = &view.table;
+        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let stamped = table.columns.iter().filter_map(|column| Some((column.stamp?, column)));
+        let (places, mut found): (Vec<usize>, Vec<ColumnPresence>) = stamped
+            .map(|(place, column)| {
+                let column = column.name.clone();
+                (place, ColumnPresence { column, committed: 0, durable: 0, empty: 0 })
+            })
+            .unzip();
+        let rows = Rows::range(rows);
+        rows.check(table.rows)?;
+        let mut words = Vec::new();
+        let block_rows = stamps.block_rows(STAMP_ROWS);
+        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+            read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
+            for row in words.chunks_exact(stamps.width) {
+                for (&place, counts) in places.iter().zip(&mut found) {
+                    let stamp = Stamp(row[place]);
+                    counts.committed += u64::from(stamp.state() == State::Committed);
+                    counts.durable += u64::from(stamp.state() == State::Committed && stamp.is_durable());
+                    counts.empty += u64::from(matches!(stamp.state(), State::Unstamped | State::Vacant));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Counts rows by what their stamps say. Beside writers each row counts as it was at some moment
+    /// within the call.
+    ///
+    /// # Errors
+    /// As [`Reader::read`]; [`ErrorKind::Unstamped`].
+    pub fn presence(&mut self, rows: Range<u64>) -> Result<Presence> {
+        let path = self.path().to_owned();
+        self.try_presence(rows).at("read the status of", path)
+    }
+
+    fn try_presence(&mut self, rows: Range<u64>) -> Result<Presence, ErrorKind> {
+        let view = self.fresh_view()?;
+        let table = &view.table;
+        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let places: Vec<usize> = table.columns.iter().filter_map(|column| column.stamp).collect();
+        let rows = Rows::range(rows);
+        rows.check(table.rows)?;
+        let mut presence = Presence { rows: rows.len(), ..Presence::default() };
+        let mut words = Vec::new();
+        let block_rows = stamps.block_rows(STAMP_ROWS);
+        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+            read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
+            for row in words.chunks_exact(stamps.width) {
+                let all = |is: fn(Stamp) -> bool| u64::from(places.iter().all(|&place| is(Stamp(row[place]))));
+                presence.committed += all(|stamp| stamp.state() == State::Committed);
+                presence.durable += all(|stamp| stamp.state() == State::Committed && stamp.is_durable());
+                presence.empty += all(|stamp| matches!(stamp.state(), State::Unstamped | State::Vacant));
+            }
+        }
+        Ok(presence)
+    }
+}

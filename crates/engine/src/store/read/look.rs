@@ -1,0 +1,226 @@
+//! A look at some rows: stamps, cells, stamps again; and once more at those that moved.
+
+use super::part::Part;
+use super::wanted::{Cells, Wanted, Way};
+use crate::h5::H5File;
+use crate::store::cells::{fill_with, read_window};
+use crate::store::handle::Store;
+use crate::store::values::CellState;
+use crate::store::view::View;
+use h5part_base::dataspace::{Rows, Runs, Stamps, Window};
+use h5part_base::error::ErrorKind;
+use h5part_base::lock::Patience;
+use rayon::prelude::*;
+use std::time::Duration;
+
+/// A row that moves is looked at again this often before it counts as being written.
+const TRIES: u32 = 100;
+/// One that says COMMITTED but does not match is damaged after so many looks.
+const LOOKS: u32 = 3;
+const PAUSE: Duration = Duration::from_micros(50);
+/// Cells are read, and checked while they are in the processor's cache, in parts of about this, in bytes.
+const PART_BYTES: usize = 256 << 10;
+/// Stamps are read in parts of so many rows.
+const STAMP_ROWS: u64 = 1 << 15;
+
+/// Stamps of the rows that were looked at, and those to be looked at again, with their places.
+type Passed = (Vec<u64>, Vec<(u64, usize)>);
+
+/// All that is needed to look.
+pub(super) struct Look<'a> {
+    view: &'a View,
+    patience: &'a Patience,
+    /// Where a column is read through the library.
+    h5: Option<H5File>,
+    wanted: Vec<Wanted<'a>>,
+    /// The stamps that are read of each row.
+    window: Window,
+}
+
+impl<'a> Look<'a> {
+    /// Opens the file in the library, if one of the columns needs that. `all`: all stamps of each row are asked for.
+    pub(super) fn new(
+        store: &'a Store,
+        view: &'a View,
+        mut wanted: Vec<Wanted<'a>>,
+        all: bool,
+    ) -> Result<Self, ErrorKind> {
+        let through_library = wanted.iter().any(|wanted| matches!(wanted.way, Way::Library));
+        let h5 = through_library.then(|| H5File::open(&view.file, &store.paths.file)).transpose()?;
+        let places = || wanted.iter().filter_map(|wanted| Some(wanted.stamped.as_ref()?.place));
+        let window = view
+            .table
+            .stamps
+            .as_ref()
+            .map_or_else(Window::default, |stamps| if all { stamps.all() } else { stamps.window(places()) });
+        for wanted in &mut wanted {
+            wanted.at = wanted.stamped.as_ref().map_or(0, |stamped| window.at(stamped.place));
+        }
+        Ok(Self { view, patience: &store.patience, h5, wanted, window })
+    }
+
+    /// Reads until every row stood still. Returns the stamps with which it did.
+    pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
+        let (mut words, mut moved) = self.pass(rows, out, 1)?;
+        for attempt in 2..=TRIES {
+            if moved.is_empty() {
+                break;
+            }
+            (self.patience.sleep)(PAUSE);
+            moved = self.look_again(&moved, &mut words, out, attempt)?;
+        }
+        Ok(words)
+    }
+
+    /// Looks at rows for themselves. `moved`: each row, and its place.
+    fn look_again(
+        &self,
+        moved: &[(u64, usize)],
+        words: &mut [u64],
+        out: &mut [Cells<'_>],
+        attempt: u32,
+    ) -> Result<Vec<(u64, usize)>, ErrorKind> {
+        let rows = Rows::list(&moved.iter().map(|(row, _)| *row).collect::<Vec<_>>()).runs()?;
+        let mut fresh: Vec<(Vec<u8>, Vec<CellState>)> =
+            out.iter().map(|c| (vec![0; c.cell * moved.len()], vec![CellState::Plain; moved.len()])).collect();
+        let mut cells: Vec<Cells<'_>> = fresh
+            .iter_mut()
+            .zip(out.iter())
+            .map(|((bytes, states), whole)| Cells { cell: whole.cell, bytes, states })
+            .collect();
+        let (now, still) = self.pass(&rows, &mut cells, attempt)?;
+        let width = now.len() / moved.len().max(1);
+        for (row, (_, place)) in now.chunks_exact(width.max(1)).zip(moved) {
+            words[place * width..(place + 1) * width].copy_from_slice(row);
+        }
+        for (whole, (bytes, states)) in out.iter_mut().zip(&fresh) {
+            for ((cell, state), (_, place)) in bytes.chunks_exact(whole.cell.max(1)).zip(states).zip(moved) {
+                whole.bytes[place * whole.cell..(place + 1) * whole.cell].copy_from_slice(cell);
+                whole.states[*place] = *state;
+            }
+        }
+        Ok(still.into_iter().map(|(row, place)| (row, moved[place].1)).collect())
+    }
+
+    /// One pass. Returns the stamps, and the rows to be looked at again, ascending, with their places.
+    fn pass(&self, rows: &Runs, out: &mut [Cells<'_>], attempt: u32) -> Result<Passed, ErrorKind> {
+        let stamps = self.view.table.stamps.as_ref().filter(|_| self.wanted.iter().any(|w| w.stamped.is_some()));
+        let words = match stamps {
+            Some(stamps) => self.stamps(stamps, rows)?,
+            None => Vec::new(),
+        };
+        let width = stamps.map_or(0, |_| self.window.width);
+        let mut parts = Vec::new();
+        for (wanted, cells) in self.wanted.iter().zip(out.iter_mut()) {
+            match &wanted.way {
+                Way::Library => self.through_library(wanted, rows, &words, cells)?,
+                _ => parts.extend(Part::divide(wanted, rows, PART_BYTES, &words, width, cells)),
+            }
+        }
+        let file = self.view.file.as_ref();
+        // A part or two are not worth waking anybody.
+        if parts.len() < 2 {
+            parts.into_iter().try_for_each(|part| part.read(file))?;
+        } else {
+            parts.into_par_iter().try_for_each(|part| part.read(file))?;
+        }
+        let Some(stamps) = stamps else { return Ok((words, Vec::new())) };
+        let mut again = self.moved(stamps, rows, &words)?;
+        for (_, place) in &again {
+            self.hide(*place, out);
+        }
+        if attempt <= LOOKS {
+            again.extend(changed(rows, out));
+            again.sort_unstable();
+            again.dedup();
+        }
+        Ok((words, again))
+    }
+
+    /// The stamps of the rows.
+    fn stamps(&self, stamps: &Stamps, rows: &Runs) -> Result<Vec<u64>, ErrorKind> {
+        let file = self.view.file.as_ref();
+        let parts = rows.parts(STAMP_ROWS, None);
+        let mut words = Vec::new();
+        if let [part] = parts.as_slice() {
+            read_window(file, stamps, self.window, part, &mut words)?;
+            return Ok(words);
+        }
+        let width = self.window.width;
+        words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(width), 0);
+        let words_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * width;
+        words.par_chunks_mut(words_a_part).zip(&parts).try_for_each(|(words, part)| {
+            let mut read = Vec::new();
+            read_window(file, stamps, self.window, part, &mut read)?;
+            words.copy_from_slice(&read);
+            Ok::<(), ErrorKind>(())
+        })?;
+        Ok(words)
+    }
+
+    /// Rows one of whose stamps is another now, and their places.
+    fn moved(&self, stamps: &Stamps, rows: &Runs, words: &[u64]) -> Result<Vec<(u64, usize)>, ErrorKind> {
+        let file = self.view.file.as_ref();
+        let width = self.window.width;
+        let places: Vec<usize> = self.wanted.iter().filter(|w| w.stamped.is_some()).map(|w| w.at).collect();
+        let parts = rows.parts(STAMP_ROWS, None);
+        let most = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX);
+        let look = |(k, part): (usize, &Runs)| {
+            let (first, mut now) = (k * most, Vec::new());
+            read_window(file, stamps, self.window, part, &mut now)?;
+            let before = &words[first * width..][..now.len()];
+            let mut moved = Vec::new();
+            // Nearly always.
+            if before == now {
+                return Ok(moved);
+            }
+            for ((row, at), (old, new)) in part.iter().zip(before.chunks_exact(width).zip(now.chunks_exact(width))) {
+                if places.iter().any(|&place| old[place] != new[place]) {
+                    moved.push((row, first + usize::try_from(at).unwrap_or(usize::MAX)));
+                }
+            }
+            Ok::<_, ErrorKind>(moved)
+        };
+        let found: Vec<Vec<(u64, usize)>> = if parts.len() < 2 {
+            parts.iter().enumerate().map(look).collect::<Result<_, _>>()?
+        } else {
+            parts.par_iter().enumerate().map(look).collect::<Result<_, _>>()?
+        };
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// A row that moves is not there, unless the next look says otherwise.
+    fn hide(&self, place: usize, out: &mut [Cells<'_>]) {
+        for (wanted, cells) in self.wanted.iter().zip(out).filter(|(wanted, _)| wanted.stamped.is_some()) {
+            cells.states[place] = CellState::Writing;
+            fill_with(&mut cells.bytes[place * cells.cell..(place + 1) * cells.cell], &wanted.column.fill);
+        }
+    }
+
+    fn through_library(
+        &self,
+        wanted: &Wanted<'_>,
+        rows: &Runs,
+        words: &[u64],
+        cells: &mut Cells<'_>,
+    ) -> Result<(), ErrorKind> {
+        let h5 = self.h5.as_ref().ok_or_else(|| ErrorKind::Hdf5("the file is not open".to_owned()))?;
+        cells.bytes.copy_from_slice(&h5.read_rows(&self.view.table.path, wanted.column, rows)?);
+        wanted.judge(rows, words, cells);
+        Ok(())
+    }
+}
+
+/// Damage stays; what was read in the middle of a commit does not.
+fn changed(rows: &Runs, out: &[Cells<'_>]) -> Vec<(u64, usize)> {
+    let is = |place: usize| out.iter().any(|cells| cells.states[place] == CellState::Changed);
+    if out.iter().all(|cells| !cells.states.contains(&CellState::Changed)) {
+        return Vec::new();
+    }
+    rows.iter()
+        .map(|(row, _)| row)
+        .enumerate()
+        .filter(|(place, _)| is(*place))
+        .map(|(place, row)| (row, place))
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! Many tables of one file, read one after the other: the file is opened once.
+
+use super::Reader;
+use super::cells::Chunks;
+use crate::h5::{H5File, Origin};
+use crate::store::handle::{Store, normal};
+use crate::store::view::View;
+use h5part_base::dataspace::Table;
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::lock::ReadGate;
+use h5part_base::storage::{Mode, StorageFile};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The tables of a file, as they were when it was looked at. What is left of shortened columns is among the columns.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// By path.
+    pub(crate) tables: BTreeMap<String, Table>,
+    pub(crate) origin: Origin,
+}
+
+/// A file whose structure stands still: structural changes, commits to compressed columns among them, wait until this
+/// and its readers are dropped. Keep it for moments.
+pub(crate) struct Still<'k> {
+    store: Store,
+    /// The tables, where they are as they were.
+    known: Option<&'k Known>,
+    file: Arc<dyn StorageFile>,
+    h5: H5File,
+    uuid: Option<Uuid>,
+    gate: Arc<ReadGate>,
+}
+
+impl Store {
+    /// Looks at all tables, for [`Store::still`].
+    pub(crate) fn known(&self) -> Result<Known> {
+        let tables = |h5: &H5File, file: &dyn StorageFile| {
+            let tables = h5.tables()?.into_iter().map(|listing| listing.table.with_rest());
+            let tables = tables.map(|table| (table.path.clone(), table)).collect();
+            Ok(Known { tables, origin: h5.origin(file)? })
+        };
+        self.look(tables).at("read", self.path())
+    }
+
+    /// Opens the file, and keeps its structure as it is. Tables that are still as they were known to be are not looked
+    /// up again.
+    pub(crate) fn still<'k>(&self, known: Option<&'k Known>) -> Result<Still<'k>> {
+        self.try_still(known).at("read", self.path())
+    }
+
+    fn try_still<'k>(&self, known: Option<&'k Known>) -> Result<Still<'k>, ErrorKind> {
+        let gate = Arc::new(self.enter_to_read()?);
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+        let h5 = H5File::open(&file, &self.paths.file)?;
+        let uuid = h5.uuid()?;
+        let known = match known {
+            Some(known) if known.origin.unchanged(file.as_ref())? => Some(known),
+            _ => None,
+        };
+        Ok(Still { store: self.clone(), known, file, h5, uuid, gate })
+    }
+}
+
+impl Still<'_> {
+    /// Opens a table for reading.
+    pub(crate) fn reader(&self, table: &str) -> Result<Reader> {
+        self.try_reader(normal(table)).at("read", self.store.path())
+    }
+
+    fn try_reader(&self, table: &str) -> Result<Reader, ErrorKind> {
+        let as_it_was = self.known.and_then(|known| known.tables.get(table)).cloned();
+        let layout = as_it_was.map_or_else(|| self.h5.table_of_still(table), Ok)?;
+        let view = View::as_located(&self.file, self.uuid, layout)?;
+        let chunks = Chunks::of_still(&self.h5, &view)?;
+        let (store, name, inside) = (self.store.clone(), table.to_owned(), Some(Arc::clone(&self.gate)));
+        Ok(Reader { store, name, view, chunks, accept_foreign: false, inside })
+    }
+}

@@ -1,0 +1,65 @@
+//! What is read of a column, how, and what is known of it.
+
+use crate::store::cells::fill_with;
+use crate::store::values::CellState;
+use crate::store::view::Stamped;
+use h5part_base::dataspace::{ChunkTable, Column, ColumnLayout, Runs};
+use h5part_base::record::stamp::Stamp;
+
+/// How the cells of a column are reached.
+pub(super) enum Way<'a> {
+    /// Where they lie.
+    Direct(&'a ColumnLayout),
+    /// In chunks that are decompressed here.
+    Chunks(&'a ChunkTable),
+    /// As the library can.
+    Library,
+}
+
+impl<'a> Way<'a> {
+    /// Of a column, with its chunks, if it is read by them.
+    pub(super) fn of(column: &'a Column, chunks: Option<&'a ChunkTable>) -> Self {
+        match (&column.layout, chunks) {
+            (Ok(layout), _) => Self::Direct(layout),
+            (Err(_), Some(chunks)) => Self::Chunks(chunks),
+            (Err(_), None) => Self::Library,
+        }
+    }
+}
+
+/// A column that is read.
+pub(super) struct Wanted<'a> {
+    pub(super) column: &'a Column,
+    pub(super) way: Way<'a>,
+    pub(super) stamped: Option<Stamped<'a>>,
+    /// Where its stamp is among those that are read of a row.
+    pub(super) at: usize,
+    /// Whether cells that do not match their stamps keep what they hold.
+    pub(super) keeps_foreign: bool,
+}
+
+/// Where the cells of a column, and what is known of them, are put.
+pub(super) struct Cells<'a> {
+    /// Bytes of a cell.
+    pub(super) cell: usize,
+    pub(super) bytes: &'a mut [u8],
+    pub(super) states: &'a mut [CellState],
+}
+
+impl Wanted<'_> {
+    /// What cells that were just read hold, by the stamps of their rows. What is not there becomes fill.
+    pub(super) fn judge(&self, rows: &Runs, words: &[u64], cells: &mut Cells<'_>) {
+        let Some(target) = &self.stamped else { return };
+        let width = words.len() / cells.states.len().max(1);
+        let states = cells.states.iter_mut().zip(words.chunks_exact(width));
+        for (k, ((row, _), (state, words))) in rows.iter().zip(states).enumerate() {
+            // It may have no elements.
+            let cell = &mut cells.bytes[k * cells.cell..(k + 1) * cells.cell];
+            *state = target.state(Stamp(words[self.at]), row, cell);
+            let keeps = state.is_present() || (self.keeps_foreign && *state == CellState::Changed);
+            if !keeps {
+                fill_with(cell, &self.column.fill);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What becomes of the log of a change whose maker died.
+
+use super::handle::Store;
+use crate::h5::stored_end;
+use h5part_base::error::ErrorKind;
+use h5part_base::lock::ReadGate;
+use h5part_base::record::log::{Found, HEADER, Header, Progress};
+use h5part_base::record::{Fit, Sealed};
+use h5part_base::storage::{Mode, StorageFile, replace};
+use std::io;
+use std::path::PathBuf;
+
+/// What was found, and done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Resolved {
+    /// There was no change.
+    Nothing,
+    /// It was not sealed: the file is as it was before.
+    Discarded,
+    /// It was sealed: now it is made.
+    Applied,
+    /// It cannot be applied, and was kept aside.
+    Aside { why: &'static str, kept: PathBuf },
+}
+
+impl Store {
+    /// Whether a log lies there. Nobody is at it if we are inside the gate: its maker is dead.
+    pub(crate) fn change_waits(&self) -> Result<bool, ErrorKind> {
+        match self.storage.identity(&self.paths.change) {
+            Ok(log) => Ok(log.len > 0),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Enters for loading a layout. A file that was left in the middle of a change is finished before.
+    pub(crate) fn enter_to_read(&self) -> Result<ReadGate, ErrorKind> {
+        loop {
+            let gate = ReadGate::enter(&self.paths, &self.patience)?;
+            if !self.change_waits()? || !self.is_half_applied()? {
+                return Ok(gate);
+            }
+            drop(gate);
+            match self.alone() {
+                Ok(_) => {}
+                Err(ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_)) => return Err(ErrorKind::HalfApplied),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// Before the seal the file is sound as it is, and readers need nobody's help.
+    fn is_half_applied(&self) -> Result<bool, ErrorKind> {
+        let log = self.storage.open(&self.paths.change, Mode::Read)?;
+        let inode = self.storage.identity(&self.paths.file)?.inode;
+        let sealed = |header: Header| header.progress == Progress::Sealed && header.inode == inode;
+        Ok(matches!(header_of(log.as_ref())?, Found::Change(header) if sealed(header)))
+    }
+
+    /// For those who must not go on beside a log that is not understood: it is told once.
+    pub(super) fn resolve_or_refuse(&self) -> Result<(), ErrorKind> {
+        match self.resolve()? {
+            Resolved::Aside { why, kept } => Err(ErrorKind::LogAside { why, kept }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Finishes or undoes the change of a dead maker. The caller is alone inside the gate.
+    pub(super) fn resolve(&self) -> Result<Resolved, ErrorKind> {
+        if !self.change_waits()? {
+            return Ok(Resolved::Nothing);
+        }
+        let log = self.storage.open(&self.paths.change, Mode::Write)?;
+        let header = match header_of(log.as_ref())? {
+            Found::Nothing => {
+                log.set_len(0)?;
+                return Ok(Resolved::Nothing);
+            }
+            Found::Damaged => return self.aside("is damaged"),
+            Found::Change(header) => header,
+        };
+        let base = self.storage.open(&self.paths.file, Mode::Write)?;
+        if base.identity()?.inode != header.inode {
+            return self.aside("belongs to another file, of which this one may be a copy made in the middle of it");
+        }
+        match header.progress {
+            Progress::Begun => {
+                undo(base.as_ref(), &header)?;
+                log.set_len(0)?;
+                Ok(Resolved::Discarded)
+            }
+            _ => self.finish(header, base.as_ref(), log.as_ref()),
+        }
+    }
+
+    fn finish(&self, header: Header, base: &dyn StorageFile, log: &dyn StorageFile) -> Result<Resolved, ErrorKind> {
+        let Some(sealed) = Sealed::read(header, log)? else { return self.aside("is damaged") };
+        match sealed.fit(base, log)? {
+            Fit::Damaged => self.aside("is damaged"),
+            Fit::Foreign => self.aside("does not fit the file: another program has changed it since"),
+            Fit::Fits => {
+                sealed.apply(base, log)?;
+                sealed.spend(log)?;
+                Ok(Resolved::Applied)
+            }
+        }
+    }
+
+    fn aside(&self, why: &'static str) -> Result<Resolved, ErrorKind> {
+        let names = (1..).map(|n| self.paths.sidecar.join(format!("change-aside-{n}.log")));
+        let free =
+            |path: &PathBuf| matches!(self.storage.identity(path), Err(e) if e.kind() == io::ErrorKind::NotFound);
+        let kept = names.into_iter().find(free).unwrap_or_else(|| self.paths.sidecar.join("change-aside.log"));
+        replace(self.storage.as_ref(), &self.paths.change, &kept)?;
+        Ok(Resolved::Aside { why, kept })
+    }
+}
+
+/// Takes away what was written beyond the old end, but nothing that a stock program has put there since.
+fn undo(base: &dyn StorageFile, header: &Header) -> Result<(), ErrorKind> {
+    let keep = header.old_end.max(stored_end(base)?.unwrap_or(u64::MAX));
+    if base.identity()?.len > keep {
+        base.set_len(keep)?;
+        base.sync()?;
+    }
+    Ok(())
+}
+
+pub(crate) fn header_of(log: &dyn StorageFile) -> Result<Found, ErrorKind> {
+    let len = usize::try_from(log.identity()?.len).unwrap_or(usize::MAX).min(HEADER);
+    let mut sector = vec![0; len];
+    log.read_at(&mut sector, 0)?;
+    Header::decode(&sector)
+}

@@ -1,0 +1,304 @@
+//! How far a table is: read from its stamps alone.
+
+use super::begun::had_value;
+use super::cells::read_stamps;
+use super::handle::{Store, normal};
+use super::view::View;
+use h5part_base::dataspace::{Rows, Stamps};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::lock::RowLocks;
+use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::storage::Mode;
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// Rows whose stamps are read at once, at most.
+const BLOCK_ROWS: u64 = 1 << 16;
+
+/// Counts of a table's cells by state.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Path of the table in the file.
+    pub table: String,
+    /// Number of rows.
+    pub rows: u64,
+    /// One a stamped column.
+    pub columns: Vec<ColumnStatus>,
+    /// Stamped columns that another program has deleted, renamed, shortened or retyped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<LostStatus>,
+    /// Further names of columns: each with the name of its column.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<(String, String)>,
+}
+
+/// A stamped column that is not as its stamps say.
+#[derive(Clone, Debug, Serialize)]
+pub struct LostStatus {
+    /// Name that was stamped.
+    pub name: String,
+    /// What became of it.
+    pub what: String,
+    /// The rows that are gone, as `[first, end)`.
+    pub rows: (u64, u64),
+}
+
+/// Counts of one column's cells by state.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnStatus {
+    /// Name of the column.
+    pub name: String,
+    /// Cells whose stamp says committed.
+    pub committed: u64,
+    /// Cells that nobody has begun.
+    pub missing: u64,
+    /// Cells of commits under way: their row is locked.
+    pub writing: u64,
+    /// Cells of commits whose writer died.
+    pub interrupted: u64,
+    /// Share committed (0 to 1) of each part of the table, in order of rows.
+    pub coverage: Vec<f32>,
+}
+
+/// Counts of one block of rows, for all columns.
+#[derive(Clone, Debug)]
+struct Tally {
+    first_row: u64,
+    committed: Vec<u64>,
+    writing: Vec<u64>,
+    interrupted: Vec<u64>,
+    /// Committed cells by part of the table, a row of parts for each column.
+    parts: Vec<Vec<u64>>,
+}
+
+impl Store {
+    /// Counts the cells of a table by state, with the share committed in each of `parts` equal
+    /// parts of it (as many as rows, where the rows are fewer). Reads stamps only, in parallel; beside writers the counts are those of some
+    /// moment within the call for each row.
+    ///
+    /// # Errors
+    /// As [`Store::reader`], and [`ErrorKind::Unstamped`].
+    pub fn status(&self, table: &str, parts: usize) -> Result<Status> {
+        self.try_status(normal(table), parts.max(1)).at("read the status of", &self.paths.file)
+    }
+
+    /// The rows of which not every stamped column is committed: those that are still to be computed.
+    /// Reads stamps only, in parallel.
+    ///
+    /// # Errors
+    /// As [`Store::status`].
+    pub fn missing(&self, table: &str) -> Result<Rows> {
+        self.try_missing(normal(table)).at("read the status of", &self.paths.file)
+    }
+
+    fn try_missing(&self, table: &str) -> Result<Rows, ErrorKind> {
+        let view = self.view_of(table)?;
+        let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
+        let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
+        let block_rows = stamps.block_rows(BLOCK_ROWS);
+        let ranges = (0..view.table.rows.div_ceil(block_rows))
+            .into_par_iter()
+            .map(|block| {
+                let first = block * block_rows;
+                missing_of(&view, stamps, &places, first..(first + block_rows).min(view.table.rows))
+            })
+            .collect::<Result<Vec<_>, ErrorKind>>()?;
+        let mut joined: Vec<std::ops::Range<u64>> = Vec::new();
+        for range in ranges.into_iter().flatten() {
+            match joined.last_mut() {
+                Some(last) if last.end == range.start => last.end = range.end,
+                _ => joined.push(range),
+            }
+        }
+        Ok(Rows::ranges(joined))
+    }
+
+    /// Cells whose value a dead writer was overwriting, and that nobody has put back.
+    pub(crate) fn left_by_dead(&self, table: &str) -> Result<u64> {
+        self.try_abandoned(normal(table)).at("read the status of", &self.paths.file)
+    }
+
+    /// Cells that had a value, and now say WRITING though nobody holds their row.
+    pub(super) fn try_abandoned(&self, table: &str) -> Result<u64, ErrorKind> {
+        let view = self.view_of(table)?;
+        let Some(stamps) = &view.table.stamps else { return Ok(0) };
+        let locks = RowLocks::look(&self.paths)?;
+        let had_value = |&word: &u64| had_value(word);
+        let block_rows = stamps.block_rows(BLOCK_ROWS);
+        let blocks = (0..view.table.rows.div_ceil(block_rows)).into_par_iter().map(|block| {
+            let first = block * block_rows;
+            let rows = first..(first + block_rows).min(view.table.rows);
+            let mut words = Vec::new();
+            read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+            let mut count = 0;
+            for (row, words) in rows.zip(words.chunks_exact(stamps.width)).filter(|(_, w)| w.iter().any(had_value)) {
+                let mut words = words.to_vec();
+                if !is_under_way(&view, stamps, row, &mut words, locks.as_ref())? {
+                    count += words.iter().filter(|word| had_value(word)).count() as u64;
+                }
+            }
+            Ok(count)
+        });
+        blocks.sum()
+    }
+
+    pub(crate) fn view_of(&self, table: &str) -> Result<View, ErrorKind> {
+        let _gate = self.enter_to_read()?;
+        View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)
+    }
+
+    fn try_status(&self, table: &str, parts: usize) -> Result<Status, ErrorKind> {
+        let view = self.view_of(table)?;
+        let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
+        let locks = RowLocks::look(&self.paths)?;
+        let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
+        let parts = parts.min(usize::try_from(view.table.rows).unwrap_or(usize::MAX)).max(1);
+        let block_rows = stamps.block_rows(BLOCK_ROWS);
+        let blocks = view.table.rows.div_ceil(block_rows);
+        let tallies = (0..blocks)
+            .into_par_iter()
+            .map(|block| {
+                let first_row = block * block_rows;
+                let rows = first_row..(first_row + block_rows).min(view.table.rows);
+                tally(&view, stamps, &places, rows, parts, locks.as_ref())
+            })
+            .collect::<Result<Vec<_>, ErrorKind>>()?;
+        Ok(summary(&view, parts, &tallies))
+    }
+}
+
+/// Ranges of rows that are not committed in all columns.
+fn missing_of(
+    view: &View,
+    stamps: &Stamps,
+    places: &[usize],
+    rows: std::ops::Range<u64>,
+) -> Result<Vec<std::ops::Range<u64>>, ErrorKind> {
+    let mut words = Vec::new();
+    read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+    let mut ranges: Vec<std::ops::Range<u64>> = Vec::new();
+    for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
+        if places.iter().all(|&place| Stamp(row_stamps[place]).state() == State::Committed) {
+            continue;
+        }
+        match ranges.last_mut() {
+            Some(last) if last.end == row => last.end += 1,
+            _ => ranges.push(row..row + 1),
+        }
+    }
+    Ok(ranges)
+}
+
+fn tally(
+    view: &View,
+    stamps: &Stamps,
+    places: &[usize],
+    rows: std::ops::Range<u64>,
+    parts: usize,
+    locks: Option<&RowLocks>,
+) -> Result<Tally, ErrorKind> {
+    let zeros = || vec![0; places.len()];
+    let first_part = part_of(rows.start, view.table.rows, parts);
+    let count = part_of(rows.end - 1, view.table.rows, parts) - first_part + 1;
+    let mut tally = Tally {
+        first_row: rows.start,
+        committed: zeros(),
+        writing: zeros(),
+        interrupted: zeros(),
+        parts: vec![vec![0; count]; places.len()],
+    };
+    let mut words = Vec::new();
+    read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+    let mut again = Vec::new();
+    for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
+        let writing = |words: &[u64]| places.iter().any(|&place| Stamp(words[place]).state() == State::Writing);
+        again.clear();
+        again.extend_from_slice(row_stamps);
+        let locked = writing(&again) && is_under_way(view, stamps, row, &mut again, locks)?;
+        let row_stamps = &again;
+        let part = part_of(row, view.table.rows, parts) - first_part;
+        for (column, &place) in places.iter().enumerate() {
+            match Stamp(row_stamps[place]).state() {
+                State::Unstamped | State::Vacant => {}
+                State::Committed => {
+                    tally.committed[column] += 1;
+                    tally.parts[column][part] += 1;
+                }
+                State::Writing if locked => tally.writing[column] += 1,
+                State::Writing | State::Unknown(_) => tally.interrupted[column] += 1,
+            }
+        }
+    }
+    Ok(tally)
+}
+
+/// Whether the commit to a row that says WRITING is under way; `words` become what its stamps say then.
+/// The same stamps before and after a look at the lock that found nobody: its writer died. Others: the
+/// next commit is at it already.
+pub(super) fn is_under_way(
+    view: &View,
+    stamps: &Stamps,
+    row: u64,
+    words: &mut Vec<u64>,
+    locks: Option<&RowLocks>,
+) -> Result<bool, ErrorKind> {
+    loop {
+        if locks.map_or(Ok(false), |locks| locks.is_locked(stamps.table, row))? {
+            return Ok(true);
+        }
+        let before = words.clone();
+        read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, words)?;
+        if *words == before || words.iter().all(|&word| Stamp(word).state() != State::Writing) {
+            return Ok(false);
+        }
+    }
+}
+
+fn summary(view: &View, parts: usize, tallies: &[Tally]) -> Status {
+    let rows = view.table.rows;
+    let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
+    let columns = stamped.enumerate().map(|(k, column)| {
+        let sum = |of: fn(&Tally) -> &Vec<u64>| tallies.iter().map(|t| of(t)[k]).sum::<u64>();
+        let (committed, writing, interrupted) = (sum(|t| &t.committed), sum(|t| &t.writing), sum(|t| &t.interrupted));
+        let mut counts = vec![0u64; parts];
+        for tally in tallies {
+            let first = part_of(tally.first_row, rows, parts);
+            for (count, n) in counts[first..].iter_mut().zip(&tally.parts[k]) {
+                *count += n;
+            }
+        }
+        ColumnStatus {
+            name: column.name.clone(),
+            committed,
+            writing,
+            interrupted,
+            missing: rows - committed - writing - interrupted,
+            coverage: counts.iter().enumerate().map(|(part, &n)| share(n, part, rows, parts)).collect(),
+        }
+    });
+    let lost = view.table.lost.iter().map(|lost| LostStatus {
+        name: lost.name.clone(),
+        what: lost.loss.to_string(),
+        rows: (lost.first_row(), view.table.stamped_rows()),
+    });
+    Status {
+        table: view.table.path.clone(),
+        rows,
+        columns: columns.collect(),
+        lost: lost.collect(),
+        aliases: view.table.aliases.clone(),
+    }
+}
+
+/// Which of `parts` equal parts of the table holds the row.
+fn part_of(row: u64, rows: u64, parts: usize) -> usize {
+    usize::try_from(u128::from(row) * parts as u128 / u128::from(rows.max(1))).unwrap_or(0)
+}
+
+/// Share of a part's rows; there are never more parts than rows.
+#[expect(clippy::cast_precision_loss, reason = "a share for display")]
+fn share(count: u64, part: usize, rows: u64, parts: usize) -> f32 {
+    let first = (part as u128 * u128::from(rows)).div_ceil(parts as u128);
+    let end = ((part as u128 + 1) * u128::from(rows)).div_ceil(parts as u128);
+    count as f32 / (end - first) as f32
+}

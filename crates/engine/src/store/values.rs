@@ -1,0 +1,256 @@
+//! Typed values on their way in and out: `ndarray` views over plain little-endian bytes.
+
+use bytemuck::{CheckedBitPattern, NoUninit};
+use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
+use h5part_base::error::ErrorKind;
+use ndarray::{Array1, ArrayBase, ArrayD, Data, Dimension, IxDyn};
+use std::borrow::Cow;
+
+/// A Rust type that is the element of a column.
+pub trait Element: NoUninit + CheckedBitPattern {
+    /// Its name in a table.
+    const DTYPE: Dtype;
+}
+
+macro_rules! element {
+    ($($type:ty => $dtype:ident),*) => { $(impl Element for $type { const DTYPE: Dtype = Dtype::$dtype; })* };
+}
+element!(f32 => F32, f64 => F64, i8 => I8, i16 => I16, i32 => I32, i64 => I64,
+         u8 => U8, u16 => U16, u32 => U32, u64 => U64, bool => Bool);
+
+/// Values for some rows of one column: the first axis counts the rows, the rest is the cell.
+#[derive(Clone, Debug)]
+pub struct Values<'a> {
+    dtype: Dtype,
+    shape: Vec<u64>,
+    bytes: Cow<'a, [u8]>,
+    /// Whether they come from a file as they are: of booleans any byte is let through.
+    as_stored: bool,
+}
+
+impl<'a, T: Element, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> for Values<'a> {
+    /// Borrows an array in standard (row-major) layout; copies any other.
+    fn from(array: &'a ArrayBase<S, D>) -> Self {
+        let bytes = match array.as_slice() {
+            Some(slice) => Cow::Borrowed(bytemuck::cast_slice(slice)),
+            None => Cow::Owned(array.iter().flat_map(|v| bytemuck::bytes_of(v).iter().copied()).collect()),
+        };
+        Self { dtype: T::DTYPE, shape: array.shape().iter().map(|&n| n as u64).collect(), bytes, as_stored: false }
+    }
+}
+
+impl<'a> Values<'a> {
+    /// Little-endian bytes of `shape` elements of `dtype`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ShapeMismatch`] when the bytes are not as many.
+    pub fn new(dtype: Dtype, shape: &[u64], bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, ErrorKind> {
+        let bytes = bytes.into();
+        let expected = shape.iter().try_fold(dtype.size(), |n, &k| n.checked_mul(k));
+        if expected != Some(bytes.len() as u64) {
+            return Err(ErrorKind::ShapeMismatch {
+                column: String::new(),
+                expected: format!("{} x {dtype}", shape_text(shape)),
+                found: format!("{} bytes", bytes.len()),
+            });
+        }
+        Ok(Self { dtype, shape: shape.to_vec(), bytes, as_stored: false })
+    }
+
+    /// The same for bytes of a file, which may hold booleans that are neither 0 nor 1.
+    pub(crate) fn as_stored(dtype: Dtype, shape: &[u64], bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, ErrorKind> {
+        Ok(Self { as_stored: true, ..Self::new(dtype, shape, bytes)? })
+    }
+
+    /// Element type.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Shape, rows first.
+    #[must_use]
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// Little-endian bytes, row-major.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The same values, kept for later.
+    #[must_use]
+    pub fn into_owned(self) -> Values<'static> {
+        Values { bytes: Cow::Owned(self.bytes.into_owned()), shape: self.shape, ..self }
+    }
+
+    /// Whether they fit `rows` of `column`; for a single row the first axis may be left out.
+    pub(super) fn check(&self, column: &Column, rows: &Rows) -> Result<(), ErrorKind> {
+        if self.dtype == Dtype::Bool && !self.as_stored && self.bytes.iter().any(|&b| b > 1) {
+            return Err(ErrorKind::BadValues(format!(
+                "bytes other than 0 and 1 for the bool column '{}'",
+                column.name
+            )));
+        }
+        check_fit(column, self.dtype, &self.shape, rows.len())
+    }
+}
+
+/// Whether values of this type and shape fit `rows` rows of `column`, without any cast.
+///
+/// # Errors
+/// [`ErrorKind::DtypeMismatch`], [`ErrorKind::ShapeMismatch`], [`ErrorKind::UnsupportedType`].
+pub fn check_fit(column: &Column, dtype: Dtype, shape: &[u64], rows: u64) -> Result<(), ErrorKind> {
+    let expected = column.dtype()?;
+    if dtype != expected {
+        return Err(ErrorKind::DtypeMismatch {
+            column: column.name.clone(),
+            expected: expected.to_string(),
+            found: dtype.to_string(),
+        });
+    }
+    let one = rows == 1 && shape == column.shape;
+    if !one && (shape.first() != Some(&rows) || shape.get(1..) != Some(&column.shape)) {
+        let needed: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
+        return Err(ErrorKind::ShapeMismatch {
+            column: column.name.clone(),
+            expected: shape_text(&needed),
+            found: shape_text(shape),
+        });
+    }
+    Ok(())
+}
+
+/// What is known of one cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellState {
+    /// Its stamp says committed and matches its bytes.
+    Committed,
+    /// It has a value, but no stamp: another program wrote it.
+    Plain,
+    /// No value yet.
+    Missing,
+    /// A commit is under way, or its writer died in it: no value.
+    Writing,
+    /// Its stamp says committed, its bytes say otherwise: changed or damaged by something else.
+    Changed,
+}
+
+impl CellState {
+    /// Whether the cell has a value that may be used.
+    #[must_use]
+    pub fn is_present(self) -> bool {
+        matches!(self, Self::Committed | Self::Plain)
+    }
+}
+
+/// Rows of a column that were read: values in the order of the selection, and the state of each
+/// row. Rows that are not present hold the column's fill.
+#[derive(Clone, Debug)]
+pub struct Block {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<u64>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) states: Vec<CellState>,
+}
+
+impl Block {
+    /// Element type.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Shape, rows first.
+    #[must_use]
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// Little-endian bytes, row-major.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes themselves.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Bytes of a row's cell.
+    pub(crate) fn cell(&self, place: usize) -> &[u8] {
+        let cell = self.bytes.len() / self.states.len().max(1);
+        &self.bytes[place * cell..(place + 1) * cell]
+    }
+
+    /// The cells at these positions, in this order.
+    pub(super) fn repeat(&self, positions: &[usize]) -> Self {
+        let shape = std::iter::once(positions.len() as u64).chain(self.shape.iter().skip(1).copied()).collect();
+        let bytes = positions.iter().flat_map(|&place| self.cell(place)).copied().collect();
+        Self { dtype: self.dtype, shape, bytes, states: positions.iter().map(|&place| self.states[place]).collect() }
+    }
+
+    /// Takes over the cells of `other`, which belong to these places.
+    pub(crate) fn put(&mut self, other: &Self, places: &[usize]) {
+        for (k, &place) in places.iter().enumerate() {
+            self.set_cell(place, other.cell(k));
+            self.states[place] = other.states[k];
+        }
+    }
+
+    /// A cell that is not there, and holds this element throughout.
+    pub(crate) fn fill_cell(&mut self, place: usize, element: &[u8]) {
+        let elements = self.cell(place).len() / element.len().max(1);
+        self.set_cell(place, &element.repeat(elements));
+        self.states[place] = CellState::Missing;
+    }
+
+    /// A value that has no stamp.
+    pub(crate) fn accept(&mut self, place: usize, bytes: &[u8]) {
+        self.set_cell(place, bytes);
+        self.states[place] = CellState::Plain;
+    }
+
+    fn set_cell(&mut self, place: usize, bytes: &[u8]) {
+        let at = place * bytes.len();
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// State of each row, in the order of the selection.
+    #[must_use]
+    pub fn states(&self) -> &[CellState] {
+        &self.states
+    }
+
+    /// Shape (rows): whether each row is present.
+    #[must_use]
+    pub fn mask(&self) -> Array1<bool> {
+        self.states.iter().map(|s| s.is_present()).collect()
+    }
+
+    /// The values, shape (rows, cell...).
+    ///
+    /// # Errors
+    /// [`ErrorKind::DtypeMismatch`] when `T` is another type than the column's.
+    pub fn array<T: Element>(&self) -> Result<ArrayD<T>, ErrorKind> {
+        let mismatch = || ErrorKind::DtypeMismatch {
+            column: "read".to_owned(),
+            expected: self.dtype.to_string(),
+            found: T::DTYPE.to_string(),
+        };
+        if T::DTYPE != self.dtype {
+            return Err(mismatch());
+        }
+        let values: Vec<T> = self
+            .bytes
+            .chunks_exact(size_of::<T>())
+            .map(|b| bytemuck::checked::try_pod_read_unaligned(b).map_err(|_| mismatch()))
+            .collect::<Result<_, _>>()?;
+        let shape: Vec<usize> = self.shape.iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+        ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| mismatch())
+    }
+}

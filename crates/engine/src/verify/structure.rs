@@ -1,0 +1,94 @@
+//! The file as HDF5: objects, names, links, tables.
+
+use super::report::{Finding, Kind, Report};
+use crate::h5::{Oddity, Walk};
+use h5part_base::error::ErrorKind;
+use std::collections::HashSet;
+
+const COMPARE: &str = "compare with a copy; h5part does not touch it";
+
+/// What the walk over all objects says.
+pub(super) fn tell(walk: &Walk, report: &mut Report) {
+    report.objects = walk.objects;
+    for (path, oddity) in &walk.oddities {
+        report.add(finding(oddity).at(path));
+    }
+    // Its group may have several names.
+    let numbers: HashSet<u64> = walk.numbers.iter().copied().collect();
+    for (number, table) in &walk.stamps {
+        if !numbers.contains(number) {
+            let table = table.as_deref().unwrap_or("without a name");
+            let what = format!("stamps number {number} belong to a table that is not there");
+            report.add(
+                Finding::note(Kind::StampsLeft, what, "if it was removed on purpose, they are of no use any more")
+                    .of_table(table),
+            );
+        }
+    }
+}
+
+fn finding(oddity: &Oddity) -> Finding {
+    match oddity {
+        Oddity::Unopenable(why) => Finding::fault(Kind::Unopenable, format!("cannot be opened: {why}"), COMPARE),
+        Oddity::UnopenableAttribute(name) => {
+            Finding::fault(Kind::Unopenable, format!("its attribute '{name}' cannot be opened"), COMPARE)
+        }
+        Oddity::SharedName { names, count } => {
+            let what = format!("{names} names lead to this object, and its link count says {count}");
+            Finding::fault(
+                Kind::SharedName,
+                what,
+                "remove none of the names: the object would be freed under the others",
+            )
+        }
+        Oddity::BeyondEnd { end, len } => {
+            let what = format!("its data ends at byte {end}, the file at {len}");
+            Finding::fault(Kind::BeyondEnd, what, "restore the file from a copy")
+        }
+        Oddity::LeadsOutside => Finding::note(Kind::Outside, "a link into another file, which is not followed", ""),
+        Oddity::ValuesOutside => Finding::note(Kind::Outside, "its values are in other files, which are not read", ""),
+        Oddity::NotUtf8 => Finding::note(Kind::NotRead, "its name is not UTF-8; it was not looked at", ""),
+    }
+}
+
+/// What a mark in the superblock says.
+pub(super) fn marked() -> Finding {
+    let what = "marked as open for writing: stock programs refuse to open it";
+    let remedy = "close it in the program that writes to it; if that is dead, 'recover --clear-marks'";
+    Finding::fault(Kind::MarkedOpen, what.to_owned(), remedy)
+}
+
+/// What an error says of the file. `Err`: it says nothing of the file.
+pub(super) fn of_error(error: ErrorKind) -> Result<Finding, ErrorKind> {
+    match error {
+        ErrorKind::Cut { .. } => Ok(Finding::fault(Kind::Cut, error.to_string(), "restore the file from a copy")),
+        ErrorKind::NotHdf5(_) | ErrorKind::Hdf5(_) => {
+            Ok(Finding::fault(Kind::NotHdf5, error.to_string(), "restore the file from a copy"))
+        }
+        ErrorKind::MarkedOpen { .. } => Ok(marked()),
+        ErrorKind::NewerFormat { .. } => Ok(Finding::fault(Kind::Newer, error.to_string(), "use a newer h5part")),
+        other => Err(other),
+    }
+}
+
+/// What an error in opening a table with stamps says of it.
+pub(super) fn of_table(table: &str, error: ErrorKind) -> Result<Finding, ErrorKind> {
+    let gone = matches!(
+        error,
+        ErrorKind::ColumnMoved(_)
+            | ErrorKind::Unstamped(_)
+            | ErrorKind::NotATable { .. }
+            | ErrorKind::Hdf5(_)
+            | ErrorKind::LibraryColumn { .. }
+    );
+    let finding = if gone {
+        let what = match error {
+            ErrorKind::ColumnMoved(column) => format!("its column '{column}' is not there, or not as its stamps say"),
+            other => format!("its columns or stamps are not there: {other}"),
+        };
+        Finding::fault(Kind::Table, what, "restore them from a copy")
+    } else {
+        of_error(error)?
+    };
+    Ok(finding.of_table(table))
+}

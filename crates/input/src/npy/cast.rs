@@ -1,0 +1,94 @@
+//! Explicit conversion between element types.
+
+use h5part_base::dataspace::Dtype;
+
+/// One element on its way from one type to another.
+#[derive(Clone, Copy)]
+enum Number {
+    Int(i128),
+    Float(f64),
+}
+
+/// Little-endian elements of `from` as elements of `to`. `None` where a value does not fit:
+/// out of range, fractions into whole numbers, whole numbers that a float cannot hold. Only the
+/// last digits of floats are rounded, to f32.
+#[must_use]
+pub fn cast(from: Dtype, to: Dtype, bytes: &[u8]) -> Option<Vec<u8>> {
+    let size = usize::try_from(from.size()).ok()?;
+    let mut out = Vec::with_capacity(bytes.len() / size * usize::try_from(to.size()).ok()?);
+    for element in bytes.chunks_exact(size) {
+        write(read(from, element)?, to, &mut out)?;
+    }
+    Some(out)
+}
+
+fn read(dtype: Dtype, b: &[u8]) -> Option<Number> {
+    use Number::{Float, Int};
+    Some(match dtype {
+        Dtype::F32 => Float(f64::from(f32::from_le_bytes(b.try_into().ok()?))),
+        Dtype::F64 => Float(f64::from_le_bytes(b.try_into().ok()?)),
+        Dtype::I8 => Int(i128::from(i8::from_le_bytes(b.try_into().ok()?))),
+        Dtype::I16 => Int(i128::from(i16::from_le_bytes(b.try_into().ok()?))),
+        Dtype::I32 => Int(i128::from(i32::from_le_bytes(b.try_into().ok()?))),
+        Dtype::I64 => Int(i128::from(i64::from_le_bytes(b.try_into().ok()?))),
+        Dtype::U8 | Dtype::Bool => Int(i128::from(b[0])),
+        Dtype::U16 => Int(i128::from(u16::from_le_bytes(b.try_into().ok()?))),
+        Dtype::U32 => Int(i128::from(u32::from_le_bytes(b.try_into().ok()?))),
+        Dtype::U64 => Int(i128::from(u64::from_le_bytes(b.try_into().ok()?))),
+    })
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "what would be lost is looked at")]
+fn write(number: Number, to: Dtype, out: &mut Vec<u8>) -> Option<()> {
+    let float = match number {
+        Number::Int(n) => Some(n as f64).filter(|x| *x as i128 == n),
+        Number::Float(x) => Some(x),
+    };
+    let short = || {
+        let (x, short) = (float?, float? as f32);
+        (x.is_infinite() || !short.is_infinite()).then_some(short)
+    };
+    let whole = match number {
+        Number::Int(n) => Some(n),
+        Number::Float(x) => (x.fract() == 0.0 && x.abs() < 1e30).then_some(x as i128),
+    };
+    match to {
+        Dtype::F32 => out.extend(short()?.to_le_bytes()),
+        Dtype::F64 => out.extend(float?.to_le_bytes()),
+        Dtype::I8 => out.extend(i8::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::I16 => out.extend(i16::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::I32 => out.extend(i32::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::I64 => out.extend(i64::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::U8 => out.extend(u8::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::U16 => out.extend(u16::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::U32 => out.extend(u32::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::U64 => out.extend(u64::try_from(whole?).ok()?.to_le_bytes()),
+        Dtype::Bool => out.push(u8::try_from(whole?).ok().filter(|&b| b <= 1)?),
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn casts_what_fits_and_refuses_the_rest() {
+        let f32s = [1.5f32, f32::NAN].map(f32::to_le_bytes).concat();
+        let f64s = cast(Dtype::F32, Dtype::F64, &f32s).expect("fits");
+        assert_eq!(f64s[..8], 1.5f64.to_le_bytes());
+        assert_eq!(cast(Dtype::I64, Dtype::U8, &300i64.to_le_bytes()), None);
+        assert_eq!(cast(Dtype::I64, Dtype::U8, &255i64.to_le_bytes()), Some(vec![255]));
+        assert_eq!(cast(Dtype::F64, Dtype::I32, &1.5f64.to_le_bytes()), None);
+        assert_eq!(cast(Dtype::F64, Dtype::I32, &f64::NAN.to_le_bytes()), None);
+        assert_eq!(cast(Dtype::F64, Dtype::I32, &(-3.0f64).to_le_bytes()), Some((-3i32).to_le_bytes().to_vec()));
+        assert_eq!(cast(Dtype::U64, Dtype::I64, &u64::MAX.to_le_bytes()), None);
+        assert_eq!(cast(Dtype::I8, Dtype::Bool, &[2]), None);
+        assert_eq!(cast(Dtype::F64, Dtype::F32, &1e300f64.to_le_bytes()), None);
+        assert_eq!(
+            cast(Dtype::F64, Dtype::F32, &f64::INFINITY.to_le_bytes()),
+            Some(f32::INFINITY.to_le_bytes().to_vec())
+        );
+        assert_eq!(cast(Dtype::I64, Dtype::F64, &((1i64 << 53) + 1).to_le_bytes()), None);
+    }
+}

@@ -1,0 +1,273 @@
+//! Rows of values from a `.npy` file, or from raw little-endian bytes.
+
+use super::{Header, cast};
+use h5part_base::dataspace::Dtype;
+use h5part_base::error::ErrorKind;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Largest list of row indices taken from a file.
+const MOST_INDICES: u64 = 1 << 32;
+
+/// Hands out rows of values in order, a bounded number at a time.
+pub struct RowSource {
+    input: Input,
+    dtype: Dtype,
+    shape: Vec<u64>,
+    wanted: Dtype,
+    /// Raw bytes: nothing says how many there are.
+    headless: bool,
+}
+
+enum Input {
+    /// C order: read on.
+    Stream { reader: Box<dyn Read>, big_endian: bool },
+    /// Fortran order: the elements of a row are a stride apart.
+    Fortran { file: File, header: Header, next_row: u64 },
+}
+
+impl RowSource {
+    /// A `.npy` file; its length is checked against its header.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadNpy`], I/O errors.
+    pub fn open(path: &Path) -> Result<Self, ErrorKind> {
+        let mut file = File::open(path)?;
+        let header = Header::read(&mut file)?;
+        let len = file.metadata()?.len();
+        let needed = header.data_start.saturating_add(header.data_bytes().unwrap_or(u64::MAX));
+        if len < needed {
+            return Err(ErrorKind::BadNpy(format!("it is cut: {len} bytes where its header needs {needed}")));
+        }
+        let (dtype, shape) = (header.dtype, header.shape.clone());
+        let input = if header.fortran_order && shape.len() > 1 {
+            Input::Fortran { file, header, next_row: 0 }
+        } else {
+            file.seek(SeekFrom::Start(header.data_start))?;
+            let reader: Box<dyn Read> = Box::new(io::BufReader::with_capacity(1 << 20, file));
+            Input::Stream { reader, big_endian: header.big_endian }
+        };
+        Ok(Self { input, dtype, shape, wanted: dtype, headless: false })
+    }
+
+    /// Raw little-endian elements from a stream that has no header.
+    #[must_use]
+    pub fn raw(reader: Box<dyn Read>, dtype: Dtype, shape: &[u64]) -> Self {
+        Self {
+            input: Input::Stream { reader, big_endian: false },
+            dtype,
+            shape: shape.to_vec(),
+            wanted: dtype,
+            headless: true,
+        }
+    }
+
+    /// Converts the values to another type on the way.
+    pub fn cast_to(&mut self, dtype: Dtype) {
+        self.wanted = dtype;
+    }
+
+    /// Type of the values handed out.
+    #[must_use]
+    pub fn dtype_out(&self) -> Dtype {
+        self.wanted
+    }
+
+    /// Shape as in the header.
+    #[must_use]
+    pub fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    /// Little-endian bytes of the next `rows` rows of `cell` elements each.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadNpy`] when there are too few, or when a value does not fit the cast.
+    pub fn next_rows(&mut self, rows: u64, cell: u64) -> Result<Vec<u8>, ErrorKind> {
+        let size = self.dtype.size();
+        let bytes = rows.checked_mul(cell).and_then(|n| n.checked_mul(size)).and_then(|n| usize::try_from(n).ok());
+        let bytes = bytes.ok_or_else(|| ErrorKind::BadNpy("too many values".to_owned()))?;
+        let mut out = vec![0; bytes];
+        match &mut self.input {
+            Input::Stream { reader, big_endian } => {
+                read_exact(reader, &mut out)?;
+                if *big_endian {
+                    turn_around(&mut out, size);
+                }
+            }
+            Input::Fortran { file, header, next_row } => {
+                // A lone cell comes without the axis of rows: its first axis is one of its own.
+                if *next_row == 0 && header.elements() == Some(cell) {
+                    header.shape.insert(0, 1);
+                }
+                read_fortran(file, header, *next_row, rows, &mut out)?;
+                *next_row += rows;
+                if header.big_endian {
+                    turn_around(&mut out, size);
+                }
+            }
+        }
+        if self.wanted == self.dtype {
+            return Ok(out);
+        }
+        let misfit =
+            || ErrorKind::BadValues(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
+        cast(self.dtype, self.wanted, &out).ok_or_else(misfit)
+    }
+}
+
+impl RowSource {
+    /// Makes sure that nothing is left.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadValues`] when there are more values, I/O errors.
+    pub fn expect_end(&mut self) -> Result<(), ErrorKind> {
+        match &mut self.input {
+            Input::Stream { reader, .. } if self.headless => match reader.read(&mut [0])? {
+                0 => Ok(()),
+                _ => Err(ErrorKind::BadValues(
+                    "there are more than one for each element of the rows selected".to_owned(),
+                )),
+            },
+            // Files with a header were checked against it.
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Row numbers of a table of `rows` rows from a `.npy` file with one axis: whole numbers, of which negative ones count
+/// from the end as in numpy, or a mask of bool with one value per row.
+///
+/// # Errors
+/// [`ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for anything else, I/O errors.
+pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
+    let mut source = RowSource::open(path)?;
+    let bad = |reason: &str| ErrorKind::BadValues(reason.to_owned());
+    let &[count] = source.shape() else { return Err(bad("row numbers, or a mask, have one axis")) };
+    if count > MOST_INDICES {
+        return Err(bad("there are more row numbers than a selection can hold"));
+    }
+    if source.dtype == Dtype::Bool {
+        if count != rows {
+            return Err(ErrorKind::BadValues(format!("a mask has one value per row: expected {rows}, found {count}")));
+        }
+        let mask = source.next_rows(count, 1)?;
+        return Ok((0..).zip(mask).filter(|(_, there)| *there != 0).map(|(row, _)| row).collect());
+    }
+    // NumPy makes an array of floats of an empty list.
+    if !source.dtype.is_whole() && count > 0 {
+        return Err(bad("row numbers are whole numbers, or a mask of bool"));
+    }
+    source.cast_to(Dtype::I64);
+    let bytes = source.next_rows(count, 1)?;
+    let numbers = bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default()));
+    let from_end = |n: i64| if n < 0 { rows.checked_sub(n.unsigned_abs()) } else { u64::try_from(n).ok() };
+    let outside = |n: i64| ErrorKind::BadValues(format!("row number {n} is before the first row of {rows}"));
+    numbers.map(|n| from_end(n).ok_or_else(|| outside(n))).collect()
+}
+
+/// Fortran order, shape (n, c...): element (row, k) is number `row + n * k'`, `k'` being the cell's
+/// own Fortran number. One read for each element of the cell.
+fn read_fortran(file: &File, header: &Header, first: u64, rows: u64, out: &mut [u8]) -> Result<(), ErrorKind> {
+    let size = usize::try_from(header.dtype.size()).unwrap_or(8);
+    let (total, axes) = header.shape.split_first().map_or((0, &[][..]), |(&n, axes)| (n, axes));
+    let cell: u64 = axes.iter().product();
+    let cell_bytes = usize::try_from(cell).unwrap_or(usize::MAX) * size;
+    let mut strip = vec![0; usize::try_from(rows).unwrap_or(usize::MAX) * size];
+    for k in 0..cell {
+        let number = fortran_number(k, axes);
+        let position = header.data_start + (first + total * number) * header.dtype.size();
+        file.read_exact_at(&mut strip, position)?;
+        let at = usize::try_from(k).unwrap_or(usize::MAX) * size;
+        for (row, element) in strip.chunks_exact(size).enumerate() {
+            out[row * cell_bytes + at..row * cell_bytes + at + size].copy_from_slice(element);
+        }
+    }
+    Ok(())
+}
+
+/// The number in Fortran order of the element that has number `k` in C order.
+fn fortran_number(mut k: u64, axes: &[u64]) -> u64 {
+    let mut stride: u64 = axes.iter().product();
+    let mut number = 0;
+    for &axis in axes.iter().rev() {
+        stride /= axis.max(1);
+        number += (k % axis.max(1)) * stride;
+        k /= axis.max(1);
+    }
+    number
+}
+
+fn turn_around(bytes: &mut [u8], size: u64) {
+    for element in bytes.chunks_exact_mut(usize::try_from(size).unwrap_or(1)) {
+        element.reverse();
+    }
+}
+
+fn read_exact(reader: &mut dyn Read, buf: &mut [u8]) -> Result<(), ErrorKind> {
+    reader.read_exact(buf).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            ErrorKind::BadValues("they end too soon: one is needed for each element of the rows selected".to_owned())
+        }
+        _ => ErrorKind::Io(e),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fortran_numbers() {
+        // Shape (2, 3): C order 00 01 02 10 11 12 is number 0 2 4 1 3 5 in Fortran order.
+        let numbers: Vec<u64> = (0..6).map(|k| fortran_number(k, &[2, 3])).collect();
+        assert_eq!(numbers, [0, 2, 4, 1, 3, 5]);
+    }
+
+    /// numpy writes a cell of shape (2, 3) as it is: its first axis is not one of rows.
+    #[test]
+    #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
+    fn a_lone_cell_in_fortran_order_is_one_row() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("a.npy");
+        for shape in ["(2, 3)", "(1, 2, 3)"] {
+            let text = format!("{{'descr': '|u1', 'fortran_order': True, 'shape': {shape}, }}\n");
+            let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+            bytes.extend(u16::try_from(text.len()).expect("short").to_le_bytes());
+            bytes.extend(text.bytes());
+            bytes.extend([1, 4, 2, 5, 3, 6]);
+            std::fs::write(&path, bytes).expect("write");
+            let got = RowSource::open(&path).expect("opens").next_rows(1, 6).expect("one row");
+            assert_eq!(got, [1, 2, 3, 4, 5, 6], "{shape}");
+        }
+    }
+
+    #[test]
+    fn fortran_big_endian_rows_come_out_in_order() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join("a.npy");
+        let text = "{'descr': '>i2', 'fortran_order': True, 'shape': (3, 2, 2), }\n";
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend(u16::try_from(text.len()).expect("short").to_le_bytes());
+        bytes.extend(text.bytes());
+        let value = |i: i16, j: i16, k: i16| i * 100 + j * 10 + k;
+        for k in 0..2 {
+            for j in 0..2 {
+                for i in 0..3 {
+                    bytes.extend(value(i, j, k).to_be_bytes());
+                }
+            }
+        }
+        std::fs::write(&path, bytes).expect("write");
+        let mut source = RowSource::open(&path).expect("opens");
+        let mut got = source.next_rows(2, 4).expect("two rows");
+        got.extend(source.next_rows(1, 4).expect("one more"));
+        let want: Vec<u8> = (0..3)
+            .flat_map(|i| [value(i, 0, 0), value(i, 0, 1), value(i, 1, 0), value(i, 1, 1)])
+            .flat_map(i16::to_le_bytes)
+            .collect();
+        assert_eq!(got, want);
+    }
+}

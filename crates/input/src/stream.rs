@@ -1,0 +1,366 @@
+//! Requests of `h5part update --stream`: commits as JSON lines. Nothing here opens a file.
+
+use crate::npy::cast;
+use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
+use h5part_base::error::ErrorKind;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+
+/// Below 2^53 no two whole numbers are the same float.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// One line, read as far as that takes no table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// A number, a list of numbers, or a SPEC. Front ends have other words for rows.
+    #[serde(alias = "frames")]
+    rows: Value,
+    #[serde(deserialize_with = "each_once")]
+    set: BTreeMap<String, Value>,
+    /// Given back with the answer.
+    #[serde(default)]
+    pub id: Option<Value>,
+}
+
+/// Which rows a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection<'r> {
+    /// By their numbers.
+    Rows(Rows),
+    /// By a text that is read with the table at hand.
+    Spec(&'r str),
+}
+
+/// Where the values of a column are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Source<'r> {
+    /// In the `.npy` file of this path.
+    Npy(&'r str),
+    /// In the request itself; see [`elements`].
+    Inline(&'r Value),
+}
+
+/// Little-endian bytes of values of this shape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elements {
+    /// Type of an element.
+    pub dtype: Dtype,
+    /// Shape, rows first; of a single row perhaps without its axis.
+    pub shape: Vec<u64>,
+    /// As many as type and shape say.
+    pub bytes: Vec<u8>,
+}
+
+impl Request {
+    /// Reads a line. `NaN`, `Infinity` and `-Infinity`, which Python's `json.dumps` writes, are numbers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`].
+    pub fn parse(line: &[u8]) -> Result<Self, ErrorKind> {
+        let plain = serde_json::from_slice(line);
+        let python = || with_python_floats(line).and_then(|line| serde_json::from_slice(&line).ok());
+        plain.or_else(|e| python().ok_or(e)).map_err(|e| {
+            let allowed = "a number, a list of numbers, null or NaN, Infinity, or the path of a .npy file";
+            ErrorKind::BadRequest(format!("{e}; values of a column are {allowed}"))
+        })
+    }
+
+    /// Whether a line says that no more will come: `{"end": true}`.
+    #[must_use]
+    pub fn is_end(line: &[u8]) -> bool {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct End {
+            end: bool,
+        }
+        // Requests are longer: they are not read twice.
+        line.len() < 64 && serde_json::from_slice(line).is_ok_and(|end: End| end.end)
+    }
+
+    /// The rows. That they are in the table, and named once, is not looked at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRows`].
+    pub fn rows(&self) -> Result<Selection<'_>, ErrorKind> {
+        Ok(match &self.rows {
+            Value::String(spec) => Selection::Spec(spec),
+            Value::Array(list) => {
+                Selection::Rows(Rows::list(&list.iter().map(row_number).collect::<Result<Vec<_>, _>>()?))
+            }
+            row => Selection::Rows(Rows::one(row_number(row)?)),
+        })
+    }
+
+    /// Each column with its values.
+    pub fn set(&self) -> impl Iterator<Item = (&str, Source<'_>)> {
+        self.set.iter().map(|(name, value)| {
+            let source = match value {
+                Value::String(path) => Source::Npy(path),
+                inline => Source::Inline(inline),
+            };
+            (name.as_str(), source)
+        })
+    }
+}
+
+/// Floats that JSON has no words for, as Python's `json` writes them, in order of search.
+const PYTHON_FLOATS: [(&[u8], f64); 3] =
+    [(b"NaN", f64::NAN), (b"-Infinity", f64::NEG_INFINITY), (b"Infinity", f64::INFINITY)];
+/// Stands for such a float in the place of a value: an object with this one name.
+const FLOAT: &str = "\0float";
+
+/// The line with such floats outside of texts as objects. `None`: there are none.
+fn with_python_floats(line: &[u8]) -> Option<Vec<u8>> {
+    let (mut out, mut at, mut in_text, mut found) = (Vec::with_capacity(line.len()), 0, false, false);
+    while let Some(&byte) = line.get(at) {
+        let float = PYTHON_FLOATS.iter().position(|(word, _)| !in_text && line[at..].starts_with(word));
+        if let Some(float) = float {
+            out.extend(format!(r#"{{"\u0000float":{float}}}"#).into_bytes());
+            (at, found) = (at + PYTHON_FLOATS[float].0.len(), true);
+            continue;
+        }
+        out.push(byte);
+        at += 1;
+        if in_text && byte == b'\\' {
+            out.extend(line.get(at));
+            at += 1;
+        } else if byte == b'"' {
+            in_text = !in_text;
+        }
+    }
+    found.then_some(out)
+}
+
+/// The float that an object stands for.
+fn python_float(value: &Value) -> Option<f64> {
+    let index = value.as_object().filter(|object| object.len() == 1)?.get(FLOAT)?.as_u64()?;
+    PYTHON_FLOATS.get(usize::try_from(index).ok()?).map(|(_, float)| *float)
+}
+
+/// A map whose names differ: of two values for one column none is the right one.
+fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
+    struct EachOnce;
+    impl<'de> Visitor<'de> for EachOnce {
+        type Value = BTreeMap<String, Value>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("columns with their values")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, value)) = access.next_entry::<String, Value>()? {
+                match map.entry(name) {
+                    Entry::Vacant(place) => place.insert(value),
+                    Entry::Occupied(other) => {
+                        return Err(A::Error::custom(format_args!("column '{}' is set twice", other.key())));
+                    }
+                };
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(EachOnce)
+}
+
+fn row_number(value: &Value) -> Result<u64, ErrorKind> {
+    let reason = "rows are a number from 0 on, a list of them, or a text such as 0:10";
+    value.as_u64().ok_or_else(|| ErrorKind::BadRows { text: value.to_string(), reason })
+}
+
+/// Values of `column` for this many rows: numbers, or nested lists of them; null stands for NaN.
+///
+/// # Errors
+/// [`ErrorKind::UnsupportedType`], [`ErrorKind::ShapeMismatch`].
+pub fn elements(value: &Value, column: &Column, rows: u64) -> Result<Elements, ErrorKind> {
+    let dtype = column.dtype()?;
+    let mut shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
+    // A single row may come without its own axis.
+    if rows == 1 && depth(value) == column.shape.len() {
+        shape.remove(0);
+    }
+    let mut bytes = Vec::new();
+    let misfit = |found| ErrorKind::ShapeMismatch {
+        column: column.name.clone(),
+        expected: format!("{} of {dtype}", shape_text(&shape)),
+        found,
+    };
+    flatten(value, &shape, dtype, &mut bytes).map_err(misfit)?;
+    Ok(Elements { dtype, shape, bytes })
+}
+
+fn is_float(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::F32 | Dtype::F64)
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.first().map_or(0, depth),
+        _ => 0,
+    }
+}
+
+fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Result<(), String> {
+    match (value, shape.split_first()) {
+        (Value::Array(items), Some((&n, inner))) if items.len() as u64 == n => {
+            items.iter().try_for_each(|item| flatten(item, inner, dtype, out))
+        }
+        (Value::Array(items), _) => Err(format!("a list of {}", items.len())),
+        (scalar, Some(_)) => Err(scalar.to_string()),
+        (Value::Null, None) if is_float(dtype) => {
+            out.extend(dtype.default_fill());
+            Ok(())
+        }
+        (Value::Number(_) | Value::Bool(_), None) => {
+            let text = value.to_string();
+            // 3.0 is a whole number, too.
+            let float = || value.as_f64().filter(|x| x.abs() < EXACT && !is_float(dtype));
+            let whole = || cast(Dtype::F64, dtype, &float()?.to_le_bytes());
+            out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
+            Ok(())
+        }
+        (other, None) => match python_float(other) {
+            Some(float) if is_float(dtype) => {
+                out.extend(cast(Dtype::F64, dtype, &float.to_le_bytes()).ok_or_else(|| float.to_string())?);
+                Ok(())
+            }
+            Some(float) => Err(float.to_string()),
+            None => Err(other.to_string()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(dtype: Dtype, shape: &[u64]) -> Column {
+        Column {
+            name: "E".to_owned(),
+            dtype: Ok(dtype),
+            shape: shape.to_vec(),
+            fill: dtype.default_fill(),
+            chunk: None,
+            layout: Err("not looked at".to_owned()),
+            filters: None,
+            big_endian: false,
+            frozen: None,
+            stamp: None,
+        }
+    }
+
+    /// The values of E for so many rows.
+    fn inline(text: &str, dtype: Dtype, shape: &[u64], rows: u64) -> Result<Elements, ErrorKind> {
+        let request = Request::parse(format!(r#"{{"rows": 0, "set": {{"E": {text}}}}}"#).as_bytes())?;
+        let mut set = request.set();
+        let Some(("E", Source::Inline(value))) = set.next() else { panic!("{text} is not inline") };
+        elements(value, &column(dtype, shape), rows)
+    }
+
+    #[test]
+    fn reads_rows_and_sources() {
+        let request = Request::parse(br#"{"id": [1], "rows": [3, 4, 2], "set": {"E": "e.npy", "F": [1]}}"#);
+        let request = request.expect("reads");
+        assert_eq!(request.rows().expect("rows"), Selection::Rows(Rows::list(&[3, 4, 2])));
+        let sources: Vec<_> =
+            request.set().map(|(name, source)| (name, matches!(source, Source::Npy("e.npy")))).collect();
+        assert_eq!((sources, &request.id), (vec![("E", true), ("F", false)], &Some(Value::from(vec![1]))));
+        let request = Request::parse(br#"{"rows": "0:10", "set": {}}"#).expect("reads");
+        assert_eq!((request.rows().expect("rows"), &request.id), (Selection::Spec("0:10"), &None));
+    }
+
+    #[test]
+    fn refuses_what_it_cannot_read() {
+        for line in ["", "1", "{}", r#"{"rows": 1}"#, r#"{"rows": 1, "set": []}"#, r#"{"rows": 1, "set": {}, "x": 1}"#]
+        {
+            assert!(matches!(Request::parse(line.as_bytes()), Err(ErrorKind::BadRequest(_))), "{line}");
+        }
+        for rows in ["-1", "1.0", "[1, null]", "true", "{}"] {
+            let request = Request::parse(format!(r#"{{"rows": {rows}, "set": {{}}}}"#).as_bytes()).expect("reads");
+            assert!(matches!(request.rows(), Err(ErrorKind::BadRows { .. })), "{rows}");
+        }
+    }
+
+    #[test]
+    fn values_have_the_shape_of_their_rows() {
+        let scalars = inline("[1.5, null]", Dtype::F64, &[], 2).expect("fits");
+        assert_eq!((scalars.shape, &scalars.bytes[..8]), (vec![2], &1.5f64.to_le_bytes()[..]));
+        assert_eq!(inline("[[1, 2]]", Dtype::I8, &[2], 1).expect("fits").shape, [1, 2]);
+        assert_eq!(inline("[1, 2]", Dtype::I8, &[2], 1).expect("fits").shape, [2]);
+        assert_eq!(inline("[true, false, 1, 0.0]", Dtype::Bool, &[], 4).expect("fits").bytes, [1, 0, 1, 0]);
+        for (text, dtype, shape, rows) in [
+            ("1", Dtype::F64, &[][..], 2),
+            ("[1, 2, 3]", Dtype::F64, &[], 2),
+            ("[[1], [2, 3]]", Dtype::F64, &[1], 2),
+            ("[1, [2]]", Dtype::F64, &[2], 1),
+            ("[1, {}]", Dtype::F64, &[], 2),
+            ("[1, null]", Dtype::I64, &[], 2),
+            ("1.5", Dtype::I64, &[], 1),
+            ("300", Dtype::U8, &[], 1),
+            ("1e39", Dtype::F32, &[], 1),
+        ] {
+            assert!(matches!(inline(text, dtype, shape, rows), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_as_python_writes_them() {
+        let values = inline("[NaN, Infinity, -Infinity, 1.5]", Dtype::F64, &[], 4).expect("fits").bytes;
+        let want = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5].map(f64::to_le_bytes).concat();
+        assert_eq!(values, want);
+        assert_eq!(inline("-Infinity", Dtype::F32, &[], 1).expect("fits").bytes, f32::NEG_INFINITY.to_le_bytes());
+        assert!(
+            matches!(inline("NaN", Dtype::I64, &[], 1), Err(ErrorKind::ShapeMismatch { found, .. }) if found == "NaN")
+        );
+        // In texts they are texts.
+        let request = Request::parse(br#"{"rows": 0, "set": {"a \" NaN": "Infinity.npy", "E": NaN}}"#).expect("reads");
+        let names: Vec<_> =
+            request.set().map(|(name, source)| (name.to_owned(), source == Source::Npy("Infinity.npy"))).collect();
+        assert_eq!(names, [("E".to_owned(), false), ("a \" NaN".to_owned(), true)]);
+        assert!(
+            matches!(Request::parse(br#"{"rows": 0, "set": {"E": nan}}"#), Err(ErrorKind::BadRequest(e)) if e.contains("null"))
+        );
+    }
+
+    #[test]
+    fn the_end_is_a_line_of_its_own() {
+        assert!(Request::is_end(br#"{"end": true}"#) && Request::is_end(b" {\"end\":true}\r"));
+        for line in [r#"{"end": false}"#, "", r#"{"end": true, "rows": 1}"#, r#"{"rows": 0, "set": {"end": true}}"#] {
+            assert!(!Request::is_end(line.as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_column_and_no_field_is_given_twice() {
+        for line in [
+            r#"{"rows": 0, "set": {"E": 1, "E": 2}}"#,
+            r#"{"rows": 0, "set": {"E": 1, "\u0045": 2}}"#,
+            r#"{"rows": 0, "rows": 1, "set": {"E": 1}}"#,
+            r#"{"rows": 0, "set": {"E": 1}, "set": {"F": 1}}"#,
+            r#"{"rows": 0, "set": {"E": 1}, "id": 1, "id": 1}"#,
+        ] {
+            assert!(matches!(Request::parse(line.as_bytes()), Err(ErrorKind::BadRequest(_))), "{line}");
+        }
+        let error = Request::parse(br#"{"rows": 0, "set": {"E": 1, "E": 2}}"#).expect_err("twice");
+        assert!(error.to_string().contains("column 'E' is set twice"), "{error}");
+    }
+
+    /// A float stands for whole numbers up to 2^53; beyond, it may be the neighbour of what was written.
+    #[test]
+    fn whole_numbers_arrive_exactly_or_not() {
+        for text in ["-9223372036854775809", "9007199254740993.0", "9007199254740993e0", "18446744073709551616"] {
+            for dtype in [Dtype::I64, Dtype::U64] {
+                assert!(inline(text, dtype, &[], 1).is_err(), "{text} as {dtype}");
+            }
+        }
+        for (text, value) in [("9007199254740991.0", (1 << 53) - 1), ("-9223372036854775808", i64::MIN), ("-3e2", -300)]
+        {
+            assert_eq!(inline(text, Dtype::I64, &[], 1).expect("fits").bytes, value.to_le_bytes(), "{text}");
+        }
+    }
+}

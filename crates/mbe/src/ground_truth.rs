@@ -1,0 +1,283 @@
+//! The ground truth of a structure at one level of theory: what of it is there, and how it is prepared.
+
+use super::names::{LEVELS_OF_THEORY, Method, Quantity};
+use super::status::FrameStatus;
+use super::structure::Structure;
+use h5part_base::dataspace::{ColumnSpec, Dtype, Table, shape_text};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::storage::StorageFile;
+use h5part_engine::h5::H5File;
+use h5part_engine::store::{Adopt, Adoption, Attribute, H5Change, NewArray, NewTable};
+
+/// So many others who prepare the same at the same time are not waited for.
+const TRIES: u32 = 100;
+
+/// Energies, forces and statuses of a structure at one level of theory.
+#[derive(Clone, Debug)]
+pub struct GroundTruth {
+    structure: Structure,
+    method: Method,
+}
+
+/// What is in the file of a ground truth.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Present {
+    /// Whether there are statuses. Without them every frame counts as completed, as on the other side.
+    pub status: bool,
+    /// The quantities that have a dataset.
+    pub quantities: Vec<Quantity>,
+    /// Whether `h5part` looks after it: stamps, with the status as guard.
+    pub guarded: bool,
+}
+
+/// What came of preparing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepared {
+    /// Nothing was left to be done.
+    AlreadyThere,
+    /// Datasets were made.
+    Made,
+    /// What Python had made was given stamps; datasets may have been added.
+    Adopted,
+}
+
+impl GroundTruth {
+    pub(super) fn new(structure: Structure, method: Method) -> Self {
+        Self { structure, method }
+    }
+
+    /// The structure.
+    #[must_use]
+    pub fn structure(&self) -> &Structure {
+        &self.structure
+    }
+
+    /// The level of theory.
+    #[must_use]
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// What of it is in the file.
+    ///
+    /// # Errors
+    /// Those of [`h5part_engine::store::Store::reader`].
+    pub fn present(&self) -> Result<Present> {
+        Ok(self.table()?.map_or_else(Present::default, |table| self.present_in(&table)))
+    }
+
+    /// The table as it is; `None` where nothing was computed yet, at any level of theory. What it has of this method is
+    /// what it must be.
+    pub(super) fn table(&self) -> Result<Option<Table>> {
+        let path = self.structure.table();
+        let look = |h5: &H5File, file: &dyn StorageFile| match h5.table(&path, file).map_err(ErrorKind::from) {
+            Ok((table, _)) => self.check(h5, &table).map(|()| Some(table)),
+            Err(ErrorKind::NoSuchTable { .. } | ErrorKind::NotATable { what: "a group without columns", .. }) => {
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        };
+        self.structure.store().look(look).at("read", self.structure.store().path())
+    }
+
+    /// That datasets with the names of this method are what those names say.
+    fn check(&self, h5: &H5File, table: &Table) -> Result<(), ErrorKind> {
+        for spec in [self.status_column(), self.column(Quantity::Energies), self.column(Quantity::Forces)] {
+            let text = |dtype: &str, rows: u64, cell: &[u64]| {
+                format!("{dtype} of shape {}", shape_text(&[&[rows], cell].concat()))
+            };
+            let found = match table.column(&spec.name) {
+                Ok(column) => {
+                    let dtype = column.dtype.as_ref().map_or_else(Clone::clone, ToString::to_string);
+                    text(&dtype, table.rows, &column.shape)
+                }
+                // Columns are what has as many rows as most.
+                Err(_) if h5.object(&format!("{}/{}", table.path, spec.name)).is_ok() => {
+                    format!("no dataset of {} rows", self.structure.frames())
+                }
+                Err(_) => continue,
+            };
+            let expected = text(spec.dtype.name(), self.structure.frames(), &spec.shape);
+            if found != expected {
+                return Err(ErrorKind::UnfitDataset { name: spec.name, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn present_in(&self, table: &Table) -> Present {
+        let has = |name: &str| table.columns.iter().any(|column| column.name == name);
+        let quantities = Quantity::ALL.into_iter().filter(|quantity| has(&quantity.dataset(&self.method)));
+        let quantities: Vec<Quantity> = quantities.collect();
+        let guarded = quantities.iter().all(|quantity| self.is_guarded(table, &quantity.dataset(&self.method)));
+        Present { status: has(&self.method.status()), guarded: guarded && !quantities.is_empty(), quantities }
+    }
+
+    /// Whether a column has stamps, and the status as its guard.
+    fn is_guarded(&self, table: &Table, name: &str) -> bool {
+        let column = |name: &str| table.columns.iter().find(|column| column.name == name);
+        let guard = column(name).and_then(|column| table.guard_of(column));
+        guard.is_some_and(|guard| column(&self.method.status()).and_then(|status| status.stamp) == Some(guard.place))
+    }
+
+    /// Makes what is missing of statuses (UNDEFINED) and of these quantities (NaN), and lists the method. What is
+    /// there stays as it is; of what Python has made, completed frames count as committed.
+    ///
+    /// **Concurrency.** Any number of processes may call it at the same time, beside writers and beside Python, which
+    /// is kept out by its own lock meanwhile. **Atomic** is each of its steps, a structural change (see
+    /// [`h5part_engine::store::Store::change`]): making or adopting the datasets, listing the method. A call that was
+    /// interrupted is made good by the next one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`] without quantities; [`ErrorKind::UnfitDataset`]: what is there of this method is of
+    /// another type or shape, and nothing was changed; and those of [`h5part_engine::store::Store::change`].
+    pub fn prepare(&self, quantities: &[Quantity]) -> Result<Prepared> {
+        if quantities.is_empty() {
+            let text = "energies, forces or both are to be prepared".to_owned();
+            return Err(ErrorKind::BadRequest(text).at("prepare", self.structure.store().path()));
+        }
+        let mut prepared = Prepared::AlreadyThere;
+        for _ in 0..TRIES {
+            match self.step(quantities) {
+                Ok(None) => {
+                    self.list()?;
+                    return Ok(prepared);
+                }
+                Ok(Some(done)) => prepared = if prepared == Prepared::Adopted { prepared } else { done },
+                // Another process was first; what is left to be done is seen at the next look.
+                Err(e) if is_there_already(e.kind()) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(ErrorKind::Replaced.at("prepare", self.structure.store().path()))
+    }
+
+    /// The next thing that is to be done, a structural change. `None`: there is nothing left.
+    fn step(&self, quantities: &[Quantity]) -> Result<Option<Prepared>> {
+        let store = self.structure.store();
+        let Some(table) = self.table()? else {
+            let levels = Attribute::Texts(vec![self.method.name().to_owned()]);
+            let attributes = vec![(LEVELS_OF_THEORY.to_owned(), levels)];
+            store.create(&NewTable { attributes, ..self.columns(true, quantities) }, &|_, _| ())?;
+            return Ok(Some(Prepared::Made));
+        };
+        let present = self.present_in(&table);
+        if !present.status && !present.quantities.is_empty() {
+            self.complete_all()?;
+            return Ok(Some(Prepared::Adopted));
+        }
+        let mut names = vec![self.method.status()];
+        names.extend(present.quantities.iter().map(|quantity| quantity.dataset(&self.method)));
+        let stamped = |name: &String| table.columns.iter().any(|c| c.name == *name && c.stamp.is_some());
+        names.retain(|name| !stamped(name));
+        if present.status && !names.is_empty() {
+            self.adopt(names)?;
+            return Ok(Some(Prepared::Adopted));
+        }
+        let missing: Vec<Quantity> = quantities.iter().copied().filter(|q| !present.quantities.contains(q)).collect();
+        if missing.is_empty() && !present.guarded {
+            let text = "its columns have stamps, but not their status as guard: 'h5part adopt' gave them these";
+            return Err(ErrorKind::BadRequest(text.to_owned()).at("prepare", store.path()));
+        }
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        store.add_columns(&self.columns(!present.status, &missing))?;
+        Ok(Some(Prepared::Made))
+    }
+
+    /// Columns to be made: quantities of this method, and their statuses if there are none.
+    fn columns(&self, status: bool, quantities: &[Quantity]) -> NewTable {
+        let status = status.then(|| self.status_column());
+        let columns = status.into_iter().chain(quantities.iter().map(|&quantity| self.column(quantity))).collect();
+        NewTable {
+            guard: Some(self.method.status()),
+            guard_complete: Some(FrameStatus::Completed.number().to_string()),
+            ..NewTable::new(&self.structure.table(), self.structure.frames(), columns)
+        }
+    }
+
+    fn status_column(&self) -> ColumnSpec {
+        let undefined = FrameStatus::Undefined.number().to_le_bytes().to_vec();
+        ColumnSpec { fill: undefined, ..ColumnSpec::new(&self.method.status(), Dtype::I64, &[]) }
+    }
+
+    fn column(&self, quantity: Quantity) -> ColumnSpec {
+        let shape = match quantity {
+            Quantity::Energies => vec![],
+            Quantity::Forces => vec![self.structure.atoms(), 3],
+        };
+        ColumnSpec::new(&quantity.dataset(&self.method), Dtype::F64, &shape)
+    }
+
+    /// Statuses for a method that has none: until now all of its frames counted as completed.
+    fn complete_all(&self) -> Result<()> {
+        let frames = self.structure.frames();
+        let zeros = |frames: u64| Ok(vec![0; usize::try_from(frames * 8).unwrap_or(usize::MAX)]);
+        let (name, table) = (self.method.status(), self.structure.table());
+        self.structure.store().change(|h5: &H5Change| {
+            let mut statuses = NewArray { name, dtype: Dtype::I64, shape: vec![frames], values: Box::new(zeros) };
+            Ok(h5.add_array(&table, &mut statuses)?)
+        })
+    }
+
+    /// Stamps for what Python has made of this method.
+    fn adopt(&self, names: Vec<String>) -> Result<()> {
+        let how = Adoption {
+            columns: Some(names),
+            committed: Adopt::Where {
+                column: self.method.status(),
+                value: FrameStatus::Completed.number().to_string(),
+            },
+            guard: Some((self.method.status(), FrameStatus::Undefined.number().to_string())),
+            ..Adoption::default()
+        };
+        self.structure.store().adopt(&self.structure.table(), &how, &|_, _| ())?;
+        Ok(())
+    }
+
+    /// Makes sure that the method is listed, among those that others list meanwhile.
+    fn list(&self) -> Result<()> {
+        let listed = |names: &[String]| names.iter().any(|name| name == self.method.name());
+        if listed(&self.structure.methods()?) {
+            return Ok(());
+        }
+        let table = self.structure.table();
+        self.structure.store().change(|h5: &H5Change| {
+            let mut names = match h5.attribute(&table, LEVELS_OF_THEORY)? {
+                Some(Attribute::Texts(names)) => names,
+                _ => Vec::new(),
+            };
+            if !listed(&names) {
+                names.push(self.method.name().to_owned());
+                names.sort_unstable();
+            }
+            Ok(h5.set_attributes(&table, &[(LEVELS_OF_THEORY.to_owned(), Attribute::Texts(names))])?)
+        })
+    }
+
+    pub(super) fn missing(&self, what: &'static str) -> ErrorKind {
+        ErrorKind::NoGroundTruth {
+            key: self.structure.path().to_owned(),
+            method: self.method.name().to_owned(),
+            what,
+            known: self.known(),
+        }
+    }
+
+    /// The methods of which there is something, whatever is listed. Of an error, this is only to help.
+    fn known(&self) -> Vec<String> {
+        let Ok(Some(table)) = self.table() else { return Vec::new() };
+        let mut names = self.structure.methods().unwrap_or_default();
+        names.retain(|name| {
+            let truth = Method::new(name).map(|method| self.structure.ground_truth(&method).present_in(&table));
+            truth.is_ok_and(|present| present.status || !present.quantities.is_empty())
+        });
+        names
+    }
+}
+
+/// Whether somebody else has made what was to be made.
+fn is_there_already(kind: &ErrorKind) -> bool {
+    matches!(kind, ErrorKind::TableExists(_) | ErrorKind::ColumnExists(_) | ErrorKind::Adopted(_))
+}

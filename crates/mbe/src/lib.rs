@@ -1,0 +1,28 @@
+//! Ground truth of `mbe_automation`: energies and forces of the frames of a structure, computed by many processes,
+//! in one HDF5 file that Python goes on reading and writing.
+//!
+//! A [`Structure`] is a group of the file; its [`GroundTruth`] at a level of theory are some columns of the table
+//! `ground_truth` in it. Frames are rows of that table. The layout, and how both sides share the file, are
+//! told in `docs/mbe.md`.
+
+mod comment;
+mod create;
+mod elements;
+mod ground_truth;
+mod names;
+mod read;
+mod save;
+mod select;
+mod status;
+mod structure;
+mod xyz;
+
+pub use create::{Array, NewStructure};
+pub use ground_truth::{GroundTruth, Prepared, Present};
+pub use names::{ANGSTROM, Method, Quantity, SLASH};
+pub use read::{Frames, Summary, TruthReader};
+pub use save::{Results, Saved, Saver};
+pub use select::{Chunk, check_frames, frames_to_compute, of_frames, selected_frames};
+pub use status::{FrameStatus, check_statuses};
+pub use structure::Structure;
+pub use xyz::{Xyz, XyzKeys};

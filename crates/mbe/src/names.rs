@@ -1,0 +1,119 @@
+//! Names and units as `mbe_automation` writes them. Two of their characters have doubles in Unicode that look the
+//! same; with those a name is another one, and the data behind it is not found.
+
+use h5part_base::error::ErrorKind;
+
+/// Å as in the names of datasets: U+212B, not U+00C5.
+pub const ANGSTROM: char = '\u{212B}';
+/// The slash of units, and in place of `/` in the names of methods: U+2215.
+pub const SLASH: char = '\u{2215}';
+/// Attribute of a group that says what it is.
+pub const DATACLASS: &str = "dataclass";
+/// Attribute of `ground_truth` that lists its methods, by their own names, sorted.
+pub const LEVELS_OF_THEORY: &str = "levels_of_theory";
+/// The group of a structure that holds what was computed of it.
+pub const GROUND_TRUTH: &str = "ground_truth";
+/// Where a `FiniteSubsystem` has its structure.
+pub const CLUSTER: &str = "cluster_of_molecules";
+
+/// A level of theory, and what its datasets are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Method {
+    name: String,
+}
+
+impl Method {
+    /// By its name, as in `r2scan-d4/def2-tzvp`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`]: empty, or with characters that cannot be printed.
+    pub fn new(name: &str) -> Result<Self, ErrorKind> {
+        if name.contains(char::is_control) {
+            let text =
+                format!("'{}' is no name of a method: it has characters that cannot be printed", name.escape_debug());
+            return Err(ErrorKind::BadRequest(text));
+        }
+        if name.trim().is_empty() || name == "." {
+            return Err(ErrorKind::BadRequest("a method has a name, such as r2scan-d4/def2-tzvp".to_owned()));
+        }
+        Ok(Self { name: name.to_owned() })
+    }
+
+    /// Its own name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// In names of datasets, where `/` would make a group.
+    fn sanitised(&self) -> String {
+        self.name.replace('/', &SLASH.to_string())
+    }
+
+    /// The dataset of statuses, i64 (frames).
+    #[must_use]
+    pub fn status(&self) -> String {
+        format!("status_{}", self.sanitised())
+    }
+
+    /// The dataset of energies, f64 (frames), in eV an atom.
+    #[must_use]
+    pub fn energies(&self) -> String {
+        format!("E_{} (eV{SLASH}atom)", self.sanitised())
+    }
+
+    /// The dataset of forces, f64 (frames, atoms, 3), in eV/Å.
+    #[must_use]
+    pub fn forces(&self) -> String {
+        format!("forces_{} (eV{SLASH}{ANGSTROM})", self.sanitised())
+    }
+}
+
+/// A quantity of a method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Quantity {
+    /// Energies, f64 (frames), in eV an atom.
+    Energies,
+    /// Forces, f64 (frames, atoms, 3), in eV/Å.
+    Forces,
+}
+
+impl Quantity {
+    /// Both, in the order in which they are written.
+    pub const ALL: [Self; 2] = [Self::Energies, Self::Forces];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Energies => "energies",
+            Self::Forces => "forces",
+        }
+    }
+
+    /// Its dataset.
+    #[must_use]
+    pub fn dataset(self, method: &Method) -> String {
+        match self {
+            Self::Energies => method.energies(),
+            Self::Forces => method.forces(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_other_side_byte_by_byte() {
+        let method = Method::new("r2scan-d4/def2-tzvp").expect("a name");
+        assert_eq!(method.status().as_bytes(), b"status_r2scan-d4\xe2\x88\x95def2-tzvp");
+        assert_eq!(method.energies().as_bytes(), b"E_r2scan-d4\xe2\x88\x95def2-tzvp (eV\xe2\x88\x95atom)");
+        let forces = b"forces_r2scan-d4\xe2\x88\x95def2-tzvp (eV\xe2\x88\x95\xe2\x84\xab)";
+        assert_eq!(method.forces().as_bytes(), forces);
+        for bad in ["", " ", "a\0b", "a\nb", "."] {
+            assert!(Method::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}

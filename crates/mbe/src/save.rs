@@ -1,0 +1,460 @@
+//! Saving what was computed, by the rules of the other side: only frames of one's own are touched, and a completed
+//! frame stays as it is.
+
+use super::ground_truth::GroundTruth;
+use super::names::{Method, Quantity};
+use super::select::check_frames;
+use super::status::{FrameStatus, check_statuses};
+use h5part_base::dataspace::{Column, Dtype, Rows};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_engine::store::{Durability, Values, Writer, check_fit};
+use std::collections::BTreeMap;
+
+/// Statuses that change under our hands so often are not followed further.
+const TRIES: u32 = 1000;
+
+/// What was computed for some frames: value `i` belongs to frame `i` of the selection.
+#[derive(Clone, Debug)]
+pub struct Results<'a> {
+    /// Statuses: one for all frames, or one each.
+    pub statuses: Vec<FrameStatus>,
+    /// Energies, f64 (frames), in eV an atom.
+    pub energies: Option<Values<'a>>,
+    /// Forces, f64 (frames, atoms, 3), in eV/Å.
+    pub forces: Option<Values<'a>>,
+}
+
+/// What became of the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Saved {
+    /// Frames whose values were written.
+    pub completed: u64,
+    /// Frames of which only the status was written: those that are not COMPLETED.
+    pub marked: u64,
+    /// Frames that were left as they are: completed before, or UNDEFINED now.
+    pub left: u64,
+}
+
+impl Saved {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            completed: self.completed + other.completed,
+            marked: self.marked + other.marked,
+            left: self.left + other.left,
+        }
+    }
+}
+
+/// Saves batch after batch of one ground truth.
+///
+/// **Concurrency.** Any number may work at the same time, in any number of processes, beside Python processes that
+/// keep the lock protocol; those that save other frames do not wait for each other. What a frame's status is
+/// is looked at under its lock, so that of two who computed the same frame the first one stands, and a value that
+/// was corrected is never reverted. **Atomic** is each frame: for Python its status says UNDEFINED while its values are
+/// written. **Survives**: as a commit of [`Writer`].
+#[derive(Debug)]
+pub struct Saver {
+    writer: Writer,
+    method: Method,
+    quantities: Vec<Quantity>,
+    overwrite: bool,
+    truth: GroundTruth,
+}
+
+/// What is to be written of a frame. Quantities by their places in [`Quantity::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Action {
+    /// Status and all values given; NaN for these, which are not: what lies there is of a calculation that counted
+    /// as failed, and would count as completed now.
+    Whole([bool; 2]),
+    /// Status alone.
+    Mark,
+    /// A completed frame lacks values: these.
+    Fill([bool; 2]),
+}
+
+const COMPLETED: i64 = FrameStatus::Completed.number();
+
+/// Quantities that are not given are looked at in portions of about this, in bytes.
+const PORTION_BYTES: u64 = 64 << 20;
+
+impl GroundTruth {
+    /// Opens it for saving. It was prepared before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoGroundTruth`]; those of [`h5part_engine::store::Store::writer`].
+    pub fn saver(&self) -> Result<Saver> {
+        let store = self.structure().store();
+        let table = self.table()?.ok_or_else(|| self.missing("ground truth")).at("save to", store.path())?;
+        let present = self.present_in(&table);
+        let what = match (present.quantities.is_empty(), present.guarded) {
+            (true, _) => Some("ground truth"),
+            (false, false) => Some("stamps for the ground truth"),
+            (false, true) => None,
+        };
+        if let Some(what) = what {
+            return Err(self.missing(what).at("save to", store.path()));
+        }
+        let mut writer = store.writer(&self.structure().table())?;
+        // Which values of others may be replaced is decided by the statuses.
+        writer.set_accept_foreign(true);
+        Ok(Saver {
+            writer,
+            method: self.method().clone(),
+            quantities: present.quantities,
+            overwrite: false,
+            truth: self.clone(),
+        })
+    }
+}
+
+impl Saver {
+    /// What saved frames survive from here on. Default: [`Durability::Power`].
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.writer.set_durability(durability);
+    }
+
+    /// Whether frames that are completed are saved anew. Default: they are left as they are.
+    pub fn set_overwrite(&mut self, overwrite: bool) {
+        self.overwrite = overwrite;
+    }
+
+    /// The writer underneath: for what front ends need not know, fences say.
+    pub fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// Quantities that were prepared, and so are expected of completed frames.
+    #[must_use]
+    pub fn quantities(&self) -> &[Quantity] {
+        &self.quantities
+    }
+
+    /// The column of a quantity.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoGroundTruth`].
+    pub fn column(&self, quantity: Quantity) -> Result<&Column> {
+        let column = self.writer.table().column(&quantity.dataset(&self.method)).ok();
+        let missing = || self.truth.missing(quantity.word()).at("save to", self.truth.structure().store().path());
+        column.ok_or_else(missing)
+    }
+
+    /// Saves frames.
+    ///
+    /// - Energies and forces are written of frames whose status is COMPLETED.
+    /// - A status changes unless it was COMPLETED, or the new one is UNDEFINED.
+    /// - A frame that is COMPLETED already gets those values only that it lacks (NaN); with
+    ///   [`Saver::set_overwrite`] it is treated like any other, except that it keeps what is not given.
+    /// - Of a frame that becomes COMPLETED, quantities that were prepared and are not given become NaN.
+    ///
+    /// See [`Saver`] for what may run beside it, what is atomic and what survives. Frames of different
+    /// treatment are separate commits, one after the other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
+    /// COMPLETED frame with NaN or inf, and statuses without a name; values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
+    /// was not prepared; those of [`Writer::commit`].
+    pub fn save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved> {
+        self.try_save(frames, results).map_err(|kind| kind.at("save to", self.truth.structure().store().path()))
+    }
+
+    fn try_save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved, ErrorKind> {
+        let batch = self.batch(frames, results)?;
+        let mut saved = Saved::default();
+        let mut waiting: Vec<usize> = Vec::with_capacity(batch.frames.len());
+        for place in 0..batch.frames.len() {
+            if batch.status(place) == FrameStatus::Undefined { saved.left += 1 } else { waiting.push(place) }
+        }
+        // Mostly nothing is known of the frames: that is tried before their statuses are read.
+        let undefined = vec![FrameStatus::Undefined.number(); waiting.len()];
+        waiting = self.pass(&batch, &waiting, &undefined, &mut saved)?;
+        for _ in 0..TRIES {
+            if waiting.is_empty() {
+                return Ok(saved);
+            }
+            let old = self.statuses(&batch.rows(&waiting))?;
+            waiting = self.pass(&batch, &waiting, &old, &mut saved)?;
+        }
+        let frame = waiting.first().map_or(0, |&place| batch.frames[place]);
+        Err(ErrorKind::NotAsExpected { column: self.method.status(), row: frame })
+    }
+
+    /// Saves what is waiting if these are its statuses. Returns those of the frames whose status is another one, or
+    /// that are treated as such a frame is.
+    fn pass(
+        &mut self,
+        batch: &Batch<'_>,
+        waiting: &[usize],
+        old: &[i64],
+        saved: &mut Saved,
+    ) -> Result<Vec<usize>, ErrorKind> {
+        let mut again = Vec::new();
+        let most = self.most_at_once(batch);
+        for (waiting, old) in waiting.chunks(most).zip(old.chunks(most)) {
+            again.extend(self.pass_some(batch, waiting, old, saved)?);
+        }
+        Ok(again)
+    }
+
+    fn pass_some(
+        &mut self,
+        batch: &Batch<'_>,
+        waiting: &[usize],
+        old: &[i64],
+        saved: &mut Saved,
+    ) -> Result<Vec<usize>, ErrorKind> {
+        let mut groups: BTreeMap<Action, Vec<(usize, i64)>> = BTreeMap::new();
+        let stale = self.stale(batch, waiting)?;
+        for ((&place, &old), stale) in waiting.iter().zip(old).zip(stale) {
+            match self.action(batch, place, old.into(), stale)? {
+                Some(action) => groups.entry(action).or_default().push((place, old)),
+                None => saved.left += 1,
+            }
+        }
+        let mut again = Vec::new();
+        for (action, members) in groups {
+            let (places, old): (Vec<usize>, Vec<i64>) = members.into_iter().unzip();
+            let count = places.len() as u64;
+            match self.commit(batch, action, &places, &old) {
+                Ok(()) if action == Action::Mark => saved.marked += count,
+                Ok(()) => saved.completed += count,
+                Err(ErrorKind::NotAsExpected { .. }) => again.extend(places),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(again)
+    }
+
+    /// The quantities that were prepared and are not given, where others are.
+    fn not_given(&self, batch: &Batch<'_>) -> [bool; 2] {
+        let given = Quantity::ALL.map(|quantity| batch.values(quantity).is_some());
+        let prepared = Quantity::ALL.map(|quantity| self.quantities.contains(&quantity));
+        [0, 1].map(|k| prepared[k] && !given[k] && given.contains(&true))
+    }
+
+    /// Of how many frames what is not given may be held in memory.
+    fn most_at_once(&self, batch: &Batch<'_>) -> usize {
+        let bytes = match self.not_given(batch) {
+            [_, true] => self.truth.structure().atoms().saturating_mul(24),
+            [true, false] => 8,
+            [false, false] => return usize::MAX,
+        };
+        usize::try_from(PORTION_BYTES / bytes.max(1)).unwrap_or(usize::MAX).max(1)
+    }
+
+    /// Which quantities that are not given have numbers in the file, frame by frame. Where all are given, nothing is
+    /// looked at.
+    fn stale(&mut self, batch: &Batch<'_>, places: &[usize]) -> Result<Vec<[bool; 2]>, ErrorKind> {
+        let mut stale = vec![[false; 2]; places.len()];
+        let not_given = self.not_given(batch);
+        for (k, quantity) in Quantity::ALL.into_iter().enumerate().filter(|(k, _)| not_given[*k]) {
+            let lies = self.writer.as_it_lies(&quantity.dataset(&self.method), &batch.rows(places));
+            let lies = lies.map_err(h5part_base::error::Error::into_kind)?;
+            for (stale, cell) in stale.iter_mut().zip(cells(lies.bytes(), places.len())) {
+                stale[k] = has_number(cell);
+            }
+        }
+        Ok(stale)
+    }
+
+    fn action(
+        &mut self,
+        batch: &Batch<'_>,
+        place: usize,
+        old: FrameStatus,
+        stale: [bool; 2],
+    ) -> Result<Option<Action>, ErrorKind> {
+        let new = batch.status(place);
+        if !old.is_completed() || self.overwrite {
+            let blank = stale.map(|stale| stale && !old.is_completed());
+            return Ok(Some(if new.is_completed() { Action::Whole(blank) } else { Action::Mark }));
+        }
+        if !new.is_completed() {
+            return Ok(None);
+        }
+        let row = Rows::one(batch.frames[place]);
+        let mut lacks = [false; 2];
+        for (k, quantity) in Quantity::ALL.into_iter().enumerate() {
+            if batch.values(quantity).is_some() {
+                let lies = self.writer.as_it_lies(&quantity.dataset(&self.method), &row);
+                lacks[k] = has_nan(lies.map_err(h5part_base::error::Error::into_kind)?.bytes());
+            }
+        }
+        Ok(lacks.contains(&true).then_some(Action::Fill(lacks)))
+    }
+
+    /// Commits frames of one treatment, if their statuses are still these.
+    fn commit(&mut self, batch: &Batch<'_>, action: Action, places: &[usize], old: &[i64]) -> Result<(), ErrorKind> {
+        let rows = batch.rows(places);
+        let statuses: Vec<i64> = places.iter().map(|&place| batch.status(place).number()).collect();
+        let (name, shape) = (self.method.status(), [places.len() as u64]);
+        let status = |of: &'_ [i64]| Values::new(Dtype::I64, &shape, bytemuck::cast_slice::<_, u8>(of).to_vec());
+        let names = Quantity::ALL.map(|quantity| quantity.dataset(&self.method));
+        let mut values = Vec::with_capacity(3);
+        let mut expected = vec![(name.as_str(), status(old)?)];
+        let not_given = self.not_given(batch);
+        for (k, quantity) in Quantity::ALL.into_iter().enumerate() {
+            let name = names[k].as_str();
+            let wanted = match action {
+                Action::Whole(_) => true,
+                Action::Mark => false,
+                Action::Fill(lacks) => lacks[k],
+            };
+            if let Some(of) = batch.values(quantity).filter(|_| wanted) {
+                values.push((name, batch.part(of, places)?));
+            }
+            match action {
+                Action::Whole(blank) if blank[k] => values.push((name, self.blank(name, rows.len())?)),
+                // It has no numbers still, and lacks them still.
+                Action::Whole(_) if not_given[k] => {
+                    let without = |place: usize, cell: &[u8]| old[place] == COMPLETED || !has_number(cell);
+                    expected.push((name, self.as_it_lies(name, &rows, without)?));
+                }
+                Action::Fill(lacks) if lacks[k] => {
+                    expected.push((name, self.as_it_lies(name, &rows, |_, cell| has_nan(cell))?));
+                }
+                _ => {}
+            }
+        }
+        if !matches!(action, Action::Fill(_)) {
+            values.push((name.as_str(), status(&statuses)?));
+        }
+        self.writer.commit_if(&rows, &values, &expected).map_err(h5part_base::error::Error::into_kind)?;
+        Ok(())
+    }
+
+    /// What lies there, if that is as it should be, cell by cell.
+    fn as_it_lies(
+        &mut self,
+        name: &str,
+        rows: &Rows,
+        is_fine: impl Fn(usize, &[u8]) -> bool,
+    ) -> Result<Values<'static>, ErrorKind> {
+        let lies = self.writer.as_it_lies(name, rows).map_err(h5part_base::error::Error::into_kind)?;
+        let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+        if let Some(place) = cells(lies.bytes(), count).enumerate().position(|(place, cell)| !is_fine(place, cell)) {
+            let row = rows.iter().nth(place).unwrap_or_default();
+            return Err(ErrorKind::NotAsExpected { column: name.to_owned(), row });
+        }
+        let shape = lies.shape().to_vec();
+        Values::new(Dtype::F64, &shape, lies.into_bytes())
+    }
+
+    /// NaN for so many cells.
+    fn blank(&self, name: &str, rows: u64) -> Result<Values<'static>, ErrorKind> {
+        let column = self.writer.table().column(name)?;
+        let shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
+        let count = usize::try_from(shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+        Values::new(Dtype::F64, &shape, f64::NAN.to_le_bytes().repeat(count))
+    }
+
+    fn statuses(&mut self, rows: &Rows) -> Result<Vec<i64>, ErrorKind> {
+        let lies = self.writer.as_it_lies(&self.method.status(), rows).map_err(h5part_base::error::Error::into_kind)?;
+        Ok(lies.array::<i64>()?.into_iter().collect())
+    }
+
+    /// All that can be said before anything is looked at in the file.
+    fn batch<'a>(&mut self, frames: &Rows, results: &'a Results<'a>) -> Result<Batch<'a>, ErrorKind> {
+        check_frames(frames, self.truth.structure().frames())?;
+        let batch = Batch { frames: frames.iter().collect(), results };
+        if !matches!(results.statuses.len(), 1) && results.statuses.len() != batch.frames.len() {
+            let text = format!("{} statuses for {} frames", results.statuses.len(), batch.frames.len());
+            return Err(ErrorKind::BadValues(text));
+        }
+        check_statuses(frames, &results.statuses)?;
+        for quantity in Quantity::ALL {
+            let Some(values) = batch.values(quantity) else { continue };
+            if !self.quantities.contains(&quantity) {
+                return Err(self.truth.missing(quantity.word()));
+            }
+            let column = self.writer.table().column(&quantity.dataset(&self.method))?;
+            check_fit(column, values.dtype(), values.shape(), frames.len())?;
+            let cell = batch.cell(values);
+            let not_finite = |&place: &usize| !is_finite(&values.bytes()[place * cell..(place + 1) * cell]);
+            let mut completed = (0..batch.frames.len()).filter(|&place| batch.status(place).is_completed());
+            if let Some(place) = completed.find(not_finite) {
+                let (word, frame) = (quantity.word(), batch.frames[place]);
+                let text = format!(
+                    "the {word} of frame {frame} are not all finite numbers (NaN, inf), and its status is COMPLETED; \
+                     is it FAILED?"
+                );
+                return Err(ErrorKind::BadValues(text));
+            }
+        }
+        let completes = (0..batch.frames.len()).any(|place| batch.status(place).is_completed());
+        if completes && Quantity::ALL.iter().all(|&quantity| batch.values(quantity).is_none()) {
+            let text = "COMPLETED frames come with energies, forces or both";
+            return Err(ErrorKind::BadValues(text.to_owned()));
+        }
+        Ok(batch)
+    }
+}
+
+/// What is to be saved, by the places of its frames.
+struct Batch<'a> {
+    frames: Vec<u64>,
+    results: &'a Results<'a>,
+}
+
+impl<'a> Batch<'a> {
+    fn status(&self, place: usize) -> FrameStatus {
+        match self.results.statuses.as_slice() {
+            [one] => *one,
+            each => each.get(place).copied().unwrap_or(FrameStatus::Undefined),
+        }
+    }
+
+    fn values(&self, quantity: Quantity) -> Option<&'a Values<'a>> {
+        match quantity {
+            Quantity::Energies => self.results.energies.as_ref(),
+            Quantity::Forces => self.results.forces.as_ref(),
+        }
+    }
+
+    fn rows(&self, places: &[usize]) -> Rows {
+        Rows::list(&places.iter().map(|&place| self.frames[place]).collect::<Vec<_>>())
+    }
+
+    /// Bytes of the values of a frame.
+    fn cell(&self, values: &Values<'_>) -> usize {
+        values.bytes().len() / self.frames.len().max(1)
+    }
+
+    /// The values of some of the frames; all of them without a copy.
+    fn part(&self, values: &'a Values<'a>, places: &[usize]) -> Result<Values<'a>, ErrorKind> {
+        if places.len() == self.frames.len() {
+            return Values::new(values.dtype(), values.shape(), values.bytes());
+        }
+        let cell = self.cell(values);
+        let bytes: Vec<u8> =
+            places.iter().flat_map(|&place| &values.bytes()[place * cell..(place + 1) * cell]).copied().collect();
+        // A single frame may have come without its axis; it is then all of them.
+        let shape: Vec<u64> = [places.len() as u64].into_iter().chain(values.shape().iter().skip(1).copied()).collect();
+        Values::new(values.dtype(), &shape, bytes)
+    }
+}
+
+/// The bytes of so many cells, one after the other.
+fn cells(bytes: &[u8], count: usize) -> impl Iterator<Item = &[u8]> {
+    bytes.chunks_exact((bytes.len() / count.max(1)).max(1))
+}
+
+/// Whether one of the f64 is a number.
+fn has_number(bytes: &[u8]) -> bool {
+    bytes.chunks_exact(8).any(|b| !f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
+}
+
+/// Whether all of the f64 are finite.
+fn is_finite(bytes: &[u8]) -> bool {
+    // Looked at to the end: nearly always they are, and so it takes several at a time.
+    let finite = |b: &[u8]| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_finite();
+    bytes.chunks_exact(8).fold(true, |all, b| all & finite(b))
+}
+
+/// Whether one of the f64 is no number.
+fn has_nan(bytes: &[u8]) -> bool {
+    bytes.chunks_exact(8).any(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
+}

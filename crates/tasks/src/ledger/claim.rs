@@ -1,0 +1,219 @@
+//! Claims: the first tasks that wait, as one block of neighbours.
+
+use super::header::Header;
+use super::task::{OwnerId, Refusal, State, Task};
+use super::{Ledger, PORTION};
+use h5part_base::error::{At, ErrorKind, Result};
+use std::ops::Range;
+use std::time::Duration;
+
+/// What to claim.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// At most so many tasks, neighbours in the order of claims.
+    pub count: u64,
+    /// A task that failed rests for so long.
+    pub delay: Duration,
+}
+
+impl Terms {
+    fn delay_ms(&self) -> u64 {
+        u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Default for Terms {
+    /// One task, without delay.
+    fn default() -> Self {
+        Self { count: 1, delay: Duration::ZERO }
+    }
+}
+
+/// A task that was claimed, to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Its position in the order of claims.
+    pub place: u64,
+    /// Its number in the list of tasks.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its rows in the table of the store.
+    pub rows: Option<Range<u64>>,
+    /// Number of the claim; what is done for the task is done in its name.
+    pub fence: u64,
+    /// Who claimed it.
+    pub owner: OwnerId,
+    /// How often it failed before.
+    pub attempts: u16,
+}
+
+/// What a claim brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// At least one task.
+    Tasks(Vec<Claim>),
+    /// Nothing waits now.
+    Nothing {
+        /// Tasks that rest after a failure.
+        resting: u64,
+        /// Tasks that others work on; they may come back.
+        running: u64,
+    },
+}
+
+impl Ledger {
+    /// Claims the first tasks that wait, for an owner that was registered.
+    ///
+    /// **Concurrency.** Beside anything. Each task goes to one owner. Its cost does not depend on the
+    /// number of tasks, unless none waits: then all slots are looked at, without the lock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Fenced`]: others gave the owner up. [`ErrorKind::LockTimeout`], I/O errors: nothing was
+    /// claimed, or what was comes back when the owner ends.
+    pub fn claim(&self, owner: OwnerId, terms: &Terms) -> Result<Claimed> {
+        self.try_claim(owner, terms).at("claim a task of", &self.path)
+    }
+
+    fn try_claim(&self, owner: OwnerId, terms: &Terms) -> Result<Claimed, ErrorKind> {
+        loop {
+            let tasks = self.take(owner, terms)?;
+            if !tasks.is_empty() {
+                return Ok(Claimed::Tasks(self.named(tasks)?));
+            }
+            let outlook = self.outlook(terms)?;
+            let Some(hidden) = outlook.hidden else {
+                return Ok(Claimed::Nothing { resting: outlook.resting, running: outlook.running });
+            };
+            self.show(hidden)?;
+        }
+    }
+
+    /// Sets the bits of tasks that wait, where one was found that had none.
+    fn show(&self, hidden: u64) -> Result<(), ErrorKind> {
+        let _held = self.hold()?;
+        let start = hidden / PORTION * PORTION;
+        let end = (start + PORTION).min(self.header.tasks);
+        let waits = |task: &Option<Task>| task.is_some_and(|task| task.state == State::Waiting);
+        let mut at = start;
+        for run in self.slots(start..end)?.chunk_by(|a, b| waits(a) == waits(b)) {
+            let next = at + run.len() as u64;
+            if waits(&run[0]) {
+                self.bits.set(self.file.as_ref(), at..next)?;
+            }
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// Takes a block under the lock.
+    fn take(&self, owner: OwnerId, terms: &Terms) -> Result<Vec<(u64, Task)>, ErrorKind> {
+        let (now, delay) = ((self.clock)(), terms.delay_ms());
+        let file = self.file.as_ref();
+        let _held = self.hold()?;
+        // Whom others gave up would leave tasks that nobody looks for.
+        self.working(owner)?;
+        let mut from = 0;
+        while let Some(start) = self.bits.next(file, from)? {
+            let end = block_end(&self.header, start, terms.count);
+            let mut taken = Vec::new();
+            let mut refused = None;
+            for task in self.slots(start..end)? {
+                match task.ok_or(Refusal::NotWaiting).and_then(|task| task.claim(owner, delay, now)) {
+                    Ok(task) => taken.push(task),
+                    Err(why) => {
+                        refused = Some(why);
+                        break;
+                    }
+                }
+            }
+            if !taken.is_empty() {
+                self.write(start, &taken)?;
+                self.bits.clear(file, start..start + taken.len() as u64)?;
+                return Ok(taken.into_iter().enumerate().map(|(k, task)| (start + k as u64, task)).collect());
+            }
+            if refused == Some(Refusal::NotWaiting) {
+                self.bits.clear(file, start..start + 1)?;
+            }
+            from = start + 1;
+        }
+        Ok(Vec::new())
+    }
+
+    fn named(&self, tasks: Vec<(u64, Task)>) -> Result<Vec<Claim>, ErrorKind> {
+        tasks.into_iter().map(|(place, task)| self.claim_of(place, &task)).collect()
+    }
+
+    pub(super) fn claim_of(&self, place: u64, task: &Task) -> Result<Claim, ErrorKind> {
+        Ok(Claim {
+            place,
+            index: task.index,
+            name: self.name_of(place, task)?,
+            rows: self.header.rows_of(task.index),
+            fence: task.fence,
+            owner: task.owner,
+            attempts: task.attempts,
+        })
+    }
+
+    /// What the slots say when the bits say nothing.
+    fn outlook(&self, terms: &Terms) -> Result<Outlook, ErrorKind> {
+        let (now, delay) = ((self.clock)(), terms.delay_ms());
+        let mut outlook = Outlook::default();
+        for slot in self.walk() {
+            let (place, Some(task)) = slot? else { continue };
+            match task.claim(OwnerId::default(), delay, now) {
+                Ok(_) => {
+                    outlook.hidden = Some(place);
+                    return Ok(outlook);
+                }
+                Err(Refusal::TooEarly) => outlook.resting += 1,
+                Err(_) => outlook.running += u64::from(task.state == State::Running),
+            }
+        }
+        Ok(outlook)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Outlook {
+    /// A task that waits though its bit does not say so.
+    hidden: Option<u64>,
+    resting: u64,
+    running: u64,
+}
+
+/// Where a block of claims ends that begins at `start`: at most `count` further, and at a boundary of
+/// chunks where it reaches one.
+fn block_end(header: &Header, start: u64, count: u64) -> u64 {
+    let end = start.saturating_add(count.max(1)).min(header.tasks);
+    let align = u64::from(header.align.max(1));
+    let boundary = end / align * align;
+    if boundary > start && end < header.tasks { boundary } else { end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_end_at_boundaries_of_chunks_where_they_reach_one() {
+        let header = |align| Header {
+            uuid: uuid::Uuid::nil(),
+            tasks: 100,
+            names_len: 0,
+            max_attempts: 3,
+            align,
+            rows: 100,
+            rows_per_task: 1,
+            store: None,
+            origin: String::new(),
+        };
+        let ends = |align, count| [0, 5, 95].map(|start| block_end(&header(align), start, count));
+        assert_eq!(ends(1, 10), [10, 15, 100]);
+        assert_eq!(ends(8, 10), [8, 8, 100]);
+        assert_eq!(ends(8, 2), [2, 7, 96]);
+        assert_eq!(ends(64, 200), [100, 100, 100]);
+        assert_eq!(ends(1, 0), [1, 6, 96]);
+    }
+}

@@ -1,0 +1,409 @@
+//! Making a ledger: built beside, and whole when it takes its name.
+
+use super::header::{Header, SECTOR_LEN, Shape, StoreRef};
+use super::names::{LONGEST, first_probe};
+use super::scan::spec;
+use super::task::{NameAt, State, Task};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::record::row::crc;
+use h5part_base::storage::{Disk, Mode, PIECE, Storage, StorageFile, replace, take_name};
+use std::io;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// Failures after which a task stays failed, unless said otherwise.
+pub const MAX_ATTEMPTS: u16 = 3;
+
+/// Names of tasks, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct NameList {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl NameList {
+    /// A name a line, or, with `null`, a name before each NUL, as `find -print0` writes them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`]: not UTF-8, an empty name, or one that is too long; its number is told.
+    pub fn parse(text: Vec<u8>, null: bool) -> Result<Self, ErrorKind> {
+        let text = String::from_utf8(text).map_err(|e| {
+            let line = e.as_bytes()[..e.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
+            ErrorKind::BadRequest(format!("line {line} is not UTF-8"))
+        })?;
+        let mut list = Self::default();
+        let separator = if null { '\0' } else { '\n' };
+        let mut names = text.split(separator).peekable();
+        while let Some(name) = names.next() {
+            // What follows the last separator is no name.
+            if name.is_empty() && names.peek().is_none() {
+                break;
+            }
+            list.push(if null { name } else { name.strip_suffix('\r').unwrap_or(name) })?;
+        }
+        Ok(list)
+    }
+
+    /// Adds a name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`]: it is empty, or too long.
+    pub fn push(&mut self, name: &str) -> Result<(), ErrorKind> {
+        let number = self.ends.len() + 1;
+        if name.is_empty() {
+            return Err(ErrorKind::BadRequest(format!("task {number} has no name: its line is empty")));
+        }
+        if name.len() > LONGEST {
+            let len = name.len();
+            return Err(ErrorKind::BadRequest(format!(
+                "the name of task {number} has {len} bytes, more than {LONGEST}"
+            )));
+        }
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.ends.push(self.bytes.len());
+        Ok(())
+    }
+
+    /// Number of names.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    fn get(&self, k: usize) -> (usize, &[u8]) {
+        let start = if k == 0 { 0 } else { self.ends[k - 1] };
+        (start, &self.bytes[start..self.ends[k]])
+    }
+}
+
+impl<S: AsRef<str>> TryFrom<&[S]> for NameList {
+    type Error = ErrorKind;
+
+    fn try_from(names: &[S]) -> Result<Self, ErrorKind> {
+        let mut list = Self::default();
+        names.iter().try_for_each(|name| list.push(name.as_ref()))?;
+        Ok(list)
+    }
+}
+
+/// What a ledger is made of.
+#[derive(Clone, Debug)]
+pub struct NewLedger {
+    /// Names of the tasks; `None`: there are `blocks` of rows, and their rows are their names.
+    pub names: Option<NameList>,
+    /// Rows that the tasks share; 0: tasks have no rows.
+    pub rows: u64,
+    /// Rows of each task.
+    pub rows_per_task: u64,
+    /// How heavy each task is; heavy ones come first.
+    pub weights: Option<Vec<f64>>,
+    /// Where each task stands to begin with; else all wait.
+    pub states: Option<Vec<State>>,
+    /// A task that failed so often stays failed.
+    pub max_attempts: u16,
+    /// Rows of a chunk of the table: blocks of claims end where chunks do.
+    pub chunk_rows: u64,
+    /// The store that has the rows.
+    pub store: Option<StoreRef>,
+    /// Where the list came from.
+    pub origin: String,
+}
+
+impl NewLedger {
+    /// Tasks with names, which all wait.
+    #[must_use]
+    pub fn of_names(names: NameList) -> Self {
+        Self {
+            names: Some(names),
+            rows: 0,
+            rows_per_task: 0,
+            weights: None,
+            states: None,
+            max_attempts: MAX_ATTEMPTS,
+            chunk_rows: 1,
+            store: None,
+            origin: String::new(),
+        }
+    }
+
+    /// Blocks of rows.
+    #[must_use]
+    pub fn of_rows(rows: u64, rows_per_task: u64) -> Self {
+        Self { names: None, rows, rows_per_task, ..Self::of_names(NameList::default()) }
+    }
+
+    /// Makes the ledger.
+    ///
+    /// **Concurrency.** The file is built beside its name and takes it when it is whole and durable; a kill
+    /// leaves none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyThere`], [`ErrorKind::DuplicateTask`], [`ErrorKind::BadRequest`], I/O errors.
+    pub fn create(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.create_in(path, &Disk)
+    }
+
+    /// The same, in this storage.
+    ///
+    /// # Errors
+    /// As [`NewLedger::create`].
+    pub fn create_in(&self, path: impl AsRef<Path>, storage: &dyn Storage) -> Result<()> {
+        let path = path.as_ref();
+        self.try_create(path, storage).at("make ledger", path)
+    }
+
+    fn try_create(&self, path: &Path, storage: &dyn Storage) -> Result<(), ErrorKind> {
+        let plan = Plan::of(self)?;
+        let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let path = folder.canonicalize()?.join(name);
+        if storage.identity(&path).is_ok() {
+            return Err(ErrorKind::AlreadyThere);
+        }
+        plan.build(&path, storage, take_name).map_err(|e| match e.kind() {
+            // Another one was made meanwhile: ten million tasks take a while.
+            io::ErrorKind::AlreadyExists => ErrorKind::AlreadyThere,
+            _ => e.into(),
+        })
+    }
+
+    /// Makes the ledger in the place of another, whose lock is held.
+    pub(super) fn take_place(&self, path: &Path, storage: &dyn Storage) -> Result<(), ErrorKind> {
+        Ok(Plan::of(self)?.build(path, storage, replace)?)
+    }
+}
+
+/// How a file takes its name.
+type Take = fn(&dyn Storage, &Path, &Path) -> io::Result<()>;
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.h5part-new", Uuid::new_v4().simple()));
+    PathBuf::from(name)
+}
+
+/// All that will be in the file.
+struct Plan<'a> {
+    /// The header's bytes.
+    header: Vec<u8>,
+    shape: Shape,
+    new: &'a NewLedger,
+    names: NameList,
+    /// Numbers of tasks in the order of claims.
+    order: Vec<u32>,
+    index: Vec<u32>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(new: &'a NewLedger) -> Result<Self, ErrorKind> {
+        let bad = |text: String| Err(ErrorKind::BadRequest(text));
+        if new.names.is_none() && (new.rows_per_task == 0 || new.rows == 0) {
+            return bad("there are no rows to share out".to_owned());
+        }
+        let tasks = match &new.names {
+            Some(names) => names.len() as u64,
+            None => new.rows.div_ceil(new.rows_per_task),
+        };
+        if tasks == 0 {
+            return bad("there are no tasks".to_owned());
+        }
+        if new.names.is_some() && new.rows > 0 && tasks != new.rows.div_ceil(new.rows_per_task.max(1)) {
+            return bad(format!(
+                "{tasks} tasks of {} rows do not make up the {} rows of the table",
+                new.rows_per_task, new.rows
+            ));
+        }
+        let lens = [new.weights.as_ref().map(Vec::len), new.states.as_ref().map(Vec::len)];
+        if let Some(len) = lens.into_iter().flatten().find(|&len| len as u64 != tasks) {
+            return bad(format!("there are {tasks} tasks and {len} weights"));
+        }
+        if let Some(k) = new.weights.as_ref().and_then(|w| w.iter().position(|w| !w.is_finite())) {
+            return bad(format!("weight {} is no finite number", k + 1));
+        }
+        // Enough to tell that there are too many before anything is laid out.
+        let shape = |names_len| Shape::of(tasks, names_len);
+        let too_many = || ErrorKind::BadRequest(format!("{tasks} tasks are more than a ledger holds"));
+        shape(1).ok_or_else(too_many)?;
+        let order = order(tasks, new.weights.as_deref());
+        let names = new.all_names(tasks)?;
+        let header = Header {
+            uuid: Uuid::new_v4(),
+            tasks,
+            names_len: names.bytes.len() as u64,
+            max_attempts: new.max_attempts.max(1),
+            align: if new.weights.is_some() { 1 } else { align(new) },
+            rows: new.rows,
+            rows_per_task: new.rows_per_task,
+            store: new.store.clone(),
+            origin: new.origin.clone(),
+        };
+        let shape = shape(header.names_len).ok_or_else(too_many)?;
+        let index = index(&names, &order, shape.index_len)?;
+        let header = header.encode()?;
+        Ok(Self { header, shape, new, names, order, index })
+    }
+
+    /// Writes it beside its name, which it then takes.
+    fn build(&self, path: &Path, storage: &dyn Storage, take: Take) -> io::Result<()> {
+        let beside = beside(path);
+        let built = storage.open(&beside, Mode::CreateNew).and_then(|file| self.write(file.as_ref()));
+        let made = built.and_then(|()| take(storage, &beside, path));
+        if made.is_err() {
+            // What stays is small talk beside the error.
+            let _ = storage.remove(&beside);
+        }
+        made
+    }
+
+    fn write(&self, file: &dyn StorageFile) -> io::Result<()> {
+        let mut out = Pieces { file, at: 0, buf: Vec::with_capacity(PIECE) };
+        out.push(&self.header)?;
+        let waits = |place: usize| self.state(place) == State::Waiting;
+        let tasks = self.order.len();
+        let leaves: Vec<u64> = bits(tasks, waits);
+        let sector = SECTOR_LEN / 8;
+        let top = bits(leaves.len().div_ceil(sector), |leaf| {
+            leaves[leaf * sector..].iter().take(sector).any(|&word| word != 0)
+        });
+        for (words, end) in [(top, self.shape.leaves), (leaves, self.shape.slots)] {
+            out.push(bytemuck::cast_slice(&words))?;
+            out.fill_to(end)?;
+        }
+        for place in 0..tasks {
+            out.push(&self.task(place).encode())?;
+        }
+        out.fill_to(self.shape.index)?;
+        out.push(bytemuck::cast_slice(&self.index))?;
+        out.fill_to(self.shape.names)?;
+        out.push(&self.names.bytes)?;
+        out.fill_to(self.shape.owners)?;
+        out.flush()
+    }
+
+    fn state(&self, place: usize) -> State {
+        let number = self.order[place] as usize;
+        self.new.states.as_ref().map_or(State::Waiting, |states| states[number])
+    }
+
+    fn task(&self, place: usize) -> Task {
+        let number = self.order[place];
+        let name = if self.names.is_empty() {
+            NameAt::default()
+        } else {
+            let (start, bytes) = self.names.get(number as usize);
+            let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            NameAt { at: self.shape.names + start as u64, len, sum: crc(bytes) }
+        };
+        let weight = self.new.weights.as_ref().map_or(0.0, |weights| weights[number as usize]);
+        let state = self.state(place);
+        // What is done was so when the ledger was made: what changes later is newer.
+        let since_ms = if state == State::Done { super::now_ms() } else { 0 };
+        Task { state, since_ms, ..Task::new(number, name, weight) }
+    }
+}
+
+impl NewLedger {
+    /// Names that must be written down: rows alone are names only as long as tasks are in their order.
+    fn all_names(&self, tasks: u64) -> Result<NameList, ErrorKind> {
+        match (&self.names, &self.weights) {
+            (Some(names), _) => Ok(names.clone()),
+            (None, None) => Ok(NameList::default()),
+            (None, Some(_)) => {
+                let mut names = NameList::default();
+                for task in 0..tasks {
+                    let start = task * self.rows_per_task;
+                    names.push(&spec(&(start..(start + self.rows_per_task).min(self.rows))))?;
+                }
+                Ok(names)
+            }
+        }
+    }
+}
+
+/// Tasks between two boundaries of chunks.
+fn align(new: &NewLedger) -> u32 {
+    let (chunk, task) = (new.chunk_rows.max(1), new.rows_per_task.max(1));
+    if chunk.is_multiple_of(task) { u32::try_from(chunk / task).unwrap_or(1) } else { 1 }
+}
+
+fn order(tasks: u64, weights: Option<&[f64]>) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..u32::try_from(tasks).unwrap_or(u32::MAX)).collect();
+    if let Some(weights) = weights {
+        // Stable: tasks of one weight stay in their order.
+        order.sort_by(|&a, &b| weights[b as usize].total_cmp(&weights[a as usize]));
+    }
+    order
+}
+
+/// From names to positions: open addressing, 0 for empty, else the position and 1.
+fn index(names: &NameList, order: &[u32], entries: u64) -> Result<Vec<u32>, ErrorKind> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut index = vec![0u32; usize::try_from(entries).unwrap_or(usize::MAX)];
+    for (place, &number) in order.iter().enumerate() {
+        let name = names.get(number as usize).1;
+        let mut probe = usize::try_from(first_probe(name, entries)).unwrap_or(0);
+        while let Some(other) = index[probe].checked_sub(1) {
+            if names.get(order[other as usize] as usize).1 == name {
+                return Err(ErrorKind::DuplicateTask(String::from_utf8_lossy(name).into_owned()));
+            }
+            probe = (probe + 1) % index.len();
+        }
+        index[probe] = u32::try_from(place + 1).unwrap_or(u32::MAX);
+    }
+    Ok(index)
+}
+
+fn bits(count: usize, is_set: impl Fn(usize) -> bool) -> Vec<u64> {
+    let mut words = vec![0u64; count.div_ceil(64)];
+    for k in (0..count).filter(|&k| is_set(k)) {
+        words[k / 64] |= 1 << (k % 64);
+    }
+    words
+}
+
+/// A file written from its start in pieces, as [`PIECE`] has its reasons for.
+struct Pieces<'a> {
+    file: &'a dyn StorageFile,
+    at: u64,
+    buf: Vec<u8>,
+}
+
+impl Pieces<'_> {
+    fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let here = bytes.len().min(PIECE - self.buf.len());
+            self.buf.extend_from_slice(&bytes[..here]);
+            bytes = &bytes[here..];
+            if self.buf.len() == PIECE {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_to(&mut self, end: u64) -> io::Result<()> {
+        let zeros = [0; SECTOR_LEN];
+        loop {
+            let left = end.saturating_sub(self.at + self.buf.len() as u64);
+            if left == 0 {
+                return Ok(());
+            }
+            self.push(&zeros[..usize::try_from(left).unwrap_or(zeros.len()).min(zeros.len())])?;
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_at(&self.buf, self.at)?;
+        self.at += self.buf.len() as u64;
+        self.buf.clear();
+        Ok(())
+    }
+}

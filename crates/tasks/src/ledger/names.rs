@@ -1,0 +1,121 @@
+//! Names of tasks, and the way back from a name to its task.
+
+use super::scan::spec;
+use super::task::Task;
+use super::{Ledger, State};
+use crc_fast::{CrcAlgorithm, checksum};
+use h5part_base::error::ErrorKind;
+use h5part_base::record::row::crc;
+use std::ops::Range;
+
+/// Longest name in bytes.
+pub(super) const LONGEST: usize = 64 << 10;
+
+/// Where the search for a name begins in an index of so many entries.
+pub(super) fn first_probe(name: &[u8], entries: u64) -> u64 {
+    checksum(CrcAlgorithm::Crc64Nvme, name) % entries.max(1)
+}
+
+impl Ledger {
+    /// Name of a task.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DamagedTask`], I/O errors.
+    pub fn name_of(&self, place: u64, task: &Task) -> Result<String, ErrorKind> {
+        if self.header.names_len == 0 {
+            return Ok(self.header.rows_of(task.index).map_or_else(|| task.index.to_string(), |rows| spec(&rows)));
+        }
+        let (at, len) = (task.name.at, u64::from(task.name.len));
+        let names = self.shape.names..self.shape.names + self.header.names_len;
+        let damaged = || ErrorKind::DamagedTask { task: place };
+        if at < names.start || at.checked_add(len).is_none_or(|end| end > names.end) {
+            return Err(damaged());
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        self.file.read_at(&mut bytes, at)?;
+        if crc(&bytes) != task.name.sum {
+            return Err(damaged());
+        }
+        String::from_utf8(bytes).map_err(|_| damaged())
+    }
+
+    pub(super) fn try_find(&self, name: &str) -> Result<Option<u64>, ErrorKind> {
+        if self.header.names_len == 0 {
+            return Ok(self.find_rows(name));
+        }
+        let sum = crc(name.as_bytes());
+        match self.find_in_index(name, sum)? {
+            Some(place) => Ok(Some(place)),
+            // The index has no checksum: it is a hint, as the bits are.
+            None => self.find_in_slots(name, sum),
+        }
+    }
+
+    fn find_in_index(&self, name: &str, sum: u32) -> Result<Option<u64>, ErrorKind> {
+        let entries = self.shape.index_len;
+        let mut probe = first_probe(name.as_bytes(), entries);
+        for _ in 0..entries {
+            let mut entry = [0; 4];
+            self.file.read_at(&mut entry, self.shape.index + probe * 4)?;
+            // 0: here the search ends.
+            let Some(place) = u64::from(u32::from_le_bytes(entry)).checked_sub(1) else { return Ok(None) };
+            if place < self.header.tasks && self.look_at(place).is_ok_and(|task| self.is_named(place, &task, name, sum))
+            {
+                return Ok(Some(place));
+            }
+            probe = (probe + 1) % entries;
+        }
+        Ok(None)
+    }
+
+    fn find_in_slots(&self, name: &str, sum: u32) -> Result<Option<u64>, ErrorKind> {
+        let (mut found, mut damaged) = (None, None);
+        let look = |place, task: Option<&Task>| {
+            match task.map(|task| (self.is_named(place, task, name, sum), may_have(task, name, sum))) {
+                Some((true, _)) => found = found.or(Some(place)),
+                Some((false, false)) => {}
+                _ => damaged = damaged.or(Some(place)),
+            }
+            Ok(())
+        };
+        self.each(look).map_err(h5part_base::error::Error::into_kind)?;
+        match (found, damaged) {
+            // Perhaps that one.
+            (None, Some(task)) => Err(ErrorKind::DamagedTask { task }),
+            (found, _) => Ok(found),
+        }
+    }
+
+    fn is_named(&self, place: u64, task: &Task, name: &str, sum: u32) -> bool {
+        may_have(task, name, sum) && self.name_of(place, task).is_ok_and(|its| its == name)
+    }
+
+    /// Names that are rows: the task's number follows from them, and is its position.
+    fn find_rows(&self, name: &str) -> Option<u64> {
+        let index = match name.split_once(':') {
+            _ if self.header.rows == 0 => name.parse().ok()?,
+            Some((start, end)) => self.block(start.parse().ok()?..end.parse().ok()?)?,
+            None => name.parse::<u64>().ok().and_then(|row| self.block(row..row.checked_add(1)?))?,
+        };
+        let rows = self.header.rows_of(u32::try_from(index).ok()?);
+        // '+3' and '03' are no names.
+        let is_its_name = rows.map_or_else(|| index.to_string(), |rows| spec(&rows)) == name;
+        (index < self.header.tasks && is_its_name).then_some(index)
+    }
+
+    fn block(&self, rows: Range<u64>) -> Option<u64> {
+        let index = u32::try_from(rows.start / self.header.rows_per_task.max(1)).ok()?;
+        (self.header.rows_of(index)? == rows).then_some(u64::from(index))
+    }
+
+    /// Whether a task runs, and with which claim.
+    pub(super) fn held_by(&self, place: u64) -> Result<Option<u64>, ErrorKind> {
+        let task = self.look_at(place)?;
+        Ok((task.state == State::Running).then_some(task.fence))
+    }
+}
+
+/// Whether length and checksum of a task's name are those of this one.
+fn may_have(task: &Task, name: &str, sum: u32) -> bool {
+    task.name.sum == sum && u64::from(task.name.len) == name.len() as u64
+}

@@ -1,0 +1,218 @@
+//! Tasks of owners that have died go back.
+//!
+//! Dead is who is proven so: its process has ended on this host, SLURM does not know its job any more.
+//! Of one whom we cannot see, a beat that stands still for long is taken for death; should it live after
+//! all, its claims are fenced. A process that is stopped lives.
+
+use super::owner::{Entry, Job};
+use super::task::{OwnerId, Reason, State, Task};
+use super::{Claim, Ledger};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::lock::Fate;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// SLURM is asked about a job when its worker is met, and again when a beat stands still for so long: thousands
+/// of workers must not ask all the time.
+const ASK: Duration = Duration::from_secs(30);
+
+/// Whether a SLURM job is gone; `None`: that cannot be told here.
+pub type JobIsGone = fn(&Job) -> Option<bool>;
+
+/// What an observer remembers of owners that it cannot see.
+#[derive(Debug)]
+pub struct Watch {
+    stale_after: Duration,
+    job_is_gone: JobIsGone,
+    beats: HashMap<OwnerId, Beat>,
+    looked: bool,
+}
+
+/// What was seen of an owner.
+#[derive(Debug)]
+struct Beat {
+    count: u64,
+    since: Instant,
+    /// When SLURM was asked about its job.
+    asked: Option<Instant>,
+}
+
+/// A task that was taken from a dead owner.
+#[derive(Clone, Debug)]
+pub struct Lapsed {
+    /// The claim that lapsed.
+    pub claim: Claim,
+    /// Who had it, as text.
+    pub owner: String,
+    /// How that is known.
+    pub reason: Reason,
+    /// Where the task stands now.
+    pub state: State,
+}
+
+impl Watch {
+    /// A beat that stands still for so long, by this process's own clock, means death.
+    #[must_use]
+    pub fn new(stale_after: Duration, job_is_gone: JobIsGone) -> Self {
+        Self { stale_after, job_is_gone, beats: HashMap::new(), looked: false }
+    }
+
+    /// Whether the owner of an entry is dead, and how that is known.
+    fn verdict(&mut self, id: OwnerId, entry: &Entry, now: Instant) -> Option<Reason> {
+        let owner = entry.owner.as_ref()?;
+        if entry.given_up {
+            return Some(Reason::OwnerDied);
+        }
+        match owner.fate() {
+            Fate::Runs | Fate::Stopped => return None,
+            Fate::Ended => return Some(Reason::OwnerDied),
+            Fate::Elsewhere => {}
+        }
+        let seen = self.beats.entry(id).or_insert(Beat { count: entry.beat, since: now, asked: None });
+        if seen.count != entry.beat {
+            (seen.count, seen.since) = (entry.beat, now);
+        }
+        if seen.asked.is_none_or(|asked| now.duration_since(asked.max(seen.since)) >= ASK) {
+            seen.asked = Some(now);
+            if owner.job.as_ref().and_then(self.job_is_gone) == Some(true) {
+                return Some(Reason::OwnerDied);
+            }
+        }
+        (now.duration_since(seen.since) >= self.stale_after).then_some(Reason::OwnerSilent)
+    }
+}
+
+impl Ledger {
+    /// Takes tasks from owners that have died; they wait again, or are failed if that was once too often.
+    ///
+    /// **Concurrency.** Beside anything; several may do it at once, and each task lapses once.
+    ///
+    /// # Errors
+    /// I/O errors; [`ErrorKind::Replaced`].
+    pub fn reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>> {
+        self.check_named()?;
+        self.try_reap(watch).at("look for dead workers of", &self.path)
+    }
+
+    fn try_reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>, ErrorKind> {
+        let entries = {
+            let _held = self.hold()?;
+            self.entries()?
+        };
+        let now = Instant::now();
+        let mut dead = HashMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            let Some(entry) = entry else { continue };
+            let id = OwnerId { place: u32::try_from(place).unwrap_or(u32::MAX), generation: entry.generation };
+            let Some(reason) = watch.verdict(id, entry, now) else { continue };
+            // First this: else it could claim more, which nobody would look for once it is forgotten.
+            if self.mark_given_up(id, Some(entry.beat))? {
+                dead.insert(id, reason);
+            }
+        }
+        // Owners that left, or whose entry a loss of power took, leave tasks of nobody: seen at first.
+        if dead.is_empty() && watch.looked {
+            return Ok(Vec::new());
+        }
+        watch.looked = true;
+        let lapsed = self.lapse_all(&entries, &dead)?;
+        for id in dead.into_keys() {
+            watch.beats.remove(&id);
+            self.free(id)?;
+        }
+        Ok(lapsed)
+    }
+
+    fn lapse_all(&self, entries: &[Option<Entry>], dead: &HashMap<OwnerId, Reason>) -> Result<Vec<Lapsed>, ErrorKind> {
+        let known = |id: OwnerId| {
+            let entry = entries.get(usize::try_from(id.place).unwrap_or(usize::MAX));
+            entry.is_some_and(|entry| entry.as_ref().is_some_and(|entry| entry.is_of(id)))
+        };
+        let why = |task: &Task| match dead.get(&task.owner) {
+            Some(reason) => Some(*reason),
+            None => (!known(task.owner)).then_some(Reason::OwnerDied),
+        };
+        let mut lapsed = Vec::new();
+        for (place, task) in self.running()? {
+            let Some(reason) = why(&task) else { continue };
+            if let Some(state) = self.lapse(place, &task, reason, dead.contains_key(&task.owner))? {
+                let entry = entries.get(usize::try_from(task.owner.place).unwrap_or(usize::MAX));
+                let owner = entry.and_then(|e| e.as_ref()?.owner.as_ref().map(ToString::to_string));
+                let owner = owner.unwrap_or_else(|| "a worker that is gone".to_owned());
+                lapsed.push(Lapsed { claim: self.claim_of(place, &task)?, owner, reason, state });
+            }
+        }
+        Ok(lapsed)
+    }
+
+    /// Takes one task from its owner, unless something became of it meanwhile.
+    fn lapse(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
+        let _held = self.hold()?;
+        let task = self.task_locked(place)?;
+        // An owner that was in no entry may have come after we looked: then it is in the table by now.
+        if task.owner != seen.owner || (!is_dead && self.entry(task.owner)?.is_some()) {
+            return Ok(None);
+        }
+        match task.fail(seen.fence, reason, self.max_attempts, (self.clock)()) {
+            Ok(task) => {
+                self.put(place, &[task])?;
+                Ok(Some(task.state))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// All tasks that run.
+    pub(super) fn running(&self) -> Result<Vec<(u64, Task)>, ErrorKind> {
+        let running = |slot: Result<(u64, Option<Task>), ErrorKind>| {
+            let taken = |(place, task): (u64, Option<Task>)| Some((place, task.filter(|t| t.state == State::Running)?));
+            slot.map(taken).transpose()
+        };
+        self.walk().filter_map(running).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::owner::Owner;
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    #[test]
+    #[cfg_attr(miri, ignore = "asks the system")]
+    fn slurm_is_asked_when_a_worker_is_met_and_when_its_beat_stands_still() {
+        static ASKED: AtomicU32 = AtomicU32::new(0);
+        let ask: JobIsGone = |job| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            Some(job.restarts == 1)
+        };
+        let mut owner = Owner::this_process();
+        owner.process.host = "another".to_owned();
+        owner.job = Some(Job { id: "12_3".to_owned(), restarts: 0, cluster: None, user: None });
+        let mut watch = Watch::new(Duration::from_secs(300), ask);
+        let start = Instant::now();
+        let mut look = |second: u64, beat: u64, owner: &Owner| {
+            let entry = Entry { generation: 1, beat, given_up: false, owner: Some(owner.clone()) };
+            let verdict = watch.verdict(OwnerId::default(), &entry, start + Duration::from_secs(second));
+            (verdict, ASKED.load(Ordering::Relaxed))
+        };
+        assert_eq!(look(0, 0, &owner), (None, 1));
+        // While it beats nobody asks.
+        for second in 1..200 {
+            assert_eq!(look(second, second / 10, &owner), (None, 1));
+        }
+        // It stands still since second 190.
+        assert_eq!(look(219, 19, &owner), (None, 1));
+        assert_eq!(look(220, 19, &owner), (None, 2));
+        assert_eq!(look(249, 19, &owner), (None, 2));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 1;
+        }
+        assert_eq!(look(250, 19, &owner), (Some(Reason::OwnerDied), 3));
+        if let Some(job) = &mut owner.job {
+            job.restarts = 0;
+        }
+        assert_eq!(look(489, 19, &owner).0, None);
+        assert_eq!(look(490, 19, &owner).0, Some(Reason::OwnerSilent));
+    }
+}

@@ -1,0 +1,274 @@
+//! Measuring: a monitor is a worker's own file, a measurement is a guard.
+
+use super::files::Log;
+use super::record::{FORMAT, Header, Record};
+use super::usage::{ChildUsage, Whose, own_peak, unix_s};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::lock::host;
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+/// One worker's measurements, in a file of its own.
+///
+/// **Concurrency.** Any number of processes and hosts may have monitors on one folder: each has its own
+/// file, and nobody waits for anybody. The threads of a process may share one monitor, or each open its
+/// own; records of a shared one say which thread they are of. The folder may be read meanwhile.
+/// **Survives**: each record is one write(2) to a file open for appending, so a process that is killed
+/// loses no record but those of operations under way. Nothing is synced: a loss of power may cost the
+/// last seconds.
+#[derive(Debug)]
+pub struct Monitor {
+    log: Log,
+    /// A moment by both clocks: a wall clock that jumps does not disorder what one worker measured.
+    opened: Instant,
+    opened_s: f64,
+}
+
+/// An operation that is being measured, until it is dropped. It stays in its thread, whose processor
+/// time it measures.
+#[derive(Debug)]
+#[must_use = "it measures until it is dropped"]
+pub struct Measure<'a> {
+    monitor: &'a Monitor,
+    record: Record,
+    whose: Whose,
+    began: Instant,
+    cpu: Duration,
+    peak: u64,
+    /// What this measurement put in the place of what.
+    before: Option<Before>,
+    ended: bool,
+    _of_its_thread: PhantomData<*const ()>,
+}
+
+/// The task that a thread was at before.
+#[derive(Debug)]
+struct Before {
+    task: Option<u64>,
+}
+
+thread_local! {
+    /// The task that this thread is at.
+    static TASK: Cell<Option<u64>> = const { Cell::new(None) };
+    static THREAD: u32 = {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    };
+}
+
+impl Monitor {
+    /// Starts a file in a folder, which is made if it is not there. The worker's name is `HOST-PID`.
+    ///
+    /// # Errors
+    /// As mkdir(2), open(2) and write(2).
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(folder, &format!("{}-{}", host(), std::process::id()))
+    }
+
+    /// As [`Monitor::open`], for a worker of this name. Names need not differ.
+    ///
+    /// # Errors
+    /// As [`Monitor::open`].
+    pub fn open_as(folder: impl AsRef<Path>, worker: &str) -> Result<Self> {
+        let (host, pid) = (host(), std::process::id());
+        let header = Header { h5part_monitor: FORMAT, worker: worker.to_owned(), host, pid };
+        let log = Log::create(folder.as_ref(), &header).at("write measurements to", folder.as_ref())?;
+        Ok(Self { log, opened: Instant::now(), opened_s: unix_s() })
+    }
+
+    /// This worker's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.log.path()
+    }
+
+    /// Measurements that could not be written since the last one that could; that of a guard that is
+    /// dropped has nobody to tell. The next record in the file tells how many are missing.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.log.lost()
+    }
+
+    /// Begins to measure an operation, with the processor time of this thread.
+    pub fn measure(&self, operation: &str) -> Measure<'_> {
+        self.begin(operation, Whose::Thread)
+    }
+
+    /// As [`Monitor::measure`], with the processor time of all threads of this process: for what
+    /// spreads its work over threads, and has the process to itself.
+    pub fn measure_process(&self, operation: &str) -> Measure<'_> {
+        self.begin(operation, Whose::Process)
+    }
+
+    /// Writes a record that was made otherwise; a start of 0 becomes `wall_s` before now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`] for times that no measurement gives. As write(2): the record is lost
+    /// then, and the next one tells so.
+    pub fn record(&self, mut record: Record) -> Result<()> {
+        if record.start_s == 0.0 {
+            record.start_s = self.unix_s(Instant::now()) - record.wall_s;
+        }
+        let written = if record.is_possible() {
+            self.log.append(record)
+        } else {
+            Err(ErrorKind::BadRequest("times and weights are finite, and not negative".to_owned()))
+        };
+        written.at("write measurements to", self.path())
+    }
+
+    /// Writes what a child used, and whether it failed: see [`super::wait_child`]. With a task, it is that task
+    /// as a whole.
+    ///
+    /// # Errors
+    /// As [`Monitor::record`].
+    pub fn record_child(&self, operation: &str, task: Option<u64>, usage: &ChildUsage, failed: bool) -> Result<()> {
+        self.record(Record { task, failed, whole: task.is_some(), ..usage.record(operation) })
+    }
+
+    fn begin(&self, operation: &str, whose: Whose) -> Measure<'_> {
+        let record = Record {
+            operation: operation.to_owned(),
+            thread: THREAD.with(|t| *t),
+            task: TASK.get(),
+            ..Record::default()
+        };
+        let (peak, cpu, began) = (own_peak(), whose.cpu(), Instant::now());
+        Measure {
+            monitor: self,
+            record,
+            whose,
+            began,
+            cpu,
+            peak,
+            before: None,
+            ended: false,
+            _of_its_thread: PhantomData,
+        }
+    }
+
+    fn unix_s(&self, at: Instant) -> f64 {
+        self.opened_s + at.saturating_duration_since(self.opened).as_secs_f64()
+    }
+}
+
+impl ChildUsage {
+    /// A record of it, to which task, attempt, failure and sizes may be added before
+    /// [`Monitor::record`].
+    #[must_use]
+    pub fn record(&self, operation: &str) -> Record {
+        Record {
+            operation: operation.to_owned(),
+            start_s: self.start_s,
+            wall_s: self.wall_s,
+            cpu_s: self.cpu_s,
+            memory_bytes: self.memory_bytes,
+            memory_at_most: self.memory_at_most,
+            // A program begins with nothing.
+            memory_rise_bytes: self.memory_bytes,
+            thread: THREAD.with(|t| *t),
+            ..Record::default()
+        }
+    }
+}
+
+impl Measure<'_> {
+    /// It is of this task (from 0). Where the thread was at no task yet, it is the task as a whole, and
+    /// what the thread measures until it ends is part of the task.
+    pub fn task(&mut self, index: u64) -> &mut Self {
+        if TASK.get().is_none() {
+            self.before = Some(Before { task: TASK.replace(Some(index)) });
+            self.record.whole = true;
+        }
+        self.part_of(index)
+    }
+
+    /// It is part of this task (from 0), which another thread began.
+    pub fn part_of(&mut self, index: u64) -> &mut Self {
+        self.record.task = Some(index);
+        self
+    }
+
+    /// Which attempt at the task it is, from 1.
+    pub fn attempt(&mut self, attempt: u32) -> &mut Self {
+        self.record.attempt = attempt;
+        self
+    }
+
+    /// Adds to the things counted.
+    pub fn count(&mut self, n: u64) -> &mut Self {
+        self.record.counts = self.record.counts.saturating_add(n);
+        self
+    }
+
+    /// Adds to the bytes worked on.
+    pub fn bytes(&mut self, n: u64) -> &mut Self {
+        self.record.bytes = self.record.bytes.saturating_add(n);
+        self
+    }
+
+    /// Adds to the bytes of the result that were received.
+    pub fn received(&mut self, bytes: u64) -> &mut Self {
+        self.record.received = self.record.received.saturating_add(bytes);
+        self
+    }
+
+    /// Adds to the bytes that were sent to the task as this argument.
+    pub fn sent(&mut self, argument: &str, bytes: u64) -> &mut Self {
+        let sum = self.record.sent.entry(argument.to_owned()).or_default();
+        *sum = sum.saturating_add(bytes);
+        self
+    }
+
+    /// How heavy the task was said to be. Not finite or negative, it is left out.
+    pub fn weight(&mut self, weight: f64) -> &mut Self {
+        self.record.weight = Some(weight).filter(|w| w.is_finite() && *w >= 0.0);
+        self
+    }
+
+    /// It failed. A measurement that ends in a panic has failed without being told.
+    pub fn fail(&mut self) -> &mut Self {
+        self.record.failed = true;
+        self
+    }
+
+    /// Ends it, as dropping it does, and says whether it could be written.
+    ///
+    /// # Errors
+    /// As [`Monitor::record`].
+    pub fn finish(mut self) -> Result<()> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.ended = true;
+        let wall = self.began.elapsed();
+        let cpu = self.whose.cpu().saturating_sub(self.cpu);
+        let peak = own_peak();
+        if let Some(before) = self.before.take() {
+            TASK.set(before.task);
+        }
+        let record = std::mem::take(&mut self.record);
+        self.monitor.record(Record {
+            start_s: self.monitor.unix_s(self.began),
+            wall_s: wall.as_secs_f64(),
+            cpu_s: cpu.as_secs_f64(),
+            memory_bytes: peak,
+            memory_rise_bytes: peak.saturating_sub(self.peak),
+            failed: record.failed || std::thread::panicking(),
+            ..record
+        })
+    }
+}
+
+impl Drop for Measure<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            // The work goes on without its measurement; the next record tells that one is missing.
+            let _ = self.end();
+        }
+    }
+}

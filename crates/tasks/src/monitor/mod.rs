@@ -1,0 +1,42 @@
+//! What work cost: time, memory, counts and bytes of named operations, each worker in a file of its own.
+//!
+//! A [`Monitor`] is a worker's file in a folder that all workers of a run share. [`Monitor::measure`]
+//! gives a guard; when it is dropped, one line is appended. [`Summary`] adds all files of a folder up,
+//! beside workers that go on; [`draw`] shows workers over time; [`export`] writes OpenQuake's tables.
+//! Lines, fields and columns are in `docs/monitor.md`.
+//!
+//! ```
+//! use h5part::monitor::{Monitor, Summary};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let monitor = Monitor::open(folder)?; // each worker its own; threads may share one
+//! for index in 0..3 {
+//!     let mut task = monitor.measure("classical");
+//!     task.task(index).weight(2.0);
+//!     {
+//!         let mut part = monitor.measure("compute"); // part of the task
+//!         part.count(100).bytes(800);
+//!     }
+//! }
+//! let summary = Summary::read(folder)?;
+//! assert_eq!(summary.records, 6);
+//! assert_eq!(summary.operations.iter().map(|o| o.counts).sum::<u64>(), 300);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod draw;
+mod files;
+mod guard;
+mod lanes;
+mod record;
+mod summary;
+mod timeline;
+mod usage;
+
+pub use draw::draw;
+pub use guard::{Measure, Monitor};
+pub use record::{FORMAT, Header, Record};
+pub use summary::{Operation, Spread, Summary, Worker};
+pub use timeline::{Event, Timeline, small};
+pub use usage::{ChildUsage, own_peak, wait_child};

@@ -1,0 +1,268 @@
+//! Jobs that wait and events that were not taken yet, of all runs of a pool: what its workers and its
+//! users meet at.
+
+use super::{Death, Event, EventKind, Job, RunId};
+use h5part_base::error::{ErrorKind, Result};
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A job, and the sign that it is to end.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) job: Job,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+pub(super) struct Board {
+    state: Mutex<State>,
+    /// There is a job.
+    jobs: Condvar,
+    /// There is an event, or a run has ended.
+    events: Condvar,
+    /// There is room for a result, or nobody wants it any more.
+    room: Condvar,
+    /// Workers that may wait for room.
+    workers: usize,
+    /// Results of a run that wait to be taken.
+    parts: usize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    runs: BTreeMap<RunId, Run>,
+    /// The run that was served last.
+    last: Option<RunId>,
+    /// Workers that wait for room.
+    blocked: usize,
+    closed: bool,
+}
+
+#[derive(Debug, Default)]
+struct Run {
+    waiting: VecDeque<Job>,
+    running: usize,
+    events: VecDeque<Event>,
+    /// Results among the events.
+    parts: usize,
+    /// Tells its running jobs to end.
+    stop: Arc<AtomicBool>,
+    /// Nothing is to be heard of it any more.
+    cancelled: bool,
+    /// Somebody waits for its events.
+    awaited: bool,
+}
+
+impl Run {
+    /// Somebody waits for what only a free worker can give.
+    fn starves(&self) -> bool {
+        self.awaited && self.events.is_empty() && !self.waiting.is_empty()
+    }
+}
+
+impl Event {
+    fn of(job: &Job, kind: EventKind) -> Self {
+        Self { run: job.run, index: job.index, attempt: job.attempt, kind }
+    }
+}
+
+impl State {
+    /// The next job; runs take turns.
+    fn next_job(&mut self) -> Option<Taken> {
+        let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
+        let has_job = |(_, run): &(&RunId, &mut Run)| !run.waiting.is_empty();
+        let id = match self.runs.range_mut((after, Bound::Unbounded)).find(has_job) {
+            Some((&id, _)) => id,
+            None => *self.runs.iter_mut().find(has_job)?.0,
+        };
+        let run = self.runs.get_mut(&id)?;
+        let job = run.waiting.pop_front()?;
+        run.running += 1;
+        self.last = Some(id);
+        Some(Taken { job, stop: Arc::clone(&run.stop) })
+    }
+
+    /// Whether a result finds room. Where all workers wait for room in runs that nobody looks at, and
+    /// somebody waits for another run, the bound gives way: else that wait would never end.
+    fn has_room(&self, id: RunId, bound: usize, workers: usize) -> bool {
+        let Some(run) = self.runs.get(&id) else { return true };
+        let starving = || self.runs.iter().any(|(other, run)| *other != id && run.starves());
+        run.parts < bound || run.cancelled || (self.blocked + 1 >= workers && starving())
+    }
+}
+
+impl Board {
+    pub(super) fn new(workers: usize, parts: usize) -> Self {
+        let (jobs, events, room) = Default::default();
+        Self { state: Mutex::default(), jobs, events, room, workers, parts: parts.max(1) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn submit(&self, job: Job) -> Result<()> {
+        let mut state = self.lock();
+        let closed = || ErrorKind::PoolClosed.at("submit a task to", "the pool");
+        if state.closed {
+            return Err(closed());
+        }
+        let run = state.runs.entry(job.run).or_default();
+        if run.cancelled {
+            return Err(closed());
+        }
+        run.waiting.push_back(job);
+        drop(state);
+        self.jobs.notify_one();
+        Ok(())
+    }
+
+    /// A job, as soon as there is one; `None` when the pool is shut down.
+    pub(super) fn take(&self) -> Option<Taken> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            if let Some(taken) = state.next_job() {
+                return Some(taken);
+            }
+            state = self.jobs.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// A job, if there is one.
+    pub(super) fn try_take(&self) -> Option<Taken> {
+        let mut state = self.lock();
+        if state.closed { None } else { state.next_job() }
+    }
+
+    /// A result. Waits for room; false: nobody wants it any more.
+    pub(super) fn part(&self, taken: &Taken, event: EventKind) -> bool {
+        self.put_part(taken, event, self.parts)
+    }
+
+    /// A result for whose room there is nobody to wait.
+    pub(super) fn part_at_once(&self, taken: &Taken, event: EventKind) -> bool {
+        self.put_part(taken, event, usize::MAX)
+    }
+
+    fn put_part(&self, taken: &Taken, kind: EventKind, bound: usize) -> bool {
+        let id = taken.job.run;
+        let mut state = self.lock();
+        while !state.closed && !state.has_room(id, bound, self.workers) {
+            state.blocked += 1;
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.blocked -= 1;
+        }
+        if state.closed || taken.stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        let Some(run) = state.runs.get_mut(&id) else { return false };
+        run.parts += 1;
+        run.events.push_back(Event::of(&taken.job, kind));
+        drop(state);
+        self.events.notify_all();
+        true
+    }
+
+    /// The end of a job that was taken.
+    pub(super) fn end(&self, taken: &Taken, kind: EventKind) {
+        let mut state = self.lock();
+        let id = taken.job.run;
+        if let Some(run) = state.runs.get_mut(&id) {
+            run.running = run.running.saturating_sub(1);
+            if !run.cancelled {
+                run.events.push_back(Event::of(&taken.job, kind));
+            } else if run.running == 0 {
+                state.runs.remove(&id);
+            }
+        }
+        drop(state);
+        self.events.notify_all();
+    }
+
+    /// The next event of a run, as soon as there is one. `None`: it has no jobs here. Before it waits it
+    /// calls `help`, which may run a job in this thread, and says whether it did.
+    pub(super) fn next(&self, id: RunId, help: &dyn Fn() -> bool) -> Option<Event> {
+        let mut state = self.lock();
+        loop {
+            let run = state.runs.get_mut(&id)?;
+            run.awaited = false;
+            if run.cancelled {
+                return None;
+            }
+            if let Some(event) = run.events.pop_front() {
+                let is_part = matches!(event.kind, EventKind::Partial { .. });
+                run.parts -= usize::from(is_part);
+                if is_part && state.blocked > 0 {
+                    self.room.notify_all();
+                }
+                return Some(event);
+            }
+            if run.waiting.is_empty() && run.running == 0 {
+                state.runs.remove(&id);
+                return None;
+            }
+            drop(state);
+            if help() {
+                state = self.lock();
+                continue;
+            }
+            state = self.lock();
+            let Some(run) = state.runs.get_mut(&id).filter(|run| !run.cancelled) else { continue };
+            let settled = run.waiting.is_empty() && run.running == 0;
+            if !run.events.is_empty() || settled {
+                continue;
+            }
+            run.awaited = true;
+            if state.blocked > 0 {
+                self.room.notify_all();
+            }
+            state = self.events.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn cancel(&self, id: RunId) {
+        let mut state = self.lock();
+        if let Some(run) = state.runs.get_mut(&id) {
+            run.cancelled = true;
+            run.stop.store(true, Ordering::Relaxed);
+            run.waiting.clear();
+            run.events.clear();
+            run.parts = 0;
+            if run.running == 0 {
+                state.runs.remove(&id);
+            }
+        }
+        drop(state);
+        self.room.notify_all();
+        self.events.notify_all();
+    }
+
+    /// No more jobs; those that wait are lost, those that run are told to end.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        for run in state.runs.values_mut() {
+            // Not cancelled: that they ended is still told.
+            run.stop.store(true, Ordering::Relaxed);
+            let lost = |job: Job| Event::of(&job, EventKind::Lost(Death::ShutDown));
+            run.events.extend(run.waiting.drain(..).map(lost));
+        }
+        drop(state);
+        self.jobs.notify_all();
+        self.room.notify_all();
+        self.events.notify_all();
+    }
+
+    /// Waits until no job runs.
+    pub(super) fn settle(&self) {
+        let mut state = self.lock();
+        while state.runs.values().any(|run| run.running > 0) {
+            state = self.events.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! One worker: claims a block, does its tasks, tells how they ended.
+
+use super::supervisor::Supervisor;
+use super::{Event, Level, Site, Summary, Tasks, Terms};
+use crate::budget::pin;
+use crate::ledger::{self, Claim, Claimed, End, OwnerId, Reason};
+use h5part_base::error::ErrorKind;
+use h5part_base::error::{At, Result};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Tasks of a block that are done are told together, but not later than this.
+const TELL: Duration = Duration::from_millis(50);
+/// First and longest pause of a worker that finds nothing to claim.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
+/// A pause is so many times as long as the look before it.
+const IDLE: u32 = 20;
+
+/// All workers, and the supervisor beside them.
+pub(super) fn run_all(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks, owner: OwnerId) -> Result<Summary> {
+    let supervisor = Supervisor::new(site, terms, tasks, owner);
+    let summary = Mutex::new(Summary::default());
+    let worker = &Worker { site, terms, tasks, owner, summary: &summary };
+    let outcome = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| supervisor.watch());
+        // More of them than tasks would find nothing to do.
+        let count = terms.workers.min(usize::try_from(site.ledger.len()).unwrap_or(usize::MAX));
+        let (mut others, mut outcome) = (Vec::new(), Ok(()));
+        for number in 1..count {
+            match std::thread::Builder::new().spawn_scoped(scope, move || worker.work(number)) {
+                Ok(other) => others.push(other),
+                Err(e) => {
+                    outcome = Err(e).at("start another worker for", site.ledger.path());
+                    site.stop.raise(Level::Drain);
+                    break;
+                }
+            }
+        }
+        // The first worker is this thread: with one worker, tasks run where the run was begun.
+        outcome = outcome.and_then(|()| worker.work(0));
+        for other in others {
+            outcome = outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        }
+        supervisor.end();
+        outcome.and(watching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    outcome?;
+    Ok(summary.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+struct Worker<'a> {
+    site: &'a Site<'a>,
+    terms: &'a Terms,
+    tasks: &'a dyn Tasks,
+    owner: OwnerId,
+    summary: &'a Mutex<Summary>,
+}
+
+impl Worker<'_> {
+    fn work(&self, number: usize) -> Result<()> {
+        let cores = self.terms.cores.get(number).map_or(&[][..], Vec::as_slice);
+        let outcome = pin::while_kept_on(cores, || self.until_nothing_is_left());
+        if outcome.is_err() {
+            // The others end, too: they would meet the same.
+            self.site.stop.raise(Level::Drain);
+        }
+        outcome
+    }
+
+    fn until_nothing_is_left(&self) -> Result<()> {
+        let terms = ledger::Terms { count: self.terms.block, delay: self.terms.retry_delay };
+        let mut pause = PAUSES.0;
+        while self.site.stop.level() == Level::Run {
+            let start = Instant::now();
+            let claimed = match self.site.ledger.claim(self.owner, &terms) {
+                // Others took us for dead: the supervisor's next beat says so, too.
+                Err(e) if matches!(e.kind(), ErrorKind::Fenced { .. }) => {
+                    self.site.observer.event(&Event::Warning(e.to_string()));
+                    self.site.stop.raise(Level::End);
+                    return Ok(());
+                }
+                claimed => claimed?,
+            };
+            match claimed {
+                Claimed::Tasks(claims) => {
+                    self.run_block(&claims)?;
+                    pause = PAUSES.0;
+                }
+                Claimed::Nothing { resting: 0, running } if running == 0 || !self.terms.linger => return Ok(()),
+                Claimed::Nothing { .. } => {
+                    self.site.stop.wait(Level::Run, pause.max(start.elapsed() * IDLE));
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run_block(&self, claims: &[Claim]) -> Result<()> {
+        let mut done: Vec<Claim> = Vec::new();
+        let mut told = Instant::now();
+        for (k, claim) in claims.iter().enumerate() {
+            if self.site.stop.level() > Level::Run && k > 0 {
+                self.tell_done(&mut done)?;
+                return self.tell(&claims[k..], End::Released);
+            }
+            self.site.observer.event(&Event::Begins(claim));
+            if let Err(e) = self.site.begin(claim) {
+                self.lost_or(claim, e)?;
+                continue;
+            }
+            match self.run_one(claim) {
+                End::Done if self.site.rows.is_none() => done.push(claim.clone()),
+                End::Done => match self.site.done(claim) {
+                    Ok((end, state)) => self.ended(claim, end, state),
+                    Err(e) => self.lost_or(claim, e)?,
+                },
+                end => self.tell(std::slice::from_ref(claim), end)?,
+            }
+            if told.elapsed() > TELL {
+                self.tell_done(&mut done)?;
+                told = Instant::now();
+            }
+        }
+        self.tell_done(&mut done)
+    }
+
+    fn run_one(&self, claim: &Claim) -> End {
+        let run = AssertUnwindSafe(|| self.tasks.run(claim, self.site.stop));
+        catch_unwind(run).unwrap_or(End::Failed(Reason::Panicked))
+    }
+
+    fn tell_done(&self, done: &mut Vec<Claim>) -> Result<()> {
+        let claims = std::mem::take(done);
+        if claims.is_empty() { Ok(()) } else { self.tell(&claims, End::Done) }
+    }
+
+    fn tell(&self, claims: &[Claim], end: End) -> Result<()> {
+        for (claim, answer) in claims.iter().zip(self.site.ledger.finish_all(claims, end)?) {
+            match answer {
+                Ok(state) => self.ended(claim, end, state),
+                Err(e) => self.lost_or(claim, e)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn ended(&self, claim: &Claim, end: End, state: ledger::State) {
+        self.count(|summary| match end {
+            End::Done => summary.done += 1,
+            End::Failed(_) => summary.failed += 1,
+            End::Released => summary.released += 1,
+        });
+        self.site.observer.event(&Event::Ended(claim, end, state));
+    }
+
+    /// Whose task was taken over loses that task, and nothing else.
+    fn lost_or(&self, claim: &Claim, e: h5part_base::error::Error) -> Result<()> {
+        if !matches!(e.kind(), ErrorKind::Fenced { .. }) {
+            return Err(e);
+        }
+        self.count(|summary| summary.lost += 1);
+        self.site.observer.event(&Event::Lost(claim, &e));
+        Ok(())
+    }
+
+    fn count(&self, add: impl FnOnce(&mut Summary)) {
+        add(&mut self.summary.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,140 @@
+//! Submission: as many arrays as SLURM's limit makes necessary.
+
+use super::call::call;
+use super::queue::cancel;
+use super::script::Array;
+use h5part_base::error::{ErrorKind, Result};
+use std::process::Command;
+
+/// A job array that was submitted.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Submitted {
+    /// Number of the job.
+    pub id: String,
+    /// Its elements.
+    pub elements: u64,
+}
+
+/// Sizes of arrays of at most `most` elements that make `size` together, as equal as can be.
+#[must_use]
+pub fn parts(size: u64, most: u64) -> Vec<u64> {
+    let count = size.div_ceil(most.max(1));
+    (0..count).map(|k| size / count + u64::from(k < size % count)).collect()
+}
+
+/// Submits an array of `size` elements; where SLURM takes fewer at once (`MaxArraySize`), several arrays.
+/// With a throttle they run one after the other, so that it holds for all together. A copy of each script is
+/// kept beside the logs, as `JOB.sbatch`. Either all are submitted, or none stays in the queue.
+///
+/// **Concurrency.** Beside anything.
+///
+/// # Errors
+/// [`ErrorKind::NoSlurm`], [`ErrorKind::Slurm`] with what it says; I/O errors of the folder of logs.
+pub fn submit(array: &Array, size: u64) -> Result<Vec<Submitted>, ErrorKind> {
+    std::fs::create_dir_all(&array.logs)?;
+    let most = max_array_size()?;
+    let mut submitted: Vec<Submitted> = Vec::new();
+    for elements in parts(size, most) {
+        let after = submitted.last().filter(|_| array.throttle.is_some()).map(|last| format!("afterany:{}", last.id));
+        let part = match after {
+            // Whatever the whole waits for, the first part has waited for.
+            Some(after) => Array { dependency: Some(after), ..array.clone() },
+            None => array.clone(),
+        };
+        match submit_one(&part, elements) {
+            Ok(id) => submitted.push(Submitted { id, elements }),
+            Err(e) => {
+                let ids: Vec<_> = submitted.into_iter().map(|job| job.id).collect();
+                // What keeps it from being cancelled keeps nothing from being told.
+                let _ = cancel(&ids);
+                return Err(e);
+            }
+        }
+    }
+    Ok(submitted)
+}
+
+fn submit_one(array: &Array, size: u64) -> Result<String, ErrorKind> {
+    let script = array.script(size)?;
+    let mut command = Command::new("sbatch");
+    command.arg("--parsable");
+    // Variables would overrule the script.
+    for name in ["ARRAY_INX", "JOB_NAME", "OUTPUT", "OPEN_MODE", "SIGNAL"] {
+        command.env_remove(format!("SBATCH_{name}"));
+    }
+    for (name, value) in [("PARTITION", &array.partition), ("TIMELIMIT", &array.time)] {
+        if value.is_some() {
+            command.env_remove(format!("SBATCH_{name}"));
+        }
+    }
+    let id = id_of(&call(command, &script)?)?;
+    std::fs::write(array.logs.join(format!("{id}.sbatch")), &script)?;
+    Ok(id)
+}
+
+/// `JOB` or `JOB;CLUSTER`, the last line: a site's own notices may come before it.
+fn id_of(said: &str) -> Result<String, ErrorKind> {
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    let id = last.split(';').next().unwrap_or_default();
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(id.to_owned());
+    }
+    let message = format!("it gave no job number but '{}'", last.escape_debug());
+    Err(ErrorKind::Slurm { program: "sbatch".to_owned(), message })
+}
+
+/// The most elements that an array may have.
+fn max_array_size() -> Result<u64, ErrorKind> {
+    let mut command = Command::new("scontrol");
+    command.args(["show", "config"]);
+    let size = setting(&call(command, b"")?, "MaxArraySize").and_then(|text| text.parse().ok());
+    let slurm = |message: &str| ErrorKind::Slurm { program: "scontrol".to_owned(), message: message.to_owned() };
+    match size {
+        Some(0) => Err(slurm("job arrays are switched off here (MaxArraySize is 0)")),
+        Some(size) => Ok(size),
+        None => Err(slurm("it does not tell MaxArraySize")),
+    }
+}
+
+/// One of the lines `Name = value` of `scontrol show config`.
+pub(super) fn setting(config: &str, name: &str) -> Option<String> {
+    config.lines().find_map(|line| {
+        let (found, value) = line.split_once('=')?;
+        (found.trim() == name).then(|| value.trim().to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_part_is_larger_than_the_limit_and_all_make_the_whole() {
+        for size in 0..50 {
+            for most in 1..20 {
+                let parts = parts(size, most);
+                assert_eq!(parts.iter().sum::<u64>(), size);
+                assert!(parts.iter().all(|part| (1..=most).contains(part)), "{size} {most}: {parts:?}");
+                assert_eq!(parts.len() as u64, size.div_ceil(most));
+            }
+        }
+        assert_eq!(parts(10, 4), [4, 3, 3]);
+    }
+
+    #[test]
+    fn numbers_of_jobs() {
+        assert_eq!(id_of("12\n").ok().as_deref(), Some("12"));
+        assert_eq!(id_of("sbatch: welcome\n12;cluster\n\n").ok().as_deref(), Some("12"));
+        for said in ["", "\n", "Submitted batch job 12", ";", "x12"] {
+            assert!(id_of(said).is_err(), "{said}");
+        }
+    }
+
+    #[test]
+    fn settings() {
+        let config = "Configuration data as of now\nMaxArrayTasks           = 7\nMaxArraySize            = 1001\nX=\n";
+        assert_eq!(setting(config, "MaxArraySize").as_deref(), Some("1001"));
+        assert_eq!(setting(config, "X").as_deref(), Some(""));
+        assert_eq!(setting(config, "ClusterName"), None);
+    }
+}

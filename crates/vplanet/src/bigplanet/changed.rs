@@ -1,0 +1,53 @@
+//! Trials that count as archived, and whose files were changed since.
+
+use crate::checkpoint::Files;
+use h5part_base::error::Result;
+use h5part_tasks::ledger::{Ledger, State};
+use rayon::prelude::*;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Lets trials wait again that are done, and in whose folders something was changed since: they were run again. To
+/// be called before a run begins, which may make the ledger anew, with times of its own.
+///
+/// **Concurrency.** Beside anything.
+///
+/// # Errors
+/// As reading and changing the ledger.
+pub fn changed_wait_again(files: &Files, folder: &Path) -> Result<()> {
+    if !files.ledger.exists() {
+        return Ok(());
+    }
+    let (ledger, mut done) = (Ledger::open(&files.ledger)?, Vec::new());
+    ledger.each(|place, task| {
+        if let Some(task) = task.filter(|task| task.state == State::Done) {
+            done.push((place, task.since_ms, ledger.listed(place, task)?.name));
+        }
+        Ok(())
+    })?;
+    let is_changed = |(_, since_ms, name): &&(u64, u64, String)| {
+        // One that is gone is for others to tell.
+        changed_ns(&folder.join(name)).is_ok_and(|at| at / 1_000_000 >= i128::from(*since_ms))
+    };
+    let changed: Vec<u64> = done.par_iter().filter(is_changed).map(|(place, ..)| *place).collect();
+    ledger.requeue(&changed, |task| task.state == State::Done).map(|_| ())
+}
+
+/// When something in a trial's folder was last changed, in nanoseconds: by what the file system notes itself, which
+/// no copy sets back.
+///
+/// # Errors
+/// As reading the folder.
+pub(super) fn changed_ns(folder: &Path) -> io::Result<i128> {
+    let of =
+        |metadata: &std::fs::Metadata| i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+    let mut newest = of(&folder.metadata()?);
+    for entry in folder.read_dir()? {
+        let path = entry?.path();
+        // What a link leads to counts, where it leads to something; so do the files of the seasons.
+        let Ok(metadata) = path.metadata() else { continue };
+        newest = newest.max(if metadata.is_dir() { changed_ns(&path)? } else { of(&metadata) });
+    }
+    Ok(newest)
+}

@@ -1,0 +1,112 @@
+//! What is filtered out of trials: a dataset a key, a row a trial.
+
+use super::archive::sound_names;
+use super::key::{Key, Kind};
+use crate::vplanet::{Dataset, Gatherer, Trial};
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_engine::store::{Content, Store};
+use rayon::prelude::*;
+use std::collections::HashSet;
+use std::path::Path;
+
+const FILTER: &str = "filter";
+
+/// Where trials come from: the two have their ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Values that are numbers become numbers; orders are one list.
+    Archive,
+    /// Values are texts, as the files have them.
+    Raw,
+}
+
+/// Filters an archive: all its trials in the order of their names, or one. `primary`: the name of vplanet's primary
+/// input file.
+///
+/// # Errors
+/// Those of [`sound_names`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
+/// [`ErrorKind::BadValues`]: trials differ in length; those of [`Store::reader`].
+pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&str>) -> Result<Trial> {
+    let all = sound_names(store, primary)?;
+    let trials = only.map_or(all, |name| vec![name.to_owned()]);
+    let names: Vec<String> = wanted(keys).into_iter().collect();
+    let mut filtered = Trial::new(String::new());
+    for name in trials {
+        // The trial is told as if it were a file in a folder.
+        let place = store.path().join(&name);
+        let bundle = store.look(|h5, _| Ok(h5.read_bundle(&name, Some(&names))?)).at("read", &place)?;
+        add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, place)?;
+    }
+    Ok(filtered)
+}
+
+/// Filters the raw output of trials, in the order given; they are read in parallel.
+///
+/// # Errors
+/// Those of [`Gatherer::gather`]; [`ErrorKind::NoSuchColumn`], [`ErrorKind::BadValues`] as above.
+pub fn from_raw(gatherer: &Gatherer, folder: &Path, trials: &[String], keys: &[Key]) -> Result<Trial> {
+    let wanted = wanted(keys);
+    let read = trials.par_iter().map(|name| gatherer.gather_some(&folder.join(name), &wanted));
+    let mut filtered = Trial::new(String::new());
+    for trial in read.collect::<Result<Vec<_>>>()? {
+        add(&mut filtered, &trial, keys, Source::Raw).at(FILTER, folder.join(&trial.name))?;
+    }
+    Ok(filtered)
+}
+
+fn wanted(keys: &[Key]) -> HashSet<String> {
+    keys.iter().map(|key| key.dataset.clone()).collect()
+}
+
+fn add(filtered: &mut Trial, trial: &Trial, keys: &[Key], source: Source) -> Result<(), ErrorKind> {
+    for key in keys {
+        let missing =
+            || ErrorKind::NoSuchColumn { table: trial.name.clone(), column: key.dataset.clone(), known: Vec::new() };
+        let set = trial.get(&key.dataset).ok_or_else(missing)?;
+        let again = filtered.has(&key.name);
+        if let Some(content) = row_of(key, &set.content, source, again) {
+            filtered.push(Dataset { name: key.name.clone(), units: set.units.clone(), content })?;
+        }
+    }
+    Ok(())
+}
+
+/// What a trial adds to a dataset; `again`: others have added before.
+fn row_of(key: &Key, content: &Content, source: Source, again: bool) -> Option<Content> {
+    Some(match (&key.kind, content) {
+        // The trials have it in common.
+        (Kind::Order, _) if again => return None,
+        (Kind::Order, Content::Texts { values, .. }) if source == Source::Archive => list(values.clone()),
+        (Kind::Value, Content::Texts { values, .. }) if source == Source::Archive => numbers(values),
+        // The unit of such an option is its first value, once for all trials.
+        (Kind::Value, Content::Texts { values, .. }) if again && values.len() == 2 && is_list(&key.name) => {
+            list(values.iter().skip(1).cloned().collect())
+        }
+        (Kind::Statistic(statistic), Content::Floats { shape, values }) => {
+            let len = shape.last().and_then(|&n| usize::try_from(n).ok()).unwrap_or(0).max(1);
+            let found: Vec<Vec<f64>> = values.chunks(len).map(|series| statistic.of(series)).collect();
+            let rows = found.len() as u64;
+            let each = found.first().map_or(1, Vec::len) as u64;
+            let shape = if each == 1 { vec![rows] } else { vec![rows, each] };
+            Content::Floats { shape, values: found.into_iter().flatten().collect() }
+        }
+        (_, content) => content.clone(),
+    })
+}
+
+fn is_list(name: &str) -> bool {
+    name.contains(":saOutputOrder:") || name.contains(":saGridOutput:")
+}
+
+fn list(values: Vec<String>) -> Content {
+    Content::Texts { shape: vec![values.len() as u64], values }
+}
+
+/// Numbers, where all of them are.
+fn numbers(texts: &[String]) -> Content {
+    let parsed: Option<Vec<f64>> = texts.iter().map(|text| text.trim().parse().ok()).collect();
+    match parsed {
+        Some(values) => Content::Floats { shape: vec![values.len() as u64], values },
+        None => list(texts.to_vec()),
+    }
+}

@@ -1,0 +1,67 @@
+//! Which files may be made anew: such as are made here, and none that is read.
+
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::storage::{Disk, Mode, Storage};
+use h5part_engine::h5::check_superblock;
+use h5part_engine::store::Store;
+use std::fs::metadata;
+use std::io;
+use std::path::{Path, absolute};
+
+const REPLACE: &str = "make anew";
+
+/// Refuses to write where the archive is, under whatever name.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`]
+pub fn check_apart(output: &Path, archive: &Path) -> Result<()> {
+    let same = match (Disk.identity(output), Disk.identity(archive)) {
+        (Ok(output), Ok(archive)) => output.same_file(&archive),
+        _ => absolute(output).ok() == absolute(archive).ok(),
+    };
+    if same {
+        let text = "it is the archive: name another file with sOutputFile".to_owned();
+        return Err(ErrorKind::BadRequest(text).at(REPLACE, output));
+    }
+    Ok(())
+}
+
+/// Refuses what is no HDF5 file. What is not there, and a file in which there is nothing, may be made.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`]; as reading it.
+pub fn check_hdf5(path: &Path) -> Result<()> {
+    let check = || match metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e.into()),
+        Ok(metadata) if !metadata.is_file() => Err(ErrorKind::BadRequest("it is no file".to_owned())),
+        Ok(metadata) if metadata.len() == 0 => Ok(()),
+        Ok(_) => match check_superblock(Disk.open(path, Mode::Read)?.as_ref()) {
+            Err(ErrorKind::NotHdf5(_)) => {
+                let text = "it is no HDF5 file: name another one, or move it away if it is not needed";
+                Err(ErrorKind::BadRequest(text.to_owned()))
+            }
+            // One that was cut is one.
+            Err(ErrorKind::Cut { .. }) => Ok(()),
+            other => other.map(|_| ()),
+        },
+    };
+    check().at(REPLACE, path)
+}
+
+/// Refuses a file that is no filtered one: something in its root is no dataset. Of one that cannot be opened nothing
+/// can be lost.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`]
+pub fn check_filtered(store: &Store) -> Result<()> {
+    let listed = store.look(|h5, _| Ok((h5.root_names()?, h5.members_of("")?)));
+    let Ok((names, datasets)) = listed else { return Ok(()) };
+    match names.into_iter().find(|named| !datasets.contains(&named.name)) {
+        Some(named) => {
+            let text = format!("it is no filtered file: '{}' in it is no dataset", named.name.escape_debug());
+            Err(ErrorKind::BadRequest(text).at(REPLACE, store.path()))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! Archiving all trials of an ensemble: tasks of a ledger, each ends when its group is in the archive.
+
+use super::archive::{Archiver, Kept};
+use super::changed::changed_ns;
+use crate::checkpoint::Checkpointed;
+use h5part_base::error::Error;
+use h5part_base::error::{ErrorKind, Result};
+use h5part_tasks::ledger::{Claim, End, Reason, State};
+use h5part_tasks::run::{self, Event, Level, Observer, Site, Stop, Tasks, Terms};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Told of trials as they end; called from all threads.
+pub trait Watcher: Observer {
+    /// What became of a trial.
+    fn ended(&self, trial: &str, outcome: Result<Kept, &Error>);
+}
+
+/// Archives the trials that wait, with so many workers, until none is left or an end is asked for. A trial that
+/// cannot be gathered fails, and others never wait for it. Returns those that failed here, and why.
+///
+/// **Concurrency.** Beside other runs of the same trials, with which it shares them, and beside
+/// [`Archiver::archive`] by others. When the process dies, what it had not finished is done by the next run.
+///
+/// # Errors
+/// What keeps ledger, text or archive from being used.
+pub fn archive_all(
+    run: &Checkpointed,
+    archiver: &Archiver,
+    folder: &Path,
+    workers: usize,
+    watcher: &dyn Watcher,
+    stop: &Stop,
+) -> Result<Vec<(String, Error)>> {
+    lost_wait_again(run, archiver)?;
+    let work = Work { archiver, folder, watcher, failed: Mutex::default(), broken: Mutex::default() };
+    let following = Following { run, watcher };
+    let site = Site { ledger: run.ledger(), rows: None, observer: &following, stop };
+    let ended = run::run(&site, &Terms { workers, ..Terms::default() }, &work);
+    let settled = run.settle();
+    if let Some(error) = work.broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    ended.and(settled)?;
+    Ok(work.failed.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Trials that count as done and are not in the archive: it was removed, or is another one.
+fn lost_wait_again(run: &Checkpointed, archiver: &Archiver) -> Result<()> {
+    let lost: Vec<u64> = archiver.missing(run.ledger())?.into_iter().map(|(place, _)| place).collect();
+    run.ledger().requeue(&lost, |task| task.state == State::Done).map(|_| ())
+}
+
+struct Work<'a> {
+    archiver: &'a Archiver,
+    folder: &'a Path,
+    watcher: &'a dyn Watcher,
+    failed: Mutex<Vec<(String, Error)>>,
+    /// Why the archive cannot be used.
+    broken: Mutex<Option<Error>>,
+}
+
+impl Tasks for Work<'_> {
+    fn run(&self, claim: &Claim, stop: &Stop) -> End {
+        let folder = self.folder.join(&claim.name);
+        let before = changed_ns(&folder).ok();
+        let unchanged = |kept| {
+            // From when it is done, changes are noticed by the time of that.
+            let text = "its files were changed meanwhile: start again when its program has ended";
+            let same = before == changed_ns(&folder).ok();
+            if same { Ok(kept) } else { Err(ErrorKind::BadRequest(text.to_owned()).at("archive", &folder)) }
+        };
+        match self.archiver.archive(&folder).and_then(unchanged) {
+            Ok(kept) => {
+                self.watcher.ended(&claim.name, Ok(kept));
+                End::Done
+            }
+            // It would be the same for all trials.
+            Err(e) if e.path() == self.archiver.store().path() => {
+                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+                stop.raise(Level::Drain);
+                End::Released
+            }
+            Err(e) => {
+                self.watcher.ended(&claim.name, Err(&e));
+                self.failed.lock().unwrap_or_else(PoisonError::into_inner).push((claim.name.clone(), e));
+                End::Failed(Reason::NoData)
+            }
+        }
+    }
+}
+
+/// Keeps the text in step.
+struct Following<'a> {
+    run: &'a Checkpointed,
+    watcher: &'a dyn Watcher,
+}
+
+impl Observer for Following<'_> {
+    fn event(&self, event: &Event<'_>) {
+        if matches!(event, Event::Tick)
+            && let Err(e) = self.run.follow()
+        {
+            self.watcher.event(&Event::Warning(e.to_string()));
+        }
+        self.watcher.event(event);
+    }
+}

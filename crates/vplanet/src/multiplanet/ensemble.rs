@@ -1,0 +1,105 @@
+//! Which trials there are.
+
+use crate::checkpoint::{Files, Trials};
+use crate::vspace::Input;
+use h5part_base::error::{At, ErrorKind, Result};
+use std::path::{Path, PathBuf};
+
+/// The trials of a vspace.in, as they are in its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ensemble {
+    /// The vspace.in; absolute.
+    pub vspace: PathBuf,
+    /// The folder of the trials; absolute.
+    pub folder: PathBuf,
+    /// Names of the trials' folders, sorted.
+    pub names: Vec<String>,
+    /// Names of their input files but the primary one, in order.
+    pub bodies: Vec<String>,
+    /// The primary one: the name that contains `vpl.in`, else what the vspace.in says.
+    pub primary: Option<String>,
+}
+
+/// The folder that a vspace.in names for its trials, whether it is there or not; absolute.
+///
+/// # Errors
+/// As reading it; [`ErrorKind::BadText`]: it names none.
+pub fn folder_of(vspace: &Path) -> Result<PathBuf> {
+    folder_in(&Input::read(vspace)?, vspace)
+}
+
+fn folder_in(input: &Input, vspace: &Path) -> Result<PathBuf> {
+    const READ: &str = "read";
+    let folder = input.destination().and_then(|folder| Ok(std::path::absolute(folder)?)).at(READ, vspace)?;
+    // Without a slash at its end.
+    let folder: PathBuf = folder.components().collect();
+    if folder.file_name().is_none() {
+        let text = format!("its sDestFolder, {}, is no name of a folder", folder.display());
+        return Err(ErrorKind::BadText { line: 0, what: text }.at(READ, vspace));
+    }
+    Ok(folder)
+}
+
+impl Ensemble {
+    /// Looks for the trials: all folders in that of the vspace.in, but hidden ones.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadRequest`]: there is none, or one whose name the checkpoint cannot hold. As reading.
+    pub fn read(vspace: &Path) -> Result<Self> {
+        const LOOK: &str = "look for trials in";
+        let input = Input::read(vspace)?;
+        let folder = folder_in(&input, vspace)?;
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&folder).at(LOOK, &folder)? {
+            let path = entry.at(LOOK, &folder)?.path();
+            // A link to a folder is a folder.
+            if path.is_dir() {
+                names.extend(name_of(&path).at(LOOK, &path)?);
+            }
+        }
+        if names.is_empty() {
+            let text = "there are none: make them with 'h5part vspace' or vspace".to_owned();
+            return Err(ErrorKind::BadRequest(text).at(LOOK, &folder));
+        }
+        names.sort();
+        let mut bodies: Vec<String> =
+            input.files.iter().map(|section| section.path().to_string_lossy().into_owned()).collect();
+        let primary = bodies.iter().position(|name| name.contains("vpl.in"));
+        let primary = primary.or_else(|| input.files.iter().position(|section| section.primary));
+        let primary = primary.map(|at| bodies.remove(at));
+        Ok(Self { vspace: std::path::absolute(vspace).at(LOOK, vspace)?, folder, names, bodies, primary })
+    }
+
+    /// The checkpoint of its runs.
+    #[must_use]
+    pub fn checkpoint(&self) -> Files {
+        Files::of_folder(&self.folder, "")
+    }
+
+    /// The trials as a checkpoint has them.
+    #[must_use]
+    pub fn trials(&self) -> Trials {
+        let origin = self.vspace.to_string_lossy().into_owned();
+        Trials { origin, folder: self.folder.clone(), names: self.names.clone() }
+    }
+
+    /// The archive of its trials.
+    #[must_use]
+    pub fn archive(&self) -> PathBuf {
+        let mut name = self.folder.clone().into_os_string();
+        name.push(".bpa");
+        name.into()
+    }
+}
+
+/// `None`: it is hidden.
+fn name_of(folder: &Path) -> Result<Option<String>, ErrorKind> {
+    let name = folder.file_name().unwrap_or_default().to_str();
+    let bad = |what: &str| ErrorKind::BadRequest(format!("its name {what}, which no checkpoint holds: rename it"));
+    match name {
+        None => Err(bad("is not UTF-8")),
+        Some(name) if name.starts_with('.') => Ok(None),
+        Some(name) if name.contains(['\n', '\r']) => Err(bad("has several lines")),
+        Some(name) => Ok(Some(name.to_owned())),
+    }
+}

@@ -1,0 +1,96 @@
+//! What is done for a trial.
+
+use crate::bigplanet::Archiver;
+use crate::checkpoint::Checkpointed;
+use h5part_base::error::{ErrorKind, Result};
+use h5part_tasks::ledger::{Claim, End, Ledger, Reason};
+use h5part_tasks::program::{Home, Homes};
+use h5part_tasks::run::{Event, Launch, Observer, Programs, Stop, Tasks};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a trial's program says is added to this file in the trial's folder, errors first.
+const LOG: &str = "vplanet_log";
+
+/// Programs work in the folders of their trials.
+#[derive(Clone, Debug)]
+pub struct Folders(pub PathBuf);
+
+impl Homes for Folders {
+    fn of(&self, _ledger: &Ledger, _index: u32, name: &str) -> Home {
+        let folder = self.0.join(name);
+        Home { log: folder.join(LOG), folder: Some(folder), apart: true }
+    }
+}
+
+/// What a run of trials works on.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Its ledger and text.
+    pub run: &'a Checkpointed,
+    /// The folder of the trials.
+    pub folder: &'a Path,
+    /// Where trials are archived, if they are.
+    pub archive: Option<&'a Archiver>,
+    /// Told of what happens.
+    pub observer: &'a dyn Observer,
+}
+
+/// Runs trials: the program, then the archive.
+///
+/// **Concurrency.** Beside any number of others, in this process and in others: the ledger shares the trials out.
+/// After a kill a trial that ran waits again; one that was archived and not told so is found in the archive.
+pub struct Runner<'a> {
+    site: Site<'a>,
+    programs: Programs<'a>,
+    /// That the text cannot be written is told once.
+    told: AtomicBool,
+}
+
+impl<'a> Runner<'a> {
+    /// Runs these trials with this program.
+    ///
+    /// # Errors
+    /// As [`Programs::new`].
+    pub fn new(site: Site<'a>, launch: Launch) -> Result<Self> {
+        let programs = Programs::new(site.run.ledger(), launch, site.observer)?;
+        Ok(Self { site, programs, told: AtomicBool::new(false) })
+    }
+
+    fn warn(&self, error: &h5part_base::error::Error) {
+        self.site.observer.event(&Event::Warning(error.to_string()));
+    }
+
+    fn archive(&self, folder: &Path) -> End {
+        match self.site.archive.map_or(Ok(()), |archive| archive.archive(folder).map(|_| ())) {
+            Ok(()) => End::Done,
+            Err(e) => {
+                self.warn(&e);
+                End::Failed(Reason::NotKept)
+            }
+        }
+    }
+}
+
+impl Tasks for Runner<'_> {
+    fn run(&self, claim: &Claim, stop: &Stop) -> End {
+        let folder = self.site.folder.join(&claim.name);
+        if !folder.is_dir() {
+            self.warn(&ErrorKind::NoSuchFile.at("run trial", &folder));
+            return End::Failed(Reason::NotStarted);
+        }
+        match self.programs.run(claim, stop) {
+            End::Done => self.archive(&folder),
+            other => other,
+        }
+    }
+
+    fn tick(&self, stop: &Stop) {
+        self.programs.tick(stop);
+        if let Err(e) = self.site.run.follow()
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
+            self.warn(&e);
+        }
+    }
+}
