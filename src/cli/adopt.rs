@@ -62,8 +62,8 @@ fn rule(text: &str) -> Result<Adopt, String> {
     }
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let how = Adoption {
             columns: Some(self.columns.clone()).filter(|columns| !columns.is_empty()),
@@ -94,6 +94,10 @@ impl Args {
         ))?;
         tell(&done)?;
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
     }
 }
 

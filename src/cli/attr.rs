@@ -21,10 +21,14 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         self.lock.open(&self.file)?.set_attributes(&self.table, &Attribute::list(&self.attributes))?;
         line(format!("set {} attributes of '{}'", self.attributes.len(), self.table.trim_matches('/')))?;
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
     }
 }

@@ -94,8 +94,8 @@ struct Filtered<'a> {
     from_archive: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let bpl = Bpl::read(&self.input)?;
         if self.archive {
             let exit = self.make_archive(&bpl)?;
@@ -106,12 +106,14 @@ impl Args {
         if self.deleterawdata { delete::run(self, &bpl) } else { self.filter(&bpl) }
     }
 
-    /// The archive, which another program may have made.
-    pub fn archive_there(&self) -> Option<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         // An input file that cannot be read is told when it is needed.
-        Bpl::read(&self.input).ok().map(|bpl| bpl.archive).filter(|archive| archive.exists())
+        let archive = Bpl::read(&self.input).ok().map(|bpl| bpl.archive).filter(|archive| archive.exists());
+        archive.into_iter().collect()
     }
+}
 
+impl Args {
     fn tells(&self) -> bool {
         !self.quiet && !self.json
     }

@@ -20,8 +20,8 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let file = InputFile::read(&self.input)?;
         let folder = ["sDestFolder", "destfolder"].into_iter().find_map(|key| file.value(key));
         let Some(folder) = folder.filter(|folder| !folder.is_empty()) else {

@@ -55,8 +55,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let columns = self.columns.iter().map(|text| text.parse::<ColumnSpec>());
         let mut columns = columns.collect::<Result<Vec<_>, _>>().at("create a table in", &self.file)?;
         self.guard_fill(&mut columns).at("create a table in", &self.file)?;
@@ -88,6 +88,12 @@ impl Args {
         Ok(Exit::Success)
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+}
+
+impl Args {
     /// Rows that are not there hold the guard's undefined value.
     fn guard_fill(&self, columns: &mut [ColumnSpec]) -> Result<(), ErrorKind> {
         let Some((name, undefined)) = &self.guard else { return Ok(()) };

@@ -49,8 +49,8 @@ pub struct SideArgs {
     folder: PathBuf,
 }
 
-impl SideArgs {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for SideArgs {
+    fn run(&self) -> Result<Exit> {
         h5part_doctor::serve(&self.folder).map_err(ErrorKind::Io).at("test", &self.folder)?;
         Ok(Exit::Success)
     }
@@ -64,8 +64,8 @@ struct Told<'a> {
     hdf5_version: String,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let signal = Interrupted::watch().at("watch signals for", &self.path)?;
         let waits = Waits { timeout: Duration::from_secs_f64(self.timeout), stop: &signal.asked };
         let meeting = match (self.listen, self.peer) {
@@ -86,7 +86,9 @@ impl Args {
         }
         Ok(if report.verdict.is_refused() { Exit::Unsupported } else { Exit::Success })
     }
+}
 
+impl Args {
     fn announce(&self) {
         let folder = self.path.display();
         if self.listen {

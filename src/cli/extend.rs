@@ -23,10 +23,14 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let had = self.lock.open(&self.file)?.extend(&self.table, self.rows)?;
         line(format!("extended table '{}' from {had} to {} rows", self.table.trim_matches('/'), self.rows))?;
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
     }
 }

@@ -1,7 +1,9 @@
 //! `h5part completions` and `h5part man`: from the same definitions as the command line itself.
 
+use super::Cli;
 use super::exit::Exit;
 use super::outputs::{ForceArgs, Kind, write_text};
+use clap::CommandFactory;
 use h5part::Result;
 use h5part_base::error::At;
 use std::path::{Path, PathBuf};
@@ -22,8 +24,9 @@ pub struct ManArgs {
     force: ForceArgs,
 }
 
-impl CompletionsArgs {
-    pub fn run(&self, mut command: clap::Command) -> Result<Exit> {
+impl super::Subcommand for CompletionsArgs {
+    fn run(&self) -> Result<Exit> {
+        let mut command = Cli::command();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "h5part", &mut script);
         super::output::line(String::from_utf8_lossy(&script).trim_end())?;
@@ -31,10 +34,10 @@ impl CompletionsArgs {
     }
 }
 
-impl ManArgs {
-    pub fn run(&self, command: &clap::Command) -> Result<Exit> {
+impl super::Subcommand for ManArgs {
+    fn run(&self) -> Result<Exit> {
         std::fs::create_dir_all(&self.dir).at("make", &self.dir)?;
-        let mut command = command.clone().disable_help_subcommand(true);
+        let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
         let mut pages = Vec::new();
         render(command, &self.dir, &mut pages)?;

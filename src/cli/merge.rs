@@ -65,8 +65,8 @@ struct Report<'a> {
     wall_s: f64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let inputs = self.inputs.iter().map(|path| self.lock.open(path)).collect::<Result<Vec<Store>>>()?;
         let out = self.lock.new_store(&self.file)?;
@@ -84,6 +84,12 @@ impl Args {
         Ok(if merged.is_complete() { Exit::Success } else { Exit::Found })
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        self.inputs.iter().chain([&self.file]).cloned().collect()
+    }
+}
+
+impl Args {
     fn options(&self) -> MergeOptions {
         let tables = self.tables.iter().map(|table| table.trim_matches('/').to_owned()).collect();
         MergeOptions {

@@ -32,8 +32,8 @@ pub struct Args {
     force: ForceArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let outputs: Vec<&Path> = [&self.svg, &self.export].into_iter().flatten().map(PathBuf::as_path).collect();
         check_apart(&[&self.path], &outputs)?;
         self.svg.iter().try_for_each(|out| self.force.allow(out, Kind::Svg))?;

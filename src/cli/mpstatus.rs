@@ -18,8 +18,8 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         tell("Multi-Planet", &Files::of_folder(&folder_of(&self.input)?, ""), self.json)
     }
 }

@@ -78,8 +78,8 @@ pub struct Args {
     of_run: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let ensemble = Ensemble::read(&self.input)?;
         let template = self.template()?;
         check_program(&template, &self.input)?;
@@ -124,7 +124,9 @@ impl Args {
             None => settled.and_then(|()| self.finish(&run, &ensemble, start)),
         }
     }
+}
 
+impl Args {
     fn cores(&self) -> Option<usize> {
         self.cores.map(NonZeroUsize::get)
     }

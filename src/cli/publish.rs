@@ -56,8 +56,8 @@ struct Report<'a> {
     wall_s: f64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let (work, out) = (self.lock.open(&self.file)?, self.lock.new_store(&self.output)?);
         let bar = LateBar::new("publishing");
@@ -75,6 +75,12 @@ impl Args {
         Ok(if published.left_out.is_empty() { Exit::Success } else { Exit::Found })
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+}
+
+impl Args {
     fn how(&self) -> Publishing {
         let gzip = |level| Packing::Gzip { level, shuffle: self.shuffle };
         let packing = match (self.gzip, self.zstd, self.plain) {

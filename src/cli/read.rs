@@ -57,8 +57,8 @@ struct What<'a> {
     inner: Inner,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let store = self.parent.find(&self.lock, &self.file, &self.table, Some(&self.name))?;
         let mut reader = store.reader(&self.table)?;
         if reader.table().rows == 0 && self.rows.trim() == ":" {
@@ -101,6 +101,12 @@ impl Args {
         Ok(Exit::Success)
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        [&self.file].into_iter().chain(&self.parent.parent).cloned().collect()
+    }
+}
+
+impl Args {
     /// All rows of a table that has none: arrays of the right shape, without elements.
     fn no_rows(&self, reader: &Reader) -> Result<Exit> {
         let column = reader.table().readable(&self.name).at("read", &self.file)?;

@@ -39,8 +39,8 @@ pub struct Args {
     command: Vec<String>,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let machine = Machine::probe();
         let asked = asked()?;
         let limit = self.memory_per_worker.map(|memory| memory.0);
@@ -51,7 +51,9 @@ impl Args {
         let told = if self.json { json(&advice) } else { tell(&advice) };
         told.map(|()| Exit::Success)
     }
+}
 
+impl Args {
     /// As many at a time as would be advised for all that is known before.
     fn measure(&self, machine: &Machine, memory_per_worker: Option<u64>) -> Result<Probe> {
         let need = Need { tasks: self.tasks, memory_per_worker, threads: Some(1), ..Need::default() };

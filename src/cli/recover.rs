@@ -32,8 +32,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
         let cleared = self.clear_marks && store.clear_marks()?;
         let found = store.recover()?;
@@ -81,5 +81,9 @@ impl Args {
         } else {
             Exit::Success
         })
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
     }
 }

@@ -29,8 +29,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
         writer.set_durability(self.durability.into());
         writer.set_accept_foreign(self.accept_foreign);
@@ -45,5 +45,9 @@ impl Args {
         drop(bar);
         line(format!("reset {} rows of table '{}'", rows.len(), self.table.trim_matches('/')))?;
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
     }
 }

@@ -111,8 +111,8 @@ pub struct Failure {
     log: PathBuf,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.care.memory };
         match asked.mode()? {
             Mode::Slurm => self.run_in_array(),
@@ -123,7 +123,9 @@ impl Args {
             mode => self.run_on_this_host(mode, &asked),
         }
     }
+}
 
+impl Args {
     fn run_on_this_host(&self, mode: Mode, asked: &Asked) -> Result<Exit> {
         let start = std::time::Instant::now();
         let ledger = self.launching.open()?;
@@ -198,8 +200,8 @@ impl Crew for Workers<'_> {
     }
 }
 
-impl WorkArgs {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for WorkArgs {
+    fn run(&self) -> Result<Exit> {
         if self.of_run {
             signals::end_with_parent();
         }
@@ -213,9 +215,14 @@ impl WorkArgs {
 }
 
 /// Ends the programs of a runner that was killed.
-pub fn keep() -> Exit {
-    h5part_tasks::program::keep(std::io::stdin().lock());
-    Exit::Success
+#[derive(Debug, clap::Args)]
+pub struct KeeperArgs {}
+
+impl super::Subcommand for KeeperArgs {
+    fn run(&self) -> Result<Exit> {
+        h5part_tasks::program::keep(std::io::stdin().lock());
+        Ok(Exit::Success)
+    }
 }
 
 /// Runs tasks in this process.

@@ -30,8 +30,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let tables: Vec<(Store, String)> = if let Some(table) = &self.table {
             vec![(self.parent.find(&self.lock, &self.file, table, None)?, table.clone())]
         } else {
@@ -56,6 +56,10 @@ impl Args {
             }
         }
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        [&self.file].into_iter().chain(&self.parent.parent).cloned().collect()
     }
 }
 

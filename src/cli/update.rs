@@ -89,13 +89,8 @@ struct Input {
     shape: Vec<u64>,
 }
 
-impl Args {
-    /// Whether commits come on standard input.
-    pub fn is_stream(&self) -> bool {
-        self.stream
-    }
-
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
         writer.set_durability(self.durability.into());
         writer.set_accept_foreign(self.accept_foreign);
@@ -132,6 +127,17 @@ impl Args {
         Ok(Exit::Success)
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+
+    /// Whether commits come on standard input.
+    fn is_stream(&self) -> bool {
+        self.stream
+    }
+}
+
+impl Args {
     fn inputs(&self, writer: &Writer, rows: &Rows) -> Result<Vec<Input>> {
         if self.sets.iter().filter(|(_, path)| path == "-").count() > 1 {
             return Err(request(UPDATE, &self.file, "only one column can come from standard input"));

@@ -6,7 +6,7 @@ use super::output::{LateBar, bytes, json, line, table_name};
 use h5part::Result;
 use h5part_engine::verify::{Finding, Kind, Repaired, Report, Verify};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Prove what is in the file: its structure, every value against its stamp, guards, and what lies
@@ -37,8 +37,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let (accept_foreign, accept_loss) = (self.accept_foreign, self.accept_loss);
         let how = Verify { jobs: self.jobs, repair: self.repair, accept_foreign, accept_loss };
@@ -58,8 +58,12 @@ impl Args {
         Ok(if report.sound { Exit::Success } else { Exit::Found })
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+
     /// For a file over which the process that looked at it has died.
-    pub fn tell_crash(&self, how: &str) -> Result<Exit> {
+    fn tell_crash(&self, _: &Path, how: &str) -> Result<Exit> {
         let mut report = Report::new(self.file.clone());
         let what = format!("the HDF5 library {how}");
         report.add(Finding::fault(Kind::Crash, what, "the file is malformed: restore it from a copy"));

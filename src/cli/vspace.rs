@@ -39,8 +39,8 @@ struct Made<'a> {
     trials: u64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let ensemble = Ensemble::read(&self.input)?;
         let folder = ensemble.destination();
         let is_there = folder.symlink_metadata().is_ok();

@@ -155,3 +155,30 @@ with h5py.File(sys.argv[1], 'w') as file:
     assert_eq!(status.matches("\"committed\":10").count(), 3, "{status}");
     ok(&["verify", &path]);
 }
+
+/// A fill value that is neither 0 nor 1: the byte stays as it is, in other rows than those that are written, too.
+#[test]
+fn a_bool_keeps_the_byte_of_its_fill_value() {
+    let scratch = Scratch::new();
+    let (file, out) = (scratch.text("b.h5"), scratch.text("b.npy"));
+    let make = "
+import sys, h5py, numpy as np
+from h5py import h5d, h5p, h5s, h5t
+with h5py.File(sys.argv[1], 'w') as file:
+    file.create_group('t')
+    plist = h5p.create(h5p.DATASET_CREATE)
+    plist.set_chunk((2,))
+    plist.set_fill_value(np.array(7, 'i1'))
+    kind = h5t.py_create(np.dtype('?'), logical=True)
+    h5d.create(file.id, b't/done', kind, h5s.create_simple((0,), (h5s.UNLIMITED,)), plist)
+";
+    py(make, &[&file]).expect("h5py");
+    ok(&["extend", &file, "t", "--rows", "3"]);
+    ok(&["update", &file, "t", "--rows", "1", "--set", "done=true"]);
+    ok(&["read", &file, "t", "done", "--rows", ":", "-o", &out]);
+    let see = "
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1]) as file: print(file['t/done'][...].view('u1').tolist(), np.load(sys.argv[2]).view('u1').tolist())
+";
+    assert_eq!(py(see, &[&file, &out]).expect("h5py").trim(), "[7, 1, 7] [7, 1, 7]");
+}

@@ -45,8 +45,8 @@ enum Command {
     Export(text::ExportArgs),
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         match &self.command {
             Command::Init(args) => args.run(),
             Command::Claim(args) => args.run(),

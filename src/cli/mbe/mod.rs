@@ -36,25 +36,8 @@ enum Command {
     Create(create::Args),
 }
 
-impl Args {
-    /// The HDF5 file that it works on.
-    pub fn file(&self) -> &Path {
-        match &self.command {
-            Command::Init(args) => &args.place.file,
-            Command::Save(args) => &args.place.file,
-            Command::Select(args) => &args.place.file,
-            Command::Read(args) => &args.place.file,
-            Command::Status(args) => &args.file,
-            Command::Create(args) => &args.file,
-        }
-    }
-
-    /// Whether batches come on standard input.
-    pub fn is_stream(&self) -> bool {
-        matches!(&self.command, Command::Save(args) if args.is_stream())
-    }
-
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         match &self.command {
             Command::Init(args) => args.run(),
             Command::Save(args) => args.run(),
@@ -63,6 +46,23 @@ impl Args {
             Command::Status(args) => args.run(),
             Command::Create(args) => args.run(),
         }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let file = match &self.command {
+            Command::Init(args) => &args.place.file,
+            Command::Save(args) => &args.place.file,
+            Command::Select(args) => &args.place.file,
+            Command::Read(args) => &args.place.file,
+            Command::Status(args) => &args.file,
+            Command::Create(args) => &args.file,
+        };
+        vec![file.clone()]
+    }
+
+    /// Whether batches come on standard input.
+    fn is_stream(&self) -> bool {
+        matches!(&self.command, Command::Save(args) if args.is_stream())
     }
 }
 

@@ -113,8 +113,8 @@ struct Report {
     seed: u64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let job = self.job()?;
         prepare_folder(&self.dir)?;
         let store = Store::new(job.file())?;
@@ -140,7 +140,9 @@ impl Args {
         let sound = report.lost == 0 && report.torn == 0 && report.unreadable == 0;
         Ok(if sound { Exit::Success } else { Exit::Found })
     }
+}
 
+impl Args {
     fn job(&self) -> Result<Job> {
         let spec: ColumnSpec = format!("F:f64:{}", self.row_shape).parse().at(STRESS, &self.dir)?;
         let work = match (self.commits, self.seconds, self.kills) {
