@@ -1,0 +1,3 @@
+//! The architecture, the documentation, the public interface.
+
+mod layers;
