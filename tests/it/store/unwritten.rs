@@ -160,7 +160,7 @@ with h5py.File(sys.argv[1], 'w') as file:
 #[test]
 fn a_bool_keeps_the_byte_of_its_fill_value() {
     let scratch = Scratch::new();
-    let (file, out) = (scratch.text("b.h5"), scratch.text("b.npy"));
+    let (file, value, out) = (scratch.text("b.h5"), scratch.text("true.npy"), scratch.text("b.npy"));
     let make = "
 import sys, h5py, numpy as np
 from h5py import h5d, h5p, h5s, h5t
@@ -171,10 +171,11 @@ with h5py.File(sys.argv[1], 'w') as file:
     plist.set_fill_value(np.array(7, 'i1'))
     kind = h5t.py_create(np.dtype('?'), logical=True)
     h5d.create(file.id, b't/done', kind, h5s.create_simple((0,), (h5s.UNLIMITED,)), plist)
+np.save(sys.argv[2], np.array([True]))
 ";
-    py(make, &[&file]).expect("h5py");
+    py(make, &[&file, &value]).expect("h5py");
     ok(&["extend", &file, "t", "--rows", "3"]);
-    ok(&["update", &file, "t", "--rows", "1", "--set", "done=true"]);
+    ok(&["update", &file, "t", "--rows", "1", "--set", &format!("done={value}")]);
     ok(&["read", &file, "t", "done", "--rows", ":", "-o", &out]);
     let see = "
 import sys, h5py, numpy as np
