@@ -6,13 +6,14 @@ use super::rows::{RowLocks, TURNSTILE};
 use super::wait::Patience;
 use super::{courtesy::Courtesy, holders, witness};
 use crate::error::ErrorKind;
+use crate::sync;
 use fs2::FileExt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The byte of `rows.lock` that those share who wait at turnstile and gate.
@@ -102,7 +103,7 @@ impl Gate {
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
     pub fn enter_shared(self: &Arc<Self>, patience: &Patience) -> Result<SharedGate, ErrorKind> {
-        self.courtesy.lock().unwrap_or_else(PoisonError::into_inner).give_way();
+        sync::lock(&self.courtesy).give_way();
         pass(self.turnstile.file(), Some(&self.gate), &self.paths, patience)?;
         let entered = Entered::new(self);
         // The gate is not kept while a stock program has the file open: it may need the gate.

@@ -6,6 +6,7 @@ use crate::filter::{Encoded, Pipeline};
 use crate::h5::Failed;
 use h5part_base::dataspace::{Chunk, ChunkTable, Column, Filter, Grid};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use hdf5::Dataset;
 use hdf5::plist::DatasetCreate;
@@ -160,7 +161,7 @@ fn stored_len(dataset: &Dataset, offset: &[u64]) -> Result<Option<u64>, Failed> 
 fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, Failed> {
     check_rank(dataset, offset)?;
     let Some(len) = stored_len(dataset, offset)? else { return Ok(None) };
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let mut bytes = vec![0; to_usize(len)];
     let mask = hdf5::sync::sync(|| stored(dataset, offset, &mut bytes))?;
     Ok(Some(Encoded { mask, bytes }))
 }

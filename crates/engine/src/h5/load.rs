@@ -11,6 +11,7 @@ use crate::h5::Failed;
 use crc_fast::{CrcAlgorithm, checksum};
 use h5part_base::dataspace::{Column, ColumnLayout, Dtype, Guard, Loss, LostColumn, OUTSIDE, Place, Stamps, Table};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use hdf5::plist::dataset_create::{FillTime, Layout};
 use hdf5::{Dataset, Group, LocationType};
@@ -58,10 +59,10 @@ impl Origin {
         let mut merged: Vec<(u64, usize)> = Vec::new();
         for (address, size) in extents {
             // The library reads ahead, sometimes beyond the end.
-            let size = size.min(usize::try_from(len.saturating_sub(address)).unwrap_or(usize::MAX));
+            let size = size.min(to_usize(len.saturating_sub(address)));
             match merged.last_mut() {
                 Some((start, n)) if address <= *start + *n as u64 + Self::GAP => {
-                    *n = (*n).max(usize::try_from(address - *start).unwrap_or(usize::MAX) + size);
+                    *n = (*n).max(to_usize(address - *start) + size);
                 }
                 _ => merged.push((address, size)),
             }
@@ -564,13 +565,13 @@ fn locate(dataset: &Dataset, chunk: Option<&[u64]>, cell_bytes: u64) -> Result<R
         return Ok(Err("chunks hold parts of rows".to_owned()));
     }
     let chunk_rows = chunk.first().copied().unwrap_or(1).max(1);
-    let count = usize::try_from(rows.div_ceil(chunk_rows)).unwrap_or(usize::MAX);
+    let count = to_usize(rows.div_ceil(chunk_rows));
     if dataset.num_chunks() != Some(count) {
         return Ok(Err("not all chunks are allocated (late allocation)".to_owned()));
     }
     let mut addresses = vec![u64::MAX; count];
     chunk_addresses(dataset, |offset, address| {
-        if let Some(place) = addresses.get_mut(usize::try_from(offset / chunk_rows).unwrap_or(usize::MAX)) {
+        if let Some(place) = addresses.get_mut(to_usize(offset / chunk_rows)) {
             *place = address;
         }
     })?;

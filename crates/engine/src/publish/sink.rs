@@ -8,6 +8,7 @@ use crate::h5::{Digest, H5Change};
 use crate::store::Packer;
 use h5part_base::dataspace::{Column, ColumnLayout, Filter, Runs, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -140,7 +141,7 @@ impl<'a> Sinks<'a> {
             // Rows that another program appended have no stamps.
             let stamped = layout.rows.saturating_sub(rows.first).saturating_mul(layout.cell_bytes);
             let words: &[u8] = bytemuck::cast_slice(&rows.words);
-            let bytes = &words[..words.len().min(usize::try_from(stamped).unwrap_or(usize::MAX))];
+            let bytes = &words[..words.len().min(to_usize(stamped))];
             self.tally.bytes += bytes.len() as u64;
             write(self.file, layout, rows.first, bytes)?;
         }

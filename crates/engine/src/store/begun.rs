@@ -8,6 +8,7 @@ use super::view::View;
 use h5part_base::dataspace::{Guard, Rows, Stamps};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::{Patience, RowLocks};
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use std::ops::Range;
 
@@ -101,7 +102,7 @@ impl<'a> Begun<'a> {
             Some(guard) => &guard.undefined,
             None => &column.fill,
         };
-        let count = usize::try_from(layout.cell_bytes).unwrap_or(usize::MAX) / element.len().max(1);
+        let count = to_usize(layout.cell_bytes) / element.len().max(1);
         Ok(self.view.file.write_at(&element.repeat(count), layout.find(row).0)?)
     }
 
@@ -133,7 +134,7 @@ impl<'a> Begun<'a> {
     fn find(&self, is: fn(u64) -> bool) -> Result<Vec<Range<u64>>, ErrorKind> {
         let (mut words, mut found) = (Vec::new(), Vec::<Range<u64>>::new());
         let block_rows = self.stamps.block_rows(BLOCK_ROWS);
-        for first in (0..self.view.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for first in (0..self.view.table.rows).step_by(to_usize(block_rows)) {
             let block = first..self.view.table.rows.min(first + block_rows);
             read_stamps(self.view.file.as_ref(), self.stamps, &Rows::range(block.clone()).runs()?, &mut words)?;
             for (row, words) in block.zip(words.chunks_exact(self.stamps.width)) {

@@ -2,6 +2,7 @@
 
 use h5part_base::dataspace::{ColumnLayout, Piece, Run, Runs, Stamps, Window, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 
 /// Cells are looked at in blocks of about this, in bytes: they stay in the processor's cache.
@@ -28,7 +29,7 @@ pub(super) fn read_window(
     runs: &Runs,
     out: &mut Vec<u64>,
 ) -> Result<(), ErrorKind> {
-    let count = usize::try_from(runs.len()).unwrap_or(usize::MAX).saturating_mul(window.width);
+    let count = to_usize(runs.len()).saturating_mul(window.width);
     out.clear();
     out.resize(count, 0);
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
@@ -41,10 +42,10 @@ pub(super) fn read_window(
             [Piece { address, value, len }] => file.read_at(&mut bytes[*value..value + len], *address)?,
             [first, .., last] => {
                 let end = last.address + last.len as u64;
-                near.resize(usize::try_from(end - first.address).unwrap_or(usize::MAX), 0);
+                near.resize(to_usize(end - first.address), 0);
                 file.read_at(&mut near, first.address)?;
                 for &Piece { address, value, len } in group {
-                    let at = usize::try_from(address - first.address).unwrap_or(usize::MAX);
+                    let at = to_usize(address - first.address);
                     bytes[value..value + len].copy_from_slice(&near[at..at + len]);
                 }
             }
@@ -92,7 +93,7 @@ pub(crate) fn for_each_cell(
     buf: &mut Vec<u8>,
     mut look: impl FnMut(usize, u64, &[u8]) -> Result<(), ErrorKind>,
 ) -> Result<(), ErrorKind> {
-    let cell = usize::try_from(layout.cell_bytes).unwrap_or(usize::MAX);
+    let cell = to_usize(layout.cell_bytes);
     let block_rows = (BLOCK_BYTES / layout.cell_bytes.max(1)).max(1);
     let mut position = 0;
     for &Run { row, count, .. } in runs.as_slice() {
@@ -100,12 +101,12 @@ pub(crate) fn for_each_cell(
         while done < count {
             let (address, here) = layout.find(row + done);
             let rows = here.min(count - done).min(block_rows);
-            buf.resize(usize::try_from(rows).unwrap_or(usize::MAX) * cell, 0);
+            buf.resize(to_usize(rows) * cell, 0);
             file.read_at(buf, address)?;
             for (k, bytes) in buf.chunks_exact(cell).enumerate() {
                 look(position + k, row + done + k as u64, bytes)?;
             }
-            position += usize::try_from(rows).unwrap_or(usize::MAX);
+            position += to_usize(rows);
             done += rows;
         }
     }

@@ -10,6 +10,7 @@ use h5part_base::dataspace::{Guard, Piece, Rows, Runs, Stamps, Window, cover, pi
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::Fence;
 use h5part_base::lock::{MAX_RANGES, Patience, RowGuard, RowLocks};
+use h5part_base::num::to_usize;
 use h5part_base::record::row::{Entry, PIECE, piece_sums};
 use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::StorageFile;
@@ -278,14 +279,14 @@ impl<'a> Commits<'a> {
         let Work { window, stamps: words, stamp_plan, guard, .. } = &mut self.scratch.works[k];
         window.pieces(self.stamps, &job.runs.in_row_order(), stamp_plan);
         let mut stamp = |set: &Set<'_>, skip: &dyn Fn(usize) -> bool| {
-            let cell = usize::try_from(set.target.layout.cell_bytes).unwrap_or(usize::MAX);
+            let cell = to_usize(set.target.layout.cell_bytes);
             for (k, (row, index)) in job.runs.iter().enumerate() {
                 if skip(k) {
                     continue;
                 }
                 let word = &mut words[k * window.width + window.at(set.target.place)];
                 let version = Stamp(*word).next_version();
-                let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+                let start = to_usize(index) * cell;
                 let stamp = Stamp::writing(version).with_durability(durable);
                 *word = set.target.seed.seal(stamp, row, &set.bytes[start..start + cell]).0;
             }
@@ -311,11 +312,11 @@ impl<'a> Commits<'a> {
         let Work { window, stamps: words, entries, guard, .. } = &mut self.scratch.works[k];
         let mut entries = entries.iter_mut().peekable();
         let mut complete = |target: &Direct<'_>, bytes: &[u8]| {
-            let cell = usize::try_from(target.layout.cell_bytes).unwrap_or(usize::MAX);
+            let cell = to_usize(target.layout.cell_bytes);
             for (k, (row, index)) in job.runs.iter().enumerate() {
                 let is_this = |e: &&mut Entry| e.row == row && usize::from(e.place) == target.place;
                 if let Some(entry) = entries.next_if(is_this) {
-                    let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+                    let start = to_usize(index) * cell;
                     entry.new_stamp = words[k * window.width + window.at(target.place)];
                     entry.new_pieces = piece_sums(&bytes[start..start + cell], entry.shift);
                 }
@@ -339,7 +340,7 @@ impl<'a> Commits<'a> {
             write_pieces(self.file, stamp_plan, bytemuck::cast_slice(stamps))?;
             if let (Some(guard), true) = (jobs[k].guard(stamps_of), guard_speaks) {
                 let target = view.guard_target(guard)?;
-                let undefined = guard.undefined.repeat(usize::try_from(jobs[k].runs.len()).unwrap_or(usize::MAX));
+                let undefined = guard.undefined.repeat(to_usize(jobs[k].runs.len()));
                 pieces(target.layout, &jobs[k].runs.in_row_order(), plan);
                 write_pieces(self.file, plan, &undefined)?;
             }
@@ -464,9 +465,9 @@ fn as_expected(file: &dyn StorageFile, job: &Job<'_>) -> Result<(), ErrorKind> {
 
 /// The first row whose cells differ; both are in the order of the selection.
 pub(super) fn first_difference(runs: &Runs, one: &[u8], other: &[u8]) -> Option<u64> {
-    let cell = one.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
+    let cell = one.len() / to_usize(runs.len()).max(1);
     let differs = |&(_, index): &(u64, u64)| {
-        let at = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+        let at = to_usize(index) * cell;
         one[at..at + cell] != other[at..at + cell]
     };
     // Nearly always.
@@ -483,7 +484,7 @@ fn look_at_guard(
 ) -> Result<(), ErrorKind> {
     let target = view.guard_target(guard)?;
     let size = guard.undefined.len();
-    let mut bytes = vec![0; usize::try_from(job.runs.len()).unwrap_or(usize::MAX).saturating_mul(size)];
+    let mut bytes = vec![0; to_usize(job.runs.len()).saturating_mul(size)];
     read_cells(file, target.layout, job.runs, &mut bytes)?;
     let speaks = |cell: &[u8]| cell != guard.undefined;
     work.guard_speaks = bytes.chunks_exact(size).any(speaks);
@@ -492,7 +493,7 @@ fn look_at_guard(
     }
     let mut ours = Vec::with_capacity(bytes.len() / size);
     for (k, (row, index)) in job.runs.iter().enumerate() {
-        let start = usize::try_from(index).unwrap_or(usize::MAX) * size;
+        let start = to_usize(index) * size;
         let cell = &bytes[start..start + size];
         let stamp = Stamp(work.stamps[k * work.window.width + work.window.at(guard.place)]);
         ours.push(target.held(stamp, row, cell) == Held::Ours);

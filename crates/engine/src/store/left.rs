@@ -7,6 +7,7 @@ use super::view::View;
 use h5part_base::dataspace::{Guard, Rows, Stamps};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::{Patience, RowLocks};
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use std::ops::Range;
 
@@ -69,7 +70,7 @@ fn of_guard(view: &View, guard: &Guard, row: u64, words: &[u64], trust: Trust) -
 /// The bytes of a cell in place. No commit in place leaves any in other columns.
 fn cell(view: &View, place: usize, row: u64) -> Result<Option<Vec<u8>>, ErrorKind> {
     let Ok(layout) = &view.table.column_at(place)?.layout else { return Ok(None) };
-    let mut bytes = vec![0; usize::try_from(layout.cell_bytes).unwrap_or(usize::MAX)];
+    let mut bytes = vec![0; to_usize(layout.cell_bytes)];
     view.file.read_at(&mut bytes, layout.find(row).0)?;
     Ok(Some(bytes))
 }
@@ -135,7 +136,7 @@ pub(super) fn settle_all(
         return Ok(counts);
     };
     let block_rows = stamps.block_rows(BLOCK_ROWS);
-    for first in (0..view.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+    for first in (0..view.table.rows).step_by(to_usize(block_rows)) {
         let block = first..view.table.rows.min(first + block_rows);
         for found in candidates(view, stamps, &[block])? {
             let _rows = locks.lock(stamps.table, std::slice::from_ref(&found), patience)?;

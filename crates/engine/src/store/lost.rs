@@ -7,6 +7,7 @@ use super::view::View;
 use crate::h5::{GuardSpec, StampsSpec};
 use h5part_base::dataspace::{Loss, Rows, Stamps, Table, pieces};
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_base::storage::Mode;
 
 /// Rows whose stamps are cleared at once, at most.
@@ -74,7 +75,7 @@ fn clear(site: &Changing<'_>, stamps: &Stamps, gone: &[(usize, u64)]) -> Result<
     let (mut words, mut plan) = (Vec::new(), Vec::new());
     let rows = stamps.layout.rows;
     let block_rows = stamps.block_rows(BLOCK_ROWS);
-    for first in (0..rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+    for first in (0..rows).step_by(to_usize(block_rows)) {
         let block = first..(first + block_rows).min(rows);
         let runs = Rows::range(block.clone()).runs()?;
         read_stamps(site.file, stamps, &runs, &mut words)?;

@@ -4,6 +4,7 @@ use super::cells::read_stamps;
 use super::read::Reader;
 use h5part_base::dataspace::Rows;
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use std::ops::Range;
 
@@ -62,7 +63,7 @@ impl Reader {
         rows.check(table.rows)?;
         let mut words = Vec::new();
         let block_rows = stamps.block_rows(STAMP_ROWS);
-        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for from in (0..rows.len()).step_by(to_usize(block_rows)) {
             read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
             for row in words.chunks_exact(stamps.width) {
                 for (&place, counts) in places.iter().zip(&mut found) {
@@ -96,7 +97,7 @@ impl Reader {
         let mut presence = Presence { rows: rows.len(), ..Presence::default() };
         let mut words = Vec::new();
         let block_rows = stamps.block_rows(STAMP_ROWS);
-        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for from in (0..rows.len()).step_by(to_usize(block_rows)) {
             read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
             for row in words.chunks_exact(stamps.width) {
                 let all = |is: fn(Stamp) -> bool| u64::from(places.iter().all(|&place| is(Stamp(row[place]))));

@@ -9,6 +9,7 @@ use super::view::View;
 use h5part_base::dataspace::{Guard, Rows, Stamps, cover};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks, Stock, records};
+use h5part_base::num::to_usize;
 use h5part_base::record::row::{self, Entry, HEADER, Header, Origin, START};
 use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::{Mode, Storage, StorageFile};
@@ -363,7 +364,7 @@ pub(crate) fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspe
 
 /// `None`: the record was not written to its end.
 fn entries(header: &Header, file: &dyn StorageFile) -> Result<Option<Vec<Entry>>, ErrorKind> {
-    let mut body = vec![0; usize::try_from(header.body_len).unwrap_or(usize::MAX)];
+    let mut body = vec![0; to_usize(header.body_len)];
     file.read_at(&mut body, START + HEADER as u64)?;
     Ok(header.decode_body(&body))
 }

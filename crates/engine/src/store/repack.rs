@@ -11,6 +11,7 @@ use crate::filter::{self, Encoded};
 use crate::h5::H5Change;
 use h5part_base::dataspace::{Column, Grid, Runs, Segment};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use rayon::prelude::*;
 
 /// The chunks of some commits, as they will be.
@@ -155,7 +156,7 @@ impl Chunk<'_> {
     fn patch(&self, values: &mut [u8]) {
         let (segments, start) = (self.grid.segments(self.across), self.grid.band(self.band).start);
         let (cell, part) = (self.grid.cell_bytes(), self.grid.part_bytes());
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let size = |n: u64| to_usize(n);
         for patch in &self.patches {
             for ((row, _), &index) in patch.rows.iter().zip(&patch.indices) {
                 let from = &patch.bytes[size(index) * cell..(size(index) + 1) * cell];
@@ -188,7 +189,7 @@ fn patches_of<'a, 'v: 'a>(
         for part in request.runs.parts(u64::MAX, Some(grid.chunk_rows())) {
             let Some(first) = part.as_slice().first() else { continue };
             let band = first.row / grid.chunk_rows();
-            let count = usize::try_from(part.len()).unwrap_or(usize::MAX);
+            let count = to_usize(part.len());
             let indices = indices.by_ref().take(count).collect();
             bands.entry(band).or_default().push(Patch { rows: part, indices, bytes });
         }

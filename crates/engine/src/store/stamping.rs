@@ -5,6 +5,7 @@ use super::change::Changing;
 use crate::h5::{GuardSpec, MOST_COLUMNS, StampsSpec, TOO_MANY_COLUMNS};
 use h5part_base::dataspace::{Rows, Stamps, Table, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 
 /// Rows whose stamps are copied at once, at most.
 const BLOCK_ROWS: u64 = 1 << 16;
@@ -85,7 +86,7 @@ impl<'a> Stamping<'a> {
     fn copy(&self, site: &Changing<'_>, before: &Stamps, now: &Stamps) -> Result<(), ErrorKind> {
         let (mut words, mut plan) = (Vec::new(), Vec::new());
         let block_rows = now.block_rows(BLOCK_ROWS);
-        for first in (0..self.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for first in (0..self.table.rows).step_by(to_usize(block_rows)) {
             let runs = Rows::range(first..(first + block_rows).min(self.table.rows)).runs()?;
             read_stamps(site.before.as_ref(), before, &runs, &mut words)?;
             let mut wide = vec![0u64; words.len() / before.width * now.width];

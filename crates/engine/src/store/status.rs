@@ -7,6 +7,7 @@ use super::view::View;
 use h5part_base::dataspace::{Rows, Stamps};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::RowLocks;
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::Mode;
 use rayon::prelude::*;
@@ -152,7 +153,7 @@ impl Store {
         let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
         let locks = RowLocks::look(&self.paths)?;
         let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
-        let parts = parts.min(usize::try_from(view.table.rows).unwrap_or(usize::MAX)).max(1);
+        let parts = parts.min(to_usize(view.table.rows)).max(1);
         let block_rows = stamps.block_rows(BLOCK_ROWS);
         let blocks = view.table.rows.div_ceil(block_rows);
         let tallies = (0..blocks)

@@ -13,6 +13,7 @@ use crate::h5::H5Change;
 use h5part_base::dataspace::{Column, Runs, Stamps, Window, pieces};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::Fence;
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::StorageFile;
 use std::borrow::Cow;
@@ -137,12 +138,12 @@ impl Commits<'_> {
         for (column, (_, bytes)) in columns.iter().zip(&request.values) {
             self.write(column, &request.runs, bytes)?;
         }
-        let count = usize::try_from(request.runs.len()).unwrap_or(usize::MAX).max(1);
+        let count = to_usize(request.runs.len()).max(1);
         let rows: Vec<(u64, u64)> = request.runs.iter().collect();
         let at_once = rows_at_once(stamps);
         let (mut words, mut plan) = (Vec::new(), Vec::new());
         let parts = request.runs.parts(at_once, None);
-        for (part, rows) in parts.iter().zip(rows.chunks(usize::try_from(at_once).unwrap_or(usize::MAX))) {
+        for (part, rows) in parts.iter().zip(rows.chunks(to_usize(at_once))) {
             read_window(self.file, stamps, window, part, &mut words)?;
             for (column, (_, bytes)) in columns.iter().zip(&request.values) {
                 self.stamp(column, window, (rows, bytes, bytes.len() / count), &mut words)?;
@@ -178,7 +179,7 @@ impl Commits<'_> {
             return Ok(None);
         }
         let bytes = self.bytes_of(column, runs)?;
-        let cell = bytes.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
+        let cell = bytes.len() / to_usize(runs.len()).max(1);
         let mut cells = runs.iter().zip(bytes.chunks_exact(cell.max(1))).enumerate();
         let foreign = cells.find(|(k, ((row, _), cell))| target.held(stamp_of(*k), *row, cell) == Held::Foreign);
         Ok(foreign.map(|(_, ((row, _), _))| row))
@@ -191,7 +192,7 @@ impl Commits<'_> {
             Err(_) if is_by_chunks(column) => CellReader::new(self.store).read_inside(self.view, column, runs),
             Err(_) => Ok(self.h5()?.read_rows(&self.view.table.path, column, runs)?),
             Ok(layout) => {
-                let len = usize::try_from(runs.len() * layout.cell_bytes).unwrap_or(usize::MAX);
+                let len = to_usize(runs.len() * layout.cell_bytes);
                 let mut bytes = vec![0; len];
                 read_cells(self.file, layout, &runs.in_row_order(), &mut bytes)?;
                 Ok(bytes)
@@ -212,7 +213,7 @@ impl Commits<'_> {
         for (k, &(row, index)) in rows.iter().enumerate() {
             let word = &mut words[k * window.width + window.at(target.place)];
             let version = Stamp(*word).next_version();
-            let start = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+            let start = to_usize(index) * cell;
             *word = match self.terms.outcome {
                 Outcome::NotThere => 0,
                 Outcome::Committed => {
@@ -246,7 +247,7 @@ fn in_row_order<'b>(runs: &Runs, bytes: &'b [u8]) -> Cow<'b, [u8]> {
     if *runs == runs.in_row_order() {
         return Cow::Borrowed(bytes);
     }
-    let cell = bytes.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
-    let cells = runs.iter().map(|(_, index)| usize::try_from(index).unwrap_or(usize::MAX) * cell);
+    let cell = bytes.len() / to_usize(runs.len()).max(1);
+    let cells = runs.iter().map(|(_, index)| to_usize(index) * cell);
     Cow::Owned(cells.flat_map(|start| &bytes[start..start + cell]).copied().collect())
 }

@@ -8,8 +8,9 @@ use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fence;
 use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::Mode;
+use h5part_base::sync;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Lets a commit pass only while none of the cells that were named has a committed value.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Store {
 impl Unclaimed {
     /// The cells that the next commits are about: they have no value now.
     pub(crate) fn expect(&self, cells: Vec<(Vec<u64>, Vec<String>)>) {
-        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = cells;
+        *sync::lock(&self.expected) = cells;
         self.met.store(false, Ordering::Release);
     }
 
@@ -49,7 +50,7 @@ impl Unclaimed {
     fn is_met(&self, view: &View) -> Result<bool, ErrorKind> {
         let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.table.clone()))?;
         let mut words = Vec::new();
-        for (rows, columns) in self.expected.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for (rows, columns) in sync::lock(&self.expected).iter() {
             let places = columns.iter().map(|name| Ok(view.stamped(view.table.column(name)?)?.place));
             let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
             read_stamps(view.file.as_ref(), stamps, &Rows::list(rows).runs()?, &mut words)?;
@@ -64,7 +65,7 @@ impl Unclaimed {
 
 impl Fence for Unclaimed {
     fn check(&self) -> Result<(), ErrorKind> {
-        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut view = sync::lock(&self.view);
         // The caller is inside the gate already.
         if view.since(self.store.storage.as_ref(), &self.store.paths)? != Since::Same {
             *view = View::load(self.store.storage.as_ref(), &self.store.paths, &self.table, Mode::Read)?;

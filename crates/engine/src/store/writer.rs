@@ -13,6 +13,7 @@ use h5part_base::dataspace::{Rows, Runs, Table};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fence;
 use h5part_base::lock::{self, Burst, Gate, RowLocks, SharedGate};
+use h5part_base::num::to_usize;
 use h5part_base::storage::Mode;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -206,7 +207,7 @@ impl Writer {
         let bytes = self.engine.bytes_of(name, rows)?;
         let column = self.engine.view.table.column(name)?;
         let shape = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
-        let states = vec![CellState::Plain; usize::try_from(rows.len()).unwrap_or(usize::MAX)];
+        let states = vec![CellState::Plain; to_usize(rows.len())];
         Ok(Block { dtype: column.dtype()?, shape, bytes, states })
     }
 
@@ -471,7 +472,7 @@ impl Engine {
         let column = table.column(name)?;
         let element = table.as_guard(column).map_or(&column.fill, |guard| &guard.undefined);
         let elements = column.shape.iter().product::<u64>().checked_mul(rows.len());
-        let count = elements.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+        let count = elements.map_or(usize::MAX, to_usize);
         Ok((column.name.clone(), element.repeat(count)))
     }
 
@@ -482,7 +483,7 @@ impl Engine {
             let bytes = self.store.look(|h5, _| Ok(h5.read_rows(&self.name, column, &runs)?))?;
             return Ok(in_selection_order(&runs, &bytes));
         };
-        let mut bytes = vec![0; usize::try_from(rows.len() * layout.cell_bytes).unwrap_or(usize::MAX)];
+        let mut bytes = vec![0; to_usize(rows.len() * layout.cell_bytes)];
         read_cells(self.view.file.as_ref(), layout, &runs, &mut bytes)?;
         Ok(bytes)
     }
@@ -630,10 +631,10 @@ impl Engine {
 
 /// Cells that were read in ascending order of rows, in that of the selection.
 fn in_selection_order(runs: &Runs, bytes: &[u8]) -> Vec<u8> {
-    let cell = bytes.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
+    let cell = bytes.len() / to_usize(runs.len()).max(1);
     let mut out = vec![0; bytes.len()];
     for ((_, index), bytes) in runs.iter().zip(bytes.chunks_exact(cell.max(1))) {
-        let at = usize::try_from(index).unwrap_or(usize::MAX) * cell;
+        let at = to_usize(index) * cell;
         out[at..at + cell].copy_from_slice(bytes);
     }
     out

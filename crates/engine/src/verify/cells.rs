@@ -6,6 +6,7 @@ use crate::store::{CellReader, CellState, Progress, Stamped, Store, View, for_ea
 use h5part_base::dataspace::{Column, Rows, Runs, Stamps};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::RowLocks;
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -213,7 +214,7 @@ impl Table<'_> {
         let band = column.filters.as_ref().and(column.chunk.as_ref()).map(|chunk| chunk[0]);
         let (mut damaged, mut position) = (Vec::new(), 0);
         for part in runs.parts(u64::MAX, band) {
-            let count = usize::try_from(part.len()).unwrap_or(usize::MAX);
+            let count = to_usize(part.len());
             let inside = self.stamps.is_wide();
             let read = if inside { CellReader::read_inside } else { CellReader::read };
             match read(&self.cells, self.view, column, &part) {

@@ -10,6 +10,7 @@ use crate::store::read::CellReader;
 use crate::store::view::View;
 use h5part_base::dataspace::{Column, Rows, Runs, Stamps, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Seed, Stamp, State};
 use h5part_base::storage::StorageFile;
 use rayon::prelude::*;
@@ -144,7 +145,7 @@ impl<'a> Summing<'a> {
 
     /// Stamps a block of rows.
     fn block(&self, runs: &Runs) -> Result<(), ErrorKind> {
-        let rows = usize::try_from(runs.len()).unwrap_or(usize::MAX);
+        let rows = to_usize(runs.len());
         let width = self.sink.as_ref().map_or(0, |sink| sink.stamps.width);
         let (mut words, mut old) = (Vec::new(), Vec::new());
         // Those of columns that had stamps before, and get none now, stay.
@@ -219,7 +220,7 @@ impl<'a> Summing<'a> {
             });
         }
         let bytes = self.cells.read_inside(self.view, column, runs)?;
-        let cell = usize::try_from(column.cell_bytes()).unwrap_or(usize::MAX);
+        let cell = to_usize(column.cell_bytes());
         for (k, (row, _)) in runs.iter().enumerate() {
             // A cell may have no elements.
             look(k, row, &bytes[k * cell..(k + 1) * cell]);

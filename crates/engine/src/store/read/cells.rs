@@ -8,8 +8,10 @@ use crate::store::values::CellState;
 use crate::store::view::View;
 use h5part_base::dataspace::{ChunkTable, Column, Runs};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
+use h5part_base::sync;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Where the chunks of columns lie that are read by them: valid while their origins are unchanged.
 #[derive(Debug, Default)]
@@ -25,7 +27,7 @@ impl Chunks {
         if column.layout.is_ok() || column.filters.is_none() {
             return Ok(None);
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = sync::lock(&self.known);
         if let Some((chunks, origin)) = known.get(&column.name)
             && (self.still || origin.unchanged(view.file.as_ref())?)
         {
@@ -49,7 +51,7 @@ impl Chunks {
     }
 
     pub(super) fn forget(&mut self) {
-        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        sync::get_mut(&mut self.known).clear();
     }
 }
 
@@ -75,7 +77,7 @@ impl CellReader {
     /// The same for one who is inside the gate already.
     pub(crate) fn read_inside(&self, view: &View, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
         let cell = super::cell_bytes(column)?;
-        let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
+        let count = to_usize(runs.len());
         let mut bytes = vec![0; cell.checked_mul(count).ok_or_else(super::too_large)?];
         let chunks = self.chunks.of(&self.store, view, column)?;
         let wanted = vec![Wanted {

@@ -10,6 +10,7 @@ use crate::store::view::View;
 use h5part_base::dataspace::{Rows, Runs, Stamps, Window};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::Patience;
+use h5part_base::num::to_usize;
 use rayon::prelude::*;
 use std::time::Duration;
 
@@ -147,8 +148,8 @@ impl<'a> Look<'a> {
             return Ok(words);
         }
         let width = self.window.width;
-        words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(width), 0);
-        let words_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * width;
+        words.resize(to_usize(rows.len()).saturating_mul(width), 0);
+        let words_a_part = to_usize(STAMP_ROWS) * width;
         words.par_chunks_mut(words_a_part).zip(&parts).try_for_each(|(words, part)| {
             let mut read = Vec::new();
             read_window(file, stamps, self.window, part, &mut read)?;
@@ -164,7 +165,7 @@ impl<'a> Look<'a> {
         let width = self.window.width;
         let places: Vec<usize> = self.wanted.iter().filter(|w| w.stamped.is_some()).map(|w| w.at).collect();
         let parts = rows.parts(STAMP_ROWS, None);
-        let most = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX);
+        let most = to_usize(STAMP_ROWS);
         let look = |(k, part): (usize, &Runs)| {
             let (first, mut now) = (k * most, Vec::new());
             read_window(file, stamps, self.window, part, &mut now)?;
@@ -176,7 +177,7 @@ impl<'a> Look<'a> {
             }
             for ((row, at), (old, new)) in part.iter().zip(before.chunks_exact(width).zip(now.chunks_exact(width))) {
                 if places.iter().any(|&place| old[place] != new[place]) {
-                    moved.push((row, first + usize::try_from(at).unwrap_or(usize::MAX)));
+                    moved.push((row, first + to_usize(at)));
                 }
             }
             Ok::<_, ErrorKind>(moved)

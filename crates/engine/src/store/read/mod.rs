@@ -18,6 +18,7 @@ use cells::Chunks;
 use h5part_base::dataspace::{ChunkTable, Column, Finder, Inner, Rows, Runs, Segment, Stamps, Table};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{ReadGate, RowLocks};
+use h5part_base::num::to_usize;
 use h5part_base::storage::Mode;
 use look::Look;
 use memory::zeroed;
@@ -137,7 +138,7 @@ impl Reader {
         self.follow(Self::load_again)?;
         self.check(columns, rows)?;
         let mut blocks = self.empty_blocks(columns, rows, None)?;
-        let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+        let count = to_usize(rows.len());
         let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(0, count)).collect();
         let words = self.read_portion(columns, &rows.runs()?.in_row_order(), &mut cells, true)?;
         Ok((blocks.into_iter().map(|block| block.block).collect(), words))
@@ -175,7 +176,7 @@ impl Reader {
         let mut places = runs.iter().map(|(_, place)| place);
         let mut done = 0;
         for portion in runs.parts((PORTION_BYTES / row_bytes.max(1)).max(1), None) {
-            let count = usize::try_from(portion.len()).unwrap_or(usize::MAX);
+            let count = to_usize(portion.len());
             if in_order && inner.is_none() {
                 let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(done, count)).collect();
                 self.read_portion(names, &portion, &mut cells, false)?;
@@ -183,8 +184,7 @@ impl Reader {
                 let mut whole: Vec<Whole> = blocks.iter().map(|block| Whole::new(block.cell, count)).collect();
                 let mut cells: Vec<Cells<'_>> = whole.iter_mut().map(Whole::cells).collect();
                 self.read_portion(names, &portion, &mut cells, false)?;
-                let here: Vec<usize> =
-                    places.by_ref().take(count).map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+                let here: Vec<usize> = places.by_ref().take(count).map(|n| to_usize(n)).collect();
                 blocks.iter_mut().zip(&whole).for_each(|(block, whole)| block.place(whole, &here));
             }
             done += count;
@@ -366,12 +366,12 @@ impl Empty {
             let text = format!("a selection within cells of shape {made:?}, and cells of shape {is:?}");
             return Err(ErrorKind::BadRequest(text));
         }
-        let element = usize::try_from(dtype.size()).unwrap_or(usize::MAX);
+        let element = to_usize(dtype.size());
         let segments = inner.map(|inner| inner.segments(element));
         let kept = segments.as_ref().map_or(cell, |segments| segments.iter().map(|s| s.len).sum());
         let cell_shape = inner.map_or_else(|| column.shape.clone(), Inner::shape);
         let shape = [rows].into_iter().chain(cell_shape).collect();
-        let count = usize::try_from(rows).unwrap_or(usize::MAX);
+        let count = to_usize(rows);
         let bytes = count.checked_mul(kept).filter(|&n| isize::try_from(n).is_ok()).ok_or_else(too_large)?;
         let block = Block { dtype, shape, bytes: zeroed(bytes), states: vec![CellState::Plain; count] };
         Ok(Self { block, cell, segments, kept })

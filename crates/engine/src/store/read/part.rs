@@ -6,6 +6,7 @@ use crate::store::cells::{fill_with, read_cells};
 use crate::store::packer::Packer;
 use h5part_base::dataspace::{Chunk, ChunkTable, Runs, Segment};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 
 /// Some rows of one column.
@@ -36,7 +37,7 @@ impl<'a> Part<'a> {
         let (mut bytes, mut states, mut words) = (&mut *cells.bytes, &mut *cells.states, words);
         let mut divided = Vec::with_capacity(parts.len());
         for rows in parts {
-            let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+            let count = to_usize(rows.len());
             let (here, rest) = bytes.split_at_mut(count * cell);
             let (states_here, states_rest) = states.split_at_mut(count);
             let (words_here, words_rest) = words.split_at(count * width);
@@ -73,7 +74,7 @@ impl<'a> Part<'a> {
         filter::with_codecs(|codecs| {
             let mut stored = Vec::new();
             let mut read = |chunk: &Chunk, out: &mut [u8]| {
-                stored.resize(usize::try_from(chunk.bytes).unwrap_or(usize::MAX), 0);
+                stored.resize(to_usize(chunk.bytes), 0);
                 file.read_at(&mut stored, chunk.address)?;
                 packer.decode(start, (chunk.mask, &stored), out, codecs)
             };
@@ -91,7 +92,7 @@ impl<'a> Part<'a> {
                 read(chunk, &mut whole)?;
                 let cells = self.cells.bytes.chunks_exact_mut(self.cells.cell.max(1));
                 for ((row, _), cell) in self.rows.iter().zip(cells) {
-                    let at = usize::try_from(row - start).unwrap_or(usize::MAX) * grid.part_bytes();
+                    let at = to_usize(row - start) * grid.part_bytes();
                     let part = &whole[at..at + grid.part_bytes()];
                     for &Segment { from, to, len } in &segments {
                         cell[to..to + len].copy_from_slice(&part[from..from + len]);
