@@ -45,12 +45,12 @@ pub struct SharedGate {
     named: bool,
 }
 
-/// Nobody else writes, and no stock writer has the file open; see [`Stock`] for stock readers.
+/// Nobody else writes, and no stock writer has the file open; see [`StockReaders`] for stock readers.
 #[derive(Debug)]
 pub struct ExclusiveGate {
     gate: Arc<Gate>,
     suspect: bool,
-    stock: Stock,
+    stock: StockReaders,
 }
 
 /// Nobody else has the file open, until this is dropped.
@@ -59,12 +59,12 @@ pub struct ReadersOut<'a>(&'a ExclusiveGate);
 
 /// What becomes of stock readers during a structural change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stock {
+pub enum StockReaders {
     /// They are waited for, and may come again until [`ExclusiveGate::keep_readers_out`]: until then nothing changes
     /// that they may look at.
-    Reads,
+    MayStay,
     /// They are waited for, and kept out: the file is changed in place.
-    Leaves,
+    MustLeave,
 }
 
 /// The locks alone, until what they guard was looked at.
@@ -142,13 +142,17 @@ impl Gate {
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
-    pub fn enter_exclusive(self: &Arc<Self>, patience: &Patience, stock: Stock) -> Result<ExclusiveGate, ErrorKind> {
+    pub fn enter_exclusive(
+        self: &Arc<Self>,
+        patience: &Patience,
+        stock: StockReaders,
+    ) -> Result<ExclusiveGate, ErrorKind> {
         let whole = || {
             let entered = self.wait_exclusive(patience)?;
             let data = match stock {
                 // Who has had the file open since before must not keep the gate closed for others.
-                Stock::Reads => self.try_lock_then_share(),
-                Stock::Leaves => taken(FileExt::try_lock(&self.data)),
+                StockReaders::MayStay => self.try_lock_then_share(),
+                StockReaders::MustLeave => taken(FileExt::try_lock(&self.data)),
             };
             Ok::<_, ErrorKind>(data?.then_some(entered))
         };
@@ -242,7 +246,7 @@ impl ExclusiveGate {
     /// file is to be read again.
     pub fn keep_readers_out(&self, patience: &Patience) -> Result<ReadersOut<'_>, ErrorKind> {
         let gate = &self.gate;
-        if self.stock == Stock::Leaves {
+        if self.stock == StockReaders::MustLeave {
             return Ok(ReadersOut(self));
         }
         let before = Touched::of(&gate.data)?;
@@ -286,7 +290,7 @@ impl Drop for Entered {
 
 impl Drop for ReadersOut<'_> {
     fn drop(&mut self) {
-        if self.0.stock != Stock::Leaves {
+        if self.0.stock != StockReaders::MustLeave {
             // All bytes are where they belong: a stock writer that came in this instant would do no harm.
             let _ = FileExt::try_lock_shared(&self.0.gate.data);
         }

@@ -1,7 +1,7 @@
 //! Chunks as they are stored: where they lie, and in and out past the library's filters.
 #![expect(unsafe_code, reason = "the safe wrapper neither reads nor writes stored chunks")]
 
-use super::{H5Change, H5File, Origin, filters};
+use super::{H5Change, H5File, MetadataFingerprint, filters};
 use crate::filter::{Encoded, Pipeline};
 use crate::h5::Failed;
 use h5part_base::dataspace::{Chunk, ChunkTable, Column, Filter, Grid};
@@ -31,11 +31,11 @@ impl H5File {
         table: &str,
         column: &Column,
         storage: &dyn StorageFile,
-    ) -> Result<(ChunkTable, Origin), Failed> {
+    ) -> Result<(ChunkTable, MetadataFingerprint), Failed> {
         self.ask(|| {
             let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
             let found = chunk_table(&dataset, column, self.len)?;
-            Ok((found, self.origin(storage)?))
+            Ok((found, self.fingerprint(storage)?))
         })
     }
 

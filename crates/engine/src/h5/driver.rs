@@ -3,7 +3,7 @@
 //!
 //! Layout of `H5FD_class_t` version 1 (HDF5 1.14 to 2.x, `H5FDdevelop.h`); `hdf5-metno-sys` has an
 //! older one. While a file is read, the driver records which bytes the library looked at: this is how
-//! [`super::Origin`] knows the metadata that a layout rests on. What it writes to is the caller's
+//! [`super::MetadataFingerprint`] knows the metadata that a layout rests on. What it writes to is the caller's
 //! choice: a file that is built beside, or one with an overlay, of which nothing counts until it is
 //! sealed.
 #![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]

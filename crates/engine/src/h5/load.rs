@@ -35,7 +35,7 @@ pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
 
 /// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct MetadataFingerprint {
     /// Merged extents (byte address, length), ascending. Empty: not known, so never the same.
     extents: Vec<(u64, usize)>,
     digest: u64,
@@ -50,7 +50,7 @@ pub struct Listing {
     pub attributes: u64,
 }
 
-impl Origin {
+impl MetadataFingerprint {
     /// Extents closer than this are read as one.
     const GAP: u64 = 2048;
 
@@ -75,7 +75,7 @@ impl Origin {
     ///
     /// # Errors
     /// As pread(2).
-    pub fn unchanged(&self, file: &dyn StorageFile) -> Result<bool, Failed> {
+    pub fn is_unchanged(&self, file: &dyn StorageFile) -> Result<bool, Failed> {
         Ok(!self.extents.is_empty() && Self::digest(&self.extents, file)? == self.digest)
     }
 
@@ -118,7 +118,7 @@ impl H5File {
     ///
     /// # Errors
     /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
-    pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), Failed> {
+    pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, MetadataFingerprint), Failed> {
         self.ask(|| self.load(path, storage))
     }
 
@@ -135,11 +135,11 @@ impl H5File {
         })
     }
 
-    fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), Failed> {
+    fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, MetadataFingerprint), Failed> {
         let group = self.group(path)?;
         let parts = Parts::read(&self.file, path, &group)?;
-        let origin = self.origin(storage)?;
-        Ok((self.check_table(parts)?, origin))
+        let fingerprint = self.fingerprint(storage)?;
+        Ok((self.check_table(parts)?, fingerprint))
     }
 
     fn check_table(&self, parts: Parts) -> Result<Table, Failed> {
@@ -158,8 +158,8 @@ impl H5File {
     ///
     /// # Errors
     /// As pread(2).
-    pub fn origin(&self, storage: &dyn StorageFile) -> Result<Origin, Failed> {
-        Origin::record(self.source.take_extents(), self.len, storage)
+    pub fn fingerprint(&self, storage: &dyn StorageFile) -> Result<MetadataFingerprint, Failed> {
+        MetadataFingerprint::record(self.source.take_extents(), self.len, storage)
     }
 
     /// Whether a table has the number of stamps that are in this file, whose ever they are.

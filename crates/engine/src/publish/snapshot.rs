@@ -35,7 +35,7 @@ impl Snapshot {
 
     fn map(store: &Store) -> Result<Self, ErrorKind> {
         let path = store.path().to_owned();
-        let (tables, map) = store.look(|h5, file| {
+        let (tables, map) = store.with_h5(|h5, file| {
             if !h5.is_published()? {
                 return Err(ErrorKind::NotPublished);
             }

@@ -1,6 +1,6 @@
 //! Moving cells and stamps between file and memory.
 
-use h5part_base::dataspace::{ColumnLayout, Piece, Run, Runs, Stamps, Window, pieces};
+use h5part_base::dataspace::{ColumnLayout, Piece, Run, Runs, StampRows, Stamps, Window, pieces};
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
@@ -10,13 +10,13 @@ const BLOCK_BYTES: u64 = 256 << 10;
 /// Stamps that begin less than this apart, in bytes, are read by one call.
 const NEAR_BYTES: u64 = 4096;
 
-/// Reads the stamps of the runs: `width` a row, in ascending order of rows. Zeros for rows that have none yet, since
-/// another program appended them.
+/// Reads all stamps of the rows of the runs, in ascending order of rows. Rows that another program appended have none
+/// yet: theirs are zero.
 pub(crate) fn read_stamps(
     file: &dyn StorageFile,
     stamps: &Stamps,
     runs: &Runs,
-    out: &mut Vec<u64>,
+    out: &mut StampRows,
 ) -> Result<(), ErrorKind> {
     read_window(file, stamps, stamps.all(), runs, out)
 }
@@ -27,12 +27,10 @@ pub(super) fn read_window(
     stamps: &Stamps,
     window: Window,
     runs: &Runs,
-    out: &mut Vec<u64>,
+    out: &mut StampRows,
 ) -> Result<(), ErrorKind> {
-    let count = to_usize(runs.len()).saturating_mul(window.width);
-    out.clear();
-    out.resize(count, 0);
-    let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+    out.reset(window, to_usize(runs.len()));
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(out.words_mut());
     let mut plan = Vec::new();
     window.pieces(stamps, &runs.in_row_order().before(stamps.layout.rows), &mut plan);
     // Stamps of scattered rows are near each other: to read what is between them costs less than a call.
@@ -68,6 +66,18 @@ pub(super) fn read_cells(
         file.read_at(&mut out[value..value + len], address)?;
     }
     Ok(())
+}
+
+/// The cell at `index` among cells of `size` bytes each.
+pub(super) fn cell_at(cells: &[u8], index: u64, size: usize) -> &[u8] {
+    let start = to_usize(index) * size;
+    &cells[start..start + size]
+}
+
+/// The same, to be written.
+pub(super) fn cell_at_mut(cells: &mut [u8], index: u64, size: usize) -> &mut [u8] {
+    let start = to_usize(index) * size;
+    &mut cells[start..start + size]
 }
 
 /// Makes cells hold nothing but fill.

@@ -42,7 +42,7 @@ impl Store {
                 return Ok(gate);
             }
             drop(gate);
-            match self.alone() {
+            match self.enter_exclusively() {
                 Ok(_) => {}
                 Err(ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_)) => return Err(ErrorKind::HalfApplied),
                 Err(e) => return Err(e),

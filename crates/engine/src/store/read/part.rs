@@ -4,7 +4,7 @@ use super::wanted::{Cells, Wanted, Way};
 use crate::filter;
 use crate::store::cells::{fill_with, read_cells};
 use crate::store::packer::Packer;
-use h5part_base::dataspace::{Chunk, ChunkTable, Runs, Segment};
+use h5part_base::dataspace::{Chunk, ChunkTable, Runs, Segment, StampRows};
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
@@ -24,8 +24,7 @@ impl<'a> Part<'a> {
         wanted: &'a Wanted<'a>,
         rows: &Runs,
         bytes: usize,
-        words: &'a [u64],
-        width: usize,
+        words: &'a StampRows,
         cells: &'a mut Cells<'_>,
     ) -> Vec<Self> {
         let most = (bytes / cells.cell.max(1)).max(1) as u64;
@@ -34,16 +33,15 @@ impl<'a> Part<'a> {
             _ => rows.parts(most, None),
         };
         let cell = cells.cell;
-        let (mut bytes, mut states, mut words) = (&mut *cells.bytes, &mut *cells.states, words);
+        let (mut bytes, mut states, mut first) = (&mut *cells.bytes, &mut *cells.states, 0);
         let mut divided = Vec::with_capacity(parts.len());
         for rows in parts {
             let count = to_usize(rows.len());
             let (here, rest) = bytes.split_at_mut(count * cell);
             let (states_here, states_rest) = states.split_at_mut(count);
-            let (words_here, words_rest) = words.split_at(count * width);
             let cells = Cells { cell, bytes: here, states: states_here };
-            divided.push(Self { wanted, rows, words: words_here, cells });
-            (bytes, states, words) = (rest, states_rest, words_rest);
+            divided.push(Self { wanted, rows, words: words.rows_from(first, count), cells });
+            (bytes, states, first) = (rest, states_rest, first + count);
         }
         divided
     }
