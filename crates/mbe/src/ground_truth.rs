@@ -77,7 +77,7 @@ impl GroundTruth {
             }
             Err(e) => Err(e),
         };
-        self.structure.store().look(look).at("read", self.structure.store().path())
+        self.structure.store().with_h5(look).at("read", self.structure.store().path())
     }
 
     /// That datasets with the names of this method are what those names say.

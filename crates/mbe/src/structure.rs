@@ -25,7 +25,7 @@ impl Structure {
     /// [`ErrorKind::NotAStructure`] names those that are there; those of [`Store::reader`].
     pub fn open(store: &Store, key: &str) -> Result<Self> {
         let key = key.trim_matches('/');
-        store.look(|h5, _| Self::find(store, h5, key)).at("open a structure of", store.path())
+        store.with_h5(|h5, _| Self::find(store, h5, key)).at("open a structure of", store.path())
     }
 
     /// All structures of the file, ascending by their paths; of one that cannot be used, why not.
@@ -41,7 +41,7 @@ impl Structure {
             let groups = h5.groups_with(DATACLASS)?.into_iter().filter(|(_, class)| is_structure(class));
             Ok(groups.map(|(path, class)| read(h5, path, class)).collect())
         };
-        store.look(|h5, _| all(h5)).at("list the structures of", store.path())
+        store.with_h5(|h5, _| all(h5)).at("list the structures of", store.path())
     }
 
     fn find(store: &Store, h5: &H5File, key: &str) -> Result<Self, ErrorKind> {

@@ -10,7 +10,9 @@ mod layout;
 mod names;
 mod places;
 mod plan;
+mod ranges;
 mod rows;
+mod stamp_rows;
 mod table;
 
 pub use chunks::{Chunk, ChunkTable, Grid, Segment};
@@ -23,5 +25,7 @@ pub use layout::{ColumnLayout, Place};
 pub use names::{STAMPS_GROUP, refuse_reserved};
 pub use places::{Places, SECTOR_STAMPS, Window};
 pub use plan::{Piece, pieces};
+pub use ranges::push_range;
 pub use rows::{Rows, Run, Runs};
+pub use stamp_rows::StampRows;
 pub use table::{Column, Finder, Guard, Loss, LostColumn, OUTSIDE, Stamps, Table};

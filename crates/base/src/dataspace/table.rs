@@ -248,6 +248,14 @@ impl Table {
         self.stamps.as_ref().map_or(self.rows, |stamps| stamps.layout.rows)
     }
 
+    /// Its stamps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unstamped`] where it has none.
+    pub fn expect_stamps(&self) -> Result<&Stamps, ErrorKind> {
+        self.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.path.clone()))
+    }
+
     /// The column whose stamp has this place.
     ///
     /// # Errors

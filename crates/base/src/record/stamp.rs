@@ -124,6 +124,12 @@ impl Stamp {
         }
     }
 
+    /// Whether it says WRITING of a cell that had a value before.
+    #[must_use]
+    pub fn had_value(self) -> bool {
+        self.state() == State::Writing && self.version() > 1
+    }
+
     /// The same commit, finished.
     #[must_use]
     pub fn finished(self) -> Self {

@@ -8,6 +8,7 @@ use super::select;
 use crate::h5::Failed;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows, refuse_reserved};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use hdf5::Group;
 use std::fmt;
 
@@ -83,7 +84,7 @@ fn write_array(place: &Group, array: &mut NewArray<'_>) -> Result<(), Failed> {
     make_column(place, &spec, Make { rows, chunk_rows: None, filters: Filters::default() })?;
     let dataset = place.dataset(&array.name)?;
     let portion = (PORTION_BYTES / spec.cell_bytes().unwrap_or(u64::MAX).max(1)).max(1);
-    for start in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+    for start in (0..rows).step_by(to_usize(portion)) {
         let here = start..rows.min(start + portion);
         let bytes = (array.values)(here.end - here.start)?;
         select::write(&dataset, array.dtype, &Rows::range(here).runs()?, &bytes)?;

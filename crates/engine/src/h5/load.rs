@@ -11,6 +11,7 @@ use crate::h5::Failed;
 use crc_fast::{CrcAlgorithm, checksum};
 use h5part_base::dataspace::{Column, ColumnLayout, Dtype, Guard, Loss, LostColumn, OUTSIDE, Place, Stamps, Table};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use hdf5::plist::dataset_create::{FillTime, Layout};
 use hdf5::{Dataset, Group, LocationType};
@@ -34,7 +35,7 @@ pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
 
 /// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
+pub struct MetadataFingerprint {
     /// Merged extents (byte address, length), ascending. Empty: not known, so never the same.
     extents: Vec<(u64, usize)>,
     digest: u64,
@@ -49,7 +50,7 @@ pub struct Listing {
     pub attributes: u64,
 }
 
-impl Origin {
+impl MetadataFingerprint {
     /// Extents closer than this are read as one.
     const GAP: u64 = 2048;
 
@@ -58,10 +59,10 @@ impl Origin {
         let mut merged: Vec<(u64, usize)> = Vec::new();
         for (address, size) in extents {
             // The library reads ahead, sometimes beyond the end.
-            let size = size.min(usize::try_from(len.saturating_sub(address)).unwrap_or(usize::MAX));
+            let size = size.min(to_usize(len.saturating_sub(address)));
             match merged.last_mut() {
                 Some((start, n)) if address <= *start + *n as u64 + Self::GAP => {
-                    *n = (*n).max(usize::try_from(address - *start).unwrap_or(usize::MAX) + size);
+                    *n = (*n).max(to_usize(address - *start) + size);
                 }
                 _ => merged.push((address, size)),
             }
@@ -74,7 +75,7 @@ impl Origin {
     ///
     /// # Errors
     /// As pread(2).
-    pub fn unchanged(&self, file: &dyn StorageFile) -> Result<bool, Failed> {
+    pub fn is_unchanged(&self, file: &dyn StorageFile) -> Result<bool, Failed> {
         Ok(!self.extents.is_empty() && Self::digest(&self.extents, file)? == self.digest)
     }
 
@@ -117,7 +118,7 @@ impl H5File {
     ///
     /// # Errors
     /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
-    pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), Failed> {
+    pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, MetadataFingerprint), Failed> {
         self.ask(|| self.load(path, storage))
     }
 
@@ -134,11 +135,11 @@ impl H5File {
         })
     }
 
-    fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, Origin), Failed> {
+    fn load(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, MetadataFingerprint), Failed> {
         let group = self.group(path)?;
         let parts = Parts::read(&self.file, path, &group)?;
-        let origin = self.origin(storage)?;
-        Ok((self.check_table(parts)?, origin))
+        let fingerprint = self.fingerprint(storage)?;
+        Ok((self.check_table(parts)?, fingerprint))
     }
 
     fn check_table(&self, parts: Parts) -> Result<Table, Failed> {
@@ -157,8 +158,8 @@ impl H5File {
     ///
     /// # Errors
     /// As pread(2).
-    pub fn origin(&self, storage: &dyn StorageFile) -> Result<Origin, Failed> {
-        Origin::record(self.source.take_extents(), self.len, storage)
+    pub fn fingerprint(&self, storage: &dyn StorageFile) -> Result<MetadataFingerprint, Failed> {
+        MetadataFingerprint::record(self.source.take_extents(), self.len, storage)
     }
 
     /// Whether a table has the number of stamps that are in this file, whose ever they are.
@@ -564,13 +565,13 @@ fn locate(dataset: &Dataset, chunk: Option<&[u64]>, cell_bytes: u64) -> Result<R
         return Ok(Err("chunks hold parts of rows".to_owned()));
     }
     let chunk_rows = chunk.first().copied().unwrap_or(1).max(1);
-    let count = usize::try_from(rows.div_ceil(chunk_rows)).unwrap_or(usize::MAX);
+    let count = to_usize(rows.div_ceil(chunk_rows));
     if dataset.num_chunks() != Some(count) {
         return Ok(Err("not all chunks are allocated (late allocation)".to_owned()));
     }
     let mut addresses = vec![u64::MAX; count];
     chunk_addresses(dataset, |offset, address| {
-        if let Some(place) = addresses.get_mut(usize::try_from(offset / chunk_rows).unwrap_or(usize::MAX)) {
+        if let Some(place) = addresses.get_mut(to_usize(offset / chunk_rows)) {
             *place = address;
         }
     })?;

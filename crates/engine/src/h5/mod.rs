@@ -42,12 +42,12 @@ pub use evidence::{Candidate, Evidence, Stored};
 pub use file::{H5File, library_version};
 pub use guards::GuardSpec;
 pub use limits::limit;
-pub use load::{Listing, Origin};
+pub use load::{Listing, MetadataFingerprint};
 pub use published::Digest;
 pub(crate) use stamps::TOO_MANY_COLUMNS;
 pub use stamps::{MOST_COLUMNS, StampsSpec};
 pub use superblock::{Superblock, check as check_superblock, stored_end};
-pub use walk::{Oddity, Walk};
+pub use walk::{Anomaly, Walk};
 
 use h5part_base::error::ErrorKind;
 

@@ -81,7 +81,7 @@ impl<'a> Plan<'a> {
         for (k, input) in self.inputs.iter().enumerate() {
             let Some(found) = self.found_in(k) else { continue };
             let copying = self.copying(k, found, &there, &mut made);
-            let copied = input.look(|from, _| Ok(h5.copy_structure(from, &copying)?)).at("merge", input.path())?;
+            let copied = input.with_h5(|from, _| Ok(h5.copy_structure(from, &copying)?)).at("merge", input.path())?;
             self.take_in(k, &copying, copied, merged)?;
             let merged_here = self.tables.iter().filter_map(|joined| found.known.tables.get(&joined.path));
             let beyond = merged_here.flat_map(Table::beyond_rows);
@@ -181,7 +181,7 @@ impl<'a> Plan<'a> {
 
     /// The first file before an input that holds what was kept.
     fn holder(self, k: usize, kept: &str, ask: impl Fn(&H5File) -> Result<Option<String>, ErrorKind>) -> PathBuf {
-        let holds = |input: &&Store| input.look(|h5, _| ask(h5)).is_ok_and(|shown| shown.as_deref() == Some(kept));
+        let holds = |input: &&Store| input.with_h5(|h5, _| ask(h5)).is_ok_and(|shown| shown.as_deref() == Some(kept));
         self.inputs[..k].iter().find(holds).unwrap_or(self.out).path().to_owned()
     }
 

@@ -1,6 +1,6 @@
 //! Two files that are read as one: the one that is worked on, and the one that was published before.
 
-use super::handle::{Store, normal};
+use super::handle::{Store, trim_slashes};
 use super::read::Reader;
 use crate::h5::Listing;
 use h5part_base::error::{Error, ErrorKind, Result};
@@ -79,7 +79,7 @@ impl StorePair {
     }
 
     fn look_up(&self, table: &str, column: Option<&str>) -> Result<(Side, Reader)> {
-        let table = normal(table);
+        let table = trim_slashes(table);
         match open(&self.work, table, column) {
             Err(missing) if is_missing(&missing) => match open(&self.parent, table, column) {
                 Ok(reader) => Ok((Side::Parent, reader)),

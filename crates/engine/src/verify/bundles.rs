@@ -21,7 +21,8 @@ pub(super) fn check(
 ) -> Result<(), ErrorKind> {
     let (tables, all) = (report.bytes_read, report.bytes.max(report.bytes_read));
     for portion in bundles.chunks(PORTION) {
-        let found = store.look(|h5, _| portion.iter().map(|path| look_at(h5, path)).collect::<Result<Vec<_>, _>>())?;
+        let found =
+            store.with_h5(|h5, _| portion.iter().map(|path| look_at(h5, path)).collect::<Result<Vec<_>, _>>())?;
         for (path, (bytes, finding)) in portion.iter().zip(found) {
             report.bundles += 1;
             report.bytes_read += bytes;

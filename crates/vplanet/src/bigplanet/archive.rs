@@ -200,7 +200,7 @@ fn check_trials(store: &Store, primary: &str, names: &[Named]) -> Result<()> {
     }
     let probe = format!("{}:sSystemName:option", primary.split('.').next().unwrap_or_default());
     let probe = [probe];
-    let other = store.look(|h5, _| Ok(names.iter().find(|named| !is_trial(h5, &named.name, &probe))));
+    let other = store.with_h5(|h5, _| Ok(names.iter().find(|named| !is_trial(h5, &named.name, &probe))));
     match other.at(USE, store.path())? {
         None => Ok(()),
         Some(other) => {

@@ -34,7 +34,7 @@ pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&st
     for name in trials {
         // The trial is told as if it were a file in a folder.
         let place = store.path().join(&name);
-        let bundle = store.look(|h5, _| Ok(h5.read_bundle(&name, Some(&names))?)).at("read", &place)?;
+        let bundle = store.with_h5(|h5, _| Ok(h5.read_bundle(&name, Some(&names))?)).at("read", &place)?;
         add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, place)?;
     }
     Ok(filtered)

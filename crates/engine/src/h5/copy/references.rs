@@ -6,6 +6,7 @@ use super::raw::{open, token};
 use crate::h5::Failed;
 use crate::h5::raw::{Hid, call, own};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use hdf5::{Location, Object};
 use hdf5_sys::h5a::{H5Aget_space, H5Aget_type};
 use hdf5_sys::h5d::{H5Dget_space, H5Dget_type, H5Dread, H5Dwrite};
@@ -205,7 +206,7 @@ impl Copier<'_> {
         };
         let portion = (PORTION / shape[1..].iter().product::<u64>().max(1)).max(1);
         let mut lost = 0;
-        for first in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        for first in (0..rows).step_by(to_usize(portion)) {
             let (mut start, mut count) = (vec![0; axes], shape.clone());
             (start[0], count[0]) = (first, portion.min(rows - first));
             let (all, whole) = (std::ptr::null(), std::ptr::null());

@@ -3,14 +3,16 @@
 //! What was read is compared with what lies there when the commit is alone with the file: a chunk that has
 //! changed meanwhile is done again then. A chunk all of whose rows are replaced is not read at all.
 
-use super::handle::Store;
-use super::packer::Packer;
-use super::request::Request;
-use super::view::View;
+use super::CommitRequest;
 use crate::filter::{self, Encoded};
 use crate::h5::H5Change;
+use crate::store::cells::{cell_at, cell_at_mut, fill_with};
+use crate::store::handle::Store;
+use crate::store::packer::Packer;
+use crate::store::table_view::TableView;
 use h5part_base::dataspace::{Column, Grid, Runs, Segment};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use rayon::prelude::*;
 
 /// The chunks of some commits, as they will be.
@@ -62,8 +64,8 @@ pub(super) fn is_by_chunks(column: &Column) -> bool {
 
 /// The chunks that the commits change.
 pub(super) fn plan<'a, 'v: 'a>(
-    view: &View,
-    requests: &(impl Iterator<Item = &'a Request<'v>> + Clone),
+    view: &TableView,
+    requests: &(impl Iterator<Item = &'a CommitRequest<'v>> + Clone),
 ) -> Result<Repacked<'v>, ErrorKind> {
     let mut chunks = Vec::new();
     for column in view.table.columns.iter().filter(|column| is_by_chunks(column)) {
@@ -80,12 +82,16 @@ pub(super) fn plan<'a, 'v: 'a>(
 }
 
 /// Reads, patches and compresses the chunks that the commits change.
-pub(super) fn prepare<'v>(store: &Store, view: &View, requests: &[Request<'v>]) -> Result<Repacked<'v>, ErrorKind> {
+pub(super) fn prepare<'v>(
+    store: &Store,
+    view: &TableView,
+    requests: &[CommitRequest<'v>],
+) -> Result<Repacked<'v>, ErrorKind> {
     let Repacked { mut chunks } = plan(view, &requests.iter())?;
     if chunks.is_empty() {
         return Ok(Repacked { chunks });
     }
-    store.look(|h5, _| {
+    store.with_h5(|h5, _| {
         for chunk in chunks.iter_mut().filter(|chunk| !chunk.is_whole()) {
             chunk.before = h5.read_chunk(&view.table.path, &chunk.column, &chunk.offset())?.into();
         }
@@ -97,7 +103,7 @@ pub(super) fn prepare<'v>(store: &Store, view: &View, requests: &[Request<'v>]) 
 
 impl Repacked<'_> {
     /// Puts the chunks into the file. The caller is alone with it; `view` is how it lies now.
-    pub(super) fn write(&mut self, h5: &H5Change, view: &View) -> Result<(), ErrorKind> {
+    pub(super) fn write(&mut self, h5: &H5Change, view: &TableView) -> Result<(), ErrorKind> {
         let table = &view.table.path;
         let mut stale = Vec::new();
         for chunk in &mut self.chunks {
@@ -141,7 +147,7 @@ impl Chunk<'_> {
                 let row = self.grid.band(self.band).start;
                 packer.decode(row, (stored.mask, &stored.bytes), &mut values, codecs)?;
             } else {
-                super::cells::fill_with(&mut values, &self.column.fill);
+                fill_with(&mut values, &self.column.fill);
             }
             self.patch(&mut values);
             packer.turn(&mut values);
@@ -155,11 +161,10 @@ impl Chunk<'_> {
     fn patch(&self, values: &mut [u8]) {
         let (segments, start) = (self.grid.segments(self.across), self.grid.band(self.band).start);
         let (cell, part) = (self.grid.cell_bytes(), self.grid.part_bytes());
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         for patch in &self.patches {
             for ((row, _), &index) in patch.rows.iter().zip(&patch.indices) {
-                let from = &patch.bytes[size(index) * cell..(size(index) + 1) * cell];
-                let to = &mut values[size(row - start) * part..(size(row - start) + 1) * part];
+                let from = cell_at(patch.bytes, index, cell);
+                let to = cell_at_mut(values, row - start, part);
                 // Of a chunk the first byte is that of a cell's part.
                 for &Segment { from: in_part, to: in_cell, len } in &segments {
                     to[in_part..in_part + len].copy_from_slice(&from[in_cell..in_cell + len]);
@@ -175,7 +180,7 @@ type Bands<'v> = Option<(Grid, Vec<(u64, Vec<Patch<'v>>)>)>;
 fn patches_of<'a, 'v: 'a>(
     column: &Column,
     rows: u64,
-    requests: impl Iterator<Item = &'a Request<'v>>,
+    requests: impl Iterator<Item = &'a CommitRequest<'v>>,
 ) -> Result<Bands<'v>, ErrorKind> {
     let shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
     let chunk = column.chunk.clone().unwrap_or_default();
@@ -188,7 +193,7 @@ fn patches_of<'a, 'v: 'a>(
         for part in request.runs.parts(u64::MAX, Some(grid.chunk_rows())) {
             let Some(first) = part.as_slice().first() else { continue };
             let band = first.row / grid.chunk_rows();
-            let count = usize::try_from(part.len()).unwrap_or(usize::MAX);
+            let count = to_usize(part.len());
             let indices = indices.by_ref().take(count).collect();
             bands.entry(band).or_default().push(Patch { rows: part, indices, bytes });
         }

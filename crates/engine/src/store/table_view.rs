@@ -1,19 +1,20 @@
 //! A table as it lies in the file now, and whether it still does.
 
-use super::cells::is_fill;
+use super::cells::{is_fill, read_stamps};
+use super::handle::Store;
 use super::values::CellState;
-use crate::h5::{H5File, Origin, check_superblock};
-use h5part_base::dataspace::{Column, ColumnLayout, Guard, Table};
+use crate::h5::{H5File, MetadataFingerprint, check_superblock};
+use h5part_base::dataspace::{Column, ColumnLayout, Guard, Rows, StampRows, Table};
 use h5part_base::error::ErrorKind;
-use h5part_base::lock::Paths;
+use h5part_base::lock::RowLocks;
 use h5part_base::record::stamp::{Seed, Stamp, State};
-use h5part_base::storage::{Identity, Mode, Storage, StorageFile};
+use h5part_base::storage::{Identity, Mode, StorageFile};
 use std::sync::Arc;
 use uuid::Uuid;
 
 /// One open file with the layout of one of its tables. Load it under the gate.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct TableView {
     pub(crate) file: Arc<dyn StorageFile>,
     pub(super) identity: Identity,
     pub(crate) uuid: Option<Uuid>,
@@ -21,51 +22,54 @@ pub(crate) struct View {
     pub(super) published: bool,
     pub(super) generation: u64,
     pub(crate) table: Table,
-    origin: Origin,
+    fingerprint: MetadataFingerprint,
 }
 
-/// What became of a view's file since it was loaded.
+/// What another program, or h5part, did to a view's file since the view was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Since {
-    /// The layout holds.
-    Same,
+pub(super) enum FileChange {
+    /// Nothing: the layout holds.
+    Unchanged,
     /// Metadata on the way to the columns changed: load it again.
-    MetadataChanged,
+    Metadata,
     /// The name stands for another file.
     OtherFile,
 }
 
-impl View {
-    pub(super) fn load(storage: &dyn Storage, paths: &Paths, table: &str, mode: Mode) -> Result<Self, ErrorKind> {
-        let file: Arc<dyn StorageFile> = Arc::from(storage.open(&paths.file, mode)?);
+impl TableView {
+    /// Loads a table. The caller holds the gate.
+    pub(super) fn load(store: &Store, table: &str, mode: Mode) -> Result<Self, ErrorKind> {
+        let path = &store.paths.file;
+        let file: Arc<dyn StorageFile> = Arc::from(store.storage.open(path, mode)?);
         let identity = file.identity()?;
         if mode != Mode::Read {
             check_superblock(file.as_ref())?.refuse_marks()?;
         }
-        let h5 = H5File::open(&file, &paths.file)?;
+        let h5 = H5File::open(&file, path)?;
         let (uuid, generation, published) = (h5.uuid()?, h5.generation()?, h5.is_published()?);
-        let (table, origin) = h5.table(table, file.as_ref())?;
-        Ok(Self { file, identity, uuid, published, generation, table, origin })
+        let (table, fingerprint) = h5.table(table, file.as_ref())?;
+        Ok(Self { file, identity, uuid, published, generation, table, fingerprint })
     }
 
     /// A table that lies like this, in a file whose structure stands still: somebody is inside the gate, or nobody else
     /// sees the file yet.
     pub(super) fn as_located(file: &Arc<dyn StorageFile>, uuid: Option<Uuid>, table: Table) -> Result<Self, ErrorKind> {
-        let (identity, origin) = (file.identity()?, Origin::default());
-        Ok(Self { file: Arc::clone(file), identity, uuid, published: false, generation: 0, table, origin })
+        let (identity, fingerprint) = (file.identity()?, MetadataFingerprint::default());
+        Ok(Self { file: Arc::clone(file), identity, uuid, published: false, generation: 0, table, fingerprint })
     }
 
-    /// Looks at name, length and metadata. Cheap: two system calls and a read of the metadata.
-    pub(super) fn since(&self, storage: &dyn Storage, paths: &Paths) -> Result<Since, ErrorKind> {
-        let now = storage.identity(&paths.file)?;
+    /// Looks at name, length and metadata of the file. This is cheap: two system calls and a read of the metadata.
+    pub(super) fn change_since(&self, store: &Store) -> Result<FileChange, ErrorKind> {
+        let now = store.storage.identity(&store.paths.file)?;
         if !now.same_file(&self.identity) {
-            return Ok(Since::OtherFile);
+            return Ok(FileChange::OtherFile);
         }
         let expected = self.table.end();
         if now.len < expected {
             return Err(ErrorKind::Cut { expected, found: now.len });
         }
-        Ok(if self.origin.unchanged(self.file.as_ref())? { Since::Same } else { Since::MetadataChanged })
+        let unchanged = self.fingerprint.is_unchanged(self.file.as_ref())?;
+        Ok(if unchanged { FileChange::Unchanged } else { FileChange::Metadata })
     }
 
     /// Takes over a newer view of the same file, unless another program moved one of the columns. The
@@ -116,10 +120,9 @@ impl View {
 
     /// A column with its place among the stamps.
     pub(crate) fn stamped<'a>(&'a self, column: &'a Column) -> Result<Stamped<'a>, ErrorKind> {
-        let unstamped = || ErrorKind::Unstamped(self.table.path.clone());
-        let stamps = self.table.stamps.as_ref().ok_or_else(unstamped)?;
+        let stamps = self.table.expect_stamps()?;
         let place = column.stamp.ok_or_else(|| ErrorKind::UnstampedColumn(column.name.clone()))?;
-        let uuid = self.uuid.ok_or_else(unstamped)?;
+        let uuid = self.uuid.ok_or_else(|| ErrorKind::Unstamped(self.table.path.clone()))?;
         let undefined = stamps.guard_at(place).map(|guard| guard.undefined.as_slice());
         Ok(Stamped { column, place, seed: Seed::new(&uuid, stamps.table, place), undefined })
     }
@@ -132,6 +135,31 @@ impl View {
     /// A guard column as the target of a write in place.
     pub(super) fn guard_target(&self, guard: &Guard) -> Result<Direct<'_>, ErrorKind> {
         self.direct(self.table.column_at(guard.place)?)
+    }
+
+    /// The stamps of a row that said WRITING, where no commit to it is under way; `None` where one is. `seen` are all
+    /// its stamps as they were read before.
+    ///
+    /// Where they are the same before and after a look at the lock that found nobody, the writer died. Where they are
+    /// not, the next commit may be at the row already.
+    pub(super) fn row_without_writer(
+        &self,
+        row: u64,
+        seen: &[u64],
+        locks: Option<&RowLocks>,
+    ) -> Result<Option<StampRows>, ErrorKind> {
+        let stamps = self.table.expect_stamps()?;
+        let (mut before, mut now) = (seen.to_vec(), StampRows::default());
+        loop {
+            if locks.map_or(Ok(false), |locks| locks.is_locked(stamps.table, row))? {
+                return Ok(None);
+            }
+            read_stamps(self.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut now)?;
+            if now.words() == before || now.words().iter().all(|&word| Stamp(word).state() != State::Writing) {
+                return Ok(Some(now));
+            }
+            before.copy_from_slice(now.words());
+        }
     }
 }
 
@@ -178,6 +206,11 @@ impl Stamped<'_> {
         self.undefined.map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
     }
 
+    /// The error for a cell of this column that another program has changed.
+    pub(super) fn foreign_change(&self, row: u64) -> ErrorKind {
+        ErrorKind::ForeignChange { column: self.column.name.clone(), row }
+    }
+
     /// What a writer finds.
     pub(super) fn held(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> Held {
         match self.state(stamp, row, bytes) {
@@ -187,8 +220,8 @@ impl Stamped<'_> {
         }
     }
 
-    /// What a cell holds that says WRITING, where its guard speaks and nobody is at it.
-    pub(super) fn state_left(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
+    /// Classifies a WRITING cell whose writer is gone but whose guard is set.
+    pub(super) fn unfinished_state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
         if self.seed.matches(stamp, row, bytes) {
             CellState::Committed
         } else if self.is_empty(bytes) {

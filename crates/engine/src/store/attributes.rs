@@ -1,7 +1,7 @@
 //! Small structural changes: tables that grow, attributes.
 
-use super::handle::{Store, normal};
-use super::view::View;
+use super::handle::{Store, trim_slashes};
+use super::table_view::TableView;
 use crate::h5::{Attribute, H5File, NewArray};
 use h5part_base::dataspace::refuse_reserved;
 use h5part_base::error::{At, ErrorKind, Result};
@@ -18,12 +18,12 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::CannotGrow`], [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
     pub fn extend(&self, table: &str, rows: u64) -> Result<u64> {
-        let table = normal(table);
+        let table = trim_slashes(table);
         let extend = || {
-            self.change_beside_readers(|alone| {
+            self.change_beside_readers(|exclusive| {
                 self.expect_table(table)?;
                 self.check_room(0, rows)?;
-                self.change_alone(alone, |site| Ok(site.h5.extend(table, rows)?))
+                self.change_exclusively(exclusive, |site| Ok(site.h5.extend(table, rows)?))
             })
         };
         extend().at("extend a table of", &self.paths.file)
@@ -31,12 +31,12 @@ impl Store {
 
     /// Gives stamps to the rows that another program appended to all columns of a table.
     pub(super) fn take_in_rows(&self, table: &str) -> Result<(), ErrorKind> {
-        self.change_beside_readers(|alone| {
-            let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
+        self.change_beside_readers(|exclusive| {
+            let view = TableView::load(self, table, Mode::Write)?;
             if view.table.rows == view.table.stamped_rows() {
                 return Ok(());
             }
-            self.change_alone(alone, |site| Ok(site.h5.extend(table, view.table.rows)?)).map(|_| ())
+            self.change_exclusively(exclusive, |site| Ok(site.h5.extend(table, view.table.rows)?)).map(|_| ())
         })
     }
 
@@ -48,13 +48,13 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
     pub fn set_attributes(&self, table: &str, attributes: &[(String, Attribute)]) -> Result<()> {
-        let table = normal(table);
+        let table = trim_slashes(table);
         let set = || {
             attributes.iter().try_for_each(|(name, _)| refuse_reserved(name))?;
             refuse_reserved(table)?;
-            self.change_beside_readers(|alone| {
+            self.change_beside_readers(|exclusive| {
                 self.expect_table(table)?;
-                self.change_alone(alone, |site| Ok(site.h5.set_attributes(table, attributes)?))
+                self.change_exclusively(exclusive, |site| Ok(site.h5.set_attributes(table, attributes)?))
             })
         };
         set().at("set attributes in", &self.paths.file)
@@ -65,7 +65,7 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::NoSuchTable`], those of [`Store::reader`].
     pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
-        self.look(|h5, _| Ok(h5.attribute(normal(table), name)?)).at("read", &self.paths.file)
+        self.with_h5(|h5, _| Ok(h5.attribute(trim_slashes(table), name)?)).at("read", &self.paths.file)
     }
 
     /// Makes a group of plain datasets with their values, contiguous and without stamps, as other programs do;
@@ -83,14 +83,14 @@ impl Store {
         mut arrays: Vec<NewArray<'_>>,
         attributes: &[(String, Attribute)],
     ) -> Result<()> {
-        let group = normal(group);
+        let group = trim_slashes(group);
         refuse_reserved(group).at("add to", &self.paths.file)?;
         self.create_empty()?;
         let mut add = || {
             let bytes = arrays.iter().try_fold(0u64, |n, array| n.checked_add(array.bytes()?));
             self.check_room(bytes.unwrap_or(u64::MAX), 0)?;
-            let alone = self.alone()?;
-            self.change_alone(&alone, |site| Ok(site.h5.add_arrays(group, &mut arrays, attributes)?))
+            let exclusive = self.enter_exclusively()?;
+            self.change_exclusively(&exclusive, |site| Ok(site.h5.add_arrays(group, &mut arrays, attributes)?))
         };
         add().at("add to", &self.paths.file)
     }

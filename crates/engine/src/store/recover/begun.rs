@@ -1,13 +1,13 @@
 //! Rows that a dead writer had begun. Where a cell had no value before, it has none again: fill, and no stamp. Where it
 //! had one, a record says which; a cell that no record explains is counted.
 
-use super::cells::read_stamps;
-use super::left::HasRecord;
-use super::status::is_under_way;
-use super::view::View;
-use h5part_base::dataspace::{Guard, Rows, Stamps};
+use super::unfinished::HasRecord;
+use crate::store::cells::read_stamps;
+use crate::store::table_view::TableView;
+use h5part_base::dataspace::{Guard, Rows, StampRows, Stamps, push_range};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::{Patience, RowLocks};
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ const BLOCK_ROWS: u64 = 1 << 14;
 
 /// A table with such rows.
 pub(super) struct Begun<'a> {
-    view: &'a View,
+    view: &'a TableView,
     stamps: &'a Stamps,
     locks: &'a RowLocks,
     has_record: &'a HasRecord<'a>,
@@ -25,14 +25,13 @@ fn is_fresh(word: u64) -> bool {
     Stamp(word).state() == State::Writing && !had_value(word)
 }
 
-/// Whether a cell that says WRITING had a value before.
-pub(super) fn had_value(word: u64) -> bool {
-    Stamp(word).state() == State::Writing && Stamp(word).version() > 1
+fn had_value(word: u64) -> bool {
+    Stamp(word).had_value()
 }
 
 impl<'a> Begun<'a> {
     /// `None`: the table has no stamps.
-    pub(super) fn new(view: &'a View, locks: &'a RowLocks, has_record: &'a HasRecord<'a>) -> Option<Self> {
+    pub(super) fn new(view: &'a TableView, locks: &'a RowLocks, has_record: &'a HasRecord<'a>) -> Option<Self> {
         let stamps = view.table.stamps.as_ref()?;
         Some(Self { view, stamps, locks, has_record })
     }
@@ -54,10 +53,10 @@ impl<'a> Begun<'a> {
 
     fn reset_range(&self, range: Range<u64>) -> Result<u64, ErrorKind> {
         let file = self.view.file.as_ref();
-        let (mut words, mut cells) = (Vec::new(), 0);
+        let (mut words, mut cells) = (StampRows::default(), 0);
         read_stamps(file, self.stamps, &Rows::range(range.clone()).runs()?, &mut words)?;
         let mut final_words = Vec::new();
-        for (row, found) in range.zip(words.chunks_exact(self.stamps.width)) {
+        for (row, found) in range.zip(words.rows()) {
             let mut now = found.to_vec();
             for place in (0..found.len()).filter(|&place| is_fresh(found[place])) {
                 if !self.is_spoken_for(row, place, found)? {
@@ -101,7 +100,7 @@ impl<'a> Begun<'a> {
             Some(guard) => &guard.undefined,
             None => &column.fill,
         };
-        let count = usize::try_from(layout.cell_bytes).unwrap_or(usize::MAX) / element.len().max(1);
+        let count = to_usize(layout.cell_bytes) / element.len().max(1);
         Ok(self.view.file.write_at(&element.repeat(count), layout.find(row).0)?)
     }
 
@@ -116,13 +115,12 @@ impl<'a> Begun<'a> {
             return Ok(None);
         }
         // A record that is gone was spent: its cells don't say WRITING any more.
-        let (mut words, mut cells) = (Vec::new(), 0);
+        let (mut words, mut cells) = (StampRows::default(), 0);
         for range in ranges {
             read_stamps(self.view.file.as_ref(), self.stamps, &Rows::range(range.clone()).runs()?, &mut words)?;
-            for (row, words) in range.zip(words.chunks_exact(self.stamps.width)) {
-                let mut words = words.to_vec();
-                if !is_under_way(self.view, self.stamps, row, &mut words, Some(self.locks))? {
-                    cells += words.iter().filter(|&&word| had_value(word)).count() as u64;
+            for (row, seen) in range.zip(words.rows()) {
+                if let Some(now) = self.view.row_without_writer(row, seen, Some(self.locks))? {
+                    cells += now.words().iter().filter(|&&word| had_value(word)).count() as u64;
                 }
             }
         }
@@ -131,22 +129,16 @@ impl<'a> Begun<'a> {
 
     /// Ranges of rows with such a stamp that nobody holds.
     fn find(&self, is: fn(u64) -> bool) -> Result<Vec<Range<u64>>, ErrorKind> {
-        let (mut words, mut found) = (Vec::new(), Vec::<Range<u64>>::new());
+        let (mut words, mut found) = (StampRows::default(), Vec::new());
+        let any = |words: &[u64]| words.iter().any(|&word| is(word));
         let block_rows = self.stamps.block_rows(BLOCK_ROWS);
-        for first in (0..self.view.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for first in (0..self.view.table.rows).step_by(to_usize(block_rows)) {
             let block = first..self.view.table.rows.min(first + block_rows);
             read_stamps(self.view.file.as_ref(), self.stamps, &Rows::range(block.clone()).runs()?, &mut words)?;
-            for (row, words) in block.zip(words.chunks_exact(self.stamps.width)) {
-                let mut words = words.to_vec();
-                if !words.iter().any(|&word| is(word))
-                    || is_under_way(self.view, self.stamps, row, &mut words, Some(self.locks))?
-                    || !words.iter().any(|&word| is(word))
-                {
-                    continue;
-                }
-                match found.last_mut() {
-                    Some(last) if last.end == row => last.end = row + 1,
-                    _ => found.push(row..row + 1),
+            for (row, seen) in block.zip(words.rows()).filter(|(_, seen)| any(seen)) {
+                let now = self.view.row_without_writer(row, seen, Some(self.locks))?;
+                if now.is_some_and(|now| any(now.words())) {
+                    push_range(&mut found, row..row + 1);
                 }
             }
         }

@@ -1,40 +1,39 @@
 //! Commits to tables without stamps: under row locks, but with less to promise.
 
-use super::cells::write_pieces;
-use super::commit::{Durability, Failed};
-use super::request::Request;
-use super::view::View;
+use super::{CommitError, CommitOptions, CommitRequest, Durability};
+use crate::store::cells::write_pieces;
+use crate::store::handle::Store;
+use crate::store::table_view::TableView;
 use crc_fast::{CrcAlgorithm, checksum};
 use h5part_base::dataspace::{cover, pieces};
-use h5part_base::lock::Fence;
-use h5part_base::lock::{MAX_RANGES, Patience, RowLocks};
+use h5part_base::lock::{MAX_RANGES, RowLocks};
 
 /// Numbers of tables without stamps, for their row locks, are from here on; those of stamped tables are
 /// below.
 const FIRST: u64 = 1 << 22;
 
 pub(super) fn run(
-    view: &View,
+    store: &Store,
+    view: &TableView,
     locks: &RowLocks,
-    patience: &Patience,
-    requests: &[Request<'_>],
-    durability: Durability,
-    fence: Option<&dyn Fence>,
-) -> Result<(), Failed> {
+    requests: &[CommitRequest<'_>],
+    options: &CommitOptions<'_>,
+) -> Result<(), CommitError> {
     let mut plan = Vec::new();
     for request in requests {
         let ranges = cover(request.runs.as_slice(), MAX_RANGES);
-        let _rows = locks.lock(number(&view.table.path), &ranges, patience).map_err(Failed::Before)?;
-        fence.map_or(Ok(()), Fence::check).map_err(Failed::Before)?;
+        let rows = locks.lock(number(&view.table.path), &ranges, &store.patience);
+        let _rows = rows.map_err(CommitError::BeforeWrite)?;
+        options.check_fence().map_err(CommitError::BeforeWrite)?;
         for (name, bytes) in &request.values {
-            let column = view.table.column(name).map_err(Failed::Before)?;
-            let layout = column.direct().map_err(Failed::Before)?;
+            let column = view.table.column(name).map_err(CommitError::BeforeWrite)?;
+            let layout = column.direct().map_err(CommitError::BeforeWrite)?;
             pieces(layout, &request.runs, &mut plan);
-            write_pieces(view.file.as_ref(), &plan, bytes).map_err(Failed::During)?;
+            write_pieces(view.file.as_ref(), &plan, bytes).map_err(CommitError::DuringWrite)?;
         }
     }
-    match durability {
-        Durability::Power => view.file.sync().map_err(|e| Failed::During(e.into())),
+    match options.durability {
+        Durability::Power => view.file.sync().map_err(|e| CommitError::DuringWrite(e.into())),
         Durability::Process => Ok(()),
     }
 }
