@@ -7,7 +7,7 @@ use super::left::{self, Trust};
 use super::resolve::Resolved;
 use super::view::View;
 use h5part_base::dataspace::{Guard, Rows, Stamps, cover};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::lock::{Dead, Gate, MAX_RANGES, Owner, Paths, Patience, RowLocks, Stock, records};
 use h5part_base::record::row::{self, Entry, HEADER, Header, Origin, START};
 use h5part_base::record::stamp::{Stamp, State};
@@ -291,7 +291,7 @@ pub(super) fn has_record(
     for path in records(paths)? {
         let record = match unspent(storage, &path) {
             // Gone meanwhile.
-            Err(ErrorKind::NoSuchFile) => None,
+            Err(ErrorKind::NotFound { what: Item::File, .. }) => None,
             other => other?,
         };
         if let Some((header, file)) = record.filter(|(header, _)| belongs(view, header))
