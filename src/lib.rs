@@ -24,7 +24,7 @@ pub mod merge {
 
 /// Pools of workers: threads, processes, SLURM.
 pub mod pool {
-    pub use h5part_tasks::pool::*;
+    pub use h5part_tasks::{ErrorKind, pool::*};
 }
 
 /// Published files.
@@ -34,7 +34,7 @@ pub mod publish {
 
 /// Runs over the tasks of a ledger.
 pub mod run {
-    pub use h5part_tasks::{budget, program, run::*, slurm};
+    pub use h5part_tasks::{ErrorKind, budget, program, run::*, slurm};
 }
 
 /// The proof of what is in a file.
@@ -49,7 +49,7 @@ pub mod vplanet {
 
 pub use h5part_base::{
     dataspace::{ColumnSpec, Dtype, Rows},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Item, Result},
     lock::{Fence, Patience},
 };
 pub use h5part_engine::{

@@ -6,11 +6,11 @@ mod show;
 use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{json, line, say};
-use super::outputs::{ForceArgs, Kind, write_text};
+use super::outputs::{self, ForceArgs, Kind, write_text};
 use super::run::signals;
 use h5part::ledger::Watch;
 use h5part::{ErrorKind, Result};
-use h5part_base::error::At;
+use h5part_base::error::{At, Kind as _};
 use h5part_engine::store::Store;
 use h5part_tasks::run::Stop;
 use h5part_vplanet::bigplanet::{self, Archiver, Bpl, Key, archive_all, changed_wait_again, filter, table, trials};
@@ -239,7 +239,7 @@ impl Args {
             return Ok(());
         }
         if !self.overwrite {
-            return Err(ErrorKind::OutputThere.at("filter into", &bpl.output));
+            return Err(outputs::ErrorKind::Exists.at("filter into", &bpl.output));
         }
         bigplanet::check_hdf5(&bpl.output)?;
         bigplanet::check_filtered(&self.lock.open(&bpl.output)?)

@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod extend;
 mod generate;
+mod hints;
 mod info;
 mod ledger;
 mod limited;
@@ -116,7 +117,7 @@ pub fn main() -> ExitCode {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(e) if exit::is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            output::say(&e);
+            output::say_error(&e);
             ExitCode::from(Exit::of(&e) as u8)
         }
     }

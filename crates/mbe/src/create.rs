@@ -121,7 +121,7 @@ impl<'v> NewStructure<'v> {
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`]; [`ErrorKind::BadValues`]: positions or cell vectors that are not finite, cell
-    /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::TableExists`]:
+    /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::AlreadyExists`]:
     /// there is something at `key`; those of [`Store::add_arrays`].
     pub fn create(self, store: &Store, key: &str) -> Result<Structure> {
         let key = key.trim_matches('/').to_owned();

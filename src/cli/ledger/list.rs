@@ -78,7 +78,7 @@ impl ListArgs {
         let ledger = self.which.open_to_read()?;
         ledger.each(|place, task| {
             let Some(task) = task else {
-                say(format_args!("the ledger is damaged where it has task {place}"));
+                say(format_args!("the ledger is damaged at task {place}"));
                 return Ok(());
             };
             if self.state.is_empty() || self.state.iter().any(|&state| State::from(state) == task.state) {

@@ -1,8 +1,8 @@
 //! How programs of tasks are looked after: options of all that start them.
 
 use super::super::common::seconds;
-use h5part::{ErrorKind, Result};
-use h5part_base::error::At;
+use h5part::{ErrorKind, Item, Result};
+use h5part_base::error::{At, Kind};
 use h5part_base::lock::Patience;
 use h5part_tasks::program::{Homes, Keeper, Memory, Template};
 use h5part_tasks::run::{Launch, Terms};
@@ -97,10 +97,10 @@ pub fn check_program(template: &Template, path: &Path) -> Result<()> {
     }
     let name = template.name();
     let kind = match Path::new(name) {
-        _ if name.is_empty() => ErrorKind::NoSuchFile.at("start", path),
+        _ if name.is_empty() => ErrorKind::not_found(Item::File).at("start", path),
         file if file.exists() => ErrorKind::BadRequest("it may not be executed".to_owned()).at("start", file),
-        file if name.contains('/') => ErrorKind::NoSuchFile.at("start", file),
-        file => ErrorKind::NoProgram(name.to_owned()).at("start", file),
+        file if name.contains('/') => ErrorKind::not_found(Item::File).at("start", file),
+        file => h5part_tasks::ErrorKind::NoProgram(name.to_owned()).at("start", file),
     };
     Err(kind)
 }

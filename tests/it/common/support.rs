@@ -24,6 +24,16 @@ pub fn finished(output: &Output) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
+/// Whether the program wrote nothing but one message, and perhaps its hint on a line of its own.
+pub fn is_one_error(err: &str) -> bool {
+    let lines: Vec<&str> = err.lines().collect();
+    match lines[..] {
+        [message] => message.starts_with("h5part: "),
+        [message, hint] => message.starts_with("h5part: cannot ") && hint.starts_with("hint: "),
+        _ => false,
+    }
+}
+
 /// Runs the program and expects success; returns standard output.
 pub fn ok(args: &[&str]) -> String {
     let (code, out, err) = run(args);

@@ -24,7 +24,7 @@ fn rows_come_after_those_of_the_files_before() {
     ok(&["verify", &out]);
     // It is no merge that is gone on with.
     let (code, _, err) = run(&["merge", "--concat", &out, &a]);
-    assert!(code == 11 && err.contains("exists already"), "{err}");
+    assert!(code == 11 && err.contains("already exists"), "{err}");
     assert_eq!(ok(&["read", &out, "t", "E", "--rows", "19:20"]), "2.0\n");
 }
 

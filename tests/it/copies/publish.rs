@@ -3,7 +3,7 @@
 use crate::common::content::{content, difference};
 use crate::common::killing::Killer;
 use crate::common::support::{Scratch, h5part, ok, py, run, small_store, small_table};
-use h5part::ErrorKind;
+use h5part::{ErrorKind, Item};
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part_base::storage::{Fault, Faulty};
 use h5part_engine::publish::{Packing, Publishing, Snapshot};
@@ -203,7 +203,7 @@ fn what_is_no_publication_is_not_replaced_and_what_is_is_not_changed() {
     for taken in [&other, &work] {
         let before = std::fs::read(taken).expect("reads");
         let (code, _, err) = run(&["publish", &work, "-o", taken]);
-        assert!(code == 11 && err.contains("no published file of this store"), "{err}");
+        assert!(code == 11 && err.contains("was not published from this store"), "{err}");
         assert!(std::fs::read(taken).expect("reads") == before);
     }
     std::fs::write(&out, b"my notes").expect("writes");
@@ -330,7 +330,10 @@ fn views_stay_what_they_were() {
     assert_eq!(new.view::<i64>("/t/", "status").expect("a view").iter().filter(|s| **s == 0).count(), 60);
     let kind = |e: h5part::Error| e.into_kind();
     assert!(matches!(kind(new.view::<f32>("t", "F").expect_err("f64")), ErrorKind::DtypeMismatch { .. }));
-    assert!(matches!(kind(new.view::<f64>("u", "F").expect_err("no table")), ErrorKind::NoSuchTable { .. }));
+    assert!(matches!(
+        kind(new.view::<f64>("u", "F").expect_err("no table")),
+        ErrorKind::NotFound { what: Item::Table(_), .. }
+    ));
     assert!(matches!(kind(Snapshot::open(&store).expect_err("a working file")), ErrorKind::NotPublished));
     store.publish(&out, Publishing::default(), &|_, _| ()).expect("publishes");
     let packed = Snapshot::open(&out).expect("opens");

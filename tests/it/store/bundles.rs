@@ -1,7 +1,7 @@
 //! Bundles: groups of small datasets that are added at once, with a checksum.
 
 use crate::common::support::{Scratch, ok, py, run};
-use h5part::ErrorKind;
+use h5part::{ErrorKind, Item};
 use h5part_engine::store::{Bundle, Content, Member, Store};
 use h5part_engine::verify::{Kind, Verify};
 use std::path::Path;
@@ -91,7 +91,7 @@ fn a_name_that_is_taken_is_refused_or_replaced() {
     let scratch = Scratch::new();
     let store = archive(&scratch, 1);
     let error = store.add_bundle("trial0", &trial(7), false).expect_err("is taken");
-    assert!(matches!(error.kind(), ErrorKind::BundleExists(name) if name == "trial0"), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::AlreadyExists(Item::Group(name)) if name == "trial0"), "{error}");
     store.add_bundle("trial0", &trial(7), true).expect("replaces");
     store.check_bundle("trial0", &trial(7)).expect("is the new one");
     let error = store.check_bundle("trial0", &trial(0)).expect_err("is not the old one");
@@ -99,7 +99,7 @@ fn a_name_that_is_taken_is_refused_or_replaced() {
     store.add_bundle("deep/down/here", &trial(3), false).expect("makes the groups on the way");
     store.check_bundle("deep/down/here", &trial(3)).expect("is there");
     let error = store.check_bundle("trial9", &trial(9)).expect_err("is not there");
-    assert!(matches!(error.kind(), ErrorKind::NoSuchGroup(_)), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NotFound { what: Item::Group(_), .. }), "{error}");
 }
 
 #[test]

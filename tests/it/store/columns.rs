@@ -3,7 +3,7 @@
 use crate::common::stopping::Stopping;
 use crate::common::support::{Scratch, ok, py};
 use crate::store::guard::{guards_are_honest, put, rows_are_whole, store_with_rows};
-use h5part::ErrorKind;
+use h5part::{ErrorKind, Item};
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part_engine::h5::NewTable;
 use h5part_engine::store::{Adopt, Adoption, CellState, Durability, Store, Values, Writer};
@@ -73,9 +73,12 @@ fn what_cannot_be_added_is_refused() {
     let store = store_with_rows(&scratch.path("a.h5"), 0);
     let refused = |new: NewTable| store.add_columns(&new).expect_err("is refused").into_kind();
     assert!(matches!(refused(second(11)), ErrorKind::BadRequest(_)));
-    assert!(matches!(refused(NewTable { path: "u".to_owned(), ..second(10) }), ErrorKind::NoSuchTable { .. }));
+    assert!(matches!(
+        refused(NewTable { path: "u".to_owned(), ..second(10) }),
+        ErrorKind::NotFound { what: Item::Table(_), .. }
+    ));
     let taken = NewTable::new("t", 10, vec![ColumnSpec::new("E", Dtype::F64, &[])]);
-    assert!(matches!(refused(taken), ErrorKind::ColumnExists(name) if name == "E"));
+    assert!(matches!(refused(taken), ErrorKind::AlreadyExists(Item::Column { column: name, .. }) if name == "E"));
     let many = (0..4094).map(|k| ColumnSpec::new(&format!("c{k}"), Dtype::U8, &[])).collect();
     assert!(matches!(refused(NewTable::new("t", 10, many)), ErrorKind::BadRequest(_)));
     rows_are_whole(&store, 0, 0, "after all refusals");

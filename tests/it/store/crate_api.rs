@@ -2,7 +2,7 @@
 
 use crate::common::killing::PATIENCE;
 use crate::common::support::{Scratch, small_store};
-use h5part::ErrorKind;
+use h5part::{ErrorKind, Item};
 use h5part_base::dataspace::Rows;
 use h5part_base::lock::{Paths, Patience, RowLocks};
 use h5part_engine::store::{Durability, Values};
@@ -86,7 +86,10 @@ fn errors_that_write_nothing() {
     assert!(matches!(kind(&Rows::one(10), &[("E", (&one).into())]), ErrorKind::RowOutOfRange { row: 10, rows: 10 }));
     assert!(matches!(kind(&Rows::list(&[1, 1, 2]), &[("E", (&three).into())]), ErrorKind::DuplicateRow(1)));
     assert!(matches!(kind(&Rows::range(3..3), &[("E", (&one).into())]), ErrorKind::ShapeMismatch { .. }));
-    assert!(matches!(kind(&Rows::one(1), &[("X", (&one).into())]), ErrorKind::NoSuchColumn { .. }));
+    assert!(matches!(
+        kind(&Rows::one(1), &[("X", (&one).into())]),
+        ErrorKind::NotFound { what: Item::Column { .. }, .. }
+    ));
     assert!(matches!(kind(&Rows::one(1), &[("E", (&ints).into())]), ErrorKind::DtypeMismatch { .. }));
     assert!(matches!(kind(&Rows::one(1), &[("E", (&three).into())]), ErrorKind::ShapeMismatch { .. }));
     assert!(matches!(kind(&Rows::one(1), &[]), ErrorKind::BadRequest(_)));

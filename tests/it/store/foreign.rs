@@ -1,7 +1,7 @@
 //! What other programs do to a file is noticed before a byte is written.
 
 use crate::common::support::{Scratch, holder, small_store, small_table};
-use h5part::ErrorKind;
+use h5part::{ErrorKind, Item};
 use h5part_base::dataspace::Rows;
 use h5part_engine::h5::NewTable;
 use h5part_engine::store::{CellState, Store, Values, Writer};
@@ -169,7 +169,7 @@ fn a_table_added_by_h5part_is_followed_by_open_writers_and_readers() {
     assert_eq!(block.mask().to_vec(), [true, true, false]);
     put(&mut store.writer("second").expect("writer"), 4, 9.0).expect("commit");
     let error = store.create(&second, &|_, _| ()).expect_err("exists");
-    assert!(matches!(error.kind(), ErrorKind::TableExists(_)), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::AlreadyExists(Item::Table(_))), "{error}");
 }
 
 #[test]

@@ -48,9 +48,9 @@ fn names_are_looked_up_in_the_working_file_first() {
         tables.iter().map(|(side, l)| (*side, l.table.path.as_str(), l.table.rows)).collect();
     assert_eq!(tables, [(Side::Work, "both", 5), (Side::Work, "t", 5), (Side::Parent, "old", 5)]);
     let error = pair.find("none", None).expect_err("nowhere").to_string();
-    assert!(error.contains("work.h5") && error.contains("there is: both, old, t"), "{error}");
+    assert!(error.contains("work.h5") && error.contains("available: both, old, t"), "{error}");
     let error = pair.find("both", Some("H")).expect_err("nowhere").to_string();
-    assert!(error.contains("there is: E, G"), "{error}");
+    assert!(error.contains("available: E, G"), "{error}");
 }
 
 #[test]

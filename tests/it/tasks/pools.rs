@@ -242,5 +242,5 @@ fn two_by_two_is_refused_where_there_are_fewer_cores() {
     );
     let (code, out, err) = run(&config, "well", 3);
     assert!(code == 2 && out.is_empty(), "{out}");
-    assert!(err.contains("of 2 threads each would share") && err.contains("oversubscribe"), "{err}");
+    assert!(err.contains("with 2 threads each would share") && err.contains("oversubscribe"), "{err}");
 }

@@ -1,6 +1,6 @@
 //! Mode `slurm` where there is none, or one that is played by scripts. The real one: `make test-slurm`.
 
-use crate::common::support::{Scratch, finished, h5part, ok};
+use crate::common::support::{Scratch, finished, h5part, is_one_error, ok};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn without_slurm_it_is_said_before_anything_is_claimed() {
     let none = dir.path("none");
     let (code, _, err) = run(&none, &[&ledger, "--mode", "slurm", "-j", "2"]);
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("there is no 'scontrol' on the PATH") && err.lines().count() == 1, "{err}");
+    assert!(err.contains("SLURM's 'scontrol' is not on the PATH") && is_one_error(&err), "{err}");
     let (code, _, err) = run(&none, &[&ledger, "--mode", "slurm"]);
     assert!(code == 2 && err.contains("-j N"), "{err}");
     let (code, _, err) = run(&none, &[&ledger, "--mode", "threads", "--partition", "x"]);

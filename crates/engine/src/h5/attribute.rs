@@ -76,7 +76,7 @@ impl H5File {
     /// An attribute of a group, if it is there and of a kind that [`Attribute`] has.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], library errors.
+    /// [`ErrorKind::NotFound`], library errors.
     pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, Failed> {
         self.expect_group(group)?;
         self.ask(|| read_attribute(&self.file.group(&format!("/{group}"))?, name))

@@ -10,7 +10,7 @@ use super::texts::{read_text, read_texts};
 use crate::h5::Failed;
 use crc_fast::{CrcAlgorithm, checksum};
 use h5part_base::dataspace::{Column, ColumnLayout, Dtype, Guard, Loss, LostColumn, OUTSIDE, Place, Stamps, Table};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use hdf5::plist::dataset_create::{FillTime, Layout};
@@ -117,7 +117,7 @@ impl H5File {
     /// once an open.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
     pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, MetadataFingerprint), Failed> {
         self.ask(|| self.load(path, storage))
     }
@@ -165,7 +165,7 @@ impl H5File {
     /// Whether a table has the number of stamps that are in this file, whose ever they are.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], library errors.
     pub fn has_number_of_stamps(&self, path: &str) -> Result<bool, Failed> {
         self.ask(|| {
             let number = number_of(&self.group(path)?)?;
@@ -176,7 +176,7 @@ impl H5File {
     /// Whether there is a group at `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NotATable`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], library errors.
     pub fn expect_group(&self, path: &str) -> Result<(), Failed> {
         self.ask(|| self.group(path).map(|_| ()))
     }
@@ -186,7 +186,7 @@ impl H5File {
             return Ok(group);
         }
         let known = self.list()?.into_iter().map(|t| t.table.path).collect();
-        Err(ErrorKind::NoSuchTable { table: path.to_owned(), known }.into())
+        Err(ErrorKind::NotFound { what: Item::Table(path.to_owned()), known }.into())
     }
 
     /// The group at a path, if there is something. Costs the same however many tables there are.
@@ -243,14 +243,14 @@ impl H5File {
     /// Whether a table may be made at `path`: nothing is there, or groups without datasets.
     ///
     /// # Errors
-    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`].
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`].
     pub fn may_add(&self, path: &str) -> Result<(), Failed> {
         self.ask(|| {
             let Some(group) = self.find_group(path)? else { return Ok(()) };
             if members(&group, LocationType::Dataset)?.is_empty() {
                 Ok(())
             } else {
-                Err(ErrorKind::TableExists(path.to_owned()).into())
+                Err(ErrorKind::AlreadyExists(Item::Table(path.to_owned())).into())
             }
         })
     }

@@ -97,7 +97,7 @@ impl H5Change {
     /// one has. Returns that.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`], I/O and library errors.
+    /// [`ErrorKind::NotFound`], I/O and library errors.
     pub fn add_stamps_like(&self, like: &Table, names: Vec<String>) -> Result<u64, Failed> {
         let types = names.iter().map(|name| Ok(type_text(like.column(name)?)));
         let types = types.collect::<Result<Vec<_>, Failed>>()?;

@@ -8,7 +8,7 @@ use crate::h5::{
 };
 use crate::store::{Building, Store};
 use h5part_base::dataspace::{Column, Loss, Table};
-use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Result};
+use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Item, Result};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -189,7 +189,7 @@ impl<'a> Plan<'a> {
     fn stamp(self, h5: &H5Change, joined: &Joined) -> Result<(), ErrorKind> {
         let mut sources =
             joined.sources.iter().filter_map(|source| self.found_in(source.input)?.known.tables.get(&joined.path));
-        let missing = || ErrorKind::NoSuchTable { table: joined.path.clone(), known: Vec::new() };
+        let missing = || ErrorKind::not_found(Item::Table(joined.path.clone()));
         let mut like = sources.next().ok_or_else(missing)?.clone();
         for column in sources.flat_map(|table| &table.columns) {
             if like.column(&column.name).is_err() {

@@ -4,7 +4,7 @@
 use crate::store::{Element, Store};
 use bytemuck::checked;
 use h5part_base::dataspace::{Place, Table};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::num::to_usize;
 use memmap2::Mmap;
 use ndarray::{ArrayViewD, IxDyn};
@@ -61,7 +61,7 @@ impl Snapshot {
     /// The values of a column, shape (rows, cell...). Rows that were not committed hold fill.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NoSuchColumn`]; [`ErrorKind::DtypeMismatch`] when `T` is another type
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::DtypeMismatch`] when `T` is another type
     /// than the column's; [`ErrorKind::LibraryColumn`] when it does not lie in one block: publish with
     /// [`super::Packing::Plain`], or read it with a [`crate::store::Reader`].
     pub fn view<T: Element>(&self, table: &str, column: &str) -> Result<ArrayViewD<'_, T>> {
@@ -71,7 +71,7 @@ impl Snapshot {
     fn try_view<T: Element>(&self, table: &str, name: &str) -> Result<ArrayViewD<'_, T>, ErrorKind> {
         let known = || self.tables.iter().map(|t| t.path.clone()).collect();
         let found = self.tables.iter().find(|t| t.path == table);
-        let found = found.ok_or_else(|| ErrorKind::NoSuchTable { table: table.to_owned(), known: known() })?;
+        let found = found.ok_or_else(|| ErrorKind::NotFound { what: Item::Table(table.to_owned()), known: known() })?;
         let column = found.column(name)?;
         let dtype = column.dtype()?;
         if dtype != T::DTYPE {

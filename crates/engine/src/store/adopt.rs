@@ -119,7 +119,7 @@ impl Store {
     /// [`Store::change`]. A dry run only reads, and keeps row commits waiting no longer than a reader does.
     ///
     /// # Errors
-    /// [`ErrorKind::Adopted`] unless `again`, [`ErrorKind::NoSuchTable`], [`ErrorKind::NoSuchColumn`],
+    /// [`ErrorKind::Adopted`] unless `again`, [`ErrorKind::NotFound`],
     /// [`ErrorKind::BadRequest`] for a guard or a value that does not fit, or for a column that cannot get stamps, and
     /// those of [`Store::change`].
     pub fn adopt(&self, table: &str, how: &Adoption, progress: Progress<'_>) -> Result<Adopted> {

@@ -16,7 +16,7 @@ impl Store {
     /// [`Store::change`]. Writers and readers of the table go on, and see the new rows.
     ///
     /// # Errors
-    /// [`ErrorKind::CannotGrow`], [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
+    /// [`ErrorKind::CannotGrow`], [`ErrorKind::NotFound`], and those of [`Store::change`].
     pub fn extend(&self, table: &str, rows: u64) -> Result<u64> {
         let table = trim_slashes(table);
         let extend = || {
@@ -46,7 +46,7 @@ impl Store {
     /// [`Store::change`].
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
+    /// [`ErrorKind::NotFound`], and those of [`Store::change`].
     pub fn set_attributes(&self, table: &str, attributes: &[(String, Attribute)]) -> Result<()> {
         let table = trim_slashes(table);
         let set = || {
@@ -63,7 +63,7 @@ impl Store {
     /// An attribute of a table's group, if it is there and of a kind that [`Attribute`] has.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], those of [`Store::reader`].
+    /// [`ErrorKind::NotFound`], those of [`Store::reader`].
     pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
         self.with_h5(|h5, _| Ok(h5.attribute(trim_slashes(table), name)?)).at("read", &self.paths.file)
     }
@@ -75,7 +75,7 @@ impl Store {
     /// A new file is there before, empty.
     ///
     /// # Errors
-    /// [`ErrorKind::TableExists`], [`ErrorKind::DiskFull`] before anything is written, those of the values, and
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::DiskFull`] before anything is written, those of the values, and
     /// those of [`Store::change`].
     pub fn add_arrays(
         &self,

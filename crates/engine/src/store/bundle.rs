@@ -30,7 +30,7 @@ impl Store {
     /// processes see all of the bundle or nothing, whatever is killed.
     ///
     /// # Errors
-    /// [`ErrorKind::BundleExists`], [`ErrorKind::BadRequest`] for what HDF5 cannot store, and those of
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::BadRequest`] for what HDF5 cannot store, and those of
     /// [`Store::change`].
     pub fn add_bundle(&self, path: &str, bundle: &Bundle, replace: bool) -> Result<()> {
         let path = trim_slashes(path);
@@ -46,7 +46,7 @@ impl Store {
     /// Reads a bundle back and compares it with what it was made of.
     ///
     /// # Errors
-    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NoSuchGroup`] if it is not there; those of [`Store::reader`].
+    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NotFound`] if it is not there; those of [`Store::reader`].
     pub fn check_bundle(&self, path: &str, bundle: &Bundle) -> Result<()> {
         let path = trim_slashes(path);
         let check = |h5: &H5File| {
@@ -67,7 +67,7 @@ impl Store {
     /// The datasets of a group, whoever made it: all, or those of these names that are there.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchGroup`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
+    /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
     /// [`Store::reader`].
     pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle> {
         self.with_h5(|h5, _| Ok(h5.read_bundle(trim_slashes(path), names)?)).at("read", &self.paths.file)

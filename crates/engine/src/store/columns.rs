@@ -18,7 +18,7 @@ impl Store {
     /// Writers and readers of the table go on.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::ColumnExists`], [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`]
+    /// [`ErrorKind::NotFound`], [`ErrorKind::AlreadyExists`], [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`]
     /// for another number of rows or too many columns, [`ErrorKind::DiskFull`], and those of [`Store::change`].
     pub fn add_columns(&self, columns: &NewTable) -> Result<()> {
         let columns = NewTable { path: trim_slashes(&columns.path).to_owned(), ..columns.clone() };

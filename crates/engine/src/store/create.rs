@@ -32,7 +32,7 @@ impl Store {
     /// kill at any instant: the table is there as a whole, or not at all.
     ///
     /// # Errors
-    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], [`ErrorKind::DiskFull`] before
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], [`ErrorKind::DiskFull`] before
     /// anything is written, [`ErrorKind::BadColumn`], [`ErrorKind::LockTimeout`], I/O errors.
     pub fn create(&self, table: &NewTable, progress: Progress<'_>) -> Result<()> {
         let table = NewTable { path: trim_slashes(&table.path).to_owned(), ..table.clone() };

@@ -24,7 +24,7 @@ impl Store {
     /// The store at `path`, which exists. Symbolic links are resolved.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`].
+    /// [`ErrorKind::NotFound`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let paths = Paths::of(path.as_ref()).at("open", &path)?;
         Ok(Self::at(paths))
@@ -33,7 +33,7 @@ impl Store {
     /// The store at `path`, which may be yet to make, in a folder that exists.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`] for the folder.
+    /// [`ErrorKind::NotFound`] for the folder.
     pub fn new(path: impl AsRef<Path>) -> Result<Self> {
         let paths = Paths::of_new(path.as_ref()).at("create", &path)?;
         Ok(Self::at(paths))

@@ -24,7 +24,7 @@ impl Store {
     /// of the table have to be opened again.
     ///
     /// # Errors
-    /// [`ErrorKind::Unstamped`], [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
+    /// [`ErrorKind::Unstamped`], [`ErrorKind::NotFound`], and those of [`Store::change`].
     pub fn accept_loss(&self, table: &str) -> Result<Vec<String>> {
         self.try_accept_loss(trim_slashes(table)).at("drop lost columns of", &self.paths.file)
     }

@@ -41,7 +41,7 @@ impl Store {
     /// portion of a library column, or of the bundles, is read.
     ///
     /// # Errors
-    /// What says nothing of the file: [`ErrorKind::NoSuchFile`], [`ErrorKind::LockTimeout`], I/O errors;
+    /// What says nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors;
     /// in a repair those of [`super::store::Writer::commit`]. What is wrong with the file is in the report.
     pub fn verify(&self, how: &Verify, progress: Progress<'_>) -> Result<Report> {
         let threads = how.jobs.map_or(0, NonZeroUsize::get);

@@ -3,7 +3,7 @@
 use super::archive::sound_names;
 use super::key::{Key, Kind};
 use crate::vplanet::{Dataset, Gatherer, Trial};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_engine::store::{Content, Store};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ enum Source {
 /// input file.
 ///
 /// # Errors
-/// Those of [`sound_names`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
+/// Those of [`sound_names`]; [`ErrorKind::NotFound`]: a trial has no such dataset;
 /// [`ErrorKind::BadValues`]: trials differ in length; those of [`Store::reader`].
 pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&str>) -> Result<Trial> {
     let all = sound_names(store, primary)?;
@@ -43,7 +43,7 @@ pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&st
 /// Filters the raw output of trials, in the order given; they are read in parallel.
 ///
 /// # Errors
-/// Those of [`Gatherer::gather`]; [`ErrorKind::NoSuchColumn`], [`ErrorKind::BadValues`] as above.
+/// Those of [`Gatherer::gather`]; [`ErrorKind::NotFound`], [`ErrorKind::BadValues`] as above.
 pub fn from_raw(gatherer: &Gatherer, folder: &Path, trials: &[String], keys: &[Key]) -> Result<Trial> {
     let wanted = wanted(keys);
     let read = trials.par_iter().map(|name| gatherer.gather_some(&folder.join(name), &wanted));
@@ -60,8 +60,7 @@ fn wanted(keys: &[Key]) -> HashSet<String> {
 
 fn add(filtered: &mut Trial, trial: &Trial, keys: &[Key], source: Source) -> Result<(), ErrorKind> {
     for key in keys {
-        let missing =
-            || ErrorKind::NoSuchColumn { table: trial.name.clone(), column: key.dataset.clone(), known: Vec::new() };
+        let missing = || ErrorKind::not_found(Item::Column { table: trial.name.clone(), column: key.dataset.clone() });
         let set = trial.get(&key.dataset).ok_or_else(missing)?;
         let again = filtered.has(&key.name);
         if let Some(content) = row_of(key, &set.content, source, again) {

@@ -68,7 +68,7 @@ fn vplanet_is_asked_for_its_options_once() {
     assert_eq!(toy.read("bin/asked"), "asked\n");
     let (code, _, err) = run_in(&toy.folder(), &["bigplanet", "-a", "-o", "bpl.in", "--vplanet", "no-such-planet"]);
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("there is no program 'no-such-planet'"), "{err}");
+    assert!(err.contains("no such program 'no-such-planet'"), "{err}");
 }
 
 #[test]

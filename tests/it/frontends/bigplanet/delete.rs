@@ -52,7 +52,7 @@ fn what_the_archive_does_not_have_as_it_is_stays() {
     toy.trial("a2", 2);
     // Anew from what is left would lose what was deleted.
     let (code, _, err) = toy.run(&["-a", "-o", "bpl.in"]);
-    assert!(code == 11 && err.contains("has trials that are not in MP: a1"), "{err}");
+    assert!(code == 11 && err.contains("these of its trials are not in MP: a1"), "{err}");
     // A person says that it is to be archived again.
     toy.edit(".MP_BPL", "MP/a0 1", "MP/a0 -1");
     toy.ok(&["-a", "-deleterawdata", "-y", "bpl.in"]);

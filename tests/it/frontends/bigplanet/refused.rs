@@ -2,7 +2,7 @@
 
 use super::run_in;
 use super::toy::Toy;
-use crate::common::support::py;
+use crate::common::support::{is_one_error, py};
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -10,7 +10,7 @@ use std::os::unix::fs::symlink;
 fn refused(toy: &Toy, args: &[&str], file: &str, said: &str) {
     let before = fs::read(toy.path(file)).expect("reads");
     let (code, out, err) = toy.run(args);
-    assert!(code == 2 && err.contains(said) && err.lines().count() == 1, "{args:?} {file}: {code} {out}{err}");
+    assert!(code == 2 && err.contains(said) && is_one_error(&err), "{args:?} {file}: {code} {out}{err}");
     assert!(fs::read(toy.path(file)).expect("reads") == before, "{args:?} changed {file}");
 }
 

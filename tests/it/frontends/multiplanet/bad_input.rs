@@ -1,7 +1,7 @@
 //! Input and folders that are not as they should be.
 
 use super::rig::Rig;
-use crate::common::support::finished;
+use crate::common::support::{finished, is_one_error};
 use std::fs;
 
 #[test]
@@ -18,7 +18,7 @@ fn what_is_missing_is_told_in_a_line_and_nothing_is_begun() {
         let rig = Rig::of(2, "exit 0");
         fs::write(rig.dir.path("vspace.in"), text).expect("writes");
         let (code, out, err) = rig.run(&[]);
-        assert!(code == expected && err.contains(said) && err.lines().count() == 1 && out.is_empty(), "{code} {err}");
+        assert!(code == expected && err.contains(said) && is_one_error(&err) && out.is_empty(), "{code} {err}");
         assert!(!rig.dir.path(".MP").exists() && !rig.dir.path(".nowhere").exists());
     }
     let rig = Rig::of(2, "exit 0");
@@ -124,7 +124,7 @@ fn a_checkpoint_that_is_none_is_refused_and_one_that_was_cut_is_taken() {
     let rig = Rig::of(3, "echo x >> ran");
     fs::write(rig.dir.path(".MP"), "something else\n").expect("writes");
     let (code, _, err) = rig.run(&[]);
-    assert!(code == 2 && err.contains("no checkpoint of multiplanet") && err.lines().count() == 1, "{err}");
+    assert!(code == 2 && err.contains("no checkpoint of multiplanet") && is_one_error(&err), "{err}");
     assert_eq!(fs::read_to_string(rig.dir.path(".MP")).expect("reads"), "something else\n");
     let done = rig.all_done();
     let cut = done.find("t01").expect("there");

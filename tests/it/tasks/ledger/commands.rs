@@ -1,6 +1,6 @@
 //! `h5part ledger`: what it prints, which names it takes, and what it refuses.
 
-use crate::common::support::{Scratch, finished, h5part, ok, run};
+use crate::common::support::{Scratch, finished, h5part, is_one_error, ok, run};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -145,7 +145,7 @@ fn what_is_refused_makes_no_ledger() {
         (&b""[..], false, "there are no tasks"),
         (b"\n", false, "task 1 has no name"),
         (b"a\n\nb\n", false, "task 2 has no name"),
-        (b"a\nb\na\n", false, "two tasks have the name 'a'"),
+        (b"a\nb\na\n", false, "two tasks are named 'a'"),
         (b"a\n\xff\n", false, "line 2 is not UTF-8"),
         (b"a\0\0b", true, "task 2 has no name"),
         (long.as_bytes(), false, "65537 bytes"),
@@ -153,7 +153,7 @@ fn what_is_refused_makes_no_ledger() {
         std::fs::write(&names, list).expect("writes");
         let args = ["ledger", "init", &ledger, "--tasks", &names, "--null"];
         let (code, _, err) = run(if null { &args } else { &args[..5] });
-        assert!(code == 2 && err.contains(says) && err.lines().count() == 1, "{says}: {code} {err}");
+        assert!(code == 2 && err.contains(says) && is_one_error(&err), "{says}: {code} {err}");
     }
     std::fs::write(&names, "a\nb\n").expect("writes");
     for (list, says) in
@@ -186,7 +186,7 @@ fn what_is_refused_changes_no_task() {
     ok(&["ledger", "claim", &ledger]);
     let before = std::fs::read(&ledger).expect("reads");
     for (args, code, says) in [
-        (&["done", "nobody", "--fence", "1"][..], 3, "no task 'nobody'"),
+        (&["done", "nobody", "--fence", "1"][..], 3, "no such task 'nobody'"),
         (&["done", "0:2", "--fence", "2"], 13, "it was claimed again"),
         (&["done", "0:2", "--fence", "0"], 13, "0:2"),
         (&["done", "2:4", "--fence", "1"], 13, "it is waiting"),
@@ -196,9 +196,9 @@ fn what_is_refused_changes_no_task() {
         (&["done", "0:2"], 2, "--fence"),
         (&["done", "0:2", "--fence", "x"], 2, "x"),
         (&["requeue"], 2, "NAME"),
-        (&["requeue", "0:2", "0:3"], 3, "no task '0:3'"),
-        (&["requeue", "00:2"], 3, "no task"),
-        (&["cancel", "6:8"], 3, "no task"),
+        (&["requeue", "0:2", "0:3"], 3, "no such task '0:3'"),
+        (&["requeue", "00:2"], 3, "no such task"),
+        (&["cancel", "6:8"], 3, "no such task"),
         (&["claim", "--owner", "999999999"], 2, "no process 999999999"),
         (&["claim", "-n", "0"], 2, "0"),
         (&["reconcile"], 9, "names no store"),

@@ -60,7 +60,7 @@ fn a_damaged_tail_is_told_and_a_damaged_middle_refused() {
         (whole.replace("Total", "total"), "second line"),
         (whole.replace("Vspace", "vspace"), "first line"),
         (whole.replace(": 3", ": three"), "no number"),
-        (whole.replace("b 1", "a 1"), "two tasks have the name 'a'"),
+        (whole.replace("b 1", "a 1"), "two tasks are named 'a'"),
     ] {
         std::fs::write(&checkpoint, bad).expect("writes");
         let (code, _, err) = run(&["ledger", "import", &ledger, &checkpoint]);

@@ -142,7 +142,7 @@ impl H5Change {
     /// nothing of the values of shells, and changes nothing in `from`.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`] for a shell that is no dataset; library and I/O errors. What the library cannot
+    /// [`ErrorKind::NotFound`] for a shell that is no dataset; library and I/O errors. What the library cannot
     /// carry over is none: see [`Copied::left_out`].
     pub fn copy_structure(&self, from: &H5File, what: &Copying) -> Result<Copied, Failed> {
         // What is read from here on is no part of any layout.

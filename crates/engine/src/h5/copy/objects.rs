@@ -8,7 +8,7 @@ use crate::h5::Failed;
 use crate::h5::load::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
 use crate::h5::published::MARK as PUBLISHED_MARK;
 use crate::h5::raw::{call, own};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::globals::{H5P_LINK_CREATE, H5P_OBJECT_COPY};
 use hdf5::{Location, LocationType, Object};
 use hdf5_sys::h5a::H5Aget_type;
@@ -90,8 +90,7 @@ impl<'a> Copier<'a> {
     fn find_shells(&mut self, shells: &'a [Shell]) -> Result<(), Failed> {
         for shell in shells {
             let (table, column) = shell.path.rsplit_once('/').unwrap_or(("", &shell.path));
-            let missing =
-                || ErrorKind::NoSuchColumn { table: table.to_owned(), column: column.to_owned(), known: Vec::new() };
+            let missing = || ErrorKind::not_found(Item::Column { table: table.to_owned(), column: column.to_owned() });
             let name = CString::new(shell.path.as_str()).map_err(|_| missing())?;
             let dataset = open(&self.from, &name).map_err(|_| missing())?;
             if dataset.loc_info()?.loc_type != LocationType::Dataset {

@@ -106,7 +106,7 @@ impl Reader {
     /// more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
     pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
         // One block a column.
         self.read_columns(&[column], rows).map(|mut blocks| blocks.swap_remove(0))

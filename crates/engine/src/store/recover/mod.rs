@@ -10,7 +10,7 @@ use super::resolve::Resolved;
 use super::table_view::TableView;
 use crate::h5::H5File;
 use begun::Begun;
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::lock::{Dead, Gate, RowLocks, StockReaders, records};
 use h5part_base::record::row::{self, HEADER, Header, RecordId, START};
 use h5part_base::storage::{Mode, Storage, StorageFile};
@@ -199,7 +199,7 @@ pub(super) fn has_record(store: &Store, view: &TableView, rows: &[Range<u64>]) -
     for path in records(&store.paths)? {
         let record = match unspent(store.storage.as_ref(), &path) {
             // Gone meanwhile.
-            Err(ErrorKind::NoSuchFile) => None,
+            Err(ErrorKind::NotFound { what: Item::File, .. }) => None,
             other => other?,
         };
         if let Some((header, file)) = record.filter(|(header, _)| belongs(view, header))
