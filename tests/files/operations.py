@@ -414,15 +414,20 @@ def compare_copy(case, args, name, what, zstd=False):
                 continue
         if change == "values" and (zstd or what == "merge") and "unreadable" in str(two) and "unreadable" not in str(one) and zstd:
             continue
-        if answer.code == 1 and is_named(path.lstrip("/") or "/", answer.err + answer.out):
+        if answer.code == 1 and is_named(case.view, path, answer.err + answer.out):
             continue
         raise Finding(f"{what} changes {change.split(' ')[0]}", f"{' '.join(args)}: {change} of {path}: {one} -> {two}; code {answer.code}, {answer.err[-200:]}")
 
 
-def is_named(path, said):
-    """Whether a message names an object, by its path or as the column of a table."""
-    table, _, column = path.rpartition("/")
-    return path in said or f"column '{column}' of table '{table}'" in said
+def is_named(view, path, said):
+    """Whether a message names an object, by one of its paths or as the column of a table."""
+    owner = view.get(path, {}).get("of", path)
+    names = {path, owner} | {other for other, what in view.items() if what.get("of") == owner}
+    for name in (name.lstrip("/") or "/" for name in names):
+        table, _, column = name.rpartition("/")
+        if name in said or f"column '{column}' of table '{table}'" in said:
+            return True
+    return False
 
 
 def stamped_owners(case):
