@@ -22,7 +22,7 @@ pub use dtype::Dtype;
 pub use filters::{Bitshuffle, BlockCodec, Filter, Szip};
 pub use inner::Inner;
 pub use layout::{ColumnLayout, Place};
-pub use names::{STAMPS_GROUP, refuse_reserved};
+pub use names::{STAMPS_GROUP, path_below, refuse_reserved};
 pub use places::{Places, SECTOR_STAMPS, Window};
 pub use plan::{Piece, pieces};
 pub use ranges::push_range;

@@ -1,7 +1,7 @@
 //! Attributes of a table's group.
 
-use super::groups::Groups;
-use super::load::{STAMPS_GROUP, members};
+use super::format::STAMPS_GROUP;
+use super::groups::{Groups, members, object_id};
 use super::{H5Change, H5File};
 use crate::h5::Failed;
 use h5part_base::dataspace::refuse_reserved;
@@ -95,7 +95,7 @@ impl H5File {
             while let Some((path, group)) = groups.next() {
                 let group = group?;
                 // Links may lead in circles.
-                if !seen.insert(format!("{:?}", group.loc_info()?.token)) {
+                if !seen.insert(object_id(&group.loc_info()?)) {
                     continue;
                 }
                 if let Some(Attribute::Text(text)) = read_attribute(&group, name)? {

@@ -3,8 +3,9 @@
 use super::attribute::Attribute;
 use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
+use super::format::TABLE_ATTRIBUTE;
+use super::groups::members;
 use super::guards::GuardSpec;
-use super::load::{TABLE_ATTRIBUTE, members};
 use super::stamps::{MOST_COLUMNS, StampsSpec, TOO_MANY_COLUMNS};
 use crate::h5::Failed;
 use h5part_base::dataspace::{ColumnSpec, refuse_reserved};

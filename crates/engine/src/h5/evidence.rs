@@ -2,7 +2,8 @@
 
 use super::H5File;
 use super::chunks::each_chunk;
-use super::load::{fill_of, members};
+use super::groups::{members, object_id};
+use super::load::fill_of;
 use crate::h5::Failed;
 use h5part_base::dataspace::{Column, Dtype, OUTSIDE, Table, push_range};
 use hdf5::plist::DatasetCreate;
@@ -78,7 +79,7 @@ impl H5File {
                     candidates.push(Candidate { name, evidence: Err("HDF5 cannot open it".to_owned()) });
                     continue;
                 };
-                let token = format!("{:?}", dataset.loc_info()?.token);
+                let token = object_id(&dataset.loc_info()?);
                 let first = seen.entry(token).or_insert_with(|| name.clone());
                 let evidence = if *first == name {
                     look_at(&dataset, &name, table, netcdf)?

@@ -2,7 +2,8 @@
 
 use super::H5Change;
 use super::cells::{fill_rows, is_unfilled};
-use super::load::{Parts, STAMPS_GROUP};
+use super::format::STAMPS_GROUP;
+use super::load::Parts;
 use crate::h5::Failed;
 use h5part_base::dataspace::{Column, Table};
 use h5part_base::error::ErrorKind;

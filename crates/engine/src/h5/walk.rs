@@ -2,9 +2,11 @@
 
 use super::H5File;
 use super::bundle::CHECKSUM;
-use super::groups::{Groups, below};
-use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE};
+use super::format::{STAMPS_GROUP, TABLE_ATTRIBUTE};
+use super::groups::{Groups, object_id};
+use super::load::{chunks_end, table_of_stamps};
 use crate::h5::Failed;
+use h5part_base::dataspace::path_below;
 use hdf5::plist::dataset_create::Layout;
 use hdf5::{Dataset, Group, LinkType, LocationInfo, LocationType};
 use std::collections::HashMap;
@@ -107,7 +109,7 @@ impl Walker<'_> {
     /// Counts a name of an object; whether it is the first.
     fn count(&mut self, path: String, info: &LocationInfo) -> bool {
         let links = info.num_links as u64;
-        let counted = self.seen.entry(format!("{:?}", info.token));
+        let counted = self.seen.entry(object_id(info));
         let counted = counted.or_insert(Counted { path, names: 0, count: links });
         counted.names += 1;
         counted.names == 1
@@ -130,14 +132,14 @@ impl Walker<'_> {
                 LinkType::Hard => self.object(path, group, name),
                 // Leads to an object that has another name, or to nothing, which is no fault.
                 LinkType::Soft => {}
-                LinkType::External => self.odd(&below(path, &name), Anomaly::LeadsOutside),
+                LinkType::External => self.odd(&path_below(path, &name), Anomaly::LeadsOutside),
             }
         }
         Ok(())
     }
 
     fn object(&mut self, parent: &str, group: &Group, name: String) {
-        let path = below(parent, &name);
+        let path = path_below(parent, &name);
         let info = match group.loc_info_by_name(&name) {
             Ok(info) => info,
             Err(_) if name.contains(char::REPLACEMENT_CHARACTER) => return self.odd(&path, Anomaly::NotUtf8),
@@ -163,7 +165,7 @@ impl Walker<'_> {
     fn dataset(&mut self, path: &str, dataset: &Dataset) {
         self.attributes(path, dataset);
         if let Some(number) = path.strip_prefix(STAMPS_GROUP).and_then(|rest| rest.strip_prefix('/')?.parse().ok()) {
-            self.found.stamps.push((number, super::load::table_of_stamps(dataset)));
+            self.found.stamps.push((number, table_of_stamps(dataset)));
         }
         match Self::end(dataset) {
             Ok(Some(end)) if end > self.h5.len => self.odd(path, Anomaly::BeyondEnd { end, len: self.h5.len }),
@@ -184,7 +186,7 @@ impl Walker<'_> {
         dataset.dtype()?;
         let mut end = dataset.offset().map_or(0, |start| start.saturating_add(dataset.storage_size()));
         if layout == Layout::Chunked {
-            end = super::load::chunks_end(dataset)?;
+            end = chunks_end(dataset)?;
         }
         Ok(Some(end))
     }

@@ -7,7 +7,7 @@ use crate::h5::{
     ShellLayout,
 };
 use crate::store::{Building, Store};
-use h5part_base::dataspace::{Column, Loss, Table};
+use h5part_base::dataspace::{Column, Loss, Table, path_below};
 use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Item, Result};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -103,14 +103,14 @@ impl<'a> Plan<'a> {
             let is_new = !there.contains(joined.path.as_str());
             let short = source.short.iter().map(|(position, _)| position);
             for position in source.whole.iter().chain(short) {
-                let path = column_path(&joined.path, &joined.columns[*position]);
+                let path = path_below(&joined.path, &joined.columns[*position]);
                 if is_new && made.insert(path.clone()) {
                     copying.shells.push(shell(path.clone(), Some(Allocation::Direct), joined.rows));
                 }
                 copying.completed.insert(path);
             }
             for other in joined.others.iter().filter(|other| table.column(&other.name).is_ok()) {
-                let path = column_path(&joined.path, &other.name);
+                let path = path_below(&joined.path, &other.name);
                 // What is never written is copied as it is, and only compared.
                 if (other.holders > 1 || other.rows < joined.rows)
                     && other.frozen.is_none()
@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
                 copying.completed.insert(path);
             }
             let retyped = table.lost.iter().filter(|lost| matches!(lost.loss, Loss::Retyped { .. }));
-            copying.skip.extend(retyped.map(|lost| column_path(&joined.path, &lost.name)));
+            copying.skip.extend(retyped.map(|lost| path_below(&joined.path, &lost.name)));
         }
         copying
     }
@@ -216,10 +216,6 @@ impl Merged {
             }));
         }
     }
-}
-
-fn column_path(table: &str, column: &str) -> String {
-    if table.is_empty() { column.to_owned() } else { format!("{table}/{column}") }
 }
 
 fn shell(path: String, allocation: Option<Allocation>, rows: u64) -> Shell {

@@ -4,6 +4,8 @@
 use super::{Bundle, BundleSum, CHECKSUM, Content, Member};
 use crate::h5::Failed;
 use crate::h5::H5File;
+use crate::h5::format::STAMPS_GROUP;
+use crate::h5::groups::object_id;
 use crate::h5::raw::{Hid, call, own};
 use h5part_base::error::{ErrorKind, Item};
 use hdf5::plist::dataset_create::Layout;
@@ -86,7 +88,7 @@ impl H5File {
         self.ask(|| {
             let root = self.file.group("/")?;
             let names = root.links(hdf5::IndexType::Name, hdf5::IterationOrder::Increasing)?;
-            let names = names.into_iter().map(|(name, _)| name).filter(|name| name != crate::h5::load::STAMPS_GROUP);
+            let names = names.into_iter().map(|(name, _)| name).filter(|name| name != STAMPS_GROUP);
             Ok(names.map(|name| Named { object: opened(&root, &name), name }).collect())
         })
     }
@@ -103,7 +105,7 @@ fn opened(root: &Group, name: &str) -> Result<String, String> {
                 group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
             }
         }
-        Ok(format!("{:?}", info.token))
+        Ok(object_id(&info))
     };
     open().map_err(|e: hdf5::Error| Failed::from(e).to_string())
 }

@@ -8,11 +8,13 @@
 
 mod attributes;
 mod compare;
+mod copier;
 mod objects;
 mod raw;
 mod references;
 mod rows;
 mod shells;
+mod values;
 mod whole;
 
 pub use compare::Differing;

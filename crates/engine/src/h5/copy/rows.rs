@@ -1,9 +1,9 @@
 //! Rows of datasets of any type, laid over those of the copy: for columns that h5part itself does not read.
 
-use super::attributes::Values;
 use super::compare::{Kind, same_type, shown_value};
-use super::objects::Copier;
+use super::copier::Copier;
 use super::raw::text;
+use super::values::Values;
 use super::{LaidRows, whole};
 use crate::h5::Failed;
 use crate::h5::raw::{call, own};

@@ -1,9 +1,11 @@
 //! Datasets that have several names, in a group or in several tables: one column, with one set of stamps.
 
-use super::groups::below;
-use super::load::{STAMPS_GROUP, Stamped, members, open_stamps, read_column, table_of_stamps};
+use super::dataset::read_column;
+use super::stamps::{Stamped, open_stamps, table_of_stamps};
 use crate::h5::Failed;
-use h5part_base::dataspace::Column;
+use crate::h5::format::STAMPS_GROUP;
+use crate::h5::groups::{members, object_id};
+use h5part_base::dataspace::{Column, path_below};
 use hdf5::{Dataset, Group, LocationType};
 use std::cell::OnceCell;
 use std::collections::hash_map::Entry;
@@ -53,7 +55,7 @@ impl<'f> Elsewhere<'f> {
             let Ok(Some((_, stamps))) = open_stamps(self.file, &table, &path) else { continue };
             for name in Stamped::read(&stamps)?.names.into_iter().filter(|name| !name.is_empty()) {
                 let Ok(dataset) = table.dataset(&name) else { continue };
-                columns.insert(object(&dataset)?, format!("/{}", below(&path, &name)));
+                columns.insert(object(&dataset)?, format!("/{}", path_below(&path, &name)));
             }
         }
         Ok(columns)
@@ -63,7 +65,7 @@ impl<'f> Elsewhere<'f> {
 /// What tells one dataset from another, under whatever name.
 fn object(dataset: &Dataset) -> Result<String, Failed> {
     let info = dataset.loc_info()?;
-    Ok(format!("{} {:?}", info.fileno, info.token))
+    Ok(format!("{} {}", info.fileno, object_id(&info)))
 }
 
 /// The datasets of a group that have rows, each once; and their further names, each with the name that counts: the
