@@ -38,6 +38,7 @@ mod everyday;
 mod examples;
 mod faults;
 mod foreign;
+mod front_door;
 mod groups;
 mod guard;
 mod h5py;

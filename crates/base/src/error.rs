@@ -563,7 +563,7 @@ pub enum ErrorKind {
         message: String,
     },
     /// Worker processes would run the whole program again.
-    #[error("this program has not called 'h5part::executor::serve'")]
+    #[error("this program has not called 'h5part::pool::serve'")]
     NotServing,
 }
 
@@ -794,6 +794,14 @@ impl From<io::Error> for ErrorKind {
     }
 }
 
+impl From<ErrorKind> for Error {
+    /// For what fails without a file: a text that cannot be read, values of another type. Where there is a file,
+    /// [`At::at`] says which one.
+    fn from(kind: ErrorKind) -> Self {
+        kind.at("", "")
+    }
+}
+
 impl Error {
     /// Why it failed.
     #[must_use]
@@ -801,13 +809,13 @@ impl Error {
         &self.0.kind
     }
 
-    /// The path it failed on.
+    /// The path it failed on. Empty where no file was involved.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What was being done.
+    /// What was being done. Empty where no file was involved.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
@@ -829,7 +837,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.0.operation, self.0.path.display(), self.0.kind)?;
+        if !self.0.operation.is_empty() {
+            write!(f, "cannot {} {}: ", self.0.operation, self.0.path.display())?;
+        }
+        write!(f, "{}", self.0.kind)?;
         match self.0.kind.remedy() {
             Some(remedy) => write!(f, " ({remedy})"),
             None => Ok(()),

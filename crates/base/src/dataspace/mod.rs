@@ -11,6 +11,7 @@ mod names;
 mod places;
 mod plan;
 mod rows;
+mod rows_from;
 mod table;
 
 pub use chunks::{Chunk, ChunkTable, Grid, Segment};
