@@ -65,6 +65,7 @@ mod planets;
 mod pools;
 mod power;
 mod processes;
+mod public_api;
 mod publish;
 mod publish_faults;
 mod readers_beside;
