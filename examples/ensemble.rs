@@ -174,8 +174,7 @@ fn main() -> ExitCode {
 }
 
 fn sample(args: &Args, registry: &Registry) -> Result<()> {
-    let store = Store::new(&args.file)?;
-    table::make(&store, args.seed)?;
+    table::make(&args.file, args.seed)?;
     let pool = open(&args.pool, registry)?;
     let mut run = Starmap::<Chain>::new(&pool, Options { seed: args.seed.into(), max_attempts: ATTEMPTS })?;
     let state = |state| State { file: args.file.clone(), state, blocks: args.blocks };

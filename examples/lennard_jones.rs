@@ -27,8 +27,7 @@ mod table;
 use clap::Parser;
 use display::Display;
 use folder::Folder;
-use h5part_base::dataspace::Rows;
-use h5part_engine::store::{Reader, Store};
+use h5part::{Reader, Store};
 use nix::sys::{prctl, signal::Signal};
 use physics::Frame;
 use rayon::prelude::*;
@@ -104,9 +103,7 @@ fn demo(args: &Args) -> Result<()> {
 
 /// Makes the file with space for all frames: commits only fill it in.
 fn make_file(folder: &Folder, frames: u64) -> Result<Store> {
-    let store = Store::new(folder.file())?;
-    store.create(&table::description(frames)?, &|_done, _total| ())?;
-    Ok(store)
+    Ok(Store::create(folder.file(), table::description(frames))?)
 }
 
 /// What a worker process does. It need not know of the others.
@@ -119,7 +116,7 @@ fn work(args: &Args, number: u64) -> Result<()> {
     let mut writer = store.writer(TABLE)?;
     for numbers in missing.chunks(BATCH) {
         let frames: Vec<Frame> = numbers.iter().copied().map(Frame::compute).collect();
-        writer.commit(&Rows::list(numbers), &Frames::new(&frames).values())?;
+        Frames::new(&frames).commit(&mut writer, numbers)?;
     }
     Ok(())
 }
@@ -132,7 +129,7 @@ fn share(number: u64, frames: u64) -> Range<u64> {
 /// The file itself says what is left to do. Every commit sets all columns, and a row is committed
 /// whole or not at all: one column speaks for all.
 fn missing_frames(reader: &mut Reader, frames: Range<u64>) -> Result<Vec<u64>> {
-    let there = reader.read(ENERGY, &Rows::range(frames.clone()))?.mask();
+    let there = reader.read(ENERGY, frames.clone())?.mask();
     Ok(frames.zip(there).filter(|(_, there)| !there).map(|(frame, _)| frame).collect())
 }
 
@@ -151,7 +148,7 @@ fn run_workers(args: &Args, store: &Store, display: &Display) -> Result<()> {
                 killed = kill_and_restart(worker, args, store, display)?;
             }
         }
-        let status = store.status(TABLE, display::PARTS)?;
+        let status = store.coverage(TABLE, display::PARTS)?;
         meter.show_coverage(&status);
         if running == 0 {
             drop(meter);
@@ -240,10 +237,10 @@ fn check(frames: u64, store: &Store, display: &Display) -> Result<()> {
     if wrong > 0 {
         return Err(format!("{wrong} of {frames} frames differ from what is computed anew").into());
     }
-    let version = h5part_engine::h5::library_version();
+    let (major, minor, release) = hdf5::library_version();
     display.say("");
     println!("every row checked: {frames} of {frames} frames are, bit for bit, what is computed anew");
-    println!("(read through h5part, and through the HDF5 library {version})");
+    println!("(read through h5part, and through the HDF5 library {major}.{minor}.{release})");
     Ok(())
 }
 

@@ -2,11 +2,11 @@
 
 use crate::Result;
 use crate::model::{self, STATES, Steps};
-use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part_engine::h5::{Attribute, NewTable};
-use h5part_engine::store::{Block, Reader, Store, Values, Writer};
+use h5part::{Attribute, Block, Reader, Store, Table, Writer};
 use ndarray::{Array2, Array3};
 use std::hash::{DefaultHasher, Hasher};
+use std::ops::Range;
+use std::path::Path;
 
 /// Walkers in a state.
 pub const WALKERS: usize = 8;
@@ -24,33 +24,28 @@ fn path(state: usize) -> String {
 }
 
 /// Makes the tables, each with room for a block. Those that are there must be of the same seed.
-pub fn make(store: &Store, seed: u32) -> Result<()> {
-    let there = if store.path().exists() { store.tables()? } else { Vec::new() };
+pub fn make(file: &Path, seed: u32) -> Result<()> {
     for state in 0..STATES {
         let path = path(state);
-        if !there.iter().any(|listed| listed.table.path == path) {
-            store.create(&description(&path, state, seed), &|_done, _total| ())?;
-            continue;
-        }
+        let store = Store::require(file, description(&path, state, seed))?;
         let found = store.attribute(&path, SEED)?;
         if !matches!(found, Some(Attribute::Int(found)) if found == i64::from(seed)) {
-            return Err(format!("{}: another seed than {seed}: {found:?}", store.path().display()).into());
+            return Err(format!("{}: another seed than {seed}: {found:?}", file.display()).into());
         }
     }
     Ok(())
 }
 
-fn description(path: &str, state: usize, seed: u32) -> NewTable {
-    let columns = vec![
-        ColumnSpec::new(SAMPLES, Dtype::F64, &[WALKERS as u64, model::parameters(state) as u64]),
-        ColumnSpec::new(LOG_PROBABILITY, Dtype::F64, &[WALKERS as u64]),
-    ];
-    let attributes = vec![(SEED.to_owned(), Attribute::Int(seed.into()))];
-    NewTable { attributes, chunk_rows: Some(BLOCK as u64), ..NewTable::new(path, BLOCK as u64, columns) }
+fn description(path: &str, state: usize, seed: u32) -> Table {
+    Table::new(path, BLOCK as u64)
+        .column::<f64>(SAMPLES, [WALKERS as u64, model::parameters(state) as u64])
+        .column::<f64>(LOG_PROBABILITY, [WALKERS as u64])
+        .chunk_rows(BLOCK as u64)
+        .attribute(SEED, i64::from(seed))
 }
 
-fn rows(block: u64) -> Rows {
-    Rows::range(block * BLOCK as u64..(block + 1) * BLOCK as u64)
+fn rows(block: u64) -> Range<u64> {
+    block * BLOCK as u64..(block + 1) * BLOCK as u64
 }
 
 /// The table of a state.
@@ -81,10 +76,10 @@ impl Chains {
 
     /// A block's samples and log probabilities, if all of it was committed.
     fn columns(&mut self, block: u64) -> Result<Option<Vec<Block>>> {
-        if self.reader.table().rows < (block + 1) * BLOCK as u64 {
+        if self.reader.rows() < (block + 1) * BLOCK as u64 {
             return Ok(None);
         }
-        let columns = self.reader.read_columns(&[SAMPLES, LOG_PROBABILITY], &rows(block))?;
+        let columns = self.reader.read_columns(&[SAMPLES, LOG_PROBABILITY], rows(block))?;
         let is_there = columns.iter().all(|column| column.mask().iter().all(|there| *there));
         Ok(is_there.then_some(columns))
     }
@@ -105,7 +100,7 @@ impl Chains {
     /// the file meanwhile. Returns when the block survives a loss of power.
     pub fn commit(&mut self, block: u64, steps: &[Steps]) -> Result<()> {
         let needed = (block + 1) * BLOCK as u64;
-        if self.writer.table().rows < needed {
+        if self.writer.rows() < needed {
             self.store.extend(&self.path, needed)?;
         }
         let n = self.parameters;
@@ -113,8 +108,7 @@ impl Chains {
         let samples = Array3::from_shape_fn((BLOCK, WALKERS, n), sample);
         let value = |(step, walker): (usize, usize)| steps[walker].log_probabilities[step];
         let values = Array2::from_shape_fn((BLOCK, WALKERS), value);
-        self.writer
-            .commit(&rows(block), &[(SAMPLES, Values::from(&samples)), (LOG_PROBABILITY, Values::from(&values))])?;
+        self.writer.commit(rows(block)).set(SAMPLES, &samples).set(LOG_PROBABILITY, &values).run()?;
         Ok(())
     }
 

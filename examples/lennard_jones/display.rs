@@ -1,7 +1,7 @@
 //! What people see. On a terminal: a bar and a coverage strip for each column; else, as in a log
 //! file, a line every second.
 
-use h5part_engine::store::{ColumnStatus, Status};
+use h5part::{ColumnStatus, Status};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::time::{Duration, Instant};

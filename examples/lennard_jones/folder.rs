@@ -2,7 +2,6 @@
 //! that the demo did not make.
 
 use crate::Result;
-use h5part_base::error::At;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -19,24 +18,26 @@ pub struct Folder {
 impl Folder {
     /// Makes the folder, or clears it of what an earlier demo left.
     pub fn prepare(dir: &Path) -> Result<Self> {
-        fs::create_dir_all(dir).at("make the folder", dir)?;
+        fs::create_dir_all(dir).map_err(|e| cannot("make the folder", dir, &e))?;
         let path = dir.join(MARK);
-        let is_empty = fs::read_dir(dir).at("read the folder", dir)?.next().is_none();
+        let is_empty = fs::read_dir(dir).map_err(|e| cannot("read the folder", dir, &e))?.next().is_none();
         if !is_empty && !path.exists() {
             return Err(
                 format!("{} is not empty, and not made by this demo: name another folder", dir.display()).into()
             );
         }
-        let mark = File::create(&path).at("make", &path)?;
+        let mark = File::create(&path).map_err(|e| cannot("make", &path, &e))?;
         match mark.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(format!("a demo is running in {}", dir.display()).into()),
             Err(TryLockError::Error(e)) => return Err(e.into()),
         }
         let file = file_in(dir);
-        gone(fs::remove_file(&file)).at("remove", &file)?;
-        gone(fs::remove_file(file.with_extension("h5.lock"))).at("remove the lock file of", &file)?;
-        gone(fs::remove_dir_all(file.with_extension("h5.part"))).at("remove the sidecar of", &file)?;
+        gone(fs::remove_file(&file)).map_err(|e| cannot("remove", &file, &e))?;
+        gone(fs::remove_file(file.with_extension("h5.lock")))
+            .map_err(|e| cannot("remove the lock file of", &file, &e))?;
+        gone(fs::remove_dir_all(file.with_extension("h5.part")))
+            .map_err(|e| cannot("remove the sidecar of", &file, &e))?;
         Ok(Self { dir: dir.to_path_buf(), _mark: mark })
     }
 
@@ -59,6 +60,10 @@ pub fn program() -> PathBuf {
         Some(path.strip_prefix(here).map_or(path.clone(), Path::to_path_buf))
     };
     beside.filter(|path| path.exists()).and_then(from_here).unwrap_or_else(|| PathBuf::from("h5part"))
+}
+
+fn cannot(operation: &str, path: &Path, why: &io::Error) -> String {
+    format!("cannot {operation} {}: {why}", path.display())
 }
 
 /// Nothing to remove is fine.

@@ -2,9 +2,7 @@
 
 use crate::Result;
 use crate::physics::{ATOMS, BOX_A, CUTOFF_A, EPSILON_EV, Frame, SIGMA_A};
-use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part_engine::h5::{Attribute, NewTable};
-use h5part_engine::store::{Reader, Values};
+use h5part::{Reader, Table, Writer};
 use ndarray::{Array1, Array3, ArrayView2, Axis, s};
 use std::ops::Range;
 
@@ -26,22 +24,17 @@ const UNDEFINED: i64 = 1;
 
 /// The table to be made. Floats that are not there are NaN; a status that is not there is
 /// [`UNDEFINED`].
-pub fn description(frames: u64) -> Result<NewTable> {
+pub fn description(frames: u64) -> Table {
     let vectors = [ATOMS as u64, 3];
-    let columns = vec![
-        ColumnSpec::new(POSITIONS, Dtype::F64, &vectors),
-        ColumnSpec::new(ENERGY, Dtype::F64, &[]),
-        ColumnSpec::new(FORCES, Dtype::F64, &vectors),
-        // As on the command line: NAME:DTYPE=FILL.
-        format!("{STATUS}:i64={UNDEFINED}").parse()?,
-    ];
-    let attributes = vec![
-        ("epsilon (eV)".to_owned(), Attribute::Float(EPSILON_EV)),
-        ("sigma (Å)".to_owned(), Attribute::Float(SIGMA_A)),
-        ("cutoff (Å)".to_owned(), Attribute::Float(CUTOFF_A)),
-        ("edge of the box (Å)".to_owned(), Attribute::Float(BOX_A)),
-    ];
-    Ok(NewTable { attributes, ..NewTable::new(TABLE, frames, columns) })
+    Table::new(TABLE, frames)
+        .column::<f64>(POSITIONS, vectors)
+        .column::<f64>(ENERGY, [])
+        .column::<f64>(FORCES, vectors)
+        .column_with_fill(STATUS, [], UNDEFINED)
+        .attribute("epsilon (eV)", EPSILON_EV)
+        .attribute("sigma (Å)", SIGMA_A)
+        .attribute("cutoff (Å)", CUTOFF_A)
+        .attribute("edge of the box (Å)", BOX_A)
 }
 
 /// Values of some frames, column by column: the first axis counts the frames.
@@ -70,24 +63,25 @@ impl Frames {
         }
     }
 
-    /// As a commit takes them; nothing is copied.
-    pub fn values(&self) -> [(&'static str, Values<'_>); 4] {
-        [
-            (POSITIONS, Values::from(&self.positions)),
-            (ENERGY, Values::from(&self.energies)),
-            (FORCES, Values::from(&self.forces)),
-            (STATUS, Values::from(&self.statuses)),
-        ]
+    /// Commits them to these rows: all columns of a row, or none. No value is copied.
+    pub fn commit(&self, writer: &mut Writer, rows: &[u64]) -> Result<()> {
+        writer
+            .commit(rows)
+            .set(POSITIONS, &self.positions)
+            .set(ENERGY, &self.energies)
+            .set(FORCES, &self.forces)
+            .set(STATUS, &self.statuses)
+            .run()?;
+        Ok(())
     }
 
     /// Reads rows through h5part. Rows that are not there are fill.
     pub fn read(reader: &mut Reader, rows: Range<u64>) -> Result<Self> {
-        let rows = Rows::range(rows);
         Ok(Self {
-            positions: reader.read(POSITIONS, &rows)?.array()?.into_dimensionality()?,
-            energies: reader.read(ENERGY, &rows)?.array()?.into_dimensionality()?,
-            forces: reader.read(FORCES, &rows)?.array()?.into_dimensionality()?,
-            statuses: reader.read(STATUS, &rows)?.array()?.into_dimensionality()?,
+            positions: reader.read(POSITIONS, rows.clone())?.array()?.into_dimensionality()?,
+            energies: reader.read(ENERGY, rows.clone())?.array()?.into_dimensionality()?,
+            forces: reader.read(FORCES, rows.clone())?.array()?.into_dimensionality()?,
+            statuses: reader.read(STATUS, rows)?.array()?.into_dimensionality()?,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Data first, then the ledger: what the store has, and what the ledger says of it, brought together.
 
 use h5part_base::error::{At, ErrorKind, Kind, Result};
-use h5part_engine::store::{ColumnPresence, Reader, Store};
+use h5part_engine::store::{AsStore, ColumnPresence, Reader, Store};
 use h5part_tasks::ledger::{Claim, End, Ledger, Reason, State, StoreRef, Task, TaskData, Watch};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -70,7 +70,8 @@ const TOLD: usize = 20;
 ///
 /// # Errors
 /// As [`Store::identity`]; [`ErrorKind::Unstamped`]: h5part did not make or adopt it.
-pub fn store_ref(store: &Store, table: &str) -> Result<StoreRef> {
+pub fn store_ref(store: &impl AsStore, table: &str) -> Result<StoreRef> {
+    let store = store.as_store();
     let path = store.path();
     let (uuid, _) = store.identity()?;
     let uuid = uuid.ok_or_else(|| ErrorKind::Unstamped(table.to_owned())).at("use", path)?;
@@ -97,7 +98,8 @@ impl<'a> StoreTasks<'a> {
     ///
     /// # Errors
     /// As [`StoreTasks::open`].
-    pub fn open_as(ledger: &'a Ledger, store: &Store, table: &str) -> Result<Self> {
+    pub fn open_as(ledger: &'a Ledger, store: &impl AsStore, table: &str) -> Result<Self> {
+        let store = store.as_store();
         let other = |why: String| h5part_tasks::ErrorKind::OtherStore(why).at("use ledger", ledger.path());
         let (uuid, _) = store.identity()?;
         if let Some(named) = &ledger.header().store {

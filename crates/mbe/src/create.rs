@@ -7,7 +7,7 @@ use super::xyz::Xyz;
 use h5part_base::dataspace::{Dtype, shape_text};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_engine::h5::{Attribute, NewArray, NextRows};
-use h5part_engine::store::Store;
+use h5part_engine::store::AsStore;
 
 /// An array of a structure: its shape, and its rows as they are asked for, little-endian.
 pub struct Array<'v> {
@@ -123,7 +123,8 @@ impl<'v> NewStructure<'v> {
     /// [`ErrorKind::ShapeMismatch`]; [`ErrorKind::BadValues`]: positions or cell vectors that are not finite, cell
     /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::AlreadyExists`]:
     /// there is something at `key`; those of [`Store::add_arrays`].
-    pub fn create(self, store: &Store, key: &str) -> Result<Structure> {
+    pub fn create(self, store: &impl AsStore, key: &str) -> Result<Structure> {
+        let store = store.as_store();
         let key = key.trim_matches('/').to_owned();
         let (arrays, attributes) = self.plan(&key).at("make a structure in", store.path())?;
         store.add_arrays(&key, arrays, &attributes)?;

@@ -121,7 +121,8 @@ impl Saver {
         self.overwrite = overwrite;
     }
 
-    /// The writer underneath: for what front ends need not know, fences say.
+    /// The writer underneath, for the programs of this project.
+    #[doc(hidden)]
     pub fn writer(&mut self) -> &mut Writer {
         &mut self.writer
     }
@@ -132,10 +133,11 @@ impl Saver {
         &self.quantities
     }
 
-    /// The column of a quantity.
+    /// The column of a quantity, for the programs of this project.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NoGroundTruth`].
+    #[doc(hidden)]
     pub fn column(&self, quantity: Quantity) -> Result<&Column> {
         let column = self.writer.table().column(&quantity.dataset(&self.method)).ok();
         let missing = || self.truth.missing(quantity.word()).at("save to", self.truth.structure().store().path());

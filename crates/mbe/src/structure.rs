@@ -4,7 +4,7 @@ use super::ground_truth::GroundTruth;
 use super::names::{CLUSTER, DATACLASS, GROUND_TRUTH, LEVELS_OF_THEORY, Method};
 use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_engine::h5::{Attribute, H5File};
-use h5part_engine::store::Store;
+use h5part_engine::store::{AsStore, Store};
 
 /// Frames of equal size in one group of the file.
 #[derive(Clone, Debug)]
@@ -23,7 +23,8 @@ impl Structure {
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotAStructure`] names those that are there; those of [`Store::reader`].
-    pub fn open(store: &Store, key: &str) -> Result<Self> {
+    pub fn open(store: &impl AsStore, key: &str) -> Result<Self> {
+        let store = store.as_store();
         let key = key.trim_matches('/');
         store.with_h5(|h5, _| Self::find(store, h5, key)).at("open a structure of", store.path())
     }
@@ -32,7 +33,8 @@ impl Structure {
     ///
     /// # Errors
     /// Those of [`Store::reader`].
-    pub fn all(store: &Store) -> Result<Vec<(String, Result<Self>)>> {
+    pub fn all(store: &impl AsStore) -> Result<Vec<(String, Result<Self>)>> {
+        let store = store.as_store();
         let read = |h5: &H5File, path: String, class| {
             let structure = Self::read(store, h5, path.clone(), class).at("open a structure of", store.path());
             (path, structure)
@@ -84,7 +86,8 @@ impl Structure {
         Ok(Self { store: store.clone(), path, class, frames, atoms, periodic })
     }
 
-    /// The store that it is in.
+    /// The store that it is in, for the programs of this project.
+    #[doc(hidden)]
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store

@@ -11,6 +11,7 @@ mod crate_api;
 mod descriptors;
 mod direct;
 mod foreign;
+mod front_door;
 mod groups;
 pub mod guard;
 mod left;

@@ -12,6 +12,7 @@ mod places;
 mod plan;
 mod ranges;
 mod rows;
+mod rows_from;
 mod stamp_rows;
 mod table;
 

@@ -40,13 +40,13 @@ impl Error {
         self.0.kind.of()
     }
 
-    /// The path it failed on.
+    /// The path it failed on. Empty where no file was involved.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// What was being done.
+    /// What was being done. Empty where no file was involved.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.0.operation
@@ -68,7 +68,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: {}", self.0.operation, self.0.path.display(), self.0.kind)
+        if !self.0.operation.is_empty() {
+            write!(f, "cannot {} {}: ", self.0.operation, self.0.path.display())?;
+        }
+        write!(f, "{}", self.0.kind)
     }
 }
 
@@ -99,6 +102,14 @@ impl ErrorKind {
     #[must_use]
     pub fn at(self, operation: &'static str, path: impl AsRef<Path>) -> Error {
         Error(Box::new(Inner { operation, path: path.as_ref().to_path_buf(), kind: self }))
+    }
+}
+
+impl From<ErrorKind> for Error {
+    /// For what fails without a file: a text that cannot be read, values of another type. Where there is a file,
+    /// [`At::at`] says which one.
+    fn from(kind: ErrorKind) -> Self {
+        kind.at("", "")
     }
 }
 

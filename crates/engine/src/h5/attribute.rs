@@ -23,9 +23,47 @@ pub enum Attribute {
     Texts(Vec<String>),
 }
 
+impl From<bool> for Attribute {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Attribute {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<f64> for Attribute {
+    fn from(value: f64) -> Self {
+        Self::Float(value)
+    }
+}
+
 impl From<&str> for Attribute {
-    /// `true`, `false`, whole numbers and numbers are taken as such, all else as text.
+    /// Text, also where it reads like a number: see [`Attribute::parse`].
     fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Attribute {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<String>> for Attribute {
+    fn from(texts: Vec<String>) -> Self {
+        Self::Texts(texts)
+    }
+}
+
+impl Attribute {
+    /// Reads a value as the command line takes it: `true` and `false` are bools, numbers are numbers, all else is text.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
         match text {
             "true" => Self::Bool(true),
             "false" => Self::Bool(false),
@@ -36,13 +74,11 @@ impl From<&str> for Attribute {
             },
         }
     }
-}
 
-impl Attribute {
     /// Attributes from their texts.
     #[must_use]
     pub fn list(texts: &[(String, String)]) -> Vec<(String, Self)> {
-        texts.iter().map(|(name, value)| (name.clone(), Self::from(value.as_str()))).collect()
+        texts.iter().map(|(name, value)| (name.clone(), Self::parse(value))).collect()
     }
 }
 

@@ -94,7 +94,9 @@ impl Joined {
 
 /// Looks at all files. One to merge into that is not there has no tables.
 pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
-    let tables = |store: &Store, input| Ok(Found { path: store.path().to_owned(), input, known: store.known()? });
+    let tables = |store: &Store, input| -> Result<Found> {
+        Ok(Found { path: store.path().to_owned(), input, known: store.known()? })
+    };
     let mut found = Vec::new();
     if out.path().exists() {
         found.push(tables(out, None)?);

@@ -137,6 +137,18 @@ impl Store {
     }
 }
 
+/// Whatever stands for a store. The front door has a store of its own, which does not show what is in here.
+pub trait AsStore {
+    /// The store.
+    fn as_store(&self) -> &Store;
+}
+
+impl AsStore for Store {
+    fn as_store(&self) -> &Store {
+        self
+    }
+}
+
 /// A table's path without slashes around it.
 pub(super) fn trim_slashes(table: &str) -> &str {
     table.trim_matches('/')

@@ -36,7 +36,7 @@ pub use {
     commit::Durability,
     create::Progress,
     group::Group,
-    handle::Store,
+    handle::{AsStore, Store},
     pair::{Side, StorePair},
     presence::{ColumnPresence, Presence},
     read::Reader,

@@ -40,6 +40,44 @@ impl<'a, T: Element, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> 
     }
 }
 
+impl<'a, T: Element> From<&'a [T]> for Values<'a> {
+    /// One element per row.
+    fn from(values: &'a [T]) -> Self {
+        let bytes = Cow::Borrowed(bytemuck::cast_slice(values));
+        Self { dtype: T::DTYPE, shape: vec![values.len() as u64], bytes, as_stored: false }
+    }
+}
+
+impl<'a, T: Element> From<&'a Vec<T>> for Values<'a> {
+    /// One element per row.
+    fn from(values: &'a Vec<T>) -> Self {
+        values.as_slice().into()
+    }
+}
+
+impl<'a, T: Element, const N: usize> From<&'a [T; N]> for Values<'a> {
+    /// One element per row.
+    fn from(values: &'a [T; N]) -> Self {
+        values.as_slice().into()
+    }
+}
+
+impl<T: Element> From<T> for Values<'static> {
+    /// The element of one row.
+    fn from(value: T) -> Self {
+        let bytes = Cow::Owned(bytemuck::bytes_of(&value).to_vec());
+        Self { dtype: T::DTYPE, shape: Vec::new(), bytes, as_stored: false }
+    }
+}
+
+impl<'a> From<&'a Block> for Values<'a> {
+    /// What was read, as it is.
+    fn from(block: &'a Block) -> Self {
+        let bytes = Cow::Borrowed(block.bytes.as_slice());
+        Self { dtype: block.dtype, shape: block.shape.clone(), bytes, as_stored: true }
+    }
+}
+
 impl<'a> Values<'a> {
     /// Little-endian bytes of `shape` elements of `dtype`.
     ///

@@ -1,0 +1,116 @@
+//! How a store is treated by whoever opened it.
+
+use crate::{Result, Store, Table};
+use h5part_base::lock::{Patience, Waiting};
+use h5part_engine::store as engine;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How to open or create a store: how long to wait for locks, whom to tell, whether to trust the file system.
+///
+/// ```no_run
+/// use h5part::StoreOptions;
+/// use std::time::Duration;
+///
+/// let store = StoreOptions::new()
+///     .timeout(Duration::from_secs(60))
+///     .on_wait(|wait| eprintln!("waiting for {}, held by {}", wait.what, wait.holder))
+///     .open("run.h5")?;
+/// # Ok::<(), h5part::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct StoreOptions {
+    patience: Patience,
+    trust_locks: bool,
+    progress: Progress,
+}
+
+impl StoreOptions {
+    /// Wait up to 300 s for each lock, tell nobody, and refuse file systems whose locks may not reach every host.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives up on a lock after this long. Default: 300 s.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.patience.timeout = timeout;
+        self
+    }
+
+    /// Calls `tell` when a wait for a lock has lasted a second, and again each time it has become three times as long.
+    #[must_use]
+    pub fn on_wait(mut self, tell: impl Fn(&Waiting<'_>) + Send + Sync + 'static) -> Self {
+        self.patience.tell = Some(Arc::new(tell));
+        self
+    }
+
+    /// Calls `tell` with bytes done and bytes in all while a table is made or adopted, and while a file is verified,
+    /// published or merged.
+    #[must_use]
+    pub fn on_progress(mut self, tell: impl Fn(u64, u64) + Send + Sync + 'static) -> Self {
+        self.progress = Progress(Some(Arc::new(tell)));
+        self
+    }
+
+    /// Writes even where the file system's locks may not be visible to every host: only processes of this host write.
+    /// Default: such writes fail with [`ErrorKind::UntrustedLocks`](crate::ErrorKind::UntrustedLocks).
+    #[must_use]
+    pub fn trust_locks(mut self, trust: bool) -> Self {
+        self.trust_locks = trust;
+        self
+    }
+
+    /// Opens the store at `path`: see [`Store::open`].
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open(&self, path: impl AsRef<Path>) -> Result<Store> {
+        engine::Store::open(path).map(|engine| self.apply(engine))
+    }
+
+    /// Creates a table in the file at `path`: see [`Store::create`].
+    ///
+    /// # Errors
+    /// As [`Store::create`].
+    pub fn create(&self, path: impl AsRef<Path>, table: Table) -> Result<Store> {
+        let store = self.name(path)?;
+        store.create_table(table)?;
+        Ok(store)
+    }
+
+    /// A store that may not exist yet.
+    pub(crate) fn name(&self, path: impl AsRef<Path>) -> Result<Store> {
+        engine::Store::new(path).map(|engine| self.apply(engine))
+    }
+
+    pub(crate) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    fn apply(&self, engine: engine::Store) -> Store {
+        let engine = engine.with_patience(self.patience.clone()).with_trusted_locks(self.trust_locks);
+        Store::new(engine, self.clone())
+    }
+}
+
+/// Who is told of progress, if anybody is.
+#[derive(Clone, Default)]
+pub(crate) struct Progress(Option<Arc<dyn Fn(u64, u64) + Send + Sync>>);
+
+impl Progress {
+    pub(crate) fn tell(&self, done: u64, total: u64) {
+        if let Some(tell) = &self.0 {
+            tell(done, total);
+        }
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "told" } else { "silent" })
+    }
+}

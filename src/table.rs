@@ -1,0 +1,97 @@
+//! A table to be made.
+
+use crate::{Attribute, ColumnSpec, Element};
+use h5part_engine::h5::{Filters, NewTable};
+
+/// A table to be made: its path, its rows, its columns.
+///
+/// ```
+/// use h5part::Table;
+///
+/// let table = Table::new("frames", 4000)
+///     .column::<f64>("E", [])
+///     .column::<f64>("F", [100, 3])
+///     .column_with_fill("status", [], -1_i64)
+///     .attribute("program", "h5part");
+/// ```
+///
+/// What does not fit, such as two columns of one name, is an error of [`Store::create`](crate::Store::create).
+#[derive(Clone, Debug)]
+pub struct Table(NewTable);
+
+impl Table {
+    /// A table at `path` with this many rows. Its columns lie in chunks of about 1 MiB, and can grow.
+    #[must_use]
+    pub fn new(path: &str, rows: u64) -> Self {
+        Self(NewTable::new(path, rows, Vec::new()))
+    }
+
+    /// Adds a column of elements `T`. `shape` is that of one row: `[]` for a single element. Rows that are not there
+    /// hold NaN, 0 or false.
+    #[must_use]
+    pub fn column<T: Element>(self, name: &str, shape: impl AsRef<[u64]>) -> Self {
+        self.column_spec(ColumnSpec::new(name, T::DTYPE, shape.as_ref()))
+    }
+
+    /// Adds a column whose rows hold `fill` while they are not there.
+    #[must_use]
+    pub fn column_with_fill<T: Element>(self, name: &str, shape: impl AsRef<[u64]>, fill: T) -> Self {
+        let fill = bytemuck::bytes_of(&fill).to_vec();
+        self.column_spec(ColumnSpec { fill, ..ColumnSpec::new(name, T::DTYPE, shape.as_ref()) })
+    }
+
+    /// Adds a column whose type is known only when the program runs.
+    #[must_use]
+    pub fn column_spec(mut self, column: ColumnSpec) -> Self {
+        self.0.columns.push(column);
+        self
+    }
+
+    /// Sets the rows per chunk of all columns. Default: chunks of about 1 MiB.
+    #[must_use]
+    pub fn chunk_rows(mut self, rows: u64) -> Self {
+        self.0.chunk_rows = Some(rows);
+        self
+    }
+
+    /// Stores each column as one block instead of chunks. Such a table cannot grow.
+    #[must_use]
+    pub fn contiguous(mut self) -> Self {
+        self.0.contiguous = true;
+        self
+    }
+
+    /// Compresses the columns with gzip of this level, 0 to 9, after the shuffle filter. Commits to compressed columns
+    /// are made one at a time: where many processes write, leave the table plain and publish it compressed.
+    #[must_use]
+    pub fn gzip(mut self, level: u8) -> Self {
+        self.0.filters = Filters { gzip: Some(level), shuffle: true };
+        self
+    }
+
+    /// Makes a column the guard: it holds its fill in each row until the other columns of the row are complete, and
+    /// says so to programs that know nothing of h5part.
+    #[must_use]
+    pub fn guard(mut self, column: &str) -> Self {
+        self.0.guard = Some(column.to_owned());
+        self
+    }
+
+    /// Sets the text of the value that the guard has in complete rows, where there is only one such value.
+    #[must_use]
+    pub fn guard_complete(mut self, value: &str) -> Self {
+        self.0.guard_complete = Some(value.to_owned());
+        self
+    }
+
+    /// Sets an attribute of the table's group.
+    #[must_use]
+    pub fn attribute(mut self, name: &str, value: impl Into<Attribute>) -> Self {
+        self.0.attributes.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn as_new(&self) -> &NewTable {
+        &self.0
+    }
+}
