@@ -39,7 +39,7 @@
 //!   [`doctor`] says whether a file system is safe for shared writing.
 //!
 //! Every function returns [`Error`], which says what failed, on which path, and what to do; [`ErrorKind`] tells the cases
-//! apart. What is guaranteed, and how, is told in `docs/design.md`.
+//! apart. What is guaranteed, and how, is told in `docs/design/`.
 
 #[cfg(doctest)]
 mod pages {

@@ -8,17 +8,17 @@ use h5part::Result;
 use h5part_base::error::At;
 use std::path::{Path, PathBuf};
 
-/// Print a completion script, e.g. for bash: source <(h5part completions bash)
+/// Print a completion script for a shell, as in: source <(h5part completions bash)
 #[derive(Debug, clap::Args)]
 pub struct CompletionsArgs {
     /// The shell.
     shell: clap_complete::Shell,
 }
 
-/// Write the manual pages into a folder.
+/// Write the manual pages to a folder.
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
-    /// The folder; it is made.
+    /// The folder; created if it does not exist.
     dir: PathBuf,
     #[command(flatten)]
     force: ForceArgs,

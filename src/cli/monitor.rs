@@ -11,21 +11,20 @@ use std::path::{Path, PathBuf};
 /// Workers of larger runs are not told one by one.
 const MOST_WORKERS: usize = 20;
 
-/// Show what a run's operations cost: time, memory, counts and bytes, added up over all workers.
+/// Show what a run cost: time, memory, counts and bytes, added up over all workers.
 ///
-/// It may run while the workers go on.
+/// May be used while the workers run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of a run's measurements, a file of it, or the run's ledger.
+    /// The run's ledger, the folder of its measurements, or one file of it.
     path: PathBuf,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
-    /// Draw workers over time into this file.
+    /// Draw the workers over time to this SVG file.
     #[arg(long, value_name = "OUT")]
     svg: Option<PathBuf>,
-    /// Write OpenQuake's tables (`performance_data`, `task_info`, `starmap_info`, `task_sent`) into this new
-    /// HDF5 file.
+    /// Write OpenQuake's tables (`performance_data`, `task_info`, `starmap_info`, `task_sent`) to this new HDF5 file.
     #[arg(long, value_name = "OUT.h5")]
     export: Option<PathBuf>,
     #[command(flatten)]

@@ -69,7 +69,7 @@ impl base::Kind for ErrorKind {}
 /// `--force`
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct ForceArgs {
-    /// Replace an output file of another kind, too; never an HDF5 file or a ledger.
+    /// Overwrite an output file of another kind as well; never an HDF5 file or a ledger.
     #[arg(long)]
     pub force: bool,
 }

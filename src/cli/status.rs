@@ -10,15 +10,15 @@ use std::path::PathBuf;
 /// Parts of the coverage strip.
 const PARTS: usize = 50;
 
-/// Show how many rows are committed, missing and being written, column by column.
+/// Count committed, missing and unfinished rows, column by column.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
     /// Path of a table in the file [default: all that h5part made].
     table: Option<String>,
-    /// Print only the rows that are not committed in all columns, as a SPEC for --rows; an empty
-    /// line when there are none.
+    /// Print only the rows that are not committed in all columns, as a SPEC for --rows; prints an
+    /// empty line if there are none.
     #[arg(long, requires = "table", conflicts_with = "json")]
     missing: bool,
     /// Print as JSON.

@@ -9,25 +9,24 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Prove what is in the file: its structure, every value against its stamp, guards, and what lies
-/// beside it.
+/// Check the file's structure, every value against its stamp, guards, and the sidecar.
 ///
-/// Prints one line a finding: severity, where, what, what to do. Notes don't make a file unsound.
-/// It may run beside writers. Exit code 0: sound; 1: not.
+/// Prints one line per finding: severity, where, what, what to do. Notes do not make a file unsound.
+/// It may run while others write. Exit code 0: sound; 1: not sound.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
-    /// Put right what can be: recover what dead writers left, make half-written rows "not there".
+    /// Repair what can be repaired: recover what dead writers left, make half-written rows "not there".
     #[arg(long)]
     repair: bool,
-    /// With --repair: values that another program wrote count as committed from now on.
+    /// With --repair: commit values that another program wrote, as they are.
     #[arg(long, requires = "repair")]
     accept_foreign: bool,
-    /// With --repair: go on without the columns and rows that another program took away.
+    /// With --repair: go on without columns and rows that another program removed.
     #[arg(long, requires = "repair")]
     accept_loss: bool,
-    /// Threads [default: one a core].
+    /// Number of threads [default: one per core].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Print as JSON.

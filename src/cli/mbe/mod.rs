@@ -17,9 +17,9 @@ use h5part_base::error::At;
 use h5part_mbe::{GroundTruth, Method, Quantity, Structure, check_frames, of_frames};
 use std::path::{Path, PathBuf};
 
-/// Energies and forces of `mbe_automation`'s structures, saved by many processes at once.
+/// Save energies and forces of `mbe_automation`'s structures from many processes at once.
 ///
-/// The file stays one that Python reads and writes, under the lock that both sides share: see docs/mbe.md.
+/// Python reads and writes the same file, under the lock that both sides share: see docs/mbe.md.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -80,7 +80,7 @@ struct Place {
     file: PathBuf,
     /// Key of the structure: a `Structure`, `Trajectory` or `FiniteSubsystem`.
     key: String,
-    /// Level of theory, as in r2scan-d4/def2-tzvp.
+    /// Level of theory, e.g. r2scan-d4/def2-tzvp.
     #[arg(long, value_name = "NAME")]
     method: String,
     #[command(flatten)]

@@ -17,7 +17,7 @@ const PROBE: &str = "probe";
 const LONG: Duration = Duration::from_secs(1);
 /// ... but neither less nor more often than this.
 const RUNS: (u32, u32) = (2, 100);
-/// Parallel pays if it is more than so many times as fast.
+/// Parallel pays if it is faster by more than this factor.
 pub const PAYS: f64 = 1.2;
 
 /// What was measured.

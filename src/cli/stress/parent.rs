@@ -88,7 +88,7 @@ pub fn run(job: &Job, kills: Kills) -> Result<Ran> {
 pub struct Kills {
     /// Time between two of them.
     pub every: Option<Duration>,
-    /// The run ends after so many; else when the writers are done.
+    /// The run ends after this many kills; else when the writers are done.
     pub rounds: Option<u64>,
 }
 

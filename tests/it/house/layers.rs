@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where code may be unsafe outside `h5/`; `docs/design.md` says why.
+/// Where code may be unsafe outside `h5/`; `docs/design/README.md` says why.
 const UNSAFE: [&str; 4] = [
     "src/cli/stress/board.rs",
     "crates/tasks/src/program/spawn.rs",

@@ -2,7 +2,7 @@
 //! put back as they were.
 //!
 //! A writer keeps one record at a time, in its own file behind its owner note. The bytes are in
-//! `docs/design.md`, "A row record". Nothing here touches a file.
+//! `docs/design/formats.md`, "Row record". Nothing here touches a file.
 
 use crate::error::ErrorKind;
 use crc_fast::{CrcAlgorithm, checksum};

@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    /// The format itself, as `docs/design.md` has it: bits of state, durability and version, and which of them the
+    /// The format itself, as `docs/design/formats.md` has it: bits of state, durability and version, and which of them the
     /// checksum covers, at which places.
     #[test]
     fn stamps_are_laid_out_as_documented() {

@@ -1,5 +1,5 @@
 //! Files of the same tables, merged into one: for file systems whose locks cannot be trusted, where each worker
-//! writes a file of its own, and for results of several machines. See `docs/design.md`, "Merging".
+//! writes a file of its own, and for results of several machines. See `docs/design/merge.md`.
 
 mod build;
 mod cells;

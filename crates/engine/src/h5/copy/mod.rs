@@ -2,7 +2,7 @@
 //!
 //! Groups and links are made anew, in the order in which they were made; datasets are copied by the library, one
 //! by one, so that some can be left out; and references, which the library does not carry into another file where
-//! they are in compounds or lists, are pointed at the copies at the end. See `docs/design.md`, "Copying a
+//! they are in compounds or lists, are pointed at the copies at the end. See `docs/design/publish.md`, "Copying a
 //! structure".
 #![expect(unsafe_code, reason = "the safe wrapper copies nothing between files")]
 

@@ -1,4 +1,4 @@
-//! Commits in place, in the order of steps of `docs/design.md`, "A row commit".
+//! Commits in place, in the order of steps of `docs/design/row-commit.md`.
 //!
 //! The caller holds the gate; everything here happens under it. Several commits may be made together: they share the
 //! locks and the syncs, and each keeps its own outcome.
