@@ -11,7 +11,7 @@
 //! (multigrain timestamps, Linux 6.13; before, within one tick of 1 to 10 ms they may not).
 
 use super::ofd::{self, Kind};
-use crc_fast::{CrcAlgorithm, checksum};
+use crate::checksum::crc32c;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -118,14 +118,14 @@ impl Note {
         bytes[24..32].copy_from_slice(&self.seconds.to_le_bytes());
         bytes[32..36].copy_from_slice(&self.nanoseconds.to_le_bytes());
         bytes[36..40].copy_from_slice(&u32::from(self.suspect).to_le_bytes());
-        let sum = sum(&bytes[..LEN - 4]);
+        let sum = crc32c(&bytes[..LEN - 4]).to_le_bytes();
         bytes[LEN - 4..].copy_from_slice(&sum);
         bytes
     }
 
     /// `None`: damaged, or of another version, which is as good as none.
     fn decode(bytes: &[u8; LEN]) -> Option<Self> {
-        if bytes[..8] != MAGIC || bytes[LEN - 4..] != sum(&bytes[..LEN - 4]) {
+        if bytes[..8] != MAGIC || bytes[LEN - 4..] != crc32c(&bytes[..LEN - 4]).to_le_bytes() {
             return None;
         }
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
@@ -133,11 +133,6 @@ impl Note {
         let seconds = i64::from_le_bytes(bytes[24..32].try_into().unwrap_or_default());
         Some(Self { device: word(8), inode: word(16), seconds, nanoseconds: half(32), suspect: half(36) != 0 })
     }
-}
-
-fn sum(bytes: &[u8]) -> [u8; 4] {
-    let [a, b, c, d, ..] = checksum(CrcAlgorithm::Crc32Iscsi, bytes).to_le_bytes();
-    [a, b, c, d]
 }
 
 #[cfg(test)]

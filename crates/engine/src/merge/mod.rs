@@ -9,11 +9,10 @@ mod structure;
 
 use crate::store::{Durability, Store};
 use h5part_base::error::{At, Error, ErrorKind, Result};
-use plan::Joined;
+use plan::{Joined, Plan};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use structure::Plan;
 
 /// Called now and then: bytes looked at, bytes to look at.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
