@@ -1,4 +1,4 @@
-//! Turnstile, gate, and the HDF5 file's own lock, always taken together and in this order.
+//! The turnstile, the gate, and the HDF5 file's own lock. They are always taken together, in this order.
 
 use super::ofd::{self, Kind};
 use super::paths::Paths;
@@ -16,17 +16,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The byte of `rows.lock` that those share who wait at turnstile and gate.
+/// The byte of `rows.lock` that processes share while they wait at the turnstile or the gate.
 const QUEUE: Range<u64> = 3..4;
-/// A structural change lets those pass who have waited, but no longer than this.
+/// A structural change lets waiting processes pass first, for at most this long.
 const QUEUE_PASSES: Duration = Duration::from_millis(100);
 const QUEUE_LOOK: Duration = Duration::from_micros(200);
-/// Stock readers that came during a change are given so long to close the file.
+/// Stock readers that opened the file during a change get this long to close it.
 const READERS_LEAVE: Duration = Duration::from_millis(100);
 const READERS_LOOK: Duration = Duration::from_micros(200);
 
-/// One process's descriptors on the gate. They are its own: opened close-on-exec, never
-/// duplicated, so that neither a child nor another [`Gate`] holds or drops them.
+/// One process's descriptors on the gate. They are opened close-on-exec and never duplicated, so that neither a child
+/// process nor another [`Gate`] holds or releases them.
 #[derive(Debug)]
 pub struct Gate {
     gate: File,
@@ -36,7 +36,7 @@ pub struct Gate {
     courtesy: Mutex<Courtesy>,
 }
 
-/// Row commits may happen; structural changes may not, nor may a stock writer open the file.
+/// The shared side of the gate. Row commits may run; structural changes may not, and no stock writer can open the file.
 #[derive(Debug)]
 pub struct SharedGate {
     gate: Arc<Gate>,
@@ -45,7 +45,8 @@ pub struct SharedGate {
     named: bool,
 }
 
-/// Nobody else writes, and no stock writer has the file open; see [`StockReaders`] for stock readers.
+/// The exclusive side of the gate. Nobody else writes, and no stock writer has the file open. [`StockReaders`] says
+/// what stock readers may do.
 #[derive(Debug)]
 pub struct ExclusiveGate {
     gate: Arc<Gate>,
@@ -53,17 +54,16 @@ pub struct ExclusiveGate {
     stock: StockReaders,
 }
 
-/// Nobody else has the file open, until this is dropped.
+/// Keeps everybody else from opening the file, until it is dropped.
 #[derive(Debug)]
 pub struct ReadersOut<'a>(&'a ExclusiveGate);
 
-/// What becomes of stock readers during a structural change.
+/// What stock readers may do during a structural change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockReaders {
-    /// They are waited for, and may come again until [`ExclusiveGate::keep_readers_out`]: until then nothing changes
-    /// that they may look at.
+    /// They may open the file until [`ExclusiveGate::keep_readers_out`]. Until then nothing changes that they can see.
     MayStay,
-    /// They are waited for, and kept out: the file is changed in place.
+    /// They are waited for, and kept out until the change ends.
     MustLeave,
 }
 
@@ -118,7 +118,7 @@ impl Gate {
 
     fn shared(self: &Arc<Self>, entered: Entered) -> Result<SharedGate, ErrorKind> {
         self.check_lock_files()?;
-        // The witness watches the file that has the name; another one is none of its business.
+        // The witness is about the file that has the name, not about another one.
         let named = same(&self.data, &self.paths.file).unwrap_or(false);
         let suspect = !named || witness::enter(self.turnstile.file(), &self.data)?;
         entered.stay();
@@ -309,12 +309,12 @@ impl Drop for SharedGate {
 
 impl Drop for ExclusiveGate {
     fn drop(&mut self) {
-        if !self.is_named().unwrap_or(false) {
-            // Another file took the name, and the note is about that.
+        if self.is_named().unwrap_or(false) {
+            self.gate.leave_with_note();
+        } else {
+            // Another file took the name. The witness is about that one.
             let _ = ofd::set(self.gate.turnstile.file(), Kind::Unlock, &witness::PRESENCE);
             self.gate.leave();
-        } else {
-            self.gate.leave_with_note();
         }
     }
 }

@@ -103,8 +103,11 @@ pub(super) fn of_byte(file: &Path, range: &Range<u64>) -> String {
     describe(&holding.into_iter().map(|pid| Holder::of_pid(pid, &[])).collect::<Vec<_>>())
 }
 
-/// Who has the file open for writing, other than this process and our own writers, as far as this host shows it;
-/// `None`: nobody.
+/// The processes that have the file open for writing, as far as this host shows them; `None`: there are none. This
+/// process and writers of h5part do not count.
+///
+/// # Errors
+/// As stat(2).
 pub fn writers_elsewhere(paths: &Paths) -> io::Result<Option<String>> {
     let file = fs::metadata(&paths.file)?;
     let ids = pids().filter(|&pid| pid != own_pid() && is_open_for_writing(pid, &file, &paths.rows));

@@ -225,6 +225,7 @@ pub(super) fn age_s(process: &Process) -> Option<u64> {
 }
 
 /// Name of this host; empty where the system does not tell.
+#[must_use]
 pub fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }

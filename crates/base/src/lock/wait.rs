@@ -80,7 +80,10 @@ impl Patience {
         self.wait_for(what, || Ok(attempt()?.then_some(())), holder)
     }
 
-    /// The same for an attempt that brings something.
+    /// The same for an attempt that returns something.
+    ///
+    /// # Errors
+    /// Those of `attempt`; [`ErrorKind::LockTimeout`].
     pub fn wait_for<T>(
         &self,
         what: &'static str,

@@ -150,8 +150,8 @@ pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined
     Ok(joined.into_iter().filter(|joined| !joined.sources.is_empty()).collect())
 }
 
-/// Whether a column is merged by cells: if it has stamps, or, in a table without, if its type is known and its values are
-/// in the file.
+/// Whether a column is merged by cells: if it has stamps, or, in a table without, if its type is known and its values
+/// are in the file.
 fn is_merged(table: &Table, column: &Column) -> bool {
     let is_here = column.layout.as_ref().err().is_none_or(|reason| reason != OUTSIDE);
     let is_known = column.dtype.is_ok() && column.frozen.is_none();
