@@ -1,14 +1,14 @@
 //! The witness: has another program written to the file since h5part left it?
 //!
-//! Stock programs change raw data without leaving a trace in the file. Whoever leaves the gate
-//! notes the file's change time in `rows.lock`; whoever enters an empty gate and finds another
-//! change time knows that somebody else was there, or that a writer was killed, and sets a flag
-//! that stays: from then on commits look at the bytes of cells that they take for empty, so that a
-//! foreign value is never destroyed unnoticed. While nobody else was there, that look is saved.
+//! Stock programs change raw data without leaving a trace in the file. A process that leaves the gate writes the file's
+//! change time to `rows.lock`. A process that enters an empty gate and finds another change time knows that another
+//! program wrote to the file, or that a writer was killed. It sets a flag that stays. From then on commits look at the
+//! bytes of cells without a stamp before they overwrite them, so that a foreign value is never destroyed unnoticed.
+//! Before that, they need not look.
 //!
-//! Whoever is inside keeps a shared lock on the presence byte, so that one who enters beside
-//! others relies on what they found. Rests on change times that differ from one entry to the next
-//! (multigrain timestamps, Linux 6.13; before, within one tick of 1 to 10 ms they may not).
+//! A process inside the gate holds a shared lock on the presence byte. A process that enters beside others relies on
+//! what they found. All of this needs change times that differ from one entry to the next: multigrain timestamps, Linux
+//! 6.13. Older kernels may give two changes within one tick, 1 to 10 ms, the same time.
 
 use super::ofd::{self, Kind};
 use crate::checksum::crc32c;
@@ -35,11 +35,11 @@ struct Note {
     suspect: bool,
 }
 
-/// Called inside the gate, before anything is written. Returns whether another program may have
-/// written to the file at some time.
+/// Called inside the gate before anything is written. Returns whether another program may have written to the file at
+/// any time.
 pub(super) fn enter(rows: &File, data: &File) -> io::Result<bool> {
     let suspect = if attended(rows)? { Note::read(rows)?.is_none_or(|note| note.suspect) } else { look(rows, data)? };
-    // Only exclusive takers of the presence byte would be refused, and there are none.
+    // Nobody locks the presence byte exclusively, so this is never refused.
     ofd::set(rows, Kind::Shared, &PRESENCE)?;
     Ok(suspect)
 }
@@ -48,7 +48,7 @@ fn look(rows: &File, data: &File) -> io::Result<bool> {
     let found = Note::of(data, true)?;
     match Note::read(rows)? {
         Some(note) if note == (Note { suspect: note.suspect, ..found }) => Ok(note.suspect),
-        // Somebody entered meanwhile and may be writing already: he looked before.
+        // Another process entered meanwhile and may be writing already. It has looked.
         _ if attended(rows)? => Ok(Note::read(rows)?.is_none_or(|note| note.suspect)),
         _ => {
             found.write(rows)?;
@@ -57,30 +57,30 @@ fn look(rows: &File, data: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether h5part alone has written to the file, as far as can be said without a lock.
+/// Whether only h5part has written to the file, as far as can be said without a lock.
 pub(super) fn knows(rows: &File, data: &File) -> io::Result<bool> {
     let Some(note) = Note::read(rows)? else { return Ok(false) };
     let found = Note::of(data, false)?;
     let same = (note.device, note.inode) == (found.device, found.inode);
-    // Whoever is inside has looked.
+    // A process that is inside has looked.
     Ok(same && !note.suspect && (note == found || attended(rows)?))
 }
 
 /// Called before the gate is left.
 pub(super) fn leave(rows: &File, data: &File) -> io::Result<()> {
-    // One at a time: else an older time could be noted after a newer one.
+    // One process at a time, else an older time could be written after a newer one.
     if ofd::set(rows, Kind::Exclusive, &UPDATE)? {
         let suspect = Note::read(rows)?.is_none_or(|note| note.suspect);
         Note::of(data, suspect)?.write(rows)?;
         ofd::set(rows, Kind::Unlock, &UPDATE)?;
     }
-    // If another is at it, he may have missed our last write: then the next one will look closer.
+    // If another process is writing it, it may have missed our last write. Then the next one to enter looks closer.
     ofd::set(rows, Kind::Unlock, &PRESENCE)?;
     Ok(())
 }
 
-/// Notes a file that h5part just made. `suspect`: it was made from one that others may have
-/// written to.
+/// Writes the witness of a file that h5part just made. `suspect`: it was made from a file that others may have written
+/// to.
 pub(super) fn begin(rows: &File, data: &File, suspect: bool) -> io::Result<()> {
     Note::of(data, suspect)?.write(rows)
 }
@@ -123,7 +123,7 @@ impl Note {
         bytes
     }
 
-    /// `None`: damaged, or of another version, which is as good as none.
+    /// `None`: it is damaged or of another version, and counts as missing.
     fn decode(bytes: &[u8; LEN]) -> Option<Self> {
         if bytes[..8] != MAGIC || bytes[LEN - 4..] != crc32c(&bytes[..LEN - 4]).to_le_bytes() {
             return None;

@@ -82,6 +82,7 @@ pub(super) fn run_in_log(
     })
 }
 
+/// Commits inside a change.
 struct Commits<'a> {
     store: &'a Store,
     /// `None`: no library column is touched.
