@@ -6,7 +6,7 @@
 //! Lines, fields and columns are in `docs/monitor.md`.
 //!
 //! ```
-//! use h5part::monitor::{Monitor, Summary};
+//! use h5part_tasks::monitor::{Monitor, Summary};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
