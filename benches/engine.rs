@@ -4,7 +4,7 @@
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use h5part_base::dataspace::{ColumnLayout, ColumnSpec, Dtype, Place, Rows, cover, pieces};
-use h5part_base::lock::{Gate, Paths, Patience, RowLocks, Stock};
+use h5part_base::lock::{Gate, Paths, Patience, RowLocks, StockReaders};
 use h5part_base::record::stamp::{Seed, Stamp};
 use h5part_engine::h5::NewTable;
 use h5part_engine::store::{Durability, Store, Values, Writer};
@@ -75,7 +75,7 @@ fn locks(c: &mut Criterion) {
     let mut group = c.benchmark_group("lock");
     group.bench_function("gate, shared", |b| b.iter(|| drop(gate.enter_shared(&patience).expect("enter"))));
     group.bench_function("gate, exclusive", |b| {
-        b.iter(|| drop(gate.enter_exclusive(&patience, Stock::Leaves).expect("enter")));
+        b.iter(|| drop(gate.enter_exclusive(&patience, StockReaders::MustLeave).expect("enter")));
     });
     group.bench_function("one row", |b| b.iter(|| drop(rows.lock(1, &[5..6], &patience).expect("lock"))));
     group.bench_function("64 ranges", |b| {

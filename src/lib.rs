@@ -38,8 +38,8 @@
 //! - **Other communities' tools.** [`mbe`] for `mbe_automation`, [`vplanet`] for vspace, multiplanet and `BigPlanet`.
 //!   [`doctor`] says whether a file system is safe for shared writing.
 //!
-//! Every function returns [`Error`], which says what failed, on which path, and what to do; [`ErrorKind`] tells the cases
-//! apart. What is guaranteed, and how, is told in `docs/design.md`.
+//! Every function returns [`Error`], which says what failed, on which path, and why; [`ErrorKind`] tells the cases
+//! apart. What is guaranteed, and how, is told in `docs/design/`.
 
 #[cfg(doctest)]
 mod pages {
@@ -83,12 +83,12 @@ pub mod mbe {
 
 /// Pools of workers: threads, processes, SLURM.
 pub mod pool {
-    pub use h5part_tasks::pool::*;
+    pub use h5part_tasks::{ErrorKind, pool::*};
 }
 
 /// Runs over the tasks of a ledger.
 pub mod run {
-    pub use h5part_tasks::{budget, program, run::*, slurm};
+    pub use h5part_tasks::{ErrorKind, budget, program, run::*, slurm};
 }
 
 /// vspace, multiplanet and `BigPlanet`.
@@ -108,7 +108,7 @@ pub use writer::{CommitBuilder, Writer};
 
 pub use h5part_base::{
     dataspace::{ColumnSpec, Dtype, Rows},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Item, Result},
     lock::{Fence, Waiting},
 };
 pub use h5part_engine::store::{

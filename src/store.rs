@@ -8,7 +8,7 @@ use crate::{
     TableInfo, Writer,
 };
 use h5part_base::dataspace::shape_text;
-use h5part_base::error::At;
+use h5part_base::error::{At, Item};
 use h5part_engine::h5::NewTable;
 use h5part_engine::store as engine;
 use std::path::Path;
@@ -26,7 +26,7 @@ use std::path::Path;
 /// readable for everybody, or the next process to come finishes the change. A change costs what it changes, not what the
 /// file holds.
 ///
-/// **Errors** of all of them: [`ErrorKind::NoSuchFile`], [`ErrorKind::NotHdf5`], [`ErrorKind::ReadOnly`],
+/// **Errors** of all of them: [`ErrorKind::NotFound`], [`ErrorKind::NotHdf5`], [`ErrorKind::ReadOnly`],
 /// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`],
 /// [`ErrorKind::Published`], I/O errors.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ impl Store {
     /// [`StoreOptions`].
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`].
+    /// [`ErrorKind::NotFound`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         StoreOptions::new().open(path)
     }
@@ -62,7 +62,7 @@ impl Store {
     /// there as a whole, or not at all.
     ///
     /// # Errors
-    /// [`ErrorKind::TableExists`] (see [`Store::require`]), [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`],
+    /// [`ErrorKind::AlreadyExists`] (see [`Store::require`]), [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`],
     /// [`ErrorKind::DiskFull`] before anything is written, and those of structural changes.
     pub fn create(path: impl AsRef<Path>, table: Table) -> Result<Self> {
         StoreOptions::new().create(path, table)
@@ -99,7 +99,7 @@ impl Store {
     /// **Concurrency.** Any number of writers, in any number of processes: see [`Writer`].
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`], [`ErrorKind::NoSuchTable`], [`ErrorKind::NotHdf5`], [`ErrorKind::Cut`],
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotHdf5`], [`ErrorKind::Cut`],
     /// [`ErrorKind::ReadOnly`], [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::Published`],
     /// [`ErrorKind::LockTimeout`].
     pub fn writer(&self, table: &str) -> Result<Writer> {
@@ -109,7 +109,7 @@ impl Store {
     /// Opens a table for reading. Makes no file, and keeps no writer waiting.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`], [`ErrorKind::NoSuchTable`], [`ErrorKind::NotHdf5`], [`ErrorKind::Cut`],
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotHdf5`], [`ErrorKind::Cut`],
     /// [`ErrorKind::LockTimeout`] while a stock program has the file open for writing.
     pub fn reader(&self, table: &str) -> Result<Reader> {
         Ok(Reader::new(self.engine.reader(table)?, self.path()))
@@ -178,7 +178,8 @@ impl Store {
     /// **Concurrency.** Any number of processes may require the same table at once: one creates it.
     ///
     /// # Errors
-    /// [`ErrorKind::UnfitDataset`] and [`ErrorKind::NoSuchColumn`] for a table that does not fit; as [`Store::create`].
+    /// [`ErrorKind::RowOutOfRange`], [`ErrorKind::DtypeMismatch`] and [`ErrorKind::NotFound`] for a table that does not
+    /// fit; as [`Store::create`].
     #[expect(clippy::needless_pass_by_value, reason = "a table is described where it is made")]
     pub fn require_table(&self, table: Table) -> Result<()> {
         let wanted = table.as_new();
@@ -186,12 +187,12 @@ impl Store {
         if self.path().exists() {
             match self.engine.reader(&wanted.path) {
                 Ok(found) => return check_fit(wanted, &found).at("use", self.path()),
-                Err(e) if matches!(e.kind(), ErrorKind::NoSuchTable { .. }) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound { what: Item::Table(_), .. }) => {}
                 Err(e) => return Err(e),
             }
         }
         match self.engine.create(wanted, &self.tell()) {
-            Err(e) if matches!(e.kind(), ErrorKind::TableExists(_)) => {
+            Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists(Item::Table(_))) => {
                 check_fit(wanted, &self.engine.reader(&wanted.path)?).at("use", self.path())
             }
             made => made,
@@ -205,7 +206,7 @@ impl Store {
     /// Writers and readers of the table go on, and see the new rows.
     ///
     /// # Errors
-    /// [`ErrorKind::CannotGrow`], [`ErrorKind::NoSuchTable`], those of structural changes.
+    /// [`ErrorKind::CannotGrow`], [`ErrorKind::NotFound`], those of structural changes.
     pub fn extend(&self, table: &str, rows: u64) -> Result<u64> {
         self.engine.extend(table, rows)
     }
@@ -223,7 +224,7 @@ impl Store {
     /// Writers and readers of the table go on.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::ColumnExists`], [`ErrorKind::BadColumn`], those of structural changes.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::AlreadyExists`], [`ErrorKind::BadColumn`], those of structural changes.
     pub fn add_columns(&self, table: &str, add: impl FnOnce(Table) -> Table) -> Result<()> {
         let rows = self.engine.reader(table)?.table().rows;
         self.engine.add_columns(add(Table::new(table, rows)).as_new())
@@ -235,7 +236,7 @@ impl Store {
     /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
     ///
     /// # Errors
-    /// [`ErrorKind::Adopted`], [`ErrorKind::NothingToAdopt`], [`ErrorKind::NoSuchTable`], [`ErrorKind::NoSuchColumn`],
+    /// [`ErrorKind::Adopted`], [`ErrorKind::NothingToAdopt`], [`ErrorKind::NotFound`],
     /// [`ErrorKind::BadRequest`], those of structural changes.
     pub fn adopt(&self, table: &str, how: &Adoption) -> Result<Adopted> {
         self.engine.adopt(table, how, &self.tell())
@@ -244,7 +245,7 @@ impl Store {
     /// An attribute of a table's group; `None` where there is none, or one of a type that [`Attribute`] does not have.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], those of [`Store::reader`].
+    /// [`ErrorKind::NotFound`], those of [`Store::reader`].
     pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
         self.engine.attribute(table, name)
     }
@@ -254,7 +255,7 @@ impl Store {
     /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::ReservedName`], those of structural changes.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::ReservedName`], those of structural changes.
     pub fn set_attribute(&self, table: &str, name: &str, value: impl Into<Attribute>) -> Result<()> {
         self.engine.set_attributes(table, &[(name.to_owned(), value.into())])
     }
@@ -265,7 +266,7 @@ impl Store {
     /// **Concurrency.** May run beside writers and readers. Structural changes wait while the structure is looked at.
     ///
     /// # Errors
-    /// What says nothing of the file: [`ErrorKind::NoSuchFile`], [`ErrorKind::LockTimeout`], I/O errors; in a repair
+    /// What says nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors; in a repair
     /// those of [`CommitBuilder::run`](crate::CommitBuilder::run).
     pub fn verify(&self, how: &Verify) -> Result<Report> {
         self.engine.verify(how, &self.tell())
@@ -307,17 +308,15 @@ impl Store {
 /// Whether a table that exists is, at the least, the one that is wanted.
 fn check_fit(wanted: &NewTable, found: &engine::Reader) -> Result<(), ErrorKind> {
     let table = found.table();
-    let of_rows = |rows: u64| format!("a table of {rows} rows");
     if table.rows < wanted.rows {
-        let (found, expected) = (of_rows(table.rows), format!("{} or more", of_rows(wanted.rows)));
-        return Err(ErrorKind::UnfitDataset { name: wanted.path.clone(), found, expected });
+        return Err(ErrorKind::RowOutOfRange { row: wanted.rows - 1, rows: table.rows });
     }
     for column in &wanted.columns {
         let there = table.column(&column.name)?;
         if (there.dtype()?, &there.shape) != (column.dtype, &column.shape) {
             let text = |dtype, shape: &[u64]| format!("{dtype} {}", shape_text(shape));
             let (found, expected) = (text(there.dtype()?, &there.shape), text(column.dtype, &column.shape));
-            return Err(ErrorKind::UnfitDataset { name: column.name.clone(), found, expected });
+            return Err(ErrorKind::DtypeMismatch { column: column.name.clone(), expected, found });
         }
     }
     Ok(())

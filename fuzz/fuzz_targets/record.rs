@@ -37,7 +37,7 @@ fn decode(mut bytes: Vec<u8>, sealed: bool) {
     // An entry of no bytes takes 32 in the record and 80 in memory, and a vector doubles.
     assert!(most < 4096 + 8 * bytes.len(), "{most} bytes of memory for a record of {}", bytes.len());
     if let Some(entries) = entries {
-        let again = encode(&header.origin, &entries.iter().collect::<Vec<_>>());
+        let again = encode(&header.id, &entries.iter().collect::<Vec<_>>());
         assert_eq!(again, bytes);
     }
 }

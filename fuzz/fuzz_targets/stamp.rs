@@ -33,7 +33,7 @@ impl Cell {
         sealed
     }
 
-    /// As `docs/design.md` lists it.
+    /// As `docs/design/formats.md` lists it.
     fn plain(&self, stamp: Stamp) -> Vec<u8> {
         let mut all = self.uuid.to_be_bytes().to_vec();
         all.extend(self.table.to_le_bytes());

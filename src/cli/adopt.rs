@@ -9,39 +9,40 @@ use h5part_engine::store::{Adopt, Adopted, Adoption, Decision};
 use std::path::PathBuf;
 use std::time::Instant;
 
-/// Give stamps to a table that another program made, so that its rows are updated like any other's.
+/// Give stamps to a table that another program made.
 ///
-/// The datasets stay as they are, with their chunks, filters and types; all values are read once. From
-/// then on rows are atomic, and what other programs change is noticed.
+/// From then on its rows are atomic, and changes by other programs are noticed. Reads all values once.
+/// Leaves the datasets as they are, with their chunks, filters and types.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
     /// Path of the table (an HDF5 group) in the file.
     table: String,
-    /// A column that gets stamps, in a table in which others have some already, too; may be given several times.
-    /// Default: all that can get some, of a table without stamps.
+    /// Give stamps to this column only; may be repeated, also for a table whose other columns have stamps
+    /// [default: every column that can get stamps, in a table without any].
     #[arg(long = "column", value_name = "NAME")]
     columns: Vec<String>,
-    /// Which cells count as committed: all; nonfill, those that hold anything but fill; or
-    /// COLUMN=VALUE, those of rows in which this column holds this value [default: those that were written, as far as
-    /// space in the file, fill values and attributes tell].
+    /// Which cells count as committed: all; nonfill (cells that hold anything but fill); or COLUMN=VALUE
+    /// (cells of rows in which this column holds this value) [default: cells that were written, as shown by
+    /// allocated space, fill values and attributes].
     #[arg(long, value_name = "all|nonfill|COLUMN=VALUE", value_parser = rule)]
     committed: Option<Adopt>,
-    /// Replace stamps: those of the whole table, or of the columns named by --column. Says which cells change.
+    /// Replace the stamps of the table, or of the columns named by --column, and report which cells change.
     #[arg(long)]
     again: bool,
-    /// Say what would be done, and change nothing.
+    /// Print what would be done, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// A column that tells other programs whether a row is complete: undefined while
-    /// anything of its row is being written.
+    /// Use this column to tell other programs whether a row is complete. It holds the undefined value while
+    /// the row is being written.
     #[arg(long, value_name = "NAME=UNDEFINED_VALUE", value_parser = split_last)]
     guard: Option<(String, String)>,
-    /// The guard's value in complete rows [default: VALUE, where --committed is about the guard]: 'verify' looks for data behind it.
+    /// Value of the guard in complete rows; 'verify' checks that such rows have data [default: the VALUE of
+    /// --committed, if that names the guard].
     #[arg(long, value_name = "VALUE", requires = "guard")]
     complete: Option<String>,
-    /// Attribute of the table; numbers, true and false are taken as such.
+    /// Set an attribute of the table. Numbers, true and false are stored as such, all else as text.
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_first)]
     attributes: Vec<(String, String)>,
     /// Print as JSON.
@@ -62,8 +63,8 @@ fn rule(text: &str) -> Result<Adopt, String> {
     }
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let how = Adoption {
             columns: Some(self.columns.clone()).filter(|columns| !columns.is_empty()),
@@ -94,6 +95,10 @@ impl Args {
         ))?;
         tell(&done)?;
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
     }
 }
 

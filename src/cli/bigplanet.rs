@@ -6,11 +6,11 @@ mod show;
 use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{json, line, say};
-use super::outputs::{ForceArgs, Kind, write_text};
+use super::outputs::{self, ForceArgs, Kind, write_text};
 use super::run::signals;
 use h5part::ledger::Watch;
 use h5part::{ErrorKind, Result};
-use h5part_base::error::At;
+use h5part_base::error::{At, Kind as _};
 use h5part_engine::store::Store;
 use h5part_tasks::run::Stop;
 use h5part_vplanet::bigplanet::{self, Archiver, Bpl, Key, archive_all, changed_wait_again, filter, table, trials};
@@ -25,51 +25,51 @@ use std::time::Duration;
 
 /// A trial that cannot be read will not be another time.
 const ATTEMPTS: u16 = 1;
-/// A run on another host whose beat stands still for so long is dead.
+/// A run on another host counts as dead after this long without a heartbeat.
 const STALE: Duration = Duration::from_secs(300);
 
-/// Archive what vplanet's trials left, or filter it: as bigplanet does.
+/// Archive or filter the output of vplanet's trials, as bigplanet does.
 ///
-/// With -a, every trial becomes a group of the archive (.bpa), whole or not at all, and is read back; started
-/// again, it goes on. Without, the datasets that saKeyInclude names are written to a filtered file (.bpf), or to
-/// User.csv with bUlysses: from the archive, or where there is none from raw output. Paths in BPL.IN are relative
-/// to the working folder. Exit code 1: there are trials that could not be archived; others were.
+/// With -a, adds each trial to the archive (.bpa), whole or not at all, and reads it back; started again, it goes
+/// on. Without -a, writes the datasets named by saKeyInclude to a filtered file (.bpf), or to User.csv with
+/// bUlysses, from the archive if it exists, else from raw output. Paths in BPL.IN are relative to the working
+/// folder. Exit code 1: some trials could not be archived.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The input file, e.g. bpl.in.
     #[arg(value_name = "BPL.IN")]
     input: PathBuf,
-    /// Make the archive.
+    /// Make the archive, or go on with it.
     #[arg(short, long)]
     archive: bool,
-    /// Trials that are read at a time. Default: one a core.
+    /// Number of trials read at a time [default: one per core].
     #[arg(short, long, value_name = "N")]
     cores: Option<NonZeroUsize>,
-    /// Make the output anew if it exists. With -a: from raw output, beside the old archive, whose name it takes
-    /// when it is whole.
+    /// Rebuild the output if it exists. With -a: from raw output, beside the old archive, which is replaced when the
+    /// new one is complete.
     #[arg(short, long)]
     overwrite: bool,
-    /// Say nothing but errors.
+    /// Print only errors.
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say what becomes of each trial.
+    /// Print the outcome of each trial.
     #[arg(short, long)]
     verbose: bool,
-    /// Delete the folders of trials that are in the archive, each compared with it before. Asks first. Also
+    /// Delete the folders of archived trials, after comparing each with the archive. Asks first. Also
     /// -deleterawdata.
     #[arg(long)]
     deleterawdata: bool,
-    /// With --deleterawdata: don't ask.
+    /// With --deleterawdata: do not ask.
     #[arg(short, long, requires = "deleterawdata")]
     yes: bool,
-    /// Accepted, as bigplanet does; each trial has a checksum, see 'h5part verify'. Also -ignorecorrupt.
+    /// Accepted for compatibility, without effect: 'h5part verify' checks each trial. Also -ignorecorrupt.
     #[arg(long)]
     ignorecorrupt: bool,
-    /// Label values with the units that vplanet takes them in. Default: as bigplanet does, which knows nothing of
-    /// the units of negative values.
+    /// Label values with the units that vplanet uses [default: as bigplanet does, which ignores that negative values
+    /// have units of their own].
     #[arg(long)]
     custom_units: bool,
-    /// The vplanet to ask for its options, once.
+    /// The vplanet program to ask once for its options.
     #[arg(long, value_name = "PROGRAM", default_value = "vplanet")]
     vplanet: PathBuf,
     /// Print what was done as JSON.
@@ -94,8 +94,8 @@ struct Filtered<'a> {
     from_archive: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let bpl = Bpl::read(&self.input)?;
         if self.archive {
             let exit = self.make_archive(&bpl)?;
@@ -106,17 +106,19 @@ impl Args {
         if self.deleterawdata { delete::run(self, &bpl) } else { self.filter(&bpl) }
     }
 
-    /// The archive, which another program may have made.
-    pub fn archive_there(&self) -> Option<PathBuf> {
+    fn files(&self) -> Vec<PathBuf> {
         // An input file that cannot be read is told when it is needed.
-        Bpl::read(&self.input).ok().map(|bpl| bpl.archive).filter(|archive| archive.exists())
+        let archive = Bpl::read(&self.input).ok().map(|bpl| bpl.archive).filter(|archive| archive.exists());
+        archive.into_iter().collect()
     }
+}
 
+impl Args {
     fn tells(&self) -> bool {
         !self.quiet && !self.json
     }
 
-    /// Reads so many trials on so many cores.
+    /// How many workers read this many trials.
     fn workers(&self, trials: usize) -> usize {
         let cores = self.cores.or_else(|| std::thread::available_parallelism().ok());
         cores.map_or(1, NonZeroUsize::get).min(trials.max(1))
@@ -237,7 +239,7 @@ impl Args {
             return Ok(());
         }
         if !self.overwrite {
-            return Err(ErrorKind::OutputThere.at("filter into", &bpl.output));
+            return Err(outputs::ErrorKind::Exists.at("filter into", &bpl.output));
         }
         bigplanet::check_hdf5(&bpl.output)?;
         bigplanet::check_filtered(&self.lock.open(&bpl.output)?)

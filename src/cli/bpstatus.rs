@@ -9,10 +9,10 @@ use h5part_vplanet::checkpoint::Files;
 use h5part_vplanet::vplanet::InputFile;
 use std::path::{Path, PathBuf};
 
-/// Tell how far archiving is: as bpstatus does.
+/// Show archiving progress, as bpstatus does.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The input file that names the folder of trials: vspace.in, or bpl.in.
+    /// The input file that names the folder of trials: vspace.in or bpl.in.
     #[arg(value_name = "VSPACE.IN")]
     input: PathBuf,
     /// Print as JSON.
@@ -20,8 +20,8 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let file = InputFile::read(&self.input)?;
         let folder = ["sDestFolder", "destfolder"].into_iter().find_map(|key| file.value(key));
         let Some(folder) = folder.filter(|folder| !folder.is_empty()) else {

@@ -21,7 +21,7 @@ pub struct LockArgs {
     /// Give up when a lock is not released within this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     pub timeout: f64,
-    /// Write even where the file system's locks may not reach every host: one host alone writes.
+    /// Write even where locks may not be visible to every host. Only safe if a single host writes.
     #[arg(long)]
     pub trust_locks: bool,
 }
@@ -46,7 +46,7 @@ impl LockArgs {
 /// Where to look for what the file does not have.
 #[derive(Debug, clap::Args)]
 pub struct ParentArgs {
-    /// Look here for what FILE does not have: the file that was published before.
+    /// Look for tables and columns that FILE does not have in this file, which was published before.
     #[arg(long, value_name = "FILE")]
     pub parent: Option<PathBuf>,
 }
@@ -74,10 +74,10 @@ impl ParentArgs {
 /// What an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum DurabilityArg {
-    /// Loss of power: every commit is synced.
+    /// Loss of power; every commit is synced.
     #[default]
     Power,
-    /// Death of any process, not loss of power.
+    /// Death of any process, but not loss of power.
     Process,
 }
 
@@ -93,8 +93,8 @@ impl From<DurabilityArg> for Durability {
 /// For which task of a ledger something is written.
 #[derive(Debug, clap::Args)]
 pub struct FenceArgs {
-    /// Write for a task of this ledger, and only while its claim holds. `h5part run` tells its programs
-    /// ledger, task and fence in the environment, so that these need not be given.
+    /// Write for a task of this ledger, and only while its claim holds. `h5part run` passes ledger, task and
+    /// fence to its programs in the environment.
     #[arg(
         long,
         value_name = "LEDGER",
@@ -107,7 +107,7 @@ pub struct FenceArgs {
     /// Name of the task.
     #[arg(long, value_name = "NAME", env = "H5PART_TASK", requires = "ledger", hide_env_values = true)]
     task: Option<String>,
-    /// The fence that its claim gave.
+    /// Fence of the claim.
     #[arg(long, value_name = "F", env = "H5PART_FENCE", requires = "ledger", hide_env_values = true)]
     fence: Option<u64>,
 }

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 /// Make a table, in a new file or in an existing one.
 ///
-/// All space is allocated and filled at once, so that commits later write in place. A new file is
-/// built beside and renamed; in an existing one the table is added as a whole, or not at all. An
-/// existing table is never touched.
+/// Allocates and fills all space at once, so that later commits write in place. Builds a new file
+/// beside its name and renames it; adds the table to an existing file as a whole or not at all. Never
+/// touches an existing table.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
@@ -24,39 +24,40 @@ pub struct Args {
     /// Number of rows.
     #[arg(long, value_name = "N")]
     rows: u64,
-    /// NAME:DTYPE[:SHAPE][=FILL], for each column. DTYPE: f32 f64 i8 i16 i32 i64 u8 u16 u32 u64
-    /// bool. SHAPE of a cell: 100x3. FILL: what rows that are not there hold; NaN for floats, else 0.
+    /// Column as NAME:DTYPE[:SHAPE][=FILL]; repeat for each column. DTYPE: f32 f64 i8 i16 i32 i64 u8
+    /// u16 u32 u64 bool. SHAPE: shape of one cell, as in 100x3. FILL: value of rows that are not there
+    /// [default: NaN for floats, else 0].
     #[arg(long = "column", value_name = "SPEC", required = true)]
     columns: Vec<String>,
-    /// Rows a chunk [default: chunks near 1 MiB].
+    /// Rows per chunk [default: chunks of about 1 MiB].
     #[arg(long, value_name = "R", conflicts_with = "contiguous")]
     chunk_rows: Option<u64>,
-    /// One contiguous block a column, without chunks.
+    /// Store each column as one contiguous block, without chunks.
     #[arg(long)]
     contiguous: bool,
-    /// Compress the columns with gzip at this level, 0 to 9. Compressed columns are written through
-    /// the HDF5 library, one commit at a time.
+    /// Compress the columns with gzip at this level, 0 to 9. Compressed columns take one commit at a
+    /// time.
     #[arg(long, value_name = "LEVEL", conflicts_with = "contiguous", value_parser = clap::value_parser!(u8).range(0..=9))]
     gzip: Option<u8>,
-    /// Shuffle the bytes of the columns before they are compressed.
+    /// Apply the shuffle filter before gzip.
     #[arg(long, conflicts_with = "contiguous")]
     shuffle: bool,
-    /// A column that tells other programs whether a row is complete: undefined while
-    /// anything of its row is being written, and where nothing was.
+    /// Use this column to tell other programs whether a row is complete. It holds the undefined value while
+    /// the row is being written, and where nothing was written.
     #[arg(long, value_name = "NAME=UNDEFINED_VALUE", value_parser = split_last)]
     guard: Option<(String, String)>,
-    /// The guard's value in complete rows: 'verify' looks for data behind it.
+    /// Value of the guard in complete rows; 'verify' checks that such rows have data.
     #[arg(long, value_name = "VALUE", requires = "guard")]
     complete: Option<String>,
-    /// Attribute of the table; numbers, true and false are taken as such.
+    /// Set an attribute of the table. Numbers, true and false are stored as such, all else as text.
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_first)]
     attributes: Vec<(String, String)>,
     #[command(flatten)]
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let columns = self.columns.iter().map(|text| text.parse::<ColumnSpec>());
         let mut columns = columns.collect::<Result<Vec<_>, _>>().at("create a table in", &self.file)?;
         self.guard_fill(&mut columns).at("create a table in", &self.file)?;
@@ -88,6 +89,12 @@ impl Args {
         Ok(Exit::Success)
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+}
+
+impl Args {
     /// Rows that are not there hold the guard's undefined value.
     fn guard_fill(&self, columns: &mut [ColumnSpec]) -> Result<(), ErrorKind> {
         let Some((name, undefined)) = &self.guard else { return Ok(()) };

@@ -20,22 +20,22 @@ use std::time::Duration;
 /// The hidden subcommand that is one side of a test.
 const SIDE: &str = "doctor-side";
 
-/// Is the file system safe for shared writing? What its mount says of locks, and whether they hold.
+/// Test whether a file system is safe for shared writing.
 ///
-/// Locks are tested between processes; with --listen on one host and --peer on another, which see the same
-/// folder, also between hosts. The tests make files of their own, and clear them away. Exit code 0: safe, as
-/// far as is known; 10: `update` and all else that writes refuses there, or should.
+/// Reads the mount options and tests locks between processes. With --listen on one host and --peer on another
+/// host that sees the same folder, also tests them between hosts. Removes its test files. Exit code 0: safe, as
+/// far as is known; 10: not safe; `update` and other commands that write refuse it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A folder, a file, or a file yet to be made.
+    /// A folder, a file, or a file that does not exist yet.
     path: PathBuf,
-    /// Wait for a --peer on another host.
+    /// Wait for --peer on another host.
     #[arg(long, conflicts_with = "peer")]
     listen: bool,
-    /// Meet the --listen on another host.
+    /// Connect to --listen on another host.
     #[arg(long)]
     peer: bool,
-    /// Give up when the other host says nothing for this many seconds.
+    /// Give up when the other host has been silent for this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     timeout: f64,
     /// Print as JSON.
@@ -49,8 +49,8 @@ pub struct SideArgs {
     folder: PathBuf,
 }
 
-impl SideArgs {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for SideArgs {
+    fn run(&self) -> Result<Exit> {
         h5part_doctor::serve(&self.folder).map_err(ErrorKind::Io).at("test", &self.folder)?;
         Ok(Exit::Success)
     }
@@ -64,8 +64,8 @@ struct Told<'a> {
     hdf5_version: String,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let signal = Interrupted::watch().at("watch signals for", &self.path)?;
         let waits = Waits { timeout: Duration::from_secs_f64(self.timeout), stop: &signal.asked };
         let meeting = match (self.listen, self.peer) {
@@ -86,7 +86,9 @@ impl Args {
         }
         Ok(if report.verdict.is_refused() { Exit::Unsupported } else { Exit::Success })
     }
+}
 
+impl Args {
     fn announce(&self) {
         let folder = self.path.display();
         if self.listen {

@@ -1,6 +1,7 @@
 //! Exit codes: one table for all subcommands, told in `docs/exit-codes.md`.
 
-use h5part::{Error, ErrorKind};
+use super::outputs;
+use h5part::{Error, ErrorKind, doctor, ledger, mbe, vplanet};
 use std::io;
 
 /// How a run ended.
@@ -28,11 +29,11 @@ pub enum Exit {
     Foreign = 9,
     /// Column or file system cannot be written in place.
     Unsupported = 10,
-    /// The table is there already.
+    /// What is to be made already exists.
     Exists = 11,
     /// The system refused a call.
     Io = 12,
-    /// A task belongs to somebody else now.
+    /// Another worker holds the task now.
     Fenced = 13,
 }
 
@@ -40,7 +41,7 @@ pub enum Exit {
 pub const HELP: &str = "Exit codes: 0 done, 1 something was found or failed in part, 2 usage, \
 3 no such file, table, column, row or task, 4 values do not fit, 5 not a usable HDF5 file or ledger, 6 a lock was \
 not released in time, 7 disk full, 8 read-only, 9 changed by another program, 10 cannot be written \
-in place, 11 exists already, 12 I/O error, 13 the task belongs to somebody else";
+in place, 11 already exists, 12 I/O error, 13 another worker holds the task";
 
 impl Exit {
     /// The code of an error.
@@ -48,38 +49,21 @@ impl Exit {
         Self::of_kind(error.kind())
     }
 
-    /// The code of an error's kind.
-    pub fn of_kind(kind: &ErrorKind) -> Self {
+    fn of_kind(kind: &ErrorKind) -> Self {
         match kind {
-            ErrorKind::NoSuchFile
-            | ErrorKind::NoSuchTask(_)
-            | ErrorKind::NoSlurm(_)
-            | ErrorKind::NoProgram(_)
-            | ErrorKind::NothingMeasured
-            | ErrorKind::NoSuchTable { .. }
+            ErrorKind::NotFound { .. }
             | ErrorKind::NotATable { .. }
-            | ErrorKind::NotAStructure { .. }
-            | ErrorKind::NoGroundTruth { .. }
-            | ErrorKind::NoSuchGroup(_)
-            | ErrorKind::NoSuchColumn { .. }
             | ErrorKind::ColumnIsGroup(_)
-            | ErrorKind::RowOutOfRange { .. }
-            | ErrorKind::FrameOutOfRange { .. } => Self::NotFound,
+            | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
             ErrorKind::DuplicateRow(_)
-            | ErrorKind::DuplicateFrame(_)
-            | ErrorKind::DuplicateTask(_)
             | ErrorKind::EmptySelection
             | ErrorKind::BadRows { .. }
             | ErrorKind::BadColumn { .. }
             | ErrorKind::SeveralGuards(..)
             | ErrorKind::BadRequest(_)
-            | ErrorKind::ReservedName(_)
-            | ErrorKind::Oversubscribed { .. }
-            | ErrorKind::NoSuchWork(_) => Self::Usage,
+            | ErrorKind::ReservedName(_) => Self::Usage,
             ErrorKind::DtypeMismatch { .. }
             | ErrorKind::ShapeMismatch { .. }
-            | ErrorKind::BadNpy(_)
-            | ErrorKind::NpyType(_)
             | ErrorKind::Disagreement(_)
             | ErrorKind::OtherColumns { .. }
             | ErrorKind::AttributesDiffer(_)
@@ -93,16 +77,8 @@ impl Exit {
             | ErrorKind::LeftByDead { .. }
             | ErrorKind::Damaged { .. }
             | ErrorKind::BundleChanged { .. }
-            | ErrorKind::NotALedger(_)
-            | ErrorKind::BadText { .. }
-            | ErrorKind::DamagedArchive(_)
-            | ErrorKind::DamagedTask { .. }
-            | ErrorKind::NotMeasurements(_)
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
-            ErrorKind::LockTimeout { .. }
-            | ErrorKind::NoAnswer { .. }
-            | ErrorKind::MarkedOpen { .. }
-            | ErrorKind::OpenElsewhere(_) => Self::Locked,
+            ErrorKind::LockTimeout { .. } | ErrorKind::MarkedOpen { .. } | ErrorKind::OpenElsewhere(_) => Self::Locked,
             ErrorKind::DiskFull { .. } | ErrorKind::FileSizeLimit { .. } | ErrorKind::QuotaUsedUp => Self::Full,
             ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_) => Self::ReadOnly,
             ErrorKind::Replaced
@@ -110,11 +86,9 @@ impl Exit {
             | ErrorKind::LogAside { .. }
             | ErrorKind::ColumnMoved(_)
             | ErrorKind::ColumnLost { .. }
-            | ErrorKind::OtherStore(_)
             | ErrorKind::ForeignChange { .. }
             | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
-            | ErrorKind::UnfitDataset { .. }
             | ErrorKind::NotMergeable { .. }
             | ErrorKind::UnsupportedType { .. }
             | ErrorKind::OffsetsTooSmall { .. }
@@ -127,19 +101,71 @@ impl Exit {
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::NoRawData { .. }
-            | ErrorKind::TableExists(_)
-            | ErrorKind::ColumnExists(_)
-            | ErrorKind::BundleExists(_)
-            | ErrorKind::Adopted(_)
-            | ErrorKind::AlreadyThere
-            | ErrorKind::OutputThere
-            | ErrorKind::NotReplaced(_)
-            | ErrorKind::NotThisKind(_)
-            | ErrorKind::NotPublished => Self::Exists,
-            ErrorKind::NotCommitted { .. } => Self::Found,
+            ErrorKind::AlreadyExists(_) | ErrorKind::Adopted(_) | ErrorKind::NotPublished => Self::Exists,
             ErrorKind::Fenced { .. } => Self::Fenced,
-            _ => Self::Io,
+            ErrorKind::Io(_) | ErrorKind::Poisoned | ErrorKind::GroupFailed(_) | ErrorKind::StillOpen => Self::Io,
+            ErrorKind::Other(_) => Self::of_other(kind),
+        }
+    }
+
+    /// The code of a kind of another crate.
+    fn of_other(kind: &ErrorKind) -> Self {
+        None.or_else(|| kind.of().map(Self::of_tasks))
+            .or_else(|| kind.of().map(Self::of_mbe))
+            .or_else(|| kind.of().map(Self::of_vplanet))
+            .or_else(|| kind.of().map(Self::of_input))
+            .or_else(|| kind.of().map(Self::of_doctor))
+            .or_else(|| kind.of().map(Self::of_output))
+            .unwrap_or(Self::Io)
+    }
+
+    fn of_tasks(kind: &ledger::ErrorKind) -> Self {
+        use ledger::ErrorKind as Kind;
+        match kind {
+            Kind::NotCommitted { .. } => Self::Found,
+            Kind::DuplicateTask(_) | Kind::Oversubscribed { .. } | Kind::NoSuchWork(_) => Self::Usage,
+            Kind::NoSuchTask(_) | Kind::NoSlurm(_) | Kind::NoProgram(_) | Kind::NothingMeasured => Self::NotFound,
+            Kind::NotALedger(_) | Kind::DamagedTask { .. } | Kind::NotMeasurements(_) => Self::BadFile,
+            Kind::NoStore | Kind::OtherStore(_) => Self::Foreign,
+            Kind::Worker { .. } | Kind::PoolClosed | Kind::Slurm { .. } | Kind::NotServing => Self::Io,
+        }
+    }
+
+    fn of_mbe(kind: &mbe::ErrorKind) -> Self {
+        use mbe::ErrorKind as Kind;
+        match kind {
+            Kind::DuplicateFrame(_) => Self::Usage,
+            Kind::NotAStructure { .. } | Kind::NoGroundTruth { .. } | Kind::FrameOutOfRange { .. } => Self::NotFound,
+            Kind::UnfitDataset { .. } => Self::Unsupported,
+        }
+    }
+
+    fn of_vplanet(kind: &vplanet::ErrorKind) -> Self {
+        use vplanet::ErrorKind as Kind;
+        match kind {
+            Kind::BadText { .. } | Kind::DamagedArchive(_) => Self::BadFile,
+            Kind::NoRawData { .. } => Self::Exists,
+        }
+    }
+
+    fn of_input(kind: &h5part_input::ErrorKind) -> Self {
+        use h5part_input::ErrorKind as Kind;
+        match kind {
+            Kind::BadNpy(_) | Kind::NpyType(_) => Self::Mismatch,
+        }
+    }
+
+    fn of_doctor(kind: &doctor::ErrorKind) -> Self {
+        use doctor::ErrorKind as Kind;
+        match kind {
+            Kind::NoAnswer { .. } => Self::Locked,
+        }
+    }
+
+    fn of_output(kind: &outputs::ErrorKind) -> Self {
+        use outputs::ErrorKind as Kind;
+        match kind {
+            Kind::Exists | Kind::NotReplaced(_) | Kind::OtherKind(_) => Self::Exists,
         }
     }
 }

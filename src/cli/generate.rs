@@ -1,29 +1,32 @@
 //! `h5part completions` and `h5part man`: from the same definitions as the command line itself.
 
+use super::Cli;
 use super::exit::Exit;
 use super::outputs::{ForceArgs, Kind, write_text};
+use clap::CommandFactory;
 use h5part::Result;
 use h5part_base::error::At;
 use std::path::{Path, PathBuf};
 
-/// Print a completion script, e.g. for bash: source <(h5part completions bash)
+/// Print a completion script for a shell, as in: source <(h5part completions bash)
 #[derive(Debug, clap::Args)]
 pub struct CompletionsArgs {
     /// The shell.
     shell: clap_complete::Shell,
 }
 
-/// Write the manual pages into a folder.
+/// Write the manual pages to a folder.
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
-    /// The folder; it is made.
+    /// The folder; created if it does not exist.
     dir: PathBuf,
     #[command(flatten)]
     force: ForceArgs,
 }
 
-impl CompletionsArgs {
-    pub fn run(&self, mut command: clap::Command) -> Result<Exit> {
+impl super::Subcommand for CompletionsArgs {
+    fn run(&self) -> Result<Exit> {
+        let mut command = Cli::command();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, "h5part", &mut script);
         super::output::line(String::from_utf8_lossy(&script).trim_end())?;
@@ -31,10 +34,10 @@ impl CompletionsArgs {
     }
 }
 
-impl ManArgs {
-    pub fn run(&self, command: &clap::Command) -> Result<Exit> {
+impl super::Subcommand for ManArgs {
+    fn run(&self) -> Result<Exit> {
         std::fs::create_dir_all(&self.dir).at("make", &self.dir)?;
-        let mut command = command.clone().disable_help_subcommand(true);
+        let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
         let mut pages = Vec::new();
         render(command, &self.dir, &mut pages)?;

@@ -78,8 +78,8 @@ struct ColumnInfo {
     guard_undefined: Option<String>,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
         let locks = store.locks()?;
         // Somebody may keep the rest waiting: then his name comes first.
@@ -106,6 +106,10 @@ impl Args {
             }
         }
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        [&self.file].into_iter().chain(&self.parent.parent).cloned().collect()
     }
 }
 

@@ -15,16 +15,16 @@ const NAMED: usize = 5;
 
 /// Merge the committed rows of several files into one.
 ///
-/// Use it where each worker wrote its own file, because the locks of the file system can't be trusted or the workers ran
-/// on different machines. A new OUT is built beside its name and gets all that the files IN hold; an OUT that exists gets
-/// what it lacks. Rows that two files hold must agree to the byte, else the error names both files; missing rows stay
-/// missing. If a merge is killed, run the same command again.
+/// Use it where each worker wrote its own file, because the locks of the file system cannot be trusted or the workers ran
+/// on different machines. A new OUT is built beside its name and gets everything in the files IN; an existing OUT gets
+/// what it lacks. Rows that two files hold must be the same, byte for byte; otherwise the error names both files. Missing
+/// rows stay missing. If a merge is killed, run the same command again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to merge into; created if it does not exist.
     #[arg(value_name = "OUT")]
     pub file: PathBuf,
-    /// The files to merge; none is written to.
+    /// The files to merge; they are only read.
     #[arg(value_name = "IN", required = true)]
     pub inputs: Vec<PathBuf>,
     /// Append the rows of each IN to those of the files before it. OUT must not exist.
@@ -36,7 +36,7 @@ pub struct Args {
     /// What to do if attributes of tables or columns differ between the files.
     #[arg(long, value_enum, default_value_t)]
     attrs: AttrsArg,
-    /// What each block of rows survives once it is merged. With 'process' only the end of the merge is synced.
+    /// What a block of rows survives once it is merged. With 'process', only the end of the merge is synced.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArg,
     /// Print what was done as JSON.
@@ -65,8 +65,8 @@ struct Report<'a> {
     wall_s: f64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let inputs = self.inputs.iter().map(|path| self.lock.open(path)).collect::<Result<Vec<Store>>>()?;
         let out = self.lock.new_store(&self.file)?;
@@ -84,6 +84,12 @@ impl Args {
         Ok(if merged.is_complete() { Exit::Success } else { Exit::Found })
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        self.inputs.iter().chain([&self.file]).cloned().collect()
+    }
+}
+
+impl Args {
     fn options(&self) -> MergeOptions {
         let tables = self.tables.iter().map(|table| table.trim_matches('/').to_owned()).collect();
         MergeOptions {

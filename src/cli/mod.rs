@@ -10,6 +10,7 @@ mod doctor;
 mod exit;
 mod extend;
 mod generate;
+mod hints;
 mod info;
 mod ledger;
 mod limited;
@@ -34,7 +35,7 @@ mod update;
 mod verify;
 mod vspace;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::Parser;
 use exit::Exit;
 use h5part::{ErrorKind, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -50,7 +51,7 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 enum Command {
     Create(create::Args),
     Update(update::Args),
@@ -78,7 +79,7 @@ enum Command {
     Bigplanet(bigplanet::Args),
     Bpstatus(bpstatus::Args),
     #[command(hide = true)]
-    Keeper,
+    Keeper(run::KeeperArgs),
     Monitor(monitor::Args),
     Recommend(recommend::Args),
     Stress(stress::Args),
@@ -101,135 +102,93 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if e.use_stderr() { Exit::Usage as u8 } else { 0 });
         }
     };
-    if cli.command.is_stream() && !std::io::stdin().is_terminal() {
+    if cli.command.subcommand().is_stream() && !std::io::stdin().is_terminal() {
         // Ctrl-C in a terminal reaches us, too. Who feeds us decides what is still to be committed: we end
         // when our input does, or at a second Ctrl-C, for which `stream` watches. Threads and children inherit this.
         let _ = SigSet::from(Signal::SIGINT).thread_block();
     }
-    let outcome = match cli.command.limited() {
+    let command = cli.command.subcommand();
+    let outcome = match limited(command) {
         Ok(Some(code)) => return ExitCode::from(code),
-        Ok(None) => cli.command.run(),
+        Ok(None) => command.run(),
         Err(e) => Err(e),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(e) if exit::is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
-            output::say(&e);
+            output::say_error(&e);
             ExitCode::from(Exit::of(&e) as u8)
         }
     }
 }
 
-fn with_parent(file: &Path, parent: &common::ParentArgs) -> Vec<PathBuf> {
-    [file].into_iter().chain(parent.parent.as_deref()).map(Path::to_owned).collect()
-}
+/// What a subcommand does.
+trait Subcommand {
+    /// Does the work.
+    fn run(&self) -> Result<Exit>;
 
-impl Command {
-    /// The existing files that it works on, which may be of unknown origin.
+    /// The files that it works on, which may be of unknown origin.
     fn files(&self) -> Vec<PathBuf> {
-        match self {
-            Self::Merge(args) => args.inputs.iter().chain([&args.file]).cloned().collect(),
-            Self::Bigplanet(args) => args.archive_there().into_iter().collect(),
-            Self::Read(args) => with_parent(&args.file, &args.parent),
-            Self::Info(args) => with_parent(&args.file, &args.parent),
-            Self::Status(args) => with_parent(&args.file, &args.parent),
-            other => other.file().map(Path::to_owned).into_iter().collect(),
-        }
-    }
-
-    /// The same, of those that work on one.
-    fn file(&self) -> Option<&Path> {
-        match self {
-            Self::Create(args) => Some(&args.file),
-            Self::Update(args) => Some(&args.file),
-            Self::Read(args) => Some(&args.file),
-            Self::Info(args) => Some(&args.file),
-            Self::Status(args) => Some(&args.file),
-            Self::Adopt(args) => Some(&args.file),
-            Self::Extend(args) => Some(&args.file),
-            Self::Reset(args) => Some(&args.file),
-            Self::Attr(args) => Some(&args.file),
-            Self::Recover(args) => Some(&args.file),
-            Self::Verify(args) => Some(&args.file),
-            Self::Publish(args) => Some(&args.file),
-            Self::Merge(args) => Some(&args.file),
-            Self::Mbe(args) => Some(args.file()),
-            Self::Ledger(_)
-            | Self::Doctor(_)
-            | Self::DoctorSide(_)
-            | Self::Run(_)
-            | Self::Work(_)
-            | Self::Vspace(_)
-            | Self::Multiplanet(_)
-            | Self::Mpstatus(_)
-            | Self::Keeper
-            | Self::Stress(_)
-            | Self::StressWorker(_)
-            | Self::Completions(_)
-            | Self::Man(_)
-            | Self::Monitor(_)
-            | Self::Bigplanet(_)
-            | Self::Bpstatus(_)
-            | Self::Recommend(_) => None,
-        }
+        Vec::new()
     }
 
     /// Whether it takes its work from standard input.
     fn is_stream(&self) -> bool {
-        match self {
-            Self::Update(args) => args.is_stream(),
-            Self::Mbe(args) => args.is_stream(),
-            _ => false,
-        }
+        false
     }
 
-    /// Has a child with limits do it, where the file calls for that. `None`: it is to be done here.
-    fn limited(&self) -> Result<Option<u8>> {
-        limited::begin(&self.files())?;
-        let Some(file) = self.files().into_iter().find(|file| limited::is_needed(file)) else { return Ok(None) };
-        match (limited::run(&file)?, self) {
-            (limited::Outcome::Done(code), _) => Ok(Some(code)),
-            (limited::Outcome::Crashed(how), Self::Verify(args)) => Ok(Some(args.tell_crash(&how)? as u8)),
-            (limited::Outcome::Crashed(how), _) => {
-                Err(ErrorKind::NotHdf5(format!("the HDF5 library {how}")).at("work on", file))
-            }
+    /// Tells that HDF5 crashed over a file.
+    fn tell_crash(&self, file: &Path, how: &str) -> Result<Exit> {
+        Err(ErrorKind::NotHdf5(format!("the HDF5 library {how}")).at("work on", file))
+    }
+}
+
+impl Command {
+    fn subcommand(&self) -> &dyn Subcommand {
+        match self {
+            Self::Create(args) => args,
+            Self::Update(args) => args,
+            Self::Read(args) => args,
+            Self::Info(args) => args,
+            Self::Status(args) => args,
+            Self::Adopt(args) => args,
+            Self::Extend(args) => args,
+            Self::Reset(args) => args,
+            Self::Attr(args) => args,
+            Self::Recover(args) => args,
+            Self::Verify(args) => args,
+            Self::Doctor(args) => args,
+            Self::DoctorSide(args) => args,
+            Self::Publish(args) => args,
+            Self::Merge(args) => args,
+            Self::Ledger(args) => args,
+            Self::Mbe(args) => args,
+            Self::Run(args) => args,
+            Self::Work(args) => args,
+            Self::Vspace(args) => args,
+            Self::Multiplanet(args) => args,
+            Self::Mpstatus(args) => args,
+            Self::Bigplanet(args) => args,
+            Self::Bpstatus(args) => args,
+            Self::Keeper(args) => args,
+            Self::Monitor(args) => args,
+            Self::Recommend(args) => args,
+            Self::Stress(args) => args,
+            Self::StressWorker(args) => args,
+            Self::Completions(args) => args,
+            Self::Man(args) => args,
         }
     }
+}
 
-    fn run(self) -> Result<Exit> {
-        match self {
-            Self::Create(args) => args.run(),
-            Self::Update(args) => args.run(),
-            Self::Read(args) => args.run(),
-            Self::Info(args) => args.run(),
-            Self::Status(args) => args.run(),
-            Self::Adopt(args) => args.run(),
-            Self::Extend(args) => args.run(),
-            Self::Reset(args) => args.run(),
-            Self::Attr(args) => args.run(),
-            Self::Recover(args) => args.run(),
-            Self::Verify(args) => args.run(),
-            Self::Doctor(args) => args.run(),
-            Self::DoctorSide(args) => args.run(),
-            Self::Publish(args) => args.run(),
-            Self::Merge(args) => args.run(),
-            Self::Ledger(args) => args.run(),
-            Self::Mbe(args) => args.run(),
-            Self::Run(args) => args.run(),
-            Self::Work(args) => args.run(),
-            Self::Vspace(args) => args.run(),
-            Self::Multiplanet(args) => args.run(),
-            Self::Mpstatus(args) => args.run(),
-            Self::Keeper => Ok(run::keep()),
-            Self::Monitor(args) => args.run(),
-            Self::Bigplanet(args) => args.run(),
-            Self::Bpstatus(args) => args.run(),
-            Self::Recommend(args) => args.run(),
-            Self::Stress(args) => args.run(),
-            Self::StressWorker(args) => args.run(),
-            Self::Completions(args) => args.run(Cli::command()),
-            Self::Man(args) => args.run(&Cli::command()),
-        }
+/// Has a child with limits do the work, where a file calls for that. `None`: it is to be done here.
+fn limited(command: &dyn Subcommand) -> Result<Option<u8>> {
+    let files = command.files();
+    limited::begin(&files)?;
+    let Some(file) = files.into_iter().find(|file| limited::is_needed(file)) else { return Ok(None) };
+    match limited::run(&file)? {
+        limited::Outcome::Done(code) => Ok(Some(code)),
+        limited::Outcome::Crashed(how) => Ok(Some(command.tell_crash(&file, &how)? as u8)),
     }
 }

@@ -11,29 +11,28 @@ use std::path::{Path, PathBuf};
 /// Workers of larger runs are not told one by one.
 const MOST_WORKERS: usize = 20;
 
-/// Show what a run's operations cost: time, memory, counts and bytes, added up over all workers.
+/// Show what a run cost: time, memory, counts and bytes, added up over all workers.
 ///
-/// It may run while the workers go on.
+/// May be used while the workers run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder of a run's measurements, a file of it, or the run's ledger.
+    /// The run's ledger, the folder of its measurements, or one file of it.
     path: PathBuf,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
-    /// Draw workers over time into this file.
+    /// Draw the workers over time to this SVG file.
     #[arg(long, value_name = "OUT")]
     svg: Option<PathBuf>,
-    /// Write OpenQuake's tables (`performance_data`, `task_info`, `starmap_info`, `task_sent`) into this new
-    /// HDF5 file.
+    /// Write OpenQuake's tables (`performance_data`, `task_info`, `starmap_info`, `task_sent`) to this new HDF5 file.
     #[arg(long, value_name = "OUT.h5")]
     export: Option<PathBuf>,
     #[command(flatten)]
     force: ForceArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let outputs: Vec<&Path> = [&self.svg, &self.export].into_iter().flatten().map(PathBuf::as_path).collect();
         check_apart(&[&self.path], &outputs)?;
         self.svg.iter().try_for_each(|out| self.force.allow(out, Kind::Svg))?;

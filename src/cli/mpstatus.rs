@@ -7,10 +7,10 @@ use h5part_vplanet::checkpoint::Files;
 use h5part_vplanet::multiplanet::folder_of;
 use std::path::PathBuf;
 
-/// Tell how far the trials of a vspace.in are: as mpstatus does.
+/// Show the progress of the trials of a vspace.in, as mpstatus does.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Name of the vspace input file.
+    /// The vspace input file.
     #[arg(value_name = "VSPACE.IN")]
     input: PathBuf,
     /// Print as JSON.
@@ -18,8 +18,8 @@ pub struct Args {
     json: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         tell("Multi-Planet", &Files::of_folder(&folder_of(&self.input)?, ""), self.json)
     }
 }

@@ -26,44 +26,43 @@ use std::time::Instant;
 use voice::Voice;
 
 const RUN: &str = "run the trials of";
-/// A trial that failed so often stays failed, unless said otherwise.
+/// Attempts after which a trial stays failed, unless `--max-attempts` says otherwise.
 const ATTEMPTS: u16 = 3;
 
 /// Run vplanet for all trials of a vspace.in, as multiplanet does.
 ///
-/// Started again, it goes on: with its own checkpoint or with that of multiplanet, which can go on with this one's.
-/// Several at once, also on several hosts, share the trials. What a trial says is added to a log in its folder. Exit
-/// code 1: there are trials that are not done; others are.
+/// A run that is started again goes on, also with a checkpoint of multiplanet, which can go on with this one's. Several
+/// runs at once, also on several hosts, share the trials. Appends the output of each trial to a log in its folder. Exit
+/// code 1: some trials are not done.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Name of the vspace input file.
+    /// The vspace input file.
     #[arg(value_name = "VSPACE.IN")]
     input: PathBuf,
-    /// Trials at a time. Default: one a core. With --mode slurm: workers, each with one trial at a time.
+    /// Number of trials at a time; with --mode slurm, number of workers [default: one per core].
     #[arg(short, long, value_name = "N")]
     cores: Option<NonZeroUsize>,
-    /// Archive each trial in DESTINATION.bpa when it has run: it is done when it is there, whole. Also -bp.
+    /// Archive each trial in DESTINATION.bpa after its run; a trial is done when it is archived. Also -bp.
     #[arg(long)]
     bigplanet: bool,
-    /// Run all trials again if all are done. Their folders stay as they are, an archive is set aside.
+    /// Run all trials again if all are done. Keeps their folders and sets an archive aside.
     #[arg(short, long)]
     force: bool,
-    /// Say nothing but errors.
+    /// Print only errors.
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
-    /// Say what becomes of each trial.
+    /// Print the outcome of each trial.
     #[arg(short, long)]
     verbose: bool,
-    /// The program to run in each trial's folder, with its arguments. Words are taken apart as a shell does; there is
-    /// no shell. {name} stands for the trial.
+    /// The program to run in each trial's folder, with its arguments. Words are split as in a shell, but there is no
+    /// shell. {name} stands for the trial.
     #[arg(long, value_name = "COMMAND", default_value = "vplanet vpl.in")]
     command: String,
-    /// Where programs are run: serial, one after the other; threads, beside each other from this process;
-    /// processes, from several worker processes; slurm, in a job array. Default: H5PART_DISTRIBUTE, else
-    /// threads, or serial where there is one core.
+    /// How to run programs: serial (one after another), threads (started by this process), processes (started by
+    /// worker processes), slurm (in a job array) [default: H5PART_DISTRIBUTE, else threads, or serial on one core].
     #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
-    /// Print at the end what became of the trials, as JSON.
+    /// Print a summary as JSON at the end.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -78,8 +77,8 @@ pub struct Args {
     of_run: bool,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let ensemble = Ensemble::read(&self.input)?;
         let template = self.template()?;
         check_program(&template, &self.input)?;
@@ -124,7 +123,9 @@ impl Args {
             None => settled.and_then(|()| self.finish(&run, &ensemble, start)),
         }
     }
+}
 
+impl Args {
     fn cores(&self) -> Option<usize> {
         self.cores.map(NonZeroUsize::get)
     }

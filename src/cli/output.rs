@@ -1,6 +1,7 @@
 //! What people see: lines, strips, bars.
 
-use h5part::{ErrorKind, Result};
+use super::hints;
+use h5part::{Error, ErrorKind, Result};
 use h5part_base::error::At;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -16,6 +17,14 @@ const BAR_AFTER: Duration = Duration::from_secs(1);
 /// Writes a line to standard error, where somebody still reads it: a closed pipe ends no run.
 pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "h5part: {text}");
+}
+
+/// Writes an error to standard error, and what can be done about it on a line of its own.
+pub fn say_error(error: &Error) {
+    say(error);
+    if let Some(hint) = hints::of(error) {
+        let _ = writeln!(std::io::stderr(), "hint: {hint}");
+    }
 }
 
 /// The path of a table for people: that of the root group is empty.

@@ -1,8 +1,8 @@
 //! What an output may replace: decided here, for every command that writes a file of its own.
 
 use super::common::request;
-use h5part::{ErrorKind, Result};
-use h5part_base::error::At;
+use h5part::Result;
+use h5part_base::error::{self as base, At};
 use h5part_base::storage::{Disk, Identity, Mode, Storage, replace};
 use h5part_engine::h5::check_superblock;
 use h5part_engine::store::Store;
@@ -50,10 +50,26 @@ impl Kind {
     }
 }
 
+/// Why an output may not have its name.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrorKind {
+    /// It would be rebuilt only if that were asked for.
+    #[error("the output already exists")]
+    Exists,
+    /// What has the name is never replaced.
+    #[error("it already exists and is {0}, which is never overwritten")]
+    NotReplaced(&'static str),
+    /// What has the name is not what the output would be.
+    #[error("it already exists and is not {0}")]
+    OtherKind(&'static str),
+}
+
+impl base::Kind for ErrorKind {}
+
 /// `--force`
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct ForceArgs {
-    /// Replace an output file of another kind, too; never an HDF5 file or a ledger.
+    /// Overwrite an output file of another kind as well; never an HDF5 file or a ledger.
     #[arg(long)]
     pub force: bool,
 }
@@ -62,25 +78,25 @@ impl ForceArgs {
     /// That this output may have this name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotReplaced`]; I/O errors.
+    /// [`ErrorKind::NotReplaced`], [`ErrorKind::OtherKind`]; I/O errors.
     pub fn allow(self, path: &Path, kind: Kind) -> Result<()> {
-        let decide = || {
+        let decide = || -> Result<(), base::ErrorKind> {
             let mut head = Vec::new();
             match path.metadata() {
                 // Nothing is there, or a pipe or a device, which takes whatever comes.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
                 Err(e) => return Err(e.into()),
-                Ok(found) if found.is_dir() => return Err(ErrorKind::NotReplaced("a folder")),
+                Ok(found) if found.is_dir() => return Err(ErrorKind::NotReplaced("a folder").into()),
                 Ok(found) if !found.is_file() || found.len() == 0 => return Ok(()),
                 Ok(_) => File::open(path)?.take(HEAD).read_to_end(&mut head)?,
             };
             if head.starts_with(b"h5part") {
-                return Err(ErrorKind::NotReplaced("a ledger, or another file that h5part keeps"));
+                return Err(ErrorKind::NotReplaced("a ledger, or another file that h5part keeps").into());
             }
-            if !matches!(check_superblock(Disk.open(path, Mode::Read)?.as_ref()), Err(ErrorKind::NotHdf5(_))) {
-                return Err(ErrorKind::NotReplaced("an HDF5 file"));
+            if !matches!(check_superblock(Disk.open(path, Mode::Read)?.as_ref()), Err(base::ErrorKind::NotHdf5(_))) {
+                return Err(ErrorKind::NotReplaced("an HDF5 file").into());
             }
-            if self.force || kind.is_of(&head) { Ok(()) } else { Err(ErrorKind::NotThisKind(kind.name())) }
+            if self.force || kind.is_of(&head) { Ok(()) } else { Err(ErrorKind::OtherKind(kind.name()).into()) }
         };
         decide().at("write", path)
     }
@@ -113,7 +129,7 @@ pub fn write_text(path: &Path, text: &[u8]) -> Result<()> {
         // A link stays a link: its target is replaced.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if path.metadata().is_ok_and(|found| !found.is_file()) {
-            return Ok::<_, ErrorKind>(std::fs::write(&path, text)?);
+            return Ok::<_, base::ErrorKind>(std::fs::write(&path, text)?);
         }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut beside =

@@ -9,35 +9,35 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Publish what is committed as a file for many readers.
+/// Copy the committed rows to a compressed file for many readers.
 ///
-/// The copy holds the committed rows with their stamps and everything else that the file holds. It is built beside,
-/// synced and renamed: readers keep the file that they opened, and a kill at any instant leaves the old one. Published
-/// again, only chunks that changed are compressed again. Without an option: --gzip 4 --shuffle.
+/// The copy holds the committed rows with their stamps, and everything else in the file. It is built beside OUT, synced
+/// and renamed: readers keep the file that they opened, and a kill at any instant leaves the old one. Publishing again
+/// compresses only chunks that changed. The default is --gzip 4 --shuffle.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The working file; writers go on in it.
+    /// The working file; others may write to it meanwhile.
     #[arg(value_name = "WORK")]
     pub file: PathBuf,
-    /// The published file: made, or replaced if it was published from WORK.
+    /// The published file; replaced if it was published from WORK.
     #[arg(short, long, value_name = "OUT")]
     output: PathBuf,
-    /// Compress with gzip of this level, 0 to 9.
+    /// Compress with gzip at this level, 0 to 9.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(0..=9), group = "packing")]
     gzip: Option<u8>,
-    /// With --gzip: bytes of equal weight together before.
+    /// Apply the shuffle filter before gzip.
     #[arg(long, requires = "gzip")]
     shuffle: bool,
-    /// Compress with Zstandard of this level, 1 to 22: smaller and faster, for readers that have its plugin.
+    /// Compress with Zstandard at this level, 1 to 22. Smaller and faster, but readers need its HDF5 plugin.
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(u8).range(1..=22), group = "packing")]
     zstd: Option<u8>,
-    /// Don't compress: one block a column, for views without a copy.
+    /// Do not compress, and store each column as one block, for views without a copy.
     #[arg(long, group = "packing")]
     plain: bool,
     /// Leave out rows that are not complete.
     #[arg(long)]
     only_complete: bool,
-    /// Take over values that another program has changed; else they are an error.
+    /// Copy values that another program has changed instead of failing.
     #[arg(long)]
     accept_foreign: bool,
     /// Print what was done as JSON.
@@ -56,8 +56,8 @@ struct Report<'a> {
     wall_s: f64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let (work, out) = (self.lock.open(&self.file)?, self.lock.new_store(&self.output)?);
         let bar = LateBar::new("publishing");
@@ -75,6 +75,12 @@ impl Args {
         Ok(if published.left_out.is_empty() { Exit::Success } else { Exit::Found })
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+}
+
+impl Args {
     fn how(&self) -> Publishing {
         let gzip = |level| Packing::Gzip { level, shuffle: self.shuffle };
         let packing = match (self.gzip, self.zstd, self.plain) {

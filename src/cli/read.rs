@@ -15,10 +15,10 @@ use std::path::{Path, PathBuf};
 /// Rows are read in portions of about this, in bytes.
 const PORTION_BYTES: u64 = 64 << 20;
 
-/// Read some rows of a column, beside any number of writers.
+/// Read some rows of a column, also while others write.
 ///
-/// Without -o the values are printed as text, one row a line. Rows that are not there come as
-/// fill, and are counted on standard error.
+/// Without -o, prints the values as text, one row per line. Gives the fill value for rows that are
+/// not there, and reports their number on standard error.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
@@ -27,16 +27,16 @@ pub struct Args {
     table: String,
     /// Name of the column.
     name: String,
-    /// Rows: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    /// Rows: 7, -1, 0:100, 0:100:2, comma-separated lists, @indices.npy or @mask.npy.
     #[arg(long, allow_hyphen_values = true, value_name = "SPEC")]
     rows: String,
-    /// Of each row only these: a slice an axis, as in --inner 0:3 or --inner :,2.
+    /// Read only part of each row: one slice per axis, as in --inner 0:3 or --inner :,2.
     #[arg(long, value_name = "SLICES")]
     inner: Option<String>,
     /// Write the values to a .npy file.
     #[arg(short, long, value_name = "OUT.npy")]
     output: Option<PathBuf>,
-    /// Write to a .npy file of bool which rows are there.
+    /// Write a .npy file of bool that says which rows are there.
     #[arg(long, value_name = "MASK.npy")]
     mask: Option<PathBuf>,
     #[command(flatten)]
@@ -57,8 +57,8 @@ struct What<'a> {
     inner: Inner,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let store = self.parent.find(&self.lock, &self.file, &self.table, Some(&self.name))?;
         let mut reader = store.reader(&self.table)?;
         if reader.table().rows == 0 && self.rows.trim() == ":" {
@@ -101,6 +101,12 @@ impl Args {
         Ok(Exit::Success)
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        [&self.file].into_iter().chain(&self.parent.parent).cloned().collect()
+    }
+}
+
+impl Args {
     /// All rows of a table that has none: arrays of the right shape, without elements.
     fn no_rows(&self, reader: &Reader) -> Result<Exit> {
         let column = reader.table().readable(&self.name).at("read", &self.file)?;

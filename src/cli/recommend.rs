@@ -14,33 +14,32 @@ use probe::Probe;
 
 const RECOMMEND: &str = "recommend for";
 
-/// Say what to use on this machine, and why: mode, workers, threads in each, and the command line.
+/// Recommend how many workers to use on this machine, and explain why.
 ///
-/// Counted are physical cores, as far as affinity, control group and SLURM let this process use them, and 80 %
-/// of the memory that is available. With --probe, COMMAND is run one after the other and at the same time:
-/// parallel pays if that is more than 1.2 times as fast.
+/// Counts the physical cores that affinity, control group and SLURM allow, and 80 % of the available memory. With
+/// --probe, runs COMMAND serially and in parallel; parallel pays if it is more than 1.2 times as fast.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Memory that a worker needs, e.g. 2G. Default: what the probe measures; without one, it is not counted.
+    /// Memory per worker, e.g. 2G [default: as measured by --probe; else not limited].
     #[arg(long, value_name = "M")]
     memory_per_worker: Option<Memory>,
-    /// Number of tasks: more workers would have nothing to do.
+    /// Number of tasks; more workers than tasks are never recommended.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     tasks: Option<u64>,
-    /// Run COMMAND several times and measure it. It must succeed, also several at a time. It really runs: rows that
-    /// it commits are committed. Its standard output is discarded.
+    /// Run COMMAND several times and measure it. It must succeed, also when several run at a time. Rows that it
+    /// commits stay committed. Discards its standard output.
     #[arg(long, requires = "command")]
     probe: bool,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
-    /// The program and its arguments; {name} and {index} stand for the number of the try.
+    /// The program and its arguments; {name} and {index} stand for the number of the run.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let machine = Machine::probe();
         let asked = asked()?;
         let limit = self.memory_per_worker.map(|memory| memory.0);
@@ -51,7 +50,9 @@ impl Args {
         let told = if self.json { json(&advice) } else { tell(&advice) };
         told.map(|()| Exit::Success)
     }
+}
 
+impl Args {
     /// As many at a time as would be advised for all that is known before.
     fn measure(&self, machine: &Machine, memory_per_worker: Option<u64>) -> Result<Probe> {
         let need = Need { tasks: self.tasks, memory_per_worker, threads: Some(1), ..Need::default() };

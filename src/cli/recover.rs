@@ -6,23 +6,23 @@ use super::output::{json, line};
 use h5part::Result;
 use std::path::PathBuf;
 
-/// Put back what dead writers left half-done.
+/// Roll back what dead writers left unfinished.
 ///
-/// Rows that were being overwritten get their old values; a structural change is finished or undone.
-/// Writers do this by themselves for what they meet; this looks after all tables, and says what it
-/// found and did. It may run beside anything else. Exit code 1 when something was left alone
-/// because another program has changed it since.
+/// Restores the old values of rows that were being overwritten, and finishes or undoes a structural
+/// change. Writers do this by themselves for the rows that they meet; this command does it for all
+/// tables and reports what it did. It may run at any time. Exit code 1: something was left alone, since
+/// another program has changed it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
-    /// Clear the mark "open for writing" that a program left when it died.
+    /// Clear the mark "open for writing" that a dead program left.
     ///
-    /// HDF5 marks a file while a program writes to it in SWMR mode, or with the newest format, and refuses to open it
-    /// as long as the mark is there. A program that dies leaves the mark. Clearing it, as 'h5clear -s -i' does, gives the
-    /// file back; what that program had not written yet is lost, so verify the file afterwards. Refused while a process
-    /// of this host has the file open for writing. Make sure that no process of another host or user has: clearing the
-    /// mark under a living writer destroys the file.
+    /// HDF5 marks a file while a program writes to it in SWMR mode, or with the newest format, and refuses to open a
+    /// marked file. A program that dies leaves the mark. This clears it, as 'h5clear -s -i' does. What that program had
+    /// not written yet is lost, so verify the file afterwards. Refused while a process of this host has the file open
+    /// for writing. Make sure that no process of another host or user has it open: clearing the mark while a writer
+    /// lives destroys the file.
     #[arg(long)]
     clear_marks: bool,
     /// Print as JSON.
@@ -32,8 +32,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
         let cleared = self.clear_marks && store.clear_marks()?;
         let found = store.recover()?;
@@ -81,5 +81,9 @@ impl Args {
         } else {
             Exit::Success
         })
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
     }
 }

@@ -31,28 +31,26 @@ use std::time::Duration;
 use tell::Teller;
 
 const RUN: &str = "run";
-/// So many tasks that failed are named.
+/// At most this many failed tasks are named.
 const NAMED: usize = 20;
 
-/// Run a program for each task of a ledger, until none is left.
+/// Run a program for each task of a ledger until no task is left.
 ///
-/// In COMMAND, {name}, {rows} and {index} stand for the task; each argument stays one argument, there is no
-/// shell. Exit code 0 means that the task is done. What a program says goes to LEDGER.part/logs. Started
-/// again, it goes on; two runs of one ledger share it. Ctrl-C lets running programs end, a second one ends
-/// them; what is ended that way goes back to the ledger, as it does on SIGTERM.
+/// In COMMAND, {name}, {rows} and {index} stand for the task. There is no shell: each argument stays one argument.
+/// A program reports with exit code 0 that its task is done. Its output goes to LEDGER.part/logs. A run that is
+/// started again goes on; several runs of one ledger share the tasks. Ctrl-C lets running programs finish; a second
+/// Ctrl-C, or SIGTERM, stops them and requeues their tasks.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Programs at a time. Default: as many as the cores and, with --memory, the memory have room for; in a
-    /// SLURM job, those that it was given. More than that is obeyed, with a warning. With --mode slurm: workers,
-    /// each with one program at a time.
+    /// Number of programs at a time; with --mode slurm, number of workers [default: as many as cores and, with
+    /// --memory, memory allow; in a SLURM job, as many as it was given].
     #[arg(short = 'j', long, value_name = "N")]
     jobs: Option<usize>,
-    /// Where programs are run: serial, one after the other; threads, beside each other from this process;
-    /// processes, from several worker processes; slurm, in a job array. Default: H5PART_DISTRIBUTE, else
-    /// threads, or serial where there is one core.
+    /// How to run programs: serial (one after another), threads (started by this process), processes (started by
+    /// worker processes), slurm (in a job array) [default: H5PART_DISTRIBUTE, else threads, or serial on one core].
     #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
-    /// Keep programs on processors of their own, those that run at the same time on different ones.
+    /// Pin programs to processors, so that those that run at the same time use different ones.
     #[arg(long)]
     pin: bool,
     #[command(flatten)]
@@ -61,16 +59,16 @@ pub struct Args {
     slurm: slurm::Options,
 }
 
-/// Be one worker of a ledger: for job arrays, mpirun and GNU parallel. As `h5part run -j 1`, but it ends when
-/// nothing is left to claim, though others may still be running.
+/// Run as a single worker on a ledger, for job arrays, mpirun and GNU parallel.
 ///
-/// Exit code 0 then: nothing failed for good, and nothing waits.
+/// Does the same as `h5part run -j 1`, but ends when nothing is left to claim, even if other workers are still
+/// running. Exit code 0: nothing failed for good, and nothing waits.
 #[derive(Debug, clap::Args)]
 pub struct WorkArgs {
-    /// Programs at a time.
+    /// Number of programs at a time.
     #[arg(short = 'j', long, value_name = "N", default_value_t = 1)]
     jobs: usize,
-    /// Stay until no task runs anywhere: should another worker die, its tasks are done by this one.
+    /// Stay until no task runs anywhere, to take over the tasks of workers that die.
     #[arg(long)]
     wait: bool,
     /// Started by a run, with whom it ends.
@@ -111,8 +109,8 @@ pub struct Failure {
     log: PathBuf,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.care.memory };
         match asked.mode()? {
             Mode::Slurm => self.run_in_array(),
@@ -123,7 +121,9 @@ impl Args {
             mode => self.run_on_this_host(mode, &asked),
         }
     }
+}
 
+impl Args {
     fn run_on_this_host(&self, mode: Mode, asked: &Asked) -> Result<Exit> {
         let start = std::time::Instant::now();
         let ledger = self.launching.open()?;
@@ -198,8 +198,8 @@ impl Crew for Workers<'_> {
     }
 }
 
-impl WorkArgs {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for WorkArgs {
+    fn run(&self) -> Result<Exit> {
         if self.of_run {
             signals::end_with_parent();
         }
@@ -213,9 +213,14 @@ impl WorkArgs {
 }
 
 /// Ends the programs of a runner that was killed.
-pub fn keep() -> Exit {
-    h5part_tasks::program::keep(std::io::stdin().lock());
-    Exit::Success
+#[derive(Debug, clap::Args)]
+pub struct KeeperArgs {}
+
+impl super::Subcommand for KeeperArgs {
+    fn run(&self) -> Result<Exit> {
+        h5part_tasks::program::keep(std::io::stdin().lock());
+        Ok(Exit::Success)
+    }
 }
 
 /// Runs tasks in this process.

@@ -10,15 +10,15 @@ use std::path::PathBuf;
 /// Parts of the coverage strip.
 const PARTS: usize = 50;
 
-/// Show how many rows are committed, missing and being written, column by column.
+/// Count committed, missing and unfinished rows, column by column.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
     /// Path of a table in the file [default: all that h5part made].
     table: Option<String>,
-    /// Print only the rows that are not committed in all columns, as a SPEC for --rows; an empty
-    /// line when there are none.
+    /// Print only the rows that are not committed in all columns, as a SPEC for --rows; prints an
+    /// empty line if there are none.
     #[arg(long, requires = "table", conflicts_with = "json")]
     missing: bool,
     /// Print as JSON.
@@ -30,8 +30,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let tables: Vec<(Store, String)> = if let Some(table) = &self.table {
             vec![(self.parent.find(&self.lock, &self.file, table, None)?, table.clone())]
         } else {
@@ -56,6 +56,10 @@ impl Args {
             }
         }
         Ok(Exit::Success)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        [&self.file].into_iter().chain(&self.parent.parent).cloned().collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::common::rows;
 use super::exit::Exit;
+use super::hints;
 use super::output::json;
 use h5part::{Error, ErrorKind, Result};
 use h5part_base::dataspace::{Column, Rows};
@@ -38,14 +39,19 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u8>,
 }
 
 impl Answer {
     fn new(id: Option<Value>, outcome: Result<u64>) -> Self {
         match outcome {
-            Ok(rows) => Self { ok: true, id, rows: Some(rows), error: None, code: None },
-            Err(e) => Self { ok: false, id, rows: None, error: Some(e.to_string()), code: Some(Exit::of(&e) as u8) },
+            Ok(rows) => Self { ok: true, id, rows: Some(rows), error: None, hint: None, code: None },
+            Err(e) => {
+                let (error, hint, code) = (Some(e.to_string()), hints::of(&e), Some(Exit::of(&e) as u8));
+                Self { ok: false, id, rows: None, error, hint, code }
+            }
         }
     }
 }

@@ -19,17 +19,17 @@ const WITHOUT_STAMPS: &str = "rows are written under their locks, and synced, bu
 half-written, a killed update leaves it so, and what other programs change is not noticed; 'h5part adopt' gives it \
 stamps";
 
-/// Write values of some rows in place, beside any number of other processes that do the same.
+/// Write some rows in place, at the same time as any number of other processes.
 ///
-/// Value i goes to row i of the selection. Large updates are streamed and committed in portions;
-/// each row is atomic over all columns.
+/// Writes value i to row i of the selection. Streams large updates and commits them in portions of
+/// about 8 MB. Each row is atomic over all columns.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
     /// Path of the table in the file.
     table: String,
-    /// Rows: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    /// Rows: 7, -1, 0:100, 0:100:2, comma-separated lists, @indices.npy or @mask.npy.
     #[arg(
         long,
         allow_hyphen_values = true,
@@ -38,20 +38,20 @@ pub struct Args {
         conflicts_with = "stream"
     )]
     rows: Option<String>,
-    /// Values of a column: a .npy file, or - for raw little-endian bytes on standard input.
+    /// Values of a column: a .npy file, or - for raw little-endian bytes from standard input.
     #[arg(long = "set", value_name = "NAME=VALUES.npy", value_parser = split_last,
           required_unless_present = "stream", conflicts_with = "stream")]
     sets: Vec<(String, String)>,
-    /// Take commits as JSON lines on standard input: {"rows": "0:10", "set": {"E": "e.npy"}}.
-    /// Values may also be given in place: {"rows": [3, 4], "set": {"E": [1.5, 2.5]}}. Each is
-    /// answered by one line: {"ok": true, "rows": 2} or {"ok": false, "error": ..., "code": ...}. {"end": true} ends the stream.
+    /// Read commits as JSON lines from standard input: {"rows": "0:10", "set": {"E": "e.npy"}}, or with
+    /// the values themselves: {"rows": [3, 4], "set": {"E": [1.5, 2.5]}}. Answers each with one line:
+    /// {"ok": true, "rows": 2} or {"ok": false, "error": ..., "code": ...}. {"end": true} ends the stream.
     #[arg(long)]
     stream: bool,
-    /// Commit up to N requests that arrive together as one group: they share locks and syncs.
+    /// Commit up to N requests that arrive together as one group, which shares locks and syncs.
     #[arg(long, value_name = "N", default_value_t = 1, requires = "stream",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65536))]
     group: usize,
-    /// Convert values of another type, if every one of them fits.
+    /// Convert values of another type; fails if one of them does not fit.
     #[arg(long)]
     cast: bool,
     /// Overwrite values that another program wrote.
@@ -89,13 +89,8 @@ struct Input {
     shape: Vec<u64>,
 }
 
-impl Args {
-    /// Whether commits come on standard input.
-    pub fn is_stream(&self) -> bool {
-        self.stream
-    }
-
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let mut writer = self.lock.open(&self.file)?.writer(&self.table)?;
         writer.set_durability(self.durability.into());
         writer.set_accept_foreign(self.accept_foreign);
@@ -132,6 +127,17 @@ impl Args {
         Ok(Exit::Success)
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+
+    /// Whether commits come on standard input.
+    fn is_stream(&self) -> bool {
+        self.stream
+    }
+}
+
+impl Args {
     fn inputs(&self, writer: &Writer, rows: &Rows) -> Result<Vec<Input>> {
         if self.sets.iter().filter(|(_, path)| path == "-").count() > 1 {
             return Err(request(UPDATE, &self.file, "only one column can come from standard input"));

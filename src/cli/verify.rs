@@ -6,28 +6,27 @@ use super::output::{LateBar, bytes, json, line, table_name};
 use h5part::Result;
 use h5part_engine::verify::{Finding, Kind, Repaired, Report, Verify};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// Prove what is in the file: its structure, every value against its stamp, guards, and what lies
-/// beside it.
+/// Check the file's structure, every value against its stamp, guards, and the sidecar.
 ///
-/// Prints one line a finding: severity, where, what, what to do. Notes don't make a file unsound.
-/// It may run beside writers. Exit code 0: sound; 1: not.
+/// Prints one line per finding: severity, where, what, what to do. Notes do not make a file unsound.
+/// It may run while others write. Exit code 0: sound; 1: not sound.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
-    /// Put right what can be: recover what dead writers left, make half-written rows "not there".
+    /// Repair what can be repaired: recover what dead writers left, make half-written rows "not there".
     #[arg(long)]
     repair: bool,
-    /// With --repair: values that another program wrote count as committed from now on.
+    /// With --repair: commit values that another program wrote, as they are.
     #[arg(long, requires = "repair")]
     accept_foreign: bool,
-    /// With --repair: go on without the columns and rows that another program took away.
+    /// With --repair: go on without columns and rows that another program removed.
     #[arg(long, requires = "repair")]
     accept_loss: bool,
-    /// Threads [default: one a core].
+    /// Number of threads [default: one per core].
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     /// Print as JSON.
@@ -37,8 +36,8 @@ pub struct Args {
     lock: LockArgs,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let start = Instant::now();
         let (accept_foreign, accept_loss) = (self.accept_foreign, self.accept_loss);
         let how = Verify { jobs: self.jobs, repair: self.repair, accept_foreign, accept_loss };
@@ -58,8 +57,12 @@ impl Args {
         Ok(if report.sound { Exit::Success } else { Exit::Found })
     }
 
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
+
     /// For a file over which the process that looked at it has died.
-    pub fn tell_crash(&self, how: &str) -> Result<Exit> {
+    fn tell_crash(&self, _: &Path, how: &str) -> Result<Exit> {
         let mut report = Report::new(self.file.clone());
         let what = format!("the HDF5 library {how}");
         report.add(Finding::fault(Kind::Crash, what, "the file is malformed: restore it from a copy"));

@@ -17,15 +17,15 @@ use std::time::Duration;
 /// Endings of the checkpoints of multiplanet and of `BigPlanet`.
 const CHECKPOINTS: [&str; 2] = ["", "_BPL"];
 
-/// Make the trials of a vspace.in, on a grid of the options that vary, as vspace does.
+/// Make the trials of a vspace.in on a grid, as vspace does.
 ///
-/// Random mode is left to vspace itself.
+/// Random mode is not supported: use vspace itself.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Name of the vspace input file.
+    /// The vspace input file.
     #[arg(value_name = "VSPACE.IN")]
     input: PathBuf,
-    /// Replace trials that are there, with their checkpoints, without asking. An archive of them stays.
+    /// Replace existing trials and their checkpoints without asking. An archive of them stays.
     #[arg(short, long)]
     force: bool,
     /// Print what was made as JSON.
@@ -39,8 +39,8 @@ struct Made<'a> {
     trials: u64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let ensemble = Ensemble::read(&self.input)?;
         let folder = ensemble.destination();
         let is_there = folder.symlink_metadata().is_ok();

@@ -2,5 +2,5 @@
 
 mod reconcile;
 
-pub use h5part_tasks::ledger::*;
+pub use h5part_tasks::{ErrorKind, ledger::*};
 pub use reconcile::{Reconciled, StoreTasks, store_ref};

@@ -1,6 +1,6 @@
 //! Data first, then the ledger: what the store has, and what the ledger says of it, brought together.
 
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Kind, Result};
 use h5part_engine::store::{AsStore, ColumnPresence, Reader, Store};
 use h5part_tasks::ledger::{Claim, End, Ledger, Reason, State, StoreRef, Task, TaskData, Watch};
 use serde::Serialize;
@@ -84,12 +84,13 @@ impl<'a> StoreTasks<'a> {
     /// The tasks' rows in the store that the ledger was made for; `at`: where that is now, if it was moved.
     ///
     /// # Errors
-    /// [`ErrorKind::OtherStore`], and as [`Store::reader`].
+    /// [`h5part_tasks::ErrorKind::OtherStore`], and as [`Store::reader`].
     pub fn open(ledger: &'a Ledger, at: Option<&Path>) -> Result<Self> {
-        let named = ledger.header().store.as_ref().ok_or_else(|| {
-            let why = "it names no store: make it with 'h5part ledger init --store FILE --table TABLE'";
-            ErrorKind::OtherStore(why.to_owned()).at("use ledger", ledger.path())
-        })?;
+        let named = ledger
+            .header()
+            .store
+            .as_ref()
+            .ok_or_else(|| h5part_tasks::ErrorKind::NoStore.at("use ledger", ledger.path()))?;
         Self::open_as(ledger, &Store::open(at.unwrap_or(Path::new(&named.path)))?, &named.table)
     }
 
@@ -99,7 +100,7 @@ impl<'a> StoreTasks<'a> {
     /// As [`StoreTasks::open`].
     pub fn open_as(ledger: &'a Ledger, store: &impl AsStore, table: &str) -> Result<Self> {
         let store = store.as_store();
-        let other = |why: String| ErrorKind::OtherStore(why).at("use ledger", ledger.path());
+        let other = |why: String| h5part_tasks::ErrorKind::OtherStore(why).at("use ledger", ledger.path());
         let (uuid, _) = store.identity()?;
         if let Some(named) = &ledger.header().store {
             if uuid != Some(named.uuid) {
@@ -193,14 +194,14 @@ impl<'a> StoreTasks<'a> {
     /// Tells that a task is done, if its rows are there.
     ///
     /// # Errors
-    /// [`ErrorKind::NotCommitted`]: the task is held still. As [`Ledger::finish`].
+    /// [`h5part_tasks::ErrorKind::NotCommitted`]: the task is held still. As [`Ledger::finish`].
     pub fn done(&self, claim: &Claim) -> Result<State> {
         let found = self.find(claim.index)?;
         if !found.is_done() {
             // Perhaps whoever has the task now is writing them.
             self.ledger.check_claim(claim)?;
             let Found { rows, missing, present, .. } = found;
-            let kind = ErrorKind::NotCommitted { task: claim.name.clone(), rows, missing, present };
+            let kind = h5part_tasks::ErrorKind::NotCommitted { task: claim.name.clone(), rows, missing, present };
             return Err(kind.at("finish a task of", self.ledger.path()));
         }
         self.ledger.finish(claim, End::Done)

@@ -2,5 +2,5 @@
 
 mod openquake;
 
-pub use h5part_tasks::monitor::*;
+pub use h5part_tasks::{ErrorKind, monitor::*};
 pub use openquake::export;

@@ -1,7 +1,7 @@
 //! The tables in which OpenQuake keeps times, memory and traffic of its tasks, and beside them what they
 //! have no place for. Columns are in `docs/monitor.md`.
 
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::storage::{Disk, Mode, Storage, StorageFile, replace};
 use h5part_engine::h5::{Attribute, H5Change, MemberType, Records};
 use h5part_tasks::monitor::{Event, Timeline, small};
@@ -60,14 +60,14 @@ const WIDE: Members = &[
 /// name, synced and renamed.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyThere`], library and I/O errors.
+/// [`ErrorKind::AlreadyExists`], library and I/O errors.
 pub fn export(timeline: &Timeline, out: &Path) -> Result<()> {
     try_export(timeline, out).at("write", out)
 }
 
 fn try_export(timeline: &Timeline, out: &Path) -> Result<(), ErrorKind> {
     if out.symlink_metadata().is_ok() {
-        return Err(ErrorKind::AlreadyThere);
+        return Err(ErrorKind::AlreadyExists(Item::File));
     }
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();

@@ -72,8 +72,8 @@ class Case:
         if "panicked" in answer.err or answer.code not in CODES:
             raise Finding(f"{what} ends with code {answer.code}", said)
         if answer.code not in allowed:
-            line = answer.err.strip().split("\n")[-1]
-            cause = re.sub(r"[0-9]+|'[^']*'|/\S*|\([^()]*\)$", "", line).strip()[-60:]
+            messages = [line for line in answer.err.split("\n") if line.startswith("h5part:")] or [answer.err]
+            cause = re.sub(r"[0-9]+|'[^']*'|/\S*", "", messages[-1]).strip()[-60:]
             raise Finding(f"{what} ends with code {answer.code} here {cause}", said)
         return answer
 

@@ -26,6 +26,7 @@ from case import Case, Finding
 HERE = pathlib.Path(__file__).resolve()
 PROGRAM = os.path.abspath(os.environ.get("H5PART") or HERE.parents[2] / "target" / "release" / "h5part")
 OPERATIONS = 8  # Per file, at most.
+PROGRESS = 60  # Seconds between lines about progress.
 
 
 def play(recipe, program, folder):
@@ -47,6 +48,9 @@ def play(recipe, program, folder):
             do_all(recipe, case)
         except Finding as finding:
             return finding, case.counts
+        except operations.BrokenByHdf5:
+            case.counts[("broken by h5py", 0)] = 1
+            return None, case.counts
         except Exception as error:  # Else a fault of the driver would pass for one of h5py.
             return Finding(f"the driver fails: {type(error).__name__}", traceback.format_exc()[-500:]), case.counts
         return None, case.counts
@@ -156,10 +160,15 @@ def drive(args):
     print(f"seed {args.seed}, {args.files} files, {args.jobs} workers, {args.program}", flush=True)
     started, until = time.time(), time.time() + args.minutes * 60 if args.minutes else 0
     counts, keys, files, lock = collections.Counter(), collections.Counter(), [0], threading.Lock()
+    told = [started]  # When progress was last told.
 
     def report(line):
         with lock:
             files[0] += 1
+            if time.time() - told[0] > PROGRESS:
+                told[0] = time.time()
+                rate = files[0] / (told[0] - started)
+                print(f"{files[0]} of {args.files} files, {len(keys)} kinds of findings, {rate:.1f} files per second", file=sys.stderr, flush=True)
             for what, code, times in line["counts"]:
                 counts[what, str(code)] += times
             if "key" not in line:

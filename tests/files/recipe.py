@@ -101,6 +101,12 @@ def run_step(lines, scope):
             scope.pop(name, None)
 
 
+def length_bytes(path):
+    """Bytes of a length in the file."""
+    with NAMES["h5py"].File(path, "r") as file:
+        return file.id.get_create_plist().get_sizes()[1]
+
+
 def change(lines, path):
     """Runs a step of h5py on a file that exists, as another program would; returns its error or None."""
     f = NAMES["h5py"].File(path, "r+")

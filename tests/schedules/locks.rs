@@ -2,7 +2,7 @@
 
 use crate::explore::{Outcome, holds, is_found, pick};
 use crate::world::patience;
-use h5part_base::lock::{Gate, Paths, Patience, RowLocks, Stock};
+use h5part_base::lock::{Gate, Paths, Patience, RowLocks, StockReaders};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use std::array::from_fn;
@@ -97,7 +97,7 @@ fn change(gate: &Arc<Gate>, inside: &Inside) -> Outcome {
         let queued: [bool; SHARED] = from_fn(|k| QUEUED.with(|queued| queued[k].load(Relaxed)));
         let visits: [usize; SHARED] = from_fn(|k| inside.visits[k].load(Relaxed));
         let start = Instant::now();
-        let stock = if pick(2) == 0 { Stock::Leaves } else { Stock::Reads };
+        let stock = if pick(2) == 0 { StockReaders::MustLeave } else { StockReaders::MayStay };
         let alone = gate.enter_exclusive(&patience(), stock).map_err(|e| e.to_string())?;
         inside.changes.fetch_add(1, Relaxed);
         inside.exclusive.fetch_add(1, Relaxed);

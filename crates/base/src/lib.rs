@@ -15,5 +15,7 @@ compile_error!("files are little-endian and h5part copies their bytes as they ar
 pub mod dataspace;
 pub mod error;
 pub mod lock;
+pub mod num;
 pub mod record;
 pub mod storage;
+pub mod sync;

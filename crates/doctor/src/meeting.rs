@@ -80,7 +80,7 @@ impl Waits<'_> {
                 return Err(ErrorKind::Io(io::ErrorKind::Interrupted.into()));
             }
             if waited > self.timeout {
-                return Err(ErrorKind::NoAnswer { what: what(), waited_s: waited.as_secs_f64() });
+                return Err(crate::ErrorKind::NoAnswer { what: what(), waited_s: waited.as_secs_f64() }.into());
             }
             if waited > TOUCH_AFTER {
                 touch(folder);

@@ -68,7 +68,7 @@ impl Running {
         let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
         if poll(&mut fds, timeout).map_err(io::Error::from)? == 0 {
             let what = format!("process {}, which was asked: {request:?}", self.child.id());
-            return Err(ErrorKind::NoAnswer { what, waited_s: patience.as_secs_f64() });
+            return Err(crate::ErrorKind::NoAnswer { what, waited_s: patience.as_secs_f64() }.into());
         }
         let mut answer = String::new();
         match self.answers.read_line(&mut answer).map_err(ErrorKind::Io)? {

@@ -10,7 +10,7 @@ pub trait Side {
     /// Asks, and waits for the answer.
     ///
     /// # Errors
-    /// There is none: [`ErrorKind::NoAnswer`], or the way to it is broken.
+    /// There is none: [`crate::ErrorKind::NoAnswer`], or the way to it is broken.
     fn ask(&mut self, request: &Request) -> Result<Answer, ErrorKind>;
 }
 

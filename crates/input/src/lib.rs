@@ -8,5 +8,8 @@
     )
 )]
 
+mod error;
 pub mod npy;
 pub mod stream;
+
+pub use error::ErrorKind;

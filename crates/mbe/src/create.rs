@@ -122,7 +122,7 @@ impl<'v> NewStructure<'v> {
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`]; [`ErrorKind::BadValues`]: positions or cell vectors that are not finite, cell
-    /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::TableExists`]:
+    /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::AlreadyExists`]:
     /// there is something at `key`; those of `add_arrays`.
     pub fn create(self, store: &impl AsStore, key: &str) -> Result<Structure> {
         let store = store.as_store();

@@ -4,7 +4,7 @@ use super::names::{LEVELS_OF_THEORY, Method, Quantity};
 use super::status::FrameStatus;
 use super::structure::Structure;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Table, shape_text};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::storage::StorageFile;
 use h5part_engine::h5::H5File;
 use h5part_engine::store::{Adopt, Adoption, Attribute, H5Change, NewArray, NewTable};
@@ -72,12 +72,13 @@ impl GroundTruth {
         let path = self.structure.table();
         let look = |h5: &H5File, file: &dyn StorageFile| match h5.table(&path, file).map_err(ErrorKind::from) {
             Ok((table, _)) => self.check(h5, &table).map(|()| Some(table)),
-            Err(ErrorKind::NoSuchTable { .. } | ErrorKind::NotATable { what: "a group without columns", .. }) => {
-                Ok(None)
-            }
+            Err(
+                ErrorKind::NotFound { what: Item::Table(_), .. }
+                | ErrorKind::NotATable { what: "a group without columns", .. },
+            ) => Ok(None),
             Err(e) => Err(e),
         };
-        self.structure.store().look(look).at("read", self.structure.store().path())
+        self.structure.store().with_h5(look).at("read", self.structure.store().path())
     }
 
     /// That datasets with the names of this method are what those names say.
@@ -99,7 +100,7 @@ impl GroundTruth {
             };
             let expected = text(spec.dtype.name(), self.structure.frames(), &spec.shape);
             if found != expected {
-                return Err(ErrorKind::UnfitDataset { name: spec.name, found, expected });
+                return Err(crate::ErrorKind::UnfitDataset { name: spec.name, found, expected }.into());
             }
         }
         Ok(())
@@ -129,7 +130,7 @@ impl GroundTruth {
     /// interrupted is made good by the next one.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] without quantities; [`ErrorKind::UnfitDataset`]: what is there of this method is of
+    /// [`ErrorKind::BadRequest`] without quantities; [`crate::ErrorKind::UnfitDataset`]: what is there of this method is of
     /// another type or shape, and nothing was changed; and those of [`h5part_engine::store::Store::change`].
     pub fn prepare(&self, quantities: &[Quantity]) -> Result<Prepared> {
         if quantities.is_empty() {
@@ -257,12 +258,8 @@ impl GroundTruth {
     }
 
     pub(super) fn missing(&self, what: &'static str) -> ErrorKind {
-        ErrorKind::NoGroundTruth {
-            key: self.structure.path().to_owned(),
-            method: self.method.name().to_owned(),
-            what,
-            known: self.known(),
-        }
+        let (key, method) = (self.structure.path().to_owned(), self.method.name().to_owned());
+        crate::ErrorKind::NoGroundTruth { key, method, what, known: self.known() }.into()
     }
 
     /// The methods of which there is something, whatever is listed. Of an error, this is only to help.
@@ -279,5 +276,10 @@ impl GroundTruth {
 
 /// Whether somebody else has made what was to be made.
 fn is_there_already(kind: &ErrorKind) -> bool {
-    matches!(kind, ErrorKind::TableExists(_) | ErrorKind::ColumnExists(_) | ErrorKind::Adopted(_))
+    matches!(
+        kind,
+        ErrorKind::AlreadyExists(Item::Table(_))
+            | ErrorKind::AlreadyExists(Item::Column { .. })
+            | ErrorKind::Adopted(_)
+    )
 }

@@ -8,6 +8,7 @@
 mod comment;
 mod create;
 mod elements;
+mod error;
 mod ground_truth;
 mod names;
 mod read;
@@ -18,6 +19,7 @@ mod structure;
 mod xyz;
 
 pub use create::{Array, NewStructure};
+pub use error::ErrorKind;
 pub use ground_truth::{GroundTruth, Prepared, Present};
 pub use names::{ANGSTROM, Method, Quantity, SLASH};
 pub use read::{Frames, Summary, TruthReader};

@@ -49,7 +49,7 @@ impl GroundTruth {
     /// Opens it for reading. Python may have made it.
     ///
     /// # Errors
-    /// [`ErrorKind::NoGroundTruth`]; those of [`h5part_engine::store::Store::reader`].
+    /// [`crate::ErrorKind::NoGroundTruth`]; those of [`h5part_engine::store::Store::reader`].
     pub fn reader(&self) -> Result<TruthReader> {
         let store = self.structure().store();
         let missing = || self.missing("ground truth").at("read", store.path());
@@ -80,7 +80,7 @@ impl TruthReader {
     /// Frames with these quantities; others are not read.
     ///
     /// # Errors
-    /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`], [`ErrorKind::NoGroundTruth`], those of
+    /// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`], [`crate::ErrorKind::NoGroundTruth`], those of
     /// [`Reader::read_columns`].
     pub fn read(&mut self, frames: &Rows, quantities: &[Quantity]) -> Result<Frames> {
         let method = self.truth.method();

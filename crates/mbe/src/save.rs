@@ -84,7 +84,7 @@ impl GroundTruth {
     /// Opens it for saving. It was prepared before.
     ///
     /// # Errors
-    /// [`ErrorKind::NoGroundTruth`]; those of [`h5part_engine::store::Store::writer`].
+    /// [`crate::ErrorKind::NoGroundTruth`]; those of [`h5part_engine::store::Store::writer`].
     pub fn saver(&self) -> Result<Saver> {
         let store = self.structure().store();
         let table = self.table()?.ok_or_else(|| self.missing("ground truth")).at("save to", store.path())?;
@@ -136,7 +136,7 @@ impl Saver {
     /// The column of a quantity, for the programs of this project.
     ///
     /// # Errors
-    /// [`ErrorKind::NoGroundTruth`].
+    /// [`crate::ErrorKind::NoGroundTruth`].
     #[doc(hidden)]
     pub fn column(&self, quantity: Quantity) -> Result<&Column> {
         let column = self.writer.table().column(&quantity.dataset(&self.method)).ok();
@@ -156,8 +156,8 @@ impl Saver {
     /// treatment are separate commits, one after the other.
     ///
     /// # Errors
-    /// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
-    /// COMPLETED frame with NaN or inf, and statuses without a name; values of another shape or type; [`ErrorKind::NoGroundTruth`] for a quantity that
+    /// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
+    /// COMPLETED frame with NaN or inf, and statuses without a name; values of another shape or type; [`crate::ErrorKind::NoGroundTruth`] for a quantity that
     /// was not prepared; those of [`Writer::commit`].
     pub fn save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved> {
         self.try_save(frames, results).map_err(|kind| kind.at("save to", self.truth.structure().store().path()))

@@ -77,7 +77,7 @@ impl FromStr for Chunk {
 /// each of them asks.
 ///
 /// # Errors
-/// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`]: of the selection.
+/// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`]: of the selection.
 pub fn selected_frames(
     frames: u64,
     selection: Option<&Rows>,
@@ -101,7 +101,7 @@ pub fn selected_frames(
 /// That each frame is there, and named once.
 ///
 /// # Errors
-/// [`ErrorKind::FrameOutOfRange`], [`ErrorKind::DuplicateFrame`], [`ErrorKind::EmptySelection`].
+/// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`], [`ErrorKind::EmptySelection`].
 pub fn check_frames(selection: &Rows, frames: u64) -> Result<(), ErrorKind> {
     if selection.is_empty() {
         return Err(ErrorKind::EmptySelection);
@@ -113,8 +113,8 @@ pub fn check_frames(selection: &Rows, frames: u64) -> Result<(), ErrorKind> {
 #[must_use]
 pub fn of_frames(kind: ErrorKind) -> ErrorKind {
     match kind {
-        ErrorKind::RowOutOfRange { row, rows } => ErrorKind::FrameOutOfRange { frame: row, frames: rows },
-        ErrorKind::DuplicateRow(row) => ErrorKind::DuplicateFrame(row),
+        ErrorKind::RowOutOfRange { row, rows } => crate::ErrorKind::FrameOutOfRange { frame: row, frames: rows }.into(),
+        ErrorKind::DuplicateRow(row) => crate::ErrorKind::DuplicateFrame(row).into(),
         other => other,
     }
 }
@@ -190,8 +190,12 @@ mod tests {
         assert_eq!(left(None, Some("2/2"), false).expect("left"), [4], "of 3, 4");
         assert_eq!(left(Some("4,2,0"), Some("1/2"), false).expect("left"), [2, 4]);
         assert_eq!(left(None, Some("9/9"), false).expect("left"), [0; 0]);
-        assert!(matches!(left(Some("1,1"), None, false), Err(ErrorKind::DuplicateFrame(1))));
-        assert!(matches!(left(Some("1,7"), None, false), Err(ErrorKind::FrameOutOfRange { frame: 7, frames: 5 })));
+        assert!(
+            matches!(left(Some("1,1"), None, false), Err(e) if matches!(e.of(), Some(crate::ErrorKind::DuplicateFrame(1))))
+        );
+        assert!(
+            matches!(left(Some("1,7"), None, false), Err(e) if matches!(e.of(), Some(crate::ErrorKind::FrameOutOfRange { frame: 7, frames: 5 })))
+        );
     }
 
     proptest! {

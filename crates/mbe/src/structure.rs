@@ -2,7 +2,7 @@
 
 use super::ground_truth::GroundTruth;
 use super::names::{CLUSTER, DATACLASS, GROUND_TRUTH, LEVELS_OF_THEORY, Method};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_engine::h5::{Attribute, H5File};
 use h5part_engine::store::{AsStore, Store};
 
@@ -22,11 +22,11 @@ impl Structure {
     /// keeps nobody waiting.
     ///
     /// # Errors
-    /// [`ErrorKind::NotAStructure`] names those that are there; those of [`Store::reader`].
+    /// [`crate::ErrorKind::NotAStructure`] names those that are there; those of [`Store::reader`].
     pub fn open(store: &impl AsStore, key: &str) -> Result<Self> {
         let store = store.as_store();
         let key = key.trim_matches('/');
-        store.look(|h5, _| Self::find(store, h5, key)).at("open a structure of", store.path())
+        store.with_h5(|h5, _| Self::find(store, h5, key)).at("open a structure of", store.path())
     }
 
     /// All structures of the file, ascending by their paths; of one that cannot be used, why not.
@@ -43,7 +43,7 @@ impl Structure {
             let groups = h5.groups_with(DATACLASS)?.into_iter().filter(|(_, class)| is_structure(class));
             Ok(groups.map(|(path, class)| read(h5, path, class)).collect())
         };
-        store.look(|h5, _| all(h5)).at("list the structures of", store.path())
+        store.with_h5(|h5, _| all(h5)).at("list the structures of", store.path())
     }
 
     fn find(store: &Store, h5: &H5File, key: &str) -> Result<Self, ErrorKind> {
@@ -58,7 +58,7 @@ impl Structure {
             Ok(Some(Attribute::Text(class))) if is_structure(&class) => Ok((key.to_owned(), class)),
             Ok(Some(Attribute::Text(class))) => Err(format!("a {class}")),
             Ok(_) => Err(format!("a group without the attribute '{DATACLASS}'")),
-            Err(ErrorKind::NoSuchTable { .. }) => Err("nothing that is in the file".to_owned()),
+            Err(ErrorKind::NotFound { what: Item::Table(_), .. }) => Err("nothing that is in the file".to_owned()),
             Err(ErrorKind::NotATable { .. }) => Err("a dataset".to_owned()),
             Err(other) => return Err(other),
         };
@@ -67,13 +67,15 @@ impl Structure {
             Err(what) => {
                 let groups = h5.groups_with(DATACLASS)?.into_iter().filter(|(_, class)| is_structure(class));
                 let known = groups.map(|(path, _)| path).collect();
-                Err(ErrorKind::NotAStructure { key: key.to_owned(), what, known })
+                Err(crate::ErrorKind::NotAStructure { key: key.to_owned(), what, known }.into())
             }
         }
     }
 
     fn read(store: &Store, h5: &H5File, path: String, class: String) -> Result<Self, ErrorKind> {
-        let bad = |what: String| ErrorKind::NotAStructure { key: path.clone(), what, known: Vec::new() };
+        let bad = |what: String| {
+            ErrorKind::from(crate::ErrorKind::NotAStructure { key: path.clone(), what, known: Vec::new() })
+        };
         let count = |name: &str| match h5.attribute(&path, name)? {
             Some(Attribute::Int(n)) if n > 0 => Ok(n.unsigned_abs()),
             Some(other) => Err(bad(format!("a {class} whose '{name}' is {other:?}"))),
@@ -135,7 +137,7 @@ impl Structure {
         match self.store.attribute(&self.table(), LEVELS_OF_THEORY) {
             Ok(Some(Attribute::Texts(names))) => Ok(names),
             Ok(_) => Ok(Vec::new()),
-            Err(e) if matches!(e.kind(), ErrorKind::NoSuchTable { .. }) => Ok(Vec::new()),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound { what: Item::Table(_), .. }) => Ok(Vec::new()),
             Err(e) => Err(e),
         }
     }

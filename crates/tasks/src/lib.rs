@@ -10,9 +10,12 @@
 )]
 
 pub mod budget;
+mod error;
 pub mod ledger;
 pub mod monitor;
 pub mod pool;
 pub mod program;
 pub mod run;
 pub mod slurm;
+
+pub use error::ErrorKind;

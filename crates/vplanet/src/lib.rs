@@ -13,6 +13,9 @@
 
 pub mod bigplanet;
 pub mod checkpoint;
+mod error;
 pub mod multiplanet;
 pub mod vplanet;
 pub mod vspace;
+
+pub use error::ErrorKind;

@@ -13,43 +13,43 @@ use std::time::{Duration, Instant};
 /// Between two looks at beats.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Let tasks wait again: those of dead workers, those that failed, or some by name.
+/// Requeue tasks: those of dead workers, those that failed, or some by name.
 #[derive(Debug, clap::Args)]
 pub struct RequeueArgs {
     #[command(flatten)]
     which: Which,
-    /// Tasks, whatever became of them; one that runs is taken from its worker, which can then write no more.
+    /// Tasks to requeue, whatever their state. The worker of a running task can no longer write for it.
     #[arg(value_name = "NAME", required_unless_present_any = ["stale", "failed"], conflicts_with_all = ["stale", "failed"])]
     names: Vec<String>,
-    /// Tasks of workers that are dead: their process has ended, or SLURM does not know their job.
+    /// Requeue tasks of dead workers: their process has ended, or SLURM no longer knows their job.
     #[arg(long)]
     stale: bool,
-    /// Tasks that failed too often; those that were cancelled, too.
+    /// Requeue tasks that failed for good or were cancelled.
     #[arg(long)]
     failed: bool,
-    /// With --stale: watch for so long, and take workers of other hosts for dead that did not beat meanwhile.
+    /// With --stale: watch for this many seconds, and treat workers on other hosts without a heartbeat as dead.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds, requires = "stale")]
     stale_after: f64,
-    /// Print how many as JSON.
+    /// Print the numbers as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Cancel tasks: those that wait are never begun, those that run are ended by their worker.
+/// Cancel tasks: waiting ones are never started, running ones are stopped by their worker.
 #[derive(Debug, clap::Args)]
 pub struct CancelArgs {
     #[command(flatten)]
     which: Which,
-    /// Tasks.
+    /// Tasks to cancel.
     #[arg(value_name = "NAME", required_unless_present_any = ["waiting", "all"], conflicts_with_all = ["waiting", "all"])]
     names: Vec<String>,
-    /// All tasks that wait.
+    /// Cancel all waiting tasks.
     #[arg(long)]
     waiting: bool,
-    /// All tasks that wait or run.
+    /// Cancel all waiting and running tasks.
     #[arg(long)]
     all: bool,
-    /// Print how many as JSON.
+    /// Print the numbers as JSON.
     #[arg(long)]
     json: bool,
 }

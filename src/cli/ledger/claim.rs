@@ -16,10 +16,10 @@ use std::time::Duration;
 /// Between two looks of one who waits for tasks.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Claim tasks: print a line for each, its fence, its number, its rows and its name, separated by tabs.
+/// Claim tasks and print one line per task: fence, index, rows and name, separated by tabs.
 ///
-/// The tasks belong to the SLURM job in which this runs, else to the process that started it, until they
-/// are told to be done or failed, or the owner ends. Where nothing is left to claim, the exit code is 1.
+/// The tasks belong to the SLURM job in which this runs, else to the process that started it, until they are
+/// reported as done or failed, or the owner ends. Exit code 1: nothing is left to claim.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -27,16 +27,16 @@ pub struct Args {
     /// Claim up to K neighbouring tasks.
     #[arg(short = 'n', long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     number: u64,
-    /// The process that they belong to, e.g. $$; default: the SLURM job, else the parent process.
+    /// The process that owns the tasks, e.g. $$ [default: the SLURM job, else the parent process].
     #[arg(long, value_name = "PID")]
     owner: Option<i32>,
-    /// A task that failed rests for so many seconds.
+    /// Wait this many seconds before retrying a failed task.
     #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
     retry_delay: f64,
-    /// Wait while tasks are running elsewhere, which may come back.
+    /// Wait while tasks are running elsewhere, since they may be requeued.
     #[arg(long)]
     wait: bool,
-    /// Print one JSON object a line: name, index, rows, fence, attempts.
+    /// Print one JSON object per line: name, index, rows, fence, attempts.
     #[arg(long)]
     json: bool,
 }

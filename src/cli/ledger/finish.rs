@@ -17,9 +17,9 @@ use std::sync::Arc;
 struct Claimed {
     #[command(flatten)]
     which: Which,
-    /// Its name.
+    /// Name of the task.
     name: String,
-    /// The fence that its claim gave.
+    /// Fence of the claim.
     #[arg(long, value_name = "F")]
     fence: u64,
     /// Print the task's new state as JSON.
@@ -27,36 +27,36 @@ struct Claimed {
     json: bool,
 }
 
-/// Tell that a claimed task is done. Where the ledger knows the store, its rows must be there.
+/// Report a claimed task as done. If the ledger knows the store, the task's rows must be there.
 #[derive(Debug, clap::Args)]
 pub struct DoneArgs {
     #[command(flatten)]
     task: Claimed,
-    /// Where the store is now, if it was moved.
+    /// Path of the store, if it was moved.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
 }
 
-/// Tell that a claimed task failed: it waits again, until it has failed too often.
+/// Report a claimed task as failed. It is retried until it has failed too many times.
 #[derive(Debug, clap::Args)]
 pub struct FailArgs {
     #[command(flatten)]
     task: Claimed,
-    /// The program's exit code.
+    /// Exit code of the program.
     #[arg(long, value_name = "N")]
     exit_code: Option<u8>,
 }
 
-/// Give a claimed task back, which is no failure.
+/// Give a claimed task back; this does not count as a failure.
 #[derive(Debug, clap::Args)]
 pub struct ReleaseArgs {
     #[command(flatten)]
     task: Claimed,
 }
 
-/// Show that the owner of a claimed task lives, to those who cannot see its process.
+/// Send a heartbeat for a claimed task, to workers that cannot see its owner.
 ///
-/// Workers on other hosts take a task over when its owner did not beat for 300 s (see --stale-after).
+/// Workers on other hosts requeue a task when its owner has sent no heartbeat for 300 s (see --stale-after).
 #[derive(Debug, clap::Args)]
 pub struct BeatArgs {
     #[command(flatten)]

@@ -14,36 +14,36 @@ use std::path::{Path, PathBuf};
 
 const INIT: &str = "make ledger";
 
-/// Make a ledger of tasks: names from a file, or blocks of rows of a table.
+/// Make a ledger of tasks: names from a file, or blocks of rows.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ledger; there must be no such file.
+    /// The ledger; it must not exist.
     ledger: PathBuf,
-    /// Names of the tasks, one a line; - for standard input.
+    /// Names of the tasks, one per line; - for standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "rows")]
     tasks: Option<PathBuf>,
-    /// Names end with a NUL, not with a line, as `find -print0` writes them.
+    /// Names end with a NUL instead of a newline, as written by `find -print0`.
     #[arg(long, requires = "tasks")]
     null: bool,
-    /// Rows to be shared out; with --store alone, those of the table.
+    /// Number of rows to share [default: the rows of the table, with --store].
     #[arg(long, value_name = "N")]
     rows: Option<u64>,
-    /// Rows of each task. Default: those of a chunk, or, for named tasks, as many as make up the table.
+    /// Rows per task [default: those of a chunk; for named tasks, the rows divided among them].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     block: Option<u64>,
-    /// How heavy each task is, one number a line: heavy tasks come first.
+    /// Weight of each task, one number per line; heavy tasks are claimed first.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// A task that failed so often stays failed.
+    /// Give up on a task after K failed attempts.
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     max_attempts: u16,
-    /// The store that the tasks fill: a task is then done only when its rows are there.
+    /// The store that the tasks fill. A task is then done only when its rows are there.
     #[arg(long, value_name = "FILE", requires = "table")]
     store: Option<PathBuf>,
     /// Path of the table in the store.
     #[arg(long, value_name = "TABLE", requires = "store")]
     table: Option<String>,
-    /// Columns of the table that make a task done, with commas [default: all to which anybody commits]
+    /// Columns that make a task done, separated by commas [default: all that anybody commits to].
     #[arg(long, value_name = "NAMES", requires = "store", value_delimiter = ',')]
     columns: Vec<String>,
     /// Print what was made as JSON.

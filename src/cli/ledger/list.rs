@@ -7,29 +7,29 @@ use h5part::Result;
 use h5part::ledger::{Listed, State};
 use std::fmt::Write;
 
-/// How many tasks are waiting, running, done and failed.
+/// Count the tasks that are waiting, running, done and failed.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
     #[command(flatten)]
     which: Which,
-    /// Print the numbers as JSON: total, waiting, running, done, failed; of the failed those cancelled,
-    /// of the waiting those retried; damaged.
+    /// Print the numbers as JSON: total, waiting, running, done, failed, cancelled (among the failed),
+    /// retried (among the waiting), damaged.
     #[arg(long)]
     json: bool,
 }
 
-/// List the tasks, in the order in which they are claimed.
+/// List the tasks in the order in which they are claimed.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
     #[command(flatten)]
     which: Which,
-    /// Only those that are so; several with commas.
+    /// List only tasks in these states, separated by commas.
     #[arg(long, value_enum, value_delimiter = ',')]
     state: Vec<StateArg>,
-    /// Print one JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
-    /// Print names alone, each with a NUL at its end.
+    /// Print only the names, each followed by a NUL.
     #[arg(long, conflicts_with = "json")]
     null: bool,
 }
@@ -78,7 +78,7 @@ impl ListArgs {
         let ledger = self.which.open_to_read()?;
         ledger.each(|place, task| {
             let Some(task) = task else {
-                say(format_args!("the ledger is damaged where it has task {place}"));
+                say(format_args!("the ledger is damaged at task {place}"));
                 return Ok(());
             };
             if self.state.is_empty() || self.state.iter().any(|&state| State::from(state) == task.state) {

@@ -18,10 +18,10 @@ use h5part_tasks::slurm::job_is_gone;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Share tasks out among any number of workers: one file, no server.
+/// Share tasks among any number of workers, with one file and no server.
 ///
-/// Every task is waiting, running, done or failed. A claim has a fence, its number: what is told or
-/// written for a task that somebody else has taken over since is refused.
+/// Every task is waiting, running, done or failed. Each claim has a number, its fence. Reports and commits
+/// for a task that has been claimed again since are refused.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -45,8 +45,8 @@ enum Command {
     Export(text::ExportArgs),
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         match &self.command {
             Command::Init(args) => args.run(),
             Command::Claim(args) => args.run(),
@@ -70,7 +70,7 @@ impl Args {
 pub struct Which {
     /// The ledger.
     pub ledger: PathBuf,
-    /// Give up when its lock is not released within this many seconds.
+    /// Give up when the ledger's lock is not released within this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     pub timeout: f64,
 }
@@ -91,7 +91,7 @@ pub fn open(path: &Path, timeout_s: f64) -> Result<Ledger> {
     Ok(Ledger::open(path)?.with_patience(Patience::telling(Duration::from_secs_f64(timeout_s))))
 }
 
-/// An observer who takes owners for dead when there is proof, or when their beat stood still for so long.
+/// An observer that treats owners as dead on proof, or after this long without a heartbeat.
 pub fn watch(stale_after: Duration) -> Watch {
     Watch::new(stale_after, job_is_gone)
 }

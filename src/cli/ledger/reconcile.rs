@@ -9,20 +9,20 @@ use h5part::ledger::StoreTasks;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Bring ledger and store together after a crash, or when one of them was put back from a copy.
+/// Bring a ledger and its store into agreement after a crash or a restore.
 ///
-/// Tasks of dead workers whose rows are there are done; tasks that are said to be done and whose rows are
-/// not there wait again. Tasks on which somebody works are left alone.
+/// Marks tasks of dead workers as done if their rows are there, and requeues tasks marked as done whose rows
+/// are not there. Leaves running tasks of living workers alone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The ledger.
     ledger: PathBuf,
-    /// The store, if it is not where it was when the ledger was made.
+    /// Path of the store, if it was moved.
     file: Option<PathBuf>,
     /// The table, if the ledger was made without a store.
     #[arg(long, value_name = "TABLE", requires = "file")]
     table: Option<String>,
-    /// Workers of other hosts whose beat stands still for so long are dead.
+    /// Treat a worker on another host as dead after this many seconds without a heartbeat.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     stale_after: f64,
     /// Print what was done as JSON: done, requeued, lapsed, running, `not_there`.

@@ -12,29 +12,29 @@ use h5part_base::error::At;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Make a ledger from a checkpoint of multiplanet. Simulations in progress wait again.
+/// Make a ledger from a checkpoint of multiplanet. Simulations in progress are requeued.
 #[derive(Debug, clap::Args)]
 pub struct ImportArgs {
-    /// The ledger; there must be no such file.
+    /// The ledger; it must not exist.
     ledger: PathBuf,
     /// The checkpoint, e.g. `.MP_Serial`; - for standard input.
     checkpoint: PathBuf,
-    /// A task that failed so often stays failed.
+    /// Give up on a task after K failed attempts.
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     max_attempts: u16,
-    /// Print what was taken over as JSON.
+    /// Print what was imported as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Write the ledger as a checkpoint of multiplanet. Failed tasks are to be done again there.
+/// Write a ledger as a checkpoint of multiplanet. Failed tasks are to be run again there.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
     #[command(flatten)]
     which: Which,
-    /// The file to write; an older checkpoint of this name is replaced [default: standard output]
+    /// The file to write; an older checkpoint is replaced [default: standard output].
     checkpoint: Option<PathBuf>,
-    /// The vspace.in that it belongs to, if the ledger was not imported.
+    /// The vspace.in of the trials, if the ledger was not imported.
     #[arg(long, value_name = "FILE")]
     vspace: Option<String>,
     #[command(flatten)]

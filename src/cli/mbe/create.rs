@@ -14,38 +14,38 @@ use std::path::{Path, PathBuf};
 
 const MAKE: &str = "make a structure in";
 
-/// Make a structure, in a new file or under a new key: from extended XYZ, or from .npy files.
+/// Make a structure from extended XYZ or from .npy files, in a new or existing file.
 ///
-/// It is laid out as Python lays it out. An existing key is never touched.
+/// Uses the layout that Python uses. Never touches an existing key.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
-    /// Key of the structure, such as training/urea.
+    /// Key of the structure, e.g. training/urea.
     key: String,
-    /// All frames of an extended XYZ file, or - for standard input. Lattice, energy (eV, of all
-    /// atoms) and forces (eV/Å) are taken along; all frames have them, or none.
+    /// Extended XYZ file, or - for standard input. Lattice, energy (eV, of all atoms) and forces (eV/Å)
+    /// are imported as well; either all frames have them, or none.
     #[arg(long, value_name = "IN.xyz", required_unless_present = "positions", conflicts_with = "positions")]
     xyz: Option<PathBuf>,
-    /// Key of the energy in the XYZ file
+    /// Key of the energy in the XYZ file.
     #[arg(long, value_name = "KEY", default_value = "energy", requires = "xyz")]
     energy_key: String,
-    /// Column of forces in the XYZ file
+    /// Column of the forces in the XYZ file.
     #[arg(long, value_name = "NAME", default_value = "forces", requires = "xyz")]
     forces_key: String,
-    /// Positions in Å: (frames, atoms, 3), or (atoms, 3) of one frame.
+    /// Positions in Å: (frames, atoms, 3), or (atoms, 3) for one frame.
     #[arg(long, value_name = "IN.npy", requires = "atomic_numbers")]
     positions: Option<PathBuf>,
-    /// Atomic numbers: (atoms), or (frames, atoms).
+    /// Atomic numbers: (atoms) or (frames, atoms).
     #[arg(long, value_name = "IN.npy", requires = "positions")]
     atomic_numbers: Option<PathBuf>,
-    /// Masses in u, as many as atomic numbers [default: standard atomic weights].
+    /// Masses in u, in the shape of the atomic numbers [default: standard atomic weights].
     #[arg(long, value_name = "IN.npy", requires = "positions")]
     masses: Option<PathBuf>,
-    /// Cell vectors in Å: (3, 3), or (frames, 3, 3).
+    /// Cell vectors in Å: (3, 3) or (frames, 3, 3).
     #[arg(long, value_name = "IN.npy", requires = "positions")]
     cell_vectors: Option<PathBuf>,
-    /// Level of theory at which the frames were made.
+    /// Level of theory at which the frames were generated.
     #[arg(long, value_name = "NAME")]
     level_of_theory: Option<String>,
     #[command(flatten)]

@@ -6,10 +6,10 @@ use crate::cli::output::line;
 use h5part::Result;
 use h5part_mbe::{Prepared, Quantity};
 
-/// Prepare a structure for energies and forces at a level of theory: every frame UNDEFINED, values NaN.
+/// Prepare a structure for energies and forces at a level of theory.
 ///
-/// What is there stays as it is; of what Python has made, COMPLETED frames count as saved. May be
-/// repeated, and run by any number of processes at once.
+/// Sets every new frame to UNDEFINED and its values to NaN. Leaves existing datasets as they are; COMPLETED frames
+/// that Python saved count as saved. May be repeated, also by several processes at once.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -17,7 +17,7 @@ pub struct Args {
     /// Prepare energies [default: energies and forces].
     #[arg(long)]
     energies: bool,
-    /// Prepare forces.
+    /// Prepare forces [default: energies and forces].
     #[arg(long)]
     forces: bool,
 }

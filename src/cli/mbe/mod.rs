@@ -17,9 +17,9 @@ use h5part_base::error::At;
 use h5part_mbe::{GroundTruth, Method, Quantity, Structure, check_frames, of_frames};
 use std::path::{Path, PathBuf};
 
-/// Energies and forces of `mbe_automation`'s structures, saved by many processes at once.
+/// Save energies and forces of `mbe_automation`'s structures from many processes at once.
 ///
-/// The file stays one that Python reads and writes, under the lock that both sides share: see docs/mbe.md.
+/// Python reads and writes the same file, under the lock that both sides share: see docs/mbe.md.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,25 +36,8 @@ enum Command {
     Create(create::Args),
 }
 
-impl Args {
-    /// The HDF5 file that it works on.
-    pub fn file(&self) -> &Path {
-        match &self.command {
-            Command::Init(args) => &args.place.file,
-            Command::Save(args) => &args.place.file,
-            Command::Select(args) => &args.place.file,
-            Command::Read(args) => &args.place.file,
-            Command::Status(args) => &args.file,
-            Command::Create(args) => &args.file,
-        }
-    }
-
-    /// Whether batches come on standard input.
-    pub fn is_stream(&self) -> bool {
-        matches!(&self.command, Command::Save(args) if args.is_stream())
-    }
-
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         match &self.command {
             Command::Init(args) => args.run(),
             Command::Save(args) => args.run(),
@@ -63,6 +46,23 @@ impl Args {
             Command::Status(args) => args.run(),
             Command::Create(args) => args.run(),
         }
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let file = match &self.command {
+            Command::Init(args) => &args.place.file,
+            Command::Save(args) => &args.place.file,
+            Command::Select(args) => &args.place.file,
+            Command::Read(args) => &args.place.file,
+            Command::Status(args) => &args.file,
+            Command::Create(args) => &args.file,
+        };
+        vec![file.clone()]
+    }
+
+    /// Whether batches come on standard input.
+    fn is_stream(&self) -> bool {
+        matches!(&self.command, Command::Save(args) if args.is_stream())
     }
 }
 
@@ -80,7 +80,7 @@ struct Place {
     file: PathBuf,
     /// Key of the structure: a `Structure`, `Trajectory` or `FiniteSubsystem`.
     key: String,
-    /// Level of theory, as in r2scan-d4/def2-tzvp.
+    /// Level of theory, e.g. r2scan-d4/def2-tzvp.
     #[arg(long, value_name = "NAME")]
     method: String,
     #[command(flatten)]

@@ -16,16 +16,16 @@ const PORTION_BYTES: u64 = 64 << 20;
 
 /// Read energies, forces and statuses of some frames.
 ///
-/// Of frames that are not COMPLETED the values are NaN. Without an output, number, status and energy of each
-/// frame are printed, one a line.
+/// Gives NaN for frames that are not COMPLETED. Without an output file, prints number, status and energy, one
+/// frame per line.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub place: Place,
-    /// Frames: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    /// Frames: 7, -1, 0:100, 0:100:2, comma-separated lists, @indices.npy or @mask.npy.
     #[arg(long, allow_hyphen_values = true, value_name = "SPEC", default_value = ":")]
     frames: String,
-    /// Write the energies to this .npy file: f64 (frames), eV an atom.
+    /// Write the energies to this .npy file: f64 (frames), eV per atom.
     #[arg(long, value_name = "OUT.npy")]
     energies: Option<PathBuf>,
     /// Write the forces to this .npy file: f64 (frames, atoms, 3), eV/Å.

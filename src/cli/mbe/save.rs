@@ -12,15 +12,15 @@ use h5part_input::npy::RowSource;
 use h5part_mbe::{FrameStatus, Quantity, Results, Saved, Saver, check_statuses};
 use std::path::{Path, PathBuf};
 
-/// Save energies and forces of some frames, beside any number of other processes that do the same.
+/// Save energies and forces of some frames, at the same time as any number of other processes.
 ///
-/// Value i belongs to frame i of the selection. Frames that are COMPLETED already are left as they are.
-/// Energies and forces are written of frames whose status is COMPLETED; of others only the status.
+/// Saves value i to frame i of the selection. Leaves frames that are already COMPLETED as they are. Writes
+/// energies and forces only for frames whose new status is COMPLETED; for others only the status.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub place: Place,
-    /// Frames: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    /// Frames: 7, -1, 0:100, 0:100:2, comma-separated lists, @indices.npy or @mask.npy.
     #[arg(
         long,
         allow_hyphen_values = true,
@@ -29,26 +29,26 @@ pub struct Args {
         conflicts_with = "stream"
     )]
     frames: Option<String>,
-    /// Energies of the frames in eV an atom: f64 (frames).
+    /// Energies in eV per atom: f64 (frames).
     #[arg(long, value_name = "E.npy", conflicts_with = "stream")]
     energies: Option<PathBuf>,
-    /// Forces of the frames in eV/Å: f64 (frames, atoms, 3).
+    /// Forces in eV/Å: f64 (frames, atoms, 3).
     #[arg(long, value_name = "F.npy", conflicts_with = "stream")]
     forces: Option<PathBuf>,
     /// Status of all frames: COMPLETED, `SCF_NOT_CONVERGED`, FAILED, UNDEFINED or its number; or a .npy
-    /// file with one whole number a frame.
+    /// file with one whole number per frame.
     #[arg(long, value_name = "VALUE|S.npy", default_value = "COMPLETED", conflicts_with = "stream")]
     status: String,
-    /// Save COMPLETED frames anew.
+    /// Overwrite COMPLETED frames as well.
     #[arg(long)]
     overwrite: bool,
-    /// Take batches as JSON lines on standard input:
+    /// Read batches as JSON lines from standard input:
     /// {"frames": "0:10", "set": {"energies": "e.npy", "forces": "f.npy", "status": "COMPLETED"}}.
-    /// Values may also be given in place, as numbers. Each line is answered by one:
+    /// Values may also be lists of numbers. Answers each line with one line:
     /// {"ok": true, "completed": 10, "marked": 0, "left": 0} or {"ok": false, "error": ..., "code": ...}.
     #[arg(long)]
     stream: bool,
-    /// Convert values of another type, if every one of them fits.
+    /// Convert values of another type; fails if one of them does not fit.
     #[arg(long)]
     cast: bool,
     /// What saved frames survive.

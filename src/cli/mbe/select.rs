@@ -8,30 +8,30 @@ use h5part_base::dataspace::Rows;
 use h5part_mbe::Chunk;
 use std::fmt::Write;
 
-/// Print the frames that are to be computed: those whose status is not COMPLETED, one number a line, from 0.
+/// Print the frames that are not COMPLETED, one number per line, counted from 0.
 ///
-/// Nothing is printed when nothing is left. Chunks part all frames, or those of --frames, before those
-/// that are COMPLETED are left out, so that those of several processes with the same --frames never overlap.
+/// Prints nothing when nothing is left. --chunk divides all frames, or those of --frames, before it leaves out
+/// COMPLETED ones. So the chunks of several processes with the same --frames never overlap.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     pub place: Place,
-    /// Of these frames only: 7, -1, 0:100, 0:100:2, lists with commas, @indices.npy or @mask.npy.
+    /// Select from these frames only: 7, -1, 0:100, 0:100:2, comma-separated lists, @indices.npy or @mask.npy.
     #[arg(long, allow_hyphen_values = true, value_name = "SPEC")]
     frames: Option<String>,
-    /// Part i of n of the frames (of all, or of --frames), counted from 1, or the part of this task of a SLURM job array.
+    /// Select from part i of n, counted from 1, or from the part of this SLURM array task.
     #[arg(long, value_name = "i/n|slurm", value_parser = chunk)]
     chunk: Option<Chunk>,
-    /// COMPLETED frames, too.
+    /// Include COMPLETED frames.
     #[arg(long)]
     overwrite: bool,
-    /// COMPLETED frames, too, where their energies are not there (NaN).
+    /// Include COMPLETED frames without energies (NaN).
     #[arg(long)]
     energies: bool,
-    /// COMPLETED frames, too, where their forces are not there (NaN).
+    /// Include COMPLETED frames without forces (NaN).
     #[arg(long)]
     forces: bool,
-    /// Print one SPEC, as --frames and --rows take it.
+    /// Print one SPEC, for --frames and --rows.
     #[arg(long)]
     spec: bool,
 }

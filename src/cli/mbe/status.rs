@@ -11,17 +11,17 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// How far each structure is, at each level of theory.
+/// Count the frames of each structure by status, for each level of theory.
 ///
-/// COMPLETED frames that lack energies or forces (NaN) are listed, and what cannot be read is told in
-/// its place; the exit code is then 1.
+/// Lists COMPLETED frames that lack energies or forces (NaN), and reports what cannot be read; the exit
+/// code is then 1.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
     /// Key of a structure [default: all].
     key: Option<String>,
-    /// One level of theory only.
+    /// Show only this level of theory.
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Print as JSON.

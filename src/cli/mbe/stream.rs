@@ -4,6 +4,7 @@ use super::frames;
 use super::save::{Source, statuses};
 use crate::cli::common::request;
 use crate::cli::exit::Exit;
+use crate::cli::hints;
 use crate::cli::output::json;
 use crate::cli::stream::Lines;
 use h5part::Result;
@@ -25,6 +26,8 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u8>,
 }
 
@@ -45,7 +48,8 @@ pub fn run(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool) -> R
         }
         let code = outcome.as_ref().err().map(|e| Exit::of(e) as u8);
         let error = outcome.as_ref().err().map(ToString::to_string);
-        json(&Answer { ok, id, saved: outcome.ok(), error, code })?;
+        let hint = outcome.as_ref().err().and_then(hints::of);
+        json(&Answer { ok, id, saved: outcome.ok(), error, hint, code })?;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use h5part::ledger::{Claim, OwnerId, TASK_VAR};
 use h5part::monitor::{ChildUsage, wait_child};
-use h5part::{ErrorKind, Result};
+use h5part::{ErrorKind, Item, Result};
 use h5part_base::error::At;
 use h5part_tasks::program::{ATTEMPT_VAR, INDEX_VAR, Template};
 use serde::Serialize;
@@ -17,7 +17,7 @@ const PROBE: &str = "probe";
 const LONG: Duration = Duration::from_secs(1);
 /// ... but neither less nor more often than this.
 const RUNS: (u32, u32) = (2, 100);
-/// Parallel pays if it is more than so many times as fast.
+/// Parallel pays if it is faster by more than this factor.
 pub const PAYS: f64 = 1.2;
 
 /// What was measured.
@@ -69,7 +69,7 @@ pub fn run(command: &[String], at_once: usize) -> Result<Probe> {
     let name = command.first().map_or("", String::as_str);
     program.template.check(false).at(PROBE, Path::new(name))?;
     if program.template.program().is_none() {
-        return Err(ErrorKind::NoSuchFile.at("start", Path::new(name)));
+        return Err(ErrorKind::not_found(Item::File).at("start", Path::new(name)));
     }
     program.measure(at_once).map_err(|kind| kind.at(PROBE, Path::new(name)))
 }

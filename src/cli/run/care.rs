@@ -1,8 +1,8 @@
 //! How programs of tasks are looked after: options of all that start them.
 
 use super::super::common::seconds;
-use h5part::{ErrorKind, Result};
-use h5part_base::error::At;
+use h5part::{ErrorKind, Item, Result};
+use h5part_base::error::{At, Kind};
 use h5part_base::lock::Patience;
 use h5part_tasks::program::{Homes, Keeper, Memory, Template};
 use h5part_tasks::run::{Launch, Terms};
@@ -14,19 +14,19 @@ use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
 pub struct Care {
-    /// A task that failed so often stays failed. Default: as the ledger says, 3 as a rule.
+    /// Give up on a task after K failed attempts [default: the ledger's setting, usually 3].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_attempts: Option<u16>,
-    /// A task that failed rests for so long.
+    /// Wait this many seconds before retrying a failed task.
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     retry_delay: f64,
-    /// A program that takes longer is ended, and its task failed.
+    /// Kill a program that runs longer than this; its task counts as failed.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     time_limit: Option<f64>,
-    /// Memory that a program may use, e.g. 2G.
+    /// Memory limit of each program, e.g. 2G.
     #[arg(long, value_name = "M")]
     pub memory: Option<Memory>,
-    /// Workers of other hosts whose beat stands still for so long are dead.
+    /// Treat a worker on another host as dead after this many seconds without a heartbeat.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     stale_after: f64,
     /// Give up when the ledger's lock is not released within this many seconds.
@@ -97,10 +97,10 @@ pub fn check_program(template: &Template, path: &Path) -> Result<()> {
     }
     let name = template.name();
     let kind = match Path::new(name) {
-        _ if name.is_empty() => ErrorKind::NoSuchFile.at("start", path),
+        _ if name.is_empty() => ErrorKind::not_found(Item::File).at("start", path),
         file if file.exists() => ErrorKind::BadRequest("it may not be executed".to_owned()).at("start", file),
-        file if name.contains('/') => ErrorKind::NoSuchFile.at("start", file),
-        file => ErrorKind::NoProgram(name.to_owned()).at("start", file),
+        file if name.contains('/') => ErrorKind::not_found(Item::File).at("start", file),
+        file => h5part_tasks::ErrorKind::NoProgram(name.to_owned()).at("start", file),
     };
     Err(kind)
 }

@@ -20,7 +20,7 @@ pub trait Crew {
     /// Whether what is said at the end is JSON.
     fn is_json(&self) -> bool;
 
-    /// Workers of other hosts whose beat stands still for so long are dead.
+    /// A worker on another host counts as dead after this long without a heartbeat.
     fn stale_after(&self) -> Duration;
 
     /// Takes back what dead workers held.
@@ -35,7 +35,7 @@ pub trait Crew {
 pub enum Kind {
     /// It ends with the run, which speaks for it.
     OfRun,
-    /// An element of a job array, with so many programs at a time.
+    /// An element of a job array, with this many programs at a time.
     Element {
         /// Default: one.
         jobs: Option<u16>,

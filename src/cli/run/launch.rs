@@ -20,10 +20,10 @@ pub struct Launching {
     /// The program and its arguments, with {name}, {rows} and {index} for the task.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<String>,
-    /// Tasks that a worker claims at once.
+    /// Tasks per claim.
     #[arg(short = 'n', long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     block: u64,
-    /// The store that the tasks fill: a task is done when its rows are there. Default: as the ledger says.
+    /// The store that the tasks fill. A task is done when its rows are there [default: as set in the ledger].
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
     /// Path of the table in the store.
@@ -31,10 +31,10 @@ pub struct Launching {
     table: Option<String>,
     #[command(flatten)]
     pub care: Care,
-    /// Say nothing but what went wrong.
+    /// Print only errors.
     #[arg(short, long)]
     pub quiet: bool,
-    /// Print at the end what became of the tasks, as JSON.
+    /// Print a summary as JSON at the end.
     #[arg(long)]
     pub json: bool,
 }

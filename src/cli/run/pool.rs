@@ -8,6 +8,7 @@ use super::signals::next;
 use super::tell::Teller;
 use h5part::ledger::{Ledger, Watch};
 use h5part::{ErrorKind, Result};
+use h5part_base::error::Kind as _;
 use h5part_tasks::budget::pin;
 use h5part_tasks::run::{Event, Level, Observer};
 use nix::sys::signal::{Signal, kill};
@@ -163,7 +164,7 @@ impl Pool<'_> {
         self.fruitless = if ended > self.fruitless.0 { (ended, 0) } else { (ended, self.fruitless.1 + 1) };
         if self.fruitless.1 > FRUITLESS {
             let worker = self.workers.len();
-            return Err(ErrorKind::Worker { worker, how: format!("{how}, as {FRUITLESS} before it") }
+            return Err(h5part_tasks::ErrorKind::Worker { worker, how: format!("{how}, as {FRUITLESS} before it") }
                 .at(RUN, self.ledger.path()));
         }
         let goes_on = self.level == Level::Run && !tally.has_ended();

@@ -19,35 +19,35 @@ use wait::Waiting;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "With --mode slurm")]
 pub struct Options {
-    /// Elements of the job array, each a worker. Default: as many as -j. More of them begin when others have
-    /// ended, e.g. at their time limit.
+    /// Elements of the job array, each a worker. If there are more than -j, the others begin when some have ended,
+    /// e.g. at their time limit [default: -j].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     array_size: Option<u64>,
-    /// Elements that run at a time. Default: -j, where --array-size is more than that.
+    /// Elements that run at a time [default: -j, if --array-size is larger].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(1..))]
     throttle: Option<u64>,
-    /// Programs at a time in each element, which asks for as many processors. Default: 1.
+    /// Programs at a time per element, which asks for as many processors [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     per_job: Option<u16>,
     /// Partition to submit to.
     #[arg(long, value_name = "NAME")]
     partition: Option<String>,
-    /// Time limit of each element, as sbatch takes it, e.g. 2:00:00. Before it, workers claim nothing more.
+    /// Time limit of each element, as for sbatch, e.g. 2:00:00. Workers stop claiming shortly before it.
     #[arg(long, value_name = "TIME")]
     time: Option<String>,
-    /// What the array waits for, as sbatch takes it, e.g. afterok:1234.
+    /// Jobs that the array waits for, as for sbatch, e.g. afterok:1234.
     #[arg(long, value_name = "LIST")]
     dependency: Option<String>,
-    /// A further #SBATCH line, e.g. '--account=x --mem=4G'. May be given several times.
+    /// Add an #SBATCH line, e.g. '--account=x --mem=4G'; may be repeated.
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     sbatch: Vec<String>,
-    /// Submit, and return at once.
+    /// Submit the array and return at once.
     #[arg(long)]
     no_wait: bool,
-    /// Wait for jobs that earlier runs of this ledger left in the queue; submit only if there are none.
+    /// Wait for jobs that earlier runs of this ledger left in the queue. Submit only if there are none.
     #[arg(long, conflicts_with = "no_wait")]
     join: bool,
-    /// Print the job script, and submit nothing.
+    /// Print the job script and submit nothing.
     #[arg(long)]
     dry_run: bool,
 }

@@ -97,7 +97,7 @@ impl Board {
         (token != 0).then(|| Acknowledged { token, start_ns: word(1), end_ns: word(2) })
     }
 
-    /// Counts an acknowledged commit of so many rows.
+    /// Counts an acknowledged commit of this many rows.
     pub fn count(&self, writer: u64, rows: u64) {
         let (commits, all_rows) = self.counters(writer);
         commits.fetch_add(1, Ordering::Relaxed);

@@ -4,7 +4,7 @@
 use super::board::{Board, Score, Word};
 use super::job::Job;
 use super::turns::{Turns, now_ns};
-use h5part::{ErrorKind, Result};
+use h5part::{ErrorKind, Item, Result};
 use h5part_base::dataspace::{ColumnSpec, Dtype};
 use h5part_engine::h5::{Attribute, NewTable};
 use h5part_engine::store::Store;
@@ -57,7 +57,7 @@ impl Changer<'_> {
         let table = added(self.number, made.load(Ordering::Acquire));
         match self.store.create(&NewTable::new(&table, 10, vec![ColumnSpec::new("x", Dtype::F64, &[])]), &|_, _| ()) {
             // A former life had made it, and was killed before it could say so.
-            Err(e) if matches!(e.kind(), ErrorKind::TableExists(_)) => {}
+            Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists(Item::Table(_))) => {}
             other => other?,
         }
         made.fetch_add(1, Ordering::Release);

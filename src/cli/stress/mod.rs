@@ -30,14 +30,14 @@ use std::time::Duration;
 
 const STRESS: &str = "stress";
 
-/// Let several processes commit to one file at once, and check every row at the end.
+/// Commit to one file from several processes at once, and check every row at the end.
 ///
-/// Makes DIR with a file stress.h5: table 'stress', columns E (f64), F (f64, row shape), status
-/// (i64). Each row is committed once unless --commits, --seconds or --kills is given. Exit code 1 when
-/// an acknowledged row is lost, a row is a mixture, also for a moment, or anything cannot be read.
+/// Creates stress.h5 in DIR: table 'stress', columns E (f64), F (f64, row shape), status (i64). Commits each
+/// row once unless --commits, --seconds or --kills is given. Exit code 1: an acknowledged row was lost, a row
+/// was a mixture, even for a moment, or something could not be read.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The folder to work in; it must not exist, or be empty.
+    /// The folder to work in; it must be empty or not exist.
     dir: PathBuf,
     /// Number of writer processes.
     #[arg(long, value_name = "P", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=512))]
@@ -48,38 +48,38 @@ pub struct Args {
     /// Shape of a cell of F.
     #[arg(long, value_name = "SHAPE", default_value = "100x3")]
     row_shape: String,
-    /// Rows a commit.
+    /// Rows per commit.
     #[arg(long, value_name = "B", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     batch: u64,
-    /// Commits in all, over and over the rows.
+    /// Stop after this many commits in total, going over the rows repeatedly.
     #[arg(long, value_name = "C", conflicts_with = "seconds")]
     commits: Option<u64>,
-    /// Commit for this long, over and over the rows.
+    /// Commit for this many seconds, going over the rows repeatedly.
     #[arg(long, value_name = "S", value_parser = seconds)]
     seconds: Option<f64>,
-    /// All writers commit to all rows, instead of each to its own.
+    /// Let all writers commit to all rows, instead of each to its own.
     #[arg(long)]
     overlap: bool,
-    /// Kill a random writer or changer every so many milliseconds, and start it again.
+    /// Kill a random writer or changer about every MS milliseconds, and restart it.
     #[arg(long, value_name = "MS", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(1..))]
     kill_every: Option<u64>,
-    /// End after so many kills, writing over and over the rows until then.
+    /// Stop after K kills, going over the rows repeatedly.
     #[arg(long, value_name = "K", requires = "kill_every", conflicts_with_all = ["commits", "seconds"])]
     kills: Option<u64>,
-    /// Processes that meanwhile change the structure of the file (add tables, extend one, set
-    /// attributes), commit to compressed columns, and recover [default: 1 with --kill-every, else 0].
+    /// Number of processes that add tables, extend one, set attributes, commit to compressed columns, and
+    /// recover [default: 1 with --kill-every, else 0].
     #[arg(long, value_name = "C", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(0..=64))]
     changers: Option<u64>,
-    /// Processes that meanwhile read, and check every row [default: 1 with --kill-every, else 0].
+    /// Number of processes that read and check every row [default: 1 with --kill-every, else 0].
     #[arg(long, value_name = "R", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(0..=64))]
     readers: Option<u64>,
     /// What an acknowledged commit survives.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArg,
-    /// Write the same bytes without locks, stamps and checksums: the limit for benchmarks.
+    /// Write the same bytes without locks, stamps and checksums, as a baseline for benchmarks.
     #[arg(long, conflicts_with_all = ["overlap", "commits", "seconds"])]
     bare: bool,
-    /// Seed of all random choices [default: from the clock; printed].
+    /// Seed of all random choices [default: from the clock; reported].
     #[arg(long)]
     seed: Option<u64>,
     /// Print the report as JSON.
@@ -113,8 +113,8 @@ struct Report {
     seed: u64,
 }
 
-impl Args {
-    pub fn run(&self) -> Result<Exit> {
+impl super::Subcommand for Args {
+    fn run(&self) -> Result<Exit> {
         let job = self.job()?;
         prepare_folder(&self.dir)?;
         let store = Store::new(job.file())?;
@@ -140,7 +140,9 @@ impl Args {
         let sound = report.lost == 0 && report.torn == 0 && report.unreadable == 0;
         Ok(if sound { Exit::Success } else { Exit::Found })
     }
+}
 
+impl Args {
     fn job(&self) -> Result<Job> {
         let spec: ColumnSpec = format!("F:f64:{}", self.row_shape).parse().at(STRESS, &self.dir)?;
         let work = match (self.commits, self.seconds, self.kills) {

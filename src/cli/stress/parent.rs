@@ -7,7 +7,7 @@ use super::turns::now_ns;
 use super::worker::Done;
 use clap::ValueEnum;
 use h5part::{ErrorKind, Result};
-use h5part_base::error::At;
+use h5part_base::error::{At, Kind};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -88,7 +88,7 @@ pub fn run(job: &Job, kills: Kills) -> Result<Ran> {
 pub struct Kills {
     /// Time between two of them.
     pub every: Option<Duration>,
-    /// The run ends after so many; else when the writers are done.
+    /// The run ends after this many kills; else when the writers are done.
     pub rounds: Option<u64>,
 }
 
@@ -209,7 +209,7 @@ impl Worker {
 
     fn failed(&self, how: &str) -> h5part::Error {
         let worker = usize::try_from(self.number).unwrap_or(usize::MAX);
-        ErrorKind::Worker { worker, how: how.to_owned() }.at(STRESS, "a process of the run")
+        h5part_tasks::ErrorKind::Worker { worker, how: how.to_owned() }.at(STRESS, "a process of the run")
     }
 }
 

@@ -46,8 +46,8 @@ struct Bare {
     plan: Vec<Piece>,
 }
 
-impl WorkerArgs {
-    pub fn run(&self) -> Result<Exit> {
+impl super::super::Subcommand for WorkerArgs {
+    fn run(&self) -> Result<Exit> {
         // A worker must not outlive a runner that was killed.
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
             .map_err(std::io::Error::from)
@@ -62,7 +62,9 @@ impl WorkerArgs {
         json(&Done { end_ns })?;
         Ok(Exit::Success)
     }
+}
 
+impl WorkerArgs {
     fn write(&self, job: &Job, board: &Board) -> Result<u64> {
         let mut target = Target::open(job)?;
         let mut turns = Turns::new(job, self.number, self.first_sequence, board);

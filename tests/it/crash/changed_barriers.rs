@@ -2,7 +2,7 @@
 
 use super::image::Barrier;
 use super::structure::Changed;
-use crate::changes::CHANGES;
+use crate::store::changes::CHANGES;
 use h5part_engine::h5::Attribute;
 use h5part_engine::store::Store;
 

@@ -2,7 +2,7 @@
 
 use super::counted;
 use super::structure::Changed;
-use crate::changes::{CHANGES, SUPERBLOCKS};
+use crate::store::changes::{CHANGES, SUPERBLOCKS};
 use h5part_engine::h5::Attribute;
 use h5part_engine::store::Store;
 

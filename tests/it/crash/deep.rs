@@ -8,7 +8,7 @@ use super::scenes::{Scene, Shape, Step, put};
 use super::states::{Point, Random, Sampling, State};
 use super::structure::{Bench as Stage, Changed};
 use super::visit::visit;
-use crate::changes::CHANGES;
+use crate::store::changes::CHANGES;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Crashes within the recovery.

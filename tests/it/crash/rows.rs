@@ -4,7 +4,7 @@ use super::image::{FOLDER, Image, Op, Recording};
 use super::memory::Memory;
 use super::scenes::UNDEFINED;
 use super::states::State;
-use crate::support::Scratch;
+use crate::common::support::Scratch;
 use h5part_base::dataspace::Rows;
 use h5part_engine::store::{Block, CellState, Reader, Recovery, Store, Writer};
 use std::collections::BTreeMap;

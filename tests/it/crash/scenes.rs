@@ -5,7 +5,7 @@ use super::memory::Memory;
 use super::rows::{Bench, Expected, Hidden, Others, rows_of};
 use super::states::Sampling;
 use super::visit::{Visited, visit};
-use crate::support::Scratch;
+use crate::common::support::Scratch;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part_engine::h5::NewTable;
 use h5part_engine::store::{Store, Values, Writer};

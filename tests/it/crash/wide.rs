@@ -3,7 +3,7 @@
 use super::counted;
 use super::scenes::{Scene, Step};
 use super::structure::Changed;
-use crate::wide::{put, wide_store};
+use crate::store::wide::{put, wide_store};
 use h5part_engine::store::{Store, Writer};
 
 const COLUMNS: usize = 68;

@@ -1,6 +1,7 @@
 //! How a dataset is cut into chunks, and where they lie: pure data, read once through the library.
 
 use super::Filter;
+use crate::num::to_usize;
 
 /// A stored chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,7 +187,7 @@ impl ChunkTable {
     #[must_use]
     pub fn of_band(&self, band: u64) -> &[Option<Chunk>] {
         let across = self.grid.across();
-        let start = usize::try_from(band).unwrap_or(usize::MAX).saturating_mul(across);
+        let start = to_usize(band).saturating_mul(across);
         self.chunks.get(start..start.saturating_add(across)).unwrap_or_default()
     }
 }

@@ -3,6 +3,7 @@
 use super::Segment;
 use super::rows::Span;
 use crate::error::ErrorKind;
+use crate::num::to_usize;
 
 /// What of each cell is wanted: one slice an axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +68,7 @@ impl Inner {
     /// Which bytes of a cell of elements of `element` bytes go where.
     #[must_use]
     pub fn segments(&self, element: usize) -> Vec<Segment> {
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let size = |n: u64| to_usize(n);
         let mut segments = vec![Segment { from: 0, to: 0, len: element }];
         let (mut from_stride, mut to_stride) = (element, element);
         // From the last axis to the first: what is selected so far, once for each index of the axis before.

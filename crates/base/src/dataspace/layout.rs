@@ -1,5 +1,7 @@
 //! Where the cells of a direct column lie in the file: pure data, read once through the library.
 
+use crate::num::to_usize;
+
 /// Byte addresses of all cells of a column whose rows are whole and unfiltered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnLayout {
@@ -49,7 +51,7 @@ impl ColumnLayout {
             Place::Contiguous { address } => (address + row * self.cell_bytes, self.rows - row),
             Place::Chunked { chunk_rows, addresses } => {
                 let (chunk, within) = (row / chunk_rows, row % chunk_rows);
-                let index = usize::try_from(chunk).unwrap_or(usize::MAX);
+                let index = to_usize(chunk);
                 (addresses[index] + within * self.cell_bytes, (chunk_rows - within).min(self.rows - row))
             }
         }

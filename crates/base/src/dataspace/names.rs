@@ -1,4 +1,4 @@
-//! Names that h5part keeps for what it writes itself.
+//! Paths of groups and datasets, and the names that h5part keeps for what it writes itself.
 
 use crate::error::ErrorKind;
 
@@ -16,6 +16,12 @@ pub fn refuse_reserved(name: &str) -> Result<(), ErrorKind> {
         Some(part) => Err(ErrorKind::ReservedName(part.to_owned())),
         None => Ok(()),
     }
+}
+
+/// The path of what has this name in the group at `path`, which is empty for the root group.
+#[must_use]
+pub fn path_below(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Sets of places among the stamps of a row, and which stamps lie together.
 
 use super::{Piece, Runs, Stamps, pieces};
+use crate::num::to_usize;
 
 /// Stamps in a sector of 512 bytes, which is written whole or not at all.
 pub const SECTOR_STAMPS: usize = 64;
@@ -72,7 +73,7 @@ impl Window {
         let bytes = self.width * 8;
         let of_row = |(row, index): (u64, u64)| Piece {
             address: stamps.layout.find(row).0 + self.first as u64 * 8,
-            value: usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(bytes),
+            value: to_usize(index).saturating_mul(bytes),
             len: bytes,
         };
         out.clear();

@@ -1,6 +1,7 @@
 //! From runs of rows to runs of bytes.
 
 use super::{ColumnLayout, Runs};
+use crate::num::to_usize;
 
 /// Bytes that are neighbours in the file and among the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Piece {
 /// When a row is beyond the column, which [`super::Rows::check`] excludes.
 pub fn pieces(layout: &ColumnLayout, runs: &Runs, out: &mut Vec<Piece>) {
     out.clear();
-    let bytes = |rows: u64| usize::try_from(rows * layout.cell_bytes).unwrap_or(usize::MAX);
+    let bytes = |rows: u64| to_usize(rows * layout.cell_bytes);
     for run in runs.as_slice() {
         let mut done = 0;
         while done < run.count {

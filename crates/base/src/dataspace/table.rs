@@ -1,7 +1,7 @@
 //! A table as read from a file: its columns, where they lie, and where their stamps are.
 
 use super::{ColumnLayout, Dtype, Filter, Places, Rows, SECTOR_STAMPS};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Item};
 use std::collections::HashMap;
 
 /// Why a column whose values are in other files is no direct one.
@@ -173,14 +173,13 @@ impl Table {
     /// The column of this name.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`]; [`ErrorKind::ColumnLost`] where it was stamped and is not as it was.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::ColumnLost`] where it was stamped and is not as it was.
     pub fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
         let name = self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, column)| column);
         self.columns.iter().find(|c| c.name == name).ok_or_else(|| match self.lost.iter().find(|l| l.name == name) {
             Some(lost) => self.lost_error(lost),
-            None => ErrorKind::NoSuchColumn {
-                table: self.path.clone(),
-                column: name.to_owned(),
+            None => ErrorKind::NotFound {
+                what: Item::Column { table: self.path.clone(), column: name.to_owned() },
                 known: self.columns.iter().map(|c| c.name.clone()).collect(),
             },
         })
@@ -246,6 +245,14 @@ impl Table {
     #[must_use]
     pub fn stamped_rows(&self) -> u64 {
         self.stamps.as_ref().map_or(self.rows, |stamps| stamps.layout.rows)
+    }
+
+    /// Its stamps.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unstamped`] where it has none.
+    pub fn expect_stamps(&self) -> Result<&Stamps, ErrorKind> {
+        self.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.path.clone()))
     }
 
     /// The column whose stamp has this place.
@@ -447,7 +454,10 @@ mod tests {
         assert_eq!(Table { stamps: None, ..table.clone() }.end(), 1000 + 7 * 80);
         assert_eq!(table.column("f").expect("there").shape, [2, 5]);
         let error = table.column("g").expect_err("not there");
-        assert!(matches!(&error, ErrorKind::NoSuchColumn { known, .. } if *known == ["e", "f", "z"]), "{error}");
+        assert!(
+            matches!(&error, ErrorKind::NotFound { what: Item::Column { .. }, known } if *known == ["e", "f", "z"]),
+            "{error}"
+        );
         assert_eq!(table.columns[1].fill_cell(), f64::NAN.to_le_bytes().repeat(10));
         assert!(table.columns[0].direct().is_ok() && table.columns[2].direct().is_err());
     }

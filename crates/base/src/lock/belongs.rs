@@ -9,7 +9,7 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// As open(2) and write(2).
-pub fn note_store(paths: &Paths, uuid: Uuid) -> io::Result<()> {
+pub fn write_store_uuid(paths: &Paths, uuid: Uuid) -> io::Result<()> {
     if fs::exists(&paths.uuid)? { Ok(()) } else { fs::write(&paths.uuid, uuid.to_string()) }
 }
 
@@ -17,7 +17,7 @@ pub fn note_store(paths: &Paths, uuid: Uuid) -> io::Result<()> {
 ///
 /// # Errors
 /// As open(2) and read(2).
-pub fn noted_store(paths: &Paths) -> io::Result<Option<Uuid>> {
+pub fn read_store_uuid(paths: &Paths) -> io::Result<Option<Uuid>> {
     match fs::read(&paths.uuid) {
         Ok(text) => Ok(Uuid::try_parse_ascii(&text).ok()),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -29,7 +29,7 @@ pub fn noted_store(paths: &Paths) -> io::Result<Option<Uuid>> {
 ///
 /// # Errors
 /// As unlink(2).
-pub fn forget_store(paths: &Paths) -> io::Result<()> {
+pub fn clear_store_uuid(paths: &Paths) -> io::Result<()> {
     match fs::remove_file(&paths.uuid) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),

@@ -5,7 +5,8 @@
 //! follows within [`IDLE`]: a thread sees to it, so that a writer that computes holds nothing.
 
 use super::SharedGate;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use crate::sync;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -127,7 +128,7 @@ impl Drop for InBurst<'_> {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     /// The thread that ends idle bursts. Without it (no thread to be had) no burst is kept.
@@ -140,7 +141,7 @@ impl Shared {
         let mut state = self.lock();
         while !state.closing {
             if state.gate.is_none() {
-                state = self.armed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = sync::wait(&self.armed, state);
                 continue;
             }
             drop(state);

@@ -6,13 +6,14 @@ use super::rows::{RowLocks, TURNSTILE};
 use super::wait::Patience;
 use super::{courtesy::Courtesy, holders, witness};
 use crate::error::ErrorKind;
+use crate::sync;
 use fs2::FileExt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// The byte of `rows.lock` that those share who wait at turnstile and gate.
@@ -44,12 +45,12 @@ pub struct SharedGate {
     named: bool,
 }
 
-/// Nobody else writes, and no stock writer has the file open; see [`Stock`] for stock readers.
+/// Nobody else writes, and no stock writer has the file open; see [`StockReaders`] for stock readers.
 #[derive(Debug)]
 pub struct ExclusiveGate {
     gate: Arc<Gate>,
     suspect: bool,
-    stock: Stock,
+    stock: StockReaders,
 }
 
 /// Nobody else has the file open, until this is dropped.
@@ -58,12 +59,12 @@ pub struct ReadersOut<'a>(&'a ExclusiveGate);
 
 /// What becomes of stock readers during a structural change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stock {
+pub enum StockReaders {
     /// They are waited for, and may come again until [`ExclusiveGate::keep_readers_out`]: until then nothing changes
     /// that they may look at.
-    Reads,
+    MayStay,
     /// They are waited for, and kept out: the file is changed in place.
-    Leaves,
+    MustLeave,
 }
 
 /// The locks alone, until what they guard was looked at.
@@ -102,7 +103,7 @@ impl Gate {
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
     pub fn enter_shared(self: &Arc<Self>, patience: &Patience) -> Result<SharedGate, ErrorKind> {
-        self.courtesy.lock().unwrap_or_else(PoisonError::into_inner).give_way();
+        sync::lock(&self.courtesy).give_way();
         pass(self.turnstile.file(), Some(&self.gate), &self.paths, patience)?;
         let entered = Entered::new(self);
         // The gate is not kept while a stock program has the file open: it may need the gate.
@@ -141,13 +142,17 @@ impl Gate {
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
-    pub fn enter_exclusive(self: &Arc<Self>, patience: &Patience, stock: Stock) -> Result<ExclusiveGate, ErrorKind> {
+    pub fn enter_exclusive(
+        self: &Arc<Self>,
+        patience: &Patience,
+        stock: StockReaders,
+    ) -> Result<ExclusiveGate, ErrorKind> {
         let whole = || {
             let entered = self.wait_exclusive(patience)?;
             let data = match stock {
                 // Who has had the file open since before must not keep the gate closed for others.
-                Stock::Reads => self.try_lock_then_share(),
-                Stock::Leaves => taken(FileExt::try_lock(&self.data)),
+                StockReaders::MayStay => self.try_lock_then_share(),
+                StockReaders::MustLeave => taken(FileExt::try_lock(&self.data)),
             };
             Ok::<_, ErrorKind>(data?.then_some(entered))
         };
@@ -241,7 +246,7 @@ impl ExclusiveGate {
     /// file is to be read again.
     pub fn keep_readers_out(&self, patience: &Patience) -> Result<ReadersOut<'_>, ErrorKind> {
         let gate = &self.gate;
-        if self.stock == Stock::Leaves {
+        if self.stock == StockReaders::MustLeave {
             return Ok(ReadersOut(self));
         }
         let before = Touched::of(&gate.data)?;
@@ -285,7 +290,7 @@ impl Drop for Entered {
 
 impl Drop for ReadersOut<'_> {
     fn drop(&mut self) {
-        if self.0.stock != Stock::Leaves {
+        if self.0.stock != StockReaders::MustLeave {
             // All bytes are where they belong: a stock writer that came in this instant would do no harm.
             let _ = FileExt::try_lock_shared(&self.0.gate.data);
         }

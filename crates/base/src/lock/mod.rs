@@ -1,6 +1,6 @@
 //! Who may do what, now: the gate of the file, the file itself, its rows; and who holds them.
 //!
-//! Locks are always taken in this order (`docs/design.md`, "Locks"): turnstile, gate
+//! Locks are always taken in this order (`docs/design/locks.md`): turnstile, gate
 //! (`FILE.lock`), the HDF5 file, rows ascending. All are advisory locks of the kernel, which
 //! frees them when their owner dies.
 
@@ -22,13 +22,13 @@ mod rows;
 mod wait;
 mod witness;
 
-pub use belongs::{forget_store, note_store, noted_store};
+pub use belongs::{clear_store_uuid, read_store_uuid, write_store_uuid};
 pub use burst::{Burst, InBurst};
 pub use byte::{ByteGuard, ByteLock};
 pub use calls::LockCall;
 pub use fence::Fence;
 pub use filesystem::{FileSystem, Reach, Sharing, Why};
-pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, Stock, is_ours};
+pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, StockReaders, is_ours};
 pub use holders::writers_elsewhere;
 pub use holders::{Holder, LockReport, report};
 pub use mounts::Mount;

@@ -28,7 +28,7 @@ impl Paths {
     /// Names for a file that exists.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`] and what else realpath(3) reports.
+    /// [`ErrorKind::NotFound`] and what else realpath(3) reports.
     pub fn of(file: &Path) -> Result<Self, ErrorKind> {
         Ok(Self::new(file.canonicalize()?))
     }

@@ -5,6 +5,7 @@
 
 use super::row::{PIECE, crc, piece_sums};
 use crate::error::ErrorKind;
+use crate::num::to_usize;
 use crate::storage::PIECE as BLOCK;
 use std::io;
 use uuid::Uuid;
@@ -220,7 +221,7 @@ pub(super) fn each_block(range: &Range, mut body: impl FnMut(u64, u64, &mut [u8]
 }
 
 fn index(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
+    to_usize(n)
 }
 
 /// Checksums of the pieces of bytes that lie at `address`.

@@ -1,5 +1,5 @@
 //! What is written before anything of value is overwritten: row records, and the log of a structural
-//! change. Their bytes are in `docs/design.md`.
+//! change. Their bytes are in `docs/design/formats.md`.
 
 mod extents;
 pub mod log;

@@ -4,9 +4,11 @@ use super::extents::{Extents, Source};
 use super::log::{self, Header, Progress, Range};
 use super::row::crc;
 use super::sealed::Sealed;
+use crate::num::to_usize;
 use crate::storage::{Identity, StorageFile};
+use crate::sync;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use uuid::Uuid;
 
 /// The file as it will be. Below its old end, what is written goes to the log and is laid over what is
@@ -68,7 +70,7 @@ impl Overlay {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     /// Runs a change; if it fails, nothing after it counts.
@@ -202,7 +204,7 @@ impl Overlay {
 }
 
 fn index(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
+    to_usize(n)
 }
 
 impl StorageFile for Overlay {

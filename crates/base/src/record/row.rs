@@ -2,7 +2,7 @@
 //! put back as they were.
 //!
 //! A writer keeps one record at a time, in its own file behind its owner note. The bytes are in
-//! `docs/design.md`, "A row record". Nothing here touches a file.
+//! `docs/design/formats.md`, "Row record". Nothing here touches a file.
 
 use crate::error::ErrorKind;
 use crc_fast::{CrcAlgorithm, checksum};
@@ -25,7 +25,7 @@ const LONGEST: u64 = 1 << 40;
 
 /// Which file, table and commit a record belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct RecordId {
     /// The store.
     pub uuid: Uuid,
     /// Device and inode of its file: a file put in its place is another one.
@@ -63,7 +63,7 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// What the record belongs to.
-    pub origin: Origin,
+    pub id: RecordId,
     /// Length of the body in bytes.
     pub body_len: u64,
     entries: u64,
@@ -91,7 +91,7 @@ pub fn is_explained(entry: &Entry, now: &[u8]) -> bool {
 
 /// The whole record, ready to be written at [`START`].
 #[must_use]
-pub fn encode(origin: &Origin, entries: &[&Entry]) -> Vec<u8> {
+pub fn encode(id: &RecordId, entries: &[&Entry]) -> Vec<u8> {
     let mut out = vec![0; HEADER];
     for e in entries {
         out.extend(e.row.to_le_bytes());
@@ -108,8 +108,8 @@ pub fn encode(origin: &Origin, entries: &[&Entry]) -> Vec<u8> {
     let mut head = Vec::with_capacity(HEADER);
     head.extend(MAGIC);
     head.push(VERSION);
-    head.extend(origin.uuid.as_bytes());
-    let Origin { device, inode, generation, table, commit, .. } = *origin;
+    head.extend(id.uuid.as_bytes());
+    let RecordId { device, inode, generation, table, commit, .. } = *id;
     for word in [device, inode, table, commit, entries.len() as u64, body_len, generation] {
         head.extend(word.to_le_bytes());
     }
@@ -145,9 +145,9 @@ pub fn decode_header(bytes: &[u8; HEADER]) -> Result<Option<Header>, ErrorKind> 
         return Ok(None);
     }
     let uuid = Uuid::from_bytes(bytes[8..24].try_into().unwrap_or_default());
-    let origin =
-        Origin { uuid, device: word(24), inode: word(32), generation: word(72), table: word(40), commit: word(48) };
-    let header = Header { origin, entries: word(56), body_len: word(64), body_sum: half(80) };
+    let id =
+        RecordId { uuid, device: word(24), inode: word(32), generation: word(72), table: word(40), commit: word(48) };
+    let header = Header { id, entries: word(56), body_len: word(64), body_sum: half(80) };
     Ok((header.body_len < LONGEST).then_some(header))
 }
 
@@ -208,20 +208,20 @@ mod tests {
         Entry { row, place: 1, shift, old_stamp: 5, new_stamp: 6, old, new_pieces: piece_sums(&new, shift) }
     }
 
-    fn origin() -> Origin {
-        Origin { uuid: Uuid::from_u128(3), device: 1, inode: 2, generation: 6, table: 3, commit: 4 }
+    fn id() -> RecordId {
+        RecordId { uuid: Uuid::from_u128(3), device: 1, inode: 2, generation: 6, table: 3, commit: 4 }
     }
 
-    fn decode(bytes: &[u8]) -> Option<(Origin, Vec<Entry>)> {
+    fn decode(bytes: &[u8]) -> Option<(RecordId, Vec<Entry>)> {
         let head = bytes.first_chunk::<HEADER>()?;
         let header = decode_header(head).ok()??;
-        Some((header.origin, header.decode_body(&bytes[HEADER..])?))
+        Some((header.id, header.decode_body(&bytes[HEADER..])?))
     }
 
     #[test]
     fn every_bit_flip_and_every_truncation_is_noticed() {
-        let bytes = encode(&origin(), &[&entry(1, 8), &entry(2, 600)]);
-        assert_eq!(decode(&bytes), Some((origin(), vec![entry(1, 8), entry(2, 600)])));
+        let bytes = encode(&id(), &[&entry(1, 8), &entry(2, 600)]);
+        assert_eq!(decode(&bytes), Some((id(), vec![entry(1, 8), entry(2, 600)])));
         for len in (0..bytes.len()).step_by(STEP) {
             assert_eq!(decode(&bytes[..len]), None, "{len} bytes");
         }
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_newer_record_is_refused_and_a_spent_one_is_none() {
-        let mut bytes = encode(&origin(), &[&entry(1, 8)]);
+        let mut bytes = encode(&id(), &[&entry(1, 8)]);
         bytes[7] = b'2';
         let head = bytes.first_chunk::<HEADER>().expect("long enough");
         assert!(matches!(decode_header(head), Err(ErrorKind::NewerFormat { found: 2, known: 1 })));
@@ -262,7 +262,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let mut whole = encode(&origin(), &[&entry(1, 40)]);
+            let mut whole = encode(&id(), &[&entry(1, 40)]);
             for (at, b) in whole.iter_mut().skip(56).zip(&bytes) {
                 *at = *b;
             }

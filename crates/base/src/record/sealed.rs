@@ -2,6 +2,7 @@
 
 use super::log::{self, Header, Range, each_block};
 use super::row::crc;
+use crate::num::to_usize;
 use crate::storage::StorageFile;
 use std::io;
 
@@ -33,7 +34,7 @@ impl Sealed {
         if end.is_none_or(|end| end > i64::MAX as u64) || end > Some(file.identity()?.len) {
             return Ok(None);
         }
-        let mut table = vec![0; usize::try_from(header.table_len).unwrap_or(usize::MAX)];
+        let mut table = vec![0; to_usize(header.table_len)];
         file.read_at(&mut table, header.table_at)?;
         Ok(log::decode_table(&header, &table).map(|ranges| Self { header, ranges }))
     }

@@ -124,6 +124,12 @@ impl Stamp {
         }
     }
 
+    /// Whether it says WRITING of a cell that had a value before.
+    #[must_use]
+    pub fn had_value(self) -> bool {
+        self.state() == State::Writing && self.version() > 1
+    }
+
     /// The same commit, finished.
     #[must_use]
     pub fn finished(self) -> Self {
@@ -209,7 +215,7 @@ mod tests {
         }
     }
 
-    /// The format itself, as `docs/design.md` has it: bits of state, durability and version, and which of them the
+    /// The format itself, as `docs/design/formats.md` has it: bits of state, durability and version, and which of them the
     /// checksum covers, at which places.
     #[test]
     fn stamps_are_laid_out_as_documented() {

@@ -1,10 +1,11 @@
 //! A storage that fails on command: what the disk does on a bad day, for tests.
 
 use super::{Disk, Identity, Mode, Storage, StorageFile};
+use crate::sync;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Which call fails, how, and whether it goes on failing.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ impl Faulty {
 
     /// Starts counting anew, with this fault armed.
     pub fn arm(&self, fault: Option<Fault>) {
-        *self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        *sync::lock(&self.shared.fault) = fault;
         self.shared.calls.store(0, Ordering::Relaxed);
     }
 
@@ -60,7 +61,7 @@ impl Faulty {
 impl Shared {
     fn call(&self) -> io::Result<()> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        match *self.fault.lock().unwrap_or_else(PoisonError::into_inner) {
+        match *sync::lock(&self.fault) {
             Some(f) if call == f.call || (f.persistent && call > f.call) => Err(io::Error::from_raw_os_error(f.errno)),
             _ => Ok(()),
         }

@@ -7,7 +7,8 @@ use super::create::table_group;
 use super::select;
 use crate::h5::Failed;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows, refuse_reserved};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
+use h5part_base::num::to_usize;
 use hdf5::Group;
 use std::fmt;
 
@@ -47,7 +48,7 @@ impl H5Change {
     /// Makes a group of these datasets, and the groups on the way to it.
     ///
     /// # Errors
-    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], those of the values, I/O and library errors.
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], those of the values, I/O and library errors.
     pub fn add_arrays(
         &self,
         group: &str,
@@ -63,11 +64,13 @@ impl H5Change {
     /// Makes a dataset in a group that is there.
     ///
     /// # Errors
-    /// [`ErrorKind::ColumnExists`], those of the values, I/O and library errors.
+    /// [`ErrorKind::AlreadyExists`], those of the values, I/O and library errors.
     pub fn add_array(&self, group: &str, array: &mut NewArray<'_>) -> Result<(), Failed> {
         let place = self.file.group(&format!("/{group}"))?;
         if place.link_exists(&array.name) {
-            return Err(ErrorKind::ColumnExists(array.name.clone()).into());
+            return Err(
+                ErrorKind::AlreadyExists(Item::Column { table: group.to_owned(), column: array.name.clone() }).into()
+            );
         }
         write_array(&place, array)
     }
@@ -83,7 +86,7 @@ fn write_array(place: &Group, array: &mut NewArray<'_>) -> Result<(), Failed> {
     make_column(place, &spec, Make { rows, chunk_rows: None, filters: Filters::default() })?;
     let dataset = place.dataset(&array.name)?;
     let portion = (PORTION_BYTES / spec.cell_bytes().unwrap_or(u64::MAX).max(1)).max(1);
-    for start in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+    for start in (0..rows).step_by(to_usize(portion)) {
         let here = start..rows.min(start + portion);
         let bytes = (array.values)(here.end - here.start)?;
         select::write(&dataset, array.dtype, &Rows::range(here).runs()?, &bytes)?;

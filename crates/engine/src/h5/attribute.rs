@@ -1,7 +1,7 @@
 //! Attributes of a table's group.
 
-use super::groups::Groups;
-use super::load::{STAMPS_GROUP, members};
+use super::format::STAMPS_GROUP;
+use super::groups::{Groups, members, object_id};
 use super::{H5Change, H5File};
 use crate::h5::Failed;
 use h5part_base::dataspace::refuse_reserved;
@@ -112,7 +112,7 @@ impl H5File {
     /// An attribute of a group, if it is there and of a kind that [`Attribute`] has.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], library errors.
+    /// [`ErrorKind::NotFound`], library errors.
     pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, Failed> {
         self.expect_group(group)?;
         self.ask(|| read_attribute(&self.file.group(&format!("/{group}"))?, name))
@@ -131,7 +131,7 @@ impl H5File {
             while let Some((path, group)) = groups.next() {
                 let group = group?;
                 // Links may lead in circles.
-                if !seen.insert(format!("{:?}", group.loc_info()?.token)) {
+                if !seen.insert(object_id(&group.loc_info()?)) {
                     continue;
                 }
                 if let Some(Attribute::Text(text)) = read_attribute(&group, name)? {

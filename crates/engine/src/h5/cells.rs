@@ -4,12 +4,13 @@ use super::{H5Change, H5File, select};
 use crate::h5::Failed;
 use h5part_base::dataspace::{Column, Dtype, Rows, Runs};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
+use h5part_base::sync;
 use hdf5::Dataset;
 use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::{AllocTime, FillTime, FillValue, Layout};
 use std::collections::btree_map::Entry;
 use std::ops::Range;
-use std::sync::PoisonError;
 
 /// Fill is written in pieces of about this, in bytes.
 const FILL_BYTES: u64 = 8 << 20;
@@ -50,12 +51,12 @@ impl H5Change {
 
     /// Closes the columns that were used, and what the library keeps of them.
     pub fn close_columns(&self) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        sync::lock(&self.open).clear();
     }
 
     pub(super) fn dataset(&self, table: &str, column: &Column) -> Result<Dataset, Failed> {
         let path = format!("/{table}/{}", column.name);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = sync::lock(&self.open);
         Ok(match open.entry(path) {
             Entry::Occupied(entry) => entry.get().clone(),
             Entry::Vacant(entry) => {
@@ -95,9 +96,9 @@ pub(super) fn is_unfilled(plist: &DatasetCreate) -> Result<bool, Failed> {
 pub(super) fn fill_rows(dataset: &Dataset, dtype: Dtype, rows: Range<u64>, element: &[u8]) -> Result<(), Failed> {
     let elements: u64 = dataset.shape().iter().skip(1).map(|&n| n as u64).product();
     let portion = (FILL_BYTES / (elements * dtype.size()).max(1)).max(1);
-    for from in rows.clone().step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+    for from in rows.clone().step_by(to_usize(portion)) {
         let here = Rows::range(from..from.saturating_add(portion).min(rows.end));
-        let count = usize::try_from(here.len() * elements).unwrap_or(usize::MAX);
+        let count = to_usize(here.len() * elements);
         select::write(dataset, dtype, &here.runs()?, &element.repeat(count))?;
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! Chunks as they are stored: where they lie, and in and out past the library's filters.
 #![expect(unsafe_code, reason = "the safe wrapper neither reads nor writes stored chunks")]
 
-use super::{H5Change, H5File, Origin, filters};
+use super::{H5Change, H5File, MetadataFingerprint, filters};
 use crate::filter::{Encoded, Pipeline};
 use crate::h5::Failed;
 use h5part_base::dataspace::{Chunk, ChunkTable, Column, Filter, Grid};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use hdf5::Dataset;
 use hdf5::plist::DatasetCreate;
@@ -30,11 +31,11 @@ impl H5File {
         table: &str,
         column: &Column,
         storage: &dyn StorageFile,
-    ) -> Result<(ChunkTable, Origin), Failed> {
+    ) -> Result<(ChunkTable, MetadataFingerprint), Failed> {
         self.ask(|| {
             let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
             let found = chunk_table(&dataset, column, self.len)?;
-            Ok((found, self.origin(storage)?))
+            Ok((found, self.fingerprint(storage)?))
         })
     }
 
@@ -160,7 +161,7 @@ fn stored_len(dataset: &Dataset, offset: &[u64]) -> Result<Option<u64>, Failed> 
 fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, Failed> {
     check_rank(dataset, offset)?;
     let Some(len) = stored_len(dataset, offset)? else { return Ok(None) };
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    let mut bytes = vec![0; to_usize(len)];
     let mask = hdf5::sync::sync(|| stored(dataset, offset, &mut bytes))?;
     Ok(Some(Encoded { mask, bytes }))
 }

@@ -3,12 +3,13 @@
 use super::attribute::Attribute;
 use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
+use super::format::TABLE_ATTRIBUTE;
+use super::groups::members;
 use super::guards::GuardSpec;
-use super::load::{TABLE_ATTRIBUTE, members};
 use super::stamps::{MOST_COLUMNS, StampsSpec, TOO_MANY_COLUMNS};
 use crate::h5::Failed;
 use h5part_base::dataspace::{ColumnSpec, refuse_reserved};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::{File, Group, LocationType};
 use std::collections::HashSet;
 
@@ -151,7 +152,7 @@ impl H5Change {
     /// Adds a table, with its stamps.
     ///
     /// # Errors
-    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], I/O and library errors.
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], I/O and library errors.
     pub fn add_table(&self, table: &NewTable) -> Result<(), Failed> {
         self.ensure_uuid()?;
         let group = table_group(&self.file, &table.path)?;
@@ -168,12 +169,14 @@ impl H5Change {
     /// Makes further datasets in a table's group; stamps are up to the caller.
     ///
     /// # Errors
-    /// [`ErrorKind::ColumnExists`], I/O and library errors.
+    /// [`ErrorKind::AlreadyExists`], I/O and library errors.
     pub fn add_columns(&self, new: &NewTable) -> Result<(), Failed> {
         self.ensure_uuid()?;
         let group = self.file.group(&format!("/{}", new.path))?;
         if let Some(taken) = new.columns.iter().find(|column| group.link_exists(&column.name)) {
-            return Err(ErrorKind::ColumnExists(taken.name.clone()).into());
+            return Err(
+                ErrorKind::AlreadyExists(Item::Column { table: new.path.clone(), column: taken.name.clone() }).into()
+            );
         }
         make_columns(&group, new)?;
         self.set_attributes(&new.path, &new.attributes)
@@ -202,7 +205,7 @@ pub(super) fn table_group(file: &File, path: &str) -> Result<Group, Failed> {
         };
     }
     if !members(&group, LocationType::Dataset)?.is_empty() || group.attr_names()?.iter().any(|n| n == TABLE_ATTRIBUTE) {
-        return Err(ErrorKind::TableExists(path.to_owned()).into());
+        return Err(ErrorKind::AlreadyExists(Item::Table(path.to_owned())).into());
     }
     Ok(group)
 }

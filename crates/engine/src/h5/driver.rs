@@ -3,13 +3,15 @@
 //!
 //! Layout of `H5FD_class_t` version 1 (HDF5 1.14 to 2.x, `H5FDdevelop.h`); `hdf5-metno-sys` has an
 //! older one. While a file is read, the driver records which bytes the library looked at: this is how
-//! [`super::Origin`] knows the metadata that a layout rests on. What it writes to is the caller's
+//! [`super::MetadataFingerprint`] knows the metadata that a layout rests on. What it writes to is the caller's
 //! choice: a file that is built beside, or one with an overlay, of which nothing counts until it is
 //! sealed.
 #![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
 
 use super::limits::Look;
+use h5part_base::num::to_usize;
 use h5part_base::storage::{PIECE, StorageFile};
+use h5part_base::sync;
 use hdf5_sys::h5p::{H5Pget_driver_info, H5Pset_driver};
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_ulong, c_void};
 use std::io;
@@ -17,7 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 type Hid = i64;
 type Herr = c_int;
@@ -98,7 +100,7 @@ impl Source {
             && let Err(e) = body()
         {
             self.doomed.store(true, Ordering::Release);
-            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+            *sync::lock(&self.failure) = Some(e);
         }
         Ok(())
     }
@@ -131,20 +133,20 @@ impl Source {
 
     /// Ends the recording and hands over what was recorded.
     pub(super) fn take_extents(&self) -> Vec<(u64, usize)> {
-        self.extents.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
+        sync::lock(&self.extents).take().unwrap_or_default()
     }
 
     pub(super) fn take_failure(&self) -> Option<io::Error> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        sync::lock(&self.failure).take()
     }
 
     /// Bytes past the end of the file read as zeros, as the library expects.
     fn read(&self, address: u64, buf: &mut [u8]) -> io::Result<()> {
         // Of every kind: the library reads variable-length attributes, the uuid among them, as raw data.
-        if let Some(extents) = self.extents.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(extents) = sync::lock(&self.extents).as_mut() {
             extents.push((address, buf.len()));
         }
-        let inside = usize::try_from(self.len().saturating_sub(address)).unwrap_or(usize::MAX).min(buf.len());
+        let inside = to_usize(self.len().saturating_sub(address)).min(buf.len());
         let (file, beyond) = buf.split_at_mut(inside);
         beyond.fill(0);
         self.file.read_at(file, address)
@@ -424,7 +426,7 @@ fn guarded(source: &Source, body: impl FnOnce() -> io::Result<()>) -> Herr {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => 0,
         Ok(Err(e)) => {
-            *source.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+            *sync::lock(&source.failure) = Some(e);
             -1
         }
         Err(_) => -1,

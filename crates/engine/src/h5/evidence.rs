@@ -2,9 +2,10 @@
 
 use super::H5File;
 use super::chunks::each_chunk;
-use super::load::{fill_of, members};
+use super::groups::{members, object_id};
+use super::load::fill_of;
 use crate::h5::Failed;
-use h5part_base::dataspace::{Column, Dtype, OUTSIDE, Table};
+use h5part_base::dataspace::{Column, Dtype, OUTSIDE, Table, push_range};
 use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::{AllocTime, FillValue, Layout};
 use hdf5::types::VarLenUnicode;
@@ -78,7 +79,7 @@ impl H5File {
                     candidates.push(Candidate { name, evidence: Err("HDF5 cannot open it".to_owned()) });
                     continue;
                 };
-                let token = format!("{:?}", dataset.loc_info()?.token);
+                let token = object_id(&dataset.loc_info()?);
                 let first = seen.entry(token).or_insert_with(|| name.clone());
                 let evidence = if *first == name {
                     look_at(&dataset, &name, table, netcdf)?
@@ -195,13 +196,10 @@ fn stored(dataset: &Dataset, column: &Column, layout: Layout, rows: u64) -> Resu
     if starts.len() as u64 >= rows.div_ceil(per_chunk) {
         return Ok(Stored::All);
     }
-    let mut ranges: Vec<Range<u64>> = Vec::new();
+    let mut ranges = Vec::new();
     for start in starts {
         let end = start.saturating_add(per_chunk).min(rows);
-        match ranges.last_mut() {
-            Some(last) if last.end == start => last.end = end,
-            _ => ranges.push(start..end),
-        }
+        push_range(&mut ranges, start..end);
     }
     Ok(Stored::Only(ranges))
 }

@@ -2,10 +2,12 @@
 
 use super::H5Change;
 use super::cells::{fill_rows, is_unfilled};
-use super::load::{Parts, STAMPS_GROUP};
+use super::format::STAMPS_GROUP;
+use super::load::Parts;
 use crate::h5::Failed;
 use h5part_base::dataspace::{Column, Table};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use hdf5::Dataset;
 use hdf5::plist::dataset_create::AllocTime;
 
@@ -86,7 +88,7 @@ fn most_rows(dataset: &Dataset) -> Option<u64> {
 fn resize(dataset: &Dataset, rows: u64) -> Result<(), Failed> {
     let mut shape = dataset.shape();
     if let Some(first) = shape.first_mut() {
-        *first = usize::try_from(rows).unwrap_or(usize::MAX);
+        *first = to_usize(rows);
     }
     Ok(dataset.resize(shape)?)
 }

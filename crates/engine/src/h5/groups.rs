@@ -1,7 +1,8 @@
 //! The way through the groups of a file. Each is opened from its parent: the way from the root may be long.
 
 use crate::h5::Failed;
-use hdf5::Group;
+use h5part_base::dataspace::path_below;
+use hdf5::{Group, LocationInfo, LocationType};
 
 /// Groups that are still to be gone into, the last one first.
 pub(super) struct Groups {
@@ -16,14 +17,21 @@ impl Groups {
 
     /// Notes a group below the one of this path.
     pub(super) fn push(&mut self, group: &Group, path: &str, name: String) {
-        let below = below(path, &name);
+        let below = path_below(path, &name);
         self.todo.push((group.clone(), name, below));
     }
 }
 
-/// Path of what has this name in the group of that path.
-pub(super) fn below(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }
+/// What tells an object of a file from the others, whatever its names are.
+pub(super) fn object_id(info: &LocationInfo) -> String {
+    format!("{:?}", info.token)
+}
+
+/// Names in a group of the objects of one kind. Names that lead nowhere are left out.
+pub(super) fn members(group: &Group, kind: LocationType) -> Result<Vec<String>, Failed> {
+    let mut names = group.member_names()?;
+    names.retain(|name| group.loc_type_by_name(name).is_ok_and(|found| found == kind));
+    Ok(names)
 }
 
 impl Iterator for Groups {

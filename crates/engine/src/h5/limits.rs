@@ -3,11 +3,12 @@
 #![expect(unsafe_code, reason = "calls of a C library; the design allows it here")]
 
 use super::Failed;
+use h5part_base::sync;
 use hdf5_sys::h5l::H5L_type_t;
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A look at a file may take this long, and a second more for so many of its bytes.
@@ -103,7 +104,7 @@ extern "C" fn value(_name: *const c_char, value: *const c_void, size: usize, roo
 }
 
 fn looks() -> MutexGuard<'static, BTreeMap<u64, Instant>> {
-    LOOKS.lock().unwrap_or_else(PoisonError::into_inner)
+    sync::lock(&LOOKS)
 }
 
 /// The library is busy with a file while this lives.

@@ -17,11 +17,12 @@ mod evidence;
 mod extend;
 mod file;
 mod filters;
+mod fingerprint;
+mod format;
 mod groups;
 mod guards;
 mod limits;
 mod load;
-mod names;
 mod published;
 mod raw;
 mod select;
@@ -40,14 +41,15 @@ pub use copy::{Allocation, Compression, Copied, Copying, Differing, LaidRows, Re
 pub use create::{NewTable, planned_bytes};
 pub use evidence::{Candidate, Evidence, Stored};
 pub use file::{H5File, library_version};
+pub use fingerprint::MetadataFingerprint;
 pub use guards::GuardSpec;
 pub use limits::limit;
-pub use load::{Listing, Origin};
+pub use load::Listing;
 pub use published::Digest;
 pub(crate) use stamps::TOO_MANY_COLUMNS;
 pub use stamps::{MOST_COLUMNS, StampsSpec};
 pub use superblock::{Superblock, check as check_superblock, stored_end};
-pub use walk::{Oddity, Walk};
+pub use walk::{Anomaly, Walk};
 
 use h5part_base::error::ErrorKind;
 

@@ -1,6 +1,8 @@
 //! What makes a file a published one: a mark, and digests of what its chunks were made of.
 
-use super::load::{Parts, STAMPS_GROUP};
+use super::format::STAMPS_GROUP;
+use super::groups::object_id;
+use super::load::Parts;
 use super::texts::{read_text, write_text};
 use super::{H5Change, H5File};
 use crate::h5::Failed;
@@ -33,7 +35,7 @@ impl H5File {
     /// # Errors
     /// Library errors.
     pub fn object(&self, path: &str) -> Result<String, Failed> {
-        self.ask(|| Ok(format!("{:?}", self.file.loc_info_by_name(path)?.token)))
+        self.ask(|| Ok(object_id(&self.file.loc_info_by_name(path)?)))
     }
 
     /// Digests of the chunks of each column of a published file, by the column's path.

@@ -3,11 +3,12 @@
 use super::H5Change;
 use super::cells::fill_rows;
 use super::column::{Filters, Make, chunk_rows, make_column};
-use super::guards::{self, GuardSpec};
-use super::load::{
+use super::format::{
     COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, PATH_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE,
-    TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid, type_of, type_text,
+    TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid,
 };
+use super::guards::{self, GuardSpec};
+use super::load::{open_stamps, stamps_of, type_of, type_text};
 use super::texts::{write_text, write_texts};
 use crate::h5::Failed;
 use h5part_base::dataspace::{ColumnSpec, Dtype, SECTOR_STAMPS, Stamps, Table};
@@ -78,8 +79,7 @@ impl H5Change {
     #[must_use]
     pub fn is_stamped(&self, table: &str) -> bool {
         let group = self.file.group(&format!("/{table}"));
-        group
-            .is_ok_and(|group| super::load::open_stamps(&self.file, &group, table).is_ok_and(|stamps| stamps.is_some()))
+        group.is_ok_and(|group| open_stamps(&self.file, &group, table).is_ok_and(|stamps| stamps.is_some()))
     }
 
     /// Gives stamps, all zero, to a table that others made.
@@ -90,14 +90,14 @@ impl H5Change {
         self.ensure_uuid()?;
         let group = self.file.group(&format!("/{}", spec.path))?;
         self.make_stamps(&group, spec, None)?;
-        super::load::stamps_of(&self.file, &group)
+        stamps_of(&self.file, &group)
     }
 
     /// The same for a table whose columns are as those of `like`, of which nothing is read but how many rows the first
     /// one has. Returns that.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`], I/O and library errors.
+    /// [`ErrorKind::NotFound`], I/O and library errors.
     pub fn add_stamps_like(&self, like: &Table, names: Vec<String>) -> Result<u64, Failed> {
         let types = names.iter().map(|name| Ok(type_text(like.column(name)?)));
         let types = types.collect::<Result<Vec<_>, Failed>>()?;
@@ -182,7 +182,7 @@ impl H5Change {
     /// Library errors.
     pub fn name_stamps(&self, number: u64, spec: &StampsSpec<'_>) -> Result<Stamps, Failed> {
         self.describe_stamps(&self.file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?, spec, None)?;
-        super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", spec.path))?)
+        stamps_of(&self.file, &self.file.group(&format!("/{}", spec.path))?)
     }
 
     /// Makes room for the stamps of more columns, which come after those that are there. Where they need another
@@ -202,7 +202,7 @@ impl H5Change {
             group.relink(&wider, &name)?;
         }
         self.describe_stamps(&group.dataset(&name)?, spec, None)?;
-        super::load::stamps_of(&self.file, &self.file.group(&format!("/{}", table.path))?)
+        stamps_of(&self.file, &self.file.group(&format!("/{}", table.path))?)
     }
 }
 

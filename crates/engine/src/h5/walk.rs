@@ -2,9 +2,11 @@
 
 use super::H5File;
 use super::bundle::CHECKSUM;
-use super::groups::{Groups, below};
-use super::load::{STAMPS_GROUP, TABLE_ATTRIBUTE};
+use super::format::{STAMPS_GROUP, TABLE_ATTRIBUTE};
+use super::groups::{Groups, object_id};
+use super::load::{chunks_end, table_of_stamps};
 use crate::h5::Failed;
+use h5part_base::dataspace::path_below;
 use hdf5::plist::dataset_create::Layout;
 use hdf5::{Dataset, Group, LinkType, LocationInfo, LocationType};
 use std::collections::HashMap;
@@ -23,12 +25,12 @@ pub struct Walk {
     /// Numbers of the tables that have a dataset of stamps, and where that says the table is.
     pub stamps: Vec<(u64, Option<String>)>,
     /// What is not as it should be, or was not looked at.
-    pub oddities: Vec<(String, Oddity)>,
+    pub oddities: Vec<(String, Anomaly)>,
 }
 
 /// What is odd about an object, or the name of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Oddity {
+pub enum Anomaly {
     /// The name leads to nothing that can be opened.
     Unopenable(String),
     /// An attribute cannot be opened.
@@ -55,7 +57,7 @@ pub enum Oddity {
     NotUtf8,
 }
 
-impl Oddity {
+impl Anomaly {
     /// Whether HDF5 cannot open it.
     #[must_use]
     pub fn is_unopenable(&self) -> bool {
@@ -85,7 +87,7 @@ impl H5File {
         walk.count(String::new(), &root.loc_info()?);
         while let Some((path, group)) = walk.todo.next() {
             if let Err(e) = group.and_then(|group| walk.group(&path, &group)) {
-                walk.odd(&path, Oddity::Unopenable(e.to_string()));
+                walk.odd(&path, Anomaly::Unopenable(e.to_string()));
             }
         }
         Ok(walk.finish())
@@ -100,14 +102,14 @@ struct Walker<'a> {
 }
 
 impl Walker<'_> {
-    fn odd(&mut self, path: &str, what: Oddity) {
+    fn odd(&mut self, path: &str, what: Anomaly) {
         self.found.oddities.push((format!("/{path}"), what));
     }
 
     /// Counts a name of an object; whether it is the first.
     fn count(&mut self, path: String, info: &LocationInfo) -> bool {
         let links = info.num_links as u64;
-        let counted = self.seen.entry(format!("{:?}", info.token));
+        let counted = self.seen.entry(object_id(info));
         let counted = counted.or_insert(Counted { path, names: 0, count: links });
         counted.names += 1;
         counted.names == 1
@@ -130,18 +132,18 @@ impl Walker<'_> {
                 LinkType::Hard => self.object(path, group, name),
                 // Leads to an object that has another name, or to nothing, which is no fault.
                 LinkType::Soft => {}
-                LinkType::External => self.odd(&below(path, &name), Oddity::LeadsOutside),
+                LinkType::External => self.odd(&path_below(path, &name), Anomaly::LeadsOutside),
             }
         }
         Ok(())
     }
 
     fn object(&mut self, parent: &str, group: &Group, name: String) {
-        let path = below(parent, &name);
+        let path = path_below(parent, &name);
         let info = match group.loc_info_by_name(&name) {
             Ok(info) => info,
-            Err(_) if name.contains(char::REPLACEMENT_CHARACTER) => return self.odd(&path, Oddity::NotUtf8),
-            Err(e) => return self.odd(&path, Oddity::Unopenable(Failed::from(e).to_string())),
+            Err(_) if name.contains(char::REPLACEMENT_CHARACTER) => return self.odd(&path, Anomaly::NotUtf8),
+            Err(e) => return self.odd(&path, Anomaly::Unopenable(Failed::from(e).to_string())),
         };
         if !self.count(path.clone(), &info) {
             return;
@@ -150,11 +152,11 @@ impl Walker<'_> {
             LocationType::Group => self.todo.push(group, parent, name),
             LocationType::Dataset => match group.dataset(&name) {
                 Ok(dataset) => self.dataset(&path, &dataset),
-                Err(e) => self.odd(&path, Oddity::Unopenable(Failed::from(e).to_string())),
+                Err(e) => self.odd(&path, Anomaly::Unopenable(Failed::from(e).to_string())),
             },
             _ => {
                 if let Err(e) = group.committed_datatype(&name) {
-                    self.odd(&path, Oddity::Unopenable(Failed::from(e).to_string()));
+                    self.odd(&path, Anomaly::Unopenable(Failed::from(e).to_string()));
                 }
             }
         }
@@ -163,13 +165,13 @@ impl Walker<'_> {
     fn dataset(&mut self, path: &str, dataset: &Dataset) {
         self.attributes(path, dataset);
         if let Some(number) = path.strip_prefix(STAMPS_GROUP).and_then(|rest| rest.strip_prefix('/')?.parse().ok()) {
-            self.found.stamps.push((number, super::load::table_of_stamps(dataset)));
+            self.found.stamps.push((number, table_of_stamps(dataset)));
         }
         match Self::end(dataset) {
-            Ok(Some(end)) if end > self.h5.len => self.odd(path, Oddity::BeyondEnd { end, len: self.h5.len }),
+            Ok(Some(end)) if end > self.h5.len => self.odd(path, Anomaly::BeyondEnd { end, len: self.h5.len }),
             Ok(Some(_)) => {}
-            Ok(None) => self.odd(path, Oddity::ValuesOutside),
-            Err(e) => self.odd(path, Oddity::Unopenable(e.to_string())),
+            Ok(None) => self.odd(path, Anomaly::ValuesOutside),
+            Err(e) => self.odd(path, Anomaly::Unopenable(e.to_string())),
         }
     }
 
@@ -184,7 +186,7 @@ impl Walker<'_> {
         dataset.dtype()?;
         let mut end = dataset.offset().map_or(0, |start| start.saturating_add(dataset.storage_size()));
         if layout == Layout::Chunked {
-            end = super::load::chunks_end(dataset)?;
+            end = chunks_end(dataset)?;
         }
         Ok(Some(end))
     }
@@ -195,8 +197,8 @@ impl Walker<'_> {
         match opened {
             Ok(None) => {}
             Ok(Some((_, name))) if name.contains(char::REPLACEMENT_CHARACTER) => {}
-            Ok(Some((_, name))) => self.odd(path, Oddity::UnopenableAttribute(name)),
-            Err(e) => self.odd(path, Oddity::Unopenable(Failed::from(e).to_string())),
+            Ok(Some((_, name))) => self.odd(path, Anomaly::UnopenableAttribute(name)),
+            Err(e) => self.odd(path, Anomaly::Unopenable(Failed::from(e).to_string())),
         }
     }
 
@@ -206,7 +208,7 @@ impl Walker<'_> {
         counted.sort_by(|a, b| a.path.cmp(&b.path));
         let shared = counted
             .into_iter()
-            .map(|c| (format!("/{}", c.path), Oddity::SharedName { names: c.names, count: c.count }));
+            .map(|c| (format!("/{}", c.path), Anomaly::SharedName { names: c.names, count: c.count }));
         self.found.oddities.extend(shared);
         self.found.oddities.sort_by(|a, b| a.0.cmp(&b.0));
         self.found.tables.sort_unstable();

@@ -8,6 +8,7 @@ use super::{MergedTable, check_dead_writer};
 use crate::store::{Building, BuildingTable, Reader, Store};
 use h5part_base::dataspace::{Column, Rows};
 use h5part_base::error::{At, Error, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -95,7 +96,7 @@ impl<'a> Filling<'a> {
         let columns = growing.columns().at("create", self.out.path())?;
         let mut open: HashMap<usize, Reader> = HashMap::new();
         let step = block_rows(growing.table.table());
-        for first in (0..joined.rows).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+        for first in (0..joined.rows).step_by(to_usize(step)) {
             let block = first..(first + step).min(joined.rows);
             let mut cells = Cells::empty(columns.clone(), &block);
             for (k, source) in joined.sources.iter().enumerate().filter(|(_, source)| !source.within(&block).is_empty())

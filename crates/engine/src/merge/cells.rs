@@ -5,6 +5,7 @@ use super::plan::{Joined, Source};
 use crate::store::{Block, CellState, Reader, Store, Values};
 use h5part_base::dataspace::{Column, Rows, Table};
 use h5part_base::error::{Disagreement, Error, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -56,7 +57,7 @@ pub(super) struct Origins<'a> {
 impl Cells {
     /// A block of which nothing is known yet.
     pub(super) fn empty(columns: Vec<Column>, rows: &Range<u64>) -> Self {
-        let count = usize::try_from(rows.end - rows.start).unwrap_or(usize::MAX);
+        let count = to_usize(rows.end - rows.start);
         let bytes = columns.iter().map(|column| column.fill_cell().repeat(count)).collect();
         let none = vec![vec![false; count]; columns.len()];
         Self { columns, first: rows.start, rows: count, bytes, present: none.clone(), new: none }
@@ -126,7 +127,7 @@ impl Cells {
         let input = &origins.inputs[source.input];
         let column = of_input(table.readable(&origins.joined.columns[c]), input)?;
         let cell = block.bytes().len() / block.states().len().max(1);
-        let start = usize::try_from(first - self.first).unwrap_or(usize::MAX);
+        let start = to_usize(first - self.first);
         for (here, value) in block.bytes().chunks_exact(cell.max(1)).enumerate() {
             let k = start + here;
             match state(block, here, column) {
@@ -187,7 +188,7 @@ impl Cells {
             let values_of = if part.rows.len() == self.rows {
                 Values::as_stored(column.dtype()?, &shape, bytes)?
             } else {
-                let place = |row: &u64| usize::try_from(row - self.first).unwrap_or(usize::MAX) * cell;
+                let place = |row: &u64| to_usize(row - self.first) * cell;
                 let picked: Vec<u8> =
                     part.rows.iter().map(place).flat_map(|at| &bytes[at..at + cell]).copied().collect();
                 Values::as_stored(column.dtype()?, &shape, picked)?

@@ -1,5 +1,5 @@
 //! Files of the same tables, merged into one: for file systems whose locks cannot be trusted, where each worker
-//! writes a file of its own, and for results of several machines. See `docs/design.md`, "Merging".
+//! writes a file of its own, and for results of several machines. See `docs/design/merge.md`.
 
 mod build;
 mod cells;
@@ -8,7 +8,7 @@ mod rows;
 mod structure;
 
 use crate::store::{Durability, Store};
-use h5part_base::error::{At, Error, ErrorKind, Result};
+use h5part_base::error::{At, Error, ErrorKind, Item, Result};
 use plan::Joined;
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
@@ -140,7 +140,7 @@ impl Merged {
 pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Progress<'_>) -> Result<Merged> {
     check_inputs(out, inputs)?;
     if options.concat && out.path().exists() {
-        return Err(ErrorKind::AlreadyThere.at("merge into", out.path()));
+        return Err(ErrorKind::AlreadyExists(Item::File).at("merge into", out.path()));
     }
     let found = plan::look(out, inputs)?;
     let mut tables = plan::plan(&found, options)?;
@@ -165,7 +165,7 @@ pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Pr
     }
     if options.concat {
         // Somebody made it meanwhile.
-        return Err(ErrorKind::AlreadyThere.at("merge into", out.path()));
+        return Err(ErrorKind::AlreadyExists(Item::File).at("merge into", out.path()));
     }
     if !is_there {
         check_dead_writers(&tables, inputs)?;

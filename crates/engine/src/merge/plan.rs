@@ -4,7 +4,7 @@ use super::MergeOptions;
 use crate::h5::MOST_COLUMNS;
 use crate::store::{Known, Store};
 use h5part_base::dataspace::{Column, Loss, OUTSIDE, Table, shape_text};
-use h5part_base::error::{ErrorKind, Result};
+use h5part_base::error::{ErrorKind, Item, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -127,7 +127,7 @@ pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined
             let known: BTreeSet<String> = inputs().flat_map(|file| file.known.tables.keys().cloned()).collect();
             let (table, known) = (table.clone(), known.into_iter().collect());
             let path = inputs().next().map_or_else(PathBuf::new, |file| file.path.clone());
-            return Err(ErrorKind::NoSuchTable { table, known }.at("merge", path));
+            return Err(ErrorKind::NotFound { what: Item::Table(table), known }.at("merge", path));
         }
         paths.retain(|path| only.iter().any(|table| table == path));
     }

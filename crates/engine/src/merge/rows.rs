@@ -6,6 +6,7 @@ use super::{MergedTable, structure};
 use crate::store::{Durability, Reader, Store, Unclaimed, Writer};
 use h5part_base::dataspace::Rows;
 use h5part_base::error::{ErrorKind, Result};
+use h5part_base::num::to_usize;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -68,7 +69,7 @@ impl Merging<'_> {
         // A table may have grown since it was looked at; its new rows are of the next merge.
         let rows = sources.iter().map(|source| source.rows).max().unwrap_or(0);
         let step = block_rows(self.target.reader.table());
-        for first in (0..rows).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+        for first in (0..rows).step_by(to_usize(step)) {
             let block = first..(first + step).min(rows);
             self.block(&block, sources, &mut readers)?;
             for source in sources {

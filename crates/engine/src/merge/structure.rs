@@ -7,8 +7,8 @@ use crate::h5::{
     ShellLayout,
 };
 use crate::store::{Building, Store};
-use h5part_base::dataspace::{Column, Loss, Table};
-use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Result};
+use h5part_base::dataspace::{Column, Loss, Table, path_below};
+use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Item, Result};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -81,7 +81,7 @@ impl<'a> Plan<'a> {
         for (k, input) in self.inputs.iter().enumerate() {
             let Some(found) = self.found_in(k) else { continue };
             let copying = self.copying(k, found, &there, &mut made);
-            let copied = input.look(|from, _| Ok(h5.copy_structure(from, &copying)?)).at("merge", input.path())?;
+            let copied = input.with_h5(|from, _| Ok(h5.copy_structure(from, &copying)?)).at("merge", input.path())?;
             self.take_in(k, &copying, copied, merged)?;
             let merged_here = self.tables.iter().filter_map(|joined| found.known.tables.get(&joined.path));
             let beyond = merged_here.flat_map(Table::beyond_rows);
@@ -103,14 +103,14 @@ impl<'a> Plan<'a> {
             let is_new = !there.contains(joined.path.as_str());
             let short = source.short.iter().map(|(position, _)| position);
             for position in source.whole.iter().chain(short) {
-                let path = column_path(&joined.path, &joined.columns[*position]);
+                let path = path_below(&joined.path, &joined.columns[*position]);
                 if is_new && made.insert(path.clone()) {
                     copying.shells.push(shell(path.clone(), Some(Allocation::Direct), joined.rows));
                 }
                 copying.completed.insert(path);
             }
             for other in joined.others.iter().filter(|other| table.column(&other.name).is_ok()) {
-                let path = column_path(&joined.path, &other.name);
+                let path = path_below(&joined.path, &other.name);
                 // What is never written is copied as it is, and only compared.
                 if (other.holders > 1 || other.rows < joined.rows)
                     && other.frozen.is_none()
@@ -123,7 +123,7 @@ impl<'a> Plan<'a> {
                 copying.completed.insert(path);
             }
             let retyped = table.lost.iter().filter(|lost| matches!(lost.loss, Loss::Retyped { .. }));
-            copying.skip.extend(retyped.map(|lost| column_path(&joined.path, &lost.name)));
+            copying.skip.extend(retyped.map(|lost| path_below(&joined.path, &lost.name)));
         }
         copying
     }
@@ -181,7 +181,7 @@ impl<'a> Plan<'a> {
 
     /// The first file before an input that holds what was kept.
     fn holder(self, k: usize, kept: &str, ask: impl Fn(&H5File) -> Result<Option<String>, ErrorKind>) -> PathBuf {
-        let holds = |input: &&Store| input.look(|h5, _| ask(h5)).is_ok_and(|shown| shown.as_deref() == Some(kept));
+        let holds = |input: &&Store| input.with_h5(|h5, _| ask(h5)).is_ok_and(|shown| shown.as_deref() == Some(kept));
         self.inputs[..k].iter().find(holds).unwrap_or(self.out).path().to_owned()
     }
 
@@ -189,7 +189,7 @@ impl<'a> Plan<'a> {
     fn stamp(self, h5: &H5Change, joined: &Joined) -> Result<(), ErrorKind> {
         let mut sources =
             joined.sources.iter().filter_map(|source| self.found_in(source.input)?.known.tables.get(&joined.path));
-        let missing = || ErrorKind::NoSuchTable { table: joined.path.clone(), known: Vec::new() };
+        let missing = || ErrorKind::not_found(Item::Table(joined.path.clone()));
         let mut like = sources.next().ok_or_else(missing)?.clone();
         for column in sources.flat_map(|table| &table.columns) {
             if like.column(&column.name).is_err() {
@@ -216,10 +216,6 @@ impl Merged {
             }));
         }
     }
-}
-
-fn column_path(table: &str, column: &str) -> String {
-    if table.is_empty() { column.to_owned() } else { format!("{table}/{column}") }
 }
 
 fn shell(path: String, allocation: Option<Allocation>, rows: u64) -> Shell {

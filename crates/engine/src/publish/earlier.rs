@@ -35,7 +35,7 @@ impl Earlier {
             return Ok(None);
         }
         let ours = |h5: &H5File| Ok::<_, ErrorKind>(h5.is_published()? && h5.uuid()? == uuid);
-        match out.look(|h5, _| ours(h5)) {
+        match out.with_h5(|h5, _| ours(h5)) {
             Ok(true) => {}
             Ok(false) | Err(ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. }) => return Err(ErrorKind::NotPublished),
             Err(e) => return Err(e),

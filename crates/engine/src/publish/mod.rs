@@ -134,7 +134,7 @@ impl Store {
             return Err(ErrorKind::NotPublished);
         }
         self.put_right()?;
-        let (uuid, tables) = self.look(|h5, _| Ok((h5.uuid()?, once(h5, h5.tables()?)?)))?;
+        let (uuid, tables) = self.with_h5(|h5, _| Ok((h5.uuid()?, once(h5, h5.tables()?)?)))?;
         Ok((tables, Earlier::open(out, uuid)?))
     }
 
@@ -162,7 +162,7 @@ impl Store {
         planned: &[Planned],
     ) -> Result<(H5Change, Vec<(String, String)>), ErrorKind> {
         let shells = planned.iter().flat_map(|table| table.shells.clone()).collect();
-        self.look(|from, _| {
+        self.with_h5(|from, _| {
             let h5 = H5Change::create_to_map(file, path, from)?;
             let copied = h5.copy_structure(from, &Copying { shells, stamps: true, ..Copying::default() })?;
             Ok((h5, copied.left_out))

@@ -2,7 +2,7 @@
 
 use super::Packing;
 use crate::h5::{Allocation, Compression, Shell, ShellLayout, chunk_rows};
-use h5part_base::dataspace::{Column, Table};
+use h5part_base::dataspace::{Column, Table, path_below};
 use h5part_base::error::ErrorKind;
 
 /// Columns without stamps that hold less than this, in bytes, are copied as they are.
@@ -61,7 +61,7 @@ pub(super) fn plan(table: &Table, packing: Packing) -> Result<Planned, ErrorKind
 }
 
 fn shell(table: &str, column: &Column, rows: u64, packing: Packing) -> Shell {
-    let path = if table.is_empty() { column.name.clone() } else { format!("{table}/{}", column.name) };
+    let path = path_below(table, &column.name);
     let (layout, allocation) = if packing == Packing::Plain && !column.big_endian {
         (ShellLayout::Contiguous, Allocation::Early)
     } else {

@@ -3,19 +3,19 @@
 use super::Publishing;
 use super::plan::Planned;
 use crate::store::{Block, CellState, Reader, Store};
-use h5part_base::dataspace::{Column, Guard, Rows};
+use h5part_base::dataspace::{Column, Guard, Rows, StampRows};
 use h5part_base::error::ErrorKind;
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::Stamp;
 
 /// Rows are read in blocks of about this, in bytes.
 const BLOCK_BYTES: u64 = 4 << 20;
 
 /// Some rows of a table, as they are to be published.
-pub(super) struct Rowful {
+pub(super) struct RowBlock {
     /// Their cells, a column after the other.
     pub(super) cells: Vec<Vec<u8>>,
     /// Their stamps.
-    pub(super) words: Vec<u64>,
+    pub(super) words: StampRows,
     /// First of them.
     pub(super) first: u64,
 }
@@ -51,7 +51,7 @@ impl<'a> Source<'a> {
     /// Calls `take` for all rows, block after block.
     pub(super) fn each_block(
         &mut self,
-        mut take: impl FnMut(Rowful) -> Result<(), ErrorKind>,
+        mut take: impl FnMut(RowBlock) -> Result<(), ErrorKind>,
     ) -> Result<(), ErrorKind> {
         let rows = (BLOCK_BYTES / self.table.row_bytes().max(1)).max(1);
         let mut first = 0;
@@ -63,23 +63,31 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    fn block(&mut self, first: u64, end: u64) -> Result<Rowful, ErrorKind> {
+    fn block(&mut self, first: u64, end: u64) -> Result<RowBlock, ErrorKind> {
         let names: Vec<&str> = self.table.columns.iter().map(|column| column.name.as_str()).collect();
         let (mut blocks, mut words) = self.reader.read_stamped(&names, &Rows::range(first..end))?;
         self.wait(&names, first, &mut blocks, &mut words)?;
         self.judge(first, &mut blocks, &mut words)?;
         let cells = blocks.into_iter().map(Block::into_bytes).collect();
-        Ok(Rowful { cells, words, first })
+        Ok(RowBlock { cells, words, first })
     }
 
     /// Rows that were committed and are being overwritten have a value before, and one after: they are waited for.
-    fn wait(&mut self, names: &[&str], first: u64, blocks: &mut [Block], words: &mut [u64]) -> Result<(), ErrorKind> {
-        let moving = |width: usize, words: &[u64]| -> Vec<usize> {
-            let had = |word: &u64| Stamp(*word).state() == State::Writing && Stamp(*word).version() > 1;
-            words.chunks_exact(width).enumerate().filter(|(_, row)| row.iter().any(had)).map(|(k, _)| k).collect()
+    fn wait(
+        &mut self,
+        names: &[&str],
+        first: u64,
+        blocks: &mut [Block],
+        words: &mut StampRows,
+    ) -> Result<(), ErrorKind> {
+        let moving = |words: &StampRows| -> Vec<usize> {
+            let had_value = |word: &u64| Stamp(*word).had_value();
+            words.rows().enumerate().filter(|(_, row)| row.iter().any(had_value)).map(|(k, _)| k).collect()
         };
-        let Some((_, width)) = self.table.stamps else { return Ok(()) };
-        let mut places = moving(width, words);
+        if self.table.stamps.is_none() {
+            return Ok(());
+        }
+        let mut places = moving(words);
         if places.is_empty() {
             return Ok(());
         }
@@ -98,17 +106,17 @@ impl<'a> Source<'a> {
             for (block, now) in blocks.iter_mut().zip(&now) {
                 block.put(now, &places);
             }
-            for (row, &place) in now_words.chunks_exact(width).zip(&places) {
-                words[place * width..(place + 1) * width].copy_from_slice(row);
+            for (row, &place) in now_words.rows().zip(&places) {
+                words.set_row(place, row);
             }
-            places = moving(width, &now_words).into_iter().map(|k| places[k]).collect();
+            places = moving(&now_words).into_iter().map(|k| places[k]).collect();
             Ok(places.is_empty().then_some(()))
         };
         patience.wait_for("a row that is being overwritten", look, holder)
     }
 
     /// Decides of each cell whether it is published, and with which stamp.
-    fn judge(&mut self, first: u64, blocks: &mut [Block], words: &mut [u64]) -> Result<(), ErrorKind> {
+    fn judge(&mut self, first: u64, blocks: &mut [Block], words: &mut StampRows) -> Result<(), ErrorKind> {
         if self.how.accept_foreign {
             self.take_foreign(first, blocks)?;
         }
@@ -130,8 +138,10 @@ impl<'a> Source<'a> {
                     self.missing += u64::from(!state.is_present());
                 }
             }
-            let Some((_, width)) = self.table.stamps else { continue };
-            for (word, column) in words[place * width..(place + 1) * width].iter_mut().zip(&self.stamped) {
+            if self.table.stamps.is_none() {
+                continue;
+            }
+            for (word, column) in words.row_mut(place).iter_mut().zip(&self.stamped) {
                 let committed = column.is_some_and(|c| blocks[c].states()[place] == CellState::Committed);
                 if left_out || !committed {
                     *word = 0;

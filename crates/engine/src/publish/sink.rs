@@ -2,12 +2,13 @@
 
 use super::earlier::{Earlier, digest_of, values_of};
 use super::plan::Planned;
-use super::rows::Rowful;
+use super::rows::RowBlock;
 use crate::filter::{self, Encoded};
 use crate::h5::{Digest, H5Change};
 use crate::store::Packer;
 use h5part_base::dataspace::{Column, ColumnLayout, Filter, Runs, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -131,7 +132,7 @@ impl<'a> Sinks<'a> {
     }
 
     /// Takes rows, which follow those that it was given before. Returns how many bytes were taken in all.
-    pub(super) fn take(&mut self, rows: Rowful) -> Result<u64, ErrorKind> {
+    pub(super) fn take(&mut self, rows: RowBlock) -> Result<u64, ErrorKind> {
         for (k, cells) in rows.cells.into_iter().enumerate() {
             self.tally.bytes += cells.len() as u64;
             self.take_cells(k, rows.first, &cells)?;
@@ -139,8 +140,8 @@ impl<'a> Sinks<'a> {
         if let Some(layout) = &self.stamps {
             // Rows that another program appended have no stamps.
             let stamped = layout.rows.saturating_sub(rows.first).saturating_mul(layout.cell_bytes);
-            let words: &[u8] = bytemuck::cast_slice(&rows.words);
-            let bytes = &words[..words.len().min(usize::try_from(stamped).unwrap_or(usize::MAX))];
+            let words: &[u8] = bytemuck::cast_slice(rows.words.words());
+            let bytes = &words[..words.len().min(to_usize(stamped))];
             self.tally.bytes += bytes.len() as u64;
             write(self.file, layout, rows.first, bytes)?;
         }

@@ -4,7 +4,8 @@
 use crate::store::{Element, Store};
 use bytemuck::checked;
 use h5part_base::dataspace::{Place, Table};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
+use h5part_base::num::to_usize;
 use memmap2::Mmap;
 use ndarray::{ArrayViewD, IxDyn};
 use std::fs::File;
@@ -34,7 +35,7 @@ impl Snapshot {
 
     fn map(store: &Store) -> Result<Self, ErrorKind> {
         let path = store.path().to_owned();
-        let (tables, map) = store.look(|h5, file| {
+        let (tables, map) = store.with_h5(|h5, file| {
             if !h5.is_published()? {
                 return Err(ErrorKind::NotPublished);
             }
@@ -60,7 +61,7 @@ impl Snapshot {
     /// The values of a column, shape (rows, cell...). Rows that were not committed hold fill.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::NoSuchColumn`]; [`ErrorKind::DtypeMismatch`] when `T` is another type
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::DtypeMismatch`] when `T` is another type
     /// than the column's; [`ErrorKind::LibraryColumn`] when it does not lie in one block: publish with
     /// [`super::Packing::Plain`], or read it with a [`crate::store::Reader`].
     pub fn view<T: Element>(&self, table: &str, column: &str) -> Result<ArrayViewD<'_, T>> {
@@ -70,7 +71,7 @@ impl Snapshot {
     fn try_view<T: Element>(&self, table: &str, name: &str) -> Result<ArrayViewD<'_, T>, ErrorKind> {
         let known = || self.tables.iter().map(|t| t.path.clone()).collect();
         let found = self.tables.iter().find(|t| t.path == table);
-        let found = found.ok_or_else(|| ErrorKind::NoSuchTable { table: table.to_owned(), known: known() })?;
+        let found = found.ok_or_else(|| ErrorKind::NotFound { what: Item::Table(table.to_owned()), known: known() })?;
         let column = found.column(name)?;
         let dtype = column.dtype()?;
         if dtype != T::DTYPE {
@@ -86,7 +87,7 @@ impl Snapshot {
         let bytes = self.map.get(start..end.max(start)).ok_or_else(scattered)?;
         let values: &[T] = checked::try_cast_slice(bytes)
             .map_err(|_| ErrorKind::BadValues(format!("values of column '{name}' that are none of its type")))?;
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        let size = |n: u64| to_usize(n);
         let shape: Vec<usize> = [layout.rows].into_iter().chain(column.shape.iter().copied()).map(size).collect();
         ArrayViewD::from_shape(IxDyn(&shape), values).map_err(|_| scattered())
     }

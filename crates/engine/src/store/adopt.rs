@@ -3,11 +3,11 @@
 mod plan;
 mod summing;
 
-use super::change::Alone;
+use super::change::Exclusive;
 use super::create::Progress;
-use super::handle::{Store, normal};
+use super::handle::{Store, trim_slashes};
 use super::stamping::Stamping;
-use super::view::View;
+use super::table_view::TableView;
 use crate::h5::{Attribute, H5File};
 use h5part_base::dataspace::refuse_reserved;
 use h5part_base::error::{At, ErrorKind, Result};
@@ -119,11 +119,11 @@ impl Store {
     /// [`Store::change`]. A dry run only reads, and keeps row commits waiting no longer than a reader does.
     ///
     /// # Errors
-    /// [`ErrorKind::Adopted`] unless `again`, [`ErrorKind::NoSuchTable`], [`ErrorKind::NoSuchColumn`],
+    /// [`ErrorKind::Adopted`] unless `again`, [`ErrorKind::NotFound`],
     /// [`ErrorKind::BadRequest`] for a guard or a value that does not fit, or for a column that cannot get stamps, and
     /// those of [`Store::change`].
     pub fn adopt(&self, table: &str, how: &Adoption, progress: Progress<'_>) -> Result<Adopted> {
-        self.try_adopt(normal(table), how, progress).at("adopt a table of", &self.paths.file)
+        self.try_adopt(trim_slashes(table), how, progress).at("adopt a table of", &self.paths.file)
     }
 
     fn try_adopt(&self, table: &str, how: &Adoption, progress: Progress<'_>) -> Result<Adopted, ErrorKind> {
@@ -132,24 +132,24 @@ impl Store {
         columns.chain(attributes).chain([table]).try_for_each(refuse_reserved)?;
         if how.dry_run {
             let _gate = self.enter_to_read()?;
-            let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)?;
+            let view = TableView::load(self, table, Mode::Read)?;
             let plan = self.plan_adoption(&view, how)?;
             return Summing::new(self, &view, &plan, Vec::new(), None).run(progress);
         }
         if self.view_of(table)?.table.is_ahead() {
             self.take_in_rows(table)?;
         }
-        self.change_beside_readers(|alone| self.adopt_alone(table, how, progress, alone))
+        self.change_beside_readers(|exclusive| self.adopt_exclusively(table, how, progress, exclusive))
     }
 
-    fn adopt_alone(
+    fn adopt_exclusively(
         &self,
         table: &str,
         how: &Adoption,
         progress: Progress<'_>,
-        alone: &Alone,
+        exclusive: &Exclusive,
     ) -> Result<Adopted, ErrorKind> {
-        let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
+        let view = TableView::load(self, table, Mode::Write)?;
         let plan = self.plan_adoption(&view, how)?;
         let stamping = match (&plan.anew, plan.further.is_empty()) {
             (Some(without), _) => Some(Stamping::anew(without, &plan.further, plan.guards.clone())?),
@@ -157,7 +157,7 @@ impl Store {
             (None, false) => Some(Stamping::new(&view.table, &plan.further, plan.guards.first().cloned())?),
         };
         self.check_room(stamping.as_ref().map_or(0, Stamping::bytes), view.table.rows)?;
-        self.change_alone(alone, |site| {
+        self.change_exclusively(exclusive, |site| {
             let uuid = site.h5.ensure_uuid()?;
             site.h5.set_attributes(table, &how.attributes)?;
             let stamps = match (&stamping, &view.table.stamps) {
@@ -177,7 +177,7 @@ impl Store {
         })
     }
 
-    fn plan_adoption<'a>(&self, view: &'a View, how: &'a Adoption) -> Result<Plan<'a>, ErrorKind> {
+    fn plan_adoption<'a>(&self, view: &'a TableView, how: &'a Adoption) -> Result<Plan<'a>, ErrorKind> {
         if view.table.stamps.is_some() && how.columns.is_none() && !how.again {
             return Err(ErrorKind::Adopted(view.table.path.clone()));
         }

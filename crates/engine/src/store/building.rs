@@ -2,11 +2,10 @@
 //! sync: the file is synced as a whole before it takes its name.
 
 use super::change::Changing;
+use super::commit::{self, CommitRequest};
 use super::handle::Store;
-use super::request::Request;
-use super::through;
+use super::table_view::TableView;
 use super::values::Values;
-use super::view::View;
 use crate::h5::H5Change;
 use h5part_base::dataspace::Rows;
 use h5part_base::error::ErrorKind;
@@ -26,7 +25,7 @@ pub(crate) struct Building<'a> {
 /// A table of such a file. Its columns stay where they are: load it after the last structural change.
 pub(crate) struct BuildingTable<'a> {
     building: &'a Building<'a>,
-    view: View,
+    view: TableView,
 }
 
 impl<'a> Building<'a> {
@@ -42,7 +41,7 @@ impl<'a> Building<'a> {
     /// The stamped columns of a table of the file. What the library made counts after [`H5Change::flush`].
     pub(crate) fn table(&'a self, path: &str, columns: &[String]) -> Result<BuildingTable<'a>, ErrorKind> {
         let (table, uuid) = (self.h5.locate_stamped(path, columns)?, Some(self.h5.ensure_uuid()?));
-        Ok(BuildingTable { building: self, view: View::as_located(self.file, uuid, table)? })
+        Ok(BuildingTable { building: self, view: TableView::as_located(self.file, uuid, table)? })
     }
 }
 
@@ -55,11 +54,11 @@ impl BuildingTable<'_> {
     pub(crate) fn commit(&self, commits: &[RowValues<'_>]) -> Result<(), ErrorKind> {
         let requests = commits.iter().map(|(rows, values)| {
             let values = values.iter().map(|(name, values)| (*name, values.bytes())).collect();
-            Ok(Request { runs: rows.runs()?, values, expected: Vec::new() })
+            Ok(CommitRequest { runs: rows.runs()?, values, expected: Vec::new() })
         });
         let requests = requests.collect::<Result<Vec<_>, ErrorKind>>()?;
         let Building { store, h5, file } = *self.building;
-        through::build(store, &Changing { h5, file: file.as_ref(), before: file }, &self.view, &requests)?;
+        commit::build(store, &Changing { h5, file: file.as_ref(), before: file }, &self.view, &requests)?;
         h5.close_columns();
         h5.touch();
         Ok(())

@@ -1,6 +1,6 @@
 //! Bundles: groups of small datasets, each added as one structural change, with a checksum.
 
-use super::handle::{Store, normal};
+use super::handle::{Store, trim_slashes};
 use crate::h5::{Bundle, H5Change, H5File, Named};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{self, CreationLock};
@@ -30,14 +30,14 @@ impl Store {
     /// processes see all of the bundle or nothing, whatever is killed.
     ///
     /// # Errors
-    /// [`ErrorKind::BundleExists`], [`ErrorKind::BadRequest`] for what HDF5 cannot store, and those of
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::BadRequest`] for what HDF5 cannot store, and those of
     /// [`Store::change`].
     pub fn add_bundle(&self, path: &str, bundle: &Bundle, replace: bool) -> Result<()> {
-        let path = normal(path);
+        let path = trim_slashes(path);
         let add = || {
             bundle.check()?;
-            self.change_beside_readers(|alone| {
-                self.change_alone(alone, |site| Ok(site.h5.add_bundle(path, bundle, replace)?))
+            self.change_beside_readers(|exclusive| {
+                self.change_exclusively(exclusive, |site| Ok(site.h5.add_bundle(path, bundle, replace)?))
             })
         };
         add().at("add to", &self.paths.file)
@@ -46,9 +46,9 @@ impl Store {
     /// Reads a bundle back and compares it with what it was made of.
     ///
     /// # Errors
-    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NoSuchGroup`] if it is not there; those of [`Store::reader`].
+    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NotFound`] if it is not there; those of [`Store::reader`].
     pub fn check_bundle(&self, path: &str, bundle: &Bundle) -> Result<()> {
-        let path = normal(path);
+        let path = trim_slashes(path);
         let check = |h5: &H5File| {
             let (found, sum) = (h5.read_bundle(path, None)?.sum(), bundle.sum());
             let changed = |how: &str| Err(ErrorKind::BundleChanged { path: path.to_owned(), how: how.to_owned() });
@@ -61,16 +61,16 @@ impl Store {
                 changed("has another checksum than it was written with")
             }
         };
-        self.look(|h5, _| check(h5)).at("read back from", &self.paths.file)
+        self.with_h5(|h5, _| check(h5)).at("read back from", &self.paths.file)
     }
 
     /// The datasets of a group, whoever made it: all, or those of these names that are there.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchGroup`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
+    /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
     /// [`Store::reader`].
     pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle> {
-        self.look(|h5, _| Ok(h5.read_bundle(normal(path), names)?)).at("read", &self.paths.file)
+        self.with_h5(|h5, _| Ok(h5.read_bundle(trim_slashes(path), names)?)).at("read", &self.paths.file)
     }
 
     /// The names in the root group, and what each leads to: an object that can be opened, or why not.
@@ -78,7 +78,7 @@ impl Store {
     /// # Errors
     /// Those of [`Store::reader`].
     pub fn root_names(&self) -> Result<Vec<Named>> {
-        self.look(|h5, _| Ok(h5.root_names()?)).at("read", &self.paths.file)
+        self.with_h5(|h5, _| Ok(h5.root_names()?)).at("read", &self.paths.file)
     }
 
     /// Makes a file of one bundle, whose datasets lie in the root group, and gives it the name, whatever had it
@@ -106,7 +106,7 @@ impl Store {
         let mut at_fill = None;
         let build = || {
             let add = |path: &str, bundle: &Bundle, h5: &H5Change| {
-                h5.add_bundle(normal(path), bundle, false).at("add to", &self.paths.file)
+                h5.add_bundle(trim_slashes(path), bundle, false).at("add to", &self.paths.file)
             };
             self.clear_unfinished();
             let new = self.build_beside(|h5| {
@@ -117,8 +117,8 @@ impl Store {
                 })
             })?;
             let lock = CreationLock::take(&self.paths, &self.patience)?;
-            lock::forget_store(&self.paths)?;
-            self.name_it(new)?;
+            lock::clear_store_uuid(&self.paths)?;
+            self.rename_into_place(new)?;
             Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
         };
         // What `fill` says has its own operation and path.

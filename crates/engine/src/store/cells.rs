@@ -1,7 +1,8 @@
 //! Moving cells and stamps between file and memory.
 
-use h5part_base::dataspace::{ColumnLayout, Piece, Run, Runs, Stamps, Window, pieces};
+use h5part_base::dataspace::{ColumnLayout, Piece, Run, Runs, StampRows, Stamps, Window, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 
 /// Cells are looked at in blocks of about this, in bytes: they stay in the processor's cache.
@@ -9,13 +10,13 @@ const BLOCK_BYTES: u64 = 256 << 10;
 /// Stamps that begin less than this apart, in bytes, are read by one call.
 const NEAR_BYTES: u64 = 4096;
 
-/// Reads the stamps of the runs: `width` a row, in ascending order of rows. Zeros for rows that have none yet, since
-/// another program appended them.
+/// Reads all stamps of the rows of the runs, in ascending order of rows. Rows that another program appended have none
+/// yet: theirs are zero.
 pub(crate) fn read_stamps(
     file: &dyn StorageFile,
     stamps: &Stamps,
     runs: &Runs,
-    out: &mut Vec<u64>,
+    out: &mut StampRows,
 ) -> Result<(), ErrorKind> {
     read_window(file, stamps, stamps.all(), runs, out)
 }
@@ -26,12 +27,10 @@ pub(super) fn read_window(
     stamps: &Stamps,
     window: Window,
     runs: &Runs,
-    out: &mut Vec<u64>,
+    out: &mut StampRows,
 ) -> Result<(), ErrorKind> {
-    let count = usize::try_from(runs.len()).unwrap_or(usize::MAX).saturating_mul(window.width);
-    out.clear();
-    out.resize(count, 0);
-    let bytes: &mut [u8] = bytemuck::cast_slice_mut(out);
+    out.reset(window, to_usize(runs.len()));
+    let bytes: &mut [u8] = bytemuck::cast_slice_mut(out.words_mut());
     let mut plan = Vec::new();
     window.pieces(stamps, &runs.in_row_order().before(stamps.layout.rows), &mut plan);
     // Stamps of scattered rows are near each other: to read what is between them costs less than a call.
@@ -41,10 +40,10 @@ pub(super) fn read_window(
             [Piece { address, value, len }] => file.read_at(&mut bytes[*value..value + len], *address)?,
             [first, .., last] => {
                 let end = last.address + last.len as u64;
-                near.resize(usize::try_from(end - first.address).unwrap_or(usize::MAX), 0);
+                near.resize(to_usize(end - first.address), 0);
                 file.read_at(&mut near, first.address)?;
                 for &Piece { address, value, len } in group {
-                    let at = usize::try_from(address - first.address).unwrap_or(usize::MAX);
+                    let at = to_usize(address - first.address);
                     bytes[value..value + len].copy_from_slice(&near[at..at + len]);
                 }
             }
@@ -67,6 +66,18 @@ pub(super) fn read_cells(
         file.read_at(&mut out[value..value + len], address)?;
     }
     Ok(())
+}
+
+/// The cell at `index` among cells of `size` bytes each.
+pub(super) fn cell_at(cells: &[u8], index: u64, size: usize) -> &[u8] {
+    let start = to_usize(index) * size;
+    &cells[start..start + size]
+}
+
+/// The same, to be written.
+pub(super) fn cell_at_mut(cells: &mut [u8], index: u64, size: usize) -> &mut [u8] {
+    let start = to_usize(index) * size;
+    &mut cells[start..start + size]
 }
 
 /// Makes cells hold nothing but fill.
@@ -92,7 +103,7 @@ pub(crate) fn for_each_cell(
     buf: &mut Vec<u8>,
     mut look: impl FnMut(usize, u64, &[u8]) -> Result<(), ErrorKind>,
 ) -> Result<(), ErrorKind> {
-    let cell = usize::try_from(layout.cell_bytes).unwrap_or(usize::MAX);
+    let cell = to_usize(layout.cell_bytes);
     let block_rows = (BLOCK_BYTES / layout.cell_bytes.max(1)).max(1);
     let mut position = 0;
     for &Run { row, count, .. } in runs.as_slice() {
@@ -100,12 +111,12 @@ pub(crate) fn for_each_cell(
         while done < count {
             let (address, here) = layout.find(row + done);
             let rows = here.min(count - done).min(block_rows);
-            buf.resize(usize::try_from(rows).unwrap_or(usize::MAX) * cell, 0);
+            buf.resize(to_usize(rows) * cell, 0);
             file.read_at(buf, address)?;
             for (k, bytes) in buf.chunks_exact(cell).enumerate() {
                 look(position + k, row + done + k as u64, bytes)?;
             }
-            position += usize::try_from(rows).unwrap_or(usize::MAX);
+            position += to_usize(rows);
             done += rows;
         }
     }

@@ -2,9 +2,9 @@
 //! where the library is too old for that, on a copy, which takes the name.
 
 use super::handle::Store;
-use crate::h5::{Failed, H5Change, H5File, Oddity, Superblock, check_superblock};
+use crate::h5::{Anomaly, Failed, H5Change, H5File, Superblock, check_superblock};
 use h5part_base::error::{At, ErrorKind, Result};
-use h5part_base::lock::{ExclusiveGate, Gate, RowLocks, SharedGate, Stock};
+use h5part_base::lock::{ExclusiveGate, Gate, RowLocks, SharedGate, StockReaders};
 use h5part_base::record::{Overlay, Sealed};
 use h5part_base::storage::{Mode, StorageFile};
 use std::io;
@@ -23,8 +23,8 @@ pub(super) struct Changing<'a> {
     pub(super) before: &'a Arc<dyn StorageFile>,
 }
 
-/// Alone with the file: nobody else is inside the gate.
-pub(super) struct Alone {
+/// Exclusive with the file: nobody else is inside the gate.
+pub(super) struct Exclusive {
     pub(super) gate: ExclusiveGate,
 }
 
@@ -45,8 +45,8 @@ impl Store {
     /// library and I/O errors. Nothing was changed then, unless the last step failed: see
     /// [`Store::recover`].
     pub fn change<T>(&self, work: impl FnOnce(&H5Change) -> std::result::Result<T, Failed>) -> Result<T> {
-        self.alone()
-            .and_then(|alone| self.change_alone(&alone, |site| Ok(work(site.h5)?)))
+        self.enter_exclusively()
+            .and_then(|exclusive| self.change_exclusively(&exclusive, |site| Ok(work(site.h5)?)))
             .at("change", &self.paths.file)
     }
 
@@ -54,41 +54,41 @@ impl Store {
     /// of them stays, it is waited for, and `change` is called once more: then they are kept out all the time.
     pub(super) fn change_beside_readers<T>(
         &self,
-        mut change: impl FnMut(&Alone) -> Result<T, ErrorKind>,
+        mut change: impl FnMut(&Exclusive) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
-        let alone = self.alone_with(Stock::Reads)?;
-        let outcome = change(&alone);
-        drop(alone);
+        let exclusive = self.enter_exclusively_with(StockReaders::MayStay)?;
+        let outcome = change(&exclusive);
+        drop(exclusive);
         match outcome {
             // Nothing else is waited for inside.
-            Err(ErrorKind::LockTimeout { .. }) => change(&self.alone()?),
+            Err(ErrorKind::LockTimeout { .. }) => change(&self.enter_exclusively()?),
             other => other,
         }
     }
 
     /// Enters the gate alone, and looks after all that dead writers left behind.
-    pub(super) fn alone(&self) -> Result<Alone, ErrorKind> {
-        self.alone_with(Stock::Leaves)
+    pub(super) fn enter_exclusively(&self) -> Result<Exclusive, ErrorKind> {
+        self.enter_exclusively_with(StockReaders::MustLeave)
     }
 
-    fn alone_with(&self, stock: Stock) -> Result<Alone, ErrorKind> {
+    fn enter_exclusively_with(&self, stock: StockReaders) -> Result<Exclusive, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
         // What a dead one left in the middle is put right with all readers out.
-        let stock = if self.change_waits()? { Stock::Leaves } else { stock };
-        let gate = self.enter_alone(&locks, stock)?;
-        if stock == Stock::Reads && self.change_waits()? {
+        let stock = if self.change_waits()? { StockReaders::MustLeave } else { stock };
+        let gate = self.enter_gate(&locks, stock)?;
+        if stock == StockReaders::MayStay && self.change_waits()? {
             drop(gate);
-            return self.alone_with(Stock::Leaves);
+            return self.enter_exclusively_with(StockReaders::MustLeave);
         }
         self.resolve_or_refuse()?;
         self.recover_rows(&locks)?;
-        Ok(Alone { gate })
+        Ok(Exclusive { gate })
     }
 
     /// Enters the gate alone. A file that another program has marked as open for writing is refused.
-    pub(super) fn enter_alone(&self, locks: &Arc<RowLocks>, stock: Stock) -> Result<ExclusiveGate, ErrorKind> {
-        let gate = self.enter_alone_with_marks(locks, stock)?;
+    pub(super) fn enter_gate(&self, locks: &Arc<RowLocks>, stock: StockReaders) -> Result<ExclusiveGate, ErrorKind> {
+        let gate = self.enter_gate_with_marks(locks, stock)?;
         self.superblock()?.map_or(Ok(()), |found| found.refuse_marks())?;
         Ok(gate)
     }
@@ -98,10 +98,10 @@ impl Store {
         Ok(Superblock::find(self.storage.open(&self.paths.file, Mode::Read)?.as_ref())?)
     }
 
-    pub(super) fn enter_alone_with_marks(
+    pub(super) fn enter_gate_with_marks(
         &self,
         locks: &Arc<RowLocks>,
-        stock: Stock,
+        stock: StockReaders,
     ) -> Result<ExclusiveGate, ErrorKind> {
         loop {
             let gate = Gate::open(&self.paths, Arc::clone(locks))?.enter_exclusive(&self.patience, stock)?;
@@ -120,15 +120,15 @@ impl Store {
                 return Ok(entered);
             }
             drop(entered);
-            let _alone = self.enter_alone(locks, Stock::Leaves)?;
+            let _alone = self.enter_gate(locks, StockReaders::MustLeave)?;
             self.resolve_or_refuse()?;
         }
     }
 
     /// Works on the file, which is ours alone.
-    pub(super) fn change_alone<T>(
+    pub(super) fn change_exclusively<T>(
         &self,
-        alone: &Alone,
+        exclusive: &Exclusive,
         work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
@@ -139,7 +139,7 @@ impl Store {
         }
         let uuid = h5.uuid()?;
         drop(h5);
-        self.lay_over(&alone.gate, &base, uuid, |file| Ok(H5Change::open(file, &self.paths.file, false)?), work)
+        self.lay_over(&exclusive.gate, &base, uuid, |file| Ok(H5Change::open(file, &self.paths.file, false)?), work)
     }
 
     /// Lets the library work on the file under an overlay, which is sealed and applied.
@@ -241,7 +241,7 @@ impl Store {
         let (before, after) = (odd(base)?, odd(changed)?);
         match after.into_iter().find(|found| found.1.is_unopenable() && !before.contains(found)) {
             None => Ok(()),
-            Some((path, Oddity::UnopenableAttribute(name))) => {
+            Some((path, Anomaly::UnopenableAttribute(name))) => {
                 Err(ErrorKind::NotReadBack { what: format!("attribute '{name}' of '{path}'"), bytes })
             }
             Some((path, _)) => Err(ErrorKind::NotReadBack { what: format!("'{path}'"), bytes }),

@@ -1,9 +1,9 @@
 //! Further columns of a table that is there.
 
-use super::change::Alone;
-use super::handle::{Store, normal};
+use super::change::Exclusive;
+use super::handle::{Store, trim_slashes};
 use super::stamping::Stamping;
-use super::view::View;
+use super::table_view::TableView;
 use crate::h5::{GuardSpec, NewTable, planned_bytes};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::storage::Mode;
@@ -18,10 +18,10 @@ impl Store {
     /// Writers and readers of the table go on.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`], [`ErrorKind::ColumnExists`], [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`]
+    /// [`ErrorKind::NotFound`], [`ErrorKind::AlreadyExists`], [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`]
     /// for another number of rows or too many columns, [`ErrorKind::DiskFull`], and those of [`Store::change`].
     pub fn add_columns(&self, columns: &NewTable) -> Result<()> {
-        let columns = NewTable { path: normal(&columns.path).to_owned(), ..columns.clone() };
+        let columns = NewTable { path: trim_slashes(&columns.path).to_owned(), ..columns.clone() };
         self.try_add_columns(&columns).at("add columns to a table of", &self.paths.file)
     }
 
@@ -29,11 +29,11 @@ impl Store {
         if self.view_of(&new.path)?.table.is_ahead() {
             self.take_in_rows(&new.path)?;
         }
-        self.change_beside_readers(|alone| self.add_columns_alone(new, alone))
+        self.change_beside_readers(|exclusive| self.add_columns_exclusively(new, exclusive))
     }
 
-    fn add_columns_alone(&self, new: &NewTable, alone: &Alone) -> Result<(), ErrorKind> {
-        let view = View::load(self.storage.as_ref(), &self.paths, &new.path, Mode::Write)?;
+    fn add_columns_exclusively(&self, new: &NewTable, exclusive: &Exclusive) -> Result<(), ErrorKind> {
+        let view = TableView::load(self, &new.path, Mode::Write)?;
         let there = new.guard.as_ref().and_then(|name| view.table.column(name).ok());
         let there = there.and_then(|column| view.table.as_guard(column));
         match there {
@@ -50,7 +50,7 @@ impl Store {
         let guard = guard.or(there);
         let stamping = Stamping::new(&view.table, &names, guard)?;
         self.check_room(planned_bytes(new).saturating_add(stamping.bytes()), new.rows)?;
-        self.change_alone(alone, |site| {
+        self.change_exclusively(exclusive, |site| {
             site.h5.add_columns(new)?;
             stamping.make(site).map(|_| ())
         })

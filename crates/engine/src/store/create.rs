@@ -1,7 +1,7 @@
 //! Making tables: in a new file, or in one that exists.
 
 use super::building::Building;
-use super::handle::{Store, normal};
+use super::handle::{Store, trim_slashes};
 use crate::h5::{self, H5Change, H5File, NewTable};
 use h5part_base::error::{At, ErrorKind, Result, size_limit};
 use h5part_base::lock::{self, CreationLock};
@@ -32,10 +32,10 @@ impl Store {
     /// kill at any instant: the table is there as a whole, or not at all.
     ///
     /// # Errors
-    /// [`ErrorKind::TableExists`], [`ErrorKind::NotATable`], [`ErrorKind::DiskFull`] before
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], [`ErrorKind::DiskFull`] before
     /// anything is written, [`ErrorKind::BadColumn`], [`ErrorKind::LockTimeout`], I/O errors.
     pub fn create(&self, table: &NewTable, progress: Progress<'_>) -> Result<()> {
-        let table = NewTable { path: normal(&table.path).to_owned(), ..table.clone() };
+        let table = NewTable { path: trim_slashes(&table.path).to_owned(), ..table.clone() };
         self.try_create(&table, progress).at("create a table in", &self.paths.file)
     }
 
@@ -44,7 +44,7 @@ impl Store {
         if self.make_if_missing(|| self.build(table, progress))? {
             return Ok(());
         }
-        self.change_beside_readers(|alone| {
+        self.change_beside_readers(|exclusive| {
             let before = self.storage.open(&self.paths.file, Mode::Read)?;
             let before: Arc<dyn StorageFile> = Arc::from(before);
             H5File::open(&before, &self.paths.file)?.may_add(&table.path)?;
@@ -52,7 +52,7 @@ impl Store {
             self.check_room(planned, table.rows)?;
             let total = before.identity()?.len.saturating_add(planned);
             watched(&self.paths.file, total, progress, || {
-                self.change_alone(alone, |site| Ok(site.h5.add_table(table)?))
+                self.change_exclusively(exclusive, |site| Ok(site.h5.add_table(table)?))
             })
         })
     }
@@ -71,8 +71,8 @@ impl Store {
         }
         self.clear_unfinished();
         let new = build()?;
-        lock::forget_store(&self.paths)?;
-        self.name_it(new)?;
+        lock::clear_store_uuid(&self.paths)?;
+        self.rename_into_place(new)?;
         lock.hand_over(&self.paths)?;
         Ok(true)
     }
@@ -100,7 +100,7 @@ impl Store {
             self.check_space(planned)?;
             let new = self.temporary()?;
             let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
-            let h5 = like.look(|from, _| Ok(H5Change::create_like(&file, new.path(), from)?))?;
+            let h5 = like.with_h5(|from, _| Ok(H5Change::create_like(&file, new.path(), from)?))?;
             h5.run(|h5| work(&Building::new(self, h5, &file)))?;
             Ok(new)
         };
@@ -125,7 +125,7 @@ impl Store {
         let new = self.temporary()?;
         let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(new.path(), Mode::Write)?);
         let done = build(new.path(), &file)?;
-        self.name_it(new)?;
+        self.rename_into_place(new)?;
         Ok(done)
     }
 
@@ -165,7 +165,7 @@ impl Store {
         Ok(new)
     }
 
-    pub(super) fn name_it(&self, new: NamedTempFile) -> Result<(), ErrorKind> {
+    pub(super) fn rename_into_place(&self, new: NamedTempFile) -> Result<(), ErrorKind> {
         let (_locked, temporary) = new.into_parts();
         replace(self.storage.as_ref(), &temporary, &self.paths.file)?;
         // The name is gone; there is nothing left to remove.

@@ -1,7 +1,6 @@
 //! Several commits that share locks and syncs.
 
-use super::commit::Outcome;
-use super::request::Request;
+use super::commit::{CommitRequest, Outcome};
 use super::values::Values;
 use super::writer::{Commit, Writer};
 use h5part_base::dataspace::{Rows, Runs, Table};
@@ -104,7 +103,7 @@ impl Group<'_> {
         if self.waiting.is_empty() {
             return;
         }
-        let requests: Vec<Request<'_>> =
+        let requests: Vec<CommitRequest<'_>> =
             self.waiting.iter().filter(|waiting| !waiting.runs.is_empty()).map(Waiting::request).collect();
         let outcome =
             if requests.is_empty() { Ok(Vec::new()) } else { self.writer.make(&requests, Outcome::Committed) };
@@ -131,8 +130,8 @@ impl Group<'_> {
 }
 
 impl Waiting {
-    fn request(&self) -> Request<'_> {
+    fn request(&self) -> CommitRequest<'_> {
         let values = self.values.iter().map(|(name, values)| (name.as_str(), values.bytes()));
-        Request { runs: self.runs.clone(), values: values.collect(), expected: Vec::new() }
+        CommitRequest { runs: self.runs.clone(), values: values.collect(), expected: Vec::new() }
     }
 }

@@ -24,7 +24,7 @@ impl Store {
     /// The store at `path`, which exists. Symbolic links are resolved.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`].
+    /// [`ErrorKind::NotFound`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let paths = Paths::of(path.as_ref()).at("open", &path)?;
         Ok(Self::at(paths))
@@ -33,7 +33,7 @@ impl Store {
     /// The store at `path`, which may be yet to make, in a folder that exists.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`] for the folder.
+    /// [`ErrorKind::NotFound`] for the folder.
     pub fn new(path: impl AsRef<Path>) -> Result<Self> {
         let paths = Paths::of_new(path.as_ref()).at("create", &path)?;
         Ok(Self::at(paths))
@@ -77,7 +77,7 @@ impl Store {
     /// # Errors
     /// As [`Store::reader`].
     pub fn tables(&self) -> Result<Vec<Listing>> {
-        self.look(|h5, _| Ok(h5.tables()?)).at("read", &self.paths.file)
+        self.with_h5(|h5, _| Ok(h5.tables()?)).at("read", &self.paths.file)
     }
 
     /// The file's uuid, where h5part has written one, and its length in bytes.
@@ -85,7 +85,7 @@ impl Store {
     /// # Errors
     /// As [`Store::reader`].
     pub fn identity(&self) -> Result<(Option<Uuid>, u64)> {
-        self.look(|h5, file| Ok((h5.uuid()?, file.identity()?.len))).at("read", &self.paths.file)
+        self.with_h5(|h5, file| Ok((h5.uuid()?, file.identity()?.len))).at("read", &self.paths.file)
     }
 
     /// Who holds which lock. Takes none that anybody waits for.
@@ -100,7 +100,7 @@ impl Store {
     ///
     /// # Errors
     /// Those of `body`; as [`Store::reader`].
-    pub fn look<T>(
+    pub fn with_h5<T>(
         &self,
         body: impl FnOnce(&H5File, &dyn StorageFile) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
@@ -150,6 +150,6 @@ impl AsStore for Store {
 }
 
 /// A table's path without slashes around it.
-pub(super) fn normal(table: &str) -> &str {
+pub(super) fn trim_slashes(table: &str) -> &str {
     table.trim_matches('/')
 }

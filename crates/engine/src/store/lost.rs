@@ -2,11 +2,12 @@
 
 use super::cells::{read_stamps, write_pieces};
 use super::change::Changing;
-use super::handle::{Store, normal};
-use super::view::View;
+use super::handle::{Store, trim_slashes};
+use super::table_view::TableView;
 use crate::h5::{GuardSpec, StampsSpec};
-use h5part_base::dataspace::{Loss, Rows, Stamps, Table, pieces};
+use h5part_base::dataspace::{Loss, Rows, StampRows, Stamps, Table, pieces};
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_base::storage::Mode;
 
 /// Rows whose stamps are cleared at once, at most.
@@ -23,18 +24,18 @@ impl Store {
     /// of the table have to be opened again.
     ///
     /// # Errors
-    /// [`ErrorKind::Unstamped`], [`ErrorKind::NoSuchTable`], and those of [`Store::change`].
+    /// [`ErrorKind::Unstamped`], [`ErrorKind::NotFound`], and those of [`Store::change`].
     pub fn accept_loss(&self, table: &str) -> Result<Vec<String>> {
-        self.try_accept_loss(normal(table)).at("drop lost columns of", &self.paths.file)
+        self.try_accept_loss(trim_slashes(table)).at("drop lost columns of", &self.paths.file)
     }
 
     fn try_accept_loss(&self, table: &str) -> Result<Vec<String>, ErrorKind> {
-        self.change_beside_readers(|alone| {
-            let view = View::load(self.storage.as_ref(), &self.paths, table, Mode::Write)?;
+        self.change_beside_readers(|exclusive| {
+            let view = TableView::load(self, table, Mode::Write)?;
             let table = &view.table;
-            let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+            let stamps = table.expect_stamps()?;
             if !table.lost.is_empty() {
-                self.change_alone(alone, |site| drop_lost(site, table, stamps))?;
+                self.change_exclusively(exclusive, |site| drop_lost(site, table, stamps))?;
             }
             Ok(table.lost.iter().map(|lost| lost.name.clone()).collect())
         })
@@ -71,20 +72,20 @@ fn drop_lost(site: &Changing<'_>, table: &Table, stamps: &Stamps) -> Result<(), 
 
 /// Makes stamps zero: of each place those from a row on.
 fn clear(site: &Changing<'_>, stamps: &Stamps, gone: &[(usize, u64)]) -> Result<(), ErrorKind> {
-    let (mut words, mut plan) = (Vec::new(), Vec::new());
+    let (mut words, mut plan) = (StampRows::default(), Vec::new());
     let rows = stamps.layout.rows;
     let block_rows = stamps.block_rows(BLOCK_ROWS);
-    for first in (0..rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+    for first in (0..rows).step_by(to_usize(block_rows)) {
         let block = first..(first + block_rows).min(rows);
         let runs = Rows::range(block.clone()).runs()?;
         read_stamps(site.file, stamps, &runs, &mut words)?;
-        for (row, words) in block.zip(words.chunks_exact_mut(stamps.width)) {
+        for (row, words) in block.zip(words.rows_mut()) {
             for (place, _) in gone.iter().filter(|(_, from)| row >= *from) {
                 words[*place] = 0;
             }
         }
         pieces(&stamps.layout, &runs, &mut plan);
-        write_pieces(site.file, &plan, bytemuck::cast_slice(&words))?;
+        write_pieces(site.file, &plan, bytemuck::cast_slice(words.words()))?;
     }
     Ok(())
 }

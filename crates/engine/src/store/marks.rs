@@ -1,12 +1,12 @@
 //! Marks in the superblock by which HDF5 says that a program writes to the file.
 //!
-//! Since a SWMR writer holds no lock, and one that died leaves its mark, nothing else tells of them. h5part sets none:
+//! FileChange a SWMR writer holds no lock, and one that died leaves its mark, nothing else tells of them. h5part sets none:
 //! its file driver has no locks, for which the library leaves the marks alone.
 
 use super::handle::Store;
 use crate::h5::H5Change;
 use h5part_base::error::{At, ErrorKind, Result};
-use h5part_base::lock::{Stock, writers_elsewhere};
+use h5part_base::lock::{StockReaders, writers_elsewhere};
 use h5part_base::storage::{Mode, StorageFile};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ impl Store {
     fn try_clear_marks(&self) -> Result<bool, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
-        let gate = self.enter_alone_with_marks(&locks, Stock::Leaves)?;
+        let gate = self.enter_gate_with_marks(&locks, StockReaders::MustLeave)?;
         self.resolve_or_refuse()?;
         if !self.superblock()?.is_some_and(|found| found.is_marked()) {
             return Ok(false);

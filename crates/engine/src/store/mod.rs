@@ -4,8 +4,7 @@
 //! anybody waiting. What may run beside what is told with each.
 
 mod adopt;
-mod alter;
-mod begun;
+mod attributes;
 mod building;
 mod bundle;
 mod cells;
@@ -15,24 +14,19 @@ mod commit;
 mod create;
 mod group;
 mod handle;
-mod left;
 mod lost;
 mod marks;
 mod packer;
 mod pair;
-mod plain;
 mod presence;
 mod read;
 mod recover;
-mod repack;
-mod request;
 mod resolve;
 mod stamping;
 mod status;
-mod through;
+mod table_view;
 mod unclaimed;
 mod values;
-mod view;
 mod writer;
 
 pub use {
@@ -57,12 +51,11 @@ pub(crate) use {
     building::{Building, BuildingTable},
     cells::{for_each_cell, is_fill, read_stamps},
     create::UNFINISHED,
-    left::Trust,
     packer::Packer,
     read::CellReader,
     read::still::Known,
-    recover::unspent,
+    recover::{ForeignValues, unspent},
     resolve::header_of,
+    table_view::{Stamped, TableView},
     unclaimed::Unclaimed,
-    view::{Stamped, View},
 };

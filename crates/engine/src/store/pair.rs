@@ -1,9 +1,10 @@
 //! Two files that are read as one: the one that is worked on, and the one that was published before.
 
-use super::handle::{Store, normal};
+use super::handle::{Store, trim_slashes};
 use super::read::Reader;
 use crate::h5::Listing;
-use h5part_base::error::{Error, ErrorKind, Result};
+use h5part_base::error::{Error, ErrorKind, Item, Result};
+use std::mem::discriminant;
 
 /// A working file and its published parent. A name is looked up in the working file first, then in the parent: what
 /// is computed now is read from where it is written, all else from a file that nobody writes to.
@@ -43,7 +44,7 @@ impl StorePair {
     /// Which file has the table `table` (with `column`: has this column in it): the working file, else the parent.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTable`] or [`ErrorKind::NoSuchColumn`] of the working file, with what both files have;
+    /// [`ErrorKind::NotFound`] of the working file, with what both files have;
     /// else as [`Store::reader`].
     pub fn find(&self, table: &str, column: Option<&str>) -> Result<Side> {
         self.look_up(table, column).map(|(side, _)| side)
@@ -79,7 +80,7 @@ impl StorePair {
     }
 
     fn look_up(&self, table: &str, column: Option<&str>) -> Result<(Side, Reader)> {
-        let table = normal(table);
+        let table = trim_slashes(table);
         match open(&self.work, table, column) {
             Err(missing) if is_missing(&missing) => match open(&self.parent, table, column) {
                 Ok(reader) => Ok((Side::Parent, reader)),
@@ -100,7 +101,12 @@ fn open(store: &Store, table: &str, column: Option<&str>) -> Result<Reader> {
 }
 
 fn is_missing(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NoSuchTable { .. } | ErrorKind::NotATable { .. } | ErrorKind::NoSuchColumn { .. })
+    matches!(
+        error.kind(),
+        ErrorKind::NotFound { what: Item::Table(_), .. }
+            | ErrorKind::NotATable { .. }
+            | ErrorKind::NotFound { what: Item::Column { .. }, .. }
+    )
 }
 
 /// What the working file says, with what its parent has as well.
@@ -113,8 +119,11 @@ fn neither(missing: Error, also: &Error) -> Error {
     let (operation, path) = (missing.operation(), missing.path().to_owned());
     let mut kind = missing.into_kind();
     match (&mut kind, also.kind()) {
-        (ErrorKind::NoSuchTable { known, .. }, ErrorKind::NoSuchTable { known: more, .. })
-        | (ErrorKind::NoSuchColumn { known, .. }, ErrorKind::NoSuchColumn { known: more, .. }) => add(known, more),
+        (ErrorKind::NotFound { what, known }, ErrorKind::NotFound { what: other, known: more })
+            if discriminant(what) == discriminant(other) =>
+        {
+            add(known, more);
+        }
         _ => {}
     }
     kind.at(operation, path)

@@ -2,8 +2,9 @@
 
 use super::cells::read_stamps;
 use super::read::Reader;
-use h5part_base::dataspace::Rows;
+use h5part_base::dataspace::{Rows, StampRows};
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use std::ops::Range;
 
@@ -50,7 +51,7 @@ impl Reader {
     fn try_by_column(&mut self, rows: Range<u64>) -> Result<Vec<ColumnPresence>, ErrorKind> {
         let view = self.fresh_view()?;
         let table = &view.table;
-        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let stamps = table.expect_stamps()?;
         let stamped = table.columns.iter().filter_map(|column| Some((column.stamp?, column)));
         let (places, mut found): (Vec<usize>, Vec<ColumnPresence>) = stamped
             .map(|(place, column)| {
@@ -60,11 +61,11 @@ impl Reader {
             .unzip();
         let rows = Rows::range(rows);
         rows.check(table.rows)?;
-        let mut words = Vec::new();
+        let mut words = StampRows::default();
         let block_rows = stamps.block_rows(STAMP_ROWS);
-        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for from in (0..rows.len()).step_by(to_usize(block_rows)) {
             read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
-            for row in words.chunks_exact(stamps.width) {
+            for row in words.rows() {
                 for (&place, counts) in places.iter().zip(&mut found) {
                     let stamp = Stamp(row[place]);
                     counts.committed += u64::from(stamp.state() == State::Committed);
@@ -89,16 +90,16 @@ impl Reader {
     fn try_presence(&mut self, rows: Range<u64>) -> Result<Presence, ErrorKind> {
         let view = self.fresh_view()?;
         let table = &view.table;
-        let stamps = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let stamps = table.expect_stamps()?;
         let places: Vec<usize> = table.columns.iter().filter_map(|column| column.stamp).collect();
         let rows = Rows::range(rows);
         rows.check(table.rows)?;
         let mut presence = Presence { rows: rows.len(), ..Presence::default() };
-        let mut words = Vec::new();
+        let mut words = StampRows::default();
         let block_rows = stamps.block_rows(STAMP_ROWS);
-        for from in (0..rows.len()).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for from in (0..rows.len()).step_by(to_usize(block_rows)) {
             read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
-            for row in words.chunks_exact(stamps.width) {
+            for row in words.rows() {
                 let all = |is: fn(Stamp) -> bool| u64::from(places.iter().all(|&place| is(Stamp(row[place]))));
                 presence.committed += all(|stamp| stamp.state() == State::Committed);
                 presence.durable += all(|stamp| stamp.state() == State::Committed && stamp.is_durable());

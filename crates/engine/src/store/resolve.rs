@@ -4,6 +4,7 @@ use super::handle::Store;
 use crate::h5::stored_end;
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::ReadGate;
+use h5part_base::num::to_usize;
 use h5part_base::record::log::{Found, HEADER, Header, Progress};
 use h5part_base::record::{Fit, Sealed};
 use h5part_base::storage::{Mode, StorageFile, replace};
@@ -41,7 +42,7 @@ impl Store {
                 return Ok(gate);
             }
             drop(gate);
-            match self.alone() {
+            match self.enter_exclusively() {
                 Ok(_) => {}
                 Err(ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_)) => return Err(ErrorKind::HalfApplied),
                 Err(e) => return Err(e),
@@ -127,7 +128,7 @@ fn undo(base: &dyn StorageFile, header: &Header) -> Result<(), ErrorKind> {
 }
 
 pub(crate) fn header_of(log: &dyn StorageFile) -> Result<Found, ErrorKind> {
-    let len = usize::try_from(log.identity()?.len).unwrap_or(usize::MAX).min(HEADER);
+    let len = to_usize(log.identity()?.len).min(HEADER);
     let mut sector = vec![0; len];
     log.read_at(&mut sector, 0)?;
     Header::decode(&sector)

@@ -3,8 +3,9 @@
 use super::cells::{read_stamps, write_pieces};
 use super::change::Changing;
 use crate::h5::{GuardSpec, MOST_COLUMNS, StampsSpec, TOO_MANY_COLUMNS};
-use h5part_base::dataspace::{Rows, Stamps, Table, pieces};
+use h5part_base::dataspace::{Rows, StampRows, Stamps, Table, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 
 /// Rows whose stamps are copied at once, at most.
 const BLOCK_ROWS: u64 = 1 << 16;
@@ -83,17 +84,17 @@ impl<'a> Stamping<'a> {
     }
 
     fn copy(&self, site: &Changing<'_>, before: &Stamps, now: &Stamps) -> Result<(), ErrorKind> {
-        let (mut words, mut plan) = (Vec::new(), Vec::new());
+        let (mut words, mut wide, mut plan) = (StampRows::default(), StampRows::default(), Vec::new());
         let block_rows = now.block_rows(BLOCK_ROWS);
-        for first in (0..self.table.rows).step_by(usize::try_from(block_rows).unwrap_or(usize::MAX)) {
+        for first in (0..self.table.rows).step_by(to_usize(block_rows)) {
             let runs = Rows::range(first..(first + block_rows).min(self.table.rows)).runs()?;
             read_stamps(site.before.as_ref(), before, &runs, &mut words)?;
-            let mut wide = vec![0u64; words.len() / before.width * now.width];
-            for (row, old) in wide.chunks_exact_mut(now.width).zip(words.chunks_exact(before.width)) {
+            wide.reset(now.all(), words.len());
+            for (row, old) in wide.rows_mut().zip(words.rows()) {
                 row[..before.width].copy_from_slice(old);
             }
             pieces(&now.layout, &runs, &mut plan);
-            write_pieces(site.file, &plan, bytemuck::cast_slice(&wide))?;
+            write_pieces(site.file, &plan, bytemuck::cast_slice(wide.words()))?;
         }
         Ok(())
     }

@@ -1,12 +1,12 @@
 //! How far a table is: read from its stamps alone.
 
-use super::begun::had_value;
 use super::cells::read_stamps;
-use super::handle::{Store, normal};
-use super::view::View;
-use h5part_base::dataspace::{Rows, Stamps};
+use super::handle::{Store, trim_slashes};
+use super::table_view::TableView;
+use h5part_base::dataspace::{Rows, StampRows, Stamps, push_range};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::RowLocks;
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::Mode;
 use rayon::prelude::*;
@@ -79,7 +79,7 @@ impl Store {
     /// # Errors
     /// As [`Store::reader`], and [`ErrorKind::Unstamped`].
     pub fn status(&self, table: &str, parts: usize) -> Result<Status> {
-        self.try_status(normal(table), parts.max(1)).at("read the status of", &self.paths.file)
+        self.try_status(trim_slashes(table), parts.max(1)).at("read the status of", &self.paths.file)
     }
 
     /// The rows of which not every stamped column is committed: those that are still to be computed.
@@ -88,12 +88,12 @@ impl Store {
     /// # Errors
     /// As [`Store::status`].
     pub fn missing(&self, table: &str) -> Result<Rows> {
-        self.try_missing(normal(table)).at("read the status of", &self.paths.file)
+        self.try_missing(trim_slashes(table)).at("read the status of", &self.paths.file)
     }
 
     fn try_missing(&self, table: &str) -> Result<Rows, ErrorKind> {
         let view = self.view_of(table)?;
-        let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
+        let stamps = view.table.expect_stamps()?;
         let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
         let block_rows = stamps.block_rows(BLOCK_ROWS);
         let ranges = (0..view.table.rows.div_ceil(block_rows))
@@ -103,19 +103,14 @@ impl Store {
                 missing_of(&view, stamps, &places, first..(first + block_rows).min(view.table.rows))
             })
             .collect::<Result<Vec<_>, ErrorKind>>()?;
-        let mut joined: Vec<std::ops::Range<u64>> = Vec::new();
-        for range in ranges.into_iter().flatten() {
-            match joined.last_mut() {
-                Some(last) if last.end == range.start => last.end = range.end,
-                _ => joined.push(range),
-            }
-        }
+        let mut joined = Vec::new();
+        ranges.into_iter().flatten().for_each(|range| push_range(&mut joined, range));
         Ok(Rows::ranges(joined))
     }
 
     /// Cells whose value a dead writer was overwriting, and that nobody has put back.
     pub(crate) fn left_by_dead(&self, table: &str) -> Result<u64> {
-        self.try_abandoned(normal(table)).at("read the status of", &self.paths.file)
+        self.try_abandoned(trim_slashes(table)).at("read the status of", &self.paths.file)
     }
 
     /// Cells that had a value, and now say WRITING though nobody holds their row.
@@ -123,18 +118,17 @@ impl Store {
         let view = self.view_of(table)?;
         let Some(stamps) = &view.table.stamps else { return Ok(0) };
         let locks = RowLocks::look(&self.paths)?;
-        let had_value = |&word: &u64| had_value(word);
+        let had_value = |word: &&u64| Stamp(**word).had_value();
         let block_rows = stamps.block_rows(BLOCK_ROWS);
         let blocks = (0..view.table.rows.div_ceil(block_rows)).into_par_iter().map(|block| {
             let first = block * block_rows;
             let rows = first..(first + block_rows).min(view.table.rows);
-            let mut words = Vec::new();
-            read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
+            let mut found = StampRows::default();
+            read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut found)?;
             let mut count = 0;
-            for (row, words) in rows.zip(words.chunks_exact(stamps.width)).filter(|(_, w)| w.iter().any(had_value)) {
-                let mut words = words.to_vec();
-                if !is_under_way(&view, stamps, row, &mut words, locks.as_ref())? {
-                    count += words.iter().filter(|word| had_value(word)).count() as u64;
+            for (row, seen) in rows.zip(found.rows()).filter(|(_, seen)| seen.iter().any(|word| had_value(&word))) {
+                if let Some(now) = view.row_without_writer(row, seen, locks.as_ref())? {
+                    count += now.words().iter().filter(had_value).count() as u64;
                 }
             }
             Ok(count)
@@ -142,17 +136,17 @@ impl Store {
         blocks.sum()
     }
 
-    pub(crate) fn view_of(&self, table: &str) -> Result<View, ErrorKind> {
+    pub(crate) fn view_of(&self, table: &str) -> Result<TableView, ErrorKind> {
         let _gate = self.enter_to_read()?;
-        View::load(self.storage.as_ref(), &self.paths, table, Mode::Read)
+        TableView::load(self, table, Mode::Read)
     }
 
     fn try_status(&self, table: &str, parts: usize) -> Result<Status, ErrorKind> {
         let view = self.view_of(table)?;
-        let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.to_owned()))?;
+        let stamps = view.table.expect_stamps()?;
         let locks = RowLocks::look(&self.paths)?;
         let places: Vec<usize> = view.table.columns.iter().filter_map(|c| c.stamp).collect();
-        let parts = parts.min(usize::try_from(view.table.rows).unwrap_or(usize::MAX)).max(1);
+        let parts = parts.min(to_usize(view.table.rows)).max(1);
         let block_rows = stamps.block_rows(BLOCK_ROWS);
         let blocks = view.table.rows.div_ceil(block_rows);
         let tallies = (0..blocks)
@@ -169,28 +163,25 @@ impl Store {
 
 /// Ranges of rows that are not committed in all columns.
 fn missing_of(
-    view: &View,
+    view: &TableView,
     stamps: &Stamps,
     places: &[usize],
     rows: std::ops::Range<u64>,
 ) -> Result<Vec<std::ops::Range<u64>>, ErrorKind> {
-    let mut words = Vec::new();
+    let mut words = StampRows::default();
     read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
-    let mut ranges: Vec<std::ops::Range<u64>> = Vec::new();
-    for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
+    let mut ranges = Vec::new();
+    for (row, row_stamps) in rows.zip(words.rows()) {
         if places.iter().all(|&place| Stamp(row_stamps[place]).state() == State::Committed) {
             continue;
         }
-        match ranges.last_mut() {
-            Some(last) if last.end == row => last.end += 1,
-            _ => ranges.push(row..row + 1),
-        }
+        push_range(&mut ranges, row..row + 1);
     }
     Ok(ranges)
 }
 
 fn tally(
-    view: &View,
+    view: &TableView,
     stamps: &Stamps,
     places: &[usize],
     rows: std::ops::Range<u64>,
@@ -207,15 +198,13 @@ fn tally(
         interrupted: zeros(),
         parts: vec![vec![0; count]; places.len()],
     };
-    let mut words = Vec::new();
+    let mut words = StampRows::default();
     read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
-    let mut again = Vec::new();
-    for (row, row_stamps) in rows.zip(words.chunks_exact(stamps.width)) {
-        let writing = |words: &[u64]| places.iter().any(|&place| Stamp(words[place]).state() == State::Writing);
-        again.clear();
-        again.extend_from_slice(row_stamps);
-        let locked = writing(&again) && is_under_way(view, stamps, row, &mut again, locks)?;
-        let row_stamps = &again;
+    for (row, seen) in rows.zip(words.rows()) {
+        let writing = places.iter().any(|&place| Stamp(seen[place]).state() == State::Writing);
+        let now = if writing { view.row_without_writer(row, seen, locks)? } else { None };
+        let locked = writing && now.is_none();
+        let row_stamps = now.as_ref().map_or(seen, StampRows::words);
         let part = part_of(row, view.table.rows, parts) - first_part;
         for (column, &place) in places.iter().enumerate() {
             match Stamp(row_stamps[place]).state() {
@@ -232,29 +221,7 @@ fn tally(
     Ok(tally)
 }
 
-/// Whether the commit to a row that says WRITING is under way; `words` become what its stamps say then.
-/// The same stamps before and after a look at the lock that found nobody: its writer died. Others: the
-/// next commit is at it already.
-pub(super) fn is_under_way(
-    view: &View,
-    stamps: &Stamps,
-    row: u64,
-    words: &mut Vec<u64>,
-    locks: Option<&RowLocks>,
-) -> Result<bool, ErrorKind> {
-    loop {
-        if locks.map_or(Ok(false), |locks| locks.is_locked(stamps.table, row))? {
-            return Ok(true);
-        }
-        let before = words.clone();
-        read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, words)?;
-        if *words == before || words.iter().all(|&word| Stamp(word).state() != State::Writing) {
-            return Ok(false);
-        }
-    }
-}
-
-fn summary(view: &View, parts: usize, tallies: &[Tally]) -> Status {
+fn summary(view: &TableView, parts: usize, tallies: &[Tally]) -> Status {
     let rows = view.table.rows;
     let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
     let columns = stamped.enumerate().map(|(k, column)| {

@@ -1,22 +1,23 @@
 //! A fence for those who add what is missing, and must not overwrite what others have added meanwhile.
 
 use super::cells::read_stamps;
-use super::handle::{Store, normal};
-use super::view::{Since, View};
-use h5part_base::dataspace::Rows;
+use super::handle::{Store, trim_slashes};
+use super::table_view::{FileChange, TableView};
+use h5part_base::dataspace::{Rows, StampRows};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fence;
 use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::Mode;
+use h5part_base::sync;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 /// Lets a commit pass only while none of the cells that were named has a committed value.
 #[derive(Debug)]
 pub(crate) struct Unclaimed {
     store: Store,
     table: String,
-    view: Mutex<View>,
+    view: Mutex<TableView>,
     /// Rows, and names of columns.
     expected: Mutex<Vec<(Vec<u64>, Vec<String>)>>,
     met: AtomicBool,
@@ -25,11 +26,11 @@ pub(crate) struct Unclaimed {
 impl Store {
     /// A fence over cells without a value. `None`: the table has no stamps.
     pub(crate) fn unclaimed(&self, table: &str) -> Result<Option<Unclaimed>> {
-        let view = self.view_of(normal(table)).at("open for writing", self.path())?;
+        let view = self.view_of(trim_slashes(table)).at("open for writing", self.path())?;
         if view.table.stamps.is_none() {
             return Ok(None);
         }
-        let (store, table, view) = (self.clone(), normal(table).to_owned(), Mutex::new(view));
+        let (store, table, view) = (self.clone(), trim_slashes(table).to_owned(), Mutex::new(view));
         Ok(Some(Unclaimed { store, table, view, expected: Mutex::default(), met: AtomicBool::new(false) }))
     }
 }
@@ -37,7 +38,7 @@ impl Store {
 impl Unclaimed {
     /// The cells that the next commits are about: they have no value now.
     pub(crate) fn expect(&self, cells: Vec<(Vec<u64>, Vec<String>)>) {
-        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = cells;
+        *sync::lock(&self.expected) = cells;
         self.met.store(false, Ordering::Release);
     }
 
@@ -46,15 +47,15 @@ impl Unclaimed {
         self.met.load(Ordering::Acquire)
     }
 
-    fn is_met(&self, view: &View) -> Result<bool, ErrorKind> {
-        let stamps = view.table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.table.clone()))?;
-        let mut words = Vec::new();
-        for (rows, columns) in self.expected.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    fn is_met(&self, view: &TableView) -> Result<bool, ErrorKind> {
+        let stamps = view.table.expect_stamps()?;
+        let mut words = StampRows::default();
+        for (rows, columns) in sync::lock(&self.expected).iter() {
             let places = columns.iter().map(|name| Ok(view.stamped(view.table.column(name)?)?.place));
             let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
             read_stamps(view.file.as_ref(), stamps, &Rows::list(rows).runs()?, &mut words)?;
             let committed = |row: &[u64]| places.iter().any(|&p| Stamp(row[p]).state() == State::Committed);
-            if words.chunks_exact(stamps.width).any(committed) {
+            if words.rows().any(committed) {
                 return Ok(true);
             }
         }
@@ -64,10 +65,10 @@ impl Unclaimed {
 
 impl Fence for Unclaimed {
     fn check(&self) -> Result<(), ErrorKind> {
-        let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut view = sync::lock(&self.view);
         // The caller is inside the gate already.
-        if view.since(self.store.storage.as_ref(), &self.store.paths)? != Since::Same {
-            *view = View::load(self.store.storage.as_ref(), &self.store.paths, &self.table, Mode::Read)?;
+        if view.change_since(&self.store)? != FileChange::Unchanged {
+            *view = TableView::load(&self.store, &self.table, Mode::Read)?;
         }
         if self.is_met(&view)? {
             self.met.store(true, Ordering::Release);

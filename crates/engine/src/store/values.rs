@@ -3,6 +3,7 @@
 use bytemuck::{CheckedBitPattern, NoUninit};
 use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use ndarray::{Array1, ArrayBase, ArrayD, Data, Dimension, IxDyn};
 use std::borrow::Cow;
 
@@ -288,7 +289,7 @@ impl Block {
             .chunks_exact(size_of::<T>())
             .map(|b| bytemuck::checked::try_pod_read_unaligned(b).map_err(|_| mismatch()))
             .collect::<Result<_, _>>()?;
-        let shape: Vec<usize> = self.shape.iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+        let shape: Vec<usize> = self.shape.iter().map(|&n| to_usize(n)).collect();
         ArrayD::from_shape_vec(IxDyn(&shape), values).map_err(|_| mismatch())
     }
 }

@@ -1,26 +1,19 @@
 //! Committing rows.
 
-use super::cells::read_cells;
-use super::commit::{self, Durability, Failed, Outcome, Scratch, Site};
-use super::handle::{Store, normal};
-use super::left::Trust;
-use super::recover::{Recorder, Recovery, Rescue, recover_table};
-use super::request::Request;
+use super::cells::{cell_at_mut, read_cells};
+use super::commit::{Answers, CommitError, CommitOptions, CommitRequest, Committer, Durability, Outcome, Route};
+use super::handle::{Store, trim_slashes};
+use super::recover::Recovery;
 use super::values::{Block, CellState, Values};
-use super::view::{Since, View};
-use super::{plain, repack, through};
 use h5part_base::dataspace::{Rows, Runs, Table};
 use h5part_base::error::{At, ErrorKind, Result};
-use h5part_base::lock::Fence;
-use h5part_base::lock::{self, Burst, Gate, RowLocks, SharedGate};
-use h5part_base::storage::Mode;
+use h5part_base::lock::{Burst, Fence};
+use h5part_base::num::to_usize;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Columns of a commit up to which a look along them costs less than a set.
 const FEW: usize = 64;
-/// A file that is replaced so often while a commit begins is not followed further.
-const REPLACEMENTS: usize = 100;
 
 /// An acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,33 +51,11 @@ pub struct Commit {
 #[derive(Debug)]
 pub struct Writer {
     burst: Burst,
-    engine: Engine,
+    committer: Committer,
     durability: Durability,
     accept_foreign: bool,
     fence: Option<Arc<dyn Fence>>,
     poisoned: bool,
-}
-
-/// How a commit is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
-    /// Where its cells lie, beside others.
-    InPlace,
-    /// Alone, through the log of a change.
-    Log,
-    /// The same, and through the library.
-    Library,
-}
-
-#[derive(Debug)]
-struct Engine {
-    store: Store,
-    name: String,
-    view: View,
-    gate: Arc<Gate>,
-    rows: Arc<RowLocks>,
-    scratch: Scratch,
-    recorder: Recorder,
 }
 
 impl Store {
@@ -94,40 +65,15 @@ impl Store {
     /// # Errors
     /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
     pub fn writer(&self, table: &str) -> Result<Writer> {
-        Writer::open(self, normal(table)).at("open for writing", &self.paths.file)
+        Writer::open(self, trim_slashes(table)).at("open for writing", &self.paths.file)
     }
 }
 
 impl Writer {
     fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
-        store.check_sharing()?;
-        let rows = store.open_locks()?;
-        let recorder = store.in_sidecar(Recorder::open(&store.storage, &store.paths))?;
-        let gate = Gate::open(&store.paths, Arc::clone(&rows))?;
-        let entered = store.enter_shared(&gate, &rows)?;
-        let view = View::load(store.storage.as_ref(), &store.paths, table, Mode::Write)?;
-        if view.published {
-            return Err(ErrorKind::Published);
-        }
-        if view.table.stamps.is_some() {
-            recover_table(store.storage.as_ref(), &store.paths, &view, &rows, &store.patience)?;
-        }
-        drop(entered);
-        if let Some(uuid) = view.uuid {
-            store.in_sidecar(lock::note_store(&store.paths, uuid))?;
-        }
-        let engine = Engine {
-            store: store.clone(),
-            name: table.to_owned(),
-            view,
-            gate,
-            rows,
-            scratch: Scratch::default(),
-            recorder,
-        };
         Ok(Self {
             burst: Burst::new(),
-            engine,
+            committer: Committer::open(store, table)?,
             durability: Durability::default(),
             accept_foreign: false,
             fence: None,
@@ -146,8 +92,8 @@ impl Writer {
         self.accept_foreign = accept;
     }
 
-    /// Commits ask this under their row locks, before they write a byte, and fail where it does. Default:
-    /// nobody is asked.
+    /// Sets a check that every commit runs after locking its rows and before writing a byte. Where the check fails, the
+    /// commit fails. Default: none.
     pub fn set_fence(&mut self, fence: Option<Arc<dyn Fence>>) {
         self.fence = fence;
     }
@@ -155,7 +101,7 @@ impl Writer {
     /// The table as it lies in the file.
     #[must_use]
     pub fn table(&self) -> &Table {
-        &self.engine.view.table
+        &self.committer.view.table
     }
 
     /// Writes `values` of some columns for `rows`: value `i` of each goes to row `i` of the
@@ -199,14 +145,14 @@ impl Writer {
     }
 
     fn try_as_it_lies(&mut self, name: &str, rows: &Rows) -> Result<Block, ErrorKind> {
-        if let Err(ErrorKind::RowOutOfRange { .. }) = rows.check(self.engine.view.table.rows) {
+        if let Err(ErrorKind::RowOutOfRange { .. }) = rows.check(self.committer.view.table.rows) {
             self.look_again()?;
         }
-        rows.check(self.engine.view.table.rows)?;
-        let bytes = self.engine.bytes_of(name, rows)?;
-        let column = self.engine.view.table.column(name)?;
+        rows.check(self.committer.view.table.rows)?;
+        let bytes = self.bytes_of(name, rows)?;
+        let column = self.committer.view.table.column(name)?;
         let shape = [rows.len()].into_iter().chain(column.shape.iter().copied()).collect();
-        let states = vec![CellState::Plain; usize::try_from(rows.len()).unwrap_or(usize::MAX)];
+        let states = vec![CellState::Plain; to_usize(rows.len())];
         Ok(Block { dtype: column.dtype()?, shape, bytes, states })
     }
 
@@ -234,9 +180,9 @@ impl Writer {
     fn try_recover(&mut self) -> Result<Recovery, ErrorKind> {
         let mut turn = self.burst.begin();
         if !turn.entered() {
-            turn.keep(self.engine.enter()?);
+            turn.keep(self.committer.enter()?);
         }
-        let found = self.engine.recover()?;
+        let found = self.committer.recover()?;
         turn.finish();
         Ok(found)
     }
@@ -250,10 +196,9 @@ impl Writer {
         let bytes = self.check(rows, values)?;
         if !expected.is_empty() {
             self.check(rows, expected)?;
-            let table = &self.engine.view.table;
-            table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+            self.committer.view.table.expect_stamps()?;
         }
-        let request = Request {
+        let request = CommitRequest {
             runs: rows.runs()?,
             values: values.iter().map(|(name, values)| (*name, values.bytes())).collect(),
             expected: expected.iter().map(|(name, values)| (*name, values.bytes())).collect(),
@@ -263,20 +208,18 @@ impl Writer {
     }
 
     fn try_reset(&mut self, rows: &Rows) -> Result<Commit, ErrorKind> {
-        if let Err(ErrorKind::RowOutOfRange { .. }) = rows.check(self.engine.view.table.rows) {
+        if let Err(ErrorKind::RowOutOfRange { .. }) = rows.check(self.committer.view.table.rows) {
             self.look_again()?;
         }
-        let table = &self.engine.view.table;
+        let table = &self.committer.view.table;
         rows.check(table.rows)?;
-        if table.stamps.is_none() {
-            return Err(ErrorKind::Unstamped(table.path.clone()));
-        }
+        table.expect_stamps()?;
         let mut bytes = 0;
         for columns in table.by_guard() {
-            let fills = columns.iter().map(|name| self.engine.fill_of(name, rows)).collect::<Result<Vec<_>, _>>()?;
+            let fills = columns.iter().map(|name| self.fill_of(name, rows)).collect::<Result<Vec<_>, _>>()?;
             bytes += fills.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
             let values = fills.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
-            self.make_one(Request { runs: rows.runs()?, values, expected: Vec::new() }, Outcome::NotThere)?;
+            self.make_one(CommitRequest { runs: rows.runs()?, values, expected: Vec::new() }, Outcome::NotThere)?;
         }
         Ok(Commit { rows: rows.len(), bytes })
     }
@@ -284,9 +227,9 @@ impl Writer {
     /// Makes one column of some rows "not there", whatever it holds. Returns how many rows.
     pub(crate) fn reset_column(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let reset = |writer: &mut Self| {
-            let (column, fill) = writer.engine.fill_of(name, rows)?;
+            let (column, fill) = writer.fill_of(name, rows)?;
             writer.make_one(
-                Request { runs: rows.runs()?, values: vec![(&column, &fill)], expected: Vec::new() },
+                CommitRequest { runs: rows.runs()?, values: vec![(&column, &fill)], expected: Vec::new() },
                 Outcome::NotThere,
             )
         };
@@ -296,16 +239,16 @@ impl Writer {
     /// Commits what lies there now. Returns how many rows.
     pub(crate) fn stamp_as_is(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let stamp = |writer: &mut Self| {
-            let bytes = writer.engine.bytes_of(name, rows)?;
+            let bytes = writer.bytes_of(name, rows)?;
             writer.make_one(
-                Request { runs: rows.runs()?, values: vec![(name, &bytes)], expected: Vec::new() },
+                CommitRequest { runs: rows.runs()?, values: vec![(name, &bytes)], expected: Vec::new() },
                 Outcome::Committed,
             )
         };
         stamp(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
     }
 
-    fn make_one(&mut self, request: Request<'_>, outcome: Outcome) -> Result<(), ErrorKind> {
+    fn make_one(&mut self, request: CommitRequest<'_>, outcome: Outcome) -> Result<(), ErrorKind> {
         if request.runs.is_empty() {
             return Ok(());
         }
@@ -318,10 +261,10 @@ impl Writer {
         if self.poisoned {
             return Err(ErrorKind::Poisoned);
         }
-        match self.engine.check(rows, values) {
+        match self.check_against_table(rows, values) {
             Err(ErrorKind::RowOutOfRange { .. }) => {
                 self.look_again()?;
-                self.engine.check(rows, values)
+                self.check_against_table(rows, values)
             }
             other => other,
         }
@@ -331,105 +274,86 @@ impl Writer {
     fn look_again(&mut self) -> Result<(), ErrorKind> {
         let mut turn = self.burst.begin();
         if !turn.entered() {
-            turn.keep(self.engine.enter()?);
+            turn.keep(self.committer.enter()?);
         }
         Ok(())
     }
 
     /// Makes commits that were checked, together. Each has its own answer, unless all fail.
-    pub(super) fn make(
-        &mut self,
-        requests: &[Request<'_>],
-        outcome: Outcome,
-    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
+    pub(super) fn make(&mut self, requests: &[CommitRequest<'_>], outcome: Outcome) -> Result<Answers, ErrorKind> {
         if self.poisoned {
             return Err(ErrorKind::Poisoned);
         }
         self.take_in_rows(requests)?;
-        let way = self.engine.way(requests)?;
-        if way != Way::InPlace {
-            return self.make_alone(requests, outcome, way);
+        let route = self.committer.route(requests)?;
+        if route != Route::InPlace {
+            return self.make_exclusively(requests, outcome, route);
         }
         let mut turn = self.burst.begin();
         if !turn.entered() {
-            turn.keep(self.engine.enter()?);
+            turn.keep(self.committer.enter()?);
             // Another program may have been at the file since the commit was checked.
-            self.engine.check_rows(requests)?;
-            let way = self.engine.way(requests)?;
-            if way != Way::InPlace {
+            self.committer.check_rows(requests)?;
+            let route = self.committer.route(requests)?;
+            if route != Route::InPlace {
                 drop(turn);
-                return self.make_alone(requests, outcome, way);
+                return self.make_exclusively(requests, outcome, route);
             }
         }
-        let terms = commit::Terms {
+        let options = CommitOptions {
             durability: self.durability,
             accept_foreign: self.accept_foreign,
             suspect: turn.is_suspect(),
             outcome,
             fence: self.fence.as_deref(),
         };
-        match self.engine.make_in_place(requests, terms) {
+        match self.committer.commit_in_place(requests, &options) {
             Ok(answers) => {
                 turn.finish();
                 Ok(answers)
             }
-            Err(Failed::Before(e)) => Err(e),
-            Err(Failed::During(e)) => {
+            Err(CommitError::BeforeWrite(e)) => Err(e),
+            Err(CommitError::DuringWrite(e)) => {
                 self.poisoned = true;
-                self.engine.recorder.abandon();
+                self.committer.abandon();
                 Err(e)
             }
         }
     }
 
-    /// Commits that keep everybody else out of the gate while they are made.
-    fn make_alone(
+    /// Makes commits while everybody else is kept out of the gate.
+    fn make_exclusively(
         &mut self,
-        requests: &[Request<'_>],
+        requests: &[CommitRequest<'_>],
         outcome: Outcome,
-        way: Way,
-    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
+        route: Route,
+    ) -> Result<Answers, ErrorKind> {
         self.burst.end();
-        let (accept_foreign, fence) = (self.accept_foreign, self.fence.as_deref());
-        // Whether it is suspect is known inside the gate.
-        let terms = through::Terms { accept_foreign, suspect: false, outcome, fence };
-        match way {
-            Way::Log => self.engine.make_in_log(requests, terms),
-            _ => self.engine.make_through_library(requests, terms),
-        }
+        let options = CommitOptions {
+            // A structural change is always synced.
+            durability: Durability::Power,
+            accept_foreign: self.accept_foreign,
+            // This is known inside the gate.
+            suspect: false,
+            outcome,
+            fence: self.fence.as_deref(),
+        };
+        self.committer.commit_exclusively(requests, &options, route)
     }
 
     /// Gives stamps to rows that another program appended, if any of these is one.
-    fn take_in_rows(&mut self, requests: &[Request<'_>]) -> Result<(), ErrorKind> {
-        let table = &self.engine.view.table;
+    fn take_in_rows(&mut self, requests: &[CommitRequest<'_>]) -> Result<(), ErrorKind> {
+        let table = &self.committer.view.table;
         if requests.iter().all(|request| request.end() <= table.stamped_rows()) {
             return Ok(());
         }
         self.burst.end();
-        self.engine.store.take_in_rows(&table.path)?;
+        self.committer.store.take_in_rows(&table.path)?;
         self.look_again()
     }
 
-    /// Attaches what was being done.
-    pub(super) fn at(&self, kind: ErrorKind) -> h5part_base::error::Error {
-        kind.at("update", &self.engine.store.paths.file)
-    }
-
-    /// Whether an earlier write failed, so that nothing more is accepted.
-    #[must_use]
-    pub fn is_poisoned(&self) -> bool {
-        self.poisoned
-    }
-
-    /// Leaves the gate now, instead of a millisecond after the last commit.
-    pub fn pause(&mut self) {
-        self.burst.end();
-    }
-}
-
-impl Engine {
-    fn check(&self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<u64, ErrorKind> {
-        let table = &self.view.table;
+    fn check_against_table(&self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<u64, ErrorKind> {
+        let table = &self.committer.view.table;
         rows.check(table.rows)?;
         if values.is_empty() {
             return Err(ErrorKind::BadRequest("a commit sets at least one column".to_owned()));
@@ -449,7 +373,7 @@ impl Engine {
             column.dtype()?;
             column.writable()?;
             if table.stamps.is_some() {
-                self.view.stamped(column)?;
+                self.committer.view.stamped(column)?;
             }
             values_of.check(column, rows)?;
             if table.guard_of(first) != table.guard_of(column) {
@@ -459,182 +383,52 @@ impl Engine {
         Ok(values.iter().map(|(_, v)| v.bytes().len() as u64).sum())
     }
 
-    /// Inside the gate.
-    fn recover(&self) -> Result<Recovery, ErrorKind> {
-        let Self { store, view, rows, .. } = self;
-        recover_table(store.storage.as_ref(), &store.paths, view, rows, &store.patience)
-    }
-
     /// The bytes of a column for rows that are "not there", and its name.
     fn fill_of(&self, name: &str, rows: &Rows) -> Result<(String, Vec<u8>), ErrorKind> {
-        let table = &self.view.table;
+        let table = &self.committer.view.table;
         let column = table.column(name)?;
         let element = table.as_guard(column).map_or(&column.fill, |guard| &guard.undefined);
         let elements = column.shape.iter().product::<u64>().checked_mul(rows.len());
-        let count = elements.and_then(|n| usize::try_from(n).ok()).unwrap_or(usize::MAX);
+        let count = elements.map_or(usize::MAX, to_usize);
         Ok((column.name.clone(), element.repeat(count)))
     }
 
     /// The bytes of a column as they lie in the file.
     fn bytes_of(&self, name: &str, rows: &Rows) -> Result<Vec<u8>, ErrorKind> {
-        let (column, runs) = (self.view.table.column(name)?, rows.runs()?);
+        let Committer { store, view, name: table, .. } = &self.committer;
+        let (column, runs) = (view.table.column(name)?, rows.runs()?);
         let Ok(layout) = &column.layout else {
-            let bytes = self.store.look(|h5, _| Ok(h5.read_rows(&self.name, column, &runs)?))?;
+            let bytes = store.with_h5(|h5, _| Ok(h5.read_rows(table, column, &runs)?))?;
             return Ok(in_selection_order(&runs, &bytes));
         };
-        let mut bytes = vec![0; usize::try_from(rows.len() * layout.cell_bytes).unwrap_or(usize::MAX)];
-        read_cells(self.view.file.as_ref(), layout, &runs, &mut bytes)?;
+        let mut bytes = vec![0; to_usize(rows.len() * layout.cell_bytes)];
+        read_cells(view.file.as_ref(), layout, &runs, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Whether all rows are still there.
-    fn check_rows(&self, requests: &[Request<'_>]) -> Result<(), ErrorKind> {
-        let table = &self.view.table;
-        let rows = table.rows.min(table.stamped_rows());
-        match requests.iter().map(Request::end).max().filter(|end| *end > rows) {
-            Some(end) => Err(ErrorKind::RowOutOfRange { row: end - 1, rows }),
-            None => Ok(()),
-        }
+    /// Attaches what was being done.
+    pub(super) fn at(&self, kind: ErrorKind) -> h5part_base::error::Error {
+        kind.at("update", &self.committer.store.paths.file)
     }
 
-    /// How commits are made. All of them the same way, so that rows stay atomic: one that touches a library column
-    /// goes through the library as a whole, and one with stamps in several sectors through the log.
-    fn way(&self, requests: &[Request<'_>]) -> Result<Way, ErrorKind> {
-        let (table, mut way) = (&self.view.table, Way::InPlace);
-        for request in requests {
-            let finder = table.finder(request.values.len());
-            let wide = table.stamps.as_ref().filter(|stamps| stamps.is_wide());
-            let mut places = Vec::new();
-            for (name, _) in &request.values {
-                let column = finder.column(name)?;
-                let guard = table.guard_of(column).map(|guard| table.column_at(guard.place)).transpose()?;
-                if column.layout.is_err() || guard.is_some_and(|guard| guard.layout.is_err()) {
-                    return Ok(Way::Library);
-                }
-                if wide.is_some() {
-                    places.extend(column.stamp.into_iter().chain(guard.and_then(|guard| guard.stamp)));
-                }
-            }
-            if wide.is_some_and(|stamps| !stamps.are_together(places)) {
-                way = Way::Log;
-            }
-        }
-        Ok(way)
+    /// Whether an earlier write failed, so that nothing more is accepted.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned
     }
 
-    fn make_in_log(
-        &mut self,
-        requests: &[Request<'_>],
-        terms: through::Terms<'_>,
-    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
-        let store = self.store.clone();
-        let made = store.change_beside_readers(|alone| {
-            if self.view.since(store.storage.as_ref(), &store.paths)? != Since::Same {
-                let newer = View::load(store.storage.as_ref(), &store.paths, &self.name, Mode::Write)?;
-                self.view.follow(newer)?;
-            }
-            self.check_rows(requests)?;
-            if self.way(requests)? == Way::Library {
-                return Ok(None);
-            }
-            let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
-            through::run_in_log(&store, alone, &self.view, requests, terms).map(Some)
-        })?;
-        match made {
-            Some(answers) => Ok(answers),
-            // Another program has rewritten one of the columns meanwhile.
-            None => self.make_through_library(requests, terms),
-        }
-    }
-
-    fn make_through_library(
-        &mut self,
-        requests: &[Request<'_>],
-        terms: through::Terms<'_>,
-    ) -> Result<Vec<Result<(), ErrorKind>>, ErrorKind> {
-        // What takes long is done before anybody has to wait.
-        let mut repacked = Some(repack::prepare(&self.store, &self.view, requests)?);
-        let store = self.store.clone();
-        store.change_beside_readers(|alone| {
-            let newer = View::load(store.storage.as_ref(), &store.paths, &self.name, Mode::Write)?;
-            self.view.follow(newer)?;
-            self.check_rows(requests)?;
-            let repacked = match repacked.take() {
-                Some(first) => first,
-                None => repack::plan(&self.view, &requests.iter())?,
-            };
-            let terms = through::Terms { suspect: alone.gate.is_suspect(), ..terms };
-            through::run(&store, alone, &self.view, requests, repacked, terms)
-        })
-    }
-
-    fn make_in_place(
-        &mut self,
-        requests: &[Request<'_>],
-        terms: commit::Terms<'_>,
-    ) -> Result<Vec<Result<(), ErrorKind>>, Failed> {
-        let Self { store, view, rows: locks, scratch, recorder, .. } = self;
-        if view.table.stamps.is_none() {
-            plain::run(view, locks, &store.patience, requests, terms.durability, terms.fence)?;
-            return Ok(requests.iter().map(|_| Ok(())).collect());
-        }
-        let jobs = requests.iter().map(|request| request.job(view)).collect::<Result<Vec<_>, ErrorKind>>();
-        let jobs = jobs.map_err(Failed::Before)?;
-        let trust = if terms.accept_foreign { Trust::Guard } else { Trust::Durable };
-        let rescue = Rescue {
-            storage: store.storage.as_ref(),
-            paths: &store.paths,
-            view,
-            locks,
-            patience: &store.patience,
-            trust,
-        };
-        let mut site = Site { view, locks, patience: &store.patience, recorder };
-        commit::run(&mut site, &jobs, terms, scratch, &rescue)
-    }
-
-    /// Enters the gate and makes sure that file and layout are what they were: a file that was
-    /// cut, replaced, or in which another program moved our columns, is refused before a byte is
-    /// written. A file that h5part itself replaced (same uuid) is followed.
-    fn enter(&mut self) -> Result<SharedGate, ErrorKind> {
-        let storage = Arc::clone(&self.store.storage);
-        let paths = self.store.paths.clone();
-        for _ in 0..REPLACEMENTS {
-            let gate = self.store.enter_shared(&self.gate, &self.rows)?;
-            match self.view.since(storage.as_ref(), &paths)? {
-                Since::Same => return Ok(gate),
-                Since::MetadataChanged => {
-                    let newer = View::load(storage.as_ref(), &paths, &self.name, Mode::Write)?;
-                    self.view.follow(newer)?;
-                    return Ok(gate);
-                }
-                Since::OtherFile => {
-                    drop(gate);
-                    self.gate = Gate::open(&paths, Arc::clone(&self.rows))?;
-                    let gate = self.store.enter_shared(&self.gate, &self.rows)?;
-                    let newer = View::load(storage.as_ref(), &paths, &self.name, Mode::Write)?;
-                    if !self.view.is_succeeded_by(&newer) {
-                        return Err(ErrorKind::Replaced);
-                    }
-                    self.view = newer;
-                    // Inside the gate nobody replaces it, unless that happened before we came.
-                    if gate.is_named() {
-                        return Ok(gate);
-                    }
-                }
-            }
-        }
-        Err(ErrorKind::Replaced)
+    /// Leaves the gate now, instead of a millisecond after the last commit.
+    pub fn pause(&mut self) {
+        self.burst.end();
     }
 }
 
 /// Cells that were read in ascending order of rows, in that of the selection.
 fn in_selection_order(runs: &Runs, bytes: &[u8]) -> Vec<u8> {
-    let cell = bytes.len() / usize::try_from(runs.len()).unwrap_or(usize::MAX).max(1);
+    let cell = bytes.len() / to_usize(runs.len()).max(1);
     let mut out = vec![0; bytes.len()];
     for ((_, index), bytes) in runs.iter().zip(bytes.chunks_exact(cell.max(1))) {
-        let at = usize::try_from(index).unwrap_or(usize::MAX) * cell;
-        out[at..at + cell].copy_from_slice(bytes);
+        cell_at_mut(&mut out, index, cell).copy_from_slice(bytes);
     }
     out
 }

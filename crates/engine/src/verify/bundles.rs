@@ -4,7 +4,7 @@ use super::report::{Finding, Kind, Report};
 use super::structure;
 use crate::h5::H5File;
 use crate::store::{Progress, Store};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 
 /// Bundles that are read before structural changes may pass.
 const PORTION: usize = 16;
@@ -21,7 +21,8 @@ pub(super) fn check(
 ) -> Result<(), ErrorKind> {
     let (tables, all) = (report.bytes_read, report.bytes.max(report.bytes_read));
     for portion in bundles.chunks(PORTION) {
-        let found = store.look(|h5, _| portion.iter().map(|path| look_at(h5, path)).collect::<Result<Vec<_>, _>>())?;
+        let found =
+            store.with_h5(|h5, _| portion.iter().map(|path| look_at(h5, path)).collect::<Result<Vec<_>, _>>())?;
         for (path, (bytes, finding)) in portion.iter().zip(found) {
             report.bundles += 1;
             report.bytes_read += bytes;
@@ -40,7 +41,7 @@ pub(super) fn check(
 fn look_at(h5: &H5File, path: &str) -> Result<(u64, Option<Finding>), ErrorKind> {
     let written = match h5.bundle_sum(path).map_err(ErrorKind::from) {
         Ok(Some(sum)) => sum,
-        Ok(None) | Err(ErrorKind::NoSuchGroup(_)) => return Ok((0, None)),
+        Ok(None) | Err(ErrorKind::NotFound { what: Item::Group(_), .. }) => return Ok((0, None)),
         Err(e) => return Ok((0, Some(structure::of_error(e)?))),
     };
     let fault = |what: String| Some(Finding::fault(Kind::Bundle, what, REMEDY));

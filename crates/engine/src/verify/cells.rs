@@ -2,10 +2,11 @@
 
 use super::report::{Finding, Kind, Report, TableReport};
 use super::structure;
-use crate::store::{CellReader, CellState, Progress, Stamped, Store, View, for_each_cell, is_fill, read_stamps};
-use h5part_base::dataspace::{Column, Rows, Runs, Stamps};
+use crate::store::{CellReader, CellState, Progress, Stamped, Store, TableView, for_each_cell, is_fill, read_stamps};
+use h5part_base::dataspace::{Column, Rows, Runs, StampRows, Stamps, push_range};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::RowLocks;
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ struct Tally {
 
 /// A table under verification.
 struct Table<'a> {
-    view: &'a View,
+    view: &'a TableView,
     stamps: &'a Stamps,
     columns: Vec<Stamped<'a>>,
     store: &'a Store,
@@ -66,7 +67,7 @@ pub(super) fn check(
         let Some(stamps) = &view.table.stamps else {
             let path = &view.table.path;
             // A file that was never ours has none to lose.
-            let is_copy = report.uuid.is_none() || store.look(|h5, _| Ok(h5.has_number_of_stamps(path)?))?;
+            let is_copy = report.uuid.is_none() || store.with_h5(|h5, _| Ok(h5.has_number_of_stamps(path)?))?;
             report.add(without_stamps(is_copy).of_table(path));
             continue;
         };
@@ -91,13 +92,13 @@ fn without_stamps(is_copy: bool) -> Finding {
 }
 
 /// Of values and stamps.
-fn bytes_a_row(view: &View) -> u64 {
+fn bytes_a_row(view: &TableView) -> u64 {
     view.table.row_bytes() + view.table.stamps.as_ref().map_or(0, |stamps| stamps.width as u64 * 8)
 }
 
 impl Tally {
     fn add(&mut self, kind: Kind, column: Option<usize>, row: u64) {
-        push(self.found.entry((kind, column)).or_default(), row..row + 1);
+        push_range(self.found.entry((kind, column)).or_default(), row..row + 1);
     }
 
     /// Adds what was found in later rows, or in other columns.
@@ -108,16 +109,9 @@ impl Tally {
         for (key, ranges) in other.found {
             let all = self.found.entry(key).or_default();
             for range in ranges {
-                push(all, range);
+                push_range(all, range);
             }
         }
-    }
-}
-
-fn push(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
-    match ranges.last_mut() {
-        Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-        _ => ranges.push(range),
     }
 }
 
@@ -141,13 +135,13 @@ impl Table<'_> {
     fn block(&self, rows: Range<u64>) -> Result<Tally, ErrorKind> {
         let runs = Rows::range(rows.clone()).runs()?;
         let mut tally = Tally::default();
-        let mut words = Vec::new();
+        let mut words = StampRows::default();
         // What changes several sectors of a row's stamps keeps everybody out while it does.
         let _gate = self.stamps.is_wide().then(|| self.store.enter_to_read()).transpose()?;
         read_stamps(self.view.file.as_ref(), self.stamps, &runs, &mut words)?;
-        tally.bytes += words.len() as u64 * 8;
+        tally.bytes += words.words().len() as u64 * 8;
         // Rows in which something is odd: they are looked at again, each for itself.
-        let mut again = vec![false; words.len() / self.stamps.width];
+        let mut again = vec![false; words.len()];
         self.padding(&words, &rows, &mut tally);
         // Of each guard: whether another value is missing that it covers.
         let mut lacking = vec![vec![false; again.len()]; self.stamps.guards.len()];
@@ -155,7 +149,7 @@ impl Table<'_> {
             let guard = self.guard_over(column.place);
             let damaged = self.each_cell(column.column, &runs, |k, row, bytes| {
                 tally.bytes += bytes.len() as u64;
-                let stamp = Stamp(words[k * self.stamps.width + column.place]);
+                let stamp = Stamp(words.get(k, column.place));
                 match column.state(stamp, row, bytes) {
                     CellState::Committed => tally.committed += 1,
                     CellState::Missing => tally.missing += 1,
@@ -174,7 +168,7 @@ impl Table<'_> {
             self.each_cell(column, &runs, |k, _, bytes| again[k] |= lacking[k] && speaks(bytes))?;
         }
         for (k, row) in rows.enumerate().filter(|(k, _)| again[*k]) {
-            self.look_again(row, &words[k * self.stamps.width..][..self.stamps.width], &mut tally)?;
+            self.look_again(row, words.row(k), &mut tally)?;
         }
         Ok(tally)
     }
@@ -185,10 +179,10 @@ impl Table<'_> {
     }
 
     /// Stamps of no column are zero.
-    fn padding(&self, words: &[u64], rows: &Range<u64>, tally: &mut Tally) {
+    fn padding(&self, words: &StampRows, rows: &Range<u64>, tally: &mut Tally) {
         let lost = self.view.table.lost.iter().map(|lost| lost.place + 1);
         let used = self.columns.iter().map(|c| c.place + 1).chain(lost).max().unwrap_or(0);
-        for (row, words) in rows.clone().zip(words.chunks_exact(self.stamps.width)) {
+        for (row, words) in rows.clone().zip(words.rows()) {
             if words[used..].iter().any(|&word| word != 0) {
                 tally.add(Kind::UnknownStamp, None, row);
             }
@@ -213,7 +207,7 @@ impl Table<'_> {
         let band = column.filters.as_ref().and(column.chunk.as_ref()).map(|chunk| chunk[0]);
         let (mut damaged, mut position) = (Vec::new(), 0);
         for part in runs.parts(u64::MAX, band) {
-            let count = usize::try_from(part.len()).unwrap_or(usize::MAX);
+            let count = to_usize(part.len());
             let inside = self.stamps.is_wide();
             let read = if inside { CellReader::read_inside } else { CellReader::read };
             match read(&self.cells, self.view, column, &part) {
@@ -236,7 +230,7 @@ impl Table<'_> {
     /// One row, until it stands still. `first`: its stamps when it was looked at first.
     fn look_again(&self, row: u64, first: &[u64], tally: &mut Tally) -> Result<(), ErrorKind> {
         let runs = Rows::one(row).runs()?;
-        let (mut before, mut after) = (first.to_vec(), Vec::new());
+        let (mut before, mut after) = (first.to_vec(), StampRows::default());
         for _ in 0..TRIES {
             let locked = self.locks.map_or(Ok(false), |locks| locks.is_locked(self.stamps.table, row))?;
             let cells = self.columns.iter().map(|column| {
@@ -246,11 +240,11 @@ impl Table<'_> {
             let cells = cells.collect::<Result<Vec<_>, _>>()?;
             read_stamps(self.view.file.as_ref(), self.stamps, &runs, &mut after)?;
             // The same stamps before and after, and nobody at it in between: it stands still.
-            if before == after && !locked {
-                self.judge(row, &after, &cells, tally);
+            if before == after.words() && !locked {
+                self.judge(row, after.words(), &cells, tally);
                 return Ok(());
             }
-            before.clone_from(&after);
+            before.copy_from_slice(after.words());
             std::thread::sleep(PAUSE);
         }
         tally.add(Kind::UnderWay, None, row);

@@ -10,7 +10,7 @@ mod structure;
 pub use report::{Finding, Kind, Repaired, Report, Severity, TableReport};
 
 use crate::h5::Superblock;
-use crate::store::{Progress, Store, Trust};
+use crate::store::{ForeignValues, Progress, Store};
 use h5part_base::error::{At, ErrorKind, Result};
 use std::num::NonZeroUsize;
 
@@ -41,7 +41,7 @@ impl Store {
     /// portion of a library column, or of the bundles, is read.
     ///
     /// # Errors
-    /// What says nothing of the file: [`ErrorKind::NoSuchFile`], [`ErrorKind::LockTimeout`], I/O errors;
+    /// What says nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors;
     /// in a repair those of [`super::store::Writer::commit`]. What is wrong with the file is in the report.
     pub fn verify(&self, how: &Verify, progress: Progress<'_>) -> Result<Report> {
         let threads = how.jobs.map_or(0, NonZeroUsize::get);
@@ -51,7 +51,8 @@ impl Store {
         if !how.repair {
             return look();
         }
-        let recovery = self.recover_by(if how.accept_foreign { Trust::Guard } else { Trust::Durable })?;
+        let recovery =
+            self.recover_by(if how.accept_foreign { ForeignValues::Always } else { ForeignValues::IfDurable })?;
         let found = look()?;
         let mut repaired = repair::run(self, &found, how)?;
         repaired.recovery = recovery;
@@ -66,7 +67,7 @@ impl Store {
         if sidecar::log(self, &mut report)? == sidecar::Structure::HalfChanged {
             return Ok(report.finish());
         }
-        let looked = self.look(|h5, file| Ok((h5.uuid(), h5.walk()?, Superblock::find(file)?)));
+        let looked = self.with_h5(|h5, file| Ok((h5.uuid(), h5.walk()?, Superblock::find(file)?)));
         match looked {
             Ok((uuid, walk, superblock)) => {
                 if superblock.is_some_and(|found| found.is_marked()) {

@@ -5,6 +5,7 @@ use super::report::{Finding, Kind, Repaired, Report};
 use crate::store::{Store, Writer};
 use h5part_base::dataspace::Rows;
 use h5part_base::error::Result;
+use h5part_base::num::to_usize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows are repaired in portions of about this, in bytes.
@@ -77,7 +78,7 @@ fn each_portion(
     let portion = (PORTION_BYTES / writer.table().row_bytes().max(1)).max(1);
     let mut done = 0;
     for &(first, end) in &finding.rows {
-        for start in (first..end).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        for start in (first..end).step_by(to_usize(portion)) {
             done += work(writer, &Rows::range(start..end.min(start + portion)), column)?;
         }
     }

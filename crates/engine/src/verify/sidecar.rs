@@ -48,8 +48,8 @@ pub(super) fn records(store: &Store, report: &mut Report) -> Result<(), ErrorKin
                 "a writer that has died; it left nothing to do",
                 "the next writer clears it",
             ),
-            Ok(Some((header, _))) if header.origin.inode == inode => {
-                let what = format!("a writer died in the middle of a commit to table number {}", header.origin.table);
+            Ok(Some((header, _))) if header.id.inode == inode => {
+                let what = format!("a writer died in the middle of a commit to table number {}", header.id.table);
                 Finding::fault(Kind::Record, what, RECOVER)
             }
             Ok(Some(_)) => Finding::note(
@@ -132,7 +132,7 @@ fn beside(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
 
 /// Whether the sidecar belongs to the file that has the name.
 pub(super) fn identity(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
-    let Some(noted) = lock::noted_store(&store.paths)? else { return Ok(()) };
+    let Some(noted) = lock::read_store_uuid(&store.paths)? else { return Ok(()) };
     if report.uuid != Some(noted) {
         let what = format!("another file is in its place: the sidecar belongs to the store {noted}");
         let remedy = "put the file back that belongs there; or, if this is the right one, remove the sidecar while nobody uses it";

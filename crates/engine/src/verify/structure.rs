@@ -1,7 +1,7 @@
 //! The file as HDF5: objects, names, links, tables.
 
 use super::report::{Finding, Kind, Report};
-use crate::h5::{Oddity, Walk};
+use crate::h5::{Anomaly, Walk};
 use h5part_base::error::ErrorKind;
 use std::collections::HashSet;
 
@@ -27,13 +27,13 @@ pub(super) fn tell(walk: &Walk, report: &mut Report) {
     }
 }
 
-fn finding(oddity: &Oddity) -> Finding {
+fn finding(oddity: &Anomaly) -> Finding {
     match oddity {
-        Oddity::Unopenable(why) => Finding::fault(Kind::Unopenable, format!("cannot be opened: {why}"), COMPARE),
-        Oddity::UnopenableAttribute(name) => {
+        Anomaly::Unopenable(why) => Finding::fault(Kind::Unopenable, format!("cannot be opened: {why}"), COMPARE),
+        Anomaly::UnopenableAttribute(name) => {
             Finding::fault(Kind::Unopenable, format!("its attribute '{name}' cannot be opened"), COMPARE)
         }
-        Oddity::SharedName { names, count } => {
+        Anomaly::SharedName { names, count } => {
             let what = format!("{names} names lead to this object, and its link count says {count}");
             Finding::fault(
                 Kind::SharedName,
@@ -41,13 +41,13 @@ fn finding(oddity: &Oddity) -> Finding {
                 "remove none of the names: the object would be freed under the others",
             )
         }
-        Oddity::BeyondEnd { end, len } => {
+        Anomaly::BeyondEnd { end, len } => {
             let what = format!("its data ends at byte {end}, the file at {len}");
             Finding::fault(Kind::BeyondEnd, what, "restore the file from a copy")
         }
-        Oddity::LeadsOutside => Finding::note(Kind::Outside, "a link into another file, which is not followed", ""),
-        Oddity::ValuesOutside => Finding::note(Kind::Outside, "its values are in other files, which are not read", ""),
-        Oddity::NotUtf8 => Finding::note(Kind::NotRead, "its name is not UTF-8; it was not looked at", ""),
+        Anomaly::LeadsOutside => Finding::note(Kind::Outside, "a link into another file, which is not followed", ""),
+        Anomaly::ValuesOutside => Finding::note(Kind::Outside, "its values are in other files, which are not read", ""),
+        Anomaly::NotUtf8 => Finding::note(Kind::NotRead, "its name is not UTF-8; it was not looked at", ""),
     }
 }
 

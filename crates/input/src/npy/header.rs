@@ -31,7 +31,7 @@ impl Header {
     /// Reads up to the first element.
     ///
     /// # Errors
-    /// [`ErrorKind::BadNpy`], [`ErrorKind::NpyType`], I/O errors.
+    /// [`crate::ErrorKind::BadNpy`], [`crate::ErrorKind::NpyType`], I/O errors.
     pub fn read(source: &mut impl Read) -> Result<Self, ErrorKind> {
         let mut head = [0; 8];
         read(source, &mut head)?;
@@ -45,7 +45,11 @@ impl Header {
             return Err(bad("it does not start like one"));
         }
         if !(1..=3).contains(&head[6]) || head[7] != 0 {
-            return Err(ErrorKind::BadNpy(format!("its version is {}.{}; 1.0 to 3.0 are known", head[6], head[7])));
+            return Err(crate::ErrorKind::BadNpy(format!(
+                "its version is {}.{}; 1.0 to 3.0 are known",
+                head[6], head[7]
+            ))
+            .into());
         }
         let (len, before) = if head[6] == 1 {
             let mut len = [0; 2];
@@ -94,7 +98,7 @@ impl Header {
             _ => Err(bad("its shape is not a tuple of numbers")),
         };
         let shape = axes.iter().map(axis).collect::<Result<Vec<_>, _>>()?;
-        let (dtype, big_endian) = parse_descr(descr).ok_or_else(|| ErrorKind::NpyType(descr.clone()))?;
+        let (dtype, big_endian) = parse_descr(descr).ok_or_else(|| crate::ErrorKind::NpyType(descr.clone()))?;
         let header = Self { dtype, big_endian, fortran_order: *fortran_order, shape, data_start };
         header.data_bytes().ok_or_else(|| bad("it would be larger than a file can be"))?;
         Ok(header)
@@ -176,12 +180,12 @@ fn descr(dtype: Dtype) -> &'static str {
 }
 
 fn bad(reason: &str) -> ErrorKind {
-    ErrorKind::BadNpy(reason.to_owned())
+    crate::ErrorKind::BadNpy(reason.to_owned()).into()
 }
 
 fn read(source: &mut impl Read, buf: &mut [u8]) -> Result<(), ErrorKind> {
     source.read_exact(buf).map_err(|e| match e.kind() {
-        io::ErrorKind::UnexpectedEof => bad("it is cut"),
+        io::ErrorKind::UnexpectedEof => bad("it is truncated"),
         _ => ErrorKind::Io(e),
     })
 }
@@ -246,11 +250,14 @@ mod tests {
             "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
             &"(".repeat(9000),
         ] {
-            assert!(matches!(npy(text), Err(ErrorKind::BadNpy(_))), "{text:.60}");
+            assert!(matches!(npy(text), Err(e) if matches!(e.of(), Some(crate::ErrorKind::BadNpy(_)))), "{text:.60}");
         }
         for descr in ["<U3", "<f2", "<c16", "|O"] {
             let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}");
-            assert!(matches!(npy(&text), Err(ErrorKind::NpyType(found)) if found == descr), "{descr}");
+            assert!(
+                matches!(npy(&text), Err(e) if matches!(e.of(), Some(crate::ErrorKind::NpyType(found)) if found == descr)),
+                "{descr}"
+            );
         }
     }
 
@@ -270,7 +277,10 @@ mod tests {
     fn every_truncation_is_noticed_and_no_bit_flip_makes_a_file_without_a_size() {
         let bytes = Header::to_bytes(Dtype::F64, &[120, 100, 3]);
         for len in 0..bytes.len() {
-            assert!(matches!(Header::read(&mut &bytes[..len]), Err(ErrorKind::BadNpy(_))), "{len} bytes");
+            assert!(
+                matches!(Header::read(&mut &bytes[..len]), Err(e) if matches!(e.of(), Some(crate::ErrorKind::BadNpy(_)))),
+                "{len} bytes"
+            );
         }
         for bit in 0..bytes.len() * 8 {
             let mut other = bytes.clone();
@@ -280,7 +290,7 @@ mod tests {
                     assert!(bit / 8 >= 6 && header.data_bytes().is_some(), "bit {bit}: {header:?}");
                     assert!(header.data_start <= other.len() as u64, "bit {bit}: {header:?}");
                 }
-                Err(e) => assert!(matches!(e, ErrorKind::BadNpy(_) | ErrorKind::NpyType(_)), "bit {bit}: {e}"),
+                Err(e) => assert!(e.of::<crate::ErrorKind>().is_some(), "bit {bit}: {e}"),
             }
         }
     }

@@ -32,14 +32,16 @@ impl RowSource {
     /// A `.npy` file; its length is checked against its header.
     ///
     /// # Errors
-    /// [`ErrorKind::BadNpy`], I/O errors.
+    /// [`crate::ErrorKind::BadNpy`], I/O errors.
     pub fn open(path: &Path) -> Result<Self, ErrorKind> {
         let mut file = File::open(path)?;
         let header = Header::read(&mut file)?;
         let len = file.metadata()?.len();
         let needed = header.data_start.saturating_add(header.data_bytes().unwrap_or(u64::MAX));
         if len < needed {
-            return Err(ErrorKind::BadNpy(format!("it is cut: {len} bytes where its header needs {needed}")));
+            return Err(
+                crate::ErrorKind::BadNpy(format!("it is truncated: expected {needed} bytes, found {len}")).into()
+            );
         }
         let (dtype, shape) = (header.dtype, header.shape.clone());
         let input = if header.fortran_order && shape.len() > 1 {
@@ -84,11 +86,11 @@ impl RowSource {
     /// Little-endian bytes of the next `rows` rows of `cell` elements each.
     ///
     /// # Errors
-    /// [`ErrorKind::BadNpy`] when there are too few, or when a value does not fit the cast.
+    /// [`crate::ErrorKind::BadNpy`] when there are too few, or when a value does not fit the cast.
     pub fn next_rows(&mut self, rows: u64, cell: u64) -> Result<Vec<u8>, ErrorKind> {
         let size = self.dtype.size();
         let bytes = rows.checked_mul(cell).and_then(|n| n.checked_mul(size)).and_then(|n| usize::try_from(n).ok());
-        let bytes = bytes.ok_or_else(|| ErrorKind::BadNpy("too many values".to_owned()))?;
+        let bytes = bytes.ok_or_else(|| crate::ErrorKind::BadNpy("too many values".to_owned()))?;
         let mut out = vec![0; bytes];
         match &mut self.input {
             Input::Stream { reader, big_endian } => {
@@ -141,7 +143,7 @@ impl RowSource {
 /// from the end as in numpy, or a mask of bool with one value per row.
 ///
 /// # Errors
-/// [`ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for anything else, I/O errors.
+/// [`crate::ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for anything else, I/O errors.
 pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
     let mut source = RowSource::open(path)?;
     let bad = |reason: &str| ErrorKind::BadValues(reason.to_owned());

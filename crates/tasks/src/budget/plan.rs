@@ -46,7 +46,7 @@ impl Budget {
     /// there is always one worker.
     ///
     /// # Errors
-    /// [`ErrorKind::Oversubscribed`]: several workers and several threads in each were asked for, more
+    /// [`crate::ErrorKind::Oversubscribed`]: several workers and several threads in each were asked for, more
     /// than there are cores, without `oversubscribe`. Two by two processes on two cores were 2.6 times
     /// slower than one.
     pub fn plan(machine: &Machine, need: &Need) -> Result<Self, ErrorKind> {
@@ -69,7 +69,7 @@ impl Budget {
         let (workers, threads) = (plan.workers, plan.threads);
         let both = workers_asked.is_some_and(|n| n > 1) && threads_asked.is_some_and(|n| n > 1);
         if both && workers.saturating_mul(threads) > cores && !need.oversubscribe {
-            return Err(ErrorKind::Oversubscribed { workers, threads, cores });
+            return Err(crate::ErrorKind::Oversubscribed { workers, threads, cores }.into());
         }
         plan.warn(need, by_memory);
         Ok(plan)
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(numbers(&two, &asked(Some(5), None)), (5, 1, 1));
         assert_eq!(numbers(&two, &asked(None, Some(5))), (1, 5, 1));
         let error = Budget::plan(&two, &asked(Some(2), Some(2))).expect_err("refused");
-        assert_eq!(error.to_string(), "2 workers of 2 threads each would share 2 cores");
+        assert_eq!(error.to_string(), "2 workers with 2 threads each would share 2 cores, without 'oversubscribe'");
         let overruled = Need { oversubscribe: true, ..asked(Some(2), Some(2)) };
         assert_eq!(numbers(&two, &overruled), (2, 2, 1));
         let large = Need { memory_per_worker: Some(6 * GB), ..asked(Some(2), None) };

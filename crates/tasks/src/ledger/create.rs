@@ -4,7 +4,7 @@ use super::header::{Header, SECTOR_LEN, Shape, StoreRef};
 use super::names::{LONGEST, first_probe};
 use super::scan::spec;
 use super::task::{NameAt, State, Task};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::record::row::crc;
 use h5part_base::storage::{Disk, Mode, PIECE, Storage, StorageFile, replace, take_name};
 use std::io;
@@ -144,7 +144,7 @@ impl NewLedger {
     /// leaves none.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyThere`], [`ErrorKind::DuplicateTask`], [`ErrorKind::BadRequest`], I/O errors.
+    /// [`ErrorKind::AlreadyExists`], [`crate::ErrorKind::DuplicateTask`], [`ErrorKind::BadRequest`], I/O errors.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<()> {
         self.create_in(path, &Disk)
     }
@@ -164,11 +164,11 @@ impl NewLedger {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let path = folder.canonicalize()?.join(name);
         if storage.identity(&path).is_ok() {
-            return Err(ErrorKind::AlreadyThere);
+            return Err(ErrorKind::AlreadyExists(Item::File));
         }
         plan.build(&path, storage, take_name).map_err(|e| match e.kind() {
             // Another one was made meanwhile: ten million tasks take a while.
-            io::ErrorKind::AlreadyExists => ErrorKind::AlreadyThere,
+            io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists(Item::File),
             _ => e.into(),
         })
     }
@@ -352,7 +352,7 @@ fn index(names: &NameList, order: &[u32], entries: u64) -> Result<Vec<u32>, Erro
         let mut probe = usize::try_from(first_probe(name, entries)).unwrap_or(0);
         while let Some(other) = index[probe].checked_sub(1) {
             if names.get(order[other as usize] as usize).1 == name {
-                return Err(ErrorKind::DuplicateTask(String::from_utf8_lossy(name).into_owned()));
+                return Err(crate::ErrorKind::DuplicateTask(String::from_utf8_lossy(name).into_owned()).into());
             }
             probe = (probe + 1) % index.len();
         }

@@ -16,7 +16,7 @@ pub trait TaskData: Sync {
     /// Tells the ledger that a task is done, if its results are there.
     ///
     /// # Errors
-    /// [`h5part_base::error::ErrorKind::NotCommitted`]: they are not, and the task is held still; as [`TaskData::begin`].
+    /// [`crate::ErrorKind::NotCommitted`]: they are not, and the task is held still; as [`TaskData::begin`].
     fn done(&self, claim: &Claim) -> Result<State>;
 
     /// Whether a task that lapsed with its owner is done all the same; the ledger knows it then.

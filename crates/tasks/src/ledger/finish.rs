@@ -72,7 +72,7 @@ impl Ledger {
             let tasks = self.slots(start..start + block.len() as u64)?;
             let mut ended = Vec::with_capacity(block.len());
             for (claim, task) in block.iter().zip(&tasks) {
-                let task = task.ok_or(ErrorKind::DamagedTask { task: claim.place })?;
+                let task = task.ok_or(crate::ErrorKind::DamagedTask { task: claim.place })?;
                 ended.push(self.end_of(&task, claim.fence, end, now).map_err(|_| task));
             }
             self.write_ended(start, &ended)?;

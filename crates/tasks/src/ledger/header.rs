@@ -168,9 +168,9 @@ impl Header {
     /// Reads the header of a file of `len` bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::NotALedger`], [`ErrorKind::NewerFormat`], [`ErrorKind::Cut`].
+    /// [`crate::ErrorKind::NotALedger`], [`ErrorKind::NewerFormat`], [`ErrorKind::Cut`].
     pub fn decode(bytes: &[u8; HEADER], len: u64) -> Result<Self, ErrorKind> {
-        let bad = |why: &str| ErrorKind::NotALedger(why.to_owned());
+        let bad = |why: &str| ErrorKind::from(crate::ErrorKind::NotALedger(why.to_owned()));
         if bytes[..7] != MAGIC {
             return Err(bad("it does not begin as one"));
         }

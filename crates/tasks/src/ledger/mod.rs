@@ -83,7 +83,7 @@ impl Ledger {
     /// Opens a ledger.
     ///
     /// # Errors
-    /// No such file, [`ErrorKind::NotALedger`], [`ErrorKind::Cut`], [`ErrorKind::NewerFormat`].
+    /// No such file, [`crate::ErrorKind::NotALedger`], [`ErrorKind::Cut`], [`ErrorKind::NewerFormat`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_in(path, Arc::new(Disk))
     }
@@ -234,7 +234,7 @@ impl Ledger {
     fn task_locked(&self, place: u64) -> Result<Task, ErrorKind> {
         let mut slot = [0; SLOT];
         self.file.read_at(&mut slot, self.at_slot(place))?;
-        Task::decode(&slot).ok_or(ErrorKind::DamagedTask { task: place })
+        Task::decode(&slot).ok_or(crate::ErrorKind::DamagedTask { task: place }.into())
     }
 
     /// One task, beside those who change it.

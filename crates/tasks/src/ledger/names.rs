@@ -20,14 +20,14 @@ impl Ledger {
     /// Name of a task.
     ///
     /// # Errors
-    /// [`ErrorKind::DamagedTask`], I/O errors.
+    /// [`crate::ErrorKind::DamagedTask`], I/O errors.
     pub fn name_of(&self, place: u64, task: &Task) -> Result<String, ErrorKind> {
         if self.header.names_len == 0 {
             return Ok(self.header.rows_of(task.index).map_or_else(|| task.index.to_string(), |rows| spec(&rows)));
         }
         let (at, len) = (task.name.at, u64::from(task.name.len));
         let names = self.shape.names..self.shape.names + self.header.names_len;
-        let damaged = || ErrorKind::DamagedTask { task: place };
+        let damaged = || ErrorKind::from(crate::ErrorKind::DamagedTask { task: place });
         if at < names.start || at.checked_add(len).is_none_or(|end| end > names.end) {
             return Err(damaged());
         }
@@ -81,7 +81,7 @@ impl Ledger {
         self.each(look).map_err(h5part_base::error::Error::into_kind)?;
         match (found, damaged) {
             // Perhaps that one.
-            (None, Some(task)) => Err(ErrorKind::DamagedTask { task }),
+            (None, Some(task)) => Err(crate::ErrorKind::DamagedTask { task }.into()),
             (found, _) => Ok(found),
         }
     }

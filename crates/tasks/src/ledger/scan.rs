@@ -2,7 +2,7 @@
 
 use super::task::{Reason, State, Task};
 use super::{Claim, Ledger};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Kind, Result};
 use serde::Serialize;
 use std::ops::Range;
 
@@ -103,7 +103,7 @@ impl Ledger {
     /// All tasks in the order of their list. 64 bytes and a name are read for each, without the lock.
     ///
     /// # Errors
-    /// [`ErrorKind::DamagedTask`], I/O errors.
+    /// [`crate::ErrorKind::DamagedTask`], I/O errors.
     pub fn standing(&self) -> Result<Vec<Standing>> {
         self.in_order(|place| self.look_at(place)).at("read", &self.path)
     }
@@ -137,7 +137,7 @@ impl Ledger {
     /// The task as it is now.
     ///
     /// # Errors
-    /// [`ErrorKind::DamagedTask`], I/O errors.
+    /// [`crate::ErrorKind::DamagedTask`], I/O errors.
     pub fn task(&self, place: u64) -> Result<Task> {
         self.look_at(place).at("read", &self.path)
     }
@@ -145,7 +145,7 @@ impl Ledger {
     /// A task with its name, for people.
     ///
     /// # Errors
-    /// [`ErrorKind::DamagedTask`], I/O errors.
+    /// [`crate::ErrorKind::DamagedTask`], I/O errors.
     pub fn listed(&self, place: u64, task: &Task) -> Result<Listed> {
         let owner = match task.state {
             State::Running => self.owner(task.owner)?.map(|owner| owner.to_string()),
@@ -167,17 +167,17 @@ impl Ledger {
     /// The position of the task with this name.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTask`], I/O errors.
+    /// [`crate::ErrorKind::NoSuchTask`], I/O errors.
     pub fn find(&self, name: &str) -> Result<u64> {
         let found = self.try_find(name).at("look for a task in", &self.path)?;
-        found.ok_or_else(|| ErrorKind::NoSuchTask(name.to_owned()).at("look for a task in", &self.path))
+        found.ok_or_else(|| crate::ErrorKind::NoSuchTask(name.to_owned()).at("look for a task in", &self.path))
     }
 
     /// The claim of a task that another process made, by its fence; whether it holds is seen when it is
     /// used.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchTask`], I/O errors.
+    /// [`crate::ErrorKind::NoSuchTask`], I/O errors.
     pub fn claim_named(&self, name: &str, fence: u64) -> Result<Claim> {
         let place = self.find(name)?;
         let task = self.task(place)?;

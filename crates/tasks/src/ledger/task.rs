@@ -1,7 +1,7 @@
 //! A task's slot: 64 bytes with a checksum, and what may become of it. Nothing here touches a file.
 //!
 //! Every transition is a function from a slot to the next one, or a refusal. The bytes are in
-//! `docs/design.md`, "The ledger".
+//! `docs/design/formats.md`, "Ledger".
 
 use h5part_base::record::row::crc;
 use std::fmt;

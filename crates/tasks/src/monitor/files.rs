@@ -1,7 +1,7 @@
 //! Files of measurements: each worker appends to its own.
 
 use super::record::{self, Header, Record};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Kind, Result};
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -116,7 +116,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
         Ok(files)
     };
     let files = found().at("read measurements in", folder)?;
-    if files.is_empty() { Err(ErrorKind::NothingMeasured.at("read measurements in", folder)) } else { Ok(files) }
+    if files.is_empty() { Err(crate::ErrorKind::NothingMeasured.at("read measurements in", folder)) } else { Ok(files) }
 }
 
 /// How a file was read, beside its records.
@@ -146,7 +146,7 @@ pub(super) fn read(path: &Path, each: &mut dyn FnMut(Record)) -> Result<Origin> 
 fn open(path: &Path) -> Result<BufReader<File>, ErrorKind> {
     // An open(2) of a pipe would wait for its other end.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(ErrorKind::NotMeasurements("it is neither a file nor a folder"));
+        return Err(crate::ErrorKind::NotMeasurements("it is neither a file nor a folder").into());
     }
     Ok(BufReader::with_capacity(1 << 16, File::open(path)?))
 }
@@ -159,7 +159,7 @@ fn read_lines(path: &Path, mut lines: impl BufRead, each: &mut dyn FnMut(Record)
         match (&origin.header, whole) {
             (None, true) => origin.header = Some(Header::parse(&line)?),
             (None, false) if !b"{\"h5part_monitor\":".iter().zip(&line).all(|(a, b)| a == b) => {
-                return Err(ErrorKind::NotMeasurements("its first line does not say what it is"));
+                return Err(crate::ErrorKind::NotMeasurements("its first line does not say what it is").into());
             }
             (Some(_), true) if line.is_empty() => {}
             (Some(_), true) => match Record::parse(&line) {
@@ -223,7 +223,10 @@ mod tests {
     fn other_files_are_told_apart() {
         assert_eq!(records("").expect("reads"), (vec![], 0));
         for text in ["\u{89}HDF", "hello\n", "{}\n", "{\"operation\":1}"] {
-            assert!(matches!(records(text), Err(ErrorKind::NotMeasurements(_))), "{text}");
+            assert!(
+                matches!(records(text), Err(e) if matches!(e.of(), Some(crate::ErrorKind::NotMeasurements(_)))),
+                "{text}"
+            );
         }
         let newer = HEADER.replace(":1,\"w", ":9,\"w");
         assert!(matches!(records(&newer), Err(ErrorKind::NewerFormat { found: 9, .. })));

@@ -306,8 +306,8 @@ impl Summary {
     /// call counts.
     ///
     /// # Errors
-    /// [`h5part_base::error::ErrorKind::NoSuchFile`], [`h5part_base::error::ErrorKind::NothingMeasured`],
-    /// [`h5part_base::error::ErrorKind::NotMeasurements`], [`h5part_base::error::ErrorKind::NewerFormat`], I/O errors.
+    /// [`h5part_base::error::ErrorKind::NotFound`], [`crate::ErrorKind::NothingMeasured`],
+    /// [`crate::ErrorKind::NotMeasurements`], [`h5part_base::error::ErrorKind::NewerFormat`], I/O errors.
     pub fn read(path: &Path) -> Result<Self> {
         let files = files::list(path)?;
         let read = |file: &PathBuf| {

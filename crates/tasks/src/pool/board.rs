@@ -2,7 +2,7 @@
 //! users meet at.
 
 use super::{Death, Event, EventKind, Job, RunId};
-use h5part_base::error::{ErrorKind, Result};
+use h5part_base::error::{Kind, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,7 +105,7 @@ impl Board {
 
     pub(super) fn submit(&self, job: Job) -> Result<()> {
         let mut state = self.lock();
-        let closed = || ErrorKind::PoolClosed.at("submit a task to", "the pool");
+        let closed = || crate::ErrorKind::PoolClosed.at("submit a task to", "the pool");
         if state.closed {
             return Err(closed());
         }

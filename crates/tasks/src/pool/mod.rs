@@ -225,7 +225,7 @@ pub trait Pool: Send + Sync + fmt::Debug {
     /// Takes a job; returns before it has run.
     ///
     /// # Errors
-    /// The pool is shut down, or the run cancelled ([`h5part_base::error::ErrorKind::PoolClosed`]).
+    /// The pool is shut down, or the run cancelled ([`crate::ErrorKind::PoolClosed`]).
     fn submit(&self, job: Job) -> Result<()>;
 
     /// The next event of a run; waits for it. `None`: the run has no jobs here.

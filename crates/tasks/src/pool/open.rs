@@ -20,7 +20,7 @@ pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 /// are too large, and, for as long as the pool is open, when 80 % of the memory are used.
 ///
 /// # Errors
-/// [`ErrorKind::Oversubscribed`]; [`ErrorKind::NotServing`]; the system starts no threads or processes.
+/// [`crate::ErrorKind::Oversubscribed`]; [`crate::ErrorKind::NotServing`]; the system starts no threads or processes.
 pub fn open(config: &PoolConfig, registry: &Registry) -> Result<Arc<dyn Pool>> {
     let warn: Warn = Arc::new(|text: &str| {
         let _ = writeln!(std::io::stderr(), "h5part: warning: {text}");
@@ -50,7 +50,7 @@ pub fn open_with(config: &PoolConfig, registry: &Registry, warn: &Warn) -> Resul
 /// Puts a number of workers at both levels of a configuration; returns what is to be warned of.
 ///
 /// # Errors
-/// [`ErrorKind::Oversubscribed`]: workers within workers, more than there are cores, and not told to
+/// [`crate::ErrorKind::Oversubscribed`]: workers within workers, more than there are cores, and not told to
 /// oversubscribe. [`ErrorKind::BadRequest`]: more than two levels.
 pub fn resolve(config: &PoolConfig, machine: &Machine) -> Result<(PoolConfig, Vec<String>), ErrorKind> {
     let mut config = config.clone();

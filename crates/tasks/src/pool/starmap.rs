@@ -4,7 +4,7 @@ use super::outcome::{Outcome, Summary, Unfinished, What};
 use super::seed::task_seed;
 use super::work::{TaskError, Work};
 use super::{Death, Event, EventKind, Job, Payload, Pool, RunId};
-use h5part_base::error::{ErrorKind, Result};
+use h5part_base::error::{ErrorKind, Kind, Result};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -60,10 +60,10 @@ impl<W: Work> Starmap<W> {
     /// A run of tasks of the work `W`.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchWork`]: the pool was opened without it.
+    /// [`crate::ErrorKind::NoSuchWork`]: the pool was opened without it.
     pub fn new(pool: &Arc<dyn Pool>, options: Options) -> Result<Self> {
         if !pool.knows(W::NAME) {
-            return Err(ErrorKind::NoSuchWork(W::NAME.to_owned()).at("begin a run in", "the pool"));
+            return Err(crate::ErrorKind::NoSuchWork(W::NAME.to_owned()).at("begin a run in", "the pool"));
         }
         Ok(Self {
             pool: Arc::clone(pool),
@@ -79,7 +79,7 @@ impl<W: Work> Starmap<W> {
     /// Submits a task; returns its number. Tasks are numbered from 0.
     ///
     /// # Errors
-    /// The input cannot be encoded ([`ErrorKind::BadRequest`]); [`ErrorKind::PoolClosed`].
+    /// The input cannot be encoded ([`ErrorKind::BadRequest`]); [`crate::ErrorKind::PoolClosed`].
     pub fn submit(&mut self, input: &W::Input) -> Result<u64> {
         let index = self.summary.submitted;
         let input = rmp_serde::to_vec_named(input).map_err(|e| {
@@ -127,7 +127,7 @@ impl<W: Work> Starmap<W> {
 
     fn try_at(&self, index: u64, attempt: u32, input: &Payload) -> Result<()> {
         if self.cancelled {
-            return Err(ErrorKind::PoolClosed.at("submit a task to", "the pool"));
+            return Err(crate::ErrorKind::PoolClosed.at("submit a task to", "the pool"));
         }
         let seed = task_seed(self.options.seed, index);
         let work = Cow::Borrowed(W::NAME);

@@ -139,7 +139,7 @@ impl Site<'_> {
             return Ok((End::Done, self.ledger.finish(claim, End::Done)?));
         };
         match rows.done(claim) {
-            Err(e) if matches!(e.kind(), h5part_base::error::ErrorKind::NotCommitted { .. }) => {
+            Err(e) if matches!(e.kind_of(), Some(crate::ErrorKind::NotCommitted { .. })) => {
                 let end = End::Failed(Reason::NoData);
                 let state = self.ledger.finish(claim, end)?;
                 self.observer.event(&Event::NotCommitted(claim, e.kind(), state));

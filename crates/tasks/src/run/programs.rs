@@ -77,7 +77,7 @@ impl<'a> Programs<'a> {
     /// Programs for the tasks of a ledger; logs and measurements go into its folder.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchFile`]: there is no such program. As making the folder.
+    /// [`ErrorKind::NotFound`]: there is no such program. As making the folder.
     pub fn new(ledger: &'a Ledger, launch: Launch, observer: &'a dyn Observer) -> Result<Self> {
         let monitor = Monitor::open(ledger.sidecar().join("monitor"))?;
         let folder = ledger.sidecar().join("programs");

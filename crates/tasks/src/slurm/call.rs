@@ -7,11 +7,11 @@ use std::process::{Command, Output, Stdio};
 /// Runs a program with `input`, and returns what it printed.
 ///
 /// # Errors
-/// [`ErrorKind::NoSlurm`]: there is no such program. [`ErrorKind::Slurm`]: it refused, in its own words.
+/// [`crate::ErrorKind::NoSlurm`]: there is no such program. [`crate::ErrorKind::Slurm`]: it refused, in its own words.
 pub(super) fn call(mut command: Command, input: &[u8]) -> Result<String, ErrorKind> {
     let program = command.get_program().to_string_lossy().into_owned();
     let done = output(&mut command, input).map_err(|e| match e.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NoSlurm(program.clone()),
+        io::ErrorKind::NotFound => crate::ErrorKind::NoSlurm(program.clone()).into(),
         _ => ErrorKind::Io(e),
     })?;
     if done.status.success() {
@@ -20,7 +20,7 @@ pub(super) fn call(mut command: Command, input: &[u8]) -> Result<String, ErrorKi
     let said = String::from_utf8_lossy(&done.stderr);
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     let message = if said.is_empty() { format!("it ended with {}", done.status) } else { said };
-    Err(ErrorKind::Slurm { program, message })
+    Err(crate::ErrorKind::Slurm { program, message }.into())
 }
 
 fn output(command: &mut Command, input: &[u8]) -> io::Result<Output> {

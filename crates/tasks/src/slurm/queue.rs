@@ -56,7 +56,7 @@ impl Element {
 /// All elements of these jobs that SLURM still knows: those that have ended for a few minutes more.
 ///
 /// # Errors
-/// [`ErrorKind::NoSlurm`]; [`ErrorKind::Slurm`]: e.g. the controller does not answer.
+/// [`crate::ErrorKind::NoSlurm`]; [`crate::ErrorKind::Slurm`]: e.g. the controller does not answer.
 pub fn look(jobs: &[String]) -> Result<Vec<Element>, ErrorKind> {
     if jobs.is_empty() { Ok(Vec::new()) } else { ask(Command::new("squeue"), &jobs.join(",")) }
 }
@@ -76,7 +76,9 @@ fn ask(mut command: Command, list: &str) -> Result<Vec<Element>, ErrorKind> {
     }
     match call(command, b"") {
         Ok(said) => Ok(said.lines().filter_map(element).collect()),
-        Err(ErrorKind::Slurm { message, .. }) if message.contains("Invalid job id") => Ok(Vec::new()),
+        Err(e) if matches!(e.of(), Some(crate::ErrorKind::Slurm { message, .. }) if message.contains("Invalid job id")) => {
+            Ok(Vec::new())
+        }
         Err(e) => Err(e),
     }
 }

@@ -29,7 +29,7 @@ pub fn parts(size: u64, most: u64) -> Vec<u64> {
 /// **Concurrency.** Beside anything.
 ///
 /// # Errors
-/// [`ErrorKind::NoSlurm`], [`ErrorKind::Slurm`] with what it says; I/O errors of the folder of logs.
+/// [`crate::ErrorKind::NoSlurm`], [`crate::ErrorKind::Slurm`] with what it says; I/O errors of the folder of logs.
 pub fn submit(array: &Array, size: u64) -> Result<Vec<Submitted>, ErrorKind> {
     std::fs::create_dir_all(&array.logs)?;
     let most = max_array_size()?;
@@ -80,7 +80,7 @@ fn id_of(said: &str) -> Result<String, ErrorKind> {
         return Ok(id.to_owned());
     }
     let message = format!("it gave no job number but '{}'", last.escape_debug());
-    Err(ErrorKind::Slurm { program: "sbatch".to_owned(), message })
+    Err(crate::ErrorKind::Slurm { program: "sbatch".to_owned(), message }.into())
 }
 
 /// The most elements that an array may have.
@@ -88,7 +88,9 @@ fn max_array_size() -> Result<u64, ErrorKind> {
     let mut command = Command::new("scontrol");
     command.args(["show", "config"]);
     let size = setting(&call(command, b"")?, "MaxArraySize").and_then(|text| text.parse().ok());
-    let slurm = |message: &str| ErrorKind::Slurm { program: "scontrol".to_owned(), message: message.to_owned() };
+    let slurm = |message: &str| {
+        ErrorKind::from(crate::ErrorKind::Slurm { program: "scontrol".to_owned(), message: message.to_owned() })
+    };
     match size {
         Some(0) => Err(slurm("job arrays are switched off here (MaxArraySize is 0)")),
         Some(size) => Ok(size),

@@ -1,7 +1,7 @@
 //! The archive: each trial of an ensemble is a group of datasets.
 
 use crate::vplanet::Gatherer;
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
 use h5part_engine::h5::H5File;
 use h5part_engine::store::{AsStore, Bundle, Named, Store};
 use h5part_tasks::ledger::{Ledger, State};
@@ -42,7 +42,7 @@ impl Archiver {
     /// object, or to nothing, as kills of the original leave them, are refused.
     ///
     /// # Errors
-    /// [`ErrorKind::DamagedArchive`] with the names; [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::create_empty`] and [`Store::reader`].
+    /// [`crate::ErrorKind::DamagedArchive`] with the names; [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::create_empty`] and [`Store::reader`].
     pub fn open(store: &impl AsStore, gatherer: Gatherer) -> Result<Self> {
         let seen = if store.as_store().create_empty()? {
             HashSet::new()
@@ -97,7 +97,7 @@ impl Archiver {
     /// Adds a trial. `false`: there is one of this name.
     fn add(&self, name: &str, bundle: &Bundle) -> Result<bool> {
         match self.store.add_bundle(name, bundle, false) {
-            Err(e) if matches!(e.kind(), ErrorKind::BundleExists(_)) => Ok(false),
+            Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists(Item::Group(_))) => Ok(false),
             added => added.map(|()| true),
         }
     }
@@ -153,7 +153,7 @@ impl Archiver {
     /// **Concurrency**, what is **atomic** and what **survives**: see [`Store::replace_with_bundles`].
     ///
     /// # Errors
-    /// The old archive stays as it is then: [`ErrorKind::BadRequest`]: it is none; [`ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
+    /// The old archive stays as it is then: [`ErrorKind::BadRequest`]: it is none; [`crate::ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
     /// that cannot be gathered; those of [`Store::replace_with_bundles`].
     pub fn rebuild(&self, folder: &Path, trials: &[String], told: &(dyn Fn() + Sync)) -> Result<()> {
         // Of a file that cannot be opened at all nothing can be lost.
@@ -163,7 +163,7 @@ impl Archiver {
         let mut lost = names_of(names);
         lost.retain(|name| trials.binary_search(name).is_err());
         if !lost.is_empty() {
-            let kind = ErrorKind::NoRawData { folder: folder.to_owned(), trials: lost };
+            let kind = crate::ErrorKind::NoRawData { folder: folder.to_owned(), trials: lost };
             return Err(kind.at("make anew", self.store.path()));
         }
         self.store.replace_with_bundles(|add| {
@@ -183,13 +183,13 @@ impl Archiver {
 /// root there is anything else. `primary`: the name of vplanet's primary input file.
 ///
 /// # Errors
-/// [`ErrorKind::DamagedArchive`], [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::reader`].
+/// [`crate::ErrorKind::DamagedArchive`], [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::reader`].
 pub fn sound_names(store: &impl AsStore, primary: &str) -> Result<Vec<String>> {
     let store = store.as_store();
     let names = store.root_names()?;
     let faults = astray(&names);
     if !faults.is_empty() {
-        return Err(ErrorKind::DamagedArchive(faults.join("; "))).at(USE, store.path());
+        return Err(crate::ErrorKind::DamagedArchive(faults.join("; "))).at(USE, store.path());
     }
     check_trials(store, primary, &names)?;
     Ok(names_of(names))
@@ -202,7 +202,7 @@ fn check_trials(store: &Store, primary: &str, names: &[Named]) -> Result<()> {
     }
     let probe = format!("{}:sSystemName:option", primary.split('.').next().unwrap_or_default());
     let probe = [probe];
-    let other = store.look(|h5, _| Ok(names.iter().find(|named| !is_trial(h5, &named.name, &probe))));
+    let other = store.with_h5(|h5, _| Ok(names.iter().find(|named| !is_trial(h5, &named.name, &probe))));
     match other.at(USE, store.path())? {
         None => Ok(()),
         Some(other) => {

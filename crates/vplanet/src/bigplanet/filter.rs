@@ -3,7 +3,7 @@
 use super::archive::sound_names;
 use super::key::{Key, Kind};
 use crate::vplanet::{Dataset, Gatherer, Trial};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_engine::store::{AsStore, Content};
 use rayon::prelude::*;
 use std::collections::HashSet;
@@ -24,7 +24,7 @@ enum Source {
 /// input file.
 ///
 /// # Errors
-/// Those of [`sound_names`]; [`ErrorKind::NoSuchColumn`]: a trial has no such dataset;
+/// Those of [`sound_names`]; [`ErrorKind::NotFound`]: a trial has no such dataset;
 /// [`ErrorKind::BadValues`]: trials differ in length; those of
 /// [`Store::reader`](h5part_engine::store::Store::reader).
 pub fn from_archive(store: &impl AsStore, primary: &str, keys: &[Key], only: Option<&str>) -> Result<Trial> {
@@ -36,7 +36,7 @@ pub fn from_archive(store: &impl AsStore, primary: &str, keys: &[Key], only: Opt
     for name in trials {
         // The trial is told as if it were a file in a folder.
         let place = store.path().join(&name);
-        let bundle = store.look(|h5, _| Ok(h5.read_bundle(&name, Some(&names))?)).at("read", &place)?;
+        let bundle = store.with_h5(|h5, _| Ok(h5.read_bundle(&name, Some(&names))?)).at("read", &place)?;
         add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, place)?;
     }
     Ok(filtered)
@@ -45,7 +45,7 @@ pub fn from_archive(store: &impl AsStore, primary: &str, keys: &[Key], only: Opt
 /// Filters the raw output of trials, in the order given; they are read in parallel.
 ///
 /// # Errors
-/// Those of [`Gatherer::gather`]; [`ErrorKind::NoSuchColumn`], [`ErrorKind::BadValues`] as above.
+/// Those of [`Gatherer::gather`]; [`ErrorKind::NotFound`], [`ErrorKind::BadValues`] as above.
 pub fn from_raw(gatherer: &Gatherer, folder: &Path, trials: &[String], keys: &[Key]) -> Result<Trial> {
     let wanted = wanted(keys);
     let read = trials.par_iter().map(|name| gatherer.gather_some(&folder.join(name), &wanted));
@@ -62,8 +62,7 @@ fn wanted(keys: &[Key]) -> HashSet<String> {
 
 fn add(filtered: &mut Trial, trial: &Trial, keys: &[Key], source: Source) -> Result<(), ErrorKind> {
     for key in keys {
-        let missing =
-            || ErrorKind::NoSuchColumn { table: trial.name.clone(), column: key.dataset.clone(), known: Vec::new() };
+        let missing = || ErrorKind::not_found(Item::Column { table: trial.name.clone(), column: key.dataset.clone() });
         let set = trial.get(&key.dataset).ok_or_else(missing)?;
         let again = filtered.has(&key.name);
         if let Some(content) = row_of(key, &set.content, source, again) {

@@ -56,7 +56,7 @@ pub fn check_hdf5(path: &Path) -> Result<()> {
 /// [`ErrorKind::BadRequest`]
 pub fn check_filtered(store: &impl AsStore) -> Result<()> {
     let store = store.as_store();
-    let listed = store.look(|h5, _| Ok((h5.root_names()?, h5.members_of("")?)));
+    let listed = store.with_h5(|h5, _| Ok((h5.root_names()?, h5.members_of("")?)));
     let Ok((names, datasets)) = listed else { return Ok(()) };
     match names.into_iter().find(|named| !datasets.contains(&named.name)) {
         Some(named) => {

@@ -2,7 +2,7 @@
 
 use super::text::{TextFile, copy_of, read};
 use super::{Checkpointed, Files, Progress, mark};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::lock::Patience;
 use h5part_tasks::ledger::{Checkpoint, Ledger, Mark, NameList, NewLedger, Renewed, Standing, State, Watch};
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ impl Checkpointed {
         let begin = Begin { files, trials, max_attempts, patience };
         for _ in 0..TRIES {
             match begin.attempt(watch) {
-                Err(e) if matches!(e.kind(), ErrorKind::Replaced | ErrorKind::AlreadyThere) => {}
+                Err(e) if matches!(e.kind(), ErrorKind::Replaced | ErrorKind::AlreadyExists(Item::File)) => {}
                 Ok(None) => {}
                 Ok(Some(opened)) => return Ok(opened),
                 Err(e) => return Err(e),
@@ -232,7 +232,7 @@ pub(super) fn progress(files: &Files) -> Result<Progress> {
     let ledger = if files.ledger.exists() { Some(Ledger::open_to_read(&files.ledger)?) } else { None };
     let mut all = text.map(marks);
     if all.is_none() && ledger.is_none() {
-        return Err(ErrorKind::NoSuchFile.at("find the checkpoint of a run,", &files.text));
+        return Err(ErrorKind::not_found(Item::File).at("find the checkpoint of a run,", &files.text));
     }
     let further = |mark: Mark| match mark {
         Mark::Waiting => 0,

@@ -79,7 +79,7 @@ impl Files {
     /// How far a run is, as far as ledger and text say: what either of them calls done is done.
     ///
     /// # Errors
-    /// [`h5part_base::error::ErrorKind::NoSuchFile`]: no run has begun. As reading them.
+    /// [`h5part_base::error::ErrorKind::NotFound`]: no run has begun. As reading them.
     pub fn progress(&self) -> Result<Progress> {
         begin::progress(self)
     }

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{Files, Trials};
 use crate::vspace::Input;
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Kind, Result};
 use std::path::{Path, PathBuf};
 
 /// The trials of a vspace.in, as they are in its folder.
@@ -23,7 +23,7 @@ pub struct Ensemble {
 /// The folder that a vspace.in names for its trials, whether it is there or not; absolute.
 ///
 /// # Errors
-/// As reading it; [`ErrorKind::BadText`]: it names none.
+/// As reading it; [`crate::ErrorKind::BadText`]: it names none.
 pub fn folder_of(vspace: &Path) -> Result<PathBuf> {
     folder_in(&Input::read(vspace)?, vspace)
 }
@@ -35,7 +35,7 @@ fn folder_in(input: &Input, vspace: &Path) -> Result<PathBuf> {
     let folder: PathBuf = folder.components().collect();
     if folder.file_name().is_none() {
         let text = format!("its sDestFolder, {}, is no name of a folder", folder.display());
-        return Err(ErrorKind::BadText { line: 0, what: text }.at(READ, vspace));
+        return Err(crate::ErrorKind::BadText { line: 0, what: text }.at(READ, vspace));
     }
     Ok(folder)
 }

@@ -2,7 +2,7 @@
 
 use crate::bigplanet::Archiver;
 use crate::checkpoint::Checkpointed;
-use h5part_base::error::{ErrorKind, Result};
+use h5part_base::error::{ErrorKind, Item, Result};
 use h5part_tasks::ledger::{Claim, End, Ledger, Reason};
 use h5part_tasks::program::{Home, Homes};
 use h5part_tasks::run::{Event, Launch, Observer, Programs, Stop, Tasks};
@@ -76,7 +76,7 @@ impl Tasks for Runner<'_> {
     fn run(&self, claim: &Claim, stop: &Stop) -> End {
         let folder = self.site.folder.join(&claim.name);
         if !folder.is_dir() {
-            self.warn(&ErrorKind::NoSuchFile.at("run trial", &folder));
+            self.warn(&ErrorKind::not_found(Item::File).at("run trial", &folder));
             return End::Failed(Reason::NotStarted);
         }
         match self.programs.run(claim, stop) {

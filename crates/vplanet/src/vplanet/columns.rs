@@ -19,7 +19,7 @@ impl Columns {
     /// Reads an output.
     ///
     /// # Errors
-    /// [`ErrorKind::BadText`]: it is empty, a line has more or fewer columns than the first, the last has no
+    /// [`crate::ErrorKind::BadText`]: it is empty, a line has more or fewer columns than the first, the last has no
     /// end, or there is a word that is no number.
     pub fn parse(bytes: &[u8]) -> Result<Self, ErrorKind> {
         let mut columns: Vec<Vec<f64>> = Vec::new();
@@ -28,7 +28,7 @@ impl Columns {
         let count = lines.clone().count() - 1;
         let mut first = None;
         for (number, line) in (1..).zip(lines) {
-            let bad = |what: String| ErrorKind::BadText { line: number, what };
+            let bad = |what: String| ErrorKind::from(crate::ErrorKind::BadText { line: number, what });
             let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
             let mut here = 0;
             for word in words {
@@ -51,7 +51,7 @@ impl Columns {
             }
         }
         if columns.is_empty() {
-            return Err(ErrorKind::BadText { line: 0, what: "it is empty".to_owned() });
+            return Err(crate::ErrorKind::BadText { line: 0, what: "it is empty".to_owned() }.into());
         }
         Ok(Self { columns })
     }

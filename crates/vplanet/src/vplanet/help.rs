@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::text;
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ struct Kept {
 /// the same path, length and time.
 ///
 /// # Errors
-/// [`ErrorKind::NoProgram`]; [`ErrorKind::BadText`]: it lists no options.
+/// [`h5part_tasks::ErrorKind::NoProgram`]; [`crate::ErrorKind::BadText`]: it lists no options.
 pub fn vplanet_options(program: &Path, cache: Option<&Path>) -> Result<Options> {
     let program = find(program).at(ASK, program)?;
     let asked = Asked::of(&program).at(ASK, &program)?;
@@ -52,7 +52,7 @@ pub fn vplanet_options(program: &Path, cache: Option<&Path>) -> Result<Options> 
 /// The program as a path.
 fn find(program: &Path) -> Result<PathBuf, ErrorKind> {
     let runs = |path: &Path| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    let none = || ErrorKind::NoProgram(program.display().to_string());
+    let none = || ErrorKind::from(h5part_tasks::ErrorKind::NoProgram(program.display().to_string()));
     let found = if program.components().count() > 1 {
         Some(program.to_owned()).filter(|path| runs(path))
     } else {
@@ -69,7 +69,7 @@ fn ask(program: &Path) -> Result<Options> {
         let said = text::of_log(output.stderr);
         let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
         let what = format!("'-H' lists no options ({}; {last})", output.status);
-        return Err(ErrorKind::BadText { line: 0, what }.at(ASK, program));
+        return Err(crate::ErrorKind::BadText { line: 0, what }.at(ASK, program));
     }
     Ok(options)
 }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn no_program_and_one_that_is_another() {
         let none = vplanet_options(Path::new("no-such-planet"), None).expect_err("there is none").to_string();
-        assert!(none.contains("no program 'no-such-planet' on the PATH"), "{none}");
+        assert!(none.contains("no such program 'no-such-planet' on the PATH"), "{none}");
         let other = vplanet_options(Path::new("true"), None).expect_err("is another").to_string();
         assert!(other.contains("lists no options"), "{other}");
     }

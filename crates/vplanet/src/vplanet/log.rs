@@ -54,12 +54,14 @@ impl Log {
     /// Reads a log. `bodies` are names as input files have them: a log without their dashes means them, too.
     ///
     /// # Errors
-    /// [`ErrorKind::BadText`]: a line that was cut.
+    /// [`crate::ErrorKind::BadText`]: a line that was cut.
     pub fn parse(text: &str, bodies: &[String]) -> Result<Self, ErrorKind> {
         let mut log = Self::default();
         let (mut body, mut when) = (SYSTEM.to_owned(), "");
         for (number, line) in (1..).zip(text.lines().map(str::trim)) {
-            let cut = |what: &str| ErrorKind::BadText { line: number, what: format!("{what}: '{line}'") };
+            let cut = |what: &str| {
+                ErrorKind::from(crate::ErrorKind::BadText { line: number, what: format!("{what}: '{line}'") })
+            };
             if line.starts_with('-') {
                 match Heading::of(line) {
                     Heading::Initial => when = "initial",

@@ -19,11 +19,11 @@ impl System {
     /// Takes the names from the input files of one trial, as a rule the first.
     ///
     /// # Errors
-    /// I/O errors; [`ErrorKind::BadText`]: the primary file has no `sSystemName`.
+    /// I/O errors; [`crate::ErrorKind::BadText`]: the primary file has no `sSystemName`.
     pub fn of(trial: &Path, bodies: &[String], primary: &str) -> Result<Self> {
         let path = trial.join(primary);
         let name = InputFile::read(&path)?.value("sSystemName").map(str::to_owned);
-        let missing = || ErrorKind::BadText { line: 0, what: "it has no sSystemName".to_owned() };
+        let missing = || crate::ErrorKind::BadText { line: 0, what: "it has no sSystemName".to_owned() };
         let name = name.ok_or_else(missing).at("read the system's name from", &path)?;
         let mut names = Vec::new();
         for file in bodies {

@@ -8,7 +8,7 @@ use super::options::Options;
 use super::system::System;
 use super::text::{name_of, of_log};
 use super::units::UnitRule;
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Kind, Result};
 use h5part_engine::store::Content;
 use std::collections::HashSet;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl Gatherer {
     /// Everything that a trial left.
     ///
     /// # Errors
-    /// I/O errors; [`ErrorKind::BadText`], with file and line: an output that was cut, a log without its end, or
+    /// I/O errors; [`crate::ErrorKind::BadText`], with file and line: an output that was cut, a log without its end, or
     /// without the order of an output's columns.
     pub fn gather(&self, folder: &Path) -> Result<Trial> {
         let mut trial = Trial::new(name_of(folder));
@@ -153,7 +153,7 @@ impl Visit<'_> {
         if !(primary.is_on("bDoForward") || primary.is_on("bDoBackward")) {
             return Ok(());
         }
-        let bad = |what: String| Err(ErrorKind::BadText { line: 0, what });
+        let bad = |what: String| Err(crate::ErrorKind::BadText { line: 0, what }.into());
         for file in &self.inputs {
             let Some(body) = file.value("sName") else { continue };
             if file.value("saOutputOrder").is_some_and(|first| !first.is_empty()) && log.order(body, false).is_none() {
@@ -237,7 +237,7 @@ impl Visit<'_> {
         if read.columns.len() != order.len() {
             let (found, expected) = (read.columns.len(), order.len());
             let what = format!("it has {found} columns, and the log's Output Order has {expected}");
-            return Err(ErrorKind::BadText { line: 1, what }.at("read", &path));
+            return Err(crate::ErrorKind::BadText { line: 1, what }.at("read", &path));
         }
         for ((name, column), values) in names.into_iter().zip(order).zip(read.columns) {
             self.push(name, &column.unit, row(values)).at("gather", &path)?;

@@ -32,7 +32,7 @@ impl Axis {
     /// Reads `option [first, last, spread] prefix`; `None`: the line varies nothing.
     ///
     /// # Errors
-    /// [`ErrorKind::BadText`], with the line's number.
+    /// [`crate::ErrorKind::BadText`], with the line's number.
     pub fn parse(number: usize, line: &[u8]) -> Result<Option<Self>, ErrorKind> {
         if !line.contains(&b'[') {
             return Ok(None);

@@ -31,7 +31,7 @@ impl Grid {
     /// What a vspace.in varies.
     ///
     /// # Errors
-    /// [`ErrorKind::BadText`]: random values, or lines that cannot be read.
+    /// [`crate::ErrorKind::BadText`]: random values, or lines that cannot be read.
     pub fn of(input: &Input) -> Result<Self, ErrorKind> {
         if let Some((number, word)) = &input.mode {
             match word.first() {

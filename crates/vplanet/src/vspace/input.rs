@@ -68,7 +68,7 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// The error of a line.
 pub(super) fn bad_line(line: usize, what: impl std::fmt::Display) -> ErrorKind {
-    ErrorKind::BadText { line: line as u64, what: what.to_string() }
+    crate::ErrorKind::BadText { line: line as u64, what: what.to_string() }.into()
 }
 
 /// For people.
@@ -89,7 +89,7 @@ impl Input {
     /// Reads a file.
     ///
     /// # Errors
-    /// As reading it; [`ErrorKind::BadText`]: an option lacks its value.
+    /// As reading it; [`crate::ErrorKind::BadText`]: an option lacks its value.
     pub fn read(path: &Path) -> Result<Self> {
         const READ: &str = "read";
         Self::parse(&std::fs::read(path).at(READ, path)?).at(READ, path)
@@ -98,7 +98,7 @@ impl Input {
     /// The same of its bytes, of any encoding.
     ///
     /// # Errors
-    /// [`ErrorKind::BadText`]: an option lacks its value.
+    /// [`crate::ErrorKind::BadText`]: an option lacks its value.
     pub fn parse(bytes: &[u8]) -> Result<Self, ErrorKind> {
         let mut input = Self::default();
         for (number, line) in lines(bytes).into_iter().enumerate().map(|(k, line)| (k + 1, line)) {
@@ -138,7 +138,7 @@ impl Input {
     /// The folder of the trials.
     ///
     /// # Errors
-    /// [`ErrorKind::BadText`]: it is not said.
+    /// [`crate::ErrorKind::BadText`]: it is not said.
     pub fn destination(&self) -> Result<&Path, ErrorKind> {
         let missing = || bad_line(0, "it names no folder for the trials: add the line 'sDestFolder NAME'");
         self.destination.as_deref().ok_or_else(missing)

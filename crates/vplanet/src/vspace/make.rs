@@ -3,7 +3,7 @@
 use super::grid::Grid;
 use super::input::{Input, bad_line};
 use super::template::Template;
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::storage::{Disk, Storage};
 use std::ffi::OsStr;
 use std::fs::File;
@@ -30,7 +30,7 @@ impl Ensemble {
     /// Reads a vspace.in and its template files. Folders are those that a process here sees.
     ///
     /// # Errors
-    /// As reading them; [`ErrorKind::BadText`]: what vspace refuses, and random mode.
+    /// As reading them; [`crate::ErrorKind::BadText`]: what vspace refuses, and random mode.
     pub fn read(path: &Path) -> Result<Self> {
         const READ: &str = "read";
         let input = Input::read(path)?;
@@ -147,14 +147,14 @@ impl Built<'_> {
     /// ones, a part of them, or the new ones whole.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyThere`]; I/O errors.
+    /// [`ErrorKind::AlreadyExists`]; I/O errors.
     pub fn take_name(self, replace: bool) -> Result<()> {
         if replace {
             remove(self.destination).at("replace", self.destination)?;
         }
         let taken = Disk.rename_new(&self.beside.path().join(PLAIN), self.destination);
         let taken = taken.map_err(|e| match e.kind() {
-            std::io::ErrorKind::AlreadyExists => ErrorKind::AlreadyThere,
+            std::io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists(Item::File),
             _ => e.into(),
         });
         taken.at(MAKE, self.destination)

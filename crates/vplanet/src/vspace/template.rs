@@ -37,7 +37,7 @@ impl Template {
     /// The file `source` with the lines of its section; `axes` are the options of it that vary, with their numbers.
     ///
     /// # Errors
-    /// [`ErrorKind::BadText`]: an option that is to be removed is not there.
+    /// [`crate::ErrorKind::BadText`]: an option that is to be removed is not there.
     pub fn new(source: &[u8], section: &Section, axes: &[(&[u8], usize)]) -> Result<Self, ErrorKind> {
         let mut template: Vec<Line> = lines(source).into_iter().map(Line::Text).collect();
         let mut found = vec![false; section.lines.len()];

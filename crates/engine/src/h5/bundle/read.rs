@@ -4,8 +4,10 @@
 use super::{Bundle, BundleSum, CHECKSUM, Content, Member};
 use crate::h5::Failed;
 use crate::h5::H5File;
+use crate::h5::format::STAMPS_GROUP;
+use crate::h5::groups::object_id;
 use crate::h5::raw::{Hid, call, own};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::plist::dataset_create::Layout;
 use hdf5::types::{VarLenAscii, VarLenUnicode};
 use hdf5::{Attribute, Container, Datatype, Group, LinkType, Location, LocationType};
@@ -32,7 +34,7 @@ impl H5File {
     /// The checksum that a bundle was written with. `None`: it is no bundle.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchGroup`], library errors.
+    /// [`ErrorKind::NotFound`], library errors.
     pub fn bundle_sum(&self, path: &str) -> Result<Option<BundleSum>, Failed> {
         self.ask(|| {
             let group = self.bundle_group(path)?;
@@ -45,7 +47,7 @@ impl H5File {
     /// all kinds come as f64.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchGroup`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], library errors.
     pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle, Failed> {
         self.ask(|| {
             let group = self.bundle_group(path)?;
@@ -63,7 +65,7 @@ impl H5File {
         let mut group = self.file.group("/")?;
         for part in path.split('/').filter(|part| !part.is_empty()) {
             if !group.link_exists(part) {
-                return Err(ErrorKind::NoSuchGroup(path.to_owned()).into());
+                return Err(ErrorKind::not_found(Item::Group(path.to_owned())).into());
             }
             group = group.group(part)?;
         }
@@ -73,7 +75,7 @@ impl H5File {
     /// Names of the datasets of a group.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchGroup`], library errors.
+    /// [`ErrorKind::NotFound`], library errors.
     pub fn members_of(&self, path: &str) -> Result<Vec<String>, Failed> {
         self.ask(|| dataset_names(&self.bundle_group(path)?))
     }
@@ -86,7 +88,7 @@ impl H5File {
         self.ask(|| {
             let root = self.file.group("/")?;
             let names = root.links(hdf5::IndexType::Name, hdf5::IterationOrder::Increasing)?;
-            let names = names.into_iter().map(|(name, _)| name).filter(|name| name != crate::h5::load::STAMPS_GROUP);
+            let names = names.into_iter().map(|(name, _)| name).filter(|name| name != STAMPS_GROUP);
             Ok(names.map(|name| Named { object: opened(&root, &name), name }).collect())
         })
     }
@@ -103,7 +105,7 @@ fn opened(root: &Group, name: &str) -> Result<String, String> {
                 group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
             }
         }
-        Ok(format!("{:?}", info.token))
+        Ok(object_id(&info))
     };
     open().map_err(|e: hdf5::Error| Failed::from(e).to_string())
 }

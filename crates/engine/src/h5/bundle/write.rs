@@ -7,7 +7,7 @@ use crate::h5::Failed;
 use crate::h5::H5Change;
 use crate::h5::raw::{call, own};
 use h5part_base::dataspace::refuse_reserved;
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::plist::dataset_create::{AllocTime, FillTime, Layout};
 use hdf5::plist::link_create::CharEncoding;
 use hdf5::plist::{DatasetCreate, LinkCreate};
@@ -29,7 +29,7 @@ impl H5Change {
     /// the way are made. With `replace`, what has the name goes away; its space is not used again.
     ///
     /// # Errors
-    /// [`ErrorKind::BundleExists`], [`ErrorKind::BadRequest`], library errors.
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::BadRequest`], library errors.
     pub fn add_bundle(&self, path: &str, bundle: &Bundle, replace: bool) -> Result<(), Failed> {
         bundle.check()?;
         refuse_reserved(path)?;
@@ -49,7 +49,7 @@ impl H5Change {
         }
         if group.link_exists(name) {
             if !replace {
-                return Err(ErrorKind::BundleExists(path.to_owned()).into());
+                return Err(ErrorKind::AlreadyExists(Item::Group(path.to_owned())).into());
             }
             group.unlink(name)?;
         }

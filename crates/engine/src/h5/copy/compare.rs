@@ -1,9 +1,8 @@
 //! Whether two files hold the same: values of any type, and attributes.
 
-use super::attributes::{self, Values};
-use super::objects::Copier;
+use super::copier::Copier;
 use super::raw::{attribute_names, text};
-use super::references::contains_references;
+use super::values::{Values, contains_references, open_attribute, read_attribute};
 use crate::h5::Failed;
 use crate::h5::raw::{Hid, call, own};
 use hdf5::globals::{H5T_NATIVE_DOUBLE, H5T_NATIVE_LLONG, H5T_NATIVE_ULLONG};
@@ -160,7 +159,7 @@ impl Copier<'_> {
         path: &CStr,
         name: &CStr,
     ) -> Result<(), Failed> {
-        let (a, b) = (attributes::open(source, name)?, attributes::open(copy, name)?);
+        let (a, b) = (open_attribute(source, name)?, open_attribute(copy, name)?);
         if !same_attribute(&a, &b)? {
             let (object, attribute) = (text(path), text(name));
             self.done.differing.push(Differing { object, attribute, value: shown(&a)?, kept: shown(&b)? });
@@ -174,7 +173,7 @@ pub(super) fn shown_attribute(object: &Location, name: &CStr) -> Result<Option<S
     if call!(H5Aexists, object.id(), name.as_ptr())? <= 0 {
         return Ok(None);
     }
-    shown(&attributes::open(object, name)?).map(Some)
+    shown(&open_attribute(object, name)?).map(Some)
 }
 
 fn same_attribute(a: &Object, b: &Object) -> Result<bool, Failed> {
@@ -188,7 +187,7 @@ fn same_attribute(a: &Object, b: &Object) -> Result<bool, Failed> {
         return Ok(false);
     }
     if same_type(&types.0, &types.1)? {
-        let (mut x, mut y) = (attributes::read(a)?, attributes::read(b)?);
+        let (mut x, mut y) = (read_attribute(a)?, read_attribute(b)?);
         let Some(kind) = Kind::of(&x.datatype)? else { return Ok(true) };
         let (size, count) = (ask!(H5Tget_size, x.datatype.id()), x.count());
         let (x, y) = (x.pointer(), y.pointer());
@@ -218,7 +217,7 @@ fn elements(attribute: &Object) -> Result<Option<Vec<String>>, Failed> {
         H5T_class_t::H5T_INTEGER => numbers!(*H5T_NATIVE_LLONG, i64),
         H5T_class_t::H5T_FLOAT => numbers!(*H5T_NATIVE_DOUBLE, f64),
         H5T_class_t::H5T_STRING => {
-            let mut values = attributes::read(attribute)?;
+            let mut values = read_attribute(attribute)?;
             (0..values.count()).map(|k| string(&mut values, k)).collect::<Result<_, Failed>>()?
         }
         _ => return Ok(None),

@@ -2,17 +2,19 @@
 //!
 //! Groups and links are made anew, in the order in which they were made; datasets are copied by the library, one
 //! by one, so that some can be left out; and references, which the library does not carry into another file where
-//! they are in compounds or lists, are pointed at the copies at the end. See `docs/design.md`, "Copying a
+//! they are in compounds or lists, are pointed at the copies at the end. See `docs/design/publish.md`, "Copying a
 //! structure".
 #![expect(unsafe_code, reason = "the safe wrapper copies nothing between files")]
 
 mod attributes;
 mod compare;
+mod copier;
 mod objects;
 mod raw;
 mod references;
 mod rows;
 mod shells;
+mod values;
 mod whole;
 
 pub use compare::Differing;
@@ -142,7 +144,7 @@ impl H5Change {
     /// nothing of the values of shells, and changes nothing in `from`.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`] for a shell that is no dataset; library and I/O errors. What the library cannot
+    /// [`ErrorKind::NotFound`] for a shell that is no dataset; library and I/O errors. What the library cannot
     /// carry over is none: see [`Copied::left_out`].
     pub fn copy_structure(&self, from: &H5File, what: &Copying) -> Result<Copied, Failed> {
         // What is read from here on is no part of any layout.

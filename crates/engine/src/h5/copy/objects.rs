@@ -1,14 +1,15 @@
 //! The walk: links in the order in which they were made, and the objects that they lead to.
 
-use super::raw::{Link, LinkKind, attribute_names, below, group_creation, links, open, place, text, token};
-use super::references::{Late, contains_references};
+use super::copier::{Copier, Late, copy_comment};
+use super::raw::{Link, LinkKind, attribute_names, below, group_creation, links, open, text, token};
 use super::shells::Shell;
-use super::{Copied, Copying, attributes, shells, whole};
+use super::values::{contains_references, open_attribute};
+use super::{Copied, Copying, shells, whole};
 use crate::h5::Failed;
-use crate::h5::load::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
+use crate::h5::format::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
 use crate::h5::published::MARK as PUBLISHED_MARK;
 use crate::h5::raw::{call, own};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::globals::{H5P_LINK_CREATE, H5P_OBJECT_COPY};
 use hdf5::{Location, LocationType, Object};
 use hdf5_sys::h5a::H5Aget_type;
@@ -19,7 +20,7 @@ use hdf5_sys::h5o::{H5O_COPY_MERGE_COMMITTED_DTYPE_FLAG, H5Ocopy};
 use hdf5_sys::h5p::{
     H5P_DEFAULT, H5Padd_merge_committed_dtype_path, H5Pcreate, H5Pset_char_encoding, H5Pset_copy_object,
 };
-use hdf5_sys::h5t::{H5T_cset_t, H5Tcommitted, H5Tcopy, H5Topen2};
+use hdf5_sys::h5t::H5T_cset_t;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::rc::Rc;
@@ -60,38 +61,11 @@ fn link_creation(encoding: H5T_cset_t) -> Result<Object, Failed> {
     Ok(plist)
 }
 
-pub(super) struct Copier<'a> {
-    /// The two root groups.
-    pub(super) from: Location,
-    pub(super) into: Location,
-    what: &'a Copying,
-    /// Bytes of an address in the source.
-    pub(super) address_bytes: usize,
-    /// Whether addresses and lengths have other sizes in the source than in the copy.
-    other_sizes: bool,
-    /// By token.
-    shells: HashMap<String, &'a Shell>,
-    /// Objects of the source, by token, that are in the copy, and by which path.
-    pub(super) there: HashMap<String, CString>,
-    /// Named types that have no link of their own yet, or had none.
-    types: u64,
-    link_creation: [Object; 2],
-    /// What can be written only when everything is there.
-    pub(super) late: Vec<Late>,
-    pub(super) done: Copied,
-}
-
 impl<'a> Copier<'a> {
-    pub(super) fn left_out(&mut self, path: &CStr, attribute: Option<&CStr>, why: &str) {
-        let of = attribute.map_or_else(String::new, |name| format!(", attribute '{}'", text(name)));
-        self.done.left_out.push((format!("{}{of}", text(path)), why.to_owned()));
-    }
-
     fn find_shells(&mut self, shells: &'a [Shell]) -> Result<(), Failed> {
         for shell in shells {
             let (table, column) = shell.path.rsplit_once('/').unwrap_or(("", &shell.path));
-            let missing =
-                || ErrorKind::NoSuchColumn { table: table.to_owned(), column: column.to_owned(), known: Vec::new() };
+            let missing = || ErrorKind::not_found(Item::Column { table: table.to_owned(), column: column.to_owned() });
             let name = CString::new(shell.path.as_str()).map_err(|_| missing())?;
             let dataset = open(&self.from, &name).map_err(|_| missing())?;
             if dataset.loc_info()?.loc_type != LocationType::Dataset {
@@ -290,10 +264,6 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    pub(super) fn creation_of(&self, link: &Link) -> &Object {
-        &self.link_creation[usize::from(link.utf8)]
-    }
-
     fn symbolic(&self, source: &Location, copy: &Location, link: &Link) -> Result<(), Failed> {
         let (LinkKind::Soft(size) | LinkKind::External(size)) = link.kind else {
             return Err(ErrorKind::Hdf5("a link of a class that only the program knows that made it".to_owned()).into());
@@ -395,7 +365,7 @@ impl<'a> Copier<'a> {
     ) -> Result<Vec<CString>, Failed> {
         let mut named = Vec::new();
         for name in attribute_names(object, creation)? {
-            let attribute = attributes::open(object, &name)?;
+            let attribute = open_attribute(object, &name)?;
             let datatype: Object = own!(H5Aget_type, attribute.id())?;
             named.extend(self.named(&datatype)?);
             if contains_references(&datatype)? {
@@ -404,31 +374,6 @@ impl<'a> Copier<'a> {
         }
         Ok(named)
     }
-
-    /// Where the copy has the named type that this one is, if it is one.
-    fn named(&self, datatype: &Object) -> Result<Option<CString>, Failed> {
-        if call!(H5Tcommitted, datatype.id())? <= 0 {
-            return Ok(None);
-        }
-        Ok(self.there.get(&token(&place(datatype)?)?).cloned())
-    }
-
-    /// A type of the copy: the named one, or the same one without a name.
-    pub(super) fn datatype(&self, datatype: &Object) -> Result<Object, Failed> {
-        Ok(match self.named(datatype)? {
-            Some(path) => own!(H5Topen2, self.into.id(), path.as_ptr(), H5P_DEFAULT)?,
-            None => own!(H5Tcopy, datatype.id())?,
-        })
-    }
-}
-
-/// Carries the comment of an object over, where the copy has none.
-pub(super) fn copy_comment(source: &Location, copy: &Location) -> Result<(), Failed> {
-    if let Some(comment) = source.comment().filter(|_| copy.comment().is_none()) {
-        #[expect(deprecated, reason = "files that have comments keep them")]
-        copy.set_comment(&comment)?;
-    }
-    Ok(())
 }
 
 fn is_type(object: &Location) -> bool {

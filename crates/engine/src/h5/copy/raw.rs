@@ -2,6 +2,7 @@
 //! and copies neither links, nor attributes, nor objects between files.
 
 use crate::h5::Failed;
+use crate::h5::groups::object_id;
 use crate::h5::raw::{Hid, call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5::{H5_index_t, H5_iter_order_t};
@@ -32,7 +33,7 @@ pub(super) fn open(at: &Location, name: &CStr) -> Result<Location, Failed> {
 
 /// What tells objects of one file apart.
 pub(super) fn token(object: &Location) -> Result<String, Failed> {
-    Ok(format!("{:?}", object.loc_info()?.token))
+    Ok(object_id(&object.loc_info()?))
 }
 
 /// A link of a group.

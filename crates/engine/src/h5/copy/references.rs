@@ -1,11 +1,12 @@
 //! References: numbers of places in their file. In the copy they point to the copies.
 
-use super::attributes::{self, Values};
-use super::objects::Copier;
+use super::copier::{Copier, Late};
 use super::raw::{open, token};
+use super::values::{Values, contains_references, open_attribute, read_attribute, write_attribute};
 use crate::h5::Failed;
 use crate::h5::raw::{Hid, call, own};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use hdf5::{Location, Object};
 use hdf5_sys::h5a::{H5Aget_space, H5Aget_type};
 use hdf5_sys::h5d::{H5Dget_space, H5Dget_type, H5Dread, H5Dwrite};
@@ -17,21 +18,14 @@ use hdf5_sys::h5s::{
     H5Sget_simple_extent_npoints, H5Sselect_hyperslab,
 };
 use hdf5_sys::h5t::{
-    H5T_STD_REF_DSETREG, H5T_STD_REF_OBJ, H5T_class_t, H5Tdetect_class, H5Tequal, H5Tget_class, H5Tget_member_offset,
+    H5T_STD_REF_DSETREG, H5T_STD_REF_OBJ, H5T_class_t, H5Tequal, H5Tget_class, H5Tget_member_offset,
     H5Tget_member_type, H5Tget_nmembers, H5Tget_size, H5Tget_super, hvl_t,
 };
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_uint};
+use std::ffi::{CStr, c_uint};
 
 /// Datasets of references are carried over in portions of so many values.
 const PORTION: u64 = 1 << 16;
-
-/// What holds references, by its path in both files.
-#[derive(Debug)]
-pub(super) enum Late {
-    Attribute(CString, CString),
-    Dataset(CString),
-}
 
 /// Where references lie in a value.
 #[derive(Debug)]
@@ -44,11 +38,6 @@ enum Places {
     Array(usize, usize, Box<Places>),
     /// Size of elements, and places in each.
     List(usize, Box<Places>),
-}
-
-/// Whether values of a type hold any.
-pub(super) fn contains_references(datatype: &Object) -> Result<bool, Failed> {
-    Ok(call!(H5Tdetect_class, datatype.id(), H5T_class_t::H5T_REFERENCE)? > 0)
 }
 
 impl Places {
@@ -169,11 +158,11 @@ impl Copier<'_> {
     }
 
     fn attribute_of_references(&self, path: &CStr, name: &CStr, known: &mut HashMap<u64, u64>) -> Result<u64, Failed> {
-        let attribute = attributes::open(&open(&self.from, path)?, name)?;
+        let attribute = open_attribute(&open(&self.from, path)?, name)?;
         self.are_whole(&own!(H5Aget_type, attribute.id())?, &own!(H5Aget_space, attribute.id())?)?;
-        let mut values = attributes::read(&attribute)?;
+        let mut values = read_attribute(&attribute)?;
         let lost = self.point(&mut values, known)?;
-        attributes::write(&attributes::open(&open(&self.into, path)?, name)?, &mut values)?;
+        write_attribute(&open_attribute(&open(&self.into, path)?, name)?, &mut values)?;
         Ok(lost)
     }
 
@@ -205,7 +194,7 @@ impl Copier<'_> {
         };
         let portion = (PORTION / shape[1..].iter().product::<u64>().max(1)).max(1);
         let mut lost = 0;
-        for first in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        for first in (0..rows).step_by(to_usize(portion)) {
             let (mut start, mut count) = (vec![0; axes], shape.clone());
             (start[0], count[0]) = (first, portion.min(rows - first));
             let (all, whole) = (std::ptr::null(), std::ptr::null());

@@ -1,12 +1,13 @@
 //! Rows of datasets of any type, laid over those of the copy: for columns that h5part itself does not read.
 
-use super::attributes::Values;
 use super::compare::{Kind, same_type, shown_value};
-use super::objects::Copier;
+use super::copier::Copier;
 use super::raw::text;
+use super::values::Values;
 use super::{LaidRows, whole};
 use crate::h5::Failed;
 use crate::h5::raw::{call, own};
+use h5part_base::num::to_usize;
 use hdf5::{Location, Object};
 use hdf5_sys::h5d::{H5D_fill_value_t, H5Dget_create_plist, H5Dget_space, H5Dget_type, H5Dread, H5Dwrite};
 use hdf5_sys::h5p::{H5P_DEFAULT, H5Pfill_value_defined, H5Pget_fill_value};
@@ -169,16 +170,16 @@ fn lay(source: &Location, copy: &Location, how: &LaidRows) -> Result<Option<Refu
     if from.shape[1..] != into.shape[1..] || offset + rows > there {
         return impossible("its cells have another shape, or it is longer");
     }
-    let cell = usize::try_from(from.shape[1..].iter().product::<u64>()).unwrap_or(usize::MAX);
+    let cell = to_usize(from.shape[1..].iter().product::<u64>());
     let portion = (PORTION_BYTES / (cell as u64 * elements.size as u64).max(1)).max(1);
-    for first in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+    for first in (0..rows).step_by(to_usize(portion)) {
         let count = portion.min(rows - first);
         let mut new = from.read(&elements.datatype, first, count)?;
         let mut known = into.read(&elements.datatype, first + offset, count)?;
         let mut taken = false;
         let bytes = cell * elements.size;
         for row in 0..count {
-            let at = usize::try_from(row).unwrap_or(usize::MAX) * bytes;
+            let at = to_usize(row) * bytes;
             // SAFETY: both hold so many rows.
             let (a, b) = unsafe { (new.pointer().add(at), known.pointer().add(at)) };
             if elements.is_fill(a, cell) || elements.same(a, b, cell) {

@@ -1,9 +1,8 @@
 //! Datasets that are made anew, values and all, where the library's own copy would not be whole: it carries the fill
 //! value of lists and texts over as the pointer that it is, and addresses in the size that they have in the source.
 
-use super::objects::{Copier, copy_comment};
+use super::copier::{Copier, Late, copy_comment};
 use super::raw::Link;
-use super::references::Late;
 use super::shells::{forget_element_size, layout_of};
 use crate::h5::Failed;
 use crate::h5::raw::{call, own};

@@ -3,7 +3,7 @@
 use super::{Adopt, Adoption};
 use crate::h5::{Candidate, Evidence, GuardSpec, MOST_COLUMNS, Stored, TOO_MANY_COLUMNS};
 use crate::store::stamping::{first_place, guards_of};
-use crate::store::view::View;
+use crate::store::table_view::TableView;
 use h5part_base::dataspace::{Column, Dtype, Table};
 use h5part_base::error::ErrorKind;
 
@@ -39,7 +39,7 @@ pub(super) enum Rule<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(view: &'a View, how: &'a Adoption, candidates: Vec<Candidate>) -> Result<Self, ErrorKind> {
+    pub(super) fn new(view: &'a TableView, how: &'a Adoption, candidates: Vec<Candidate>) -> Result<Self, ErrorKind> {
         let table = &view.table;
         let (chosen, left_out) = choose(table, how, candidates)?;
         let whole = how.again && how.columns.is_none();
@@ -79,7 +79,7 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    fn guard(&mut self, view: &View, how: &Adoption) -> Result<(), ErrorKind> {
+    fn guard(&mut self, view: &TableView, how: &Adoption) -> Result<(), ErrorKind> {
         let request = |text: String| Err(ErrorKind::BadRequest(text));
         let Some((name, undefined_text)) = &how.guard else {
             if self.anew.is_some() {
@@ -178,7 +178,7 @@ fn without_stamps(table: &Table) -> Table {
 }
 
 /// A column with one value a row, and the bytes of such a value.
-fn element<'a>(view: &'a View, name: &str, value: &str) -> Result<(&'a Column, Vec<u8>), ErrorKind> {
+fn element<'a>(view: &'a TableView, name: &str, value: &str) -> Result<(&'a Column, Vec<u8>), ErrorKind> {
     let column = view.table.column(name)?;
     let dtype: Dtype = column.dtype()?;
     let bytes = dtype.parse_element(value).filter(|_| column.shape.is_empty());

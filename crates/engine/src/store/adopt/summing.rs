@@ -7,9 +7,10 @@ use crate::store::cells::{for_each_cell, is_fill, read_stamps, write_pieces};
 use crate::store::create::Progress;
 use crate::store::handle::Store;
 use crate::store::read::CellReader;
-use crate::store::view::View;
-use h5part_base::dataspace::{Column, Rows, Runs, Stamps, pieces};
+use crate::store::table_view::TableView;
+use h5part_base::dataspace::{Column, Rows, Runs, StampRows, Stamps, pieces};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Seed, Stamp, State};
 use h5part_base::storage::StorageFile;
 use rayon::prelude::*;
@@ -25,7 +26,7 @@ pub(super) struct Sink<'a> {
 }
 
 pub(super) struct Summing<'a> {
-    view: &'a View,
+    view: &'a TableView,
     plan: &'a Plan<'a>,
     seeds: Vec<Seed>,
     cells: CellReader,
@@ -49,7 +50,7 @@ struct Count {
 impl<'a> Summing<'a> {
     pub(super) fn new(
         store: &Store,
-        view: &'a View,
+        view: &'a TableView,
         plan: &'a Plan<'a>,
         mut seeds: Vec<Seed>,
         sink: Option<Sink<'a>>,
@@ -144,20 +145,15 @@ impl<'a> Summing<'a> {
 
     /// Stamps a block of rows.
     fn block(&self, runs: &Runs) -> Result<(), ErrorKind> {
-        let rows = usize::try_from(runs.len()).unwrap_or(usize::MAX);
-        let width = self.sink.as_ref().map_or(0, |sink| sink.stamps.width);
-        let (mut words, mut old) = (Vec::new(), Vec::new());
+        let rows = to_usize(runs.len());
+        let (mut words, mut old) = (StampRows::default(), StampRows::default());
         // Those of columns that had stamps before, and get none now, stay.
         if let Some(sink) = &self.sink {
             read_stamps(sink.file, sink.stamps, runs, &mut words)?;
         }
-        let old_width = match &self.view.table.stamps {
-            Some(stamps) => {
-                read_stamps(self.view.file.as_ref(), stamps, runs, &mut old)?;
-                stamps.width
-            }
-            None => 0,
-        };
+        if let Some(stamps) = &self.view.table.stamps {
+            read_stamps(self.view.file.as_ref(), stamps, runs, &mut old)?;
+        }
         let mut listed = vec![true; rows];
         if let Rule::Where { column, value } = &self.plan.rule {
             self.each_cell(column, runs, |k, _, bytes| listed[k] = bytes == value)?;
@@ -170,14 +166,14 @@ impl<'a> Summing<'a> {
             self.each_cell(adoptee.column, runs, |k, row, bytes| {
                 let mut counts = self.counts_as_value(adoptee, listed[k], row, bytes);
                 if let Some((place, target)) = &before {
-                    let stamp = Stamp(old[k * old_width + place]);
+                    let stamp = Stamp(old.get(k, *place));
                     // A writer died here: nobody knows what it is.
                     counts &= stamp.state() != State::Writing;
                     count.compare(counts, stamp, || target.seed.matches(stamp, row, bytes));
                 }
                 committed += u64::from(counts);
                 if self.sink.is_some() {
-                    words[k * width + adoptee.place] = stamp_for(adoptee, *seed, counts, row, bytes).0;
+                    *words.get_mut(k, adoptee.place) = stamp_for(adoptee, *seed, counts, row, bytes).0;
                 }
             })?;
             count.committed.fetch_add(committed, Ordering::Relaxed);
@@ -185,7 +181,7 @@ impl<'a> Summing<'a> {
         if let Some(sink) = &self.sink {
             let mut plan = Vec::new();
             pieces(&sink.stamps.layout, &runs.in_row_order(), &mut plan);
-            write_pieces(sink.file, &plan, bytemuck::cast_slice(&words))?;
+            write_pieces(sink.file, &plan, bytemuck::cast_slice(words.words()))?;
         }
         Ok(())
     }
@@ -219,7 +215,7 @@ impl<'a> Summing<'a> {
             });
         }
         let bytes = self.cells.read_inside(self.view, column, runs)?;
-        let cell = usize::try_from(column.cell_bytes()).unwrap_or(usize::MAX);
+        let cell = to_usize(column.cell_bytes());
         for (k, (row, _)) in runs.iter().enumerate() {
             // A cell may have no elements.
             look(k, row, &bytes[k * cell..(k + 1) * cell]);

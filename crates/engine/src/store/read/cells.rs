@@ -2,54 +2,61 @@
 
 use super::look::Look;
 use super::wanted::{Cells, Wanted, Way};
-use crate::h5::{H5File, Origin};
+use crate::h5::{H5File, MetadataFingerprint};
 use crate::store::handle::Store;
+use crate::store::table_view::TableView;
 use crate::store::values::CellState;
-use crate::store::view::View;
 use h5part_base::dataspace::{ChunkTable, Column, Runs};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
+use h5part_base::sync;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Where the chunks of columns lie that are read by them: valid while their origins are unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
-    known: Mutex<HashMap<String, (Arc<ChunkTable>, Origin)>>,
+    known: Mutex<HashMap<String, (Arc<ChunkTable>, MetadataFingerprint)>>,
     /// Whether they stay where they are.
     still: bool,
 }
 
 impl Chunks {
     /// Of a column, if it is read by its chunks. The caller is inside the gate.
-    pub(super) fn of(&self, store: &Store, view: &View, column: &Column) -> Result<Option<Arc<ChunkTable>>, ErrorKind> {
+    pub(super) fn of(
+        &self,
+        store: &Store,
+        view: &TableView,
+        column: &Column,
+    ) -> Result<Option<Arc<ChunkTable>>, ErrorKind> {
         if column.layout.is_ok() || column.filters.is_none() {
             return Ok(None);
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((chunks, origin)) = known.get(&column.name)
-            && (self.still || origin.unchanged(view.file.as_ref())?)
+        let mut known = sync::lock(&self.known);
+        if let Some((chunks, fingerprint)) = known.get(&column.name)
+            && (self.still || fingerprint.is_unchanged(view.file.as_ref())?)
         {
             return Ok(Some(Arc::clone(chunks)));
         }
         let h5 = H5File::open(&view.file, &store.paths.file)?;
-        let (chunks, origin) = h5.chunks(&view.table.path, column, view.file.as_ref())?;
+        let (chunks, fingerprint) = h5.chunks(&view.table.path, column, view.file.as_ref())?;
         let chunks = Arc::new(chunks);
-        known.insert(column.name.clone(), (Arc::clone(&chunks), origin));
+        known.insert(column.name.clone(), (Arc::clone(&chunks), fingerprint));
         Ok(Some(chunks))
     }
 
     /// Those of all columns of a table of a file whose structure stands still.
-    pub(super) fn of_still(h5: &H5File, view: &View) -> Result<Self, ErrorKind> {
+    pub(super) fn of_still(h5: &H5File, view: &TableView) -> Result<Self, ErrorKind> {
         let mut known = HashMap::new();
         for column in view.table.columns.iter().filter(|column| column.layout.is_err() && column.filters.is_some()) {
-            let (chunks, origin) = h5.chunks(&view.table.path, column, view.file.as_ref())?;
-            known.insert(column.name.clone(), (Arc::new(chunks), origin));
+            let (chunks, fingerprint) = h5.chunks(&view.table.path, column, view.file.as_ref())?;
+            known.insert(column.name.clone(), (Arc::new(chunks), fingerprint));
         }
         Ok(Self { known: Mutex::new(known), still: true })
     }
 
     pub(super) fn forget(&mut self) {
-        self.known.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        sync::get_mut(&mut self.known).clear();
     }
 }
 
@@ -66,16 +73,16 @@ impl CellReader {
     }
 
     /// The bytes of the rows of any column of the view's table, in ascending order of rows.
-    pub(crate) fn read(&self, view: &View, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+    pub(crate) fn read(&self, view: &TableView, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
         // Direct columns stay where they are; others may move while nobody is inside.
         let _gate = column.layout.is_err().then(|| self.store.enter_to_read()).transpose()?;
         self.read_inside(view, column, runs)
     }
 
     /// The same for one who is inside the gate already.
-    pub(crate) fn read_inside(&self, view: &View, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
+    pub(crate) fn read_inside(&self, view: &TableView, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
         let cell = super::cell_bytes(column)?;
-        let count = usize::try_from(runs.len()).unwrap_or(usize::MAX);
+        let count = to_usize(runs.len());
         let mut bytes = vec![0; cell.checked_mul(count).ok_or_else(super::too_large)?];
         let chunks = self.chunks.of(&self.store, view, column)?;
         let wanted = vec![Wanted {

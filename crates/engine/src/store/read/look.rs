@@ -5,11 +5,12 @@ use super::wanted::{Cells, Wanted, Way};
 use crate::h5::H5File;
 use crate::store::cells::{fill_with, read_window};
 use crate::store::handle::Store;
+use crate::store::table_view::TableView;
 use crate::store::values::CellState;
-use crate::store::view::View;
-use h5part_base::dataspace::{Rows, Runs, Stamps, Window};
+use h5part_base::dataspace::{Rows, Runs, StampRows, Stamps, Window};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::Patience;
+use h5part_base::num::to_usize;
 use rayon::prelude::*;
 use std::time::Duration;
 
@@ -24,11 +25,11 @@ const PART_BYTES: usize = 256 << 10;
 const STAMP_ROWS: u64 = 1 << 15;
 
 /// Stamps of the rows that were looked at, and those to be looked at again, with their places.
-type Passed = (Vec<u64>, Vec<(u64, usize)>);
+type Passed = (StampRows, Vec<(u64, usize)>);
 
 /// All that is needed to look.
 pub(super) struct Look<'a> {
-    view: &'a View,
+    view: &'a TableView,
     patience: &'a Patience,
     /// Where a column is read through the library.
     h5: Option<H5File>,
@@ -41,7 +42,7 @@ impl<'a> Look<'a> {
     /// Opens the file in the library, if one of the columns needs that. `all`: all stamps of each row are asked for.
     pub(super) fn new(
         store: &'a Store,
-        view: &'a View,
+        view: &'a TableView,
         mut wanted: Vec<Wanted<'a>>,
         all: bool,
     ) -> Result<Self, ErrorKind> {
@@ -60,7 +61,7 @@ impl<'a> Look<'a> {
     }
 
     /// Reads until every row stood still. Returns the stamps with which it did.
-    pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<Vec<u64>, ErrorKind> {
+    pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<StampRows, ErrorKind> {
         let (mut words, mut moved) = self.pass(rows, out, 1)?;
         for attempt in 2..=TRIES {
             if moved.is_empty() {
@@ -76,7 +77,7 @@ impl<'a> Look<'a> {
     fn look_again(
         &self,
         moved: &[(u64, usize)],
-        words: &mut [u64],
+        words: &mut StampRows,
         out: &mut [Cells<'_>],
         attempt: u32,
     ) -> Result<Vec<(u64, usize)>, ErrorKind> {
@@ -89,9 +90,8 @@ impl<'a> Look<'a> {
             .map(|((bytes, states), whole)| Cells { cell: whole.cell, bytes, states })
             .collect();
         let (now, still) = self.pass(&rows, &mut cells, attempt)?;
-        let width = now.len() / moved.len().max(1);
-        for (row, (_, place)) in now.chunks_exact(width.max(1)).zip(moved) {
-            words[place * width..(place + 1) * width].copy_from_slice(row);
+        for (row, (_, place)) in now.rows().zip(moved) {
+            words.set_row(*place, row);
         }
         for (whole, (bytes, states)) in out.iter_mut().zip(&fresh) {
             for ((cell, state), (_, place)) in bytes.chunks_exact(whole.cell.max(1)).zip(states).zip(moved) {
@@ -107,14 +107,13 @@ impl<'a> Look<'a> {
         let stamps = self.view.table.stamps.as_ref().filter(|_| self.wanted.iter().any(|w| w.stamped.is_some()));
         let words = match stamps {
             Some(stamps) => self.stamps(stamps, rows)?,
-            None => Vec::new(),
+            None => StampRows::default(),
         };
-        let width = stamps.map_or(0, |_| self.window.width);
         let mut parts = Vec::new();
         for (wanted, cells) in self.wanted.iter().zip(out.iter_mut()) {
             match &wanted.way {
-                Way::Library => self.through_library(wanted, rows, &words, cells)?,
-                _ => parts.extend(Part::divide(wanted, rows, PART_BYTES, &words, width, cells)),
+                Way::Library => self.read_via_library(wanted, rows, words.words(), cells)?,
+                _ => parts.extend(Part::divide(wanted, rows, PART_BYTES, &words, cells)),
             }
         }
         let file = self.view.file.as_ref();
@@ -138,45 +137,43 @@ impl<'a> Look<'a> {
     }
 
     /// The stamps of the rows.
-    fn stamps(&self, stamps: &Stamps, rows: &Runs) -> Result<Vec<u64>, ErrorKind> {
+    fn stamps(&self, stamps: &Stamps, rows: &Runs) -> Result<StampRows, ErrorKind> {
         let file = self.view.file.as_ref();
         let parts = rows.parts(STAMP_ROWS, None);
-        let mut words = Vec::new();
+        let mut words = StampRows::default();
         if let [part] = parts.as_slice() {
             read_window(file, stamps, self.window, part, &mut words)?;
             return Ok(words);
         }
-        let width = self.window.width;
-        words.resize(usize::try_from(rows.len()).unwrap_or(usize::MAX).saturating_mul(width), 0);
-        let words_a_part = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX) * width;
-        words.par_chunks_mut(words_a_part).zip(&parts).try_for_each(|(words, part)| {
-            let mut read = Vec::new();
+        words.reset(self.window, to_usize(rows.len()));
+        let words_a_part = to_usize(STAMP_ROWS) * self.window.width;
+        words.words_mut().par_chunks_mut(words_a_part).zip(&parts).try_for_each(|(words, part)| {
+            let mut read = StampRows::default();
             read_window(file, stamps, self.window, part, &mut read)?;
-            words.copy_from_slice(&read);
+            words.copy_from_slice(read.words());
             Ok::<(), ErrorKind>(())
         })?;
         Ok(words)
     }
 
     /// Rows one of whose stamps is another now, and their places.
-    fn moved(&self, stamps: &Stamps, rows: &Runs, words: &[u64]) -> Result<Vec<(u64, usize)>, ErrorKind> {
+    fn moved(&self, stamps: &Stamps, rows: &Runs, words: &StampRows) -> Result<Vec<(u64, usize)>, ErrorKind> {
         let file = self.view.file.as_ref();
-        let width = self.window.width;
         let places: Vec<usize> = self.wanted.iter().filter(|w| w.stamped.is_some()).map(|w| w.at).collect();
         let parts = rows.parts(STAMP_ROWS, None);
-        let most = usize::try_from(STAMP_ROWS).unwrap_or(usize::MAX);
+        let most = to_usize(STAMP_ROWS);
         let look = |(k, part): (usize, &Runs)| {
-            let (first, mut now) = (k * most, Vec::new());
+            let (first, mut now) = (k * most, StampRows::default());
             read_window(file, stamps, self.window, part, &mut now)?;
-            let before = &words[first * width..][..now.len()];
+            let before = words.rows_from(first, now.len());
             let mut moved = Vec::new();
             // Nearly always.
-            if before == now {
+            if before == now.words() {
                 return Ok(moved);
             }
-            for ((row, at), (old, new)) in part.iter().zip(before.chunks_exact(width).zip(now.chunks_exact(width))) {
+            for ((row, at), (old, new)) in part.iter().zip(before.chunks_exact(self.window.width).zip(now.rows())) {
                 if places.iter().any(|&place| old[place] != new[place]) {
-                    moved.push((row, first + usize::try_from(at).unwrap_or(usize::MAX)));
+                    moved.push((row, first + to_usize(at)));
                 }
             }
             Ok::<_, ErrorKind>(moved)
@@ -197,7 +194,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn through_library(
+    fn read_via_library(
         &self,
         wanted: &Wanted<'_>,
         rows: &Runs,

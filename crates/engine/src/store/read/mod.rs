@@ -8,16 +8,16 @@ pub(super) mod still;
 mod wanted;
 
 use super::cells::read_stamps;
-use super::handle::{Store, normal};
-use super::left::{self, Trust};
-use super::recover::has_record;
+use super::handle::{Store, trim_slashes};
+use super::recover::{ForeignValues, cells_of, has_record};
+use super::table_view::{FileChange, TableView};
 use super::values::{Block, CellState};
-use super::view::{Since, View};
 pub(crate) use cells::CellReader;
 use cells::Chunks;
-use h5part_base::dataspace::{ChunkTable, Column, Finder, Inner, Rows, Runs, Segment, Stamps, Table};
+use h5part_base::dataspace::{ChunkTable, Column, Finder, Inner, Rows, Runs, Segment, StampRows, Stamps, Table};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{ReadGate, RowLocks};
+use h5part_base::num::to_usize;
 use h5part_base::storage::Mode;
 use look::Look;
 use memory::zeroed;
@@ -47,7 +47,7 @@ const PORTION_BYTES: u64 = 64 << 20;
 pub struct Reader {
     store: Store,
     name: String,
-    view: View,
+    view: TableView,
     chunks: Chunks,
     accept_foreign: bool,
     /// While it is held, the structure of the file stands still.
@@ -61,7 +61,7 @@ impl Store {
     /// No such file or table, not an HDF5 file, cut, [`ErrorKind::LockTimeout`] while a stock
     /// program has the file open for writing.
     pub fn reader(&self, table: &str) -> Result<Reader> {
-        Reader::open(self, normal(table)).at("read", &self.paths.file)
+        Reader::open(self, trim_slashes(table)).at("read", &self.paths.file)
     }
 }
 
@@ -106,7 +106,7 @@ impl Reader {
     /// more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::NoSuchColumn`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
     pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
         // One block a column.
         self.read_columns(&[column], rows).map(|mut blocks| blocks.swap_remove(0))
@@ -133,11 +133,11 @@ impl Reader {
 
     /// As [`Reader::read_columns`], of rows that are read in one portion, with their stamps: all those of each row
     /// with which it stood still.
-    pub(crate) fn read_stamped(&mut self, columns: &[&str], rows: &Rows) -> Result<(Vec<Block>, Vec<u64>), ErrorKind> {
+    pub(crate) fn read_stamped(&mut self, columns: &[&str], rows: &Rows) -> Result<(Vec<Block>, StampRows), ErrorKind> {
         self.follow(Self::load_again)?;
         self.check(columns, rows)?;
         let mut blocks = self.empty_blocks(columns, rows, None)?;
-        let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+        let count = to_usize(rows.len());
         let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(0, count)).collect();
         let words = self.read_portion(columns, &rows.runs()?.in_row_order(), &mut cells, true)?;
         Ok((blocks.into_iter().map(|block| block.block).collect(), words))
@@ -175,16 +175,16 @@ impl Reader {
         let mut places = runs.iter().map(|(_, place)| place);
         let mut done = 0;
         for portion in runs.parts((PORTION_BYTES / row_bytes.max(1)).max(1), None) {
-            let count = usize::try_from(portion.len()).unwrap_or(usize::MAX);
+            let count = to_usize(portion.len());
             if in_order && inner.is_none() {
                 let mut cells: Vec<Cells<'_>> = blocks.iter_mut().map(|block| block.cells(done, count)).collect();
                 self.read_portion(names, &portion, &mut cells, false)?;
             } else {
-                let mut whole: Vec<Whole> = blocks.iter().map(|block| Whole::new(block.cell, count)).collect();
-                let mut cells: Vec<Cells<'_>> = whole.iter_mut().map(Whole::cells).collect();
+                let mut whole: Vec<CellBuffer> =
+                    blocks.iter().map(|block| CellBuffer::new(block.cell, count)).collect();
+                let mut cells: Vec<Cells<'_>> = whole.iter_mut().map(CellBuffer::cells).collect();
                 self.read_portion(names, &portion, &mut cells, false)?;
-                let here: Vec<usize> =
-                    places.by_ref().take(count).map(|n| usize::try_from(n).unwrap_or(usize::MAX)).collect();
+                let here: Vec<usize> = places.by_ref().take(count).map(|n| to_usize(n)).collect();
                 blocks.iter_mut().zip(&whole).for_each(|(block, whole)| block.place(whole, &here));
             }
             done += count;
@@ -199,9 +199,9 @@ impl Reader {
         Ok(once.iter().map(|block| block.repeat(&positions)).collect())
     }
 
-    fn empty_blocks(&self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Empty>, ErrorKind> {
+    fn empty_blocks(&self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<OutputBlock>, ErrorKind> {
         let finder = self.view.table.finder(names.len());
-        names.iter().map(|name| Empty::new(self.column(&finder, name)?, rows.len(), inner)).collect()
+        names.iter().map(|name| OutputBlock::new(self.column(&finder, name)?, rows.len(), inner)).collect()
     }
 
     /// How many stamps of a row are read for these columns.
@@ -230,7 +230,7 @@ impl Reader {
         rows: &Runs,
         out: &mut [Cells<'_>],
         all: bool,
-    ) -> Result<Vec<u64>, ErrorKind> {
+    ) -> Result<StampRows, ErrorKind> {
         let needs_gate = self.needs_gate(names, &self.view.table.finder(names.len()));
         let gate = if needs_gate { Some(self.store.enter_to_read()?) } else { None };
         if gate.is_some() {
@@ -259,7 +259,7 @@ impl Reader {
         names: &[&str],
         rows: &Runs,
         out: &mut [Cells<'_>],
-        words: &[u64],
+        words: &StampRows,
     ) -> Result<(), ErrorKind> {
         let Some(stamps) = &self.view.table.stamps else { return Ok(()) };
         if !out.iter().any(|cells| cells.states.contains(&CellState::Writing)) {
@@ -270,23 +270,22 @@ impl Reader {
         let locks = RowLocks::look(&self.store.paths)?;
         let locked = |row| locks.as_ref().map_or(Ok(false), |locks| locks.is_locked(stamps.table, row));
         // What a record explains has its old values again soon. Mostly there is none, which is asked once.
-        let has_record =
-            |rows: &[Range<u64>]| has_record(self.store.storage.as_ref(), &self.store.paths, &self.view, rows);
+        let has_record = |rows: &[Range<u64>]| has_record(&self.store, &self.view, rows);
         let all: Vec<Range<u64>> = rows.as_slice().iter().map(|run| run.row..run.end()).collect();
         let recorded = has_record(&all)?;
-        let mut now = Vec::new();
-        for (k, ((row, _), words)) in rows.iter().zip(words.chunks_exact(stamps.width)).enumerate() {
+        let mut now = StampRows::default();
+        for (k, ((row, _), words)) in rows.iter().zip(words.rows()).enumerate() {
             if !out.iter().any(|cells| cells.states[k] == CellState::Writing) || locked(row)? {
                 continue;
             }
-            let left = left::cells_of(&self.view, row, words, Trust::Guard)?;
+            let left = cells_of(&self.view, row, words, ForeignValues::Always)?;
             let here = row..row + 1;
             if left.is_empty() || (recorded && has_record(std::slice::from_ref(&here))?) {
                 continue;
             }
             read_stamps(self.view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut now)?;
             // Somebody has come meanwhile.
-            if now != words || locked(row)? {
+            if now.words() != words || locked(row)? {
                 continue;
             }
             for (cells, place) in out.iter_mut().zip(&places) {
@@ -308,7 +307,7 @@ impl Reader {
 
     fn column<'a>(&self, finder: &Finder<'a>, name: &str) -> Result<&'a Column, ErrorKind> {
         finder.readable(name).or_else(|missing| {
-            let group = self.store.look(|h5, _| Ok(h5.is_group(&self.name, name)))?;
+            let group = self.store.with_h5(|h5, _| Ok(h5.is_group(&self.name, name)))?;
             Err(if group { ErrorKind::ColumnIsGroup(name.to_owned()) } else { missing })
         })
     }
@@ -317,15 +316,15 @@ impl Reader {
         &self.store.paths.file
     }
 
-    pub(super) fn fresh_view(&mut self) -> Result<&View, ErrorKind> {
+    pub(super) fn fresh_view(&mut self) -> Result<&TableView, ErrorKind> {
         self.follow(Self::load_again)?;
         Ok(&self.view)
     }
 
     /// Looks whether the file is still the one that was opened and lies as it did; if h5part or
     /// another program changed its structure, loads the layout again. Returns whether it did.
-    fn follow(&mut self, load: fn(&Self) -> Result<View, ErrorKind>) -> Result<bool, ErrorKind> {
-        if self.inside.is_some() || self.view.since(self.store.storage.as_ref(), &self.store.paths)? == Since::Same {
+    fn follow(&mut self, load: fn(&Self) -> Result<TableView, ErrorKind>) -> Result<bool, ErrorKind> {
+        if self.inside.is_some() || self.view.change_since(&self.store)? == FileChange::Unchanged {
             return Ok(false);
         }
         let newer = load(self)?;
@@ -337,18 +336,18 @@ impl Reader {
         Ok(true)
     }
 
-    fn load_again(&self) -> Result<View, ErrorKind> {
+    fn load_again(&self) -> Result<TableView, ErrorKind> {
         load(&self.store, &self.name)
     }
 
     /// For one who is inside the gate already, and must not wait for it once more.
-    fn load_inside(&self) -> Result<View, ErrorKind> {
-        View::load(self.store.storage.as_ref(), &self.store.paths, &self.name, Mode::Read)
+    fn load_inside(&self) -> Result<TableView, ErrorKind> {
+        TableView::load(&self.store, &self.name, Mode::Read)
     }
 }
 
 /// A block to be filled.
-struct Empty {
+struct OutputBlock {
     block: Block,
     /// Bytes of a whole cell.
     cell: usize,
@@ -358,7 +357,7 @@ struct Empty {
     kept: usize,
 }
 
-impl Empty {
+impl OutputBlock {
     fn new(column: &Column, rows: u64, inner: Option<&Inner>) -> Result<Self, ErrorKind> {
         let (dtype, cell) = (column.dtype()?, cell_bytes(column)?);
         if let Some(inner) = inner.filter(|inner| inner.cell() != column.shape) {
@@ -366,12 +365,12 @@ impl Empty {
             let text = format!("a selection within cells of shape {made:?}, and cells of shape {is:?}");
             return Err(ErrorKind::BadRequest(text));
         }
-        let element = usize::try_from(dtype.size()).unwrap_or(usize::MAX);
+        let element = to_usize(dtype.size());
         let segments = inner.map(|inner| inner.segments(element));
         let kept = segments.as_ref().map_or(cell, |segments| segments.iter().map(|s| s.len).sum());
         let cell_shape = inner.map_or_else(|| column.shape.clone(), Inner::shape);
         let shape = [rows].into_iter().chain(cell_shape).collect();
-        let count = usize::try_from(rows).unwrap_or(usize::MAX);
+        let count = to_usize(rows);
         let bytes = count.checked_mul(kept).filter(|&n| isize::try_from(n).is_ok()).ok_or_else(too_large)?;
         let block = Block { dtype, shape, bytes: zeroed(bytes), states: vec![CellState::Plain; count] };
         Ok(Self { block, cell, segments, kept })
@@ -384,7 +383,7 @@ impl Empty {
     }
 
     /// Puts whole cells, or what is kept of them, where they belong.
-    fn place(&mut self, whole: &Whole, places: &[usize]) {
+    fn place(&mut self, whole: &CellBuffer, places: &[usize]) {
         for ((cell, &state), &place) in whole.bytes.chunks_exact(self.cell.max(1)).zip(&whole.states).zip(places) {
             let out = &mut self.block.bytes[place * self.kept..(place + 1) * self.kept];
             match &self.segments {
@@ -400,14 +399,14 @@ impl Empty {
     }
 }
 
-/// Whole cells on their way to a block.
-struct Whole {
+/// CellBuffer cells on their way to a block.
+struct CellBuffer {
     cell: usize,
     bytes: Vec<u8>,
     states: Vec<CellState>,
 }
 
-impl Whole {
+impl CellBuffer {
     fn new(cell: usize, count: usize) -> Self {
         Self { cell, bytes: zeroed(cell * count), states: vec![CellState::Plain; count] }
     }
@@ -417,9 +416,9 @@ impl Whole {
     }
 }
 
-fn load(store: &Store, table: &str) -> Result<View, ErrorKind> {
+fn load(store: &Store, table: &str) -> Result<TableView, ErrorKind> {
     let _gate = store.enter_to_read()?;
-    View::load(store.storage.as_ref(), &store.paths, table, Mode::Read)
+    TableView::load(store, table, Mode::Read)
 }
 
 fn cell_bytes(column: &Column) -> Result<usize, ErrorKind> {

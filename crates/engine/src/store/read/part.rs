@@ -4,8 +4,9 @@ use super::wanted::{Cells, Wanted, Way};
 use crate::filter;
 use crate::store::cells::{fill_with, read_cells};
 use crate::store::packer::Packer;
-use h5part_base::dataspace::{Chunk, ChunkTable, Runs, Segment};
+use h5part_base::dataspace::{Chunk, ChunkTable, Runs, Segment, StampRows};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 
 /// Some rows of one column.
@@ -23,8 +24,7 @@ impl<'a> Part<'a> {
         wanted: &'a Wanted<'a>,
         rows: &Runs,
         bytes: usize,
-        words: &'a [u64],
-        width: usize,
+        words: &'a StampRows,
         cells: &'a mut Cells<'_>,
     ) -> Vec<Self> {
         let most = (bytes / cells.cell.max(1)).max(1) as u64;
@@ -33,16 +33,15 @@ impl<'a> Part<'a> {
             _ => rows.parts(most, None),
         };
         let cell = cells.cell;
-        let (mut bytes, mut states, mut words) = (&mut *cells.bytes, &mut *cells.states, words);
+        let (mut bytes, mut states, mut first) = (&mut *cells.bytes, &mut *cells.states, 0);
         let mut divided = Vec::with_capacity(parts.len());
         for rows in parts {
-            let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+            let count = to_usize(rows.len());
             let (here, rest) = bytes.split_at_mut(count * cell);
             let (states_here, states_rest) = states.split_at_mut(count);
-            let (words_here, words_rest) = words.split_at(count * width);
             let cells = Cells { cell, bytes: here, states: states_here };
-            divided.push(Self { wanted, rows, words: words_here, cells });
-            (bytes, states, words) = (rest, states_rest, words_rest);
+            divided.push(Self { wanted, rows, words: words.rows_from(first, count), cells });
+            (bytes, states, first) = (rest, states_rest, first + count);
         }
         divided
     }
@@ -73,7 +72,7 @@ impl<'a> Part<'a> {
         filter::with_codecs(|codecs| {
             let mut stored = Vec::new();
             let mut read = |chunk: &Chunk, out: &mut [u8]| {
-                stored.resize(usize::try_from(chunk.bytes).unwrap_or(usize::MAX), 0);
+                stored.resize(to_usize(chunk.bytes), 0);
                 file.read_at(&mut stored, chunk.address)?;
                 packer.decode(start, (chunk.mask, &stored), out, codecs)
             };
@@ -91,7 +90,7 @@ impl<'a> Part<'a> {
                 read(chunk, &mut whole)?;
                 let cells = self.cells.bytes.chunks_exact_mut(self.cells.cell.max(1));
                 for ((row, _), cell) in self.rows.iter().zip(cells) {
-                    let at = usize::try_from(row - start).unwrap_or(usize::MAX) * grid.part_bytes();
+                    let at = to_usize(row - start) * grid.part_bytes();
                     let part = &whole[at..at + grid.part_bytes()];
                     for &Segment { from, to, len } in &segments {
                         cell[to..to + len].copy_from_slice(&part[from..from + len]);

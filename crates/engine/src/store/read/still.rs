@@ -2,9 +2,9 @@
 
 use super::Reader;
 use super::cells::Chunks;
-use crate::h5::{H5File, Origin};
-use crate::store::handle::{Store, normal};
-use crate::store::view::View;
+use crate::h5::{H5File, MetadataFingerprint};
+use crate::store::handle::{Store, trim_slashes};
+use crate::store::table_view::TableView;
 use h5part_base::dataspace::Table;
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::ReadGate;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub(crate) struct Known {
     /// By path.
     pub(crate) tables: BTreeMap<String, Table>,
-    pub(crate) origin: Origin,
+    pub(crate) fingerprint: MetadataFingerprint,
 }
 
 /// A file whose structure stands still: structural changes, commits to compressed columns among them, wait until this
@@ -39,9 +39,9 @@ impl Store {
         let tables = |h5: &H5File, file: &dyn StorageFile| {
             let tables = h5.tables()?.into_iter().map(|listing| listing.table.with_rest());
             let tables = tables.map(|table| (table.path.clone(), table)).collect();
-            Ok(Known { tables, origin: h5.origin(file)? })
+            Ok(Known { tables, fingerprint: h5.fingerprint(file)? })
         };
-        self.look(tables).at("read", self.path())
+        self.with_h5(tables).at("read", self.path())
     }
 
     /// Opens the file, and keeps its structure as it is. Tables that are still as they were known to be are not looked
@@ -56,7 +56,7 @@ impl Store {
         let h5 = H5File::open(&file, &self.paths.file)?;
         let uuid = h5.uuid()?;
         let known = match known {
-            Some(known) if known.origin.unchanged(file.as_ref())? => Some(known),
+            Some(known) if known.fingerprint.is_unchanged(file.as_ref())? => Some(known),
             _ => None,
         };
         Ok(Still { store: self.clone(), known, file, h5, uuid, gate })
@@ -66,13 +66,13 @@ impl Store {
 impl Still<'_> {
     /// Opens a table for reading.
     pub(crate) fn reader(&self, table: &str) -> Result<Reader> {
-        self.try_reader(normal(table)).at("read", self.store.path())
+        self.try_reader(trim_slashes(table)).at("read", self.store.path())
     }
 
     fn try_reader(&self, table: &str) -> Result<Reader, ErrorKind> {
         let as_it_was = self.known.and_then(|known| known.tables.get(table)).cloned();
         let layout = as_it_was.map_or_else(|| self.h5.table_of_still(table), Ok)?;
-        let view = View::as_located(&self.file, self.uuid, layout)?;
+        let view = TableView::as_located(&self.file, self.uuid, layout)?;
         let chunks = Chunks::of_still(&self.h5, &view)?;
         let (store, name, inside) = (self.store.clone(), table.to_owned(), Some(Arc::clone(&self.gate)));
         Ok(Reader { store, name, view, chunks, accept_foreign: false, inside })

@@ -1,8 +1,8 @@
 //! What is read of a column, how, and what is known of it.
 
 use crate::store::cells::fill_with;
+use crate::store::table_view::Stamped;
 use crate::store::values::CellState;
-use crate::store::view::Stamped;
 use h5part_base::dataspace::{ChunkTable, Column, ColumnLayout, Runs};
 use h5part_base::record::stamp::Stamp;
 

@@ -109,7 +109,7 @@ fn two_who_make_it_at_once() {
         let told = |(_, made): &(u64, h5part_base::error::Result<()>)| {
             matches!(
                 made.as_ref().map_err(h5part_base::error::Error::kind),
-                Err(h5part_base::error::ErrorKind::AlreadyThere)
+                Err(h5part_base::error::ErrorKind::AlreadyExists(h5part_base::error::Item::File))
             )
         };
         assert!(refused.iter().all(told), "{refused:?}");

@@ -15,7 +15,7 @@ use super::board::Board;
 use super::config::PoolConfig;
 use super::work::Registry;
 use super::{Event, Job, Pool, RunId};
-use h5part_base::error::{ErrorKind, Result};
+use h5part_base::error::{ErrorKind, Kind, Result};
 use slot::Slot;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -50,10 +50,10 @@ impl Processes {
     /// not wait for them.
     ///
     /// # Errors
-    /// [`ErrorKind::NotServing`]: this program has not called [`serve`], and neither would its workers.
+    /// [`crate::ErrorKind::NotServing`]: this program has not called [`serve`], and neither would its workers.
     pub fn new(registry: &Registry, config: &PoolConfig, workers: usize, cores: Vec<Vec<usize>>) -> Result<Self> {
         if !serve::is_called() {
-            return Err(ErrorKind::NotServing.at("start worker processes of", "the pool"));
+            return Err(crate::ErrorKind::NotServing.at("start worker processes of", "the pool"));
         }
         let workers = workers.max(1);
         let hello = Hello { inner: config.inner(), memory_limit: config.kwargs.memory_limit, cores: vec![] };

@@ -1,0 +1,32 @@
+//! What h5part writes into a file of its own: names of attributes, and the number of the format.
+
+use super::texts::read_text;
+use crate::h5::Failed;
+use h5part_base::error::ErrorKind;
+use uuid::Uuid;
+
+pub(super) use h5part_base::dataspace::STAMPS_GROUP;
+/// Format of what is made here, unless something in it needs a newer one.
+pub(super) const FORMAT: u64 = 1;
+/// Newest format that this version reads.
+const NEWEST: u64 = 3;
+pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
+pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
+pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
+/// Where the table was when its stamps were made.
+pub(super) const PATH_ATTRIBUTE: &str = "table";
+pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
+/// Type and cell shape of each stamped column: so that a dataset that was replaced is known.
+pub(super) const TYPES_ATTRIBUTE: &str = "column_types";
+pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
+
+pub(super) fn read_uuid(file: &hdf5::File) -> Result<Option<Uuid>, Failed> {
+    if file.attr_names()?.iter().all(|name| name != UUID_ATTRIBUTE) {
+        return Ok(None);
+    }
+    let found: u64 = file.attr(FORMAT_ATTRIBUTE)?.read_scalar()?;
+    if found > NEWEST {
+        return Err(ErrorKind::NewerFormat { found, known: NEWEST }.into());
+    }
+    Ok(Uuid::parse_str(&read_text(file, UUID_ATTRIBUTE)?).ok())
+}

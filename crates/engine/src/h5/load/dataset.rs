@@ -1,0 +1,149 @@
+//! One dataset: its type and shape, where its rows lie, or why only the library reaches them.
+
+use crate::h5::Failed;
+use crate::h5::chunks::{each_chunk, readable};
+use crate::h5::datatype::dtype_of;
+use crate::h5::filters::{StoredFilter, stored};
+use h5part_base::dataspace::{Column, ColumnLayout, Dtype, OUTSIDE, Place};
+use h5part_base::num::to_usize;
+use hdf5::plist::dataset_create::{FillTime, Layout};
+use hdf5::{Dataset, Group};
+
+/// Type and cell shape of a column, as noted beside its stamps; empty where the type has no name here.
+pub(in crate::h5) fn type_text(column: &Column) -> String {
+    column.dtype.as_ref().map_or_else(|_| String::new(), |dtype| format!("{dtype} {:?}", column.shape))
+}
+
+/// What is noted of a dataset that gets stamps.
+pub(in crate::h5) fn type_of(table: &Group, name: &str) -> Result<String, Failed> {
+    if name.is_empty() || !table.link_exists(name) {
+        return Ok(String::new());
+    }
+    Ok(type_text(&read_column(&table.dataset(name)?, name.to_owned(), None)?))
+}
+
+pub(in crate::h5) fn first_axis(dataset: &Dataset) -> u64 {
+    dataset.shape().first().map_or(0, |&n| n as u64)
+}
+
+pub(in crate::h5) fn locate_column(column: &mut Column, dataset: &Dataset) -> Result<(), Failed> {
+    if column.layout.is_ok()
+        && let Ok(dtype) = column.dtype
+    {
+        let cell_bytes = column.shape.iter().product::<u64>() * dtype.size();
+        column.layout = locate(dataset, column.chunk.as_deref(), cell_bytes)?;
+    }
+    Ok(())
+}
+
+pub(in crate::h5) fn read_column(dataset: &Dataset, name: String, stamp: Option<usize>) -> Result<Column, Failed> {
+    let datatype = dataset.dtype()?;
+    let plist = dataset.dcpl()?;
+    let stored = stored(&plist)?;
+    // Who cannot read the values has no use of their type; they are carried along as they are stored.
+    let found = match stored.iter().find(|filter| !filter.can_decode()) {
+        Some(filter) => Err(format!("behind the filter {filter}, which h5part cannot decode")),
+        None => dtype_of(&datatype),
+    };
+    let (dtype, big_endian) = found.map_or_else(|other| (Err(other), false), |(dtype, big)| (Ok(dtype), big));
+    let frozen = stored.iter().find_map(StoredFilter::frozen);
+    let filters: Vec<String> = stored.iter().map(ToString::to_string).collect();
+    let reason = match (&dtype, plist.get_layout()?) {
+        (Err(other), _) => Some(format!("type {other}")),
+        (_, layout) if layout == Layout::Virtual || !plist.get_external()?.is_empty() => Some(OUTSIDE.to_owned()),
+        _ if big_endian => Some("big-endian".to_owned()),
+        _ if !filters.is_empty() => Some(format!("filtered ({})", filters.join(", "))),
+        (_, Layout::Compact) => Some("stored in its object header (compact)".to_owned()),
+        _ => None,
+    };
+    let nothing = ColumnLayout { rows: 0, cell_bytes: 0, place: Place::Contiguous { address: 0 } };
+    let fill = match &dtype {
+        // HDF5 never writes the one that such a dataset has, and reads zeros where nothing was written.
+        Ok(dtype) if plist.get_fill_time()? == FillTime::Never => vec![0; usize::try_from(dtype.size()).unwrap_or(0)],
+        Ok(dtype) => fill_of(&plist, *dtype)?,
+        Err(_) => Vec::new(),
+    };
+    Ok(Column {
+        name,
+        fill,
+        shape: dataset.shape().iter().skip(1).map(|&n| n as u64).collect(),
+        chunk: plist.get_chunk()?.map(|c| c.iter().map(|&n| n as u64).collect()),
+        filters: readable(&plist, dtype.is_ok())?,
+        big_endian,
+        frozen,
+        layout: reason.map_or(Ok(nothing), Err),
+        dtype,
+        stamp,
+    })
+}
+
+/// Where the rows lie, or why they can only be reached through the library.
+pub(in crate::h5) fn locate(
+    dataset: &Dataset,
+    chunk: Option<&[u64]>,
+    cell_bytes: u64,
+) -> Result<Result<ColumnLayout, String>, Failed> {
+    let shape: Vec<u64> = dataset.shape().iter().map(|&n| n as u64).collect();
+    let rows = shape.first().copied().unwrap_or(0);
+    let Some(chunk) = chunk else {
+        // Of one without storage the library adds the user block to "undefined", which then looks like an address.
+        return Ok(match dataset.offset().filter(|_| dataset.storage_size() > 0) {
+            Some(address) => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address } }),
+            None if rows == 0 => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address: 0 } }),
+            None => Err("no space allocated yet (late allocation)".to_owned()),
+        });
+    };
+    if chunk.get(1..) != shape.get(1..) {
+        return Ok(Err("chunks hold parts of rows".to_owned()));
+    }
+    let chunk_rows = chunk.first().copied().unwrap_or(1).max(1);
+    let count = to_usize(rows.div_ceil(chunk_rows));
+    if dataset.num_chunks() != Some(count) {
+        return Ok(Err("not all chunks are allocated (late allocation)".to_owned()));
+    }
+    let mut addresses = vec![u64::MAX; count];
+    chunk_addresses(dataset, |offset, address| {
+        if let Some(place) = addresses.get_mut(to_usize(offset / chunk_rows)) {
+            *place = address;
+        }
+    })?;
+    if addresses.contains(&u64::MAX) {
+        return Ok(Err("not all chunks are allocated (late allocation)".to_owned()));
+    }
+    Ok(Ok(ColumnLayout { rows, cell_bytes, place: Place::Chunked { chunk_rows, addresses } }))
+}
+
+/// Calls `found(first row, byte address)` for every chunk.
+fn chunk_addresses(dataset: &Dataset, mut found: impl FnMut(u64, u64)) -> Result<(), Failed> {
+    each_chunk(dataset, |offset, chunk| found(offset.first().copied().unwrap_or(0), chunk.address))
+}
+
+/// First byte after the chunks of a dataset.
+pub(in crate::h5) fn chunks_end(dataset: &Dataset) -> Result<u64, Failed> {
+    let mut end = 0;
+    each_chunk(dataset, |_, chunk| end = end.max(chunk.address.saturating_add(chunk.bytes)))?;
+    Ok(end)
+}
+
+/// The fill element that a dataset was made with, whether HDF5 writes it or not.
+pub(in crate::h5) fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -> Result<Vec<u8>, Failed> {
+    macro_rules! fill {
+        ($type:ty) => {
+            plist.get_fill_value_as::<$type>()?.unwrap_or_default().to_le_bytes().to_vec()
+        };
+    }
+    Ok(match dtype {
+        Dtype::F32 => fill!(f32),
+        Dtype::F64 => fill!(f64),
+        Dtype::I8 => fill!(i8),
+        Dtype::I16 => fill!(i16),
+        Dtype::I32 => fill!(i32),
+        Dtype::I64 => fill!(i64),
+        Dtype::U8 => fill!(u8),
+        Dtype::U16 => fill!(u16),
+        Dtype::U32 => fill!(u32),
+        Dtype::U64 => fill!(u64),
+        // The byte as it is: others may have given it another value than 0 or 1.
+        Dtype::Bool => fill!(u8),
+    })
+}

@@ -1,0 +1,102 @@
+//! Small structural changes: tables that grow, attributes.
+
+use super::handle::{Store, trim_slashes};
+use super::table_view::TableView;
+use crate::h5::{Attribute, H5File, NewArray};
+use h5part_base::dataspace::refuse_reserved;
+use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::storage::{Mode, StorageFile};
+use std::sync::Arc;
+
+impl Store {
+    /// Extends a table to `rows` rows; new ones hold fill. Costs what it adds: where the last chunk has
+    /// room, a few hundred bytes of metadata. Returns how many rows there were.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
+    /// [`Store::change`]. Writers and readers of the table go on, and see the new rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::CannotGrow`], [`ErrorKind::NotFound`], and those of [`Store::change`].
+    pub fn extend(&self, table: &str, rows: u64) -> Result<u64> {
+        let table = trim_slashes(table);
+        let extend = || {
+            self.change_beside_readers(|exclusive| {
+                self.expect_table(table)?;
+                self.check_room(0, rows)?;
+                self.change_exclusively(exclusive, |site| Ok(site.h5.extend(table, rows)?))
+            })
+        };
+        extend().at("extend a table of", &self.paths.file)
+    }
+
+    /// Gives stamps to the rows that another program appended to all columns of a table.
+    pub(super) fn take_in_rows(&self, table: &str) -> Result<(), ErrorKind> {
+        self.change_beside_readers(|exclusive| {
+            let view = TableView::load(self, table, Mode::Write)?;
+            if view.table.rows == view.table.stamped_rows() {
+                return Ok(());
+            }
+            self.change_exclusively(exclusive, |site| Ok(site.h5.extend(table, view.table.rows)?)).map(|_| ())
+        })
+    }
+
+    /// Sets attributes of a table's group; those that exist are replaced.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
+    /// [`Store::change`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], and those of [`Store::change`].
+    pub fn set_attributes(&self, table: &str, attributes: &[(String, Attribute)]) -> Result<()> {
+        let table = trim_slashes(table);
+        let set = || {
+            attributes.iter().try_for_each(|(name, _)| refuse_reserved(name))?;
+            refuse_reserved(table)?;
+            self.change_beside_readers(|exclusive| {
+                self.expect_table(table)?;
+                self.change_exclusively(exclusive, |site| Ok(site.h5.set_attributes(table, attributes)?))
+            })
+        };
+        set().at("set attributes in", &self.paths.file)
+    }
+
+    /// An attribute of a table's group, if it is there and of a kind that [`Attribute`] has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], those of [`Store::reader`].
+    pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
+        self.with_h5(|h5, _| Ok(h5.attribute(trim_slashes(table), name)?)).at("read", &self.paths.file)
+    }
+
+    /// Makes a group of plain datasets with their values, contiguous and without stamps, as other programs do;
+    /// in a new file, where there is none.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`].
+    /// A new file is there before, empty.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::DiskFull`] before anything is written, those of the values, and
+    /// those of [`Store::change`].
+    pub fn add_arrays(
+        &self,
+        group: &str,
+        mut arrays: Vec<NewArray<'_>>,
+        attributes: &[(String, Attribute)],
+    ) -> Result<()> {
+        let group = trim_slashes(group);
+        refuse_reserved(group).at("add to", &self.paths.file)?;
+        self.create_empty()?;
+        let mut add = || {
+            let bytes = arrays.iter().try_fold(0u64, |n, array| n.checked_add(array.bytes()?));
+            self.check_room(bytes.unwrap_or(u64::MAX), 0)?;
+            let exclusive = self.enter_exclusively()?;
+            self.change_exclusively(&exclusive, |site| Ok(site.h5.add_arrays(group, &mut arrays, attributes)?))
+        };
+        add().at("add to", &self.paths.file)
+    }
+
+    fn expect_table(&self, table: &str) -> Result<(), ErrorKind> {
+        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+        Ok(H5File::open(&file, &self.paths.file)?.expect_group(table)?)
+    }
+}

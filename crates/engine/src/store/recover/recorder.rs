@@ -1,0 +1,79 @@
+//! A writer's record of what its commit under way overwrites.
+
+use crate::store::handle::Store;
+use crate::store::table_view::TableView;
+use h5part_base::error::ErrorKind;
+use h5part_base::lock::Owner;
+use h5part_base::record::row::{self, Entry, RecordId, START};
+use h5part_base::storage::{Mode, Storage, StorageFile};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A writer's own record: what the commit under way overwrites.
+#[derive(Debug)]
+pub(in crate::store) struct Recorder {
+    /// Keeps the writer's lock. Gone once the writer failed: then others look after its record.
+    owner: Option<Owner>,
+    file: Box<dyn StorageFile>,
+    storage: Arc<dyn Storage>,
+    /// Folders on the way to the file whose entries are not known to be durable.
+    unsynced: Vec<PathBuf>,
+    commits: u64,
+}
+
+impl Recorder {
+    pub(in crate::store) fn open(store: &Store) -> Result<Self, ErrorKind> {
+        let Store { storage, paths, .. } = store;
+        let owner = Owner::register(paths)?;
+        let file = storage.open(owner.path(), Mode::Write)?;
+        let mut unsynced = vec![paths.records.clone(), paths.sidecar.clone()];
+        unsynced.extend(paths.file.parent().map(Path::to_owned));
+        Ok(Self { owner: Some(owner), file, storage: Arc::clone(storage), unsynced, commits: 0 })
+    }
+
+    /// Writes what the next commit overwrites, and syncs it if the commit is to survive a loss of
+    /// power.
+    pub(in crate::store) fn write(
+        &mut self,
+        view: &TableView,
+        entries: &[&Entry],
+        durable: bool,
+    ) -> Result<(), ErrorKind> {
+        let unstamped = || ErrorKind::Unstamped(view.table.path.clone());
+        if entries.iter().any(|e| u32::try_from(e.old.len()).is_err()) {
+            return Err(ErrorKind::BadRequest("cells of 4 GiB or more cannot be overwritten".to_owned()));
+        }
+        self.commits += 1;
+        let id = RecordId {
+            uuid: view.uuid.ok_or_else(unstamped)?,
+            device: view.identity.device,
+            inode: view.identity.inode,
+            generation: view.generation,
+            table: view.table.expect_stamps()?.table,
+            commit: self.commits,
+        };
+        self.file.write_at(&row::encode(&id, entries), START)?;
+        if durable {
+            self.file.sync()?;
+            // A record that no name leads to would not be found.
+            for folder in &self.unsynced {
+                self.storage.sync_folder(folder)?;
+            }
+            self.unsynced.clear();
+        }
+        Ok(())
+    }
+
+    /// The commit is done. Not synced: a record that reappears after a loss of power finds stamps
+    /// that have moved on, and does nothing.
+    pub(in crate::store) fn spend(&self) -> Result<(), ErrorKind> {
+        Ok(self.file.write_at(&row::spent(), START)?)
+    }
+
+    /// The writer failed in a commit: from now on its record is everybody's.
+    pub(in crate::store) fn abandon(&mut self) {
+        if let Some(owner) = self.owner.take() {
+            owner.abandon();
+        }
+    }
+}

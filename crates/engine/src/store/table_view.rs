@@ -1,0 +1,247 @@
+//! A table as it lies in the file now, and whether it still does.
+
+use super::cells::{is_fill, read_stamps};
+use super::handle::Store;
+use super::values::CellState;
+use crate::h5::{H5File, MetadataFingerprint, check_superblock};
+use h5part_base::dataspace::{Column, ColumnLayout, Guard, Rows, StampRows, Table};
+use h5part_base::error::ErrorKind;
+use h5part_base::lock::RowLocks;
+use h5part_base::record::stamp::{Seed, Stamp, State};
+use h5part_base::storage::{Identity, Mode, StorageFile};
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// One open file with the layout of one of its tables. Load it under the gate.
+#[derive(Debug)]
+pub(crate) struct TableView {
+    pub(crate) file: Arc<dyn StorageFile>,
+    pub(super) identity: Identity,
+    pub(crate) uuid: Option<Uuid>,
+    /// Whether the file is a published one, which nobody changes.
+    pub(super) published: bool,
+    pub(super) generation: u64,
+    pub(crate) table: Table,
+    fingerprint: MetadataFingerprint,
+}
+
+/// What another program, or h5part, did to a view's file since the view was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileChange {
+    /// Nothing: the layout holds.
+    Unchanged,
+    /// Metadata on the way to the columns changed: load it again.
+    Metadata,
+    /// The name stands for another file.
+    OtherFile,
+}
+
+impl TableView {
+    /// Loads a table. The caller holds the gate.
+    pub(super) fn load(store: &Store, table: &str, mode: Mode) -> Result<Self, ErrorKind> {
+        let path = &store.paths.file;
+        let file: Arc<dyn StorageFile> = Arc::from(store.storage.open(path, mode)?);
+        let identity = file.identity()?;
+        if mode != Mode::Read {
+            check_superblock(file.as_ref())?.refuse_marks()?;
+        }
+        let h5 = H5File::open(&file, path)?;
+        let (uuid, generation, published) = (h5.uuid()?, h5.generation()?, h5.is_published()?);
+        let (table, fingerprint) = h5.table(table, file.as_ref())?;
+        Ok(Self { file, identity, uuid, published, generation, table, fingerprint })
+    }
+
+    /// A table that lies like this, in a file whose structure stands still: somebody is inside the gate, or nobody else
+    /// sees the file yet.
+    pub(super) fn as_located(file: &Arc<dyn StorageFile>, uuid: Option<Uuid>, table: Table) -> Result<Self, ErrorKind> {
+        let (identity, fingerprint) = (file.identity()?, MetadataFingerprint::default());
+        Ok(Self { file: Arc::clone(file), identity, uuid, published: false, generation: 0, table, fingerprint })
+    }
+
+    /// Looks at name, length and metadata of the file. This is cheap: two system calls and a read of the metadata.
+    pub(super) fn change_since(&self, store: &Store) -> Result<FileChange, ErrorKind> {
+        let now = store.storage.identity(&store.paths.file)?;
+        if !now.same_file(&self.identity) {
+            return Ok(FileChange::OtherFile);
+        }
+        let expected = self.table.end();
+        if now.len < expected {
+            return Err(ErrorKind::Cut { expected, found: now.len });
+        }
+        let unchanged = self.fingerprint.is_unchanged(self.file.as_ref())?;
+        Ok(if unchanged { FileChange::Unchanged } else { FileChange::Metadata })
+    }
+
+    /// Takes over a newer view of the same file, unless another program moved one of the columns. The
+    /// table may have grown.
+    pub(super) fn follow(&mut self, newer: Self) -> Result<(), ErrorKind> {
+        if self.uuid.is_some() && newer.uuid != self.uuid {
+            return Err(ErrorKind::Replaced);
+        }
+        for column in self.table.columns.iter().filter(|c| c.stamp.is_some()) {
+            // One that is lost is told to those who need it.
+            let now = column.stamp.and_then(|place| newer.table.find_at(place));
+            if now.is_some_and(|now| now.name != column.name || !column.is_still(now)) {
+                return Err(ErrorKind::ColumnMoved(column.name.clone()));
+            }
+        }
+        let stamps_stay = match (&self.table.stamps, &newer.table.stamps) {
+            (Some(before), Some(now)) => {
+                let is_there = |place| newer.table.columns.iter().any(|column| column.stamp == Some(place));
+                let stays = |guard: &Guard| !is_there(guard.place) || now.guards.iter().any(|now| guard.is_still(now));
+                let same = before.table == now.table && before.guards.iter().all(stays);
+                // Where columns were added they may lie elsewhere, and be wider.
+                same && before.width <= now.width
+                    && (before.width < now.width || before.layout.is_start_of(&now.layout))
+            }
+            // Adopted meanwhile: from now on there are stamps.
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        if !stamps_stay {
+            return Err(ErrorKind::ColumnMoved("stamps".to_owned()));
+        }
+        *self = newer;
+        Ok(())
+    }
+
+    /// Whether another file is the same table in a new place: commits that were checked against this
+    /// one fit it.
+    pub(super) fn is_succeeded_by(&self, newer: &Self) -> bool {
+        let shape = |table: &Table| {
+            let columns = table.columns.iter().filter(|c| c.stamp.is_some());
+            let columns: Vec<_> =
+                columns.map(|c| (c.name.clone(), c.dtype.clone(), c.shape.clone(), c.stamp)).collect();
+            (table.stamps.as_ref().map(|s| (s.table, s.width)), columns)
+        };
+        let rows = self.table.rows <= newer.table.rows;
+        self.uuid == newer.uuid && rows && shape(&self.table) == shape(&newer.table)
+    }
+
+    /// A column with its place among the stamps.
+    pub(crate) fn stamped<'a>(&'a self, column: &'a Column) -> Result<Stamped<'a>, ErrorKind> {
+        let stamps = self.table.expect_stamps()?;
+        let place = column.stamp.ok_or_else(|| ErrorKind::UnstampedColumn(column.name.clone()))?;
+        let uuid = self.uuid.ok_or_else(|| ErrorKind::Unstamped(self.table.path.clone()))?;
+        let undefined = stamps.guard_at(place).map(|guard| guard.undefined.as_slice());
+        Ok(Stamped { column, place, seed: Seed::new(&uuid, stamps.table, place), undefined })
+    }
+
+    /// The same for a direct column, with its layout.
+    pub(super) fn direct<'a>(&'a self, column: &'a Column) -> Result<Direct<'a>, ErrorKind> {
+        Ok(Direct { stamped: self.stamped(column)?, layout: column.direct()? })
+    }
+
+    /// A guard column as the target of a write in place.
+    pub(super) fn guard_target(&self, guard: &Guard) -> Result<Direct<'_>, ErrorKind> {
+        self.direct(self.table.column_at(guard.place)?)
+    }
+
+    /// The stamps of a row that said WRITING, where no commit to it is under way; `None` where one is. `seen` are all
+    /// its stamps as they were read before.
+    ///
+    /// Where they are the same before and after a look at the lock that found nobody, the writer died. Where they are
+    /// not, the next commit may be at the row already.
+    pub(super) fn row_without_writer(
+        &self,
+        row: u64,
+        seen: &[u64],
+        locks: Option<&RowLocks>,
+    ) -> Result<Option<StampRows>, ErrorKind> {
+        let stamps = self.table.expect_stamps()?;
+        let (mut before, mut now) = (seen.to_vec(), StampRows::default());
+        loop {
+            if locks.map_or(Ok(false), |locks| locks.is_locked(stamps.table, row))? {
+                return Ok(None);
+            }
+            read_stamps(self.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut now)?;
+            if now.words() == before || now.words().iter().all(|&word| Stamp(word).state() != State::Writing) {
+                return Ok(Some(now));
+            }
+            before.copy_from_slice(now.words());
+        }
+    }
+}
+
+/// A column with its place among the stamps and the seed of its checksums.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stamped<'a> {
+    pub(crate) column: &'a Column,
+    pub(crate) place: usize,
+    pub(super) seed: Seed,
+    /// What a guard column holds where nothing is complete.
+    undefined: Option<&'a [u8]>,
+}
+
+/// A stamped column whose cells are read and written in place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Direct<'a> {
+    stamped: Stamped<'a>,
+    pub(super) layout: &'a ColumnLayout,
+}
+
+/// What a cell holds, as far as a commit is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// No value.
+    Nothing,
+    /// A value that was committed.
+    Ours,
+    /// A value that another program put there.
+    Foreign,
+}
+
+impl<'a> std::ops::Deref for Direct<'a> {
+    type Target = Stamped<'a>;
+
+    fn deref(&self) -> &Stamped<'a> {
+        &self.stamped
+    }
+}
+
+impl Stamped<'_> {
+    /// Whether an unstamped cell with these bytes has no value.
+    pub(super) fn is_empty(&self, bytes: &[u8]) -> bool {
+        // Of a guard the one value says so; its fill may be another one.
+        self.undefined.map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
+    }
+
+    /// The error for a cell of this column that another program has changed.
+    pub(super) fn foreign_change(&self, row: u64) -> ErrorKind {
+        ErrorKind::ForeignChange { column: self.column.name.clone(), row }
+    }
+
+    /// What a writer finds.
+    pub(super) fn held(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> Held {
+        match self.state(stamp, row, bytes) {
+            CellState::Committed => Held::Ours,
+            CellState::Missing | CellState::Writing => Held::Nothing,
+            CellState::Plain | CellState::Changed => Held::Foreign,
+        }
+    }
+
+    /// Classifies a WRITING cell whose writer is gone but whose guard is set.
+    pub(super) fn unfinished_state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
+        if self.seed.matches(stamp, row, bytes) {
+            CellState::Committed
+        } else if self.is_empty(bytes) {
+            CellState::Missing
+        } else {
+            CellState::Plain
+        }
+    }
+
+    /// What a reader finds, where the stamp stands still.
+    pub(crate) fn state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
+        let matches = || self.seed.matches(stamp, row, bytes);
+        match stamp.state() {
+            State::Unstamped if self.is_empty(bytes) => CellState::Missing,
+            State::Vacant if matches() => CellState::Missing,
+            // Of a vacant cell that does not match: somebody has given it a value since.
+            State::Unstamped | State::Vacant => CellState::Plain,
+            State::Committed if matches() => CellState::Committed,
+            State::Writing => CellState::Writing,
+            State::Committed | State::Unknown(_) => CellState::Changed,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a user of the program can do about an error. The library states facts; only the program knows its options.
+
+use super::outputs;
+use h5part::{Error, ErrorKind, Item, doctor, ledger, mbe, vplanet};
+
+/// The hint for an error, where there is something to do.
+pub fn of(error: &Error) -> Option<&'static str> {
+    of_kind(error.kind())
+}
+
+#[expect(clippy::too_many_lines, reason = "a line for each kind")]
+fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::NotFound { what, .. } => match what {
+            Item::File => "check the path",
+            Item::Table(_) => "list the tables with 'h5part info FILE'",
+            Item::Group(_) => "list the groups with 'h5ls FILE'",
+            Item::Column { .. } => "list the columns with 'h5part info FILE'",
+        },
+        ErrorKind::AlreadyExists(what) => match what {
+            Item::File => "choose another name; existing files are never overwritten",
+            Item::Table(_) => "choose another name; an existing table is never overwritten",
+            Item::Group(_) => "choose another name, or ask for it to be replaced",
+            Item::Column { .. } => "choose another name; an existing column is never overwritten",
+        },
+        ErrorKind::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
+        ErrorKind::MarkedOpen { .. } => {
+            "wait until that program has closed it; if it is dead, clear the mark with 'h5part recover --clear-marks FILE'"
+        }
+        ErrorKind::OpenElsewhere(_) => "wait until that program has closed it, or end it",
+        ErrorKind::OffsetsTooSmall { .. } | ErrorKind::NotReadBack { .. } => {
+            "use another file; the size of addresses and lengths is fixed when a file is created"
+        }
+        ErrorKind::ReservedName(_) => "choose another name",
+        ErrorKind::FileSizeLimit { .. } => {
+            "raise the limit ('ulimit -f', or that of the job), and run the command again"
+        }
+        ErrorKind::QuotaUsedUp => "free some of the quota (see 'quota'), and run the command again",
+        ErrorKind::DiskFull { .. } => "free some space, and run the command again",
+        ErrorKind::Hdf5(_) => "check the file with 'h5part verify FILE'; if it is damaged, restore it from a copy",
+        ErrorKind::DamagedChunk { .. } => "restore the file from a copy, or recompute these rows",
+        ErrorKind::Cut { .. } => "restore the file from a copy; nothing was written to it",
+        ErrorKind::ReadOnlySidecar(_) => "change the permissions of that folder and its contents",
+        ErrorKind::ReadOnly => "change the permissions, or work on a copy",
+        ErrorKind::NotATable { .. } => "list the tables with 'h5part info FILE'",
+        ErrorKind::ColumnIsGroup(_) => "list the columns with 'h5part info FILE'",
+        ErrorKind::BundleChanged { .. } => "restore the file from a copy, or add it again from its source",
+        ErrorKind::RowOutOfRange { .. } => "rows are counted from 0",
+        ErrorKind::DuplicateRow(_) => "name each row once",
+        ErrorKind::SeveralGuards(..) => "commit the columns of each guard separately; see 'h5part info FILE'",
+        ErrorKind::EmptySelection => "select at least one row, e.g. 0:10",
+        ErrorKind::BadRows { .. } => "use 7, -1, 0:100, 0:100:2, a list with commas, @indices.npy or @mask.npy",
+        ErrorKind::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
+        ErrorKind::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
+        ErrorKind::ShapeMismatch { .. } => "the first axis of the values counts the selected rows",
+        ErrorKind::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
+        ErrorKind::UnsupportedType { .. } => "use numbers of 8 to 64 bits, or bool",
+        ErrorKind::ValuesOutside(_) => "copy them into the file, e.g. with h5repack",
+        ErrorKind::Unstamped(_) => "add stamps with 'h5part adopt FILE TABLE'",
+        ErrorKind::UnstampedColumn(_) => "add stamps with 'h5part adopt FILE TABLE --column NAME'",
+        ErrorKind::NewerFormat { .. } => "use a newer h5part; nothing was changed",
+        ErrorKind::LockTimeout { .. } => "end that process, or wait longer with --timeout",
+        ErrorKind::UntrustedLocks(_) => {
+            "see 'h5part doctor'; let each worker write its own file and 'h5part merge' them, or pass --trust-locks if only \
+             one host writes"
+        }
+        ErrorKind::HardLinked(_) => "keep one name, e.g. by making a copy; symbolic links are fine",
+        ErrorKind::Replaced | ErrorKind::ColumnMoved(_) => "open the file again",
+        ErrorKind::ColumnLost { .. } => {
+            "restore it from a copy, or accept the loss with 'h5part verify FILE --repair --accept-loss'"
+        }
+        ErrorKind::LockFileGone => "end all programs that use the file, then start them again",
+        ErrorKind::ForeignChange { .. } => "read it first, or overwrite it with --accept-foreign",
+        ErrorKind::NotAsExpected { .. } => "read it again; nothing was written",
+        ErrorKind::CannotGrow { .. } => {
+            "create a larger table; tables made by 'h5part create' can grow unless they are --contiguous"
+        }
+        ErrorKind::Disagreement(_) => {
+            "find out which value is right, and reset the row in the other file; nothing of it was written"
+        }
+        ErrorKind::AttributesDiffer(_) => {
+            "make them equal with 'h5part attr', or keep those of the first file with --attrs first"
+        }
+        ErrorKind::NotMergeable { .. } => "make its values equal in all files, or merge other tables with --tables",
+        ErrorKind::OtherColumns { .. } => "merge files with the same tables; see 'h5part info' of both",
+        ErrorKind::LeftByDead { .. } => "restore them with 'h5part recover FILE'",
+        ErrorKind::Damaged { .. } => "check it with 'h5part verify FILE'; nothing of it was merged",
+        ErrorKind::NothingToAdopt(_) => "see 'h5part info FILE'; they can be read, published and merged as they are",
+        ErrorKind::Adopted(_) => {
+            "update it as it is; --column adopts further columns, and --again adopts everything again"
+        }
+        ErrorKind::StillOpen => "drop them before the change ends; nothing was changed",
+        ErrorKind::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",
+        ErrorKind::LogAside { .. } => "run the command again to go on without it, if the file is as it should be",
+        ErrorKind::Fenced { .. } => "claim a task again; nothing was written",
+        ErrorKind::Published => "change the working file and publish it again, or work on a copy made with h5repack",
+        ErrorKind::NotPublished => {
+            "choose another name; only what 'h5part publish' has made from this store is replaced"
+        }
+        ErrorKind::Poisoned => "open a new writer; acknowledged commits are safe",
+        ErrorKind::Io(_) | ErrorKind::BadRequest(_) | ErrorKind::BadValues(_) | ErrorKind::GroupFailed(_) => {
+            return None;
+        }
+        ErrorKind::Other(_) => return of_other(kind),
+    })
+}
+
+/// The same for kinds of the other crates.
+fn of_other(kind: &ErrorKind) -> Option<&'static str> {
+    None.or_else(|| kind.of().and_then(of_tasks))
+        .or_else(|| kind.of().and_then(of_mbe))
+        .or_else(|| kind.of().and_then(of_vplanet))
+        .or_else(|| kind.of().and_then(of_input))
+        .or_else(|| kind.of().and_then(of_doctor))
+        .or_else(|| kind.of().and_then(of_output))
+}
+
+fn of_tasks(kind: &ledger::ErrorKind) -> Option<&'static str> {
+    use ledger::ErrorKind as Kind;
+    Some(match kind {
+        Kind::NotALedger(_) => "create a ledger with 'h5part ledger init'",
+        Kind::DamagedTask { .. } => {
+            "create a new ledger; 'h5part ledger reconcile' finds the tasks whose results are in the store"
+        }
+        Kind::NoSuchTask(_) => "list the tasks with 'h5part ledger list LEDGER'",
+        Kind::DuplicateTask(_) => "give each task its own name",
+        Kind::NotCommitted { .. } => {
+            "commit them, or name the columns that make a task done with 'h5part ledger init --columns'"
+        }
+        Kind::NoStore => "create the ledger with 'h5part ledger init --store FILE --table TABLE'",
+        Kind::OtherStore(_) => "name the store that the ledger was made for, or create a new ledger",
+        Kind::NotMeasurements(_) => "pass the folder of a run's measurements, a file in it, or the run's ledger",
+        Kind::NothingMeasured => "check the path; each worker creates its file when it opens its monitor",
+        Kind::Oversubscribed { .. } => "ask for fewer, or leave one of the numbers out",
+        Kind::PoolClosed => "open another pool, or begin another run",
+        Kind::NoSuchWork(_) => "add it to the registry that the pool is opened with",
+        Kind::NoProgram(_) => "install it, or name it with its path",
+        Kind::NoSlurm(_) => "run it on a host of a SLURM cluster, or choose another --mode",
+        Kind::NotServing => "call it at the start of main; worker processes run the same program",
+        Kind::Worker { .. } | Kind::Slurm { .. } => return None,
+    })
+}
+
+fn of_mbe(kind: &mbe::ErrorKind) -> Option<&'static str> {
+    use mbe::ErrorKind as Kind;
+    Some(match kind {
+        Kind::NotAStructure { .. } => "list the structures with 'h5part mbe status FILE'",
+        Kind::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",
+        Kind::UnfitDataset { .. } => "convert it with the program that made it; nothing was changed",
+        Kind::FrameOutOfRange { .. } => "frames are counted from 0",
+        Kind::DuplicateFrame(_) => "name each frame once",
+    })
+}
+
+fn of_vplanet(kind: &vplanet::ErrorKind) -> Option<&'static str> {
+    use vplanet::ErrorKind as Kind;
+    Some(match kind {
+        Kind::DamagedArchive(_) => {
+            "archive the raw data again with -o: a new file is built beside the old one and then replaces it"
+        }
+        Kind::NoRawData { .. } => "archive without -o, which adds to it; or move the file away if they may be lost",
+        Kind::BadText { .. } => "correct the file, or create it again",
+    })
+}
+
+fn of_input(kind: &h5part_input::ErrorKind) -> Option<&'static str> {
+    use h5part_input::ErrorKind as Kind;
+    Some(match kind {
+        Kind::NpyType(_) => "convert it with astype to f4, f8, i1 to i8, u1 to u8 or bool",
+        Kind::BadNpy(_) => "write it with numpy.save",
+    })
+}
+
+fn of_doctor(kind: &doctor::ErrorKind) -> Option<&'static str> {
+    use doctor::ErrorKind as Kind;
+    Some(match kind {
+        Kind::NoAnswer { .. } => "check that it runs and sees the same folder, or wait longer with --timeout",
+    })
+}
+
+fn of_output(kind: &outputs::ErrorKind) -> Option<&'static str> {
+    use outputs::ErrorKind as Kind;
+    Some(match kind {
+        Kind::Exists => "choose another name, or pass -o to rebuild it",
+        Kind::NotReplaced(_) => "choose another name",
+        Kind::OtherKind(_) => "choose another name, or pass --force to overwrite it",
+    })
+}

@@ -1,0 +1,7 @@
+//! What tests share: files to work in, the program, Python, kills.
+
+pub mod content;
+pub mod killing;
+pub mod planets;
+pub mod stopping;
+pub mod support;

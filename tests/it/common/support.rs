@@ -1,0 +1,157 @@
+//! What several tests need.
+
+use assert_cmd::Command;
+use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
+use h5part_engine::h5::NewTable;
+use h5part_engine::store::{Store, Values};
+use h5part_input::npy::NpyWriter;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+
+/// The program under test.
+pub fn h5part() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_h5part"))
+}
+
+/// Runs the program; returns exit code, standard output, standard error.
+pub fn run(args: &[&str]) -> (i32, String, String) {
+    finished(&h5part().args(args).output().expect("starts"))
+}
+
+pub fn finished(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+/// Whether the program wrote nothing but one message, and perhaps its hint on a line of its own.
+pub fn is_one_error(err: &str) -> bool {
+    let lines: Vec<&str> = err.lines().collect();
+    match lines[..] {
+        [message] => message.starts_with("h5part: "),
+        [message, hint] => message.starts_with("h5part: cannot ") && hint.starts_with("hint: "),
+        _ => false,
+    }
+}
+
+/// Runs the program and expects success; returns standard output.
+pub fn ok(args: &[&str]) -> String {
+    let (code, out, err) = run(args);
+    assert_eq!(code, 0, "{args:?} failed: {err}");
+    out
+}
+
+/// A folder that goes away with the test.
+pub struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("tempdir"))
+    }
+
+    /// In memory, where the system has a place for that: for tests in which nothing needs a disk.
+    pub fn in_memory() -> Self {
+        tempfile::tempdir_in("/dev/shm").map_or_else(|_| Self::new(), Self)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Writes f64 values as a .npy file and returns its path.
+    pub fn npy(&self, name: &str, shape: &[u64], values: &[f64]) -> String {
+        self.npy_of(name, Dtype::F64, shape, values)
+    }
+
+    /// The same of another type.
+    pub fn npy_of<T: bytemuck::NoUninit>(&self, name: &str, dtype: Dtype, shape: &[u64], values: &[T]) -> String {
+        let path = self.path(name);
+        let mut out = NpyWriter::create(&path, dtype, shape).expect("create");
+        out.push(bytemuck::cast_slice(values)).expect("push");
+        out.finish().expect("finish");
+        path.to_str().expect("UTF-8").to_owned()
+    }
+}
+
+/// A table `t` with E (f64), F (f64, 4x3) and status (i64, fill 1).
+pub fn small_table(rows: u64) -> NewTable {
+    let status = ColumnSpec { fill: 1i64.to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
+    let columns = vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &[4, 3]), status];
+    NewTable::new("t", rows, columns)
+}
+
+/// A new store with [`small_table`].
+pub fn small_store(path: &Path, rows: u64) -> Store {
+    let store = Store::new(path).expect("path");
+    store.create(&small_table(rows), &|_, _| ()).expect("create");
+    store
+}
+
+/// A file with a table `t` of one column `E`, of which some rows hold their own number.
+pub fn commit_e(path: &str, rows: u64, committed: std::ops::Range<u64>) {
+    let store = Store::new(path).expect("path");
+    store.create(&NewTable::new("t", rows, vec![ColumnSpec::new("E", Dtype::F64, &[])]), &|_, _| ()).expect("create");
+    let values: ndarray::Array1<f64> = committed.clone().map(|row| row as f64).collect();
+    let mut writer = store.writer("t").expect("writer");
+    writer.commit(&Rows::range(committed), &[("E", Values::from(&values))]).expect("commit");
+}
+
+/// A file and what lies beside it: a store's locks and stamps, and what a dead program was writing.
+pub fn remove_store(path: &Path) {
+    let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+    for entry in std::fs::read_dir(path.parent().expect("folder")).expect("reads").flatten() {
+        if entry.file_name().to_string_lossy().contains(&name) {
+            let path = entry.path();
+            let gone = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+            gone.expect("removes");
+        }
+    }
+}
+
+/// Another program that has the lock of this file for itself. It has it when this returns.
+pub fn holder(path: &Path) -> Child {
+    let mut holder = std::process::Command::new("flock");
+    holder.args(["-F".as_ref(), "-x".as_ref(), path.as_os_str()]).args(["sh", "-c", "echo; exec sleep 30"]);
+    let mut holder = holder.stdout(Stdio::piped()).spawn().expect("flock of util-linux");
+    holder.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("has it");
+    holder
+}
+
+/// Waits until a process has said this on its standard error; what it says later is still to be read.
+pub fn says(run: &mut Child, words: &str) {
+    let mut said = Vec::new();
+    // Byte for byte, so that nothing of what follows is taken.
+    let (stderr, mut byte) = (run.stderr.as_mut().expect("piped"), [0]);
+    while stderr.read(&mut byte).expect("reads") == 1 {
+        said.push(byte[0]);
+        if said.ends_with(words.as_bytes()) {
+            return;
+        }
+    }
+    panic!("it ended without '{words}': {}", String::from_utf8_lossy(&said));
+}
+
+/// Python with h5py and numpy. `None` where there is none, which `make test` does not let pass.
+pub fn python(script: &str, args: &[&str]) -> Option<std::process::Command> {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let has = std::process::Command::new(&python).args(["-c", "import h5py, numpy"]).output();
+    if !has.is_ok_and(|o| o.status.success()) {
+        assert!(std::env::var_os("H5PART_REQUIRE_H5PY").is_none(), "h5py is required here, and missing");
+        eprintln!("skipped: no h5py ({python} -c 'import h5py' fails); 'make test' provides it");
+        return None;
+    }
+    let mut command = std::process::Command::new(python);
+    command.arg("-c").arg(script).args(args);
+    Some(command)
+}
+
+/// Runs a Python script to its end; returns what it printed, or `None` where there is no h5py.
+pub fn py(script: &str, args: &[&str]) -> Option<String> {
+    let (code, out, err) = finished(&python(script, args)?.output().expect("starts"));
+    assert_eq!(code, 0, "python failed: {err}");
+    Some(out)
+}

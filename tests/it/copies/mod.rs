@@ -1,0 +1,9 @@
+//! Published and merged files: everything is carried over, or named.
+
+mod copies;
+mod copying;
+mod merge;
+mod merge_concat;
+mod merge_differences;
+mod publish;
+mod publish_faults;

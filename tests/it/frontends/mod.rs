@@ -1,0 +1,6 @@
+//! vspace, multiplanet, BigPlanet, mbe.
+
+mod bigplanet;
+mod mbe;
+mod multiplanet;
+mod vspace;

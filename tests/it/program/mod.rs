@@ -1,0 +1,10 @@
+//! The command line.
+
+mod bad_input;
+mod choices;
+mod cli;
+mod doctor;
+mod everyday;
+mod examples;
+mod monitor;
+mod outputs;

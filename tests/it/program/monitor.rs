@@ -1,0 +1,107 @@
+//! `h5part monitor`: what workers measured, summed up, drawn, and as OpenQuake's tables.
+
+use crate::common::support::{Scratch, ok, py, run};
+use h5part::monitor::Monitor;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// A folder with the measurements of two workers: a task that failed, one with a part, a name too long.
+fn measured(folder: &Path) {
+    let first = Monitor::open(folder).expect("opens");
+    {
+        let mut task = first.measure("count");
+        task.task(0).weight(2.5);
+        let mut part = first.measure("read");
+        part.count(3).bytes(1000);
+    }
+    let second = Monitor::open(folder).expect("opens");
+    {
+        let mut task = second.measure("count");
+        task.task(40_000);
+        task.fail();
+    }
+    second.measure(&"long ".repeat(20)).count(7);
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("JSON")
+}
+
+#[test]
+fn openquakes_tables_have_its_types_to_the_byte() {
+    let scratch = Scratch::new();
+    measured(&scratch.path("m"));
+    ok(&["monitor", &scratch.text("m"), "--export", &scratch.text("out.h5")]);
+    // What OpenQuake engine 3.26 writes; checked against a file of it by hand.
+    let script = r"
+import h5py, sys
+f = h5py.File(sys.argv[1])
+def check(name, members):
+    d = f[name]
+    size = 0
+    for k, (member, kind, bytes) in enumerate(members):
+        t = d.id.get_type()
+        assert t.get_member_name(k) == member.encode(), (name, k)
+        assert t.get_member_offset(k) == size, (name, member, 'is not packed')
+        assert d.dtype[member].str == kind, (name, member)
+        size += bytes
+    assert d.id.get_type().get_size() == size and len(d.dtype) == len(members), name
+    assert d.chunks == (128,) and d.maxshape == (None,) and d.compression is None and not d.attrs, name
+check('performance_data', [('operation', '|S50', 50), ('time_sec', '<f8', 8), ('memory_mb', '<f8', 8),
+                           ('counts', '<i8', 8), ('task_no', '<i2', 2)])
+check('task_info', [('taskname', '|S50', 50), ('task_no', '<u4', 4), ('weight', '<f4', 4), ('duration', '<f4', 4),
+                    ('received', '<i8', 8), ('mem_gb', '<f4', 4)])
+check('starmap_info', [('taskname', '|S50', 50), ('mean', '<f4', 4), ('std', '<f4', 4), ('min', '<f4', 4),
+                       ('max', '<f4', 4)])
+assert h5py.check_string_dtype(f['task_sent'].dtype).length is None and f['task_sent'].shape == ()
+rows = {(r['operation'].decode(), int(r['task_no'])): int(r['counts']) for r in f['performance_data'][:]}
+assert rows == {('total count', 0): 1, ('read', 0): 3, ('total count', -1): 1, ('long ' * 10, -1): 7}, rows
+tasks = [(r['taskname'], int(r['task_no']), float(r['weight'])) for r in f['task_info'][:]]
+assert tasks == [(b'count', 0, 2.5), (b'count', 40000, 1.0)], tasks
+assert all(f['task_info']['mem_gb'] > 0) and all(f['performance_data']['time_sec'] >= 0)
+wide = f['h5part_performance'][:]
+assert sorted(wide['task_no']) == [-1, 0, 0, 40000] and sorted(wide['failed']) == [0, 0, 0, 1]
+assert sorted(wide['bytes'])[-1] == 1000 and len(f['h5part_workers']) == 2
+";
+    py(script, &[&scratch.text("out.h5")]);
+    let (code, _, err) = run(&["monitor", &scratch.text("m"), "--export", &scratch.text("out.h5")]);
+    assert_eq!(code, 11, "it is there: {err}");
+}
+
+#[test]
+fn sums_are_told_in_words_in_json_and_drawn() {
+    let scratch = Scratch::new();
+    measured(&scratch.path("m"));
+    let said = json(&ok(&["monitor", &scratch.text("m"), "--json", "--svg", &scratch.text("out.svg")]));
+    let operations = said["operations"].as_array().expect("list");
+    let count = operations.iter().find(|one| one["operation"] == "count").expect("is there");
+    assert_eq!((&count["records"], &count["failed"]), (&json("2"), &json("1")));
+    assert_eq!(said["workers"].as_array().expect("list").len(), 2);
+    let drawing = fs::read_to_string(scratch.path("out.svg")).expect("reads");
+    assert!(drawing.starts_with("<svg") && drawing.contains("1 failed"));
+    let words = ok(&["monitor", &scratch.text("m")]);
+    assert!(words.contains("4 records of 2 workers") && words.contains("1 failed"), "{words}");
+    // A file of it alone is one worker.
+    let file = fs::read_dir(scratch.path("m")).expect("reads").next().expect("one").expect("entry").path();
+    let said = json(&ok(&["monitor", file.to_str().expect("UTF-8"), "--json"]));
+    assert_eq!(said["workers"].as_array().expect("list").len(), 1);
+}
+
+#[test]
+fn a_cut_line_is_counted_and_what_is_no_measurement_is_told() {
+    let scratch = Scratch::new();
+    measured(&scratch.path("m"));
+    let file = fs::read_dir(scratch.path("m")).expect("reads").next().expect("one").expect("entry").path();
+    let text = fs::read(&file).expect("reads");
+    fs::write(&file, &text[..text.len() - 9]).expect("writes");
+    let (code, _, err) = run(&["monitor", &scratch.text("m"), "--json"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("1 cut lines left out"), "{err}");
+    fs::create_dir(scratch.path("empty")).expect("makes");
+    fs::write(scratch.path("text"), "no measurements\n").expect("writes");
+    for (path, expected) in [("empty", 3), ("nowhere", 3), ("text", 5)] {
+        let (code, _, err) = run(&["monitor", &scratch.text(path)]);
+        assert_eq!((code, err.lines().count()), (expected, 1), "{path}: {err}");
+    }
+}
