@@ -38,7 +38,7 @@
 //! - **Other communities' tools.** [`mbe`] for `mbe_automation`, [`vplanet`] for vspace, multiplanet and `BigPlanet`.
 //!   [`doctor`] says whether a file system is safe for shared writing.
 //!
-//! Every function returns [`Error`], which says what failed, on which path, and what to do; [`ErrorKind`] tells the cases
+//! Every function returns [`Error`], which says what failed, on which path, and why; [`ErrorKind`] tells the cases
 //! apart. What is guaranteed, and how, is told in `docs/design/`.
 
 #[cfg(doctest)]

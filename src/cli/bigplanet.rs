@@ -152,11 +152,11 @@ impl Args {
         }
         let show = Show::new(names.len() as u64, self.quiet, self.verbose);
         let archiver = if self.overwrite && store.path().exists() {
-            let archiver = Archiver::new(store, gatherer);
+            let archiver = Archiver::new(&store, gatherer);
             self.on_cores(names.len(), || archiver.rebuild(&bpl.folder, &names, &|| show.count()))?;
             archiver
         } else {
-            Archiver::open(store, gatherer)?
+            Archiver::open(&store, gatherer)?
         };
         tell_others(bpl, &archiver.others(&names));
         let run = self.checkpoint(bpl, &names)?;

@@ -117,12 +117,13 @@ impl<'v> NewStructure<'v> {
 
     /// Makes it at `key`, in a new file or in one that is there, as Python would: plain contiguous datasets.
     ///
-    /// **Concurrency**, what is **atomic** and what **survives**: see [`Store::add_arrays`].
+    /// **Concurrency**, what is **atomic** and what **survives**: see
+    /// [`Store::add_arrays`](h5part_engine::store::Store::add_arrays).
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`]; [`ErrorKind::BadValues`]: positions or cell vectors that are not finite, cell
     /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::AlreadyExists`]:
-    /// there is something at `key`; those of [`Store::add_arrays`].
+    /// there is something at `key`; those of `add_arrays`.
     pub fn create(self, store: &impl AsStore, key: &str) -> Result<Structure> {
         let store = store.as_store();
         let key = key.trim_matches('/').to_owned();

@@ -25,7 +25,7 @@ pub fn run(args: &Args, bpl: &Bpl) -> Result<Exit> {
     let store = args.lock.open(&bpl.archive)?;
     archive::sound_names(&store, &bpl.primary)?;
     let names = trials(&bpl.folder)?;
-    let archiver = Archiver::new(store, args.gatherer(bpl, &names)?);
+    let archiver = Archiver::new(&store, args.gatherer(bpl, &names)?);
     let folder = |name: &String| bpl.folder.join(name);
     let looked = args
         .on_cores(names.len(), || Ok(names.par_iter().map(|name| archiver.holds(&folder(name))).collect::<Vec<_>>()))?;

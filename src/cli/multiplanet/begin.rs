@@ -85,5 +85,5 @@ pub fn open_archive(args: &Args, ensemble: &Ensemble) -> Result<Option<Archiver>
     let system = System::of_first(&ensemble.folder, &ensemble.names, &ensemble.bodies, primary)?;
     let options = vplanet_options(Path::new("vplanet"), cache().as_deref())?;
     let store = Store::new(ensemble.archive())?.with_patience(args.care.patience());
-    Archiver::open(store, Gatherer::new(system, options, UnitRule::BigPlanet)).map(Some)
+    Archiver::open(&store, Gatherer::new(system, options, UnitRule::BigPlanet)).map(Some)
 }

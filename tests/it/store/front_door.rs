@@ -175,9 +175,7 @@ fn errors_say_what_failed_where_and_are_of_one_type() -> h5part::Result<()> {
     assert!(matches!(error.kind(), ErrorKind::ShapeMismatch { .. }), "{error}");
 
     // Without a file there is none to be named.
-    fn fails() -> h5part::Result<Rows> {
-        Ok(Rows::parse("x", 10)?)
-    }
+    let fails = || -> h5part::Result<Rows> { Ok(Rows::parse("x", 10)?) };
     let error = fails().expect_err("not a number");
     assert!(matches!(error.kind(), ErrorKind::BadRows { .. }));
     assert!(error.to_string().starts_with("bad selection 'x'"), "{error}");
@@ -193,7 +191,9 @@ fn tables_are_required_extended_and_described() -> h5part::Result<()> {
     let path = scratch.path("a.h5");
     std::thread::scope(|scope| {
         let all: Vec<_> = (0..4).map(|_| scope.spawn(|| Store::require(&path, table()))).collect();
-        all.into_iter().for_each(|one| drop(one.join().expect("runs").expect("one makes it, all have it")));
+        for one in all {
+            one.join().expect("runs").expect("one makes it, all have it");
+        }
     });
     let store = Store::require(&path, table())?;
     for (other, word) in [

@@ -13,7 +13,7 @@ pub const TASK_VAR: &str = "H5PART_TASK";
 /// Gives the fence to programs that run for a task.
 pub const FENCE_VAR: &str = "H5PART_FENCE";
 
-/// The claim of a task, as [`h5part_engine::store::Writer`] asks about it under its row locks.
+/// The claim of a task, as a writer of a store asks about it under its row locks.
 #[derive(Clone, Debug)]
 pub struct TaskFence {
     ledger: Arc<Ledger>,

@@ -2,11 +2,11 @@
 //!
 //! A [`Monitor`] is a worker's file in a folder that all workers of a run share. [`Monitor::measure`]
 //! gives a guard; when it is dropped, one line is appended. [`Summary`] adds all files of a folder up,
-//! beside workers that go on; [`draw`] shows workers over time; [`export`] writes OpenQuake's tables.
+//! beside workers that go on; [`draw`] shows workers over time; `h5part::monitor::export` writes OpenQuake's tables.
 //! Lines, fields and columns are in `docs/monitor.md`.
 //!
 //! ```
-//! use h5part::monitor::{Monitor, Summary};
+//! use h5part_tasks::monitor::{Monitor, Summary};
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();

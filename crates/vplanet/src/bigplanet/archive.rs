@@ -3,7 +3,7 @@
 use crate::vplanet::Gatherer;
 use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
 use h5part_engine::h5::H5File;
-use h5part_engine::store::{Bundle, Named, Store};
+use h5part_engine::store::{AsStore, Bundle, Named, Store};
 use h5part_tasks::ledger::{Ledger, State};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
@@ -43,19 +43,19 @@ impl Archiver {
     ///
     /// # Errors
     /// [`crate::ErrorKind::DamagedArchive`] with the names; [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::create_empty`] and [`Store::reader`].
-    pub fn open(store: Store, gatherer: Gatherer) -> Result<Self> {
-        let seen = if store.create_empty()? {
+    pub fn open(store: &impl AsStore, gatherer: Gatherer) -> Result<Self> {
+        let seen = if store.as_store().create_empty()? {
             HashSet::new()
         } else {
-            sound_names(&store, gatherer.system().primary())?.into_iter().collect()
+            sound_names(store, gatherer.system().primary())?.into_iter().collect()
         };
         Ok(Self { seen: Arc::new(Mutex::new(seen)), ..Self::new(store, gatherer) })
     }
 
     /// An archive that is yet to make, or to be made anew.
     #[must_use]
-    pub fn new(store: Store, gatherer: Gatherer) -> Self {
-        Self { store, gatherer, seen: Arc::default() }
+    pub fn new(store: &impl AsStore, gatherer: Gatherer) -> Self {
+        Self { store: store.as_store().clone(), gatherer, seen: Arc::default() }
     }
 
     /// What reads the trials.
@@ -64,7 +64,8 @@ impl Archiver {
         &self.gatherer
     }
 
-    /// The file.
+    /// The file, for the programs of this project.
+    #[doc(hidden)]
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
@@ -183,7 +184,8 @@ impl Archiver {
 ///
 /// # Errors
 /// [`crate::ErrorKind::DamagedArchive`], [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::reader`].
-pub fn sound_names(store: &Store, primary: &str) -> Result<Vec<String>> {
+pub fn sound_names(store: &impl AsStore, primary: &str) -> Result<Vec<String>> {
+    let store = store.as_store();
     let names = store.root_names()?;
     let faults = astray(&names);
     if !faults.is_empty() {

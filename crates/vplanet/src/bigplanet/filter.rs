@@ -4,7 +4,7 @@ use super::archive::sound_names;
 use super::key::{Key, Kind};
 use crate::vplanet::{Dataset, Gatherer, Trial};
 use h5part_base::error::{At, ErrorKind, Item, Result};
-use h5part_engine::store::{Content, Store};
+use h5part_engine::store::{AsStore, Content};
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::path::Path;
@@ -25,8 +25,10 @@ enum Source {
 ///
 /// # Errors
 /// Those of [`sound_names`]; [`ErrorKind::NotFound`]: a trial has no such dataset;
-/// [`ErrorKind::BadValues`]: trials differ in length; those of [`Store::reader`].
-pub fn from_archive(store: &Store, primary: &str, keys: &[Key], only: Option<&str>) -> Result<Trial> {
+/// [`ErrorKind::BadValues`]: trials differ in length; those of
+/// [`Store::reader`](h5part_engine::store::Store::reader).
+pub fn from_archive(store: &impl AsStore, primary: &str, keys: &[Key], only: Option<&str>) -> Result<Trial> {
+    let store = store.as_store();
     let all = sound_names(store, primary)?;
     let trials = only.map_or(all, |name| vec![name.to_owned()]);
     let names: Vec<String> = wanted(keys).into_iter().collect();

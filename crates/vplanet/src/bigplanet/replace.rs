@@ -3,7 +3,7 @@
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::storage::{Disk, Mode, Storage};
 use h5part_engine::h5::check_superblock;
-use h5part_engine::store::Store;
+use h5part_engine::store::AsStore;
 use std::fs::metadata;
 use std::io;
 use std::path::{Path, absolute};
@@ -54,7 +54,8 @@ pub fn check_hdf5(path: &Path) -> Result<()> {
 ///
 /// # Errors
 /// [`ErrorKind::BadRequest`]
-pub fn check_filtered(store: &Store) -> Result<()> {
+pub fn check_filtered(store: &impl AsStore) -> Result<()> {
+    let store = store.as_store();
     let listed = store.with_h5(|h5, _| Ok((h5.root_names()?, h5.members_of("")?)));
     let Ok((names, datasets)) = listed else { return Ok(()) };
     match names.into_iter().find(|named| !datasets.contains(&named.name)) {
