@@ -136,8 +136,7 @@ fn of_tasks(kind: &ledger::ErrorKind) -> Option<&'static str> {
         Kind::NoSuchWork(_) => "add it to the registry that the pool is opened with",
         Kind::NoProgram(_) => "install it, or name it with its path",
         Kind::NoSlurm(_) => "run it on a host of a SLURM cluster, or choose another --mode",
-        Kind::NotServing => "call it at the start of main; worker processes run the same program",
-        Kind::Worker { .. } | Kind::Slurm { .. } => return None,
+        Kind::Worker { .. } | Kind::Slurm { .. } | Kind::NotServing => return None,
     })
 }
 

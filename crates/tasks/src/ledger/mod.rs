@@ -261,7 +261,7 @@ fn read_header(file: &dyn StorageFile) -> Result<Header, ErrorKind> {
     let mut bytes = [0; HEADER];
     let there = usize::try_from(len).unwrap_or(HEADER).min(HEADER);
     file.read_at(&mut bytes[..there], 0)?;
-    if there < HEADER && there > 7 && bytes[..7] == *b"h5partL" {
+    if there < HEADER && there > 7 && bytes[..7] == header::MAGIC {
         return Err(ErrorKind::Cut { expected: HEADER as u64, found: len });
     }
     Header::decode(&bytes, len)
