@@ -41,11 +41,15 @@ pub enum Prepared {
     Adopted,
 }
 
-impl GroundTruth {
-    pub(super) fn new(structure: Structure, method: Method) -> Self {
-        Self { structure, method }
+impl Structure {
+    /// What is there, or is to be, at a level of theory.
+    #[must_use]
+    pub fn ground_truth(&self, method: &Method) -> GroundTruth {
+        GroundTruth { structure: self.clone(), method: method.clone() }
     }
+}
 
+impl GroundTruth {
     /// The structure.
     #[must_use]
     pub fn structure(&self) -> &Structure {

@@ -47,9 +47,10 @@ mod work;
 mod tests;
 
 pub use {
+    crate::budget::Warn,
     config::{Kwargs, PoolConfig},
     mode::{Chosen, MODE_VARIABLE, Mode, choose},
-    open::{Warn, open, open_with, resolve},
+    open::{open, open_with, resolve},
     outcome::{Outcome, Summary, Unfinished, What},
     processes::{Processes, serve},
     seed::task_seed,

@@ -6,14 +6,11 @@ use super::serial::Serial;
 use super::threads::Threads;
 use super::work::Registry;
 use super::{Event, Job, Pool, RunId};
-use crate::budget::{Budget, Machine, MemoryWatch, Need, pin};
+use crate::budget::{Budget, Machine, MemoryWatch, Need, Warn, pin};
 use crate::pool::mode::Mode;
 use h5part_base::error::{ErrorKind, Result};
 use std::io::Write;
 use std::sync::Arc;
-
-/// Whom to tell what is not an error.
-pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Opens a pool for the works of `registry`. Numbers that the configuration leaves out are chosen so that
 /// cores and memory suffice; those that it gives are obeyed. A warning on standard error says where they
