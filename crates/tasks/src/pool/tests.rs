@@ -91,12 +91,12 @@ fn one() -> PoolConfig {
 }
 
 fn threads(registry: &Registry, workers: usize, parts: usize) -> Arc<dyn Pool> {
-    Arc::new(Threads::new(registry, workers, parts, vec![], one()).expect("threads"))
+    Arc::new(Threads::new(registry, workers, parts, vec![], one(), super::open::open_resolved).expect("threads"))
 }
 
 fn pools() -> Vec<Arc<dyn Pool>> {
     let registry = registry();
-    let serial: Arc<dyn Pool> = Arc::new(Serial::new(&registry, one()));
+    let serial: Arc<dyn Pool> = Arc::new(Serial::new(&registry, one(), super::open::open_resolved));
     vec![serial, threads(&registry, 1, 1), threads(&registry, 3, 2), threads(&registry, 8, 64)]
 }
 
