@@ -5,8 +5,8 @@
 #![expect(clippy::cast_precision_loss, reason = "rates for people")]
 
 use criterion::Criterion;
-use h5part::ledger::{Claim, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Terms};
-use h5part_tasks::run::{self, Site, Stop};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, OwnerId};
+use h5part_tasks::run::{self, RunContext, Stop};
 use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
@@ -25,7 +25,7 @@ fn made(folder: &Path, tasks: u64) -> Ledger {
 }
 
 fn claimed(ledger: &Ledger, owner: OwnerId, count: u64) -> Option<Vec<Claim>> {
-    match ledger.claim(owner, &Terms { count, ..Terms::default() }).expect("claims") {
+    match ledger.claim(owner, &ClaimOptions { count, ..ClaimOptions::default() }).expect("claims") {
         Claimed::Tasks(claims) => Some(claims),
         Claimed::Nothing { .. } => None,
     }
@@ -195,8 +195,8 @@ fn threads() {
     let ours = median(|| {
         let ledger = made(dir.path(), u64::from(TASKS));
         let start = Instant::now();
-        let site = Site { ledger: &ledger, rows: None, observer: &(), stop: &Stop::new() };
-        let terms = run::Terms { workers: 2, block: 1_000, ..run::Terms::default() };
+        let site = RunContext { ledger: &ledger, rows: None, observer: &(), stop: &Stop::new() };
+        let terms = run::RunOptions { workers: 2, block: 1_000, ..run::RunOptions::default() };
         let tasks = |claim: &Claim| {
             task(claim.index);
             End::Done

@@ -42,7 +42,7 @@ fn any_bytes(bytes: &[u8], len: u64) {
     header[..end].copy_from_slice(&bytes[..end]);
     let _ = Header::decode(&header, len);
     // With all that its checksums cover as it should be.
-    header[..8].copy_from_slice(b"h5partL1");
+    header[..8].copy_from_slice(b"h5partT1");
     let lens = [80, 84, 88].map(|at| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize);
     if let Some(text) = header[512..].get(..lens.iter().sum()) {
         let sum = crc32c(text);

@@ -175,3 +175,41 @@ pub fn is_closed_pipe(error: &Error) -> bool {
     let ours = error.path() == "standard output";
     ours && matches!(error.kind(), ErrorKind::Io(e) if e.kind() == io::ErrorKind::BrokenPipe)
 }
+
+#[cfg(test)]
+mod tests {
+    const SOURCE: &str = include_str!("exit.rs");
+    const PAGE: &str = include_str!("../../docs/exit-codes.md");
+
+    /// The kinds that the match arms above name, each with the name of its code. The compiler sees to it that these are
+    /// all kinds.
+    fn kinds() -> Vec<(String, String)> {
+        let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
+        let (_, maps) = SOURCE.split_once("fn of_kind").expect("it is above");
+        let (maps, _) = maps.split_once("/// Whether the reader").expect("it is above");
+        let arms: Vec<&str> = maps.split("=> Self::").collect();
+        let pairs = arms.windows(2).flat_map(|arm| {
+            arm[0].split("Kind::").skip(1).map(move |kind| (name(kind), name(arm[1]))).collect::<Vec<_>>()
+        });
+        pairs.filter(|(kind, _)| kind != "Other").collect()
+    }
+
+    #[test]
+    fn every_kind_is_on_the_page_with_its_code() {
+        let (codes, _) = SOURCE.split_once("/// The end of `--help`.").expect("it is above");
+        let (_, page) = PAGE.split_once("## Kinds of errors").expect("the section");
+        let kinds = kinds();
+        assert!(kinds.len() > 80, "{}", kinds.len());
+        for (kind, code) in &kinds {
+            let number = codes.split_once(&format!("    {code} = ")).and_then(|(_, rest)| rest.split_once(','));
+            let (number, _) = number.unwrap_or_else(|| panic!("no code {code}"));
+            let row = page.lines().find(|line| line.starts_with(&format!("| {number} |")));
+            let is_there =
+                |row: &str| [format!("`{kind}`"), format!("::{kind}`")].iter().any(|name| row.contains(name));
+            assert!(row.is_some_and(is_there), "{kind} is not in the row of code {number}");
+        }
+        let listed =
+            page.lines().filter(|line| line.starts_with("| ")).flat_map(|line| line.split('`').skip(1).step_by(2));
+        assert_eq!(listed.count(), kinds.len(), "the page lists a kind that does not exist");
+    }
+}

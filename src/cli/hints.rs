@@ -8,7 +8,6 @@ pub fn of(error: &Error) -> Option<&'static str> {
     of_kind(error.kind())
 }
 
-#[expect(clippy::too_many_lines, reason = "a line for each kind")]
 fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::NotFound { what, .. } => match what {
@@ -108,11 +107,11 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
 /// The same for kinds of the other crates.
 fn of_other(kind: &ErrorKind) -> Option<&'static str> {
     None.or_else(|| kind.of().and_then(of_tasks))
-        .or_else(|| kind.of().and_then(of_mbe))
-        .or_else(|| kind.of().and_then(of_vplanet))
-        .or_else(|| kind.of().and_then(of_input))
-        .or_else(|| kind.of().and_then(of_doctor))
-        .or_else(|| kind.of().and_then(of_output))
+        .or_else(|| kind.of().map(of_mbe))
+        .or_else(|| kind.of().map(of_vplanet))
+        .or_else(|| kind.of().map(of_input))
+        .or_else(|| kind.of().map(of_doctor))
+        .or_else(|| kind.of().map(of_output))
 }
 
 fn of_tasks(kind: &ledger::ErrorKind) -> Option<&'static str> {
@@ -136,53 +135,52 @@ fn of_tasks(kind: &ledger::ErrorKind) -> Option<&'static str> {
         Kind::NoSuchWork(_) => "add it to the registry that the pool is opened with",
         Kind::NoProgram(_) => "install it, or name it with its path",
         Kind::NoSlurm(_) => "run it on a host of a SLURM cluster, or choose another --mode",
-        Kind::NotServing => "call it at the start of main; worker processes run the same program",
-        Kind::Worker { .. } | Kind::Slurm { .. } => return None,
+        Kind::Worker { .. } | Kind::Slurm { .. } | Kind::NotServing => return None,
     })
 }
 
-fn of_mbe(kind: &mbe::ErrorKind) -> Option<&'static str> {
+fn of_mbe(kind: &mbe::ErrorKind) -> &'static str {
     use mbe::ErrorKind as Kind;
-    Some(match kind {
+    match kind {
         Kind::NotAStructure { .. } => "list the structures with 'h5part mbe status FILE'",
         Kind::NoGroundTruth { .. } => "prepare it with 'h5part mbe init'",
         Kind::UnfitDataset { .. } => "convert it with the program that made it; nothing was changed",
         Kind::FrameOutOfRange { .. } => "frames are counted from 0",
         Kind::DuplicateFrame(_) => "name each frame once",
-    })
+    }
 }
 
-fn of_vplanet(kind: &vplanet::ErrorKind) -> Option<&'static str> {
+fn of_vplanet(kind: &vplanet::ErrorKind) -> &'static str {
     use vplanet::ErrorKind as Kind;
-    Some(match kind {
+    match kind {
         Kind::DamagedArchive(_) => {
             "archive the raw data again with -o: a new file is built beside the old one and then replaces it"
         }
         Kind::NoRawData { .. } => "archive without -o, which adds to it; or move the file away if they may be lost",
         Kind::BadText { .. } => "correct the file, or create it again",
-    })
+    }
 }
 
-fn of_input(kind: &h5part_input::ErrorKind) -> Option<&'static str> {
+fn of_input(kind: &h5part_input::ErrorKind) -> &'static str {
     use h5part_input::ErrorKind as Kind;
-    Some(match kind {
+    match kind {
         Kind::NpyType(_) => "convert it with astype to f4, f8, i1 to i8, u1 to u8 or bool",
         Kind::BadNpy(_) => "write it with numpy.save",
-    })
+    }
 }
 
-fn of_doctor(kind: &doctor::ErrorKind) -> Option<&'static str> {
+fn of_doctor(kind: &doctor::ErrorKind) -> &'static str {
     use doctor::ErrorKind as Kind;
-    Some(match kind {
+    match kind {
         Kind::NoAnswer { .. } => "check that it runs and sees the same folder, or wait longer with --timeout",
-    })
+    }
 }
 
-fn of_output(kind: &outputs::ErrorKind) -> Option<&'static str> {
+fn of_output(kind: &outputs::ErrorKind) -> &'static str {
     use outputs::ErrorKind as Kind;
-    Some(match kind {
+    match kind {
         Kind::Exists => "choose another name, or pass -o to rebuild it",
         Kind::NotReplaced(_) => "choose another name",
         Kind::OtherKind(_) => "choose another name, or pass --force to overwrite it",
-    })
+    }
 }

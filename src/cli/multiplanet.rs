@@ -1,29 +1,29 @@
 //! `h5part multiplanet`
 
 mod begin;
-mod crew;
-mod voice;
+mod output;
+mod workers;
 
 use super::common::request;
 use super::exit::Exit;
 use super::output::{json, say};
-use super::run::care::{Care, check_program};
-use super::run::place::Asked;
+use super::run::limits::{Limits, check_program};
+use super::run::placement::Asked;
 use super::run::{Ended, Work, failures, pool, slurm, tell_failures};
 use begin::{Begun, begin, open_archive};
-use crew::Workers;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
 use h5part_tasks::pool::Mode;
 use h5part_tasks::program::Template;
-use h5part_tasks::run::Terms;
+use h5part_tasks::run::RunOptions;
 use h5part_vplanet::bigplanet::Archiver;
 use h5part_vplanet::checkpoint::Checkpointed;
-use h5part_vplanet::multiplanet::{Ensemble, Folders, Runner, Site, catch_up};
+use h5part_vplanet::multiplanet::{Ensemble, Folders, Runner, TrialContext, catch_up};
+use output::Output;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
-use voice::Voice;
+use workers::Workers;
 
 const RUN: &str = "run the trials of";
 /// Attempts after which a trial stays failed, unless `--max-attempts` says otherwise.
@@ -66,7 +66,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    care: Care,
+    limits: Limits,
     #[command(flatten)]
     slurm: slurm::Options,
     /// Be a worker of a run that another process has begun.
@@ -86,33 +86,33 @@ impl super::Subcommand for Args {
             return self.work(&ensemble, &template);
         }
         let start = Instant::now();
-        let asked = Asked { mode: self.mode, jobs: self.cores(), memory: self.care.memory };
+        let asked = Asked { mode: self.mode, jobs: self.cores(), memory: self.limits.memory };
         let mode = asked.mode()?;
         if mode != Mode::Slurm && self.slurm.is_any_given() {
             return Err(request(RUN, &self.input, format!("options of --mode slurm do not go with mode {mode}")));
         }
         let Begun { run, archiver, joined, has_begun } = begin(self, &ensemble)?;
-        let voice = Voice::new(run.ledger(), &ensemble.folder, self.quiet || self.json, self.verbose);
-        let site = site(&run, &ensemble, archiver.as_ref(), &voice);
+        let output = Output::new(run.ledger(), &ensemble.folder, self.quiet || self.json, self.verbose);
+        let context = context(&run, &ensemble, archiver.as_ref(), &output);
         if !joined {
-            catch_up(&site)?;
+            catch_up(&context)?;
         }
         let tally = run.ledger().tally()?;
         if tally.done == tally.total && has_begun {
             run.settle()?;
-            voice.end();
+            output.end();
             return self.all_done(&run, start);
         }
         let outcome = match mode {
             Mode::Slurm | Mode::Processes => {
-                voice.end();
+                output.end();
                 self.run_elsewhere(mode, &asked, &run)
             }
             _ => {
                 let place = asked.settle(mode, run.ledger())?;
                 place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
-                let done = self.run_here(&site, &voice, &template, &self.care.terms(place.jobs));
-                voice.end();
+                let done = self.run_here(&context, &output, &template, &self.limits.run_options(place.jobs));
+                output.end();
                 done.map(|()| None)
             }
         };
@@ -144,14 +144,21 @@ impl Args {
         Ok(template)
     }
 
-    fn run_here(&self, site: &Site<'_>, voice: &Voice<'_>, template: &Template, terms: &Terms) -> Result<()> {
-        let ledger = site.run.ledger();
-        let launch = self.care.launch(template.clone(), Box::new(Folders(site.folder.to_owned())), ledger.path())?;
-        let watch = if self.of_run { None } else { Some(voice.watch_memory()?) };
-        let runner = Runner::new(*site, launch)?;
-        voice.workers(terms.workers);
-        let work = Work { ledger, rows: None, observer: voice, is_silent: self.of_run };
-        work.until_asked_to_end(terms, &runner)?;
+    fn run_here(
+        &self,
+        context: &TrialContext<'_>,
+        output: &Output<'_>,
+        template: &Template,
+        options: &RunOptions,
+    ) -> Result<()> {
+        let ledger = context.run.ledger();
+        let launch =
+            self.limits.launch(template.clone(), Box::new(Folders(context.folder.to_owned())), ledger.path())?;
+        let watch = if self.of_run { None } else { Some(output.watch_memory()?) };
+        let runner = Runner::new(*context, launch)?;
+        output.workers(options.workers);
+        let work = Work { ledger, rows: None, observer: output, is_silent: self.of_run };
+        work.until_asked_to_end(options, &runner)?;
         drop((runner, watch));
         Ok(())
     }
@@ -161,14 +168,14 @@ impl Args {
         if self.of_run {
             super::run::signals::end_with_parent();
         }
-        let attempts = self.care.max_attempts.unwrap_or(ATTEMPTS);
-        let run = Checkpointed::join(&ensemble.checkpoint(), &ensemble.trials(), attempts, &self.care.patience())?;
+        let attempts = self.limits.max_attempts.unwrap_or(ATTEMPTS);
+        let run = Checkpointed::join(&ensemble.checkpoint(), &ensemble.trials(), attempts, &self.limits.patience())?;
         let archiver = open_archive(self, ensemble)?;
-        let voice = Voice::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
-        let site = site(&run, ensemble, archiver.as_ref(), &voice);
-        let terms = Terms { linger: self.of_run, ..self.care.terms(self.cores().unwrap_or(1)) };
-        let done = self.run_here(&site, &voice, template, &terms);
-        voice.end();
+        let output = Output::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
+        let context = context(&run, ensemble, archiver.as_ref(), &output);
+        let options = RunOptions { linger: self.of_run, ..self.limits.run_options(self.cores().unwrap_or(1)) };
+        let done = self.run_here(&context, &output, template, &options);
+        output.end();
         let settled = run.settle();
         done.and(settled)?;
         let tally = run.ledger().tally()?;
@@ -177,13 +184,13 @@ impl Args {
     }
 
     fn run_elsewhere(&self, mode: Mode, asked: &Asked, run: &Checkpointed) -> Result<Option<Exit>> {
-        let crew = Workers { args: self, run };
+        let workers = Workers { args: self, run };
         if mode == Mode::Slurm {
-            return self.slurm.run(&crew, self.cores());
+            return self.slurm.run(&workers, self.cores());
         }
         let place = asked.settle(mode, run.ledger())?;
         place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
-        pool::run(&crew, place.jobs, &[])?;
+        pool::run(&workers, place.jobs, &[])?;
         Ok(None)
     }
 
@@ -192,7 +199,7 @@ impl Args {
             let (tally, wall_s) = (run.ledger().tally()?, start.elapsed().as_secs_f64());
             json(&Ended { tally, here: None, failures: Vec::new(), wall_s })?;
         } else if !self.quiet {
-            voice::print("All simulations have been ran");
+            output::print("All simulations have been ran");
         }
         Ok(Exit::Success)
     }
@@ -218,11 +225,11 @@ fn of_input(args: &Args, text: &str) -> h5part::Error {
     ErrorKind::BadRequest(text.to_owned()).at(RUN, &args.input)
 }
 
-fn site<'a>(
+fn context<'a>(
     run: &'a Checkpointed,
     ensemble: &'a Ensemble,
     archive: Option<&'a Archiver>,
-    voice: &'a Voice<'a>,
-) -> Site<'a> {
-    Site { run, folder: &ensemble.folder, archive, observer: voice }
+    output: &'a Output<'a>,
+) -> TrialContext<'a> {
+    TrialContext { run, folder: &ensemble.folder, archive, observer: output }
 }

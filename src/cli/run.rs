@@ -1,17 +1,17 @@
 //! `h5part run`, `h5part work`: a ledger's tasks as programs.
 
-pub mod care;
-pub mod crew;
-mod launch;
-pub mod place;
+mod command;
+pub mod limits;
+pub mod placement;
 pub mod pool;
+pub mod progress;
 pub mod signals;
 pub mod slurm;
-pub mod tell;
+pub mod workers;
 
 use super::exit::Exit;
 use super::output::{json, line, say};
-use crew::{Crew, Kind};
+use command::CommandArgs;
 use h5part::ErrorKind;
 use h5part::Result;
 use h5part::ledger::StoreTasks;
@@ -20,15 +20,15 @@ use h5part_base::error::At;
 use h5part_tasks::budget::pin;
 use h5part_tasks::pool::Mode;
 use h5part_tasks::program::{BesideLedger, Homes};
-use h5part_tasks::run::{self, Observer, Programs, Site, Stop, Tasks, Terms};
-use launch::Launching;
-use place::Asked;
+use h5part_tasks::run::{self, Observer, Programs, RunContext, RunOptions, Stop, Tasks};
+use placement::Asked;
+use progress::Progress;
 use serde::Serialize;
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::PathBuf;
 use std::time::Duration;
-use tell::Teller;
+use workers::{Kind, ProcessRun};
 
 const RUN: &str = "run";
 /// At most this many failed tasks are named.
@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long)]
     pin: bool,
     #[command(flatten)]
-    launching: Launching,
+    command: CommandArgs,
     #[command(flatten)]
     slurm: slurm::Options,
 }
@@ -75,7 +75,7 @@ pub struct WorkArgs {
     #[arg(long, hide = true)]
     of_run: bool,
     #[command(flatten)]
-    launching: Launching,
+    command: CommandArgs,
 }
 
 /// What this process is.
@@ -111,12 +111,12 @@ pub struct Failure {
 
 impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
-        let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.launching.care.memory };
+        let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.command.limits.memory };
         match asked.mode()? {
             Mode::Slurm => self.run_in_array(),
             mode if self.slurm.is_any_given() => {
                 let text = format!("options of --mode slurm do not go with mode {mode}");
-                Err(ErrorKind::BadRequest(text).at(RUN, self.launching.ledger()))
+                Err(ErrorKind::BadRequest(text).at(RUN, self.command.ledger()))
             }
             mode => self.run_on_this_host(mode, &asked),
         }
@@ -126,49 +126,54 @@ impl super::Subcommand for Args {
 impl Args {
     fn run_on_this_host(&self, mode: Mode, asked: &Asked) -> Result<Exit> {
         let start = std::time::Instant::now();
-        let ledger = self.launching.open()?;
-        requeue_reset(&self.launching, &ledger)?;
+        let ledger = self.command.open()?;
+        requeue_reset(&self.command, &ledger)?;
         let place = asked.settle(mode, &ledger)?;
         for text in &place.warnings {
             say(format_args!("warning: {text}"));
         }
         let cores = if self.pin { pin::shares(&pin::allowed(), place.jobs, 1) } else { Vec::new() };
         if mode != Mode::Processes {
-            return here(&self.launching, &ledger, Terms { cores, ..self.launching.terms(place.jobs) }, Part::Run);
+            return here(
+                &self.command,
+                &ledger,
+                RunOptions { cores, ..self.command.run_options(place.jobs) },
+                Part::Run,
+            );
         }
-        let crew = Workers::of(&self.launching, &ledger)?;
-        pool::run(&crew, place.jobs, &cores)?;
-        finish(&self.launching, &ledger, None, start)
+        let workers = Workers::of(&self.command, &ledger)?;
+        pool::run(&workers, place.jobs, &cores)?;
+        finish(&self.command, &ledger, None, start)
     }
 
     fn run_in_array(&self) -> Result<Exit> {
         let start = std::time::Instant::now();
-        let ledger = self.launching.open()?;
-        requeue_reset(&self.launching, &ledger)?;
+        let ledger = self.command.open()?;
+        requeue_reset(&self.command, &ledger)?;
         // What is wrong with the store is told before anything is submitted.
-        let crew = Workers::of(&self.launching, &ledger)?;
-        match self.slurm.run(&crew, self.jobs)? {
+        let workers = Workers::of(&self.command, &ledger)?;
+        match self.slurm.run(&workers, self.jobs)? {
             Some(exit) => Ok(exit),
-            None => finish(&self.launching, &ledger, None, start),
+            None => finish(&self.command, &ledger, None, start),
         }
     }
 }
 
 /// Processes `h5part work` on a ledger.
 struct Workers<'a> {
-    launching: &'a Launching,
+    command: &'a CommandArgs,
     ledger: &'a Ledger,
     rows: Rows<'a>,
 }
 
 impl<'a> Workers<'a> {
-    fn of(launching: &'a Launching, ledger: &'a Ledger) -> Result<Self> {
-        launching.check_program(ledger)?;
-        Ok(Self { launching, ledger, rows: launching.rows(ledger)? })
+    fn of(command: &'a CommandArgs, ledger: &'a Ledger) -> Result<Self> {
+        command.check_program(ledger)?;
+        Ok(Self { command, ledger, rows: command.rows(ledger)? })
     }
 }
 
-impl Crew for Workers<'_> {
+impl ProcessRun for Workers<'_> {
     fn ledger(&self) -> &Ledger {
         self.ledger
     }
@@ -178,19 +183,19 @@ impl Crew for Workers<'_> {
             Kind::OfRun => Some(OsString::from("--of-run")),
             Kind::Element { jobs } => jobs.map(|jobs| OsString::from(format!("--jobs={jobs}"))),
         };
-        self.launching.worker_args(self.ledger, more.as_slice())
+        self.command.worker_args(self.ledger, more.as_slice())
     }
 
     fn is_quiet(&self) -> bool {
-        self.launching.quiet
+        self.command.quiet
     }
 
     fn is_json(&self) -> bool {
-        self.launching.json
+        self.command.json
     }
 
     fn stale_after(&self) -> Duration {
-        self.launching.care.stale_after()
+        self.command.limits.stale_after()
     }
 
     fn reap(&self, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {
@@ -208,7 +213,7 @@ impl super::Subcommand for WorkArgs {
             (false, true) => Part::Run,
             (false, false) => Part::Worker,
         };
-        here(&self.launching, &self.launching.open()?, self.launching.terms(self.jobs.max(1)), part)
+        here(&self.command, &self.command.open()?, self.command.run_options(self.jobs.max(1)), part)
     }
 }
 
@@ -224,24 +229,24 @@ impl super::Subcommand for KeeperArgs {
 }
 
 /// Runs tasks in this process.
-fn here(launching: &Launching, ledger: &Ledger, terms: Terms, part: Part) -> Result<Exit> {
+fn here(command: &CommandArgs, ledger: &Ledger, options: RunOptions, part: Part) -> Result<Exit> {
     let start = std::time::Instant::now();
-    launching.check_program(ledger)?;
-    let rows = launching.rows(ledger)?;
+    command.check_program(ledger)?;
+    let rows = command.rows(ledger)?;
     let of_run = part == Part::WorkerOfRun;
-    let teller = if of_run { Teller::of_worker } else { Teller::new }(ledger, launching.quiet);
+    let progress = if of_run { Progress::of_worker } else { Progress::new }(ledger, command.quiet);
     // The workers of a run leave that to it.
-    let watch = if of_run { None } else { Some(teller.watch_memory()?) };
-    let programs = Programs::new(ledger, launching.launch()?, &teller)?;
-    let terms = Terms { linger: part != Part::Worker, ..terms };
-    let work = Work { ledger, rows: data(rows.as_ref()), observer: &teller, is_silent: of_run };
-    let summary = work.until_asked_to_end(&terms, &programs)?;
+    let watch = if of_run { None } else { Some(progress.watch_memory()?) };
+    let programs = Programs::new(ledger, command.launch()?, &progress)?;
+    let options = RunOptions { linger: part != Part::Worker, ..options };
+    let work = Work { ledger, rows: data(rows.as_ref()), observer: &progress, is_silent: of_run };
+    let summary = work.until_asked_to_end(&options, &programs)?;
     drop((programs, watch));
-    teller.end();
+    progress.end();
     if of_run {
         return Ok(Exit::Success);
     }
-    finish(launching, ledger, Some((summary, part)), start)
+    finish(command, ledger, Some((summary, part)), start)
 }
 
 /// What this process is to do.
@@ -255,20 +260,20 @@ pub struct Work<'a> {
 
 impl Work<'_> {
     /// Does it until nothing is left, or a signal asks for an end.
-    pub fn until_asked_to_end(&self, terms: &Terms, tasks: &dyn Tasks) -> Result<run::Summary> {
+    pub fn until_asked_to_end(&self, options: &RunOptions, tasks: &dyn Tasks) -> Result<run::Summary> {
         let Self { ledger, rows, observer, is_silent } = *self;
         let stop = std::sync::Arc::new(Stop::new());
         signals::watch(&stop, is_silent).at(RUN, ledger.path())?;
-        run::run(&Site { ledger, rows, observer, stop: &stop }, terms, tasks)
+        run::run(&RunContext { ledger, rows, observer, stop: &stop }, options, tasks)
     }
 }
 
 /// Tasks that are done, and whose rows were reset since, wait again.
-fn requeue_reset(launching: &Launching, ledger: &Ledger) -> Result<()> {
-    launching.check_program(ledger)?;
-    let Some(rows) = launching.rows(ledger)? else { return Ok(()) };
+fn requeue_reset(command: &CommandArgs, ledger: &Ledger) -> Result<()> {
+    command.check_program(ledger)?;
+    let Some(rows) = command.rows(ledger)? else { return Ok(()) };
     let again = rows.requeue_reset()?.requeued;
-    if again > 0 && !launching.quiet {
+    if again > 0 && !command.quiet {
         let (s, were) = if again == 1 { ("", "was") } else { ("s", "were") };
         say(format_args!("{again} task{s} that {were} done will run again: rows of theirs are no longer committed"));
     }
@@ -276,10 +281,10 @@ fn requeue_reset(launching: &Launching, ledger: &Ledger) -> Result<()> {
 }
 
 /// Says that some columns of the table are nobody's task.
-fn tell_unused(launching: &Launching, ledger: &Ledger) -> Result<()> {
-    let Some(rows) = launching.rows(ledger)? else { return Ok(()) };
+fn tell_unused(command: &CommandArgs, ledger: &Ledger) -> Result<()> {
+    let Some(rows) = command.rows(ledger)? else { return Ok(()) };
     let unused = rows.columns_without_use()?;
-    if !unused.is_empty() && !launching.quiet {
+    if !unused.is_empty() && !command.quiet {
         let (s, are) = if unused.len() == 1 { ("", "was") } else { ("s", "were") };
         say(format_args!(
             "column{s} {} {are} not asked for: nobody has committed to them; 'h5part ledger init --columns' says which \
@@ -292,7 +297,7 @@ fn tell_unused(launching: &Launching, ledger: &Ledger) -> Result<()> {
 
 /// Says what became of the tasks; exit code 1 if any is not done.
 fn finish(
-    launching: &Launching,
+    command: &CommandArgs,
     ledger: &Ledger,
     here: Option<(run::Summary, Part)>,
     start: std::time::Instant,
@@ -304,13 +309,13 @@ fn finish(
     let cared_for = tally.done + if part == Some(Part::Worker) { tally.running } else { 0 };
     let exit = if cared_for == tally.total { Exit::Success } else { Exit::Found };
     let wall_s = start.elapsed().as_secs_f64();
-    if launching.json {
+    if command.json {
         json(&Ended { tally, here, failures, wall_s })?;
         return Ok(exit);
     }
     tell_failures(&failures, &tally);
-    tell_unused(launching, ledger)?;
-    if !launching.quiet {
+    tell_unused(command, ledger)?;
+    if !command.quiet {
         let Tally { total, done, failed, waiting, running, .. } = tally;
         let others = [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")];
         let others = others.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));

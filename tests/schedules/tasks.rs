@@ -4,7 +4,7 @@ use crate::explore::{Outcome, pick};
 use crate::memory::point;
 use crate::world::{World, patience};
 use h5part::ErrorKind;
-use h5part::ledger::{Claim, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Reason, State, Terms, Watch};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Reason, State, Watch};
 use h5part_base::storage::{Identity, Mode, Storage, StorageFile};
 use std::collections::BTreeSet;
 use std::io;
@@ -193,7 +193,7 @@ impl Told {
 
 /// Claims; whom others gave up enters itself anew. No claim: nothing waits.
 pub fn claim(ledger: &Ledger, owner: &mut OwnerId, as_: &Owner, count: u64) -> Result<Vec<Claim>, String> {
-    match ledger.claim(*owner, &Terms { count, delay: Duration::ZERO }) {
+    match ledger.claim(*owner, &ClaimOptions { count, delay: Duration::ZERO }) {
         Ok(Claimed::Tasks(claims)) => Ok(claims),
         Ok(Claimed::Nothing { .. }) => Ok(Vec::new()),
         Err(e) if is_fenced(&e) => {

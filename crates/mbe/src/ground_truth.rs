@@ -41,11 +41,15 @@ pub enum Prepared {
     Adopted,
 }
 
-impl GroundTruth {
-    pub(super) fn new(structure: Structure, method: Method) -> Self {
-        Self { structure, method }
+impl Structure {
+    /// What is there, or is to be, at a level of theory.
+    #[must_use]
+    pub fn ground_truth(&self, method: &Method) -> GroundTruth {
+        GroundTruth { structure: self.clone(), method: method.clone() }
     }
+}
 
+impl GroundTruth {
     /// The structure.
     #[must_use]
     pub fn structure(&self) -> &Structure {
@@ -218,7 +222,7 @@ impl GroundTruth {
         let (name, table) = (self.method.status(), self.structure.table());
         self.structure.store().change(|h5: &H5Change| {
             let mut statuses = NewArray { name, dtype: Dtype::I64, shape: vec![frames], values: Box::new(zeros) };
-            Ok(h5.add_array(&table, &mut statuses)?)
+            h5.add_array(&table, &mut statuses)
         })
     }
 
@@ -253,7 +257,7 @@ impl GroundTruth {
                 names.push(self.method.name().to_owned());
                 names.sort_unstable();
             }
-            Ok(h5.set_attributes(&table, &[(LEVELS_OF_THEORY.to_owned(), Attribute::Texts(names))])?)
+            h5.set_attributes(&table, &[(LEVELS_OF_THEORY.to_owned(), Attribute::Texts(names))])
         })
     }
 
@@ -276,10 +280,5 @@ impl GroundTruth {
 
 /// Whether somebody else has made what was to be made.
 fn is_there_already(kind: &ErrorKind) -> bool {
-    matches!(
-        kind,
-        ErrorKind::AlreadyExists(Item::Table(_))
-            | ErrorKind::AlreadyExists(Item::Column { .. })
-            | ErrorKind::Adopted(_)
-    )
+    matches!(kind, ErrorKind::AlreadyExists(Item::Table(_) | Item::Column { .. }) | ErrorKind::Adopted(_))
 }

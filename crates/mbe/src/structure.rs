@@ -1,7 +1,6 @@
 //! Structures: which groups they are, and how many frames and atoms they have.
 
-use super::ground_truth::GroundTruth;
-use super::names::{CLUSTER, DATACLASS, GROUND_TRUTH, LEVELS_OF_THEORY, Method};
+use super::names::{CLUSTER, DATACLASS, GROUND_TRUTH, LEVELS_OF_THEORY};
 use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_engine::h5::{Attribute, H5File};
 use h5part_engine::store::{AsStore, Store};
@@ -140,12 +139,6 @@ impl Structure {
             Err(e) if matches!(e.kind(), ErrorKind::NotFound { what: Item::Table(_), .. }) => Ok(Vec::new()),
             Err(e) => Err(e),
         }
-    }
-
-    /// What is there, or is to be, at a level of theory.
-    #[must_use]
-    pub fn ground_truth(&self, method: &Method) -> GroundTruth {
-        GroundTruth::new(self.clone(), method.clone())
     }
 }
 

@@ -81,7 +81,7 @@ pub enum ErrorKind {
     #[error("no work '{0}' is registered")]
     NoSuchWork(String),
     /// Worker processes would run the whole program again.
-    #[error("this program has not called 'h5part::pool::serve'")]
+    #[error("this program has not called 'h5part::pool::serve' at the start of main")]
     NotServing,
 }
 

@@ -1,13 +1,6 @@
 //! Tasks: what is to be done, who does it, and where it runs. Nothing in here knows of HDF5: what a task has to leave
 //! behind is asked through [`ledger::TaskData`].
-#![cfg_attr(
-    test,
-    expect(
-        clippy::cast_possible_truncation,
-        clippy::single_range_in_vec_init,
-        reason = "small numbers and short lists of tests"
-    )
-)]
+#![cfg_attr(test, expect(clippy::cast_possible_truncation, reason = "small numbers of tests"))]
 
 pub mod budget;
 mod error;

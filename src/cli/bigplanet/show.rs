@@ -44,8 +44,8 @@ impl Observer for Show {
     fn event(&self, event: &Event<'_>) {
         match event {
             Event::Lost(_, error) => self.say(&error.to_string()),
-            Event::Lapsed(lapsed) => {
-                self.say(&format!("'{}' was taken from {}: {}", lapsed.claim.name, lapsed.owner, lapsed.reason));
+            Event::Expired(expired) => {
+                self.say(&format!("'{}' was taken from {}: {}", expired.claim.name, expired.owner, expired.reason));
             }
             Event::Warning(text) => self.say(text),
             _ => {}

@@ -111,10 +111,10 @@ impl RequeueArgs {
         let end = Instant::now() + stale_after;
         loop {
             let over = Instant::now() >= end;
-            for lapsed in ledger.reap(&mut watch)? {
+            for expired in ledger.reap(&mut watch)? {
                 match &rows {
-                    Some(rows) if rows.settle(lapsed.claim.place)? => done.done += 1,
-                    _ if lapsed.state == State::Failed => done.failed += 1,
+                    Some(rows) if rows.settle(expired.claim.place)? => done.done += 1,
+                    _ if expired.state == State::Failed => done.failed += 1,
                     _ => done.requeued += 1,
                 }
             }

@@ -7,7 +7,7 @@ use super::{Which, watch};
 use h5part::ErrorKind;
 use h5part::Result;
 use h5part::ledger::StoreTasks;
-use h5part::ledger::{Claim, Claimed, End, Job, Ledger, Owner, OwnerId, Terms};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Job, Ledger, Owner, OwnerId};
 use h5part_base::error::At;
 use h5part_base::lock::ProcessId;
 use serde::Serialize;
@@ -92,7 +92,7 @@ impl Args {
     }
 
     fn claim(&self, ledger: &Ledger, owner: OwnerId) -> Result<Option<Vec<Claim>>> {
-        let terms = Terms { count: self.number, delay: Duration::from_secs_f64(self.retry_delay) };
+        let terms = ClaimOptions { count: self.number, delay: Duration::from_secs_f64(self.retry_delay) };
         let mut watch = watch(Duration::from_secs(300));
         loop {
             match ledger.claim(owner, &terms)? {

@@ -7,6 +7,7 @@ mod save;
 mod select;
 mod status;
 mod stream;
+mod values;
 
 use super::common::{LockArgs, rows};
 use super::exit::Exit;

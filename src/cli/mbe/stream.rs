@@ -1,7 +1,7 @@
 //! `h5part mbe save --stream`: batches as JSON lines, one line of acknowledgement each.
 
 use super::frames;
-use super::save::{Source, statuses};
+use super::values::{Source, statuses};
 use crate::cli::common::request;
 use crate::cli::exit::Exit;
 use crate::cli::hints;

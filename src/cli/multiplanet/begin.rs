@@ -3,7 +3,7 @@
 use super::super::bigplanet::cache;
 use super::super::ledger::watch;
 use super::super::output::say;
-use super::{ATTEMPTS, Args, of_input, voice};
+use super::{ATTEMPTS, Args, of_input, output};
 use h5part::Result;
 use h5part_engine::store::Store;
 use h5part_vplanet::bigplanet::Archiver;
@@ -23,15 +23,15 @@ pub struct Begun {
 }
 
 pub fn begin(args: &Args, ensemble: &Ensemble) -> Result<Begun> {
-    let (files, care) = (ensemble.checkpoint(), &args.care);
-    let mut watch = watch(care.stale_after());
+    let (files, limits) = (ensemble.checkpoint(), &args.limits);
+    let mut watch = watch(limits.stale_after());
     let in_use = files.in_use(&mut watch)?.is_some();
     if args.bigplanet && !in_use && !files.text.exists() {
         // An archive of other runs; first this, since after the checkpoint nobody could tell any more.
         set_archive_aside(args, ensemble)?;
     }
-    let attempts = care.max_attempts.unwrap_or(ATTEMPTS);
-    let opened = Checkpointed::open(&files, &ensemble.trials(), attempts, &care.patience(), &mut watch)?;
+    let attempts = limits.max_attempts.unwrap_or(ATTEMPTS);
+    let opened = Checkpointed::open(&files, &ensemble.trials(), attempts, &limits.patience(), &mut watch)?;
     tell(args, &opened);
     let Opened { mut run, joined, resumed, .. } = opened;
     let joined = joined.is_some();
@@ -41,7 +41,7 @@ pub fn begin(args: &Args, ensemble: &Ensemble) -> Result<Begun> {
         if args.bigplanet && !joined {
             set_archive_aside(args, ensemble)?;
         }
-        run = run.again(&care.patience())?;
+        run = run.again(&limits.patience())?;
     }
     Ok(Begun { run, archiver: open_archive(args, ensemble)?, joined, has_begun: resumed && !again })
 }
@@ -50,7 +50,7 @@ pub fn begin(args: &Args, ensemble: &Ensemble) -> Result<Begun> {
 fn tell(args: &Args, opened: &Opened) {
     let Opened { joined, resumed, vanished, late, .. } = opened;
     if *resumed && args.verbose {
-        voice::print("WARNING: multi-planet checkpoint file already exists!");
+        output::print("WARNING: multi-planet checkpoint file already exists!");
     }
     for name in vanished {
         say(format_args!("trial '{}' is in the checkpoint, and its folder is gone", name.escape_debug()));
@@ -84,6 +84,6 @@ pub fn open_archive(args: &Args, ensemble: &Ensemble) -> Result<Option<Archiver>
     let primary = primary.ok_or_else(|| of_input(args, "to archive, its primary file must be known: sPrimaryFile"))?;
     let system = System::of_first(&ensemble.folder, &ensemble.names, &ensemble.bodies, primary)?;
     let options = vplanet_options(Path::new("vplanet"), cache().as_deref())?;
-    let store = Store::new(ensemble.archive())?.with_patience(args.care.patience());
+    let store = Store::new(ensemble.archive())?.with_patience(args.limits.patience());
     Archiver::open(&store, Gatherer::new(system, options, UnitRule::BigPlanet)).map(Some)
 }

@@ -3,9 +3,9 @@
 use super::super::ledger::watch as owners;
 use super::super::output::say;
 use super::RUN;
-use super::crew::{Crew, Kind};
+use super::progress::Progress;
 use super::signals::next;
-use super::tell::Teller;
+use super::workers::{Kind, ProcessRun};
 use h5part::ledger::{Ledger, Watch};
 use h5part::{ErrorKind, Result};
 use h5part_base::error::Kind as _;
@@ -27,9 +27,9 @@ const TICK: Duration = Duration::from_millis(200);
 const FRUITLESS: u32 = 10;
 
 struct Pool<'a> {
-    crew: &'a dyn Crew,
+    run: &'a dyn ProcessRun,
     ledger: &'a Ledger,
-    teller: &'a Teller<'a>,
+    progress: &'a Progress<'a>,
     workers: Vec<Worker>,
     level: Level,
     /// Tasks that had ended when the last worker died, and workers that died since.
@@ -45,12 +45,12 @@ struct Worker {
 }
 
 /// `cores`: those that each of the workers is kept on; none: all.
-pub fn run(crew: &dyn Crew, count: usize, cores: &[Vec<usize>]) -> Result<()> {
-    let ledger = crew.ledger();
-    let teller = Teller::new(ledger, crew.is_quiet());
-    let watch = teller.watch_memory()?;
+pub fn run(run: &dyn ProcessRun, count: usize, cores: &[Vec<usize>]) -> Result<()> {
+    let ledger = run.ledger();
+    let progress = Progress::new(ledger, run.is_quiet());
+    let watch = progress.watch_memory()?;
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
-    let mut pool = Pool { crew, ledger, teller: &teller, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
+    let mut pool = Pool { run, ledger, progress: &progress, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
     let outcome = pool.start(count, cores).and_then(|()| pool.until_all_have_ended(&signals));
     if outcome.is_err() {
         pool.signal(Signal::SIGTERM);
@@ -61,7 +61,7 @@ pub fn run(crew: &dyn Crew, count: usize, cores: &[Vec<usize>]) -> Result<()> {
         let _ = worker.words.join();
     }
     drop(watch);
-    teller.end();
+    progress.end();
     outcome
 }
 
@@ -91,10 +91,10 @@ impl Pool<'_> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
-            command.args(self.crew.worker_args(Kind::OfRun)).process_group(0);
+            command.args(self.run.worker_args(Kind::OfRun)).process_group(0);
             command.stdin(Stdio::null()).stderr(Stdio::piped());
             let mut process = pin::while_kept_on(&cores, || command.spawn())?;
-            let (said, say) = (process.stderr.take(), self.teller.voice());
+            let (said, say) = (process.stderr.take(), self.progress.voice());
             let pass_on = move |line: String| say(line.strip_prefix("h5part: ").unwrap_or(&line));
             let words = std::thread::spawn(move || {
                 said.into_iter()
@@ -115,8 +115,8 @@ impl Pool<'_> {
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
             }
             self.look_after_workers(&mut watch)?;
-            self.teller.event(&Event::Tick);
-            self.crew.tick();
+            self.progress.event(&Event::Tick);
+            self.run.tick();
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Pool<'_> {
             (Some(signal), _) => format!("was ended by signal {signal}"),
             (None, code) => format!("ended with exit code {}", code.unwrap_or(-1)),
         };
-        self.crew.reap(watch, self.teller)?;
+        self.run.reap(watch, self.progress)?;
         let tally = self.ledger.tally()?;
         let ended = tally.done + tally.failed;
         self.fruitless = if ended > self.fruitless.0 { (ended, 0) } else { (ended, self.fruitless.1 + 1) };
@@ -169,7 +169,7 @@ impl Pool<'_> {
         }
         let goes_on = self.level == Level::Run && !tally.has_ended();
         let next = if goes_on { "; another takes its place" } else { "" };
-        self.teller.event(&Event::Warning(format!("a worker {how}{next}")));
+        self.progress.event(&Event::Warning(format!("a worker {how}{next}")));
         if goes_on {
             let worker = self.spawn(cores)?;
             self.workers.push(worker);

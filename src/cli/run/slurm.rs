@@ -5,7 +5,7 @@ mod wait;
 use super::super::exit::Exit;
 use super::super::output::{json, line};
 use super::RUN;
-use super::crew::{Crew, Kind};
+use super::workers::{Kind, ProcessRun};
 use h5part::ledger::Ledger;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
@@ -67,9 +67,9 @@ impl Options {
     }
 
     /// Has workers do it, and waits for them. `None`: it has ended, and what became of it is to be told.
-    pub fn run(&self, crew: &dyn Crew, jobs: Option<usize>) -> Result<Option<Exit>> {
-        let ledger = crew.ledger();
-        let plan = Plan { options: self, crew, ledger, jobs: jobs.map(|jobs| jobs.max(1) as u64) };
+    pub fn run(&self, run: &dyn ProcessRun, jobs: Option<usize>) -> Result<Option<Exit>> {
+        let ledger = run.ledger();
+        let plan = Plan { options: self, run, ledger, jobs: jobs.map(|jobs| jobs.max(1) as u64) };
         if self.dry_run {
             return plan.show().map(Some);
         }
@@ -89,7 +89,7 @@ impl Options {
 /// What is submitted.
 struct Plan<'a> {
     options: &'a Options,
-    crew: &'a dyn Crew,
+    run: &'a dyn ProcessRun,
     ledger: &'a Ledger,
     jobs: Option<u64>,
 }
@@ -115,7 +115,7 @@ impl Plan<'_> {
         let path = self.ledger.path();
         let program = std::env::current_exe().at("find the program for workers of", path)?;
         let mut worker = vec![program.into_os_string()];
-        worker.extend(self.crew.worker_args(Kind::Element { jobs: options.per_job }));
+        worker.extend(self.run.worker_args(Kind::Element { jobs: options.per_job }));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = name.trim_start_matches('.');
         // Control characters are for no name of a job.
@@ -146,9 +146,9 @@ impl Plan<'_> {
     }
 
     fn tell(&self, submitted: &[Submitted]) -> Result<Exit> {
-        if self.crew.is_json() {
+        if self.run.is_json() {
             json(&NotWaited { submitted })?;
-        } else if !self.crew.is_quiet() {
+        } else if !self.run.is_quiet() {
             for Submitted { id, elements } in submitted {
                 line(format!("submitted job {id}: {elements} workers"))?;
             }

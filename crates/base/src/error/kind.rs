@@ -485,6 +485,7 @@ fn size_text(limit: u64) -> String {
 }
 
 /// How long the files are that this process may write, in bytes, where that is limited.
+#[must_use]
 pub fn size_limit() -> Option<u64> {
     let (soft, _) = getrlimit(Resource::RLIMIT_FSIZE).ok()?;
     (soft != RLIM_INFINITY).then_some(soft)

@@ -13,4 +13,4 @@ mod watch;
 
 pub use machine::{Cpu, Limit, Machine};
 pub use plan::{Budget, Need};
-pub use watch::{MemoryWatch, SHARE};
+pub use watch::{MemoryWatch, SHARE, Warn};

@@ -1,11 +1,14 @@
 //! An eye on the memory while tasks run.
 
 use super::probe::used_share;
-use crate::pool::Warn;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+/// Receives warnings: what is worth to be known and is not an error.
+pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The share of the memory in use above which a warning is given.
 pub const SHARE: f64 = 0.8;
@@ -76,7 +79,7 @@ impl Level {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     #[test]
     #[cfg_attr(miri, ignore = "waits")]

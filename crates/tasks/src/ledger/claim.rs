@@ -9,20 +9,20 @@ use std::time::Duration;
 
 /// What to claim.
 #[derive(Clone, Copy, Debug)]
-pub struct Terms {
+pub struct ClaimOptions {
     /// At most so many tasks, neighbours in the order of claims.
     pub count: u64,
     /// A task that failed rests for so long.
     pub delay: Duration,
 }
 
-impl Terms {
+impl ClaimOptions {
     fn delay_ms(&self) -> u64 {
         u64::try_from(self.delay.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-impl Default for Terms {
+impl Default for ClaimOptions {
     /// One task, without delay.
     fn default() -> Self {
         Self { count: 1, delay: Duration::ZERO }
@@ -71,17 +71,17 @@ impl Ledger {
     /// # Errors
     /// [`ErrorKind::Fenced`]: others gave the owner up. [`ErrorKind::LockTimeout`], I/O errors: nothing was
     /// claimed, or what was comes back when the owner ends.
-    pub fn claim(&self, owner: OwnerId, terms: &Terms) -> Result<Claimed> {
-        self.try_claim(owner, terms).at("claim a task of", &self.path)
+    pub fn claim(&self, owner: OwnerId, options: &ClaimOptions) -> Result<Claimed> {
+        self.try_claim(owner, options).at("claim a task of", &self.path)
     }
 
-    fn try_claim(&self, owner: OwnerId, terms: &Terms) -> Result<Claimed, ErrorKind> {
+    fn try_claim(&self, owner: OwnerId, options: &ClaimOptions) -> Result<Claimed, ErrorKind> {
         loop {
-            let tasks = self.take(owner, terms)?;
+            let tasks = self.take(owner, options)?;
             if !tasks.is_empty() {
                 return Ok(Claimed::Tasks(self.named(tasks)?));
             }
-            let outlook = self.outlook(terms)?;
+            let outlook = self.outlook(options)?;
             let Some(hidden) = outlook.hidden else {
                 return Ok(Claimed::Nothing { resting: outlook.resting, running: outlook.running });
             };
@@ -107,15 +107,15 @@ impl Ledger {
     }
 
     /// Takes a block under the lock.
-    fn take(&self, owner: OwnerId, terms: &Terms) -> Result<Vec<(u64, Task)>, ErrorKind> {
-        let (now, delay) = ((self.clock)(), terms.delay_ms());
+    fn take(&self, owner: OwnerId, options: &ClaimOptions) -> Result<Vec<(u64, Task)>, ErrorKind> {
+        let (now, delay) = ((self.clock)(), options.delay_ms());
         let file = self.file.as_ref();
         let _held = self.hold()?;
         // Whom others gave up would leave tasks that nobody looks for.
         self.working(owner)?;
         let mut from = 0;
         while let Some(start) = self.bits.next(file, from)? {
-            let end = block_end(&self.header, start, terms.count);
+            let end = block_end(&self.header, start, options.count);
             let mut taken = Vec::new();
             let mut refused = None;
             for task in self.slots(start..end)? {
@@ -157,8 +157,8 @@ impl Ledger {
     }
 
     /// What the slots say when the bits say nothing.
-    fn outlook(&self, terms: &Terms) -> Result<Outlook, ErrorKind> {
-        let (now, delay) = ((self.clock)(), terms.delay_ms());
+    fn outlook(&self, options: &ClaimOptions) -> Result<Outlook, ErrorKind> {
+        let (now, delay) = ((self.clock)(), options.delay_ms());
         let mut outlook = Outlook::default();
         for slot in self.walk() {
             let (place, Some(task)) = slot? else { continue };

@@ -19,7 +19,7 @@ pub trait TaskData: Sync {
     /// [`crate::ErrorKind::NotCommitted`]: they are not, and the task is held still; as [`TaskData::begin`].
     fn done(&self, claim: &Claim) -> Result<State>;
 
-    /// Whether a task that lapsed with its owner is done all the same; the ledger knows it then.
+    /// Whether a task that expired with its owner is done all the same; the ledger knows it then.
     ///
     /// # Errors
     /// As [`TaskData::begin`].

@@ -12,7 +12,10 @@ pub const HEADER: usize = 4096;
 pub const SECTOR: u64 = SECTOR_LEN as u64;
 /// The same, in memory.
 pub const SECTOR_LEN: usize = 512;
-const MAGIC: [u8; 7] = *b"h5partL";
+/// The first bytes of every ledger.
+pub(super) const MAGIC: [u8; 7] = *b"h5partT";
+/// Those of the log of a structural change, and of the ledgers of development versions.
+const OLD_MAGIC: [u8; 7] = *b"h5partL";
 /// What every program reads.
 const VERSION: u8 = b'1';
 /// With columns of the store: who does not know them would take tasks for done, or not, by others.
@@ -171,6 +174,9 @@ impl Header {
     /// [`crate::ErrorKind::NotALedger`], [`ErrorKind::NewerFormat`], [`ErrorKind::Cut`].
     pub fn decode(bytes: &[u8; HEADER], len: u64) -> Result<Self, ErrorKind> {
         let bad = |why: &str| ErrorKind::from(crate::ErrorKind::NotALedger(why.to_owned()));
+        if bytes[..7] == OLD_MAGIC {
+            return Err(bad("it is the log of a structural change, or was made by a development version of h5part"));
+        }
         if bytes[..7] != MAGIC {
             return Err(bad("it does not begin as one"));
         }

@@ -27,14 +27,14 @@ mod task;
 mod tests;
 mod text;
 
-pub use claim::{Claim, Claimed, Terms};
+pub use claim::{Claim, ClaimOptions, Claimed};
 pub use create::{NameList, NewLedger};
 pub use data::TaskData;
 pub use fence::{FENCE_VAR, LEDGER_VAR, TASK_VAR, TaskFence};
 pub use finish::{Changed, End};
 pub use header::{HEADER, Header, Shape, StoreRef};
 pub use owner::{ENTRY, Entry, Job, Owner};
-pub use reap::{Lapsed, Watch};
+pub use reap::{Expired, Watch};
 pub use renew::Renewed;
 pub use scan::{Listed, Standing, Tally};
 pub use task::{NameAt, OwnerId, Reason, Refusal, SLOT, State, Task};
@@ -261,7 +261,7 @@ fn read_header(file: &dyn StorageFile) -> Result<Header, ErrorKind> {
     let mut bytes = [0; HEADER];
     let there = usize::try_from(len).unwrap_or(HEADER).min(HEADER);
     file.read_at(&mut bytes[..there], 0)?;
-    if there < HEADER && there > 7 && bytes[..7] == *b"h5partL" {
+    if there < HEADER && there > 7 && bytes[..7] == header::MAGIC {
         return Err(ErrorKind::Cut { expected: HEADER as u64, found: len });
     }
     Header::decode(&bytes, len)

@@ -39,8 +39,8 @@ struct Beat {
 
 /// A task that was taken from a dead owner.
 #[derive(Clone, Debug)]
-pub struct Lapsed {
-    /// The claim that lapsed.
+pub struct Expired {
+    /// The claim that expired.
     pub claim: Claim,
     /// Who had it, as text.
     pub owner: String,
@@ -85,16 +85,16 @@ impl Watch {
 impl Ledger {
     /// Takes tasks from owners that have died; they wait again, or are failed if that was once too often.
     ///
-    /// **Concurrency.** Beside anything; several may do it at once, and each task lapses once.
+    /// **Concurrency.** Beside anything; several may do it at once, and each task expires once.
     ///
     /// # Errors
     /// I/O errors; [`ErrorKind::Replaced`].
-    pub fn reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>> {
+    pub fn reap(&self, watch: &mut Watch) -> Result<Vec<Expired>> {
         self.check_named()?;
         self.try_reap(watch).at("look for dead workers of", &self.path)
     }
 
-    fn try_reap(&self, watch: &mut Watch) -> Result<Vec<Lapsed>, ErrorKind> {
+    fn try_reap(&self, watch: &mut Watch) -> Result<Vec<Expired>, ErrorKind> {
         let entries = {
             let _held = self.hold()?;
             self.entries()?
@@ -115,15 +115,19 @@ impl Ledger {
             return Ok(Vec::new());
         }
         watch.looked = true;
-        let lapsed = self.lapse_all(&entries, &dead)?;
+        let expired = self.expire_all(&entries, &dead)?;
         for id in dead.into_keys() {
             watch.beats.remove(&id);
             self.free(id)?;
         }
-        Ok(lapsed)
+        Ok(expired)
     }
 
-    fn lapse_all(&self, entries: &[Option<Entry>], dead: &HashMap<OwnerId, Reason>) -> Result<Vec<Lapsed>, ErrorKind> {
+    fn expire_all(
+        &self,
+        entries: &[Option<Entry>],
+        dead: &HashMap<OwnerId, Reason>,
+    ) -> Result<Vec<Expired>, ErrorKind> {
         let known = |id: OwnerId| {
             let entry = entries.get(usize::try_from(id.place).unwrap_or(usize::MAX));
             entry.is_some_and(|entry| entry.as_ref().is_some_and(|entry| entry.is_of(id)))
@@ -132,21 +136,21 @@ impl Ledger {
             Some(reason) => Some(*reason),
             None => (!known(task.owner)).then_some(Reason::OwnerDied),
         };
-        let mut lapsed = Vec::new();
+        let mut expired = Vec::new();
         for (place, task) in self.running()? {
             let Some(reason) = why(&task) else { continue };
-            if let Some(state) = self.lapse(place, &task, reason, dead.contains_key(&task.owner))? {
+            if let Some(state) = self.expire(place, &task, reason, dead.contains_key(&task.owner))? {
                 let entry = entries.get(usize::try_from(task.owner.place).unwrap_or(usize::MAX));
                 let owner = entry.and_then(|e| e.as_ref()?.owner.as_ref().map(ToString::to_string));
                 let owner = owner.unwrap_or_else(|| "a worker that is gone".to_owned());
-                lapsed.push(Lapsed { claim: self.claim_of(place, &task)?, owner, reason, state });
+                expired.push(Expired { claim: self.claim_of(place, &task)?, owner, reason, state });
             }
         }
-        Ok(lapsed)
+        Ok(expired)
     }
 
     /// Takes one task from its owner, unless something became of it meanwhile.
-    fn lapse(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
+    fn expire(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
         let _held = self.hold()?;
         let task = self.task_locked(place)?;
         // An owner that was in no entry may have come after we looked: then it is in the table by now.

@@ -147,7 +147,9 @@ impl Timeline {
     pub fn of_records(workers: &[(&str, Vec<Record>)]) -> Self {
         let part = |records: &Vec<Record>| {
             let mut part = Part::default();
-            records.iter().for_each(|record| part.add(record.clone()));
+            for record in records {
+                part.add(record.clone());
+            }
             part
         };
         Self::of(workers.iter().map(|(name, records)| ((*name).to_owned(), part(records))).collect())

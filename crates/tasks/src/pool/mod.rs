@@ -33,6 +33,7 @@
 mod board;
 mod config;
 mod host;
+mod inner;
 mod mode;
 mod open;
 mod outcome;
@@ -40,6 +41,7 @@ mod processes;
 mod seed;
 mod serial;
 mod starmap;
+mod task;
 mod threads;
 mod work;
 
@@ -47,16 +49,18 @@ mod work;
 mod tests;
 
 pub use {
+    crate::budget::Warn,
     config::{Kwargs, PoolConfig},
     mode::{Chosen, MODE_VARIABLE, Mode, choose},
-    open::{Warn, open, open_with, resolve},
+    open::{open, open_with, resolve, serve},
     outcome::{Outcome, Summary, Unfinished, What},
-    processes::{Processes, serve},
+    processes::Processes,
     seed::task_seed,
     serial::Serial,
     starmap::{Options, Starmap},
+    task::TaskError,
     threads::Threads,
-    work::{Context, Registry, TaskError, Work},
+    work::{Context, Registry, Work},
 };
 
 use h5part_base::error::Result;

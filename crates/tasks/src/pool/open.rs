@@ -6,14 +6,11 @@ use super::serial::Serial;
 use super::threads::Threads;
 use super::work::Registry;
 use super::{Event, Job, Pool, RunId};
-use crate::budget::{Budget, Machine, MemoryWatch, Need, pin};
+use crate::budget::{Budget, Machine, MemoryWatch, Need, Warn, pin};
 use crate::pool::mode::Mode;
 use h5part_base::error::{ErrorKind, Result};
 use std::io::Write;
 use std::sync::Arc;
-
-/// Whom to tell what is not an error.
-pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Opens a pool for the works of `registry`. Numbers that the configuration leaves out are chosen so that
 /// cores and memory suffice; those that it gives are obeyed. A warning on standard error says where they
@@ -45,6 +42,16 @@ pub fn open_with(config: &PoolConfig, registry: &Registry, warn: &Warn) -> Resul
     let watch =
         MemoryWatch::start(Arc::clone(warn)).map_err(|e| ErrorKind::Io(e).at("watch the memory of", "the pool"))?;
     Ok(Arc::new(Watched { pool, _watch: watch }))
+}
+
+/// Makes worker processes possible: to be called first in `main`, by a program that opens a pool of
+/// processes. Such a pool starts the same program again. In the program that the user started this returns at
+/// once; in a worker it runs tasks, and does not return.
+///
+/// Standard output of a worker goes to standard error, and its standard input is empty: the pool's
+/// messages take the pipes. Descriptors that it inherited are closed.
+pub fn serve(registry: &Registry) {
+    processes::serve(registry, open_resolved);
 }
 
 /// Puts a number of workers at both levels of a configuration; returns what is to be warned of.
@@ -90,8 +97,8 @@ pub(super) fn open_resolved(config: &PoolConfig, registry: &Registry) -> Result<
         }
     };
     Ok(match config.mode {
-        Mode::Serial => Arc::new(Serial::new(registry, inner)),
-        Mode::Threads => Arc::new(Threads::new(registry, workers, kwargs.parts(), cores(), inner)?),
+        Mode::Serial => Arc::new(Serial::new(registry, inner, open_resolved)),
+        Mode::Threads => Arc::new(Threads::new(registry, workers, kwargs.parts(), cores(), inner, open_resolved)?),
         Mode::Processes => Arc::new(Processes::new(registry, config, workers, cores())?),
         Mode::Slurm => {
             let why = "the tasks of a registry do not run in SLURM jobs yet: start the program in the job with \

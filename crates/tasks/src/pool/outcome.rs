@@ -1,7 +1,7 @@
 //! What comes back from a run.
 
 use super::Death;
-use super::work::TaskError;
+use super::task::TaskError;
 use serde::Serialize;
 use std::fmt;
 

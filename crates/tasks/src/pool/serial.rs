@@ -2,7 +2,7 @@
 
 use super::board::Board;
 use super::config::PoolConfig;
-use super::host::Host;
+use super::host::{Host, OpenPool};
 use super::work::Registry;
 use super::{Event, EventKind, Job, Pool, RunId};
 use h5part_base::error::Result;
@@ -17,9 +17,8 @@ pub struct Serial {
 
 impl Serial {
     /// A pool of this thread.
-    #[must_use]
-    pub fn new(registry: &Registry, inner: PoolConfig) -> Self {
-        Self { board: Board::new(1, usize::MAX), host: Host::new(registry, inner) }
+    pub(super) fn new(registry: &Registry, inner: PoolConfig, open: OpenPool) -> Self {
+        Self { board: Board::new(1, usize::MAX), host: Host::new(registry, inner, open) }
     }
 
     fn run_one(&self) -> bool {

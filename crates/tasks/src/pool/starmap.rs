@@ -2,7 +2,8 @@
 
 use super::outcome::{Outcome, Summary, Unfinished, What};
 use super::seed::task_seed;
-use super::work::{TaskError, Work};
+use super::task::TaskError;
+use super::work::Work;
 use super::{Death, Event, EventKind, Job, Payload, Pool, RunId};
 use h5part_base::error::{ErrorKind, Kind, Result};
 use std::borrow::Cow;

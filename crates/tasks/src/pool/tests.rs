@@ -91,12 +91,12 @@ fn one() -> PoolConfig {
 }
 
 fn threads(registry: &Registry, workers: usize, parts: usize) -> Arc<dyn Pool> {
-    Arc::new(Threads::new(registry, workers, parts, vec![], one()).expect("threads"))
+    Arc::new(Threads::new(registry, workers, parts, vec![], one(), super::open::open_resolved).expect("threads"))
 }
 
 fn pools() -> Vec<Arc<dyn Pool>> {
     let registry = registry();
-    let serial: Arc<dyn Pool> = Arc::new(Serial::new(&registry, one()));
+    let serial: Arc<dyn Pool> = Arc::new(Serial::new(&registry, one(), super::open::open_resolved));
     vec![serial, threads(&registry, 1, 1), threads(&registry, 3, 2), threads(&registry, 8, 64)]
 }
 
@@ -281,9 +281,8 @@ fn whatever_a_pool_does_every_task_ends_once() {
     assert_eq!((summary.done, summary.lost.len(), summary.retried), (50, 50, 80));
     assert_eq!(summary.lost.iter().filter(|task| task.why == "the pool forgot it").count(), 10);
     assert!(summary.lost.iter().all(|task| task.attempts == 3 || task.why == "the pool forgot it"));
-    assert!(
-        matches!(Starmap::<Fail>::new(&pool, Options::seeded(0)), Err(e) if matches!(e.kind_of(), Some(crate::ErrorKind::NoSuchWork(_))))
-    );
+    let refused = Starmap::<Fail>::new(&pool, Options::seeded(0)).err().expect("refused");
+    assert!(matches!(refused.kind_of(), Some(crate::ErrorKind::NoSuchWork(_))), "{refused}");
 }
 
 #[test]
@@ -300,9 +299,8 @@ fn two_levels_are_settled_together() {
     let two = PoolConfig::new(Mode::Processes, 2);
     assert_eq!(numbers(&two.clone().with_inner(PoolConfig::automatic(Mode::Threads))), (Some(2), Some(1), 0));
     let mut nested = two.with_inner(PoolConfig::new(Mode::Processes, 2));
-    assert!(
-        matches!(resolve(&nested, &machine), Err(e) if matches!(e.of(), Some(crate::ErrorKind::Oversubscribed { workers: 2, threads: 2, cores: 2 })))
-    );
+    let refused = resolve(&nested, &machine).expect_err("refused");
+    assert!(matches!(refused.of(), Some(crate::ErrorKind::Oversubscribed { workers: 2, threads: 2, cores: 2 })));
     nested.kwargs.oversubscribe = true;
     assert_eq!(numbers(&nested), (Some(2), Some(2), 1));
     let deep = PoolConfig::automatic(Mode::Threads).with_inner(nested);

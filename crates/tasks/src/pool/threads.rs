@@ -2,7 +2,7 @@
 
 use super::board::Board;
 use super::config::PoolConfig;
-use super::host::Host;
+use super::host::{Host, OpenPool};
 use super::work::Registry;
 use super::{Event, EventKind, Job, Pool, RunId};
 use crate::budget::pin;
@@ -42,12 +42,13 @@ impl Threads {
     ///
     /// # Errors
     /// The system starts no more threads ([`ErrorKind::Io`]).
-    pub fn new(
+    pub(super) fn new(
         registry: &Registry,
         workers: usize,
         parts: usize,
         cores: Vec<Vec<usize>>,
         inner: PoolConfig,
+        open: OpenPool,
     ) -> Result<Self> {
         let workers = workers.max(1);
         let pin = move |number: usize| {
@@ -62,7 +63,7 @@ impl Threads {
             .start_handler(pin)
             .build()
             .map_err(|e| ErrorKind::Io(std::io::Error::other(e)).at("start threads of", "the pool"))?;
-        let shared = Shared { board: Board::new(workers, parts), host: Host::new(registry, inner) };
+        let shared = Shared { board: Board::new(workers, parts), host: Host::new(registry, inner, open) };
         Ok(Self { shared: Arc::new(shared), threads })
     }
 }

@@ -2,10 +2,10 @@
 
 use super::Pool;
 use super::config::PoolConfig;
-use super::host::Task;
+use super::task::{Task, TaskError};
 use h5part_base::error::Result;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,44 +28,6 @@ pub trait Work: Send + Sync + 'static {
     /// # Errors
     /// Whatever the task says; see [`TaskError`].
     fn run(&self, input: Self::Input, context: &mut Context<'_, Self::Output>) -> Result<(), TaskError>;
-}
-
-/// Why a task did not succeed. Any error becomes `Failed` by `?`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum TaskError {
-    /// It would fail again.
-    Failed(String),
-    /// It may succeed when it is tried again.
-    Transient(String),
-    /// It panicked. It is tried again.
-    Panicked(String),
-    /// Its run was cancelled, and it noticed.
-    Cancelled,
-}
-
-impl TaskError {
-    /// Whether the task is worth another attempt.
-    #[must_use]
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Transient(_) | Self::Panicked(_))
-    }
-}
-
-impl fmt::Display for TaskError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Failed(why) | Self::Transient(why) => f.write_str(why),
-            Self::Panicked(why) => write!(f, "panicked: {why}"),
-            Self::Cancelled => f.write_str("cancelled"),
-        }
-    }
-}
-
-// Not an error itself, so that `?` takes any error.
-impl<E: std::error::Error> From<E> for TaskError {
-    fn from(error: E) -> Self {
-        Self::Failed(error.to_string())
-    }
 }
 
 /// What a task knows of itself, and how it gives results.

@@ -6,7 +6,7 @@
 //! output. Who wants to start the task again waits for both locks.
 
 use super::Running;
-use super::inputs::{Inputs, Note};
+use super::inputs::{Inputs, Note, is_named};
 use fs2::FileExt;
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::{Patience, host};
@@ -118,13 +118,6 @@ impl<'a> Alive<'a> {
         // attempt to see.
         inputs.give_back(input_path)
     }
-}
-
-/// Whether a file still has its name: it may have been removed between our open and our lock.
-pub(super) fn is_named(file: &File, path: &Path) -> bool {
-    let named = std::fs::metadata(path).map(Identity::from);
-    let own = file.metadata().map(Identity::from);
-    named.is_ok_and(|named| own.is_ok_and(|own| named.same_file(&own)))
 }
 
 fn shown(held: &[(File, Note)]) -> String {

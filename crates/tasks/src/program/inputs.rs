@@ -3,6 +3,7 @@
 //! A file that is made and removed for each program would cost more than to start it.
 
 use fs2::FileExt;
+use h5part_base::storage::Identity;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -90,7 +91,7 @@ impl Inputs {
             let path = self.next();
             let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
             // Something that a program left behind, or another runner that tidies up, may have it.
-            if FileExt::try_lock(&file).is_ok() && super::alive::is_named(&file, &path) {
+            if FileExt::try_lock(&file).is_ok() && is_named(&file, &path) {
                 if file.seek(SeekFrom::End(0))? > LONGEST {
                     file.set_len(0)?;
                     file.rewind()?;
@@ -147,6 +148,13 @@ impl Drop for Inputs {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Whether a file still has its name: it may have been removed between our open and our lock.
+pub(super) fn is_named(file: &File, path: &Path) -> bool {
+    let named = std::fs::metadata(path).map(Identity::from);
+    let own = file.metadata().map(Identity::from);
+    named.is_ok_and(|named| own.is_ok_and(|own| named.same_file(&own)))
 }
 
 fn is_free(path: &Path) -> bool {

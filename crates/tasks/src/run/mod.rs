@@ -11,7 +11,7 @@ mod worker;
 pub use programs::{Launch, Programs};
 pub use stop::{Level, Stop};
 
-use crate::ledger::{Claim, End, Job, Lapsed, Ledger, Owner, OwnerId, Reason, State, TaskData, Watch};
+use crate::ledger::{Claim, End, Expired, Job, Ledger, Owner, OwnerId, Reason, State, TaskData, Watch};
 use h5part_base::error::Result;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl<F: Fn(&Claim) -> End + Sync> Tasks for F {
 
 /// How a run goes.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct RunOptions {
     /// Workers, each a thread.
     pub workers: usize,
     /// Tasks that a worker claims at once.
@@ -54,7 +54,7 @@ pub struct Terms {
     pub job_is_gone: fn(&Job) -> Option<bool>,
 }
 
-impl Default for Terms {
+impl Default for RunOptions {
     /// One worker that lingers, one task at a time, a rest of 1 s, a beat every 10 s that others miss after 300 s.
     fn default() -> Self {
         Self {
@@ -82,9 +82,9 @@ pub enum Event<'a> {
     /// It was taken from us: what we did for it was refused.
     Lost(&'a Claim, &'a h5part_base::error::Error),
     /// A dead owner's task.
-    Lapsed(&'a Lapsed),
+    Expired(&'a Expired),
     /// Its owner had died, and its rows are there: it is done.
-    Settled(&'a Claim),
+    Completed(&'a Claim),
     /// Something that people should know.
     Warning(String),
     /// Some time has passed.
@@ -116,7 +116,7 @@ pub struct Summary {
 
 /// What a run works on.
 #[derive(Clone, Copy)]
-pub struct Site<'a> {
+pub struct RunContext<'a> {
     /// Its tasks.
     pub ledger: &'a Ledger,
     /// Their rows: a task is done when they are there.
@@ -127,7 +127,7 @@ pub struct Site<'a> {
     pub stop: &'a Stop,
 }
 
-impl Site<'_> {
+impl RunContext<'_> {
     /// A task begins for its owner: notes whether its rows are empty.
     fn begin(&self, claim: &Claim) -> Result<()> {
         self.rows.map_or(Ok(()), |rows| rows.begin(claim))
@@ -157,12 +157,12 @@ impl Site<'_> {
 /// # Errors
 /// As [`Ledger::reap`] and [`TaskData::settle`].
 pub fn reap(ledger: &Ledger, rows: Option<&dyn TaskData>, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {
-    for lapsed in ledger.reap(watch)? {
-        observer.event(&Event::Lapsed(&lapsed));
+    for expired in ledger.reap(watch)? {
+        observer.event(&Event::Expired(&expired));
         if let Some(rows) = rows
-            && rows.settle(lapsed.claim.place)?
+            && rows.settle(expired.claim.place)?
         {
-            observer.event(&Event::Settled(&lapsed.claim));
+            observer.event(&Event::Completed(&expired.claim));
         }
     }
     Ok(())
@@ -171,16 +171,16 @@ pub fn reap(ledger: &Ledger, rows: Option<&dyn TaskData>, watch: &mut Watch, obs
 /// Runs tasks until none is left, or an end is asked for.
 ///
 /// **Concurrency.** Beside any number of other runs of the same ledger, here and on other hosts. Returns when
-/// no task waits or runs anywhere; without [`Terms::linger`], when none waits. When the process dies, its tasks go back as soon as another run sees
+/// no task waits or runs anywhere; without [`RunOptions::linger`], when none waits. When the process dies, its tasks go back as soon as another run sees
 /// that.
 ///
 /// # Errors
 /// What keeps the ledger or the store from being used; tasks that run then come to their end first.
-pub fn run(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks) -> Result<Summary> {
-    let owner: OwnerId = site.ledger.register(&Owner::this_process())?;
-    let summary = worker::run_all(site, terms, tasks, owner);
+pub fn run(context: &RunContext<'_>, options: &RunOptions, tasks: &dyn Tasks) -> Result<Summary> {
+    let owner: OwnerId = context.ledger.register(&Owner::this_process())?;
+    let summary = worker::run_all(context, options, tasks, owner);
     // After an error it may still hold tasks, though nothing of ours runs any more.
-    let left = if summary.is_ok() { site.ledger.leave(owner) } else { site.ledger.give_up(owner) };
+    let left = if summary.is_ok() { context.ledger.leave(owner) } else { context.ledger.give_up(owner) };
     let summary = summary?;
     left?;
     Ok(summary)

@@ -1,6 +1,6 @@
 //! Beside the workers: beats, dead owners, and a tick for whoever wants one.
 
-use super::{Event, Level, Site, Tasks, Terms};
+use super::{Event, Level, RunContext, RunOptions, Tasks};
 use crate::ledger::{OwnerId, Watch};
 use h5part_base::error::ErrorKind;
 use h5part_base::error::Result;
@@ -13,8 +13,8 @@ const TICK: Duration = Duration::from_millis(100);
 const REAP: Duration = Duration::from_secs(1);
 
 pub(super) struct Supervisor<'a> {
-    site: &'a Site<'a>,
-    terms: &'a Terms,
+    context: &'a RunContext<'a>,
+    options: &'a RunOptions,
     tasks: &'a dyn Tasks,
     owner: OwnerId,
     over: AtomicBool,
@@ -22,9 +22,14 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl<'a> Supervisor<'a> {
-    pub(super) fn new(site: &'a Site<'a>, terms: &'a Terms, tasks: &'a dyn Tasks, owner: OwnerId) -> Self {
+    pub(super) fn new(
+        context: &'a RunContext<'a>,
+        options: &'a RunOptions,
+        tasks: &'a dyn Tasks,
+        owner: OwnerId,
+    ) -> Self {
         let (over, thread) = (AtomicBool::new(false), std::sync::OnceLock::new());
-        Self { site, terms, tasks, owner, over, thread }
+        Self { context, options, tasks, owner, over, thread }
     }
 
     /// The workers have ended.
@@ -40,10 +45,10 @@ impl<'a> Supervisor<'a> {
         let _ = self.thread.set(std::thread::current());
         let outcome = self.until_over();
         if outcome.is_err() {
-            self.site.stop.raise(Level::Drain);
+            self.context.stop.raise(Level::Drain);
             // Programs still have their time limits.
             while !self.over.load(Ordering::Acquire) {
-                self.tasks.tick(self.site.stop);
+                self.tasks.tick(self.context.stop);
                 std::thread::park_timeout(TICK);
             }
         }
@@ -51,17 +56,17 @@ impl<'a> Supervisor<'a> {
     }
 
     fn until_over(&self) -> Result<()> {
-        let mut watch = Watch::new(self.terms.stale_after, self.terms.job_is_gone);
+        let mut watch = Watch::new(self.options.stale_after, self.options.job_is_gone);
         let (mut reaped, mut beaten) = (None::<Instant>, Instant::now());
         while !self.over.load(Ordering::Acquire) {
-            self.tasks.tick(self.site.stop);
-            self.site.observer.event(&Event::Tick);
-            if beaten.elapsed() >= self.terms.beat {
+            self.tasks.tick(self.context.stop);
+            self.context.observer.event(&Event::Tick);
+            if beaten.elapsed() >= self.options.beat {
                 self.beat()?;
                 beaten = Instant::now();
             }
             if reaped.is_none_or(|at| at.elapsed() >= REAP) {
-                super::reap(self.site.ledger, self.site.rows, &mut watch, self.site.observer)?;
+                super::reap(self.context.ledger, self.context.rows, &mut watch, self.context.observer)?;
                 reaped = Some(Instant::now());
             }
             std::thread::park_timeout(TICK);
@@ -70,11 +75,11 @@ impl<'a> Supervisor<'a> {
     }
 
     fn beat(&self) -> Result<()> {
-        match self.site.ledger.beat(self.owner) {
+        match self.context.ledger.beat(self.owner) {
             Err(e) if matches!(e.kind(), ErrorKind::Fenced { .. }) => {
                 // We were silent for too long, e.g. stopped: everything of ours is somebody else's by now.
-                self.site.observer.event(&Event::Warning(format!("{e}; no more tasks are claimed")));
-                self.site.stop.raise(Level::End);
+                self.context.observer.event(&Event::Warning(format!("{e}; no more tasks are claimed")));
+                self.context.stop.raise(Level::End);
                 Ok(())
             }
             other => other,

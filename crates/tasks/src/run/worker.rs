@@ -1,7 +1,7 @@
 //! One worker: claims a block, does its tasks, tells how they ended.
 
 use super::supervisor::Supervisor;
-use super::{Event, Level, Site, Summary, Tasks, Terms};
+use super::{Event, Level, RunContext, RunOptions, Summary, Tasks};
 use crate::budget::pin;
 use crate::ledger::{self, Claim, Claimed, End, OwnerId, Reason};
 use h5part_base::error::ErrorKind;
@@ -18,21 +18,26 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_s
 const IDLE: u32 = 20;
 
 /// All workers, and the supervisor beside them.
-pub(super) fn run_all(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks, owner: OwnerId) -> Result<Summary> {
-    let supervisor = Supervisor::new(site, terms, tasks, owner);
+pub(super) fn run_all(
+    context: &RunContext<'_>,
+    options: &RunOptions,
+    tasks: &dyn Tasks,
+    owner: OwnerId,
+) -> Result<Summary> {
+    let supervisor = Supervisor::new(context, options, tasks, owner);
     let summary = Mutex::new(Summary::default());
-    let worker = &Worker { site, terms, tasks, owner, summary: &summary };
+    let worker = &Worker { context, options, tasks, owner, summary: &summary };
     let outcome = std::thread::scope(|scope| {
         let watching = scope.spawn(|| supervisor.watch());
         // More of them than tasks would find nothing to do.
-        let count = terms.workers.min(usize::try_from(site.ledger.len()).unwrap_or(usize::MAX));
+        let count = options.workers.min(usize::try_from(context.ledger.len()).unwrap_or(usize::MAX));
         let (mut others, mut outcome) = (Vec::new(), Ok(()));
         for number in 1..count {
             match std::thread::Builder::new().spawn_scoped(scope, move || worker.work(number)) {
                 Ok(other) => others.push(other),
                 Err(e) => {
-                    outcome = Err(e).at("start another worker for", site.ledger.path());
-                    site.stop.raise(Level::Drain);
+                    outcome = Err(e).at("start another worker for", context.ledger.path());
+                    context.stop.raise(Level::Drain);
                     break;
                 }
             }
@@ -50,8 +55,8 @@ pub(super) fn run_all(site: &Site<'_>, terms: &Terms, tasks: &dyn Tasks, owner: 
 }
 
 struct Worker<'a> {
-    site: &'a Site<'a>,
-    terms: &'a Terms,
+    context: &'a RunContext<'a>,
+    options: &'a RunOptions,
     tasks: &'a dyn Tasks,
     owner: OwnerId,
     summary: &'a Mutex<Summary>,
@@ -59,25 +64,25 @@ struct Worker<'a> {
 
 impl Worker<'_> {
     fn work(&self, number: usize) -> Result<()> {
-        let cores = self.terms.cores.get(number).map_or(&[][..], Vec::as_slice);
+        let cores = self.options.cores.get(number).map_or(&[][..], Vec::as_slice);
         let outcome = pin::while_kept_on(cores, || self.until_nothing_is_left());
         if outcome.is_err() {
             // The others end, too: they would meet the same.
-            self.site.stop.raise(Level::Drain);
+            self.context.stop.raise(Level::Drain);
         }
         outcome
     }
 
     fn until_nothing_is_left(&self) -> Result<()> {
-        let terms = ledger::Terms { count: self.terms.block, delay: self.terms.retry_delay };
+        let options = ledger::ClaimOptions { count: self.options.block, delay: self.options.retry_delay };
         let mut pause = PAUSES.0;
-        while self.site.stop.level() == Level::Run {
+        while self.context.stop.level() == Level::Run {
             let start = Instant::now();
-            let claimed = match self.site.ledger.claim(self.owner, &terms) {
+            let claimed = match self.context.ledger.claim(self.owner, &options) {
                 // Others took us for dead: the supervisor's next beat says so, too.
                 Err(e) if matches!(e.kind(), ErrorKind::Fenced { .. }) => {
-                    self.site.observer.event(&Event::Warning(e.to_string()));
-                    self.site.stop.raise(Level::End);
+                    self.context.observer.event(&Event::Warning(e.to_string()));
+                    self.context.stop.raise(Level::End);
                     return Ok(());
                 }
                 claimed => claimed?,
@@ -87,9 +92,9 @@ impl Worker<'_> {
                     self.run_block(&claims)?;
                     pause = PAUSES.0;
                 }
-                Claimed::Nothing { resting: 0, running } if running == 0 || !self.terms.linger => return Ok(()),
+                Claimed::Nothing { resting: 0, running } if running == 0 || !self.options.linger => return Ok(()),
                 Claimed::Nothing { .. } => {
-                    self.site.stop.wait(Level::Run, pause.max(start.elapsed() * IDLE));
+                    self.context.stop.wait(Level::Run, pause.max(start.elapsed() * IDLE));
                     pause = (pause * 2).min(PAUSES.1);
                 }
             }
@@ -101,18 +106,18 @@ impl Worker<'_> {
         let mut done: Vec<Claim> = Vec::new();
         let mut told = Instant::now();
         for (k, claim) in claims.iter().enumerate() {
-            if self.site.stop.level() > Level::Run && k > 0 {
+            if self.context.stop.level() > Level::Run && k > 0 {
                 self.tell_done(&mut done)?;
                 return self.tell(&claims[k..], End::Released);
             }
-            self.site.observer.event(&Event::Begins(claim));
-            if let Err(e) = self.site.begin(claim) {
+            self.context.observer.event(&Event::Begins(claim));
+            if let Err(e) = self.context.begin(claim) {
                 self.lost_or(claim, e)?;
                 continue;
             }
             match self.run_one(claim) {
-                End::Done if self.site.rows.is_none() => done.push(claim.clone()),
-                End::Done => match self.site.done(claim) {
+                End::Done if self.context.rows.is_none() => done.push(claim.clone()),
+                End::Done => match self.context.done(claim) {
                     Ok((end, state)) => self.ended(claim, end, state),
                     Err(e) => self.lost_or(claim, e)?,
                 },
@@ -127,7 +132,7 @@ impl Worker<'_> {
     }
 
     fn run_one(&self, claim: &Claim) -> End {
-        let run = AssertUnwindSafe(|| self.tasks.run(claim, self.site.stop));
+        let run = AssertUnwindSafe(|| self.tasks.run(claim, self.context.stop));
         catch_unwind(run).unwrap_or(End::Failed(Reason::Panicked))
     }
 
@@ -137,7 +142,7 @@ impl Worker<'_> {
     }
 
     fn tell(&self, claims: &[Claim], end: End) -> Result<()> {
-        for (claim, answer) in claims.iter().zip(self.site.ledger.finish_all(claims, end)?) {
+        for (claim, answer) in claims.iter().zip(self.context.ledger.finish_all(claims, end)?) {
             match answer {
                 Ok(state) => self.ended(claim, end, state),
                 Err(e) => self.lost_or(claim, e)?,
@@ -152,7 +157,7 @@ impl Worker<'_> {
             End::Failed(_) => summary.failed += 1,
             End::Released => summary.released += 1,
         });
-        self.site.observer.event(&Event::Ended(claim, end, state));
+        self.context.observer.event(&Event::Ended(claim, end, state));
     }
 
     /// Whose task was taken over loses that task, and nothing else.
@@ -161,7 +166,7 @@ impl Worker<'_> {
             return Err(e);
         }
         self.count(|summary| summary.lost += 1);
-        self.site.observer.event(&Event::Lost(claim, &e));
+        self.context.observer.event(&Event::Lost(claim, &e));
         Ok(())
     }
 

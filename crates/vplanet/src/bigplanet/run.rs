@@ -6,7 +6,7 @@ use crate::checkpoint::Checkpointed;
 use h5part_base::error::Error;
 use h5part_base::error::{ErrorKind, Result};
 use h5part_tasks::ledger::{Claim, End, Reason, State};
-use h5part_tasks::run::{self, Event, Level, Observer, Site, Stop, Tasks, Terms};
+use h5part_tasks::run::{self, Event, Level, Observer, RunContext, RunOptions, Stop, Tasks};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -35,8 +35,8 @@ pub fn archive_all(
     lost_wait_again(run, archiver)?;
     let work = Work { archiver, folder, watcher, failed: Mutex::default(), broken: Mutex::default() };
     let following = Following { run, watcher };
-    let site = Site { ledger: run.ledger(), rows: None, observer: &following, stop };
-    let ended = run::run(&site, &Terms { workers, ..Terms::default() }, &work);
+    let context = RunContext { ledger: run.ledger(), rows: None, observer: &following, stop };
+    let ended = run::run(&context, &RunOptions { workers, ..RunOptions::default() }, &work);
     let settled = run.settle();
     if let Some(error) = work.broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);

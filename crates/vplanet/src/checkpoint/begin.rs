@@ -299,7 +299,7 @@ mod tests {
     /// Ends a trial as a run of ours does.
     fn end(run: &Checkpointed, name: &str, end: h5part_tasks::ledger::End) {
         let owner = run.ledger().register(&h5part_tasks::ledger::Owner::this_process()).expect("registers");
-        let terms = h5part_tasks::ledger::Terms { count: 100, delay: Duration::ZERO };
+        let terms = h5part_tasks::ledger::ClaimOptions { count: 100, delay: Duration::ZERO };
         let h5part_tasks::ledger::Claimed::Tasks(claims) = run.ledger().claim(owner, &terms).expect("claims") else {
             panic!("nothing waits");
         };

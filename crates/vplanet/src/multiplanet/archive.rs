@@ -1,6 +1,6 @@
 //! Trials and their archive.
 
-use super::trial::Site;
+use super::trial::TrialContext;
 use h5part_base::error::{At, Result};
 use h5part_base::storage::{Disk, Storage};
 use h5part_tasks::ledger::State;
@@ -28,14 +28,14 @@ pub struct CaughtUp {
 ///
 /// # Errors
 /// As reading the archive, and reading and changing the ledger.
-pub fn catch_up(site: &Site<'_>) -> Result<CaughtUp> {
-    let Some(archive) = site.archive else { return Ok(CaughtUp::default()) };
-    let ledger = site.run.ledger();
+pub fn catch_up(context: &TrialContext<'_>) -> Result<CaughtUp> {
+    let Some(archive) = context.archive else { return Ok(CaughtUp::default()) };
+    let ledger = context.run.ledger();
     let missing = archive.missing(ledger)?;
-    let failed = |(place, name): &(u64, String)| match archive.archive(&site.folder.join(name)) {
+    let failed = |(place, name): &(u64, String)| match archive.archive(&context.folder.join(name)) {
         Ok(_) => None,
         Err(e) => {
-            site.observer.event(&Event::Warning(format!("{e}; '{}' is run again", name.escape_debug())));
+            context.observer.event(&Event::Warning(format!("{e}; '{}' is run again", name.escape_debug())));
             Some(*place)
         }
     };

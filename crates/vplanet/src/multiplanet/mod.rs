@@ -6,4 +6,4 @@ mod trial;
 
 pub use archive::{CaughtUp, catch_up, set_aside};
 pub use ensemble::{Ensemble, folder_of};
-pub use trial::{Folders, Runner, Site};
+pub use trial::{Folders, Runner, TrialContext};

@@ -25,7 +25,7 @@ impl Homes for Folders {
 
 /// What a run of trials works on.
 #[derive(Clone, Copy)]
-pub struct Site<'a> {
+pub struct TrialContext<'a> {
     /// Its ledger and text.
     pub run: &'a Checkpointed,
     /// The folder of the trials.
@@ -41,7 +41,7 @@ pub struct Site<'a> {
 /// **Concurrency.** Beside any number of others, in this process and in others: the ledger shares the trials out.
 /// After a kill a trial that ran waits again; one that was archived and not told so is found in the archive.
 pub struct Runner<'a> {
-    site: Site<'a>,
+    context: TrialContext<'a>,
     programs: Programs<'a>,
     /// That the text cannot be written is told once.
     told: AtomicBool,
@@ -52,17 +52,17 @@ impl<'a> Runner<'a> {
     ///
     /// # Errors
     /// As [`Programs::new`].
-    pub fn new(site: Site<'a>, launch: Launch) -> Result<Self> {
-        let programs = Programs::new(site.run.ledger(), launch, site.observer)?;
-        Ok(Self { site, programs, told: AtomicBool::new(false) })
+    pub fn new(context: TrialContext<'a>, launch: Launch) -> Result<Self> {
+        let programs = Programs::new(context.run.ledger(), launch, context.observer)?;
+        Ok(Self { context, programs, told: AtomicBool::new(false) })
     }
 
     fn warn(&self, error: &h5part_base::error::Error) {
-        self.site.observer.event(&Event::Warning(error.to_string()));
+        self.context.observer.event(&Event::Warning(error.to_string()));
     }
 
     fn archive(&self, folder: &Path) -> End {
-        match self.site.archive.map_or(Ok(()), |archive| archive.archive(folder).map(|_| ())) {
+        match self.context.archive.map_or(Ok(()), |archive| archive.archive(folder).map(|_| ())) {
             Ok(()) => End::Done,
             Err(e) => {
                 self.warn(&e);
@@ -74,7 +74,7 @@ impl<'a> Runner<'a> {
 
 impl Tasks for Runner<'_> {
     fn run(&self, claim: &Claim, stop: &Stop) -> End {
-        let folder = self.site.folder.join(&claim.name);
+        let folder = self.context.folder.join(&claim.name);
         if !folder.is_dir() {
             self.warn(&ErrorKind::not_found(Item::File).at("run trial", &folder));
             return End::Failed(Reason::NotStarted);
@@ -87,7 +87,7 @@ impl Tasks for Runner<'_> {
 
     fn tick(&self, stop: &Stop) {
         self.programs.tick(stop);
-        if let Err(e) = self.site.run.follow()
+        if let Err(e) = self.context.run.follow()
             && !self.told.swap(true, Ordering::Relaxed)
         {
             self.warn(&e);

@@ -2,7 +2,7 @@
 
 use super::super::super::ledger::watch as owners;
 use super::super::RUN;
-use super::super::tell::Teller;
+use super::super::progress::Progress;
 use super::Plan;
 use h5part::ledger::{Tally, Watch};
 use h5part::{ErrorKind, Result};
@@ -21,7 +21,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// A run that waits for its jobs.
 pub struct Waiting<'a> {
     plan: &'a Plan<'a>,
-    teller: Teller<'a>,
+    progress: Progress<'a>,
     jobs: Vec<String>,
     /// Each element as it was seen last.
     seen: BTreeMap<String, Element>,
@@ -80,9 +80,16 @@ fn next(tally: &Tally, queue: Option<Queue>, ended_before: u64) -> Next {
 
 impl<'a> Waiting<'a> {
     pub fn new(plan: &'a Plan<'a>, submitted: Vec<Submitted>) -> Self {
-        let teller = Teller::new(plan.ledger, plan.crew.is_quiet());
-        let mut waiting =
-            Self { plan, teller, jobs: Vec::new(), seen: BTreeMap::new(), queue: None, ended_before: 0, silent: false };
+        let progress = Progress::new(plan.ledger, plan.run.is_quiet());
+        let mut waiting = Self {
+            plan,
+            progress,
+            jobs: Vec::new(),
+            seen: BTreeMap::new(),
+            queue: None,
+            ended_before: 0,
+            silent: false,
+        };
         waiting.begin(submitted);
         waiting
     }
@@ -98,8 +105,8 @@ impl<'a> Waiting<'a> {
 
     /// What is worth a line unless nothing is to be said.
     fn tell(&self, text: String) {
-        if !self.plan.crew.is_quiet() {
-            self.teller.event(&Event::Warning(text));
+        if !self.plan.run.is_quiet() {
+            self.progress.event(&Event::Warning(text));
         }
     }
 
@@ -113,8 +120,8 @@ impl<'a> Waiting<'a> {
             if asked.load(Ordering::Relaxed) {
                 break Some(self.interrupted());
             }
-            self.teller.event(&Event::Tick);
-            self.plan.crew.tick();
+            self.progress.event(&Event::Tick);
+            self.plan.run.tick();
             if Instant::now() < due {
                 std::thread::sleep(TICK);
                 continue;
@@ -136,7 +143,7 @@ impl<'a> Waiting<'a> {
                 Next::Stop(why) => break self.stopped(why),
             }
         };
-        self.teller.end();
+        self.progress.end();
         if let Some(text) = outcome {
             eprintln!("h5part: {text}");
         }
@@ -144,7 +151,7 @@ impl<'a> Waiting<'a> {
     }
 
     fn watch(&self) -> Watch {
-        owners(self.plan.crew.stale_after())
+        owners(self.plan.run.stale_after())
     }
 
     /// Asks the queue, and tells what is new.
@@ -157,7 +164,7 @@ impl<'a> Waiting<'a> {
             // The jobs go on without us.
             Err(e) if !self.silent => {
                 self.silent = true;
-                self.teller.event(&Event::Warning(format!("the queue cannot be seen: {e}")));
+                self.progress.event(&Event::Warning(format!("the queue cannot be seen: {e}")));
             }
             Err(_) => {}
         }
@@ -186,13 +193,13 @@ impl<'a> Waiting<'a> {
             0 => String::new(),
             waits => format!(", {waits} wait ({reason})"),
         };
-        self.teller.note(format!("SLURM: {} run{waits}", queue.runs));
+        self.progress.note(format!("SLURM: {} run{waits}", queue.runs));
         self.queue = Some(queue);
     }
 
     /// No job of ours is left: what its workers held goes back.
     fn reap(&self, watch: &mut Watch) -> Result<()> {
-        self.plan.crew.reap(watch, &self.teller)
+        self.plan.run.reap(watch, &self.progress)
     }
 
     fn interrupted(&self) -> String {

@@ -36,6 +36,8 @@ fn what_is_no_ledger_is_told_and_left_alone() {
         std::fs::write(&path, bytes).expect("writes");
         each_command(&path, 5, "not a usable ledger");
     }
+    std::fs::write(&path, [&b"h5partL1"[..], &[0; 9000]].concat()).expect("writes");
+    each_command(&path, 5, "it is the log of a structural change, or was made by a development version");
     tasks(30).create(scratch.path("b.ledger")).expect("makes");
     let whole = std::fs::read(scratch.path("b.ledger")).expect("reads");
     for len in [100, 4095, 4096, 5000, whole.len() - 1] {

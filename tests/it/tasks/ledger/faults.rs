@@ -4,7 +4,7 @@
 use super::{claim, dead_owner, latest, ledger, tasks};
 use crate::common::support::Scratch;
 use h5part::ErrorKind;
-use h5part::ledger::{Claimed, End, Ledger, Owner, Reason, State, Task, Terms, Watch};
+use h5part::ledger::{ClaimOptions, Claimed, End, Ledger, Owner, Reason, State, Task, Watch};
 use h5part_base::storage::{Fault, Faulty};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ const WORKS: [Work; 12] = [
         name: "claim",
         work: |l| {
             let owner = l.register(&dead_owner())?;
-            let terms = Terms { count: 3, delay: Duration::ZERO };
+            let terms = ClaimOptions { count: 3, delay: Duration::ZERO };
             assert!(matches!(l.claim(owner, &terms)?, Claimed::Tasks(claims) if claims.len() == 3));
             Ok(())
         },

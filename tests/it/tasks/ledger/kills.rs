@@ -3,7 +3,7 @@
 
 use crate::common::support::{Scratch, ok, small_store};
 use h5part::ErrorKind;
-use h5part::ledger::{Claim, Claimed, Ledger, NewLedger, Owner, State, StoreTasks, TaskFence, Terms, Watch};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, Ledger, NewLedger, Owner, State, StoreTasks, TaskFence, Watch};
 use h5part_base::dataspace::Rows;
 use h5part_engine::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
@@ -109,7 +109,7 @@ fn worker() {
     let mut watch = Watch::new(NEVER, |_| None);
     let mut random = (u64::from(std::process::id()) * 0x9E37_79B9) | 1;
     loop {
-        let terms = Terms { count: 1 + random % 3, delay: Duration::ZERO };
+        let terms = ClaimOptions { count: 1 + random % 3, delay: Duration::ZERO };
         let claims = match site.ledger.claim(owner, &terms).expect("claims") {
             Claimed::Tasks(claims) => claims,
             Claimed::Nothing { resting: 0, running: 0 } => return,

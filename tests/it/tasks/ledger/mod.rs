@@ -7,7 +7,7 @@ mod kills;
 mod owners;
 mod texts;
 
-use h5part::ledger::{Claim, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Terms};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId};
 use h5part_base::lock::{Fate, ProcessId};
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub fn owner_elsewhere() -> Owner {
 
 /// What could be claimed now.
 pub fn claim(ledger: &Ledger, owner: OwnerId, count: u64) -> Vec<Claim> {
-    match ledger.claim(owner, &Terms { count, delay: Duration::ZERO }).expect("claims") {
+    match ledger.claim(owner, &ClaimOptions { count, delay: Duration::ZERO }).expect("claims") {
         Claimed::Tasks(claims) => claims,
         Claimed::Nothing { .. } => Vec::new(),
     }

@@ -67,7 +67,7 @@ fn a_beat_that_stands_still_and_one_that_moves() {
     for error in [
         ledger.finish(&claims[0], End::Done).expect_err("lapsed"),
         ledger.beat(owner).expect_err("was given up"),
-        ledger.claim(owner, &h5part::ledger::Terms::default()).expect_err("was given up"),
+        ledger.claim(owner, &h5part::ledger::ClaimOptions::default()).expect_err("was given up"),
     ] {
         assert!(matches!(error.kind(), ErrorKind::Fenced { .. }), "{error}");
     }

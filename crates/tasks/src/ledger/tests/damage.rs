@@ -2,8 +2,8 @@
 
 use crate::ledger::owner::Job;
 use crate::ledger::{
-    Checkpoint, Claimed, ENTRY, End, Entry, HEADER, Header, Ledger, Mark, NameAt, NameList, NewLedger, Owner, OwnerId,
-    SLOT, StoreRef, Task, Terms,
+    Checkpoint, ClaimOptions, Claimed, ENTRY, End, Entry, HEADER, Header, Ledger, Mark, NameAt, NameList, NewLedger,
+    Owner, OwnerId, SLOT, StoreRef, Task,
 };
 use h5part_base::error::ErrorKind;
 use std::path::PathBuf;
@@ -143,7 +143,7 @@ fn do_all(path: &PathBuf) -> (Vec<String>, Vec<ErrorKind>) {
     let owner = ledger.register(&Owner::this_process()).expect("registers");
     // More claims than there are tasks: one that fails must not come for ever.
     for _ in 0..20 {
-        match ledger.claim(owner, &Terms::default()) {
+        match ledger.claim(owner, &ClaimOptions::default()) {
             Ok(Claimed::Tasks(claims)) => {
                 done.extend(claims.iter().map(|claim| claim.name.clone()));
                 for told in ledger.finish_all(&claims, End::Done).expect("tells") {

@@ -1,7 +1,9 @@
 //! A real ledger, through two handles, against the model.
 
 use super::model::{Model, Slot};
-use crate::ledger::{Claim, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Reason, State, Terms, Watch};
+use crate::ledger::{
+    Claim, ClaimOptions, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Reason, State, Watch,
+};
 use h5part_base::error::ErrorKind;
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -233,7 +235,7 @@ impl Rig {
     }
 
     fn claim(&mut self, ledger: usize, owner: usize, count: u64, delay: u64) {
-        let terms = Terms { count, delay: Duration::from_millis(delay) };
+        let terms = ClaimOptions { count, delay: Duration::from_millis(delay) };
         let claimed = self.handles[ledger].claim(self.owners[owner].0, &terms);
         if !self.model.owners[owner] {
             assert!(is_fenced(&claimed.expect_err("was given up")));

@@ -1,6 +1,6 @@
 //! Several threads, with handles of their own and with one that they share.
 
-use crate::ledger::{Claimed, End, Ledger, NewLedger, Owner, Reason, State, Terms, Watch};
+use crate::ledger::{ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, Reason, State, Watch};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ fn work(ledger: &Ledger, told: &Told, turn: &AtomicU64) {
     let mut watch = Watch::new(Duration::MAX, |_| None);
     loop {
         let turn = turn.fetch_add(1, Ordering::Relaxed);
-        let terms = Terms { count: 1 + turn % 7, delay: Duration::ZERO };
+        let terms = ClaimOptions { count: 1 + turn % 7, delay: Duration::ZERO };
         let claims = match ledger.claim(owner, &terms).expect("claims") {
             Claimed::Tasks(claims) => claims,
             Claimed::Nothing { resting: 0, running: 0 } => return ledger.leave(owner).expect("leaves"),

@@ -9,14 +9,14 @@ mod slot;
 mod wire;
 mod worker;
 
-pub use serve::serve;
+pub(super) use serve::serve;
 
 use super::board::Board;
 use super::config::PoolConfig;
 use super::work::Registry;
 use super::{Event, Job, Pool, RunId};
 use h5part_base::error::{ErrorKind, Kind, Result};
-use slot::Slot;
+use slot::{Shared, Slot};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use wire::Hello;
@@ -37,21 +37,19 @@ pub struct Processes {
     slots: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What all slots need.
-#[derive(Debug)]
-struct Shared {
-    board: Board,
-    hello: Hello,
-}
-
 impl Processes {
     /// A pool of `workers` processes, each kept on the processors of its list, where there are lists. Of
     /// the configuration, memory limit, results in flight and inner pool count. They start at once; this does
     /// not wait for them.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotServing`]: this program has not called [`serve`], and neither would its workers.
-    pub fn new(registry: &Registry, config: &PoolConfig, workers: usize, cores: Vec<Vec<usize>>) -> Result<Self> {
+    /// [`crate::ErrorKind::NotServing`]: this program has not called [`super::serve`], and neither would its workers.
+    pub(super) fn new(
+        registry: &Registry,
+        config: &PoolConfig,
+        workers: usize,
+        cores: Vec<Vec<usize>>,
+    ) -> Result<Self> {
         if !serve::is_called() {
             return Err(crate::ErrorKind::NotServing.at("start worker processes of", "the pool"));
         }

@@ -3,8 +3,9 @@
 use super::wire::{Hello, Order, Report, receive, send};
 use super::worker::FLAG;
 use crate::budget::pin;
-use crate::pool::host::Host;
-use crate::pool::work::{Registry, TaskError};
+use crate::pool::host::{Host, OpenPool};
+use crate::pool::task::TaskError;
+use crate::pool::work::Registry;
 use crate::pool::{EventKind, Job, Payload};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,13 +26,8 @@ const PANICKED: i32 = 101;
 /// Exit code of a worker that cannot begin.
 const UNFIT: i32 = 102;
 
-/// Makes worker processes possible: to be called first in `main`, by a program that opens a pool of
-/// processes. Such a pool starts the same program again. In the program that the user started this returns at
-/// once; in a worker it runs tasks, and does not return.
-///
-/// Standard output of a worker goes to standard error, and its standard input is empty: the pool's
-/// messages take the pipes. Descriptors that it inherited are closed.
-pub fn serve(registry: &Registry) {
+/// As [`crate::pool::serve`]; tasks get pools of their own by `open`.
+pub(crate) fn serve(registry: &Registry, open: OpenPool) {
     CALLED.store(true, Ordering::Relaxed);
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(FLAG)) {
@@ -39,7 +35,7 @@ pub fn serve(registry: &Registry) {
     }
     WORKER.store(true, Ordering::Relaxed);
     let parent = arguments.next().and_then(|id| id.to_str()?.parse().ok());
-    let code = match parent.map(|parent| work(registry, Pid::from_raw(parent))) {
+    let code = match parent.map(|parent| work(registry, open, Pid::from_raw(parent))) {
         Some(Ok(code)) => code,
         // The parent is gone: nobody is there to be told.
         Some(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => 0,
@@ -60,7 +56,7 @@ pub(super) fn is_worker() -> bool {
     WORKER.load(Ordering::Relaxed)
 }
 
-fn work(registry: &Registry, parent: Pid) -> io::Result<i32> {
+fn work(registry: &Registry, open: OpenPool, parent: Pid) -> io::Result<i32> {
     set_pdeathsig(Signal::SIGKILL)?;
     // It may have died before.
     if getppid() != parent {
@@ -69,7 +65,7 @@ fn work(registry: &Registry, parent: Pid) -> io::Result<i32> {
     let (mut orders, mut reports) = pipes()?;
     close_all_but(&[orders.as_raw_fd(), reports.as_raw_fd()])?;
     let Order::Hello(hello) = receive(&mut orders)? else { return Ok(UNFIT) };
-    let host = prepare(registry, hello)?;
+    let host = prepare(registry, open, hello)?;
     let (line, jobs) = (Arc::new(Line::default()), channel());
     let reader = Arc::clone(&line);
     std::thread::Builder::new().name("orders".to_owned()).spawn(move || reader.listen(&mut orders, &jobs.0))?;
@@ -100,7 +96,7 @@ fn close_all_but(kept: &[RawFd]) -> io::Result<()> {
     Ok(())
 }
 
-fn prepare(registry: &Registry, hello: Hello) -> io::Result<Host> {
+fn prepare(registry: &Registry, open: OpenPool, hello: Hello) -> io::Result<Host> {
     if let Some(limit) = hello.memory_limit {
         let (soft, hard) = getrlimit(Resource::RLIMIT_AS)?;
         setrlimit(Resource::RLIMIT_AS, soft.min(limit), hard.min(limit))?;
@@ -109,7 +105,7 @@ fn prepare(registry: &Registry, hello: Hello) -> io::Result<Host> {
         // Where it is refused, tasks run all the same.
         let _ = pin::keep_on(&hello.cores);
     }
-    Ok(Host::new(registry, hello.inner))
+    Ok(Host::new(registry, hello.inner, open))
 }
 
 /// A job, and the sign that it is to end.

@@ -1,10 +1,9 @@
 //! The place of a worker process: one after another, as they die.
 
-use super::Shared;
 use super::wire::{Hello, Order, Report};
 use super::worker::Worker;
-use crate::pool::board::Taken;
-use crate::pool::work::TaskError;
+use crate::pool::board::{Board, Taken};
+use crate::pool::task::TaskError;
 use crate::pool::{Death, EventKind};
 use std::io;
 use std::sync::Arc;
@@ -17,6 +16,13 @@ const LOOK: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(2);
 /// Workers that die before they begin are not the job's fault; after so many, something else is wrong.
 const STARTS: usize = 3;
+
+/// What all slots need.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) board: Board,
+    pub(super) hello: Hello,
+}
 
 pub(super) struct Slot {
     shared: Arc<Shared>,

@@ -2,7 +2,7 @@
 //! message in `MessagePack`.
 
 use crate::pool::config::PoolConfig;
-use crate::pool::work::TaskError;
+use crate::pool::task::TaskError;
 use crate::pool::{Job, Payload};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};

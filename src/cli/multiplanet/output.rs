@@ -1,6 +1,6 @@
 //! What people see of a run of trials: the lines of multiplanet, and a bar on a terminal.
 
-use super::super::run::tell::Teller;
+use super::super::run::progress::Progress;
 use h5part::Result;
 use h5part::ledger::{End, Ledger, Reason};
 use h5part_tasks::budget::MemoryWatch;
@@ -8,8 +8,8 @@ use h5part_tasks::run::{Event, Observer};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-pub struct Voice<'a> {
-    teller: Teller<'a>,
+pub struct Output<'a> {
+    progress: Progress<'a>,
     folder: PathBuf,
     verbose: bool,
 }
@@ -20,21 +20,21 @@ pub fn print(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-impl<'a> Voice<'a> {
+impl<'a> Output<'a> {
     pub fn new(ledger: &'a Ledger, folder: &Path, quiet: bool, verbose: bool) -> Self {
         // Without a terminal only what goes wrong is said: standard output has the lines of multiplanet.
         let counts = std::io::stderr().is_terminal() && !verbose;
-        let teller = if counts { Teller::new } else { Teller::of_worker }(ledger, quiet);
-        Self { teller, folder: folder.to_owned(), verbose }
+        let progress = if counts { Progress::new } else { Progress::of_worker }(ledger, quiet);
+        Self { progress, folder: folder.to_owned(), verbose }
     }
 
     /// For one worker beside others.
     pub fn of_worker(ledger: &'a Ledger, folder: &Path, quiet: bool, verbose: bool) -> Self {
-        Self { teller: Teller::of_worker(ledger, quiet), folder: folder.to_owned(), verbose }
+        Self { progress: Progress::of_worker(ledger, quiet), folder: folder.to_owned(), verbose }
     }
 
     pub fn watch_memory(&self) -> Result<MemoryWatch> {
-        self.teller.watch_memory()
+        self.progress.watch_memory()
     }
 
     /// So many workers begin.
@@ -44,7 +44,7 @@ impl<'a> Voice<'a> {
 
     /// The run has ended.
     pub fn end(self) {
-        self.teller.end();
+        self.progress.end();
     }
 
     fn print(&self, text: std::fmt::Arguments<'_>) {
@@ -54,7 +54,7 @@ impl<'a> Voice<'a> {
     }
 }
 
-impl Observer for Voice<'_> {
+impl Observer for Output<'_> {
     fn event(&self, event: &Event<'_>) {
         let path = |name: &str| self.folder.join(name);
         match event {
@@ -74,6 +74,6 @@ impl Observer for Voice<'_> {
             }
             _ => {}
         }
-        self.teller.event(event);
+        self.progress.event(event);
     }
 }

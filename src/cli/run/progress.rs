@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const COUNT: Duration = Duration::from_millis(500);
 const SHARE: u32 = 50;
 
-pub struct Teller<'a> {
+pub struct Progress<'a> {
     ledger: &'a Ledger,
     quiet: bool,
     /// How far the run is, is not said by its workers.
@@ -31,7 +31,7 @@ struct Counted {
     failed: BTreeMap<String, u64>,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> Progress<'a> {
     pub fn new(ledger: &'a Ledger, quiet: bool) -> Self {
         Self::made(ledger, quiet, !quiet)
     }
@@ -116,7 +116,7 @@ impl Counted {
     }
 }
 
-impl Observer for Teller<'_> {
+impl Observer for Progress<'_> {
     fn event(&self, event: &Event<'_>) {
         match event {
             Event::Tick if self.counts => self.count(),
@@ -129,11 +129,15 @@ impl Observer for Teller<'_> {
                 counted.missing.insert(claim.place, format!("exited with 0, but {kind}"));
             }
             Event::Lost(_, error) => self.say(&error.to_string()),
-            Event::Lapsed(lapsed) if !self.quiet => {
-                let (name, owner) = (lapsed.claim.name.escape_debug(), &lapsed.owner);
-                self.say(&format!("'{name}' was taken from {owner}: {}; it is {}", lapsed.reason, lapsed.state.word()));
+            Event::Expired(expired) if !self.quiet => {
+                let (name, owner) = (expired.claim.name.escape_debug(), &expired.owner);
+                self.say(&format!(
+                    "'{name}' was taken from {owner}: {}; it is {}",
+                    expired.reason,
+                    expired.state.word()
+                ));
             }
-            Event::Settled(claim) if !self.quiet => {
+            Event::Completed(claim) if !self.quiet => {
                 self.say(&format!("'{}' is done all the same: its rows are there", claim.name.escape_debug()));
             }
             Event::Warning(text) => self.say(text),

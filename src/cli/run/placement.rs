@@ -18,7 +18,7 @@ pub struct Asked {
 
 /// What becomes of it.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Placement {
     pub mode: Mode,
     pub jobs: usize,
     pub warnings: Vec<String>,
@@ -33,13 +33,13 @@ impl Asked {
     }
 
     /// Mode and number for this machine and the tasks that are left.
-    pub fn settle(&self, mode: Mode, ledger: &Ledger) -> Result<Place> {
+    pub fn settle(&self, mode: Mode, ledger: &Ledger) -> Result<Placement> {
         let tally = ledger.tally()?;
         let left = tally.total - tally.done - tally.failed;
         self.on(&Machine::probe(), mode, left).map_err(|kind| kind.at(RUN, ledger.path()))
     }
 
-    fn on(&self, machine: &Machine, mode: Mode, left: u64) -> Result<Place, ErrorKind> {
+    fn on(&self, machine: &Machine, mode: Mode, left: u64) -> Result<Placement, ErrorKind> {
         let workers = if mode == Mode::Serial { Some(1) } else { self.jobs };
         let memory_per_worker = self.memory.map(|memory| memory.0);
         // A program with threads of its own is asked for fewer at a time: nothing is known of it here.
@@ -50,7 +50,7 @@ impl Asked {
         }
         // More than there are tasks would find nothing to do.
         let jobs = budget.workers.min(usize::try_from(left).unwrap_or(usize::MAX).max(1));
-        Ok(Place { mode, jobs, warnings: budget.warnings })
+        Ok(Placement { mode, jobs, warnings: budget.warnings })
     }
 }
 

@@ -5,7 +5,7 @@ use h5part::{ErrorKind, Item, Result};
 use h5part_base::error::{At, Kind};
 use h5part_base::lock::Patience;
 use h5part_tasks::program::{Homes, Keeper, Memory, Template};
-use h5part_tasks::run::{Launch, Terms};
+use h5part_tasks::run::{Launch, RunOptions};
 use h5part_tasks::slurm::job_is_gone;
 use std::ffi::OsString;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
-pub struct Care {
+pub struct Limits {
     /// Give up on a task after K failed attempts [default: the ledger's setting, usually 3].
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
     pub max_attempts: Option<u16>,
@@ -34,14 +34,14 @@ pub struct Care {
     pub timeout: f64,
 }
 
-impl Care {
-    pub fn terms(&self, workers: usize) -> Terms {
-        Terms {
+impl Limits {
+    pub fn run_options(&self, workers: usize) -> RunOptions {
+        RunOptions {
             workers,
             retry_delay: Duration::from_secs_f64(self.retry_delay),
             stale_after: self.stale_after(),
             job_is_gone,
-            ..Terms::default()
+            ..RunOptions::default()
         }
     }
 

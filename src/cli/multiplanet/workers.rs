@@ -1,6 +1,6 @@
 //! Workers of a run of trials, as processes of their own.
 
-use super::super::run::crew::{Crew, Kind};
+use super::super::run::workers::{Kind, ProcessRun};
 use super::Args;
 use h5part::Result;
 use h5part::ledger::{Ledger, Watch};
@@ -14,7 +14,7 @@ pub struct Workers<'a> {
     pub run: &'a Checkpointed,
 }
 
-impl Crew for Workers<'_> {
+impl ProcessRun for Workers<'_> {
     fn ledger(&self) -> &Ledger {
         self.run.ledger()
     }
@@ -29,7 +29,7 @@ impl Crew for Workers<'_> {
                 words.extend(jobs.map(|jobs| OsString::from(format!("--cores={jobs}"))));
             }
         }
-        words.extend(args.care.args());
+        words.extend(args.limits.args());
         words.extend(["--command".into(), OsString::from(&args.command)]);
         for (flag, is_set) in [("--bigplanet", args.bigplanet), ("--quiet", args.quiet), ("--verbose", args.verbose)] {
             words.extend(is_set.then(|| OsString::from(flag)));
@@ -47,7 +47,7 @@ impl Crew for Workers<'_> {
     }
 
     fn stale_after(&self) -> Duration {
-        self.args.care.stale_after()
+        self.args.limits.stale_after()
     }
 
     fn reap(&self, watch: &mut Watch, observer: &dyn Observer) -> Result<()> {

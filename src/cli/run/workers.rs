@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 /// What those who start workers, and wait for them, have to know of the run.
-pub trait Crew {
+pub trait ProcessRun {
     /// Its ledger.
     fn ledger(&self) -> &Ledger;
 

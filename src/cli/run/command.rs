@@ -1,7 +1,7 @@
 //! What `run` and `work` have in common: which ledger, which program, how it is started.
 
 use super::super::ledger::open;
-use super::care::{Care, check_program};
+use super::limits::{Limits, check_program};
 use super::{RUN, Rows};
 use h5part::ledger::Ledger;
 use h5part::ledger::StoreTasks;
@@ -9,12 +9,12 @@ use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
 use h5part_engine::store::Store;
 use h5part_tasks::program::{BesideLedger, Template};
-use h5part_tasks::run::{Launch, Terms};
+use h5part_tasks::run::{Launch, RunOptions};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
-pub struct Launching {
+pub struct CommandArgs {
     /// The ledger.
     ledger: PathBuf,
     /// The program and its arguments, with {name}, {rows} and {index} for the task.
@@ -30,7 +30,7 @@ pub struct Launching {
     #[arg(long, value_name = "TABLE", requires = "store")]
     table: Option<String>,
     #[command(flatten)]
-    pub care: Care,
+    pub limits: Limits,
     /// Print only errors.
     #[arg(short, long)]
     pub quiet: bool,
@@ -39,14 +39,14 @@ pub struct Launching {
     pub json: bool,
 }
 
-impl Launching {
+impl CommandArgs {
     pub fn ledger(&self) -> &Path {
         &self.ledger
     }
 
     pub fn open(&self) -> Result<Ledger> {
-        let ledger = open(&self.ledger, self.care.timeout)?;
-        let attempts = self.care.max_attempts.unwrap_or(ledger.max_attempts());
+        let ledger = open(&self.ledger, self.limits.timeout)?;
+        let attempts = self.limits.max_attempts.unwrap_or(ledger.max_attempts());
         Ok(ledger.with_max_attempts(attempts))
     }
 
@@ -72,12 +72,12 @@ impl Launching {
         }
     }
 
-    pub fn terms(&self, workers: usize) -> Terms {
-        Terms { block: self.block, ..self.care.terms(workers) }
+    pub fn run_options(&self, workers: usize) -> RunOptions {
+        RunOptions { block: self.block, ..self.limits.run_options(workers) }
     }
 
     pub fn launch(&self) -> Result<Launch> {
-        self.care.launch(self.template(), Box::new(BesideLedger), &self.ledger)
+        self.limits.launch(self.template(), Box::new(BesideLedger), &self.ledger)
     }
 
     /// The arguments of `h5part work` that make it a worker for this; `more` are options of its own.
@@ -89,7 +89,7 @@ impl Launching {
         if let Some(table) = &self.table {
             option("--table", table.clone());
         }
-        args.extend(self.care.args());
+        args.extend(self.limits.args());
         if let Some(store) = &self.store {
             args.extend(["--store".into(), store.into()]);
         }
