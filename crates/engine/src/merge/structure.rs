@@ -49,7 +49,7 @@ pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<
     }
 }
 
-impl<'a> Plan<'a> {
+impl Plan<'_> {
     /// Copies what the file lacks. `new`: nothing is in it yet.
     fn copy_all(self, h5: &H5Change, new: bool, merged: &mut Merged) -> Result<()> {
         let out = self.out.path();

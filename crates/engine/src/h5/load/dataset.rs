@@ -139,11 +139,10 @@ pub(in crate::h5) fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -
         Dtype::I16 => fill!(i16),
         Dtype::I32 => fill!(i32),
         Dtype::I64 => fill!(i64),
-        Dtype::U8 => fill!(u8),
         Dtype::U16 => fill!(u16),
         Dtype::U32 => fill!(u32),
         Dtype::U64 => fill!(u64),
-        // The byte as it is: others may have given it another value than 0 or 1.
-        Dtype::Bool => fill!(u8),
+        // A boolean is read as the byte that it is: other programs may have given it another value than 0 or 1.
+        Dtype::U8 | Dtype::Bool => fill!(u8),
     })
 }

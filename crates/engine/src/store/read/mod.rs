@@ -184,7 +184,7 @@ impl Reader {
                     blocks.iter().map(|block| CellBuffer::new(block.cell, count)).collect();
                 let mut cells: Vec<Cells<'_>> = whole.iter_mut().map(CellBuffer::cells).collect();
                 self.read_portion(names, &portion, &mut cells, false)?;
-                let here: Vec<usize> = places.by_ref().take(count).map(|n| to_usize(n)).collect();
+                let here: Vec<usize> = places.by_ref().take(count).map(to_usize).collect();
                 blocks.iter_mut().zip(&whole).for_each(|(block, whole)| block.place(whole, &here));
             }
             done += count;
@@ -399,7 +399,7 @@ impl OutputBlock {
     }
 }
 
-/// CellBuffer cells on their way to a block.
+/// Whole cells, from which the parts that are kept are copied to a block.
 struct CellBuffer {
     cell: usize,
     bytes: Vec<u8>,
