@@ -1,6 +1,6 @@
 //! Marks in the superblock by which HDF5 says that a program writes to the file.
 //!
-//! FileChange a SWMR writer holds no lock, and one that died leaves its mark, nothing else tells of them. h5part sets none:
+//! Since a SWMR writer holds no lock, and one that died leaves its mark, nothing else tells of them. h5part sets none:
 //! its file driver has no locks, for which the library leaves the marks alone.
 
 use super::handle::Store;
