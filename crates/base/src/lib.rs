@@ -12,6 +12,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("files are little-endian and h5part copies their bytes as they are");
 
+pub mod checksum;
 pub mod dataspace;
 pub mod error;
 pub mod lock;

@@ -179,6 +179,33 @@ with h5py.File(sys.argv[1]) as file:
 }
 
 #[test]
+fn no_limit_stays_no_limit_where_lengths_have_four_bytes() {
+    let scratch = Scratch::new();
+    let (source, published, merged) = (scratch.text("s.h5"), scratch.text("p.h5"), scratch.text("m.h5"));
+    let make = "
+import sys, h5py, numpy as np
+plist = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+plist.set_sizes(4, 4)
+with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=plist)) as file:
+    d = file.create_dataset('t/E', (10, 5), '?', maxshape=(None, 5), chunks=(1, 5), compression=4)
+    d[::2] = np.arange(25).reshape(5, 5) % 3 == 0
+";
+    py(make, &[&source]).expect("h5py");
+    assert_eq!(run(&["publish", &source, "-o", &published]).0, 0);
+    assert_eq!(run(&["merge", &merged, &source]).0, 0);
+    let see = "
+import sys, h5py
+with h5py.File(sys.argv[1]) as file: print(file['t/E'].shape, file['t/E'][...].sum())
+";
+    let seen = py(see, &[&source]).expect("h5py");
+    for copy in [&published, &merged] {
+        // An index of chunks up to the largest length takes gigabytes, and time without end.
+        assert!(std::fs::metadata(copy).expect("is there").len() < 1 << 20);
+        assert_eq!(py(see, &[copy]).expect("h5py"), seen);
+    }
+}
+
+#[test]
 fn comments_and_links_of_unknown_classes() {
     const HDF5: &str = "
 import sys, ctypes, glob, os, h5py, numpy as np

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use uuid::Uuid;
 
-/// Notes the store, if none is noted yet.
+/// Writes the uuid of the store, unless one is written already.
 ///
 /// # Errors
 /// As open(2) and write(2).
@@ -13,7 +13,7 @@ pub fn write_store_uuid(paths: &Paths, uuid: Uuid) -> io::Result<()> {
     if fs::exists(&paths.uuid)? { Ok(()) } else { fs::write(&paths.uuid, uuid.to_string()) }
 }
 
-/// The store that is noted. One that a loss of power cut is none.
+/// The uuid of the store; `None` if there is none, or if a loss of power cut it.
 ///
 /// # Errors
 /// As open(2) and read(2).
@@ -25,7 +25,7 @@ pub fn read_store_uuid(paths: &Paths) -> io::Result<Option<Uuid>> {
     }
 }
 
-/// The store is gone, and another will have its name.
+/// Removes the uuid: another store is about to take the name.
 ///
 /// # Errors
 /// As unlink(2).

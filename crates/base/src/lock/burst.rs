@@ -1,8 +1,7 @@
-//! The gate, kept for a short burst of commits.
+//! Bursts: commits in close succession that share one entry into the gate.
 //!
-//! Entering the gate costs half a dozen system calls and a look at the file's metadata; commits in
-//! close succession share one entry. A burst ends after [`LONGEST`], and by itself when no commit
-//! follows within [`IDLE`]: a thread sees to it, so that a writer that computes holds nothing.
+//! An entry costs half a dozen system calls and a read of the file's metadata. A burst ends after [`LONGEST`], or when
+//! no commit follows within [`IDLE`]. A thread ends it, so that a writer that computes holds no lock.
 
 use super::SharedGate;
 use crate::sync;
@@ -10,11 +9,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A burst older than this is ended before the next commit: exclusive takers get their turn.
+/// A burst that is older than this ends before the next commit, so that structural changes get their turn.
 const LONGEST: Duration = Duration::from_millis(5);
-/// Without a commit for this long, the gate is left.
+/// A burst ends after this long without a commit.
 const IDLE: Duration = Duration::from_millis(1);
-/// Commits closer than this are a burst.
+/// Commits that are closer together than this form a burst.
 const CLOSE: Duration = Duration::from_micros(200);
 
 /// Keeps a [`SharedGate`] between commits that follow one another closely.
@@ -40,8 +39,8 @@ struct State {
     closing: bool,
 }
 
-/// The gate during one commit; nobody ends the burst while it lives. Dropped without
-/// [`InBurst::finish`], as after an error, it leaves the gate.
+/// The gate during one commit. The burst does not end while this lives. If it is dropped without [`InBurst::finish`],
+/// as after an error, the burst ends.
 #[derive(Debug)]
 pub struct InBurst<'a> {
     state: MutexGuard<'a, State>,
@@ -57,8 +56,8 @@ impl Burst {
         Self { shared: Arc::default(), watch: None, last_end: None }
     }
 
-    /// Begins a commit. Where [`InBurst::entered`] says no, the caller enters the gate, with all
-    /// the checks that an entry calls for, and hands it over with [`InBurst::keep`].
+    /// Begins a commit. If [`InBurst::entered`] is false, the caller enters the gate, with all the checks of an entry,
+    /// and hands it over with [`InBurst::keep`].
     pub fn begin(&mut self) -> InBurst<'_> {
         let start = Instant::now();
         let close = self.last_end.is_some_and(|end| start - end < CLOSE);
@@ -103,8 +102,8 @@ impl InBurst<'_> {
         self.state.entered = Some(Instant::now());
     }
 
-    /// The commit is done: the gate stays entered for a moment if commits follow one another
-    /// closely, else it is left now.
+    /// Ends the commit. If commits follow one another closely, the gate stays entered for a moment, else it is left
+    /// now.
     pub fn finish(mut self) {
         let end = Instant::now();
         *self.last_end = Some(end);
@@ -131,7 +130,7 @@ impl Shared {
         sync::lock(&self.state)
     }
 
-    /// The thread that ends idle bursts. Without it (no thread to be had) no burst is kept.
+    /// The thread that ends idle bursts. If it cannot be started, every burst ends with its commit.
     fn watch(self: &Arc<Self>) -> Option<JoinHandle<()>> {
         let shared = Arc::clone(self);
         std::thread::Builder::new().name("h5part-gate".to_owned()).spawn(move || shared.end_idle_bursts()).ok()
@@ -163,7 +162,7 @@ impl Drop for Burst {
         }
         self.shared.armed.notify_one();
         if let Some(watch) = self.watch.take() {
-            // It only sleeps and unlocks; a panic there leaves nothing to be told.
+            // The thread only sleeps and unlocks: a panic in it needs no report.
             let _ = watch.join();
         }
     }

@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 
-/// No file is so long.
+/// No file is this long.
 const BYTE: Range<u64> = (1 << 62)..((1 << 62) + 1);
 
-/// A lock that one thread of one process holds at a time. The kernel frees it when the process dies.
+/// A lock that one thread of one process holds at a time. If the process dies, the kernel releases it.
 #[derive(Debug)]
 pub struct ByteLock {
     file: File,
@@ -30,7 +30,7 @@ pub struct ByteGuard<'a> {
 }
 
 impl ByteLock {
-    /// Opens the file, which is there; `what` names the lock to those who wait.
+    /// Opens the file, which must exist. `what` names the lock in reports of waits.
     ///
     /// # Errors
     /// As open(2).
@@ -39,7 +39,7 @@ impl ByteLock {
         Ok(Self { file, path: path.to_owned(), what, threads: Mutex::new(()) })
     }
 
-    /// Waits for it.
+    /// Waits for the lock.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`].
@@ -50,7 +50,7 @@ impl ByteLock {
     fn try_hold(&self) -> io::Result<Option<ByteGuard<'_>>> {
         let thread = match self.threads.try_lock() {
             Ok(guard) => guard,
-            // It guards nothing that a panic could leave half-done.
+            // It protects nothing that a panic could leave half-done.
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return Ok(None),
         };
@@ -61,7 +61,7 @@ impl ByteLock {
 
 impl Drop for ByteGuard<'_> {
     fn drop(&mut self) {
-        // Closing the descriptor frees it too; there is nobody to tell here.
+        // If this fails, closing the descriptor releases it.
         let _ = ofd::set(&self.lock.file, Kind::Unlock, &BYTE);
     }
 }

@@ -1,24 +1,23 @@
-//! Room for programs that try the gate without waiting.
+//! Courtesy towards programs that poll the gate without waiting.
 //!
-//! A program that polls `FILE.lock` with a non-blocking exclusive lock (`mbe_automation` does so
-//! every 2 to 5 s) finds it free by luck only: beside four writers that never pause in 9 % of its
-//! tries. It cannot say that it waits, so writers look for it: who opens `FILE.lock` without
-//! `rows.lock` is not one of them. While one is about, all writers stay away from the gate in the
-//! same half of every half second, so that each of its tries succeeds with even odds. Without
-//! one, nothing is slowed down.
+//! A program that polls `FILE.lock` with a non-blocking exclusive lock, as `mbe_automation` does every 2 to 5 s, finds
+//! it free by luck only: in 9 % of its tries beside four writers that never pause. It cannot announce that it waits, so
+//! writers look for it: a process that opens `FILE.lock` but not `rows.lock` is not a writer of h5part. While there is
+//! one, all writers stay away from the gate in the same half of every half second, so that each of its tries succeeds
+//! with even odds. Without one, nothing is slowed down.
 
 use super::holders;
 use super::paths::Paths;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A writer younger than this does not look: short commands pay nothing.
+/// A writer younger than this does not look, so that short commands pay nothing.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
-/// Between two looks at who opened the gate (one system call).
+/// Time between two checks of who opened the gate (one system call).
 const LOOK: Duration = Duration::from_millis(50);
-/// Between two looks at who has it open (reads /proc, a few milliseconds).
+/// Time between two checks of who has it open (reads /proc, a few milliseconds).
 const SCAN: Duration = Duration::from_secs(4);
-/// How long a sign of another program counts: two of its longest pauses.
+/// A sign of another program counts for this long: two of its longest pauses.
 const MEMORY: Duration = Duration::from_secs(12);
 /// The quiet half comes first in every period of the wall clock, which all writers of a host share.
 const PERIOD_MS: u128 = 500;
@@ -46,8 +45,8 @@ impl Courtesy {
         Self { paths: paths.clone(), next_look: first, next_scan: first, polite_until: None, watch: None }
     }
 
-    /// Called before entering the gate: looks now and then, and waits out the quiet half while
-    /// another program is about.
+    /// Called before entering the gate. From time to time it looks for pollers; while there is one, it waits out the
+    /// quiet half.
     pub(super) fn give_way(&mut self) {
         let now = Instant::now();
         if now >= self.next_look {
@@ -66,7 +65,7 @@ impl Courtesy {
     fn look(&mut self, now: Instant) -> bool {
         let opened = match &mut self.watch {
             Some(watch) => watch.foreign_open(),
-            // The system may be out of inotify instances: then the scan alone must do.
+            // The system may be out of inotify instances. Then only the scan is used.
             none => {
                 *none = Watch::new(&self.paths).ok();
                 false
@@ -88,8 +87,8 @@ impl Watch {
         Ok(Self { inotify, gate, rows })
     }
 
-    /// Whether somebody opened the gate who did not open the row locks as well. An open of ours in
-    /// the same moment can hide one of theirs; theirs come again.
+    /// Whether a process opened the gate and not the row locks. An open by one of our writers at the same moment can
+    /// hide it; pollers come again.
     fn foreign_open(&self) -> bool {
         let (mut gate, mut rows) = (false, false);
         while let Ok(events) = self.inotify.read_events() {

@@ -1,14 +1,14 @@
-//! Permission to write, asked for under the row locks.
+//! Checks that a commit runs after locking its rows.
 
 use crate::error::ErrorKind;
 use std::fmt::Debug;
 
-/// Whether the work that a writer does is still its own. A commit asks under its row locks, before it
-/// writes a byte: whoever took the work over since commits to these rows later, if at all.
+/// Decides whether the work that a writer does is still its own. A commit asks after locking its rows and before
+/// writing a byte. Whoever has taken the work over can commit to these rows only later.
 pub trait Fence: Debug + Send + Sync {
-    /// Nothing is written when this fails.
+    /// Checks. If this fails, nothing is written.
     ///
     /// # Errors
-    /// [`ErrorKind::Fenced`], or what kept it from finding out.
+    /// [`ErrorKind::Fenced`], or why it could not be checked.
     fn check(&self) -> Result<(), ErrorKind>;
 }

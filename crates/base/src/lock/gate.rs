@@ -1,4 +1,4 @@
-//! Turnstile, gate, and the HDF5 file's own lock, always taken together and in this order.
+//! The turnstile, the gate, and the HDF5 file's own lock. They are always taken together, in this order.
 
 use super::ofd::{self, Kind};
 use super::paths::Paths;
@@ -16,17 +16,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The byte of `rows.lock` that those share who wait at turnstile and gate.
+/// The byte of `rows.lock` that processes share while they wait at the turnstile or the gate.
 const QUEUE: Range<u64> = 3..4;
-/// A structural change lets those pass who have waited, but no longer than this.
+/// A structural change lets waiting processes pass first, for at most this long.
 const QUEUE_PASSES: Duration = Duration::from_millis(100);
 const QUEUE_LOOK: Duration = Duration::from_micros(200);
-/// Stock readers that came during a change are given so long to close the file.
+/// Stock readers that opened the file during a change get this long to close it.
 const READERS_LEAVE: Duration = Duration::from_millis(100);
 const READERS_LOOK: Duration = Duration::from_micros(200);
 
-/// One process's descriptors on the gate. They are its own: opened close-on-exec, never
-/// duplicated, so that neither a child nor another [`Gate`] holds or drops them.
+/// One process's descriptors on the gate. They are opened close-on-exec and never duplicated, so that neither a child
+/// process nor another [`Gate`] holds or releases them.
 #[derive(Debug)]
 pub struct Gate {
     gate: File,
@@ -36,7 +36,7 @@ pub struct Gate {
     courtesy: Mutex<Courtesy>,
 }
 
-/// Row commits may happen; structural changes may not, nor may a stock writer open the file.
+/// The shared side of the gate. Row commits may run; structural changes may not, and no stock writer can open the file.
 #[derive(Debug)]
 pub struct SharedGate {
     gate: Arc<Gate>,
@@ -45,7 +45,8 @@ pub struct SharedGate {
     named: bool,
 }
 
-/// Nobody else writes, and no stock writer has the file open; see [`StockReaders`] for stock readers.
+/// The exclusive side of the gate. Nobody else writes, and no stock writer has the file open. [`StockReaders`] says
+/// what stock readers may do.
 #[derive(Debug)]
 pub struct ExclusiveGate {
     gate: Arc<Gate>,
@@ -53,21 +54,21 @@ pub struct ExclusiveGate {
     stock: StockReaders,
 }
 
-/// Nobody else has the file open, until this is dropped.
+/// Keeps everybody else from opening the file, until it is dropped.
 #[derive(Debug)]
 pub struct ReadersOut<'a>(&'a ExclusiveGate);
 
-/// What becomes of stock readers during a structural change.
+/// What stock readers may do during a structural change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockReaders {
-    /// They are waited for, and may come again until [`ExclusiveGate::keep_readers_out`]: until then nothing changes
-    /// that they may look at.
+    /// They are waited for once. Then they may open the file again until [`ExclusiveGate::keep_readers_out`]: until then
+    /// nothing changes that they can see.
     MayStay,
-    /// They are waited for, and kept out: the file is changed in place.
+    /// They are waited for, and kept out until the change ends.
     MustLeave,
 }
 
-/// The locks alone, until what they guard was looked at.
+/// The locks, before the file that they guard has been checked.
 #[derive(Debug)]
 struct Entered {
     gate: Arc<Gate>,
@@ -86,7 +87,7 @@ impl Entered {
 }
 
 impl Gate {
-    /// Opens the descriptors; makes `FILE.lock` and the sidecar where they are missing.
+    /// Opens the descriptors. Makes `FILE.lock` and the sidecar if they are missing.
     ///
     /// # Errors
     /// As open(2).
@@ -97,8 +98,8 @@ impl Gate {
         Ok(Arc::new(Self { gate, data, turnstile, paths: paths.clone(), courtesy }))
     }
 
-    /// Enters for row commits. Waits while a structural change, another program at the gate or a
-    /// stock writer has the file.
+    /// Enters for row commits. Waits while a structural change, another program that holds the gate, or a stock writer
+    /// has the file.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
@@ -106,7 +107,7 @@ impl Gate {
         sync::lock(&self.courtesy).give_way();
         pass(self.turnstile.file(), Some(&self.gate), &self.paths, patience)?;
         let entered = Entered::new(self);
-        // The gate is not kept while a stock program has the file open: it may need the gate.
+        // The gate is released while a stock program has the file open: that program may need the gate.
         if !taken(FileExt::try_lock_shared(&self.data))? {
             drop(entered);
             let both = || self.try_both();
@@ -118,7 +119,7 @@ impl Gate {
 
     fn shared(self: &Arc<Self>, entered: Entered) -> Result<SharedGate, ErrorKind> {
         self.check_lock_files()?;
-        // The witness watches the file that has the name; another one is none of its business.
+        // The witness is about the file that has the name, not about another one.
         let named = same(&self.data, &self.paths.file).unwrap_or(false);
         let suspect = !named || witness::enter(self.turnstile.file(), &self.data)?;
         entered.stay();
@@ -136,9 +137,9 @@ impl Gate {
         Ok(both)
     }
 
-    /// Enters for a structural change. Shared takers pass the turnstile one by one and wait behind
-    /// this one, so that a stream of commits cannot starve it. While a stock program has the file open,
-    /// the gate is given back, and commits go on: nobody but this one waits for it.
+    /// Enters for a structural change. Row commits pass the turnstile one by one and wait behind this call, so that a
+    /// stream of them cannot starve it. While a stock program has the file open, the gate is released and commits go
+    /// on: only this call waits for that program.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
@@ -150,7 +151,7 @@ impl Gate {
         let whole = || {
             let entered = self.wait_exclusive(patience)?;
             let data = match stock {
-                // Who has had the file open since before must not keep the gate closed for others.
+                // A program that opened the file before must not keep the gate closed for others.
                 StockReaders::MayStay => self.try_lock_then_share(),
                 StockReaders::MustLeave => taken(FileExt::try_lock(&self.data)),
             };
@@ -179,9 +180,9 @@ impl Gate {
         entered
     }
 
-    /// Both locks are dropped, the witness having noted how the file was left.
+    /// Writes the witness, then releases both locks.
     fn leave_with_note(&self) {
-        // Without a note the next one to enter looks closer, which is right.
+        // Without the witness the next process to enter looks at the bytes of cells, which is right.
         let _ = witness::leave(self.turnstile.file(), &self.data);
         self.leave();
     }
@@ -190,7 +191,7 @@ impl Gate {
         holders::of_file(&self.paths, &self.paths.gate)
     }
 
-    /// Somebody who removes the lock files of a living store separates its writers.
+    /// Refuses a lock file that was removed: a program that removes it separates the writers of a living store.
     fn check_lock_files(&self) -> Result<(), ErrorKind> {
         let intact = same(&self.gate, &self.paths.gate)
             .and_then(|gate| Ok(gate && same(self.turnstile.file(), &self.paths.rows)?));
@@ -203,7 +204,7 @@ impl Gate {
     }
 
     fn leave(&self) {
-        // Closing the descriptors frees them too; there is nobody to tell here.
+        // If this fails, closing the descriptors releases them.
         let _ = FileExt::unlock(&self.data);
         let _ = FileExt::unlock(&self.gate);
     }
@@ -238,12 +239,12 @@ impl ExclusiveGate {
         same(&self.gate.data, &self.gate.paths.file)
     }
 
-    /// Keeps stock readers out while bytes change that they may look at. Those who came since the gate was entered are
-    /// waited for, but not for long: the gate is closed for everybody meanwhile.
+    /// Keeps stock readers out while bytes change that they can see. Waits for those that opened the file since the
+    /// gate was entered, but not for long, since the gate is closed for everybody meanwhile.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`]: a stock program has the file open, and may have written to it. What was read of the
-    /// file is to be read again.
+    /// [`ErrorKind::LockTimeout`]: a stock program has the file open and may have written to it. Whatever was read of
+    /// the file must be read again.
     pub fn keep_readers_out(&self, patience: &Patience) -> Result<ReadersOut<'_>, ErrorKind> {
         let gate = &self.gate;
         if self.stock == StockReaders::MustLeave {
@@ -253,7 +254,7 @@ impl ExclusiveGate {
         let start = Instant::now();
         loop {
             let out = taken(FileExt::try_lock(&gate.data))?;
-            // A failed attempt costs the shared lock: for an instant a stock writer could have come, and left again.
+            // A failed attempt releases the shared lock: for an instant a stock writer could have opened the file.
             let kept = out || taken(FileExt::try_lock_shared(&gate.data))?;
             let unchanged = kept && Touched::of(&gate.data)? == before;
             if out && unchanged {
@@ -291,7 +292,7 @@ impl Drop for Entered {
 impl Drop for ReadersOut<'_> {
     fn drop(&mut self) {
         if self.0.stock != StockReaders::MustLeave {
-            // All bytes are where they belong: a stock writer that came in this instant would do no harm.
+            // All bytes are written: a stock writer that opens the file in this instant does no harm.
             let _ = FileExt::try_lock_shared(&self.0.gate.data);
         }
     }
@@ -309,21 +310,21 @@ impl Drop for SharedGate {
 
 impl Drop for ExclusiveGate {
     fn drop(&mut self) {
-        if !self.is_named().unwrap_or(false) {
-            // Another file took the name, and the note is about that.
+        if self.is_named().unwrap_or(false) {
+            self.gate.leave_with_note();
+        } else {
+            // Another file took the name. The witness is about that one.
             let _ = ofd::set(self.gate.turnstile.file(), Kind::Unlock, &witness::PRESENCE);
             self.gate.leave();
-        } else {
-            self.gate.leave_with_note();
         }
     }
 }
 
-/// The shared side for those who only read, with whatever permissions: nothing is made, and a
-/// store that nobody ever wrote has no gate to pass.
+/// The shared side of the gate for reading, with any permissions. It makes no file. A store that nobody ever wrote to
+/// has no gate.
 #[derive(Debug)]
 pub struct ReadGate {
-    // Left in this order: whoever has the gate for itself finds the HDF5 file free.
+    // Released in this order, so that whoever holds the gate exclusively finds the HDF5 file free.
     _data: File,
     _gate: Option<File>,
 }

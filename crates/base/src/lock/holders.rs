@@ -1,5 +1,5 @@
-//! Whom a lock belongs to, as far as the system tells: from the kernel's list of locks, from the
-//! descriptors of the processes that left a note, and from the notes themselves.
+//! Finds the holder of a lock, as far as the system says: from the kernel's list of locks, from the descriptors of the
+//! processes that left a note, and from the notes themselves.
 
 use super::owner::{self, OwnerNote, Process};
 use super::paths::Paths;
@@ -20,9 +20,9 @@ pub struct Holder {
     pub host: String,
     /// Its command line.
     pub command: String,
-    /// Seconds since its writer was opened, or since the process was started where it left no note.
+    /// Seconds since its writer was opened; without a note, since the process was started.
     pub for_s: Option<u64>,
-    /// Whether the process is stopped (SIGSTOP): alive, and holding on.
+    /// Whether the process is stopped (SIGSTOP). It is alive and keeps its locks.
     pub stopped: bool,
 }
 
@@ -33,13 +33,13 @@ pub struct LockReport {
     pub gate: Vec<Holder>,
     /// Holders of the HDF5 file's own lock.
     pub file: Vec<Holder>,
-    /// Writers that live.
+    /// Living writers.
     pub writers: Vec<Holder>,
-    /// Notes that dead writers left.
+    /// Number of notes that dead writers left.
     pub stale_notes: usize,
 }
 
-/// Looks up all holders; takes no lock that anybody waits for.
+/// Looks up all holders. It takes no lock that anybody could wait for.
 ///
 /// # Errors
 /// As opening and reading the sidecar's files.
@@ -55,12 +55,12 @@ pub fn report(paths: &Paths) -> io::Result<LockReport> {
     })
 }
 
-/// So often a holder is looked for.
+/// A holder is looked for this many times.
 const LOOKS: usize = 5;
 
 /// Text for a wait on a `flock` lock.
 pub(super) fn of_file(paths: &Paths, file: &Path) -> String {
-    // The kernel lists locks a page at a time; while others come and go, one can slip through between two pages.
+    // The kernel lists locks page by page. While others change, one can slip through between two pages.
     let pids = (0..LOOKS).map(|_| flock_pids(file)).find(|pids| !pids.is_empty()).unwrap_or_default();
     let others: Vec<i32> = pids.iter().copied().filter(|&pid| pid != own_pid()).collect();
     if others.is_empty() && !pids.is_empty() {
@@ -93,7 +93,7 @@ pub(super) fn of_range(paths: &Paths, range: &Range<u64>) -> String {
     describe(&certain)
 }
 
-/// Text for a wait on a byte of any file: there are no notes, so all processes are looked at.
+/// Text for a wait on a byte of any file. There are no notes, so all processes are searched.
 pub(super) fn of_byte(file: &Path, range: &Range<u64>) -> String {
     let Ok(inode) = fs::metadata(file).map(|m| m.ino()) else { return describe(&[]) };
     let holding: Vec<i32> = pids().filter(|&pid| holds(pid, inode, range)).collect();
@@ -103,8 +103,11 @@ pub(super) fn of_byte(file: &Path, range: &Range<u64>) -> String {
     describe(&holding.into_iter().map(|pid| Holder::of_pid(pid, &[])).collect::<Vec<_>>())
 }
 
-/// Who has the file open for writing, other than this process and our own writers, as far as this host shows it;
-/// `None`: nobody.
+/// The processes that have the file open for writing, as far as this host shows them; `None`: there are none. This
+/// process and writers of h5part do not count.
+///
+/// # Errors
+/// As stat(2).
 pub fn writers_elsewhere(paths: &Paths) -> io::Result<Option<String>> {
     let file = fs::metadata(&paths.file)?;
     let ids = pids().filter(|&pid| pid != own_pid() && is_open_for_writing(pid, &file, &paths.rows));
@@ -112,7 +115,7 @@ pub fn writers_elsewhere(paths: &Paths) -> io::Result<Option<String>> {
     Ok((!holders.is_empty()).then(|| describe(&holders)))
 }
 
-/// Whoever has the row locks open too is one of our writers.
+/// A process that has the row locks open too is one of our writers.
 fn is_open_for_writing(pid: i32, file: &fs::Metadata, rows: &Path) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     let (mut writes, mut ours) = (false, false);

@@ -1,8 +1,7 @@
-//! Who may do what, now: the gate of the file, the file itself, its rows; and who holds them.
+//! Locks: the gate of a file, the file itself, its rows; and who holds them.
 //!
-//! Locks are always taken in this order (`docs/design/locks.md`): turnstile, gate
-//! (`FILE.lock`), the HDF5 file, rows ascending. All are advisory locks of the kernel, which
-//! frees them when their owner dies.
+//! They are always taken in this order (`docs/design/locks.md`): turnstile, gate (`FILE.lock`), the HDF5 file, rows
+//! ascending. All are advisory locks of the kernel, which releases them when their owner dies.
 
 mod belongs;
 mod burst;

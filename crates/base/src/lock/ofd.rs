@@ -1,5 +1,5 @@
-//! Open-file-description byte-range locks (fcntl(2), `F_OFD_*`): they belong to the descriptor,
-//! so closing another descriptor of the same file in the process does not drop them.
+//! Open-file-description byte-range locks (fcntl(2), `F_OFD_*`). They belong to the descriptor: closing another
+//! descriptor of the same file in the process does not release them.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
@@ -36,7 +36,7 @@ fn request(kind: Kind, range: &Range<u64>) -> io::Result<libc::flock> {
     })
 }
 
-/// Takes (or releases) a range without waiting; `false`: somebody else holds a part of it.
+/// Locks or releases a range without waiting. `false`: somebody else holds a part of it.
 pub(super) fn set(file: &File, kind: Kind, range: &Range<u64>) -> io::Result<bool> {
     let request = request(kind, range)?;
     loop {

@@ -1,4 +1,4 @@
-//! Owner notes: who a writer is, so that others can say whom they wait for.
+//! Owner notes: they say who a writer is, so that others can name whom they wait for.
 
 use super::paths::Paths;
 use fs2::FileExt;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SUFFIX: &str = "writer";
-/// The note takes this much of the writer's file, in bytes; its record comes after it.
+/// Bytes of the note at the start of the writer's file; the record follows it.
 const NOTE_LEN: usize = 4096;
 
-/// What a writer says of itself.
+/// What a writer notes about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerNote {
     /// Process id on its host.
@@ -26,23 +26,23 @@ pub struct OwnerNote {
     pub boot_id: String,
     /// Its command line.
     pub command: String,
-    /// SLURM job, array task and step ids, where there are any.
+    /// SLURM job, array task and step ids, if there are any.
     pub slurm: Vec<(String, String)>,
     /// When the writer was opened, in seconds since 1970.
     pub since_s: u64,
 }
 
-/// A writer's own note: a file in the sidecar that is locked for as long as the writer lives.
+/// A writer's own note: a file in the sidecar that is locked while the writer lives.
 #[derive(Debug)]
 pub struct Owner {
     path: PathBuf,
-    /// Keeps the lock; the kernel drops it when the process dies.
+    /// Holds the lock. The kernel releases it when the process dies.
     _file: File,
-    /// Others look after it.
+    /// Whether the file stays for others to recover from.
     abandoned: bool,
 }
 
-/// The file of a writer that has died, locked by us: nobody else looks after it meanwhile.
+/// The file of a writer that has died. We hold its lock, so that nobody else recovers from it meanwhile.
 #[derive(Debug)]
 pub struct Dead {
     path: PathBuf,
@@ -50,7 +50,7 @@ pub struct Dead {
 }
 
 impl OwnerNote {
-    /// This process, now.
+    /// The note of this process.
     #[must_use]
     pub fn this_process() -> Self {
         let pid = i32::try_from(std::process::id()).unwrap_or(0);
@@ -89,7 +89,7 @@ impl Owner {
             let path = paths.records.join(name);
             let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
             FileExt::lock(&file)?;
-            // Between its creation and its lock a neighbour may have taken it for a dead one's.
+            // Before it was locked, another process may have taken it for a dead writer's.
             if file.metadata()?.nlink() > 0 {
                 file.write_all(text.as_bytes())?;
                 return Ok(Self { path, _file: file, abandoned: false });
@@ -105,10 +105,10 @@ impl Owner {
         &self.path
     }
 
-    /// The writer failed and will commit no more: others may look after its record, as if it had
+    /// Gives the record up: the writer failed and will not commit again. Others recover from it as if the writer had
     /// died. The file stays.
     pub fn abandon(mut self) {
-        // Closing the descriptor frees the lock.
+        // Closing the descriptor releases the lock.
         self.abandoned = true;
     }
 }
@@ -123,13 +123,13 @@ impl Drop for Owner {
 }
 
 impl Dead {
-    /// The files of all writers that have died, as far as nobody else looks after them.
+    /// The files of all writers that have died, except those that others recover from now.
     ///
     /// # Errors
     /// As reading the folder.
     pub fn all(paths: &Paths) -> io::Result<Vec<Self>> {
         let files = files(paths)?.into_iter();
-        // One who was here before us may have cleared it between our open and our lock.
+        // Another process may have removed it between our open and our lock.
         let there = |file: &File| file.metadata().is_ok_and(|m| m.nlink() > 0);
         let dead = files.filter(|(_, file)| FileExt::try_lock(file).is_ok() && there(file));
         Ok(dead.map(|(path, file)| Self { path, _file: file }).collect())
@@ -141,14 +141,14 @@ impl Dead {
         &self.path
     }
 
-    /// There is nothing left to do for it.
+    /// Removes it: nothing is left to do for the writer.
     pub fn clear(self) {
-        // Another user's file may stay: it is looked at again, and nothing is done twice.
+        // Another user's file may stay. It is looked at again, and nothing is done twice.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// The files of all writers, whoever holds them.
+/// The files of all writers, dead or alive.
 ///
 /// # Errors
 /// As reading the folder.
@@ -156,12 +156,12 @@ pub fn records(paths: &Paths) -> io::Result<Vec<PathBuf>> {
     Ok(files(paths)?.into_iter().map(|(path, _)| path).collect())
 }
 
-/// Notes of all writers, with whether each still lives (its note is locked).
+/// The notes of all writers, and whether each still lives: then its note is locked.
 pub(super) fn notes(paths: &Paths) -> io::Result<Vec<(OwnerNote, bool)>> {
     let mut notes = Vec::new();
     for (path, file) in files(paths)? {
         let mut text = String::new();
-        // A note that cannot be read is being written, or is not ours: nothing can be said of it.
+        // A note that cannot be read is being written, or is not one of ours.
         if (&file).take(NOTE_LEN as u64).read_to_string(&mut text).is_err() {
             continue;
         }
@@ -184,7 +184,7 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
         if path.extension().is_some_and(|e| e == SUFFIX) {
             match File::open(&path) {
                 Ok(file) => files.push((path, file)),
-                // Gone meanwhile, or another user's.
+                // It was removed meanwhile, or belongs to another user.
                 Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
                 Err(e) => return Err(e),
             }
@@ -193,12 +193,12 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
     Ok(files)
 }
 
-/// What /proc tells of a process.
+/// What /proc says about a process.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) start_ticks: u64,
     pub(super) stopped: bool,
-    /// A zombie, with all its threads: it has ended, and its parent has not asked how.
+    /// Whether it is a zombie with all its threads: it has ended, and its parent has not waited for it.
     pub(super) ended: bool,
 }
 
@@ -217,14 +217,15 @@ impl Process {
 
 /// Seconds since the process was started.
 pub(super) fn age_s(process: &Process) -> Option<u64> {
-    // The kernel's clock ticks as /proc tells them (USER_HZ) are 100 a second on all platforms.
+    // The clock ticks of /proc (USER_HZ) are 100 per second on all platforms.
     const TICKS_PER_S: u64 = 100;
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     let up_s: u64 = uptime.split('.').next()?.parse().ok()?;
     Some(up_s.saturating_sub(process.start_ticks / TICKS_PER_S))
 }
 
-/// Name of this host; empty where the system does not tell.
+/// Name of this host; empty if the system does not say.
+#[must_use]
 pub fn host() -> String {
     nix::unistd::gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned())
 }
@@ -234,7 +235,7 @@ pub(super) fn boot_id() -> String {
     id.map_or_else(|_| String::new(), |id| id.trim().to_owned())
 }
 
-/// Command line of a process, shortened to what fits into a line.
+/// Command line of a process, shortened to fit on one line.
 pub(super) fn command(pid: i32) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);

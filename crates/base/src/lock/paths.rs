@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Names of the lock file and of the sidecar folder that belong to one HDF5 file.
 #[derive(Clone, Debug)]
 pub struct Paths {
-    /// The HDF5 file, with symbolic links resolved: a link and its target meet at the same locks.
+    /// The HDF5 file, with symbolic links resolved, so that a link and its target share their locks.
     pub file: PathBuf,
     /// The gate, `FILE.lock`; name and kind are shared with other programs.
     pub gate: PathBuf,
@@ -16,7 +16,7 @@ pub struct Paths {
     pub sidecar: PathBuf,
     /// Byte-range locks of rows, and the turnstile.
     pub rows: PathBuf,
-    /// One file a writer.
+    /// Folder with one file per writer.
     pub records: PathBuf,
     /// The log of a structural change; empty when there is none.
     pub change: PathBuf,
@@ -28,7 +28,7 @@ impl Paths {
     /// Names for a file that exists.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] and what else realpath(3) reports.
+    /// [`ErrorKind::NotFound`]; others as realpath(3).
     pub fn of(file: &Path) -> Result<Self, ErrorKind> {
         Ok(Self::new(file.canonicalize()?))
     }

@@ -1,9 +1,9 @@
-//! Which process is meant, for good: pids are used again, hosts boot again.
+//! Identifies a process for good: pids are reused, and hosts reboot.
 
 use super::owner::{self, Process};
 use serde::{Deserialize, Serialize};
 
-/// A process, told apart from all others that have its number before or after it, or elsewhere.
+/// A process, told apart from all others with the same pid, earlier, later or on another host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
     /// Its number on its host.
@@ -12,7 +12,7 @@ pub struct ProcessId {
     pub start_ticks: u64,
     /// Id of the host's boot.
     pub boot_id: String,
-    /// The namespace that its number is valid in; containers have their own.
+    /// The pid namespace of its number; containers have their own.
     pub namespace: u64,
     /// Name of the host.
     pub host: String,
@@ -23,11 +23,11 @@ pub struct ProcessId {
 pub enum Fate {
     /// It runs here.
     Runs,
-    /// It is here, stopped (SIGSTOP): alive.
+    /// It runs here and is stopped (SIGSTOP).
     Stopped,
-    /// It has ended: there is proof.
+    /// It has certainly ended.
     Ended,
-    /// It is where we do not see it.
+    /// It cannot be seen from here.
     Elsewhere,
 }
 
@@ -38,7 +38,7 @@ impl ProcessId {
         Self::of(i32::try_from(std::process::id()).unwrap_or(0)).unwrap_or_else(|| Self::named(0, 0))
     }
 
-    /// A process of this host. `None`: there is none of that number.
+    /// A process of this host; `None` if there is no such process.
     #[must_use]
     pub fn of(pid: i32) -> Option<Self> {
         Some(Self::named(pid, Process::read(pid)?.start_ticks))
@@ -55,7 +55,7 @@ impl ProcessId {
             return Fate::Elsewhere;
         }
         if self.boot_id != owner::boot_id() {
-            // The host was started again since; containers may share a name, not a boot.
+            // The host has rebooted since. Containers may share a host name, but not a boot id.
             return if self.namespace == namespace() { Fate::Ended } else { Fate::Elsewhere };
         }
         if self.namespace != namespace() {
@@ -69,7 +69,7 @@ impl ProcessId {
         }
     }
 
-    /// Its command line, where it is here.
+    /// Its command line, if it runs here.
     #[must_use]
     pub fn command(&self) -> String {
         owner::command(self.pid)
@@ -104,7 +104,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         child.kill().expect("kills");
-        // A zombie, which nobody has waited for, has ended, too.
+        // A zombie has ended, too.
         while id.fate() != Fate::Ended {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }

@@ -1,4 +1,4 @@
-//! Exclusive locks on rows. Holding a row's lock is the proof that nobody else is writing it.
+//! Exclusive locks on rows. Whoever holds a row's lock knows that nobody else is writing the row.
 
 use super::ofd::{self, Kind};
 use super::paths::Paths;
@@ -8,22 +8,21 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 
-/// Ranges a commit locks at most; the cost of a kernel lock grows with their number.
+/// A commit locks at most this many ranges: the cost of a kernel lock grows with their number.
 pub const MAX_RANGES: usize = 64;
-/// Rows a table may have: the offset of a lock is `table id << ROW_BITS | row`.
+/// Bits of a row number: the offset of a lock is `table id << ROW_BITS | row`.
 const ROW_BITS: u32 = 40;
-/// The turnstile's byte; table ids start at 1, so no row has it.
+/// The byte of the turnstile. Table ids start at 1, so it belongs to no row.
 pub(super) const TURNSTILE: Range<u64> = 0..1;
 
-/// One descriptor on `rows.lock`. Locks taken through it exclude every other descriptor, in this
-/// process too.
+/// One descriptor on `rows.lock`. Locks taken through it exclude every other descriptor, even in the same process.
 #[derive(Debug)]
 pub struct RowLocks {
     file: File,
     paths: Paths,
 }
 
-/// Some locked rows of a table; unlocked when dropped.
+/// Some locked rows of a table. They are unlocked when this is dropped.
 #[derive(Debug)]
 pub struct RowGuard<'a> {
     locks: &'a RowLocks,
@@ -31,7 +30,7 @@ pub struct RowGuard<'a> {
 }
 
 impl RowLocks {
-    /// Opens `rows.lock`, making sidecar and file where they are missing.
+    /// Opens `rows.lock`. Makes the sidecar and the file if they are missing.
     ///
     /// # Errors
     /// As mkdir(2) and open(2).
@@ -41,7 +40,7 @@ impl RowLocks {
         Ok(Self { file, paths: paths.clone() })
     }
 
-    /// Opens `rows.lock` to look only; `None` where there is no sidecar.
+    /// Opens `rows.lock` without making anything; `None` if there is no sidecar.
     ///
     /// # Errors
     /// As open(2).
@@ -57,8 +56,8 @@ impl RowLocks {
         &self.file
     }
 
-    /// Locks ascending ranges of rows of a table, waiting for each in turn. Ascending order in
-    /// every process is what excludes deadlocks.
+    /// Locks ascending ranges of rows of a table, and waits for each in turn. Since every process locks in ascending
+    /// order, there are no deadlocks.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; nothing stays locked then.
@@ -73,7 +72,7 @@ impl RowLocks {
         Ok(guard)
     }
 
-    /// Whether somebody else holds the lock of a row, that is, writes it now.
+    /// Whether somebody else holds the lock of a row and so is writing it.
     ///
     /// # Errors
     /// As fcntl(2).
@@ -85,7 +84,7 @@ impl RowLocks {
 impl Drop for RowGuard<'_> {
     fn drop(&mut self) {
         for range in &self.ranges {
-            // Closing the descriptor frees it too; there is nobody to tell here.
+            // If this fails, closing the descriptor releases it.
             let _ = ofd::set(&self.locks.file, Kind::Unlock, range);
         }
     }

@@ -1,4 +1,4 @@
-//! Waiting with a limit, with back-off, and never without saying for whom.
+//! Waiting with a time limit, with back-off, and with reports of who is waited for.
 
 use crate::error::ErrorKind;
 use std::fmt;
@@ -6,37 +6,37 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// First pause between two tries; it doubles up to an eighth of the wait.
+/// First pause between two attempts. Later ones double, up to an eighth of the wait so far.
 const FIRST_PAUSE: Duration = Duration::from_micros(20);
 const SHORT_PAUSE: Duration = Duration::from_millis(1);
-/// Short, so that who has waited long has no worse odds than who comes now.
+/// Longest pause. It is short, so that a process that has waited long has the same chance as one that just came.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
-/// A wait is told after this long, and again each time it has become three times as long.
+/// A wait is reported after this long, and again each time it has become three times as long.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
-/// A wait that has lasted long enough to be worth a word.
+/// A wait that is long enough to be reported.
 #[derive(Debug)]
 pub struct Waiting<'a> {
-    /// Which lock.
+    /// The lock that is waited for.
     pub what: &'static str,
-    /// Who holds it, as far as the system tells.
+    /// Its holder, as far as the system says.
     pub holder: &'a str,
-    /// For how long already.
+    /// How long the wait has lasted.
     pub waited: Duration,
 }
 
-/// Called when a wait has lasted a second, and then ever more rarely.
+/// Called when a wait has lasted a second, and then at growing intervals.
 pub type Tell = Arc<dyn Fn(&Waiting<'_>) + Send + Sync>;
 
-/// How long to wait for locks, and whom to tell.
+/// How long to wait for locks, and where to report long waits.
 #[derive(Clone)]
 pub struct Patience {
-    /// Give up after this long.
+    /// Fail after this long.
     pub timeout: Duration,
-    /// Told of long waits.
+    /// Receives reports of long waits.
     pub tell: Option<Tell>,
-    /// How to pause between two tries: [`std::thread::sleep`]. Tests that order threads themselves put
-    /// their own in its place.
+    /// How to pause between two attempts: [`std::thread::sleep`], or something else in tests that schedule threads
+    /// themselves.
     pub sleep: fn(Duration),
 }
 
@@ -54,11 +54,11 @@ impl fmt::Debug for Patience {
 }
 
 impl Patience {
-    /// Waits so long, and says on standard error for whom.
+    /// Waits for at most `timeout`, and reports long waits on standard error.
     #[must_use]
     pub fn telling(timeout: Duration) -> Self {
         let tell = |w: &Waiting<'_>| {
-            // Where nobody reads it, nobody is told; that ends no wait.
+            // If standard error is closed, the wait goes on without reports.
             let _ = writeln!(
                 io::stderr(),
                 "h5part: waiting for {} since {:.0} s; it is held by {}",
@@ -70,7 +70,7 @@ impl Patience {
         Self { timeout, tell: Some(Arc::new(tell)), ..Self::default() }
     }
 
-    /// Tries until it succeeds or the time is over. `attempt` says whether the lock was taken.
+    /// Retries until `attempt` says that the lock was taken, or until the time is over.
     pub(super) fn wait(
         &self,
         what: &'static str,
@@ -80,7 +80,10 @@ impl Patience {
         self.wait_for(what, || Ok(attempt()?.then_some(())), holder)
     }
 
-    /// The same for an attempt that brings something.
+    /// The same for an attempt that returns something.
+    ///
+    /// # Errors
+    /// Those of `attempt`; [`ErrorKind::LockTimeout`].
     pub fn wait_for<T>(
         &self,
         what: &'static str,
@@ -107,13 +110,13 @@ impl Patience {
                     tell(&Waiting { what, holder: &holder(), waited });
                 }
             }
-            // In proportion to the wait: a short one is not made long by its last pause.
+            // The pause is in proportion to the wait, so that the last pause does not make a short wait long.
             pause = (pause * 2).min((waited / 8).clamp(SHORT_PAUSE, LONGEST_PAUSE));
         }
     }
 }
 
-/// Between half and all of the pause, so that waiters don't march in step.
+/// Between half and all of the pause, so that waiting processes do not run in step.
 fn jitter(pause: Duration) -> Duration {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
     let share = f64::from(nanos.wrapping_mul(2_654_435_761) >> 16) / f64::from(1u32 << 16);

@@ -1,17 +1,17 @@
 //! The witness: has another program written to the file since h5part left it?
 //!
-//! Stock programs change raw data without leaving a trace in the file. Whoever leaves the gate
-//! notes the file's change time in `rows.lock`; whoever enters an empty gate and finds another
-//! change time knows that somebody else was there, or that a writer was killed, and sets a flag
-//! that stays: from then on commits look at the bytes of cells that they take for empty, so that a
-//! foreign value is never destroyed unnoticed. While nobody else was there, that look is saved.
+//! Stock programs change raw data without leaving a trace in the file. A process that leaves the gate writes the file's
+//! change time to `rows.lock`. A process that enters an empty gate and finds another change time knows that another
+//! program wrote to the file, or that a writer was killed. It sets a flag that stays. From then on commits look at the
+//! bytes of cells without a stamp before they overwrite them, so that a foreign value is never destroyed unnoticed.
+//! Before that, they need not look.
 //!
-//! Whoever is inside keeps a shared lock on the presence byte, so that one who enters beside
-//! others relies on what they found. Rests on change times that differ from one entry to the next
-//! (multigrain timestamps, Linux 6.13; before, within one tick of 1 to 10 ms they may not).
+//! A process inside the gate holds a shared lock on the presence byte. A process that enters beside others relies on
+//! what they found. All of this needs change times that differ from one entry to the next: multigrain timestamps, Linux
+//! 6.13. Older kernels may give two changes within one tick, 1 to 10 ms, the same time.
 
 use super::ofd::{self, Kind};
-use crc_fast::{CrcAlgorithm, checksum};
+use crate::checksum::crc32c;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -35,11 +35,11 @@ struct Note {
     suspect: bool,
 }
 
-/// Called inside the gate, before anything is written. Returns whether another program may have
-/// written to the file at some time.
+/// Called inside the gate before anything is written. Returns whether another program may have written to the file at
+/// any time.
 pub(super) fn enter(rows: &File, data: &File) -> io::Result<bool> {
     let suspect = if attended(rows)? { Note::read(rows)?.is_none_or(|note| note.suspect) } else { look(rows, data)? };
-    // Only exclusive takers of the presence byte would be refused, and there are none.
+    // Nobody locks the presence byte exclusively, so this is never refused.
     ofd::set(rows, Kind::Shared, &PRESENCE)?;
     Ok(suspect)
 }
@@ -48,7 +48,7 @@ fn look(rows: &File, data: &File) -> io::Result<bool> {
     let found = Note::of(data, true)?;
     match Note::read(rows)? {
         Some(note) if note == (Note { suspect: note.suspect, ..found }) => Ok(note.suspect),
-        // Somebody entered meanwhile and may be writing already: he looked before.
+        // Another process entered meanwhile and may be writing already. It has looked.
         _ if attended(rows)? => Ok(Note::read(rows)?.is_none_or(|note| note.suspect)),
         _ => {
             found.write(rows)?;
@@ -57,30 +57,30 @@ fn look(rows: &File, data: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether h5part alone has written to the file, as far as can be said without a lock.
+/// Whether only h5part has written to the file, as far as can be said without a lock.
 pub(super) fn knows(rows: &File, data: &File) -> io::Result<bool> {
     let Some(note) = Note::read(rows)? else { return Ok(false) };
     let found = Note::of(data, false)?;
     let same = (note.device, note.inode) == (found.device, found.inode);
-    // Whoever is inside has looked.
+    // A process that is inside has looked.
     Ok(same && !note.suspect && (note == found || attended(rows)?))
 }
 
 /// Called before the gate is left.
 pub(super) fn leave(rows: &File, data: &File) -> io::Result<()> {
-    // One at a time: else an older time could be noted after a newer one.
+    // One process at a time, else an older time could be written after a newer one.
     if ofd::set(rows, Kind::Exclusive, &UPDATE)? {
         let suspect = Note::read(rows)?.is_none_or(|note| note.suspect);
         Note::of(data, suspect)?.write(rows)?;
         ofd::set(rows, Kind::Unlock, &UPDATE)?;
     }
-    // If another is at it, he may have missed our last write: then the next one will look closer.
+    // If another process is writing it, it may have missed our last write. Then the next one to enter looks closer.
     ofd::set(rows, Kind::Unlock, &PRESENCE)?;
     Ok(())
 }
 
-/// Notes a file that h5part just made. `suspect`: it was made from one that others may have
-/// written to.
+/// Writes the witness of a file that h5part just made. `suspect`: it was made from a file that others may have written
+/// to.
 pub(super) fn begin(rows: &File, data: &File, suspect: bool) -> io::Result<()> {
     Note::of(data, suspect)?.write(rows)
 }
@@ -118,14 +118,14 @@ impl Note {
         bytes[24..32].copy_from_slice(&self.seconds.to_le_bytes());
         bytes[32..36].copy_from_slice(&self.nanoseconds.to_le_bytes());
         bytes[36..40].copy_from_slice(&u32::from(self.suspect).to_le_bytes());
-        let sum = sum(&bytes[..LEN - 4]);
+        let sum = crc32c(&bytes[..LEN - 4]).to_le_bytes();
         bytes[LEN - 4..].copy_from_slice(&sum);
         bytes
     }
 
-    /// `None`: damaged, or of another version, which is as good as none.
+    /// `None`: it is damaged or of another version, and counts as missing.
     fn decode(bytes: &[u8; LEN]) -> Option<Self> {
-        if bytes[..8] != MAGIC || bytes[LEN - 4..] != sum(&bytes[..LEN - 4]) {
+        if bytes[..8] != MAGIC || bytes[LEN - 4..] != crc32c(&bytes[..LEN - 4]).to_le_bytes() {
             return None;
         }
         let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
@@ -133,11 +133,6 @@ impl Note {
         let seconds = i64::from_le_bytes(bytes[24..32].try_into().unwrap_or_default());
         Some(Self { device: word(8), inode: word(16), seconds, nanoseconds: half(32), suspect: half(36) != 0 })
     }
-}
-
-fn sum(bytes: &[u8]) -> [u8; 4] {
-    let [a, b, c, d, ..] = checksum(CrcAlgorithm::Crc32Iscsi, bytes).to_le_bytes();
-    [a, b, c, d]
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! `header sector | heap of bytes | table of ranges`. The header says how far the change has come; it
 //! lies in one sector, so that it is there as a whole or not at all. Nothing here touches a file.
 
-use super::row::{PIECE, crc, piece_sums};
+use super::row::{PIECE, piece_sums};
+use crate::checksum::crc32c;
 use crate::error::ErrorKind;
 use crate::num::to_usize;
 use crate::storage::PIECE as BLOCK;
@@ -108,7 +109,7 @@ impl Header {
         out.extend([0; 24]);
         out.extend(self.table_sum.to_le_bytes());
         out.extend(self.tail_sum.to_le_bytes());
-        let sum = crc(&out);
+        let sum = crc32c(&out);
         out.extend(sum.to_le_bytes());
         let mut sector = [0; HEADER];
         sector[..USED].copy_from_slice(&out);
@@ -132,7 +133,7 @@ impl Header {
         }
         let word = |at: usize| u64::from_le_bytes(sector[at..at + 8].try_into().unwrap_or_default());
         let half = |at: usize| u32::from_le_bytes(sector[at..at + 4].try_into().unwrap_or_default());
-        let sound = half(USED - 4) == crc(&sector[..USED - 4]) && sector[USED..].iter().all(|&b| b == 0);
+        let sound = half(USED - 4) == crc32c(&sector[..USED - 4]) && sector[USED..].iter().all(|&b| b == 0);
         let progress = match word(8) {
             1 => Progress::Begun,
             2 => Progress::Sealed,
@@ -179,7 +180,7 @@ pub fn encode_table(ranges: &[Range]) -> Vec<u8> {
 /// Reads a table. `None`: damaged.
 #[must_use]
 pub fn decode_table(header: &Header, bytes: &[u8]) -> Option<Vec<Range>> {
-    if bytes.len() as u64 != header.table_len || crc(bytes) != header.table_sum {
+    if bytes.len() as u64 != header.table_len || crc32c(bytes) != header.table_sum {
         return None;
     }
     let (mut ranges, mut rest) = (Vec::new(), bytes);
@@ -286,19 +287,19 @@ mod tests {
         };
         let ranges = vec![range(100, Some(512)), range(5000, None)];
         let table = encode_table(&ranges);
-        let header = Header { table_len: table.len() as u64, table_sum: crc(&table), ..header(Progress::Sealed) };
+        let header = Header { table_len: table.len() as u64, table_sum: crc32c(&table), ..header(Progress::Sealed) };
         assert_eq!(decode_table(&header, &table), Some(ranges));
         for len in (0..table.len()).step_by(STEP) {
             assert_eq!(decode_table(&header, &table[..len]), None);
             // Even if the header agreed.
-            let shorter = Header { table_len: len as u64, table_sum: crc(&table[..len]), ..header };
+            let shorter = Header { table_len: len as u64, table_sum: crc32c(&table[..len]), ..header };
             let _ = decode_table(&shorter, &table[..len]);
         }
         for bit in (0..table.len() * 8).step_by(STEP) {
             let mut other = table.clone();
             other[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode_table(&header, &other), None, "bit {bit}");
-            let agreeing = Header { table_sum: crc(&other), ..header };
+            let agreeing = Header { table_sum: crc32c(&other), ..header };
             let _ = decode_table(&agreeing, &other);
         }
     }
@@ -335,7 +336,7 @@ mod tests {
         let read = |address, len| {
             let range = Range { address, len, position: None, old_pieces: vec![1], new_pieces: vec![2] };
             let table = encode_table(&[range]);
-            let sound = Header { table_len: table.len() as u64, table_sum: crc(&table), ..header(Progress::Sealed) };
+            let sound = Header { table_len: table.len() as u64, table_sum: crc32c(&table), ..header(Progress::Sealed) };
             decode_table(&sound, &table).map(|ranges| ranges.len())
         };
         assert_eq!((read(8000, 1000), read(8001, 1000), read(u64::MAX, 2)), (Some(1), None, None));

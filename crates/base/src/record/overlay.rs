@@ -2,8 +2,8 @@
 
 use super::extents::{Extents, Source};
 use super::log::{self, Header, Progress, Range};
-use super::row::crc;
 use super::sealed::Sealed;
+use crate::checksum::crc32c;
 use crate::num::to_usize;
 use crate::storage::{Identity, StorageFile};
 use crate::sync;
@@ -156,13 +156,13 @@ impl Overlay {
             new_end: state.len,
             table_at: state.heap_end,
             table_len: table.len() as u64,
-            table_sum: crc(&table),
+            table_sum: crc32c(&table),
             ..self.header
         };
         let (start, len) = header.tail();
         let mut tail = vec![0; len];
         self.base.read_at(&mut tail, start)?;
-        header.tail_sum = crc(&tail);
+        header.tail_sum = crc32c(&tail);
         self.log.write_at(&table, header.table_at)?;
         // A seal that was durable before what it seals would pass for a damaged log.
         self.log.sync()?;

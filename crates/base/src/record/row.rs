@@ -4,8 +4,8 @@
 //! A writer keeps one record at a time, in its own file behind its owner note. The bytes are in
 //! `docs/design/formats.md`, "Row record". Nothing here touches a file.
 
+use crate::checksum::crc32c;
 use crate::error::ErrorKind;
-use crc_fast::{CrcAlgorithm, checksum};
 use uuid::Uuid;
 
 /// Where the record begins in a writer's file; the owner note is before it.
@@ -79,14 +79,14 @@ fn cut(bytes: &[u8], shift: u16) -> impl Iterator<Item = &[u8]> {
 /// Checksums of the pieces of a cell whose first byte lies at `shift` in a sector.
 #[must_use]
 pub fn piece_sums(bytes: &[u8], shift: u16) -> Vec<u32> {
-    cut(bytes, shift).map(crc).collect()
+    cut(bytes, shift).map(crc32c).collect()
 }
 
 /// Whether every piece of `now` is the old or the new one: nobody else has been there.
 #[must_use]
 pub fn is_explained(entry: &Entry, now: &[u8]) -> bool {
     let mut pieces = cut(now, entry.shift).zip(cut(&entry.old, entry.shift)).zip(&entry.new_pieces);
-    now.len() == entry.old.len() && pieces.all(|((now, old), new)| now == old || crc(now) == *new)
+    now.len() == entry.old.len() && pieces.all(|((now, old), new)| now == old || crc32c(now) == *new)
 }
 
 /// The whole record, ready to be written at [`START`].
@@ -104,7 +104,7 @@ pub fn encode(id: &RecordId, entries: &[&Entry]) -> Vec<u8> {
         out.extend(e.new_pieces.iter().flat_map(|sum| sum.to_le_bytes()));
     }
     let body_len = (out.len() - HEADER) as u64;
-    let body_sum = crc(&out[HEADER..]);
+    let body_sum = crc32c(&out[HEADER..]);
     let mut head = Vec::with_capacity(HEADER);
     head.extend(MAGIC);
     head.push(VERSION);
@@ -114,7 +114,7 @@ pub fn encode(id: &RecordId, entries: &[&Entry]) -> Vec<u8> {
         head.extend(word.to_le_bytes());
     }
     head.extend(body_sum.to_le_bytes());
-    let sum = crc(&head);
+    let sum = crc32c(&head);
     head.extend(sum.to_le_bytes());
     out[..HEADER].copy_from_slice(&head);
     out
@@ -141,7 +141,7 @@ pub fn decode_header(bytes: &[u8; HEADER]) -> Result<Option<Header>, ErrorKind> 
     }
     let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
     let half = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
-    if half(HEADER - 4) != crc(&bytes[..HEADER - 4]) || bytes[7] != VERSION {
+    if half(HEADER - 4) != crc32c(&bytes[..HEADER - 4]) || bytes[7] != VERSION {
         return Ok(None);
     }
     let uuid = Uuid::from_bytes(bytes[8..24].try_into().unwrap_or_default());
@@ -155,7 +155,7 @@ impl Header {
     /// Reads the body. `None`: it was not written to its end.
     #[must_use]
     pub fn decode_body(&self, body: &[u8]) -> Option<Vec<Entry>> {
-        if body.len() as u64 != self.body_len || crc(body) != self.body_sum {
+        if body.len() as u64 != self.body_len || crc32c(body) != self.body_sum {
             return None;
         }
         let mut rest = body;
@@ -183,14 +183,6 @@ impl Header {
         }
         rest.is_empty().then_some(entries)
     }
-}
-
-/// CRC-32C, the checksum of all formats of our own.
-#[must_use]
-pub fn crc(bytes: &[u8]) -> u32 {
-    // A CRC-32 fits into the low half.
-    let [a, b, c, d, ..] = checksum(CrcAlgorithm::Crc32Iscsi, bytes).to_le_bytes();
-    u32::from_le_bytes([a, b, c, d])
 }
 
 #[cfg(test)]
@@ -266,7 +258,7 @@ mod tests {
             for (at, b) in whole.iter_mut().skip(56).zip(&bytes) {
                 *at = *b;
             }
-            let sum = crc(&whole[..HEADER - 4]);
+            let sum = crc32c(&whole[..HEADER - 4]);
             whole[HEADER - 4..HEADER].copy_from_slice(&sum.to_le_bytes());
             let _ = decode(&whole);
         }

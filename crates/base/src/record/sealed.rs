@@ -1,7 +1,7 @@
 //! A change whose log is whole: it is made, again if need be, unless somebody else was there.
 
 use super::log::{self, Header, Range, each_block};
-use super::row::crc;
+use crate::checksum::crc32c;
 use crate::num::to_usize;
 use crate::storage::StorageFile;
 use std::io;
@@ -58,7 +58,7 @@ impl Sealed {
         let (start, tail_len) = self.header.tail();
         let mut tail = vec![0; tail_len];
         base.read_at(&mut tail, start)?;
-        if crc(&tail) != tail_sum {
+        if crc32c(&tail) != tail_sum {
             return Ok(Fit::Foreign);
         }
         for range in &self.ranges {

@@ -27,7 +27,7 @@ type Callback = unsafe extern "C" fn(c_uint, usize, *const c_uint, usize, *mut u
 pub(super) fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let known: [(c_int, &CStr, Callback); 2] = [(LZF, c"lzf", lzf), (ZSTD, c"zstd", zstd)];
+        let known: [(c_int, &CStr, Callback); 2] = [(LZF, c"lzf", run::<Lzf>), (ZSTD, c"zstd", run::<Zstd>)];
         for (id, name, filter) in known.into_iter().filter(|(id, ..)| !is_available(*id)) {
             let class = H5Z_class2_t {
                 version: CLASS_VERSION,
@@ -50,72 +50,70 @@ pub(super) fn is_available(id: c_int) -> bool {
     call!(H5Zfilter_avail, id).is_ok_and(|there| there > 0)
 }
 
-unsafe extern "C" fn lzf(
-    flags: c_uint,
-    count: usize,
-    parameters: *const c_uint,
-    bytes: usize,
-    room: *mut usize,
-    buffer: *mut *mut c_void,
-) -> usize {
-    // SAFETY: as the library calls it.
-    unsafe {
+/// A filter by what it makes of the bytes of a chunk. `None`: it fails.
+trait ChunkCodec {
+    fn pack(data: &[u8], parameters: &[c_uint]) -> Option<Vec<u8>>;
+
+    /// `room`: bytes of the library's buffer.
+    fn unpack(data: &[u8], parameters: &[c_uint], room: usize) -> Option<Vec<u8>>;
+}
+
+struct Lzf;
+
+impl ChunkCodec for Lzf {
+    fn pack(data: &[u8], _: &[c_uint]) -> Option<Vec<u8>> {
+        lzf::compress(data).ok().filter(|packed| packed.len() < data.len())
+    }
+
+    fn unpack(data: &[u8], parameters: &[c_uint], room: usize) -> Option<Vec<u8>> {
         // The third parameter is the length of a chunk, which the packed data does not say.
-        let chunk = if count > 2 { parameters.add(2).read() as usize } else { 0 };
-        let room_now = *room;
-        exchange(bytes, room, buffer, |data| {
-            if flags & H5Z_FLAG_REVERSE == 0 {
-                return lzf::compress(data).ok().filter(|packed| packed.len() < data.len());
+        let chunk = parameters.get(2).map_or(0, |&bytes| bytes as usize);
+        let mut len = if chunk > 0 { chunk } else { room.max(data.len()) };
+        loop {
+            match lzf::decompress(data, len) {
+                Ok(whole) => return Some(whole),
+                Err(lzf::LzfError::BufferTooSmall) if (len as u64) < MOST_CHUNK_BYTES => len *= 2,
+                Err(_) => return None,
             }
-            let mut len = if chunk > 0 { chunk } else { room_now.max(data.len()) };
-            loop {
-                match lzf::decompress(data, len) {
-                    Ok(whole) => return Some(whole),
-                    Err(lzf::LzfError::BufferTooSmall) if (len as u64) < MOST_CHUNK_BYTES => len *= 2,
-                    Err(_) => return None,
-                }
-            }
-        })
+        }
     }
 }
 
-unsafe extern "C" fn zstd(
-    flags: c_uint,
-    count: usize,
-    parameters: *const c_uint,
-    bytes: usize,
-    room: *mut usize,
-    buffer: *mut *mut c_void,
-) -> usize {
-    // SAFETY: as the library calls it.
-    unsafe {
-        let level = if count > 0 { i32::try_from(parameters.read()).unwrap_or(DEFAULT_LEVEL) } else { DEFAULT_LEVEL };
-        exchange(bytes, room, buffer, |data| {
-            if flags & H5Z_FLAG_REVERSE == 0 {
-                return zstd::bulk::compress(data, level).ok();
-            }
-            let mut whole = Vec::new();
-            zstd::Decoder::new(data).ok()?.take(MOST_CHUNK_BYTES).read_to_end(&mut whole).ok()?;
-            Some(whole)
-        })
+struct Zstd;
+
+impl ChunkCodec for Zstd {
+    fn pack(data: &[u8], parameters: &[c_uint]) -> Option<Vec<u8>> {
+        let level = parameters.first().and_then(|&level| i32::try_from(level).ok()).unwrap_or(DEFAULT_LEVEL);
+        zstd::bulk::compress(data, level).ok()
+    }
+
+    fn unpack(data: &[u8], _: &[c_uint], _: usize) -> Option<Vec<u8>> {
+        let mut whole = Vec::new();
+        zstd::Decoder::new(data).ok()?.take(MOST_CHUNK_BYTES).read_to_end(&mut whole).ok()?;
+        Some(whole)
     }
 }
 
-/// Puts what `work` makes of the library's bytes into their place. Returns how many bytes it has then; 0: it failed,
-/// and nothing was changed.
+/// The callback of a filter. Puts what the filter makes of the library's bytes into their place. Returns how many bytes
+/// it has then; 0: it failed, and nothing was changed.
 ///
 /// # Safety
-/// `buffer` and `room` are the library's, and `bytes` bytes lie in the buffer.
-unsafe fn exchange(
+/// As the library calls it: `count` parameters, `bytes` bytes in the buffer, and `buffer` and `room` are the library's.
+unsafe extern "C" fn run<C: ChunkCodec>(
+    flags: c_uint,
+    count: usize,
+    parameters: *const c_uint,
     bytes: usize,
     room: *mut usize,
     buffer: *mut *mut c_void,
-    work: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
 ) -> usize {
     // SAFETY: the caller's promise; memory of the library is given back to it, and its successor is the library's, too.
     unsafe {
+        let parameters = if count > 0 { std::slice::from_raw_parts(parameters, count) } else { &[] };
         let data = std::slice::from_raw_parts((*buffer).cast::<u8>(), bytes);
-        let Some(made) = work(data).filter(|made| !made.is_empty()) else { return 0 };
+        let unpacks = flags & H5Z_FLAG_REVERSE != 0;
+        let made = if unpacks { C::unpack(data, parameters, *room) } else { C::pack(data, parameters) };
+        let Some(made) = made.filter(|made| !made.is_empty()) else { return 0 };
         let new = H5allocate_memory(made.len(), 0);
         if new.is_null() {
             return 0;

@@ -53,8 +53,8 @@ pub use walk::{Anomaly, Walk};
 
 use h5part_base::error::ErrorKind;
 
-/// Why a call of this module failed: what HDF5 says, or what was found. By `?` it becomes an [`ErrorKind`], which belongs
-/// to a crate that knows nothing of HDF5.
+/// Why a call of this module failed: what HDF5 says, or what was found. By `?` it becomes an [`ErrorKind`], which
+/// belongs to a crate that knows nothing of HDF5.
 #[derive(Debug)]
 pub struct Failed(ErrorKind);
 

@@ -2,8 +2,7 @@
 //! input is opened once for all of them.
 
 use super::cells::{BLOCK_BYTES, Cells, Origins, Tally, block_rows};
-use super::plan::{Joined, Source};
-use super::structure::Plan;
+use super::plan::{Joined, Plan, Source};
 use super::{MergedTable, check_dead_writer};
 use crate::store::{Building, BuildingTable, Reader, Store};
 use h5part_base::dataspace::{Column, Rows};

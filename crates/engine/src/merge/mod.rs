@@ -9,11 +9,10 @@ mod structure;
 
 use crate::store::{Durability, Store};
 use h5part_base::error::{At, Error, ErrorKind, Item, Result};
-use plan::Joined;
+use plan::{Joined, Plan};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use structure::Plan;
 
 /// Called now and then: bytes looked at, bytes to look at.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
@@ -109,7 +108,8 @@ pub struct MergedTable {
 }
 
 impl Merged {
-    /// Whether all that the inputs hold is in the file now. Attributes count as kept where [`Attributes::First`] said so.
+    /// Whether all that the inputs hold is in the file now. Attributes count as kept where [`Attributes::First`] said
+    /// so.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let attributes = self.keeps_first || self.attributes.is_empty();
@@ -122,21 +122,20 @@ impl Merged {
 ///
 /// A file that does not exist is built beside its name, with all that the inputs hold and a uuid of its own, synced and
 /// renamed. In one that exists, what it lacks is added by one structural change; then the tables are merged by rows, in
-/// blocks: cells that an input holds and `out` lacks are committed, all of a row that come together in one commit. Cells
-/// that both hold must have the same bytes. Missing rows stay missing.
+/// blocks: cells that an input holds and `out` lacks are committed, all of a row that come together in one commit.
+/// Cells that both hold must have the same bytes. Missing rows stay missing.
 ///
 /// **Concurrency.** Other processes may write to an `out` that exists meanwhile, and merge into it: a cell that appears
-/// there is compared, not overwritten. Others who would make `out` wait until it is there. Inputs are read as readers do,
-/// and never written; rows that are written meanwhile may be in `out` or not, each as a whole. **Survives** a kill at any
-/// instant: `out` does not exist, or is sound, and the same call again does what is left. With [`Durability::Process`]
-/// one sync ends the merge.
+/// there is compared, not overwritten. Others who would make `out` wait until it is there. Inputs are read as readers
+/// do, and never written; rows that are written meanwhile may be in `out` or not, each as a whole. **Survives** a kill
+/// at any instant: `out` does not exist, or is sound, and the same call again does what is left. With
+/// [`Durability::Process`] one sync ends the merge.
 ///
 /// # Errors
-/// [`ErrorKind::Disagreement`] with both files: a new file is not made; in one that exists, nothing of that block of rows
-/// was written, blocks before it were.
-/// [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and [`ErrorKind::Damaged`] for inputs that do not fit, or are not
-/// sound; [`ErrorKind::BadRequest`] where `out` is among the inputs; those of [`Store::change`],
-/// [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
+/// [`ErrorKind::Disagreement`] with both files: a new file is not made; in one that exists, nothing of that block of
+/// rows was written, blocks before it were. [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and
+/// [`ErrorKind::Damaged`] for inputs that do not fit, or are not sound; [`ErrorKind::BadRequest`] where `out` is among
+/// the inputs; those of [`Store::change`], [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
 pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Progress<'_>) -> Result<Merged> {
     check_inputs(out, inputs)?;
     if options.concat && out.path().exists() {

@@ -18,6 +18,23 @@ pub(super) struct Found {
     pub(super) known: Known,
 }
 
+/// What is merged: the files, what was found in them, and the tables that are merged by rows.
+#[derive(Clone, Copy)]
+pub(super) struct Plan<'a> {
+    pub(super) out: &'a Store,
+    pub(super) inputs: &'a [Store],
+    pub(super) found: &'a [Found],
+    pub(super) tables: &'a [Joined],
+    pub(super) options: &'a MergeOptions,
+}
+
+impl<'a> Plan<'a> {
+    /// What was found in an input.
+    pub(super) fn found_in(self, input: usize) -> Option<&'a Found> {
+        self.found.iter().find(|found| found.input == Some(input))
+    }
+}
+
 /// A table that is merged by rows.
 #[derive(Debug)]
 pub(super) struct Joined {
@@ -135,8 +152,8 @@ pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined
     Ok(joined.into_iter().filter(|joined| !joined.sources.is_empty()).collect())
 }
 
-/// Whether a column is merged by cells: if it has stamps, or, in a table without, if its type is known and its values are
-/// in the file.
+/// Whether a column is merged by cells: if it has stamps, or, in a table without, if its type is known and its values
+/// are in the file.
 fn is_merged(table: &Table, column: &Column) -> bool {
     let is_here = column.layout.as_ref().err().is_none_or(|reason| reason != OUTSIDE);
     let is_known = column.dtype.is_ok() && column.frozen.is_none();

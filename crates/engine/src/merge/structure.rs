@@ -1,7 +1,7 @@
 //! What the merged file lacks: tables, and what else the inputs hold.
 
-use super::plan::{Found, Joined};
-use super::{Attributes, Lost, MergeOptions, Merged, OtherAttribute, build};
+use super::plan::{Found, Joined, Plan};
+use super::{Attributes, Lost, Merged, OtherAttribute, build};
 use crate::h5::{
     Allocation, Compression, Copied, Copying, Differing, H5Change, H5File, LaidRows, Refusal, Refused, Shell,
     ShellLayout,
@@ -11,16 +11,6 @@ use h5part_base::dataspace::{Column, Loss, Table, path_below};
 use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Item, Result};
 use std::collections::HashSet;
 use std::path::PathBuf;
-
-/// What is merged: the files, what was found in them, and the tables that are merged by rows.
-#[derive(Clone, Copy)]
-pub(super) struct Plan<'a> {
-    pub(super) out: &'a Store,
-    pub(super) inputs: &'a [Store],
-    pub(super) found: &'a [Found],
-    pub(super) tables: &'a [Joined],
-    pub(super) options: &'a MergeOptions,
-}
 
 /// Makes the file, whole and with all rows, or adds to one that is there what it lacks, without rows.
 pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<Merged> {
@@ -60,11 +50,6 @@ pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<
 }
 
 impl<'a> Plan<'a> {
-    /// What was found in an input.
-    pub(super) fn found_in(self, input: usize) -> Option<&'a Found> {
-        self.found.iter().find(|found| found.input == Some(input))
-    }
-
     /// Copies what the file lacks. `new`: nothing is in it yet.
     fn copy_all(self, h5: &H5Change, new: bool, merged: &mut Merged) -> Result<()> {
         let out = self.out.path();

@@ -52,8 +52,8 @@ pub enum Packing {
         /// Level, 1 to 22.
         level: u8,
     },
-    /// As they are, one block a column: for [`Snapshot::view`]. Columns of the other byte order, which it does not show,
-    /// are in chunks.
+    /// As they are, one block a column: for [`Snapshot::view`]. Columns of the other byte order, which it does not
+    /// show, are in chunks.
     Plain,
 }
 

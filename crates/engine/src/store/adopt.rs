@@ -1,4 +1,4 @@
-//! Tables that others made get stamps.
+//! Adopting: tables that other programs made get stamps.
 
 mod plan;
 mod summing;
@@ -20,33 +20,33 @@ use uuid::Uuid;
 /// Which cells of an adopted table count as committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Adopt {
-    /// Those that were written, as far as the file tells: see "Adopting" in the design.
+    /// Those that were written, as far as the file shows: see "Adopting" in the design.
     #[default]
     Evidence,
-    /// All.
+    /// All cells.
     All,
-    /// Those that hold anything but fill; the others are not there.
+    /// Cells that do not hold fill; the others are "not there".
     NonFill,
-    /// Those of rows in which a column holds a value; what the others hold is of no value, but for what the guard
-    /// column says of them.
+    /// Cells of rows in which one column holds a given value. The others have no value, except that what the guard
+    /// column says of them is kept.
     Where {
-        /// The column, with one value a row.
+        /// The column. It has one value per row.
         column: String,
         /// Text of the value.
         value: String,
     },
 }
 
-/// What came of an adoption.
+/// The result of an adoption.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Adopted {
     /// Number of rows.
     pub rows: u64,
     /// Columns that have stamps now.
     pub columns: Vec<String>,
-    /// How the cells of each of them were told apart, and how many there are of each kind.
+    /// For each of them, what was decided about its cells.
     pub decisions: Vec<Decision>,
-    /// Datasets of the group that got no stamps: carried along untouched.
+    /// Datasets of the group that got no stamps. They stay as they are.
     pub without_stamps: Vec<String>,
     /// The reason for each of these.
     pub reasons: Vec<String>,
@@ -54,7 +54,7 @@ pub struct Adopted {
     pub committed: u64,
     /// Bytes of values that were read.
     pub bytes: u64,
-    /// Nothing was changed: this is what an adoption would do.
+    /// Whether nothing was changed: then this is what an adoption would do.
     pub dry_run: bool,
 }
 
@@ -65,11 +65,11 @@ pub struct Decision {
     pub column: String,
     /// Cells that count as committed.
     pub committed: u64,
-    /// Cells that do not.
+    /// Cells that do not count.
     pub not_there: u64,
     /// Why.
     pub because: String,
-    /// What became of cells that had stamps before.
+    /// How the stamps differ from those that the column had before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
 }
@@ -90,33 +90,32 @@ pub struct Before {
 /// How a table is adopted.
 #[derive(Clone, Debug, Default)]
 pub struct Adoption {
-    /// The columns that get stamps; they may be further ones of a table that has stamps already. `None`: all that can
-    /// get some, of a table that has none.
+    /// The columns that get stamps. They may be further columns of a table that has stamps already. `None`: all columns
+    /// that can get stamps, of a table that has none.
     pub columns: Option<Vec<String>>,
     /// Which cells count as committed.
     pub committed: Adopt,
-    /// A guard column for these columns, and the text of its undefined value: one of them, or one that guards others
-    /// already.
+    /// The name of the guard column of these columns, and the text of its undefined value. It is one of them, or a
+    /// guard of the table already.
     pub guard: Option<(String, String)>,
-    /// Text of the guard's value in complete rows. Default: the value of [`Adopt::Where`], if that is
-    /// about the guard.
+    /// Text of the guard's value in complete rows. Default: the value of [`Adopt::Where`], if its column is the guard.
     pub guard_complete: Option<String>,
     /// Attributes to set on the table's group.
     pub attributes: Vec<(String, Attribute)>,
-    /// Columns that have stamps get new ones: those of [`Adoption::columns`], or the whole table, which keeps its
-    /// guards unless another one is named. What a commit left unfinished is not there afterwards.
+    /// Replace stamps that exist: those of [`Adoption::columns`], or of the whole table. The table keeps its guards
+    /// unless another one is named. Cells of unfinished commits are "not there" afterwards.
     pub again: bool,
-    /// Say what would be done, and change nothing.
+    /// Report what would be done, and change nothing.
     pub dry_run: bool,
 }
 
 impl Store {
-    /// Gives stamps to columns that another program made: those of a whole table, or further ones. Datasets stay as
-    /// they are, with their chunks and filters; every value is read and summed, direct columns in parallel. Datasets
-    /// that cannot get stamps are left as they are, and named.
+    /// Gives stamps to columns that another program made: those of a whole table, or further ones. Datasets keep their
+    /// chunks and filters. Every value is read and summed, in parallel where columns are direct. Datasets that cannot
+    /// get stamps stay as they are; the result names them.
     ///
-    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
-    /// [`Store::change`]. A dry run only reads, and keeps row commits waiting no longer than a reader does.
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. A dry run
+    /// only reads, and keeps row commits waiting no longer than a reader does.
     ///
     /// # Errors
     /// [`ErrorKind::Adopted`] unless `again`, [`ErrorKind::NotFound`],
@@ -169,7 +168,7 @@ impl Store {
             let seeds = plan.columns.iter().map(seed).collect();
             let sink = Sink { file: site.file, stamps: &stamps };
             let adopted = Summing::new(self, &view, &plan, seeds, Some(sink)).run(progress)?;
-            // The old ones go last: the space of what is gone is used again, and they are still to be read.
+            // The old stamps are dropped last: they are still read, and the library reuses the space of what is gone.
             if let (Some(_), Some(before)) = (&plan.anew, &view.table.stamps) {
                 site.h5.drop_stamps(before.table)?;
             }
@@ -197,5 +196,5 @@ impl Adoption {
     }
 }
 
-/// For stamps that are made up and forgotten.
+/// The uuid for stamps of a dry run.
 const NOBODY: Uuid = Uuid::nil();

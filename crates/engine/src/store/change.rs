@@ -1,5 +1,4 @@
-//! Structural changes: the library works on the file under an overlay, which is sealed and applied; or,
-//! where the library is too old for that, on a copy, which takes the name.
+//! Structural changes: the library works on the file under an overlay, which is then sealed and applied.
 
 use super::handle::Store;
 use crate::h5::{Anomaly, Failed, H5Change, H5File, Superblock, check_superblock};
@@ -23,35 +22,36 @@ pub(super) struct Changing<'a> {
     pub(super) before: &'a Arc<dyn StorageFile>,
 }
 
-/// Exclusive with the file: nobody else is inside the gate.
+/// Proof that nobody else is inside the gate.
 pub(super) struct Exclusive {
     pub(super) gate: ExclusiveGate,
 }
 
 impl Store {
-    /// Changes the structure of the file through the library, in any way: all of it, or nothing.
+    /// Changes the structure of the file through the library. `work` may do anything to it; all of that is made, or
+    /// nothing.
     ///
-    /// **Concurrency.** May be called by any number of processes; one works at a time. Row commits
-    /// wait meanwhile and go on afterwards; stock programs that have the file open are waited for, and
-    /// those that come are kept out. **Atomic** is the whole change. **Survives** loss of power once it
-    /// has returned; before, a kill at any instant leaves the file as it was, readable for everybody, or
-    /// the next one to come finishes the change. Costs what it changes, not what the file holds.
+    /// **Concurrency.** Any number of processes may call it; one works at a time. Row commits wait meanwhile and go on
+    /// afterwards. The call waits for stock programs that have the file open, and keeps new ones out. **Atomic**: the
+    /// whole change. **Survives** loss of power once it has returned. A kill before that leaves the file as it was,
+    /// readable for everybody, or the next process to enter the gate finishes the change. It costs what it changes, not
+    /// what the file holds.
     ///
-    /// Direct columns of tables must stay where they are. All groups, datasets and attributes must be
-    /// dropped before `work` returns.
+    /// Direct columns of tables must stay where they are. All groups, datasets and attributes must be dropped before
+    /// `work` returns.
     ///
     /// # Errors
-    /// Those of the work; [`ErrorKind::StillOpen`], [`ErrorKind::LockTimeout`], [`ErrorKind::LogAside`],
-    /// library and I/O errors. Nothing was changed then, unless the last step failed: see
-    /// [`Store::recover`].
+    /// Those of `work`; [`ErrorKind::StillOpen`], [`ErrorKind::LockTimeout`], [`ErrorKind::LogAside`], library and I/O
+    /// errors. Nothing was changed then, unless the last step failed: see [`Store::recover`].
     pub fn change<T>(&self, work: impl FnOnce(&H5Change) -> std::result::Result<T, Failed>) -> Result<T> {
         self.enter_exclusively()
             .and_then(|exclusive| self.change_exclusively(&exclusive, |site| Ok(work(site.h5)?)))
             .at("change", &self.paths.file)
     }
 
-    /// Makes a change beside which stock readers may come and go, but for the instant in which it is applied. Where one
-    /// of them stays, it is waited for, and `change` is called once more: then they are kept out all the time.
+    /// Makes a change while stock readers may open and close the file; they are kept out only for the instant in which
+    /// the change is applied. If one of them does not leave in time, `change` is called once more with all of them kept
+    /// out from the start.
     pub(super) fn change_beside_readers<T>(
         &self,
         mut change: impl FnMut(&Exclusive) -> Result<T, ErrorKind>,
@@ -66,7 +66,7 @@ impl Store {
         }
     }
 
-    /// Enters the gate alone, and looks after all that dead writers left behind.
+    /// Enters the gate exclusively, and puts right what dead writers left behind.
     pub(super) fn enter_exclusively(&self) -> Result<Exclusive, ErrorKind> {
         self.enter_exclusively_with(StockReaders::MustLeave)
     }
@@ -74,7 +74,7 @@ impl Store {
     fn enter_exclusively_with(&self, stock: StockReaders) -> Result<Exclusive, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
-        // What a dead one left in the middle is put right with all readers out.
+        // A change that a dead process left in the middle is finished with all stock readers kept out.
         let stock = if self.change_waits()? { StockReaders::MustLeave } else { stock };
         let gate = self.enter_gate(&locks, stock)?;
         if stock == StockReaders::MayStay && self.change_waits()? {
@@ -86,18 +86,19 @@ impl Store {
         Ok(Exclusive { gate })
     }
 
-    /// Enters the gate alone. A file that another program has marked as open for writing is refused.
+    /// Enters the gate exclusively. Refuses a file that another program has marked as open for writing.
     pub(super) fn enter_gate(&self, locks: &Arc<RowLocks>, stock: StockReaders) -> Result<ExclusiveGate, ErrorKind> {
         let gate = self.enter_gate_with_marks(locks, stock)?;
         self.superblock()?.map_or(Ok(()), |found| found.refuse_marks())?;
         Ok(gate)
     }
 
-    /// What the file's superblock says, if it has one.
+    /// The file's superblock, if it has one.
     pub(super) fn superblock(&self) -> Result<Option<Superblock>, ErrorKind> {
         Ok(Superblock::find(self.storage.open(&self.paths.file, Mode::Read)?.as_ref())?)
     }
 
+    /// The same for a file that may be marked.
     pub(super) fn enter_gate_with_marks(
         &self,
         locks: &Arc<RowLocks>,
@@ -112,7 +113,7 @@ impl Store {
         }
     }
 
-    /// Enters the gate for row commits. A change whose maker died is finished or undone before.
+    /// Enters the gate for row commits. First finishes or undoes a change whose maker died.
     pub(super) fn enter_shared(&self, gate: &Arc<Gate>, locks: &Arc<RowLocks>) -> Result<SharedGate, ErrorKind> {
         loop {
             let entered = gate.enter_shared(&self.patience)?;
@@ -125,7 +126,7 @@ impl Store {
         }
     }
 
-    /// Works on the file, which is ours alone.
+    /// Makes a change. The caller is inside the gate exclusively.
     pub(super) fn change_exclusively<T>(
         &self,
         exclusive: &Exclusive,
@@ -142,7 +143,7 @@ impl Store {
         self.lay_over(&exclusive.gate, &base, uuid, |file| Ok(H5Change::open(file, &self.paths.file, false)?), work)
     }
 
-    /// Lets the library work on the file under an overlay, which is sealed and applied.
+    /// Lets the library work on the file under an overlay, then seals and applies it.
     pub(super) fn lay_over<T>(
         &self,
         gate: &ExclusiveGate,
@@ -157,7 +158,7 @@ impl Store {
         let outcome = open(&file)
             .and_then(|h5| h5.run(|h5| work(&Changing { h5, file: file.as_ref(), before: base })))
             .and_then(|done| {
-                // Addresses that do not fit would have been cut short without a word.
+                // The library would have cut addresses that do not fit without an error.
                 if let Some(superblock) = Superblock::find(base.as_ref())? {
                     superblock.can_address(overlay.identity()?.len, 0)?;
                     if let Some(bytes) = superblock.few_length_bytes() {
@@ -169,8 +170,8 @@ impl Store {
         self.settle(gate, &overlay, (base, &log), outcome)
     }
 
-    /// Changes bytes of the file that others know nothing of, all of them or none: without the library, whose metadata
-    /// stays as it is, so that nobody has to load a layout again.
+    /// Changes bytes of cells and stamps, all of them or none. The library is not involved: metadata stays as it is, so
+    /// that nobody has to load a layout again.
     pub(super) fn change_bytes<T>(
         &self,
         gate: &ExclusiveGate,
@@ -178,7 +179,7 @@ impl Store {
         work: impl FnOnce(&dyn StorageFile) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
-        // A seal says what the bytes were: a loss of power must not take back those of commits that were not synced.
+        // The seal records what the bytes were. A loss of power must not take back commits that were not synced.
         base.sync()?;
         let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
         let overlay = Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?;
@@ -186,7 +187,7 @@ impl Store {
         self.settle(gate, &overlay, (&base, &log), outcome)
     }
 
-    /// Seals and applies a change whose work is done, or gives it up. The files: what is changed, and its log.
+    /// Seals and applies a change whose work succeeded; discards one whose work failed.
     fn settle<T>(
         &self,
         gate: &ExclusiveGate,
@@ -202,14 +203,14 @@ impl Store {
                 Ok(done)
             }
             Err(e) => {
-                // What cannot be undone here is undone by the next one who comes.
+                // If this fails, the next process to enter the gate discards it.
                 let _ = overlay.discard();
                 Err(e)
             }
         }
     }
 
-    /// Stock readers are kept out for the writes alone: the syncs before and after take a hundred times as long.
+    /// Keeps stock readers out for the writes only: the syncs before and after take a hundred times as long.
     fn apply(
         &self,
         gate: &ExclusiveGate,
@@ -230,7 +231,8 @@ impl Store {
         Ok(sealed.spend(log)?)
     }
 
-    /// That the library can open all that it could open before. Such files are small.
+    /// Checks that the library can still open everything that it could open before. Files with such short lengths are
+    /// small.
     fn check_read_back(
         &self,
         base: &Arc<dyn StorageFile>,
@@ -253,8 +255,8 @@ impl Store {
             Err(e) if e.kind() == io::ErrorKind::NotFound => self.storage.open(&self.paths.change, Mode::CreateNew)?,
             other => other?,
         };
-        // Its name must be there when its bytes are needed, and so must the sidecar's. Also where it was
-        // there already: who made it may have died before he had synced it.
+        // Its name must survive whenever its bytes are needed, and so must the sidecar's. This also holds for a log
+        // that exists already: its maker may have died before it synced the folder.
         if !self.log_is_named.load(Ordering::Acquire) {
             self.storage.sync_folder(&self.paths.sidecar)?;
             if let Some(folder) = self.paths.sidecar.parent() {

@@ -7,25 +7,25 @@ use h5part_base::dataspace::{Rows, Runs, Table};
 use h5part_base::error::{ErrorKind, Result};
 use std::collections::BTreeMap;
 
-/// A group is closed when it holds as many bytes of values.
+/// A group that holds this many bytes of values is closed.
 const MOST_BYTES: u64 = 64 << 20;
-/// A group is closed when it holds as many commits.
+/// A group that holds this many commits is closed.
 const MOST_COMMITS: usize = 1 << 16;
 
-/// Commits that are made together: they share locks and syncs, so that a thousand small ones cost little
-/// more than one. Each is atomic row by row, and has its own outcome; none is acknowledged before
-/// [`Group::finish`], and those of a group that is dropped without it are not made.
+/// Commits that are made together. They share locks and syncs, so that a thousand small ones cost little more than one.
+/// Each is atomic row by row and has its own outcome. None is acknowledged before [`Group::finish`]; the commits of a
+/// group that is dropped without it are not made.
 ///
-/// Values wait in memory, and no lock is held meanwhile. A group closes itself, and begins anew, before
-/// it would meet one of its own rows a second time, or grow beyond 64 MiB of values; what was closed is
-/// durable, and reported by [`Group::finish`].
+/// Values wait in memory, and no lock is held meanwhile. A group is closed, which makes its commits, before it would
+/// hold one row twice or more than 64 MiB of values. Later commits begin a new one. [`Group::finish`] reports all
+/// outcomes.
 ///
-/// **Concurrency**, what is **atomic** and what **survives**: as with [`Writer::commit`].
+/// **Concurrency**, **atomic**, **survives**: as [`Writer::commit`].
 #[derive(Debug)]
 pub struct Group<'w> {
     writer: &'w mut Writer,
     waiting: Vec<Waiting>,
-    /// Rows of those that wait: first row to end.
+    /// The rows of the waiting commits: first row to end.
     rows: BTreeMap<u64, u64>,
     bytes: u64,
     done: Vec<Result<Commit>>,
@@ -39,7 +39,7 @@ struct Waiting {
 }
 
 impl Writer {
-    /// Several commits that share locks and syncs: see [`Group`].
+    /// Begins a group of commits that share locks and syncs: see [`Group`].
     pub fn group(&mut self) -> Group<'_> {
         Group { writer: self, waiting: Vec::new(), rows: BTreeMap::new(), bytes: 0, done: Vec::new() }
     }
@@ -49,8 +49,7 @@ impl Group<'_> {
     /// Adds a commit. It is not acknowledged yet.
     ///
     /// # Errors
-    /// What can be said before anything is locked, see [`Writer::commit`]: this commit is none of the
-    /// group.
+    /// Those of [`Writer::commit`] that are found before anything is locked. The commit is not added then.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<()> {
         self.try_commit(rows, values).map_err(|kind| self.writer.at(kind))
     }
@@ -79,20 +78,20 @@ impl Group<'_> {
         self.writer.table()
     }
 
-    /// Number of commits added that are not made yet.
+    /// Number of commits that were added and are not made yet.
     #[must_use]
     pub fn len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// Whether none waits.
+    /// Whether no commit waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Makes the commits. One outcome for each that was added, in their order: those that are `Ok` are
-    /// acknowledged.
+    /// Makes the commits. Returns one outcome per commit, in the order in which they were added. Those that are `Ok`
+    /// are acknowledged.
     #[must_use = "it says which commits are acknowledged"]
     pub fn finish(mut self) -> Vec<Result<Commit>> {
         self.close();
@@ -111,13 +110,13 @@ impl Group<'_> {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for waiting in &self.waiting {
-                    // Of no rows there was nothing to do.
+                    // A commit of no rows was not made.
                     let answer = if waiting.runs.is_empty() { Ok(()) } else { answers.next().unwrap_or(Ok(())) };
                     self.done.push(answer.map(|()| waiting.commit).map_err(|kind| self.writer.at(kind)));
                 }
             }
             Err(first) => {
-                // All of them failed for one reason, which is told in full once.
+                // All of them failed for one reason. It is told in full once.
                 let rest = (1..self.waiting.len()).map(|_| ErrorKind::GroupFailed(first.to_string()));
                 let rest: Vec<ErrorKind> = rest.collect();
                 self.done.extend(std::iter::once(first).chain(rest).map(|kind| Err(self.writer.at(kind))));

@@ -1,4 +1,4 @@
-//! The store itself: a path, and how to treat it.
+//! The store itself: the path of a file, and the settings with which it is used.
 
 use crate::h5::{H5File, Listing};
 use h5part_base::error::{At, ErrorKind, Result};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use uuid::Uuid;
 
-/// An HDF5 file with its sidecar. Cheap to clone; holds nothing open.
+/// An HDF5 file with its sidecar. It is cheap to clone and holds nothing open.
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) paths: Paths,
@@ -21,7 +21,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store at `path`, which exists. Symbolic links are resolved.
+    /// The store at `path`, which must exist. Symbolic links are resolved.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`].
@@ -30,7 +30,7 @@ impl Store {
         Ok(Self::at(paths))
     }
 
-    /// The store at `path`, which may be yet to make, in a folder that exists.
+    /// The store at `path`. The file need not exist yet; its folder must.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for the folder.
@@ -44,14 +44,14 @@ impl Store {
         Self { paths, storage: Arc::new(Disk), patience: Patience::default(), trust_locks: false, log_is_named }
     }
 
-    /// How long to wait for locks, and whom to tell. Default: 300 s, silently.
+    /// Sets how long to wait for locks, and who is told of waiting. Default: 300 s, silently.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Another storage in place of the disk: for tests.
+    /// Uses another storage in place of the disk, for tests.
     #[must_use]
     pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = storage;
@@ -59,7 +59,7 @@ impl Store {
         self
     }
 
-    /// Write even where the file system's locks may not reach everybody: one host alone writes.
+    /// Allows writing where the file system's locks are not visible to every host. Only one host may write then.
     #[must_use]
     pub fn with_trusted_locks(mut self, trust: bool) -> Self {
         self.trust_locks = trust;
@@ -72,7 +72,7 @@ impl Store {
         &self.paths.file
     }
 
-    /// All tables of the file, those that h5part did not make included.
+    /// All tables of the file, including those that h5part did not make.
     ///
     /// # Errors
     /// As [`Store::reader`].
@@ -80,7 +80,7 @@ impl Store {
         self.with_h5(|h5, _| Ok(h5.tables()?)).at("read", &self.paths.file)
     }
 
-    /// The file's uuid, where h5part has written one, and its length in bytes.
+    /// The file's uuid, if h5part has written one, and its length in bytes.
     ///
     /// # Errors
     /// As [`Store::reader`].
@@ -88,7 +88,7 @@ impl Store {
         self.with_h5(|h5, file| Ok((h5.uuid()?, file.identity()?.len))).at("read", &self.paths.file)
     }
 
-    /// Who holds which lock. Takes none that anybody waits for.
+    /// Reports who holds which lock. It takes no lock that anybody could wait for.
     ///
     /// # Errors
     /// I/O errors of the sidecar.
@@ -96,7 +96,8 @@ impl Store {
         lock::report(&self.paths).at("look up the locks of", &self.paths.file)
     }
 
-    /// Looks at the file through the library. Structural changes wait until this is done; commits in place do not.
+    /// Opens the file in the library and calls `body` with it. Structural changes wait until `body` returns; commits in
+    /// place do not.
     ///
     /// # Errors
     /// Those of `body`; as [`Store::reader`].
@@ -109,12 +110,12 @@ impl Store {
         body(&H5File::open(&file, &self.paths.file)?, file.as_ref())
     }
 
-    /// The row locks, whose file is made where it is missing.
+    /// Opens the row locks, and makes their file if it is missing.
     pub(super) fn open_locks(&self) -> Result<Arc<RowLocks>, ErrorKind> {
         Ok(Arc::new(self.in_sidecar(RowLocks::open(&self.paths))?))
     }
 
-    /// Says of the sidecar what would else pass for the file.
+    /// Names the sidecar in errors that would else seem to be about the file.
     pub(super) fn in_sidecar<T>(&self, outcome: Result<T, impl Into<ErrorKind>>) -> Result<T, ErrorKind> {
         outcome.map_err(|e| match e.into() {
             ErrorKind::ReadOnly => ErrorKind::ReadOnlySidecar(self.paths.sidecar.clone()),
@@ -122,7 +123,7 @@ impl Store {
         })
     }
 
-    /// Refuses file systems and names under which locks would not exclude everybody.
+    /// Refuses file systems, and files with several names, where locks would not exclude everybody.
     pub(super) fn check_sharing(&self) -> Result<(), ErrorKind> {
         if !self.trust_locks {
             let system = FileSystem::of(&self.paths.file);
@@ -149,7 +150,7 @@ impl AsStore for Store {
     }
 }
 
-/// A table's path without slashes around it.
+/// A table's path without the slashes around it.
 pub(super) fn trim_slashes(table: &str) -> &str {
     table.trim_matches('/')
 }

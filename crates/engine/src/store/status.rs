@@ -72,8 +72,8 @@ struct Tally {
 }
 
 impl Store {
-    /// Counts the cells of a table by state, with the share committed in each of `parts` equal
-    /// parts of it (as many as rows, where the rows are fewer). Reads stamps only, in parallel; beside writers the counts are those of some
+    /// Counts the cells of a table by state, with the share committed in each of `parts` equal parts of it (as many as
+    /// rows, where the rows are fewer). Reads stamps only, in parallel; beside writers the counts are those of some
     /// moment within the call for each row.
     ///
     /// # Errors

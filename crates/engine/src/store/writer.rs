@@ -1,4 +1,4 @@
-//! Committing rows.
+//! Writers: the public face of row commits.
 
 use super::cells::{cell_at_mut, read_cells};
 use super::commit::{Answers, CommitError, CommitOptions, CommitRequest, Committer, Durability, Outcome, Route};
@@ -12,10 +12,10 @@ use h5part_base::num::to_usize;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Columns of a commit up to which a look along them costs less than a set.
+/// Up to this many columns, a scan of their names costs less than a set.
 const FEW: usize = 64;
 
-/// An acknowledgement.
+/// The acknowledgement of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Commit {
     /// Rows written.
@@ -26,28 +26,26 @@ pub struct Commit {
 
 /// Commits rows of one table.
 ///
-/// **Concurrency.** Any number of writers, in any number of processes, may commit to the same
-/// table at the same time, beside any number of [`super::Reader`]s and of stock readers that open
-/// the file anew. Writers of different rows do not wait for each other; of two commits to the same
-/// row the later one stands. While commits are under way a stock program cannot open the file for
-/// writing; between bursts of commits it can, and h5part notices what it changed.
+/// **Concurrency.** Any number of writers, in any number of processes, may commit to the same table at the same time.
+/// Any number of [`super::Reader`]s, and of stock readers that reopen the file, may run beside them. Writers of
+/// different rows do not wait for each other. Of two commits to the same row the later one stands. A stock program
+/// cannot open the file for writing while commits are under way. It can between bursts of commits, and h5part notices
+/// what it changed.
 ///
-/// **Atomic** is each row over all columns of its commit: a reader sees all of it or nothing.
-/// Several rows of one commit are acknowledged together, and may be partly there if the process
-/// dies before.
+/// **Atomic**: each row, over all columns of its commit. A reader sees all of it or nothing. Several rows of one commit
+/// are acknowledged together; if the process dies before that, some of them may be committed.
 ///
-/// **Survives**: an acknowledged commit survives what [`Durability`] says. A commit that replaces values
-/// first keeps them in the writer's record: if it is killed in the middle, its rows are "not there"
-/// (never a mixture) until the next writer of the table, or [`Store::recover`], puts the old values
-/// back.
+/// **Survives**: an acknowledged commit survives what [`Durability`] says. A commit that replaces values first copies
+/// them to the writer's record. If it is killed in the middle, its rows are "not there", never a mixture, until the
+/// next writer of the table, or [`Store::recover`], puts the old values back.
 ///
-/// **Library columns** (compressed ones, say): a commit that touches one is a structural change as a
-/// whole, see [`Store::change`]: it is made alone, and survives loss of power. **Tables without
-/// stamps**, made by others and not adopted: rows are written under their locks and synced, but a row
-/// may be seen, or left by a kill, half-written, and what other programs change is not noticed.
+/// **Library columns**, such as compressed ones: a commit that touches one is a structural change as a whole, see
+/// [`Store::change`]. It runs exclusively and survives loss of power. **Tables without stamps**, which other programs
+/// made and nobody adopted: rows are written under their locks and synced. A row may be seen, or left by a kill,
+/// half-written, and changes by other programs are not noticed.
 ///
-/// After a failed write the writer is poisoned and refuses further commits; its half-written rows are
-/// put back like those of a dead one.
+/// After a failed write the writer is poisoned: it refuses further commits. Its half-written rows are put back like
+/// those of a dead writer.
 #[derive(Debug)]
 pub struct Writer {
     burst: Burst,
@@ -59,11 +57,11 @@ pub struct Writer {
 }
 
 impl Store {
-    /// Opens a table for commits. Makes the lock file and the sidecar folder where they are
-    /// missing.
+    /// Opens a table for commits. Makes the lock file and the sidecar folder if they are missing.
     ///
     /// # Errors
-    /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
+    /// No such file or table, not an HDF5 file, cut, read-only, [`ErrorKind::UntrustedLocks`],
+    /// [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`].
     pub fn writer(&self, table: &str) -> Result<Writer> {
         Writer::open(self, trim_slashes(table)).at("open for writing", &self.paths.file)
     }
@@ -81,13 +79,13 @@ impl Writer {
         })
     }
 
-    /// What commits survive from here on. Default: [`Durability::Power`].
+    /// Sets what later commits survive. Default: [`Durability::Power`].
     pub fn set_durability(&mut self, durability: Durability) {
         self.durability = durability;
     }
 
-    /// Whether commits may overwrite values that another program wrote. Default: they are an
-    /// error, [`ErrorKind::ForeignChange`], and nothing is written.
+    /// Sets whether commits may overwrite values that another program wrote. Default: they may not. Such a commit fails
+    /// with [`ErrorKind::ForeignChange`], and nothing is written.
     pub fn set_accept_foreign(&mut self, accept: bool) {
         self.accept_foreign = accept;
     }
@@ -104,24 +102,24 @@ impl Writer {
         &self.committer.view.table
     }
 
-    /// Writes `values` of some columns for `rows`: value `i` of each goes to row `i` of the
-    /// selection. Shapes are (rows, cell...). Returns when the commit is acknowledged.
+    /// Writes `values` of some columns for `rows`: value `i` of each goes to row `i` of the selection. The shape of
+    /// each is (rows, cell...). Returns when the commit is acknowledged.
     ///
     /// See [`Writer`] for what may run beside it, what is atomic and what survives.
     ///
     /// # Errors
-    /// Nothing was written: rows out of range or named twice, values of another type or shape, an unknown column, [`ErrorKind::LockTimeout`],
-    /// [`ErrorKind::ForeignChange`], [`ErrorKind::Cut`], [`ErrorKind::Replaced`],
-    /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. Rows may be "not there": I/O errors
-    /// while writing, [`ErrorKind::DiskFull`]; they poison the writer.
+    /// Nothing was written: rows out of range or named twice, values of another type or shape, an unknown column,
+    /// [`ErrorKind::LockTimeout`], [`ErrorKind::ForeignChange`], [`ErrorKind::Cut`], [`ErrorKind::Replaced`],
+    /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. I/O errors while writing and [`ErrorKind::DiskFull`] may
+    /// leave rows "not there"; they poison the writer.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit> {
         self.try_commit(rows, values, &[]).map_err(|kind| self.at(kind))
     }
 
-    /// As [`Writer::commit`], if columns still hold what the caller has seen in them, byte for byte: each of
-    /// `expected` is a column with its values for `rows`, as [`Writer::as_it_lies`] gives them. Looked at
-    /// under the row locks: between that look and the commit nobody writes there. Where the guard of the columns is
-    /// expected to say "undefined", and values of others are accepted, these are not kept for recovery.
+    /// As [`Writer::commit`], provided that columns still hold what the caller has seen in them, byte for byte. Each of
+    /// `expected` is a column with its values for `rows`, as [`Writer::as_it_lies`] gives them. They are compared under
+    /// the row locks, so that nobody writes there between that and the commit. If the guard of the columns is expected
+    /// to say "undefined", and foreign values are accepted, those values are not kept for recovery.
     ///
     /// # Errors
     /// As [`Writer::commit`]; [`ErrorKind::NotAsExpected`], and nothing was written;
@@ -135,8 +133,8 @@ impl Writer {
         self.try_commit(rows, values, expected).map_err(|kind| self.at(kind))
     }
 
-    /// The bytes of a column's rows as any program sees them, whatever their stamps say: shape (rows,
-    /// cell...). A cell that is just being written may come in parts.
+    /// The bytes of a column's rows as any program sees them, whatever their stamps say. The shape is (rows, cell...).
+    /// A cell that is being written may be a mixture of old and new.
     ///
     /// # Errors
     /// Unknown columns, rows out of range or named twice, I/O errors.
@@ -156,9 +154,9 @@ impl Writer {
         Ok(Block { dtype: column.dtype()?, shape, bytes, states })
     }
 
-    /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be
-    /// computed anew. Atomic, and surviving, as a commit that replaces them; where the table has several guards, the
-    /// columns of each by themselves. Returns how many rows.
+    /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be computed again. It
+    /// is as atomic and durable as a commit that replaces them. If the table has several guards, the columns of each
+    /// are one commit. Returns how many rows.
     ///
     /// # Errors
     /// As [`Writer::commit`]; [`ErrorKind::Unstamped`].
@@ -166,13 +164,13 @@ impl Writer {
         self.try_reset(rows).map_err(|kind| self.at(kind))
     }
 
-    /// Puts back what dead writers left half-done in this table, for those who know that one has died.
-    /// Commits do so by themselves where they meet it; [`Store::recover`] looks after all tables.
+    /// Puts back what dead writers left half-written in this table. Call it when a writer is known to have died;
+    /// commits do the same where they meet such rows. [`Store::recover`] looks after all tables.
     ///
     /// **Concurrency.** As [`Store::recover`].
     ///
     /// # Errors
-    /// As [`Writer::commit`], but for those of rows and values.
+    /// As [`Writer::commit`], except those about rows and values.
     pub fn recover(&mut self) -> Result<Recovery> {
         self.try_recover().map_err(|kind| self.at(kind))
     }
@@ -224,7 +222,7 @@ impl Writer {
         Ok(Commit { rows: rows.len(), bytes })
     }
 
-    /// Makes one column of some rows "not there", whatever it holds. Returns how many rows.
+    /// Makes one column of some rows "not there", whatever it holds. Returns the number of rows.
     pub(crate) fn reset_column(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let reset = |writer: &mut Self| {
             let (column, fill) = writer.fill_of(name, rows)?;
@@ -236,7 +234,7 @@ impl Writer {
         reset(self).map_err(|kind| self.at(kind)).map(|()| rows.len())
     }
 
-    /// Commits what lies there now. Returns how many rows.
+    /// Commits the values that the column holds now. Returns the number of rows.
     pub(crate) fn stamp_as_is(&mut self, rows: &Rows, name: &str) -> Result<u64> {
         let stamp = |writer: &mut Self| {
             let bytes = writer.bytes_of(name, rows)?;
@@ -256,7 +254,7 @@ impl Writer {
         answers.pop().unwrap_or(Ok(()))
     }
 
-    /// All that can be said before anything is locked. Returns the bytes of the values.
+    /// Checks all that can be checked before anything is locked. Returns the bytes of the values.
     pub(super) fn check(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<u64, ErrorKind> {
         if self.poisoned {
             return Err(ErrorKind::Poisoned);
@@ -270,7 +268,7 @@ impl Writer {
         }
     }
 
-    /// The table may have grown since we looked.
+    /// Loads the table again if it has changed: it may have grown.
     fn look_again(&mut self) -> Result<(), ErrorKind> {
         let mut turn = self.burst.begin();
         if !turn.entered() {
@@ -279,7 +277,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes commits that were checked, together. Each has its own answer, unless all fail.
+    /// Makes commits that were checked, together. Each has its own outcome, unless all fail.
     pub(super) fn make(&mut self, requests: &[CommitRequest<'_>], outcome: Outcome) -> Result<Answers, ErrorKind> {
         if self.poisoned {
             return Err(ErrorKind::Poisoned);
@@ -341,7 +339,7 @@ impl Writer {
         self.committer.commit_exclusively(requests, &options, route)
     }
 
-    /// Gives stamps to rows that another program appended, if any of these is one.
+    /// If another program appended some of these rows, gives them stamps.
     fn take_in_rows(&mut self, requests: &[CommitRequest<'_>]) -> Result<(), ErrorKind> {
         let table = &self.committer.view.table;
         if requests.iter().all(|request| request.end() <= table.stamped_rows()) {
@@ -406,24 +404,24 @@ impl Writer {
         Ok(bytes)
     }
 
-    /// Attaches what was being done.
+    /// Adds operation and path to an error.
     pub(super) fn at(&self, kind: ErrorKind) -> h5part_base::error::Error {
         kind.at("update", &self.committer.store.paths.file)
     }
 
-    /// Whether an earlier write failed, so that nothing more is accepted.
+    /// Whether an earlier write failed, so that the writer refuses further commits.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.poisoned
     }
 
-    /// Leaves the gate now, instead of a millisecond after the last commit.
+    /// Leaves the gate now, rather than a millisecond after the last commit.
     pub fn pause(&mut self) {
         self.burst.end();
     }
 }
 
-/// Cells that were read in ascending order of rows, in that of the selection.
+/// Reorders cells that were read in ascending order of rows into the order of the selection.
 fn in_selection_order(runs: &Runs, bytes: &[u8]) -> Vec<u8> {
     let cell = bytes.len() / to_usize(runs.len()).max(1);
     let mut out = vec![0; bytes.len()];

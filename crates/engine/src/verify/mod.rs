@@ -28,21 +28,21 @@ pub struct Verify {
 }
 
 impl Store {
-    /// Looks at everything: the file's structure, every value against its stamp, bundles against their
-    /// checksums, guard columns, and what lies beside the file. Without `repair` nothing is written.
+    /// Looks at everything: the file's structure, every value against its stamp, bundles against their checksums, guard
+    /// columns, and what lies beside the file. Without `repair` nothing is written.
     ///
-    /// A repair recovers what dead writers left ([`Store::recover`]), makes rows "not there" that are
-    /// half-written and in no record, and, where that is asked for, gives stamps to the values of other
-    /// programs, and drops the stamps of columns and rows that are gone ([`Store::accept_loss`]). It never touches what it
-    /// does not understand. The report is about the file after it.
+    /// A repair recovers what dead writers left ([`Store::recover`]), makes rows "not there" that are half-written and
+    /// in no record, and, where that is asked for, gives stamps to the values of other programs, and drops the stamps
+    /// of columns and rows that are gone ([`Store::accept_loss`]). It never touches what it does not understand. The
+    /// report is about the file after it.
     ///
-    /// **Concurrency.** May run beside writers and readers: a row that moves is looked at again, one that
-    /// is being written is a note. Structural changes wait while the structure is looked at, and while a
-    /// portion of a library column, or of the bundles, is read.
+    /// **Concurrency.** May run beside writers and readers: a row that moves is looked at again, one that is being
+    /// written is a note. Structural changes wait while the structure is looked at, and while a portion of a library
+    /// column, or of the bundles, is read.
     ///
     /// # Errors
-    /// What says nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors;
-    /// in a repair those of [`super::store::Writer::commit`]. What is wrong with the file is in the report.
+    /// What says nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors; in a repair
+    /// those of [`super::store::Writer::commit`]. What is wrong with the file is in the report.
     pub fn verify(&self, how: &Verify, progress: Progress<'_>) -> Result<Report> {
         let threads = how.jobs.map_or(0, NonZeroUsize::get);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

@@ -4,8 +4,8 @@ use super::header::{Header, SECTOR_LEN, Shape, StoreRef};
 use super::names::{LONGEST, first_probe};
 use super::scan::spec;
 use super::task::{NameAt, State, Task};
+use h5part_base::checksum::crc32c;
 use h5part_base::error::{At, ErrorKind, Item, Result};
-use h5part_base::record::row::crc;
 use h5part_base::storage::{Disk, Mode, PIECE, Storage, StorageFile, replace, take_name};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -298,7 +298,7 @@ impl<'a> Plan<'a> {
         } else {
             let (start, bytes) = self.names.get(number as usize);
             let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            NameAt { at: self.shape.names + start as u64, len, sum: crc(bytes) }
+            NameAt { at: self.shape.names + start as u64, len, sum: crc32c(bytes) }
         };
         let weight = self.new.weights.as_ref().map_or(0.0, |weights| weights[number as usize]);
         let state = self.state(place);

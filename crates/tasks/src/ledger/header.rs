@@ -1,8 +1,8 @@
 //! The ledger's first 4096 bytes, and where everything lies behind them. Nothing here touches a file.
 
 use super::task::SLOT;
+use h5part_base::checksum::crc32c;
 use h5part_base::error::ErrorKind;
-use h5part_base::record::row::crc;
 use std::ops::Range;
 use uuid::Uuid;
 
@@ -151,13 +151,13 @@ impl Header {
         for text in texts {
             out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
         }
-        out.extend_from_slice(&crc(&joined).to_le_bytes());
+        out.extend_from_slice(&crc32c(&joined).to_le_bytes());
         if !columns.is_empty() {
             out.extend_from_slice(&u32::try_from(columns.len()).unwrap_or(u32::MAX).to_le_bytes());
-            out.extend_from_slice(&crc(columns.as_bytes()).to_le_bytes());
+            out.extend_from_slice(&crc32c(columns.as_bytes()).to_le_bytes());
         }
         out.resize(USED, 0);
-        out.extend_from_slice(&crc(&out).to_le_bytes());
+        out.extend_from_slice(&crc32c(&out).to_le_bytes());
         out.resize(NUMBERS, 0);
         out.extend_from_slice(&joined);
         out.extend_from_slice(columns.as_bytes());
@@ -180,16 +180,16 @@ impl Header {
         }
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        if bytes[7] < VERSION || u32_at(USED) != crc(&bytes[..USED]) {
+        if bytes[7] < VERSION || u32_at(USED) != crc32c(&bytes[..USED]) {
             return Err(bad("its header is damaged"));
         }
         let lens = [80, 84, 88].map(|at| u32_at(at) as usize);
-        let joined = bytes[NUMBERS..].get(..lens.iter().sum()).filter(|text| u32_at(92) == crc(text));
+        let joined = bytes[NUMBERS..].get(..lens.iter().sum()).filter(|text| u32_at(92) == crc32c(text));
         let joined = joined.ok_or_else(|| bad("its header is damaged"))?;
         let after = NUMBERS + joined.len();
         let columns = if bytes[7] == VERSION_COLUMNS {
             let text =
-                bytes.get(after..after + u32_at(COLUMNS) as usize).filter(|text| u32_at(COLUMNS + 4) == crc(text));
+                bytes.get(after..after + u32_at(COLUMNS) as usize).filter(|text| u32_at(COLUMNS + 4) == crc32c(text));
             let text = text.and_then(|text| std::str::from_utf8(text).ok());
             text.ok_or_else(|| bad("its header is damaged"))?.split('\0').map(str::to_owned).collect()
         } else {

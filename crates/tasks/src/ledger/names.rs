@@ -4,8 +4,8 @@ use super::scan::spec;
 use super::task::Task;
 use super::{Ledger, State};
 use crc_fast::{CrcAlgorithm, checksum};
+use h5part_base::checksum::crc32c;
 use h5part_base::error::ErrorKind;
-use h5part_base::record::row::crc;
 use std::ops::Range;
 
 /// Longest name in bytes.
@@ -33,7 +33,7 @@ impl Ledger {
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         self.file.read_at(&mut bytes, at)?;
-        if crc(&bytes) != task.name.sum {
+        if crc32c(&bytes) != task.name.sum {
             return Err(damaged());
         }
         String::from_utf8(bytes).map_err(|_| damaged())
@@ -43,7 +43,7 @@ impl Ledger {
         if self.header.names_len == 0 {
             return Ok(self.find_rows(name));
         }
-        let sum = crc(name.as_bytes());
+        let sum = crc32c(name.as_bytes());
         match self.find_in_index(name, sum)? {
             Some(place) => Ok(Some(place)),
             // The index has no checksum: it is a hint, as the bits are.

@@ -2,8 +2,8 @@
 
 use super::header::SECTOR_LEN;
 use super::task::OwnerId;
+use h5part_base::checksum::crc32c;
 use h5part_base::lock::{Fate, ProcessId};
-use h5part_base::record::row::crc;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -136,7 +136,7 @@ impl Entry {
             out[6..8].copy_from_slice(&u16::try_from(len).unwrap_or(0).to_le_bytes());
             out[NUMBERS..NUMBERS + len].copy_from_slice(&text[..len]);
         }
-        let sum = crc(&out[4..]);
+        let sum = crc32c(&out[4..]);
         out[..4].copy_from_slice(&sum.to_le_bytes());
         out
     }
@@ -145,7 +145,7 @@ impl Entry {
     #[must_use]
     pub fn decode(bytes: &[u8; ENTRY]) -> Option<Self> {
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        if u32_at(0) != crc(&bytes[4..]) {
+        if u32_at(0) != crc32c(&bytes[4..]) {
             return None;
         }
         let len = usize::from(u16::from_le_bytes([bytes[6], bytes[7]]));

@@ -3,7 +3,7 @@
 //! Every transition is a function from a slot to the next one, or a refusal. The bytes are in
 //! `docs/design/formats.md`, "Ledger".
 
-use h5part_base::record::row::crc;
+use h5part_base::checksum::crc32c;
 use std::fmt;
 
 /// Length of a slot in bytes; eight fill a sector.
@@ -209,7 +209,7 @@ impl Task {
         out[48..52].copy_from_slice(&self.name.len.to_le_bytes());
         out[52..56].copy_from_slice(&self.name.sum.to_le_bytes());
         out[56..64].copy_from_slice(&self.weight.to_le_bytes());
-        let sum = crc(&out[4..]);
+        let sum = crc32c(&out[4..]);
         out[..4].copy_from_slice(&sum.to_le_bytes());
         out
     }
@@ -219,7 +219,7 @@ impl Task {
     pub fn decode(slot: &[u8; SLOT]) -> Option<Self> {
         let u32_at = |at: usize| u32::from_le_bytes([slot[at], slot[at + 1], slot[at + 2], slot[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;
-        if u32_at(0) != crc(&slot[4..]) || slot[5] > ROWS_WERE_EMPTY {
+        if u32_at(0) != crc32c(&slot[4..]) || slot[5] > ROWS_WERE_EMPTY {
             return None;
         }
         let state = [State::Waiting, State::Running, State::Done, State::Failed];

@@ -42,8 +42,8 @@ pub struct Copying {
     pub stamps: bool,
     /// Paths of datasets that get the attributes that they lack, where they are there already.
     pub completed: HashSet<String>,
-    /// Datasets whose rows are laid over those that are there, or over the shell: where there is fill, the value is taken;
-    /// else it must be the same.
+    /// Datasets whose rows are laid over those that are there, or over the shell: where there is fill, the value is
+    /// taken; else it must be the same.
     pub rows: HashMap<String, LaidRows>,
     /// Only these groups, with all that is in them, and those on the way to them.
     pub only: Option<Vec<String>>,

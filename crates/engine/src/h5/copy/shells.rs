@@ -9,12 +9,15 @@ use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::AllocTime;
 use hdf5::{Dataset, Location, Object};
 use hdf5_sys::h5d::{H5D_alloc_time_t, H5D_fill_time_t, H5D_layout_t, H5Dcreate2, H5Dget_create_plist, H5Dget_space};
+use hdf5_sys::h5f::H5Fget_create_plist;
 use hdf5_sys::h5p::{
-    H5P_DEFAULT, H5Pget_chunk, H5Pget_chunk_opts, H5Pget_external_count, H5Pget_layout, H5Pget_nfilters,
+    H5P_DEFAULT, H5Pget_chunk, H5Pget_chunk_opts, H5Pget_external_count, H5Pget_layout, H5Pget_nfilters, H5Pget_sizes,
     H5Premove_filter, H5Pset_alloc_time, H5Pset_chunk, H5Pset_chunk_opts, H5Pset_deflate, H5Pset_fill_time,
     H5Pset_filter, H5Pset_layout, H5Pset_shuffle,
 };
-use hdf5_sys::h5s::{H5S_MAX_RANK, H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims, H5Sset_extent_simple};
+use hdf5_sys::h5s::{
+    H5S_MAX_RANK, H5S_UNLIMITED, H5Sget_simple_extent_dims, H5Sget_simple_extent_ndims, H5Sset_extent_simple,
+};
 use hdf5_sys::h5z::{H5Z_FILTER_ALL, H5Z_FLAG_OPTIONAL};
 use std::ffi::{CStr, c_int, c_uint};
 
@@ -94,6 +97,28 @@ pub(super) fn layout_of(creation: Hid) -> H5D_layout_t {
     })
 }
 
+/// Bytes of an address and of a length.
+pub(super) fn sizes(file: &hdf5::File) -> Result<(usize, usize), Failed> {
+    let creation: Object = own!(H5Fget_create_plist, file.id())?;
+    let (mut address, mut length) = (0, 0);
+    call!(H5Pget_sizes, creation.id(), &raw mut address, &raw mut length)?;
+    Ok((address, length))
+}
+
+/// The shape of a dataset as it was meant. In a file whose lengths have few bytes, HDF5 reads "no limit" as the largest
+/// length there is. With that as a limit, a new dataset has an index for all the chunks that there could be.
+pub(super) fn space_of(dataset: &Location) -> Result<Object, Failed> {
+    let space: Object = own!(H5Dget_space, dataset.id())?;
+    let (_, length_bytes) = sizes(&dataset.file()?)?;
+    let (shape, mut most) = extent(space.id())?;
+    let largest = u32::try_from(8 * length_bytes).ok().and_then(|bits| 1u64.checked_shl(bits)).map(|end| end - 1);
+    if let Some(largest) = largest.filter(|largest| most.contains(largest)) {
+        most.iter_mut().filter(|most| **most == largest).for_each(|most| *most = H5S_UNLIMITED);
+        call!(H5Sset_extent_simple, space.id(), rank(&shape), shape.as_ptr(), most.as_ptr())?;
+    }
+    Ok(space)
+}
+
 /// Lets a dataset be created with another size of element than the one that `creation` was read from, as references
 /// have in a file with other addresses: a chunked layout remembers that size until its shape is set anew.
 pub(super) fn forget_element_size(creation: &Object) -> Result<(), Failed> {
@@ -117,7 +142,7 @@ pub(super) fn make(
     link: &Object,
 ) -> Result<Dataset, Failed> {
     let plist: DatasetCreate = own!(H5Dget_create_plist, source.id())?;
-    let space: Object = own!(H5Dget_space, source.id())?;
+    let space = space_of(source)?;
     if call!(H5Pget_external_count, plist.id())? > 0 {
         return Err(ErrorKind::ValuesOutside(shell.path.clone()).into());
     }

@@ -3,25 +3,14 @@
 
 use super::copier::{Copier, Late, copy_comment};
 use super::raw::Link;
-use super::shells::{forget_element_size, layout_of};
+use super::shells::{forget_element_size, layout_of, space_of};
 use crate::h5::Failed;
 use crate::h5::raw::{call, own};
 use hdf5::{Location, Object};
-use hdf5_sys::h5d::{
-    H5D_fill_value_t, H5D_layout_t, H5D_space_status_t, H5Dcreate2, H5Dget_space, H5Dget_space_status,
-};
-use hdf5_sys::h5f::H5Fget_create_plist;
-use hdf5_sys::h5p::{H5P_DEFAULT, H5Pfill_value_defined, H5Pget_external_count, H5Pget_sizes};
+use hdf5_sys::h5d::{H5D_fill_value_t, H5D_layout_t, H5D_space_status_t, H5Dcreate2, H5Dget_space_status};
+use hdf5_sys::h5p::{H5P_DEFAULT, H5Pfill_value_defined, H5Pget_external_count};
 use hdf5_sys::h5t::{H5T_class_t, H5Tdetect_class, H5Tis_variable_str};
 use std::ffi::CStr;
-
-/// Bytes of an address and of a length.
-pub(super) fn sizes(file: &hdf5::File) -> Result<(usize, usize), Failed> {
-    let creation: Object = own!(H5Fget_create_plist, file.id())?;
-    let (mut address, mut length) = (0, 0);
-    call!(H5Pget_sizes, creation.id(), &raw mut address, &raw mut length)?;
-    Ok((address, length))
-}
 
 /// Whether the fill value of a dataset is, or holds, a list or a text of variable length.
 pub(super) fn has_pointers(datatype: &Object, creation: &Object) -> Result<bool, Failed> {
@@ -66,7 +55,7 @@ impl Copier<'_> {
         path: &CStr,
     ) -> Result<(), Failed> {
         let as_there = self.datatype(datatype)?;
-        let space: Object = own!(H5Dget_space, object.id())?;
+        let space = space_of(object)?;
         let (name, plain, default) = (link.name.as_ptr(), self.creation_of(link).id(), H5P_DEFAULT);
         forget_element_size(creation)?;
         let made: Location =

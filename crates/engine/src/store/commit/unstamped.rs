@@ -4,7 +4,7 @@ use super::{CommitError, CommitOptions, CommitRequest, Durability};
 use crate::store::cells::write_pieces;
 use crate::store::handle::Store;
 use crate::store::table_view::TableView;
-use crc_fast::{CrcAlgorithm, checksum};
+use h5part_base::checksum::crc32c;
 use h5part_base::dataspace::{cover, pieces};
 use h5part_base::lock::{MAX_RANGES, RowLocks};
 
@@ -40,7 +40,7 @@ pub(super) fn run(
 
 /// Two tables with one number keep each other waiting now and then, and nothing else.
 fn number(path: &str) -> u64 {
-    FIRST | (checksum(CrcAlgorithm::Crc32Iscsi, path.as_bytes()) & (FIRST - 1))
+    FIRST | (u64::from(crc32c(path.as_bytes())) & (FIRST - 1))
 }
 
 #[cfg(test)]

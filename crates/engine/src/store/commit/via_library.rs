@@ -1,5 +1,5 @@
-//! Commits that cannot be made in place: as a whole through the log of a change, and through the library where they touch
-//! library columns.
+//! Commits that cannot be made in place: as a whole through the log of a change, and through the library where they
+//! touch library columns.
 
 use super::inspect::{Cells, Inspection, first_difference};
 use super::repack::{self, Repacked, is_by_chunks};
@@ -63,7 +63,8 @@ pub(in crate::store) fn build(
     requests.iter().try_for_each(|request| commits.make(request))
 }
 
-/// The same of direct columns of a wide table, whose stamps lie in several sectors. The caller is alone inside the gate.
+/// The same of direct columns of a wide table, whose stamps lie in several sectors. The caller is alone inside the
+/// gate.
 pub(super) fn run_in_log(
     store: &Store,
     exclusive: &Exclusive,
@@ -81,6 +82,7 @@ pub(super) fn run_in_log(
     })
 }
 
+/// Commits inside a change.
 struct Commits<'a> {
     store: &'a Store,
     /// `None`: no library column is touched.

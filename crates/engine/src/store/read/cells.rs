@@ -1,4 +1,4 @@
-//! Cells as they lie there, whatever their stamps say.
+//! Cells as they are in the file, whatever their stamps say.
 
 use super::look::Look;
 use super::wanted::{Cells, Wanted, Way};
@@ -13,16 +13,16 @@ use h5part_base::sync;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// Where the chunks of columns lie that are read by them: valid while their origins are unchanged.
+/// Where the chunks of compressed columns lie. Each entry is valid while its fingerprint is unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Chunks {
     known: Mutex<HashMap<String, (Arc<ChunkTable>, MetadataFingerprint)>>,
-    /// Whether they stay where they are.
+    /// Whether the structure of the file cannot change.
     still: bool,
 }
 
 impl Chunks {
-    /// Of a column, if it is read by its chunks. The caller is inside the gate.
+    /// The chunks of a column, if it is read by them. The caller is inside the gate.
     pub(super) fn of(
         &self,
         store: &Store,
@@ -45,7 +45,7 @@ impl Chunks {
         Ok(Some(chunks))
     }
 
-    /// Those of all columns of a table of a file whose structure stands still.
+    /// The chunks of all columns of a table, in a file whose structure cannot change.
     pub(super) fn of_still(h5: &H5File, view: &TableView) -> Result<Self, ErrorKind> {
         let mut known = HashMap::new();
         for column in view.table.columns.iter().filter(|column| column.layout.is_err() && column.filters.is_some()) {
@@ -60,7 +60,7 @@ impl Chunks {
     }
 }
 
-/// Reads cells for those who judge them themselves. May be shared by threads.
+/// Reads cells without looking at their stamps. Threads may share it.
 #[derive(Debug)]
 pub(crate) struct CellReader {
     store: Store,
@@ -79,7 +79,7 @@ impl CellReader {
         self.read_inside(view, column, runs)
     }
 
-    /// The same for one who is inside the gate already.
+    /// The same for a caller that is inside the gate already.
     pub(crate) fn read_inside(&self, view: &TableView, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
         let cell = super::cell_bytes(column)?;
         let count = to_usize(runs.len());

@@ -1,4 +1,4 @@
-//! A look at some rows: stamps, cells, stamps again; and once more at those that moved.
+//! Reading rows beside writers: stamps, cells, stamps again; rows whose stamps changed in between are read again.
 
 use super::part::Part;
 use super::wanted::{Cells, Wanted, Way};
@@ -14,24 +14,24 @@ use h5part_base::num::to_usize;
 use rayon::prelude::*;
 use std::time::Duration;
 
-/// A row that moves is looked at again this often before it counts as being written.
+/// A row whose stamps keep changing is read up to this many times. Then it counts as being written.
 const TRIES: u32 = 100;
-/// One that says COMMITTED but does not match is damaged after so many looks.
+/// A row that says COMMITTED but does not match its checksum after this many reads is damaged.
 const LOOKS: u32 = 3;
 const PAUSE: Duration = Duration::from_micros(50);
-/// Cells are read, and checked while they are in the processor's cache, in parts of about this, in bytes.
+/// Cells are read in parts of about this many bytes, and checked while they are in the processor's cache.
 const PART_BYTES: usize = 256 << 10;
-/// Stamps are read in parts of so many rows.
+/// Stamps are read in parts of this many rows.
 const STAMP_ROWS: u64 = 1 << 15;
 
-/// Stamps of the rows that were looked at, and those to be looked at again, with their places.
+/// The stamps of the rows that were read; and the rows that are to be read again, with their places.
 type Passed = (StampRows, Vec<(u64, usize)>);
 
-/// All that is needed to look.
+/// What is needed to read rows.
 pub(super) struct Look<'a> {
     view: &'a TableView,
     patience: &'a Patience,
-    /// Where a column is read through the library.
+    /// Open where a column is read through the library.
     h5: Option<H5File>,
     wanted: Vec<Wanted<'a>>,
     /// The stamps that are read of each row.
@@ -39,7 +39,7 @@ pub(super) struct Look<'a> {
 }
 
 impl<'a> Look<'a> {
-    /// Opens the file in the library, if one of the columns needs that. `all`: all stamps of each row are asked for.
+    /// Opens the file in the library if one of the columns needs it. With `all`, all stamps of each row are read.
     pub(super) fn new(
         store: &'a Store,
         view: &'a TableView,
@@ -60,7 +60,7 @@ impl<'a> Look<'a> {
         Ok(Self { view, patience: &store.patience, h5, wanted, window })
     }
 
-    /// Reads until every row stood still. Returns the stamps with which it did.
+    /// Reads until no row changed while it was read. Returns the stamps of the rows.
     pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<StampRows, ErrorKind> {
         let (mut words, mut moved) = self.pass(rows, out, 1)?;
         for attempt in 2..=TRIES {
@@ -73,7 +73,7 @@ impl<'a> Look<'a> {
         Ok(words)
     }
 
-    /// Looks at rows for themselves. `moved`: each row, and its place.
+    /// Reads the rows that changed once more. `moved` holds each row and its place.
     fn look_again(
         &self,
         moved: &[(u64, usize)],
@@ -102,7 +102,7 @@ impl<'a> Look<'a> {
         Ok(still.into_iter().map(|(row, place)| (row, moved[place].1)).collect())
     }
 
-    /// One pass. Returns the stamps, and the rows to be looked at again, ascending, with their places.
+    /// One pass. Returns the stamps, and the rows to be read again, ascending, with their places.
     fn pass(&self, rows: &Runs, out: &mut [Cells<'_>], attempt: u32) -> Result<Passed, ErrorKind> {
         let stamps = self.view.table.stamps.as_ref().filter(|_| self.wanted.iter().any(|w| w.stamped.is_some()));
         let words = match stamps {
@@ -117,7 +117,7 @@ impl<'a> Look<'a> {
             }
         }
         let file = self.view.file.as_ref();
-        // A part or two are not worth waking anybody.
+        // A single part is not worth waking another thread.
         if parts.len() < 2 {
             parts.into_iter().try_for_each(|part| part.read(file))?;
         } else {
@@ -156,7 +156,7 @@ impl<'a> Look<'a> {
         Ok(words)
     }
 
-    /// Rows one of whose stamps is another now, and their places.
+    /// Rows one of whose stamps has changed, and their places.
     fn moved(&self, stamps: &Stamps, rows: &Runs, words: &StampRows) -> Result<Vec<(u64, usize)>, ErrorKind> {
         let file = self.view.file.as_ref();
         let places: Vec<usize> = self.wanted.iter().filter(|w| w.stamped.is_some()).map(|w| w.at).collect();
@@ -186,7 +186,7 @@ impl<'a> Look<'a> {
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// A row that moves is not there, unless the next look says otherwise.
+    /// Treats a row that changed as "not there" until it is read again.
     fn hide(&self, place: usize, out: &mut [Cells<'_>]) {
         for (wanted, cells) in self.wanted.iter().zip(out).filter(|(wanted, _)| wanted.stamped.is_some()) {
             cells.states[place] = CellState::Writing;
@@ -208,7 +208,8 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Damage stays; what was read in the middle of a commit does not.
+/// Rows that do not match their checksums, with their places. Damage stays; what was read in the middle of a commit
+/// does not.
 fn changed(rows: &Runs, out: &[Cells<'_>]) -> Vec<(u64, usize)> {
     let is = |place: usize| out.iter().any(|cells| cells.states[place] == CellState::Changed);
     if out.iter().all(|cells| !cells.states.contains(&CellState::Changed)) {

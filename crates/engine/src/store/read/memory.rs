@@ -9,8 +9,8 @@ const LARGE: usize = 4 << 20;
 /// Memory is advised on in whole pages.
 const PAGE: usize = 4096;
 
-/// So many zeros. Large ones are asked for in huge pages: to fill fresh memory costs mostly the faults of its pages,
-/// and reading 240 MB from the page cache takes a third of the time with 512 times fewer of them.
+/// Allocates zeros; many of them in huge pages. Filling fresh memory costs mostly its page faults: reading 240 MB from
+/// the page cache takes a third of the time with 512 times fewer of them.
 pub(super) fn zeroed(len: usize) -> Vec<u8> {
     let mut bytes = vec![0u8; len];
     if len >= LARGE {

@@ -26,23 +26,22 @@ use std::path::Path;
 use std::sync::Arc;
 use wanted::{Cells, Wanted, Way};
 
-/// Rows are read in portions of about this, cells and stamps together, in bytes: so much of what is read
-/// stands still together, and so long the gate is held where that is needed.
+/// Rows are read in portions of about this many bytes, cells and stamps together. One portion is consistent in itself,
+/// and the gate, where it is needed, is held for one portion at a time.
 const PORTION_BYTES: u64 = 64 << 20;
 
 /// Reads rows of one table.
 ///
-/// Direct columns are read by parallel `pread`, compressed ones by parallel reading and decompression;
-/// only what else there is goes through the HDF5 library and its global lock (`h5part info` says of each).
+/// Direct columns are read by parallel `pread`, compressed ones by parallel reading and decompression. Only the others
+/// go through the HDF5 library and its global lock; `h5part info` names them.
 ///
-/// **Concurrency.** May run beside any number of writers and readers. It takes no row lock and
-/// never keeps a writer of direct columns waiting: a row whose stamps move while it is read is read again.
-/// The gate is shared for the moment in which the layout is loaded, and while a portion of other columns
-/// is read.
+/// **Concurrency.** Any number of writers and readers may run beside it. It takes no row lock and never keeps a writer
+/// of direct columns waiting: it reads a row again if the row's stamps change meanwhile. It shares the gate while it
+/// loads the layout, and while it reads a portion of columns that are not direct.
 ///
-/// **Sees** each cell, and with [`Reader::read_columns`] each row, whole or not at all. Rows without a
-/// committed value come back as fill, and as `false` in the mask. A reader sees what was committed when it
-/// reads, not when it was opened.
+/// **Sees** each cell whole or not at all, and with [`Reader::read_columns`] each row. Rows without a committed value
+/// come back as fill, and as `false` in the mask. A reader sees what is committed when it reads, not when it was
+/// opened.
 #[derive(Debug)]
 pub struct Reader {
     store: Store,
@@ -55,11 +54,11 @@ pub struct Reader {
 }
 
 impl Store {
-    /// Opens a table for reading. Makes nothing, and keeps no writer waiting.
+    /// Opens a table for reading. It makes no file and keeps no writer waiting.
     ///
     /// # Errors
-    /// No such file or table, not an HDF5 file, cut, [`ErrorKind::LockTimeout`] while a stock
-    /// program has the file open for writing.
+    /// No such file or table, not an HDF5 file, cut, [`ErrorKind::LockTimeout`] while a stock program has the file open
+    /// for writing.
     pub fn reader(&self, table: &str) -> Result<Reader> {
         Reader::open(self, trim_slashes(table)).at("read", &self.paths.file)
     }
@@ -78,23 +77,23 @@ impl Reader {
         })
     }
 
-    /// Whether values that another program wrote over committed ones count as values,
-    /// [`CellState::Plain`], rather than as [`CellState::Changed`]. Default: they do not. Such reads are
-    /// inside the gate, and so wait for programs that keep it while they write. So do values in rows that a dead
-    /// writer left and whose guard speaks.
+    /// Sets whether values that another program wrote over committed ones count as values, [`CellState::Plain`], rather
+    /// than as [`CellState::Changed`]. The same holds for values in rows that a dead writer left and whose guard is
+    /// set. Default: they do not count. Reads that accept them hold the gate, and so wait for programs that hold it
+    /// while they write.
     pub fn set_accept_foreign(&mut self, accept: bool) {
         self.accept_foreign = accept;
     }
 
-    /// The table as it lay in the file when it was last looked at.
+    /// The table as it was when its layout was last loaded.
     #[must_use]
     pub fn table(&self) -> &Table {
         &self.view.table
     }
 
-    /// Looks whether the file is still the one that was opened, and whether its structure has changed: rows
-    /// that were added, another file of the same store that took the name. Every read does so first; this
-    /// is for who wants to know before. Returns whether anything changed.
+    /// Checks whether the file is still the one that was opened and whether its structure has changed, and loads the
+    /// layout again if so. Rows may have been added, or another file of the same store may have taken the name. Every
+    /// read does this first. Returns whether anything changed.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`], [`ErrorKind::Cut`], I/O errors.
@@ -102,18 +101,19 @@ impl Reader {
         self.follow(Self::load_again).map_err(|kind| self.at(kind))
     }
 
-    /// Values of `column` for `rows`, in the order of the selection; shape (rows, cell...). Rows may be named
+    /// Values of `column` for `rows`, in the order of the selection. The shape is (rows, cell...). Rows may be named
     /// more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`], [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`],
+    /// [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
     pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
-        // One block a column.
+        // There is one block per column.
         self.read_columns(&[column], rows).map(|mut blocks| blocks.swap_remove(0))
     }
 
-    /// Values of several columns for `rows`: of each row all stamped columns as one commit left
-    /// them, never one column of an older commit beside another of a newer one.
+    /// Values of several columns for `rows`. The stamped columns of each row are as one commit left them: never one
+    /// column of an older commit beside another of a newer one.
     ///
     /// # Errors
     /// As [`Reader::read`].
@@ -121,8 +121,8 @@ impl Reader {
         self.try_read(columns, rows, None).map_err(|kind| self.at(kind))
     }
 
-    /// Of each cell only what `inner` selects; shape (rows, selected...). Cells are checked as a whole, and
-    /// so read as a whole, but no more than a portion of them is in memory.
+    /// Reads only what `inner` selects of each cell. The shape is (rows, selected...). Whole cells are read, since
+    /// their checksums cover them, but only one portion of them is in memory at a time.
     ///
     /// # Errors
     /// As [`Reader::read`]; [`ErrorKind::BadRequest`] where `inner` was made for cells of another shape.
@@ -131,8 +131,8 @@ impl Reader {
         read.map_err(|kind| self.at(kind))
     }
 
-    /// As [`Reader::read_columns`], of rows that are read in one portion, with their stamps: all those of each row
-    /// with which it stood still.
+    /// As [`Reader::read_columns`], for rows that are read in one portion. Also returns all stamps of each row, as they
+    /// were when its cells were read.
     pub(crate) fn read_stamped(&mut self, columns: &[&str], rows: &Rows) -> Result<(Vec<Block>, StampRows), ErrorKind> {
         self.follow(Self::load_again)?;
         self.check(columns, rows)?;
@@ -143,7 +143,7 @@ impl Reader {
         Ok((blocks.into_iter().map(|block| block.block).collect(), words))
     }
 
-    /// The bytes of a cell, whatever its stamp says of them.
+    /// The bytes of a cell, whatever its stamp says.
     pub(crate) fn as_it_lies(&mut self, column: &str, row: u64) -> Result<Vec<u8>, ErrorKind> {
         self.follow(Self::load_again)?;
         self.check(&[column], &Rows::one(row))?;
@@ -151,7 +151,7 @@ impl Reader {
         CellReader::new(&self.store).read(&self.view, column, &Rows::one(row).runs()?)
     }
 
-    /// That the rows are there, in all columns.
+    /// Checks that the rows exist in all these columns.
     fn check(&self, names: &[&str], rows: &Rows) -> Result<(), ErrorKind> {
         rows.check(self.view.table.rows)?;
         self.view.table.refuse_cut_off(names, rows)
@@ -192,7 +192,7 @@ impl Reader {
         Ok(blocks.into_iter().map(|block| block.block).collect())
     }
 
-    /// Rows of which some are named more than once: each is read once.
+    /// Reads rows of which some are named more than once; each is read once.
     fn read_repeated(&mut self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Block>, ErrorKind> {
         let (distinct, positions) = rows.distinct();
         let once = self.try_read(names, &distinct, inner)?;
@@ -204,7 +204,7 @@ impl Reader {
         names.iter().map(|name| OutputBlock::new(self.column(&finder, name)?, rows.len(), inner)).collect()
     }
 
-    /// How many stamps of a row are read for these columns.
+    /// The number of stamps that are read per row for these columns.
     fn stamps_read(&self, names: &[&str]) -> Result<u64, ErrorKind> {
         let Some(stamps) = &self.view.table.stamps else { return Ok(0) };
         if self.accept_foreign || !stamps.is_wide() {
@@ -215,15 +215,15 @@ impl Reader {
         Ok(stamps.window(columns.iter().filter_map(|column| column.stamp)).width as u64)
     }
 
-    /// Whether columns may be read beside structural changes. No library column changes while somebody is inside the
-    /// gate; nor does a row of a wide table, unless all of its stamps that change lie in one sector.
+    /// Whether these columns must be read inside the gate. Library columns change only while nobody else is inside. So
+    /// do rows of a wide table, unless all of the stamps that change lie in one sector.
     fn needs_gate(&self, names: &[&str], finder: &Finder<'_>) -> bool {
         let by_gate = |name: &&str| finder.readable(name).is_ok_and(|c| c.layout.is_err());
         let wide = self.view.table.stamps.as_ref().is_some_and(Stamps::is_wide);
         self.inside.is_none() && (self.accept_foreign || wide || names.iter().any(by_gate))
     }
 
-    /// Reads rows, numbered from 0, into their places. Returns their stamps; `all`: all those of each row.
+    /// Reads rows, numbered from 0, into their places, and returns their stamps; with `all`, all stamps of each row.
     fn read_portion(
         &mut self,
         names: &[&str],
@@ -253,7 +253,7 @@ impl Reader {
         Ok(words)
     }
 
-    /// Rows that a dead writer left, and of which the guard speaks: its values, or those of another program.
+    /// Accepts values in rows that a dead writer left and whose guard is set: its own, or those of another program.
     fn take_what_was_left(
         &self,
         names: &[&str],
@@ -269,7 +269,7 @@ impl Reader {
         let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
         let locks = RowLocks::look(&self.store.paths)?;
         let locked = |row| locks.as_ref().map_or(Ok(false), |locks| locks.is_locked(stamps.table, row));
-        // What a record explains has its old values again soon. Mostly there is none, which is asked once.
+        // Rows that a record explains get their old values back soon. Mostly there is no record, so this is asked once.
         let has_record = |rows: &[Range<u64>]| has_record(&self.store, &self.view, rows);
         let all: Vec<Range<u64>> = rows.as_slice().iter().map(|run| run.row..run.end()).collect();
         let recorded = has_record(&all)?;
@@ -284,7 +284,7 @@ impl Reader {
                 continue;
             }
             read_stamps(self.view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut now)?;
-            // Somebody has come meanwhile.
+            // A writer has begun with the row meanwhile.
             if now.words() != words || locked(row)? {
                 continue;
             }
@@ -340,20 +340,20 @@ impl Reader {
         load(&self.store, &self.name)
     }
 
-    /// For one who is inside the gate already, and must not wait for it once more.
+    /// The same for a caller that is inside the gate already, and must not wait for it again.
     fn load_inside(&self) -> Result<TableView, ErrorKind> {
         TableView::load(&self.store, &self.name, Mode::Read)
     }
 }
 
-/// A block to be filled.
+/// A block that is being filled.
 struct OutputBlock {
     block: Block,
     /// Bytes of a whole cell.
     cell: usize,
-    /// What goes into the block of one.
+    /// The parts of a cell that go into the block; `None`: all of it.
     segments: Option<Vec<Segment>>,
-    /// Bytes of that.
+    /// Bytes of these parts.
     kept: usize,
 }
 
@@ -382,7 +382,7 @@ impl OutputBlock {
         Cells { cell: self.cell, bytes, states: &mut states[from..from + count] }
     }
 
-    /// Puts whole cells, or what is kept of them, where they belong.
+    /// Copies whole cells, or the parts that are kept, to their places in the block.
     fn place(&mut self, whole: &CellBuffer, places: &[usize]) {
         for ((cell, &state), &place) in whole.bytes.chunks_exact(self.cell.max(1)).zip(&whole.states).zip(places) {
             let out = &mut self.block.bytes[place * self.kept..(place + 1) * self.kept];

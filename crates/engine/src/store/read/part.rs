@@ -1,4 +1,4 @@
-//! Parts of what is read: each for itself, in parallel.
+//! Parts of what is read; each can be read in parallel with the others.
 
 use super::wanted::{Cells, Wanted, Way};
 use crate::filter;
@@ -18,8 +18,8 @@ pub(super) struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// A column's rows in parts of about `bytes`; those in chunks a band each, so that none is decompressed
-    /// twice.
+    /// Divides a column's rows into parts of about `bytes`. Where they lie in compressed chunks, each part is one band,
+    /// so that no chunk is decompressed twice.
     pub(super) fn divide(
         wanted: &'a Wanted<'a>,
         rows: &Runs,

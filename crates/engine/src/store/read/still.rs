@@ -1,4 +1,4 @@
-//! Many tables of one file, read one after the other: the file is opened once.
+//! Reading many tables of one file one after the other. The file is opened once.
 
 use super::Reader;
 use super::cells::Chunks;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The tables of a file, as they were when it was looked at. What is left of shortened columns is among the columns.
+/// The tables of a file, as they were when they were listed. The rest of a shortened column is among the columns.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// By path.
@@ -21,8 +21,8 @@ pub(crate) struct Known {
     pub(crate) fingerprint: MetadataFingerprint,
 }
 
-/// A file whose structure stands still: structural changes, commits to compressed columns among them, wait until this
-/// and its readers are dropped. Keep it for moments.
+/// A file whose structure cannot change. Structural changes, which include commits to compressed columns, wait until
+/// this and its readers are dropped. Keep it for moments only.
 pub(crate) struct Still<'k> {
     store: Store,
     /// The tables, where they are as they were.

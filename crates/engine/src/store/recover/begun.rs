@@ -1,5 +1,5 @@
-//! Rows that a dead writer had begun. Where a cell had no value before, it has none again: fill, and no stamp. Where it
-//! had one, a record says which; a cell that no record explains is counted.
+//! Rows that a dead writer had begun. A cell that had no value before gets its fill back, and no stamp. A cell that had
+//! a value gets it back from a record; those that no record explains are counted.
 
 use super::unfinished::HasRecord;
 use crate::store::cells::read_stamps;
@@ -13,7 +13,7 @@ use std::ops::Range;
 
 const BLOCK_ROWS: u64 = 1 << 14;
 
-/// A table with such rows.
+/// The rows of one table that dead writers had begun.
 pub(super) struct Begun<'a> {
     view: &'a TableView,
     stamps: &'a Stamps,
@@ -36,14 +36,15 @@ impl<'a> Begun<'a> {
         Some(Self { view, stamps, locks, has_record })
     }
 
-    /// Makes the fresh ones "never written", under their locks; inside the gate. Returns how many cells.
+    /// Makes fresh cells "never written", under their locks. The caller is inside the gate. Returns the number of
+    /// cells.
     ///
     /// A kill at any instant leaves WRITING, or no stamp over fill.
     pub(super) fn reset(&self, patience: &Patience) -> Result<u64, ErrorKind> {
         let mut cells = 0;
         for range in self.find(is_fresh)? {
             let _rows = self.locks.lock(self.stamps.table, std::slice::from_ref(&range), patience)?;
-            // The rest of such a row comes first.
+            // If a record explains the row, it is put back first.
             if !(self.has_record)(std::slice::from_ref(&range))? {
                 cells += self.reset_range(range)?;
             }
@@ -81,8 +82,8 @@ impl<'a> Begun<'a> {
         Ok(cells)
     }
 
-    /// Whether a guard says that the cell has a value: another program may have put it there since, or the guard of the
-    /// dead writer was there before the loss of power that took the value.
+    /// Whether a guard says that the cell has a value. Another program may have written it since, or the guard of the
+    /// dead writer was durable before a loss of power took the value.
     fn is_spoken_for(&self, row: u64, place: usize, words: &[u64]) -> Result<bool, ErrorKind> {
         let Some(guard) = self.stamps.guard_of(place) else { return Ok(false) };
         let mut bytes = vec![0; guard.undefined.len()];
@@ -104,8 +105,8 @@ impl<'a> Begun<'a> {
         Ok(self.view.file.write_at(&element.repeat(count), layout.find(row).0)?)
     }
 
-    /// Counts the cells that had a value, of which no record says which. `None`: a record explains some, so that
-    /// somebody, who may just be ending, is to be waited for.
+    /// Counts the cells that had a value which is in no record. `None`: a record explains some of them, so its writer,
+    /// which may be exiting, must be waited for.
     pub(super) fn without_record(&self) -> Result<Option<u64>, ErrorKind> {
         let ranges = self.find(had_value)?;
         if ranges.is_empty() {
@@ -114,7 +115,7 @@ impl<'a> Begun<'a> {
         if (self.has_record)(&ranges)? {
             return Ok(None);
         }
-        // A record that is gone was spent: its cells don't say WRITING any more.
+        // A record that is gone was spent. Its cells no longer say WRITING, so they are read again.
         let (mut words, mut cells) = (StampRows::default(), 0);
         for range in ranges {
             read_stamps(self.view.file.as_ref(), self.stamps, &Rows::range(range.clone()).runs()?, &mut words)?;
@@ -127,7 +128,7 @@ impl<'a> Begun<'a> {
         Ok(Some(cells))
     }
 
-    /// Ranges of rows with such a stamp that nobody holds.
+    /// Ranges of rows that hold a stamp for which `is` is true, and that nobody has locked.
     fn find(&self, is: fn(u64) -> bool) -> Result<Vec<Range<u64>>, ErrorKind> {
         let (mut words, mut found) = (StampRows::default(), Vec::new());
         let any = |words: &[u64]| words.iter().any(|&word| is(word));

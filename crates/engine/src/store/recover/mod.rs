@@ -24,31 +24,31 @@ pub(super) use recorder::Recorder;
 pub(crate) use unfinished::ForeignValues;
 pub(super) use unfinished::{cells_of, settle_rows};
 
-/// What recovery found, and did.
+/// What a recovery found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Recovery {
     /// Writers that had died.
     pub dead_writers: u64,
-    /// Records of theirs that were not spent.
+    /// Their records that were not spent.
     pub records: u64,
     /// Cells whose old value was put back.
     pub restored: u64,
-    /// Cells that need nothing: never touched, finished, or committed again since.
+    /// Cells that need nothing: they were never touched, are finished, or were committed again since.
     pub settled: u64,
-    /// Cells that had no value when a writer died in them: they hold fill, and have none again.
+    /// Cells that had no value when a writer died in them. They hold fill again.
     pub reset: u64,
-    /// Cells that another program changed since: left alone.
+    /// Cells that another program has changed since. They are left as they are.
     pub foreign: u64,
-    /// Records of another file that was in this one's place: left alone.
+    /// Records of another file that had this name before. They are left as they are.
     pub other_file: u64,
-    /// Structural changes that were sealed: they are made now.
+    /// Structural changes that were sealed, and are now made.
     pub changes_applied: u64,
-    /// Structural changes that were not sealed: they are undone.
+    /// Structural changes that were not sealed, and are now undone.
     pub changes_discarded: u64,
-    /// Cells of dead writers whose old value is in no record here: the file was moved or copied without
-    /// its sidecar in the middle of a commit.
+    /// Cells of dead writers whose old value is in no record: the file was moved or copied without its sidecar in the
+    /// middle of a commit.
     pub without_record: u64,
-    /// Logs of structural changes that are damaged, or do not belong to the file: kept aside.
+    /// Logs of structural changes that are damaged or do not belong to the file. They are set aside.
     pub logs_aside: u64,
 }
 
@@ -71,26 +71,24 @@ impl std::ops::AddAssign for Recovery {
 /// What became of rows without a record.
 struct Settled {
     recovery: Recovery,
-    /// Cells whose old value is in no record; `None`: a record explains some of those that are left.
+    /// Cells whose old value is in no record. `None`: a record explains some cells that are still unsettled.
     without_record: Option<u64>,
 }
 
 impl Store {
-    /// Looks after all writers of the store that have died: rows that they left half-written get
-    /// their old values back, and a structural change that was sealed is made.
+    /// Cleans up after all writers of the store that have died. Rows that they left half-written get their old values
+    /// back, and a structural change that was sealed is made.
     ///
-    /// **Concurrency.** May run beside writers, readers and other recoveries; each row is put back
-    /// under its lock. What is done already is not done again, so that a recovery that is killed is
-    /// finished by the next one. Writers recover by themselves what they meet.
+    /// **Concurrency.** Writers, readers and other recoveries may run beside it; each row is put back under its lock.
+    /// If a recovery is killed, the next one finishes it. Writers recover by themselves what they meet.
     ///
     /// # Errors
-    /// As [`Store::writer`]; [`ErrorKind::NewerFormat`] for records of a newer version, which are
-    /// left alone.
+    /// As [`Store::writer`]; [`ErrorKind::NewerFormat`] for records of a newer version, which stay as they are.
     pub fn recover(&self) -> Result<Recovery> {
         self.recover_by(ForeignValues::IfDurable)
     }
 
-    /// The same; `foreign` says which values of other programs count in rows that a dead writer left.
+    /// The same; `foreign` says which values of other programs count as values in rows that a dead writer left.
     pub(crate) fn recover_by(&self, foreign: ForeignValues) -> Result<Recovery> {
         self.try_recover(foreign).at("recover", &self.paths.file)
     }
@@ -116,8 +114,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Looks after the rows of all tables, inside the gate, until no record is left that explains one. A program that
-    /// was killed may still be on its way out: it lets its row locks go before its record.
+    /// Recovers the rows of all tables, until no record is left that explains one. The caller is inside the gate. A
+    /// program that was killed may still be exiting: it releases its row locks before its record.
     fn recover_all_rows(&self, locks: &RowLocks, foreign: ForeignValues) -> Result<Recovery, ErrorKind> {
         let mut found = Recovery::default();
         let attempt = || {
@@ -131,9 +129,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Looks after the rows of all tables, inside the gate.
+    /// Puts back the rows of all tables that a record explains. The caller is inside the gate.
     pub(super) fn recover_rows(&self, locks: &RowLocks) -> Result<Recovery, ErrorKind> {
-        // Mostly there is no record, and then no table is looked for. Several are mostly of one table.
+        // The tables are listed once, and only if there is a record.
         let mut tables = None;
         recover_dead(self, |all, header, file| {
             let tables = match &mut tables {
@@ -163,8 +161,8 @@ impl Store {
         Ok(stamped.collect())
     }
 
-    /// Looks after the rows that have no record: those whose guard speaks get stamps, those that had no value have none
-    /// again, the others are counted. Inside the gate.
+    /// Settles the rows that no record explains. Rows whose guard is set get stamps, fresh ones get their fill back,
+    /// and the others are counted. The caller is inside the gate.
     fn settle_tables(&self, locks: &RowLocks, foreign: ForeignValues) -> Result<Settled, ErrorKind> {
         let mut all = Settled { recovery: Recovery::default(), without_record: Some(0) };
         for (_, path) in self.stamped_tables()? {
@@ -182,8 +180,7 @@ impl Store {
     }
 }
 
-/// For a writer that opens the table of `view`, or meets something there that a record may explain.
-/// Records of other tables are left to others.
+/// Puts back the rows of one table that a record explains. The caller is inside the gate.
 pub(super) fn recover_table(store: &Store, view: &TableView, locks: &RowLocks) -> Result<Recovery, ErrorKind> {
     recover_dead(store, |all, header, file| {
         let ours = belongs(view, header);
@@ -194,11 +191,11 @@ pub(super) fn recover_table(store: &Store, view: &TableView, locks: &RowLocks) -
     })
 }
 
-/// Whether a record of anybody explains what is in these rows.
+/// Whether the record of any writer explains what is in these rows.
 pub(super) fn has_record(store: &Store, view: &TableView, rows: &[Range<u64>]) -> Result<bool, ErrorKind> {
     for path in records(&store.paths)? {
         let record = match unspent(store.storage.as_ref(), &path) {
-            // Gone meanwhile.
+            // Its writer has removed it meanwhile.
             Err(ErrorKind::NotFound { what: Item::File, .. }) => None,
             other => other?,
         };
@@ -211,7 +208,7 @@ pub(super) fn has_record(store: &Store, view: &TableView, rows: &[Range<u64>]) -
     Ok(false)
 }
 
-/// Goes through the dead writers; `settle` says whether nothing is left to do for one.
+/// Calls `settle` for the record of each dead writer, and removes the record if `settle` says that it is done.
 fn recover_dead(
     store: &Store,
     mut settle: impl FnMut(&mut Recovery, &Header, &dyn StorageFile) -> Result<bool, ErrorKind>,
@@ -231,16 +228,16 @@ fn recover_dead(
 }
 
 fn belongs(view: &TableView, header: &Header) -> bool {
-    // Not the device: some file systems get another number with every mount.
+    // The device is not compared: some file systems get another number with every mount.
     let RecordId { uuid, inode, table, .. } = header.id;
     let ours = view.table.stamps.as_ref().is_some_and(|s| s.table == table);
     ours && view.uuid == Some(uuid) && view.identity.inode == inode
 }
 
-/// A record that is not spent: what it says, and the file that it is in.
+/// A record that is not spent: its header, and its file.
 pub(crate) type Unspent = (Header, Box<dyn StorageFile>);
 
-/// A dead writer's record, unless there is none, or it is spent, or it was not written to its end.
+/// Reads a record. `None`: it is empty, or spent, or was not written to its end.
 pub(crate) fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspent>, ErrorKind> {
     let file = storage.open(path, Mode::Read)?;
     let len = file.identity()?.len;

@@ -81,23 +81,23 @@ pub(super) fn put_back(
     Ok(done)
 }
 
-/// How a row gets its values back, where the record explains what is there.
+/// How one row gets its old values back.
 struct PutBack<'a> {
     row: u64,
-    /// Where its guard speaks, and what says "undefined".
+    /// If its guard is set: the address of the guard cell, and the bytes that say "undefined".
     hide: Option<(u64, &'a [u8])>,
-    /// Byte addresses and old bytes of its cells.
+    /// Addresses and old bytes of its cells.
     values: Vec<(u64, &'a [u8])>,
-    /// The same of its guard cell, which comes after them.
+    /// The same for its guard cell, which is written after them.
     guard: Option<(u64, &'a [u8])>,
-    /// Its stamps, if anything of it is written.
+    /// Its stamps, if anything of the row is written.
     words: Option<Vec<u64>>,
-    /// Whether they change.
+    /// Whether the stamps change.
     stamps_move: bool,
 }
 
 impl<'a> PutBack<'a> {
-    /// Writes nothing.
+    /// Decides what to write. It writes nothing.
     fn plan(
         view: &'a TableView,
         stamps: &'a Stamps,
@@ -109,12 +109,12 @@ impl<'a> PutBack<'a> {
         let mut found = StampRows::default();
         read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut found)?;
         let (found, mut words) = (found.words(), found.words().to_vec());
-        // Whether the guard, if it speaks, is that of the dead writer or the one that comes back.
+        // Whether the guard, if it is set, is the dead writer's or the one that is put back.
         let writing = |guard: &Guard| found.get(guard.place).is_some_and(|&w| Stamp(w).state() == State::Writing);
-        // A commit has one guard at most.
+        // A commit has at most one guard.
         let guard_of_row = stamps.guard_of(usize::from(entries[0].place));
         let mut explained = guard_of_row.is_some_and(writing);
-        // Values of another program, and whether the guard speaks of them.
+        // Whether there are values of another program, and whether the guard covers them.
         let (mut others, mut speaks) = (false, false);
         for entry in entries {
             let place = usize::from(entry.place);
@@ -122,7 +122,7 @@ impl<'a> PutBack<'a> {
             let layout = column.and_then(|c| c.layout.as_ref().ok()).filter(|l| l.cell_bytes == entry.old.len() as u64);
             let word = words.get_mut(place).filter(|now| [entry.new_stamp, entry.old_stamp].contains(now));
             let Some((layout, word)) = layout.zip(word) else {
-                // Time has moved on; or another program has taken the column away.
+                // The cell was committed again since, or another program has removed the column.
                 let is_lost = view.table.lost.iter().any(|lost| lost.place == place);
                 *(if is_lost { &mut done.foreign } else { &mut done.settled }) += 1;
                 continue;
@@ -131,7 +131,7 @@ impl<'a> PutBack<'a> {
             let mut bytes = vec![0; entry.old.len()];
             view.file.read_at(&mut bytes, address)?;
             let guard = stamps.guard_at(place);
-            // While the row is written the guard is neither old nor new.
+            // While the row is written, the guard is hidden: neither old nor new.
             let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
             if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
                 done.foreign += 1;
@@ -143,7 +143,7 @@ impl<'a> PutBack<'a> {
             *word = entry.old_stamp;
             if guard.is_some() {
                 speaks = !hidden;
-                // Also where it has not changed: it may be hidden until the values are there.
+                // It is written even if it has not changed: it may be hidden until the values are there.
                 plan.guard = Some((address, entry.old.as_slice()));
                 explained = true;
             } else if bytes != entry.old {
@@ -151,7 +151,7 @@ impl<'a> PutBack<'a> {
             }
         }
         if let Some(guard) = guard_of_row.filter(|_| others && speaks) {
-            // It is the other program's, which has computed the row, and happens to be what was there before.
+            // Another program has computed the row. Its guard happens to equal the old one.
             (plan.guard, explained, words[guard.place]) = (None, false, found[guard.place]);
         }
         if let Some(guard) = guard_of_row.filter(|_| explained) {
@@ -162,7 +162,7 @@ impl<'a> PutBack<'a> {
         Ok(plan)
     }
 
-    /// Unless nothing is to be put back that a guard which comes back speaks of.
+    /// Plans to hide the guard, unless it is put back and no other value is.
     fn hide(&mut self, guard: &'a Guard, view: &TableView) -> Result<(), ErrorKind> {
         if self.values.is_empty() && self.guard.is_some() {
             return Ok(());
@@ -174,7 +174,7 @@ impl<'a> PutBack<'a> {
         Ok(())
     }
 
-    /// The guard, then the stamps.
+    /// Writes the guard, then the stamps.
     fn make_count(&self, view: &TableView, stamps: &Stamps) -> Result<(), ErrorKind> {
         let Some(words) = &self.words else { return Ok(()) };
         if let Some((address, bytes)) = self.guard {

@@ -9,14 +9,14 @@ use h5part_base::storage::{Mode, Storage, StorageFile};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A writer's own record: what the commit under way overwrites.
+/// A writer's own record: the values that the commit under way overwrites.
 #[derive(Debug)]
 pub(in crate::store) struct Recorder {
-    /// Keeps the writer's lock. Gone once the writer failed: then others look after its record.
+    /// Holds the writer's lock. `None` once the writer has failed: then others recover from its record.
     owner: Option<Owner>,
     file: Box<dyn StorageFile>,
     storage: Arc<dyn Storage>,
-    /// Folders on the way to the file whose entries are not known to be durable.
+    /// Folders on the path to the record whose entries may not be durable yet.
     unsynced: Vec<PathBuf>,
     commits: u64,
 }
@@ -31,8 +31,7 @@ impl Recorder {
         Ok(Self { owner: Some(owner), file, storage: Arc::clone(storage), unsynced, commits: 0 })
     }
 
-    /// Writes what the next commit overwrites, and syncs it if the commit is to survive a loss of
-    /// power.
+    /// Writes what the next commit overwrites, and syncs it if the commit must survive loss of power.
     pub(in crate::store) fn write(
         &mut self,
         view: &TableView,
@@ -64,13 +63,13 @@ impl Recorder {
         Ok(())
     }
 
-    /// The commit is done. Not synced: a record that reappears after a loss of power finds stamps
-    /// that have moved on, and does nothing.
+    /// Marks the record as spent: the commit is done. This is not synced. A record that reappears after a loss of power
+    /// finds newer stamps, and does nothing.
     pub(in crate::store) fn spend(&self) -> Result<(), ErrorKind> {
         Ok(self.file.write_at(&row::spent(), START)?)
     }
 
-    /// The writer failed in a commit: from now on its record is everybody's.
+    /// Gives the record up after a failed commit, so that others recover from it.
     pub(in crate::store) fn abandon(&mut self) {
         if let Some(owner) = self.owner.take() {
             owner.abandon();

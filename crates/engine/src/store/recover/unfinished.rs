@@ -1,5 +1,5 @@
-//! Rows that a dead writer left unfinished, and whose guard speaks nevertheless: it had come to its last step, or
-//! another program, which knows nothing of stamps, has computed the row since.
+//! Rows that a dead writer left unfinished although their guard is set. Either the writer had reached its last step, or
+//! another program, which does not know stamps, has computed the row since.
 
 use crate::store::cells::read_stamps;
 use crate::store::handle::Store;
@@ -12,12 +12,12 @@ use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use std::ops::Range;
 
-/// Which bytes count as another program's values, where they are not those of the dead writer.
+/// When bytes that the dead writer did not write count as another program's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ForeignValues {
-    /// Those of commits that were made to survive a loss of power: a guard that speaks was durable after its values.
+    /// If the commit was made to survive loss of power: then a guard that is set was synced after the values.
     IfDurable,
-    /// All: whoever accepts values of others takes the guard at its word.
+    /// Always: a caller that accepts foreign values trusts the guard.
     Always,
 }
 
@@ -30,13 +30,14 @@ pub(crate) struct UnfinishedCell {
 }
 
 impl UnfinishedCell {
-    /// Its stamp, when nobody is at it any more.
+    /// The stamp that it gets.
     fn settled(&self, stamp: Stamp) -> u64 {
         if self.state == CellState::Committed { stamp.finished().0 } else { 0 }
     }
 }
 
-/// The cells of a row that say WRITING though their guard speaks, by its stamps. Nobody is at the row.
+/// The cells of a row that say WRITING although their guard is set. `words` are the stamps of the row, which nobody has
+/// locked.
 pub(crate) fn cells_of(
     view: &TableView,
     row: u64,
@@ -79,7 +80,7 @@ fn of_guard(
     Ok(if finished || believed { cells } else { Vec::new() })
 }
 
-/// The bytes of a cell in place. No commit in place leaves any in other columns.
+/// The bytes of a cell of a direct column. A commit in place leaves nothing in other columns.
 fn cell(view: &TableView, place: usize, row: u64) -> Result<Option<Vec<u8>>, ErrorKind> {
     let Ok(layout) = &view.table.column_at(place)?.layout else { return Ok(None) };
     let mut bytes = vec![0; to_usize(layout.cell_bytes)];
@@ -95,7 +96,7 @@ fn settled(words: &[u64], cells: &[UnfinishedCell]) -> Vec<u64> {
     words
 }
 
-/// Cells that have final stamps again.
+/// Numbers of cells that were settled.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Counts {
     /// Those of commits that had come to their last step.
@@ -111,7 +112,8 @@ impl Counts {
     }
 }
 
-/// Gives such rows among these their stamps. The caller holds their locks, and no record explains what is there.
+/// Gives final stamps to unfinished rows whose guard is set. The caller holds the locks of `rows`, and no record
+/// explains them.
 pub(in crate::store) fn settle_rows(
     view: &TableView,
     rows: &[Range<u64>],
@@ -142,11 +144,11 @@ pub(in crate::store) fn settle_rows(
     Ok(counts)
 }
 
-/// Says whether a record explains what is in some rows.
+/// Whether a record explains what is in some rows.
 pub(super) type HasRecord<'a> = dyn Fn(&[Range<u64>]) -> Result<bool, ErrorKind> + 'a;
 
-/// The same for all rows, under their locks; inside the gate. `has_record` says whether a
-/// record explains what is in some rows, whose locks are held then: these are left.
+/// The same for all rows of a table. It locks them; the caller is inside the gate. Rows for which `has_record` is true
+/// are left as they are.
 pub(super) fn settle_all(
     store: &Store,
     view: &TableView,
@@ -173,7 +175,7 @@ pub(super) fn settle_all(
     Ok(counts)
 }
 
-/// Ranges of rows in which a guard says WRITING.
+/// Ranges of rows in which the stamp of a guard says WRITING.
 fn candidates(view: &TableView, stamps: &Stamps, rows: &[Range<u64>]) -> Result<Vec<Range<u64>>, ErrorKind> {
     let (mut words, mut found) = (StampRows::default(), Vec::new());
     for range in rows {
