@@ -1,7 +1,7 @@
 //! Marks in the superblock by which HDF5 says that a program writes to the file.
 //!
-//! Nothing else tells of such a program: a SWMR writer holds no lock, and one that died leaves its mark. h5part sets no
-//! marks. Its file driver has no locks, and without them the library leaves the marks alone.
+//! Since a SWMR writer holds no lock, and one that died leaves its mark, nothing else tells of them. h5part sets
+//! none: its file driver has no locks, for which the library leaves the marks alone.
 
 use super::handle::Store;
 use crate::h5::H5Change;
