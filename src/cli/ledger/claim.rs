@@ -18,8 +18,8 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Claim tasks and print one line per task: fence, index, rows and name, separated by tabs.
 ///
-/// The tasks belong to the SLURM job in which this runs, else to the process that started it, until they are
-/// reported as done or failed, or the owner ends. Exit code 1: nothing is left to claim.
+/// The tasks belong to their owner until they are reported as done or failed, or the owner ends. Exit code 1: nothing
+/// is left to claim.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

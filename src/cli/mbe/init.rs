@@ -8,8 +8,8 @@ use h5part_mbe::{Prepared, Quantity};
 
 /// Prepare a structure for energies and forces at a level of theory.
 ///
-/// Sets every new frame to UNDEFINED and its values to NaN. Leaves existing datasets as they are; COMPLETED frames
-/// that Python saved count as saved. May be repeated, also by several processes at once.
+/// Creates the missing datasets, with every frame UNDEFINED and its values NaN. Leaves existing datasets as they are;
+/// COMPLETED frames that Python saved count as saved. May be repeated, also by several processes at once.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
