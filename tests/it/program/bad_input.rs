@@ -91,7 +91,7 @@ fn values_that_do_not_fit() {
         refused(&file, &["update", &file, "t", "--rows", "0:3", "--set", set], code, words);
     };
     update(&format!("E={two}"), 4, &["two.npy", "'E': expected values of shape 3, found 2"]);
-    update(&format!("F={flat}"), 4, &["shape 3x4x3, got 2x12"]);
+    update(&format!("F={flat}"), 4, &["shape 3x4x3, found 2x12"]);
     update(&format!("n={two}"), 4, &["'n': expected values of type i32, found f64", "--cast"]);
     let cut = scratch.path("cut.npy");
     std::fs::write(&cut, &std::fs::read(&two).expect("read")[..135]).expect("write");

@@ -67,8 +67,8 @@ f.create_group('md').attrs['dataclass'] = 'Trajectory'"
     let line = |begins: &str| out.lines().filter(|line| line.starts_with(begins)).collect::<Vec<_>>();
     assert_eq!(line(&format!("  {METHOD}: energies and forces, 4 COMPLETED")).len(), 2, "{out}");
     assert!(line("  gone: ")[0].contains("no ground truth of 'gone' in 'listed'; available: r2scan"), "{out}");
-    assert!(line("md: ")[0].contains("'n_frames'") && out.contains("is i32 of shape 4"), "{out}");
-    assert!(out.contains("is no dataset of 4 rows") && out.lines().count() == 4 + 5 + 1, "{out}");
+    assert!(line("md: ")[0].contains("'n_frames'") && out.contains("found i32 of shape 4"), "{out}");
+    assert!(out.contains("found no dataset of 4 rows") && out.lines().count() == 4 + 5 + 1, "{out}");
     let (code, out, _) = run(&["mbe", "status", &file, "--json"]);
     let told: Vec<Value> = serde_json::from_str(&out).expect("JSON");
     let with_error = |entries: &[Value]| entries.iter().filter(|entry| entry["error"].is_string()).count();
