@@ -60,7 +60,7 @@ fn texts_and_inputs_are_never_made_anew() {
     // Who may make it anew is told how.
     toy.bpl("f.in", "saKeyInclude planet:dSemi:option\n");
     let (code, _, err) = toy.run(&["f.in"]);
-    assert!(code == 11 && err.contains("-o makes it anew"), "{err}");
+    assert!(code == 11 && err.contains("pass -o to rebuild it"), "{err}");
 }
 
 #[test]

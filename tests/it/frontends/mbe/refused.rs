@@ -71,7 +71,7 @@ fn frames_that_are_not_there_or_named_twice() {
         ("0:5,4:6", 7, 2, "frame 4 is named twice"),
         ("5:5", 0, 2, "the selection is empty"),
         ("x", 1, 2, "bad selection"),
-        ("0:3", 2, 4, "shape 3, got 2"),
+        ("0:3", 2, 4, "shape 3, found 2"),
         (&format!("@{indices}"), 2, 4, "whole numbers"),
     ] {
         fails(&save(spec, n).each_ref().map(String::as_str), code, &[says]);
@@ -200,7 +200,7 @@ fn remedies_fit() {
     let save = ["mbe", "save", &file, KEY, "--method", METHOD, "--frames", "0", "--energies"];
     for (descr, size) in [("<f2", 2), ("<f16", 16), ("<c16", 16)] {
         let energies = npy("e.npy", descr, &vec![0; size]);
-        let says = [descr, "is not supported", "f4, f8, i1 to i8, u1 to u8 and bool are"];
+        let says = [descr, "is not supported", "to f4, f8, i1 to i8, u1 to u8 or bool"];
         fails(&[&save[..], &[&energies]].concat(), 4, &says);
     }
     let nan = scratch.npy("nan.npy", &[1], &[f64::NAN]);
