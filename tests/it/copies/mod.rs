@@ -1,6 +1,6 @@
 //! Published and merged files: everything is carried over, or named.
 
-mod copies;
+mod objects;
 mod copying;
 mod merge;
 mod merge_concat;

@@ -2,4 +2,4 @@
 
 mod courtesy;
 mod readers_beside;
-mod reading;
+mod datasets;
