@@ -1,9 +1,9 @@
 //! Published and merged files: everything is carried over, or named.
 
-mod objects;
 mod copying;
 mod merge;
 mod merge_concat;
 mod merge_differences;
+mod objects;
 mod publish;
 mod publish_faults;

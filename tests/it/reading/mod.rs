@@ -1,5 +1,5 @@
 //! Reading, beside writers and by stock programs.
 
 mod courtesy;
-mod readers_beside;
 mod datasets;
+mod readers_beside;
