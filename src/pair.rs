@@ -34,8 +34,7 @@ impl StorePair {
     /// Which file has the table, and in it the column if one is named.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NoSuchTable) and
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NoSuchColumn) with what both files have; as [`Store::reader`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) with what both files have; as [`Store::reader`].
     pub fn find(&self, table: &str, column: Option<&str>) -> Result<Side> {
         self.engine.find(table, column)
     }

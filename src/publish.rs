@@ -33,8 +33,7 @@ impl Snapshot {
     /// The values of a column, shape (rows, cell...), without a copy. Rows that were not committed hold fill.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NoSuchTable),
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NoSuchColumn);
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound);
     /// [`ErrorKind::DtypeMismatch`](crate::ErrorKind::DtypeMismatch) when `T` is another type than the column's;
     /// [`ErrorKind::LibraryColumn`](crate::ErrorKind::LibraryColumn) when it does not lie in one block: publish with
     /// [`Packing::Plain`], or read it with a [`Reader`](crate::Reader).

@@ -42,7 +42,7 @@ impl Reader {
     /// Reads `rows` of a column, in the order of the selection. Rows may be named more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NoSuchColumn),
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound),
     /// [`ErrorKind::RowOutOfRange`](crate::ErrorKind::RowOutOfRange), [`ErrorKind::Cut`](crate::ErrorKind::Cut),
     /// [`ErrorKind::Replaced`](crate::ErrorKind::Replaced),
     /// [`ErrorKind::DamagedChunk`](crate::ErrorKind::DamagedChunk), I/O errors.
