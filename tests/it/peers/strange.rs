@@ -125,7 +125,7 @@ with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=pl
         let is_short = sizes.1 == "2";
         assert_eq!(code, if is_short { 10 } else { 0 }, "{sizes:?}: {err}");
         if is_short {
-            assert!(err.contains("could not read") && err.contains("2 bytes"), "{err}");
+            assert!(err.contains("would not read back") && err.contains("2 bytes"), "{err}");
             assert!(std::fs::read(&file).expect("reads") == before);
         }
         let seen = py("import sys, h5py; print(h5py.File(sys.argv[1]).attrs['mine'])", &[&file]);
