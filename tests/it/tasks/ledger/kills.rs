@@ -145,7 +145,7 @@ fn worker() {
 /// This test's program, as a worker.
 fn start(folder: &Path, late: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("is known"));
-    command.args(["--exact", "ledger::kills::worker", "--ignored", "--nocapture"]).env(FOLDER_VAR, folder);
+    command.args(["--exact", "tasks::ledger::kills::worker", "--ignored", "--nocapture"]).env(FOLDER_VAR, folder);
     if late {
         command.env(LATE_VAR, "1");
     }
