@@ -3,12 +3,11 @@
 use super::common::request;
 use h5part::Result;
 use h5part_base::error::{self as base, At};
-use h5part_base::storage::{Disk, Identity, Mode, Storage, replace};
+use h5part_base::storage::{Disk, Identity, Mode, Storage, beside, replace};
 use h5part_engine::h5::check_superblock;
 use h5part_engine::store::Store;
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a file that tell its kind.
@@ -131,12 +130,11 @@ pub fn write_text(path: &Path, text: &[u8]) -> Result<()> {
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Ok::<_, base::ErrorKind>(std::fs::write(&path, text)?);
         }
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut beside =
-            tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?.into_temp_path();
-        std::fs::OpenOptions::new().write(true).open(&beside)?.write_all(text)?;
-        replace(&Disk, &beside, &path)?;
-        beside.disable_cleanup(true);
+        let mut new = beside(&path, ".tmp", "")?;
+        new.write_all(text)?;
+        let mut new = new.into_temp_path();
+        replace(&Disk, &new, &path)?;
+        new.disable_cleanup(true);
         Ok(())
     };
     write().at("write", path)

@@ -7,6 +7,7 @@ use super::outputs::{ForceArgs, Kind, check_apart};
 use h5part::{ErrorKind, Result};
 use h5part_base::dataspace::{Dtype, Inner, Rows};
 use h5part_base::error::At;
+use h5part_base::num::to_usize;
 use h5part_engine::store::{Block, CellState, Reader};
 use h5part_input::npy::NpyWriter;
 use std::io::{BufWriter, Write};
@@ -143,7 +144,7 @@ impl Args {
     fn to_text(&self, reader: &mut Reader, what: &What<'_>, count: &mut impl FnMut(&Block)) -> Result<()> {
         let mut out = BufWriter::new(std::io::stdout().lock());
         let size = usize::try_from(what.dtype.size()).unwrap_or(8);
-        let row = usize::try_from(what.inner.shape().iter().product::<u64>()).unwrap_or(usize::MAX) * size;
+        let row = to_usize(what.inner.shape().iter().product::<u64>()) * size;
         let written = |outcome: std::io::Result<()>| outcome.map_err(ErrorKind::Io).at("write to", "standard output");
         self.each_portion(reader, what, |block| {
             count(block);
@@ -166,7 +167,7 @@ impl Args {
         let cell = what.cell.iter().product::<u64>() * what.dtype.size();
         let portion = (PORTION_BYTES / cell.max(1)).max(1);
         let mut mask = Vec::new();
-        for from in (0..what.rows.len()).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        for from in (0..what.rows.len()).step_by(to_usize(portion)) {
             let rows = what.rows.slice(from, portion);
             let block = if what.inner.is_all() {
                 reader.read(what.name, &rows)?

@@ -1,12 +1,13 @@
 //! Data first, then the ledger: what the store has, and what the ledger says of it, brought together.
 
 use h5part_base::error::{At, ErrorKind, Kind, Result};
+use h5part_base::sync;
 use h5part_engine::store::{AsStore, ColumnPresence, Reader, Store};
 use h5part_tasks::ledger::{Claim, End, Ledger, Reason, State, StoreRef, Task, TaskData, Watch};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The rows of a ledger's tasks, in their store.
@@ -130,7 +131,7 @@ impl<'a> StoreTasks<'a> {
     }
 
     fn by_column(&self, rows: std::ops::Range<u64>) -> Result<Vec<ColumnPresence>> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).presence_by_column(rows)
+        sync::lock(&self.reader).presence_by_column(rows)
     }
 
     fn find(&self, index: u32) -> Result<Found> {
@@ -155,11 +156,11 @@ impl<'a> StoreTasks<'a> {
 
     /// Those of the columns to which somebody has committed something.
     fn in_use<'n>(&self, columns: impl Iterator<Item = &'n str> + Clone) -> Result<HashSet<String>> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = sync::lock(&self.used);
         let is_fresh = |(at, took): (Instant, Duration)| at.elapsed() < took.saturating_mul(LOOK_AGAIN);
         if !columns.clone().all(|name| used.columns.contains(name)) && !used.looked.is_some_and(is_fresh) {
             let start = Instant::now();
-            let rows = self.reader.lock().unwrap_or_else(PoisonError::into_inner).table().rows;
+            let rows = sync::lock(&self.reader).table().rows;
             let counted = self.by_column(0..rows)?;
             used.columns.extend(counted.into_iter().filter(|c| c.committed > 0).map(|c| c.column));
             used.looked = Some((start, start.elapsed()));
@@ -176,7 +177,7 @@ impl<'a> StoreTasks<'a> {
         if !self.columns.is_empty() {
             return Ok(Vec::new());
         }
-        let rows = self.reader.lock().unwrap_or_else(PoisonError::into_inner).table().rows;
+        let rows = sync::lock(&self.reader).table().rows;
         let counted = self.by_column(0..rows)?;
         let all = counted.iter().all(|column| column.committed == 0);
         Ok(counted.into_iter().filter(|column| column.committed == 0 && !all).map(|column| column.column).collect())

@@ -2,13 +2,11 @@
 //! have no place for. Columns are in `docs/monitor.md`.
 
 use h5part_base::error::{At, ErrorKind, Item, Result};
-use h5part_base::storage::{Disk, Mode, Storage, StorageFile, replace};
+use h5part_base::storage::{Disk, Mode, Storage, StorageFile, beside, replace};
 use h5part_engine::h5::{Attribute, H5Change, MemberType, Records};
 use h5part_tasks::monitor::{Event, Timeline, small};
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,11 +67,7 @@ fn try_export(timeline: &Timeline, out: &Path) -> Result<(), ErrorKind> {
     if out.symlink_metadata().is_ok() {
         return Err(ErrorKind::AlreadyExists(Item::File));
     }
-    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // As open(2) would: the user's umask decides.
-    builder.prefix(".monitor").suffix(".h5part-new").permissions(Permissions::from_mode(0o666));
-    let new = builder.tempfile_in(folder)?.into_temp_path();
+    let new = beside(out, ".monitor", ".h5part-new")?.into_temp_path();
     let file: Arc<dyn StorageFile> = Arc::from(Disk.open(&new, Mode::Write)?);
     H5Change::open(&file, &new, true)?.run(|h5| {
         h5.add_root_attribute(

@@ -6,6 +6,7 @@ use super::structure::Structure;
 use super::xyz::Xyz;
 use h5part_base::dataspace::{Dtype, shape_text};
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_engine::h5::{Attribute, NewArray, NextRows};
 use h5part_engine::store::AsStore;
 
@@ -42,7 +43,7 @@ impl Array<'_> {
     #[must_use]
     pub fn of<T: bytemuck::NoUninit>(shape: Vec<u64>, values: Vec<T>) -> Self {
         let mut from = 0;
-        let row = usize::try_from(shape.iter().skip(1).product::<u64>()).unwrap_or(usize::MAX);
+        let row = to_usize(shape.iter().skip(1).product::<u64>());
         let next = move |rows: u64| {
             let end = usize::try_from(rows).ok().and_then(|n| n.checked_mul(row)).map(|n| from + n);
             let here = end.and_then(|end| values.get(from..end));
@@ -84,7 +85,7 @@ impl NewStructure<'static> {
 
 /// The first of `frames` equal parts, if they are all the same.
 fn once<T: PartialEq + Clone>(values: Vec<T>, frames: u64) -> (Vec<T>, bool) {
-    let part = values.len() / usize::try_from(frames).unwrap_or(usize::MAX).max(1);
+    let part = values.len() / to_usize(frames).max(1);
     let same = values.chunks_exact(part.max(1)).all(|other| other == &values[..part]);
     if same { (values[..part].to_vec(), true) } else { (values, false) }
 }
@@ -108,7 +109,7 @@ impl<'v> NewStructure<'v> {
             let Some((&rows, cell)) = array.shape.split_first() else { continue };
             let row_bytes = cell.iter().product::<u64>().saturating_mul(array.dtype.size());
             let portion = (PORTION_BYTES / row_bytes.max(1)).max(1);
-            for start in (0..rows).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+            for start in (0..rows).step_by(to_usize(portion)) {
                 (array.values)(portion.min(rows - start))?;
             }
         }
@@ -218,7 +219,7 @@ fn check_key(key: &str) -> Result<(), ErrorKind> {
 fn checked<'v>(array: Array<'v>, is_fine: impl Fn(&[u8]) -> Result<(), &'static str> + 'v) -> Array<'v> {
     let Array { shape, mut values } = array;
     let row = shape.iter().skip(1).product::<u64>().saturating_mul(8);
-    let frame = if shape.len() < 3 { usize::MAX } else { usize::try_from(row).unwrap_or(usize::MAX).max(1) };
+    let frame = if shape.len() < 3 { usize::MAX } else { to_usize(row).max(1) };
     let mut number = 0;
     let next = move |rows: u64| {
         let bytes = values(rows)?;

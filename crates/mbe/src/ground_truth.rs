@@ -5,6 +5,7 @@ use super::status::FrameStatus;
 use super::structure::Structure;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Table, shape_text};
 use h5part_base::error::{At, ErrorKind, Item, Result};
+use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use h5part_engine::h5::H5File;
 use h5part_engine::store::{Adopt, Adoption, Attribute, H5Change, NewArray, NewTable};
@@ -218,7 +219,7 @@ impl GroundTruth {
     /// Statuses for a method that has none: until now all of its frames counted as completed.
     fn complete_all(&self) -> Result<()> {
         let frames = self.structure.frames();
-        let zeros = |frames: u64| Ok(vec![0; usize::try_from(frames * 8).unwrap_or(usize::MAX)]);
+        let zeros = |frames: u64| Ok(vec![0; to_usize(frames * 8)]);
         let (name, table) = (self.method.status(), self.structure.table());
         self.structure.store().change(|h5: &H5Change| {
             let mut statuses = NewArray { name, dtype: Dtype::I64, shape: vec![frames], values: Box::new(zeros) };

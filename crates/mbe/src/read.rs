@@ -6,6 +6,7 @@ use super::select::{Chunk, check_frames, frames_to_compute};
 use super::status::FrameStatus;
 use h5part_base::dataspace::Rows;
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_engine::store::{Block, Reader};
 use std::collections::BTreeMap;
 
@@ -158,7 +159,7 @@ impl TruthReader {
         for status in FrameStatus::NAMED {
             summary.counts.insert(status.to_string(), 0);
         }
-        for start in (0..frames).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+        for start in (0..frames).step_by(to_usize(portion)) {
             let rows = Rows::range(start..frames.min(start + portion));
             let read = self.read(&rows, quantities)?;
             for status in &read.statuses {

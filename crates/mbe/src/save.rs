@@ -7,6 +7,7 @@ use super::select::check_frames;
 use super::status::{FrameStatus, check_statuses};
 use h5part_base::dataspace::{Column, Dtype, Rows};
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_engine::store::{Durability, Values, Writer, check_fit};
 use std::collections::BTreeMap;
 
@@ -244,7 +245,7 @@ impl Saver {
             [true, false] => 8,
             [false, false] => return usize::MAX,
         };
-        usize::try_from(PORTION_BYTES / bytes.max(1)).unwrap_or(usize::MAX).max(1)
+        to_usize(PORTION_BYTES / bytes.max(1)).max(1)
     }
 
     /// Which quantities that are not given have numbers in the file, frame by frame. Where all are given, nothing is
@@ -336,7 +337,7 @@ impl Saver {
         is_fine: impl Fn(usize, &[u8]) -> bool,
     ) -> Result<Values<'static>, ErrorKind> {
         let lies = self.writer.as_it_lies(name, rows).map_err(h5part_base::error::Error::into_kind)?;
-        let count = usize::try_from(rows.len()).unwrap_or(usize::MAX);
+        let count = to_usize(rows.len());
         if let Some(place) = cells(lies.bytes(), count).enumerate().position(|(place, cell)| !is_fine(place, cell)) {
             let row = rows.iter().nth(place).unwrap_or_default();
             return Err(ErrorKind::NotAsExpected { column: name.to_owned(), row });
@@ -349,7 +350,7 @@ impl Saver {
     fn blank(&self, name: &str, rows: u64) -> Result<Values<'static>, ErrorKind> {
         let column = self.writer.table().column(name)?;
         let shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
-        let count = usize::try_from(shape.iter().product::<u64>()).unwrap_or(usize::MAX);
+        let count = to_usize(shape.iter().product::<u64>());
         Values::new(Dtype::F64, &shape, f64::NAN.to_le_bytes().repeat(count))
     }
 

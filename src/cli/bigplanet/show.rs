@@ -2,9 +2,10 @@
 
 use super::super::output::TaskBar;
 use h5part::Error;
+use h5part_base::sync;
 use h5part_tasks::run::{Event, Observer};
 use h5part_vplanet::bigplanet::{Kept, Watcher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 pub struct Show {
     state: Mutex<State>,
@@ -24,7 +25,7 @@ impl Show {
 
     /// One more is done.
     pub fn count(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sync::lock(&self.state);
         state.done += 1;
         let (done, failed) = (state.done, state.failed);
         state.bar.set(done, failed, 0);
@@ -32,11 +33,11 @@ impl Show {
 
     /// All have ended.
     pub fn end(self) {
-        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).bar.clear();
+        sync::into_inner(self.state).bar.clear();
     }
 
     fn say(&self, text: &str) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.say(text);
+        sync::lock(&self.state).bar.say(text);
     }
 }
 
@@ -68,7 +69,7 @@ impl Watcher for Show {
                 }
             }
             Err(error) => {
-                self.state.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
+                sync::lock(&self.state).failed += 1;
                 self.say(&format!("'{trial}' was not archived: {error}"));
             }
         }

@@ -7,6 +7,7 @@ use crate::cli::outputs::{ForceArgs, Kind, check_apart};
 use h5part::Result;
 use h5part_base::dataspace::{Dtype, Rows};
 use h5part_base::error::At;
+use h5part_base::num::to_usize;
 use h5part_input::npy::NpyWriter;
 use h5part_mbe::{Frames, Quantity, TruthReader};
 use std::path::{Path, PathBuf};
@@ -123,7 +124,7 @@ fn each_portion(
     mut take: impl FnMut(&Rows, &Frames) -> Result<()>,
 ) -> Result<()> {
     let portion = (PORTION_BYTES / (atoms.saturating_mul(24) + 16)).max(1);
-    for from in (0..frames.len()).step_by(usize::try_from(portion).unwrap_or(usize::MAX)) {
+    for from in (0..frames.len()).step_by(to_usize(portion)) {
         let rows = frames.slice(from, portion);
         take(&rows, &reader.read(&rows, wanted)?)?;
     }

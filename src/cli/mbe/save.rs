@@ -8,6 +8,7 @@ use crate::cli::output::{LateBar, json, line, say};
 use h5part::Result;
 use h5part_base::dataspace::Rows;
 use h5part_base::error::At;
+use h5part_base::num::to_usize;
 use h5part_mbe::{FrameStatus, Quantity, Results, Saved, Saver, check_statuses};
 use std::path::PathBuf;
 
@@ -141,6 +142,5 @@ fn part(statuses: &[FrameStatus], from: u64, count: u64) -> Vec<FrameStatus> {
     if let [one] = statuses {
         return vec![*one];
     }
-    let place = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    statuses.iter().copied().skip(place(from)).take(place(count)).collect()
+    statuses.iter().copied().skip(to_usize(from)).take(to_usize(count)).collect()
 }

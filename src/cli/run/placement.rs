@@ -3,6 +3,7 @@
 use super::RUN;
 use h5part::ledger::Ledger;
 use h5part::{ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_tasks::budget::{Budget, Machine, Need};
 use h5part_tasks::pool::{Mode, choose};
 use h5part_tasks::program::Memory;
@@ -49,7 +50,7 @@ impl Asked {
             budget.warnings.push(format!("mode serial runs one program after the other: -j {jobs} says nothing to it"));
         }
         // More than there are tasks would find nothing to do.
-        let jobs = budget.workers.min(usize::try_from(left).unwrap_or(usize::MAX).max(1));
+        let jobs = budget.workers.min(to_usize(left).max(1));
         Ok(Placement { mode, jobs, warnings: budget.warnings })
     }
 }

@@ -4,10 +4,11 @@ use super::super::output::{TaskBar, say};
 use h5part::Result;
 use h5part::ledger::{Claim, End, Ledger, Reason, State, Tally};
 use h5part_base::error::At;
+use h5part_base::sync;
 use h5part_tasks::budget::MemoryWatch;
 use h5part_tasks::run::{Event, Observer};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Tasks are counted anew this often, and not more often than so many times as long as it takes.
@@ -48,7 +49,7 @@ impl<'a> Progress<'a> {
 
     /// The run has ended.
     pub fn end(self) {
-        let Counted { bar, failed, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Counted { bar, failed, .. } = sync::into_inner(self.state);
         bar.clear();
         for (reason, count) in failed.into_iter().filter(|(_, count)| *count > 1 && !self.quiet) {
             say(format_args!("{count} attempts failed for one reason: {reason}"));
@@ -57,7 +58,7 @@ impl<'a> Progress<'a> {
 
     /// Something to be seen with the counts from now on.
     pub fn note(&self, text: String) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.note(text);
+        sync::lock(&self.state).bar.note(text);
     }
 
     /// From now on, until what is returned goes away, warns when the memory runs short.
@@ -69,15 +70,15 @@ impl<'a> Progress<'a> {
 
     /// Says lines, from any thread.
     pub fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.voice()
+        sync::lock(&self.state).bar.voice()
     }
 
     fn say(&self, text: &str) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).bar.say(text);
+        sync::lock(&self.state).bar.say(text);
     }
 
     fn count(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sync::lock(&self.state);
         let start = Instant::now();
         if start < state.due {
             return;
@@ -121,11 +122,11 @@ impl Observer for Progress<'_> {
         match event {
             Event::Tick if self.counts => self.count(),
             Event::Ended(claim, End::Failed(reason), state) => {
-                let mut counted = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut counted = sync::lock(&self.state);
                 counted.tell_failure(claim, *reason, *state, self.quiet);
             }
             Event::NotCommitted(claim, kind, _) => {
-                let mut counted = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut counted = sync::lock(&self.state);
                 counted.missing.insert(claim.place, format!("exited with 0, but {kind}"));
             }
             Event::Lost(_, error) => self.say(&error.to_string()),

@@ -6,6 +6,7 @@ use super::values::Token;
 use h5part::{ErrorKind, Result};
 use h5part_base::dataspace::Rows;
 use h5part_base::error::At;
+use h5part_base::num::to_usize;
 use h5part_engine::store::{Block, CellState, Reader, Store};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -90,7 +91,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn row(&self, row: u64) -> Row<'_> {
-        let k = usize::try_from(row - self.first).unwrap_or(usize::MAX);
+        let k = to_usize(row - self.first);
         Row {
             row,
             energy: self.energies[k],

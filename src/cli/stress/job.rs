@@ -3,6 +3,7 @@
 use crate::cli::common::DurabilityArg;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
+use h5part_base::num::to_usize;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -91,7 +92,7 @@ impl Job {
 
     /// Elements of a cell of F.
     pub fn elements(&self) -> usize {
-        usize::try_from(self.row_shape.iter().product::<u64>()).unwrap_or(usize::MAX)
+        to_usize(self.row_shape.iter().product::<u64>())
     }
 
     /// Bytes of values in a row: E, F, status.

@@ -19,6 +19,7 @@ use h5part::{ErrorKind, Result};
 use h5part_base::dataspace::{ColumnSpec, Dtype};
 use h5part_base::error::At;
 use h5part_base::lock::{Gate, Paths, Patience, RowLocks};
+use h5part_base::num::to_usize;
 use h5part_base::storage::{Disk, Mode, Storage};
 use h5part_engine::h5::{Filters, NewTable};
 use h5part_engine::store::Store;
@@ -246,7 +247,7 @@ fn dirty_pages(path: &Path) -> Result<(), ErrorKind> {
     let len = file.identity()?.len;
     let mut buf = vec![0; 1 << 20];
     for address in (0..len).step_by(buf.len()) {
-        let here = usize::try_from(len - address).unwrap_or(usize::MAX).min(buf.len());
+        let here = to_usize(len - address).min(buf.len());
         file.read_at(&mut buf[..here], address)?;
         file.write_at(&buf[..here], address)?;
     }

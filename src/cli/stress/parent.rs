@@ -8,6 +8,7 @@ use super::worker::Done;
 use clap::ValueEnum;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::{At, Kind};
+use h5part_base::num::to_usize;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
@@ -208,7 +209,7 @@ impl Worker {
     }
 
     fn failed(&self, how: &str) -> h5part::Error {
-        let worker = usize::try_from(self.number).unwrap_or(usize::MAX);
+        let worker = to_usize(self.number);
         h5part_tasks::ErrorKind::Worker { worker, how: how.to_owned() }.at(STRESS, "a process of the run")
     }
 }

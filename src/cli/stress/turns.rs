@@ -4,6 +4,7 @@ use super::board::{Acknowledged, Board};
 use super::job::{Job, Work};
 use super::values::{Batch, Token};
 use h5part_base::dataspace::Rows;
+use h5part_base::num::to_usize;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -50,8 +51,7 @@ impl<'a> Turns<'a> {
             let by = rows.len().max(1);
             rows.rotate_left(usize::try_from(job.seed.wrapping_mul(writer + 1) % by as u64).unwrap_or(0));
         }
-        let pass: Vec<Vec<u64>> =
-            rows.chunks(usize::try_from(job.batch).unwrap_or(usize::MAX)).map(<[u64]>::to_vec).collect();
+        let pass: Vec<Vec<u64>> = rows.chunks(to_usize(job.batch)).map(<[u64]>::to_vec).collect();
         let left = match job.work {
             Work::EachRowOnce => Some(pass.len() as u64),
             Work::Commits(commits) => Some(job.share(commits, writer).saturating_sub(board.counted(writer).0)),

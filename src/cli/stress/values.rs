@@ -1,6 +1,7 @@
 //! Values that say who wrote them: all of a row follows from one token, so that a mixture of two
 //! commits, or of two rows, cannot pass for either.
 
+use h5part_base::num::to_usize;
 use h5part_engine::store::Values;
 use ndarray::{Array1, ArrayD, IxDyn};
 
@@ -57,7 +58,7 @@ pub struct Batch {
 impl Batch {
     pub fn new(token: Token, rows: &[u64], row_shape: &[u64], elements: usize) -> Self {
         let mut shape = vec![rows.len()];
-        shape.extend(row_shape.iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)));
+        shape.extend(row_shape.iter().map(|&n| to_usize(n)));
         let mut forces = Vec::with_capacity(rows.len() * elements);
         for &row in rows {
             forces.extend((0..elements).map(|j| token.force(row, j)));

@@ -9,7 +9,7 @@ mod replace;
 
 pub use disk::Disk;
 pub use faulty::{Fault, Faulty};
-pub use replace::{PIECE, copy, replace, take_name};
+pub use replace::{PIECE, beside, replace, take_name};
 
 use std::fmt::Debug;
 use std::io;

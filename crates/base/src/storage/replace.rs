@@ -1,26 +1,26 @@
-//! Files built beside: how they are copied, and the one way in which they take their name.
+//! Files built beside their name, and the one way in which they take it.
 
-use super::{Mode, Storage, StorageFile};
+use super::{Mode, Storage};
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use tempfile::NamedTempFile;
 
-/// Bytes are copied, and files filled, in pieces of this. The page cache keeps a file in folios as
+/// Files are filled in pieces of this. The page cache keeps a file in folios as
 /// large as the writes that made it, and small writes into large folios are slow: on ext4 (Linux
 /// 6.18) 8 bytes take 2.4 us in folios of 1 MiB and 0.9 us in folios of 64 KiB.
 pub const PIECE: usize = 64 << 10;
 
-/// Copies `len` bytes from the start of one file to the start of another.
+/// A new file in the folder of `path`, which is to take that name later. Its name begins with `prefix` and ends in
+/// `suffix`; its permissions are those that open(2) would give, so that the user's umask decides.
 ///
 /// # Errors
-/// As pread(2) and pwrite(2).
-pub fn copy(from: &dyn StorageFile, to: &dyn StorageFile, len: u64) -> io::Result<()> {
-    let mut buf = vec![0; PIECE];
-    for address in (0..len).step_by(PIECE) {
-        let here = usize::try_from(len - address).unwrap_or(PIECE).min(PIECE);
-        from.read_at(&mut buf[..here], address)?;
-        to.write_at(&buf[..here], address)?;
-    }
-    Ok(())
+/// As open(2).
+pub fn beside(path: &Path, prefix: &str, suffix: &str) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).suffix(suffix).permissions(Permissions::from_mode(0o666)).tempfile_in(folder)
 }
 
 /// As [`replace`], but fails with `AlreadyExists` where there is something of the name `to`.

@@ -4,7 +4,7 @@
 use super::cells::{BLOCK_BYTES, Cells, Origins, Tally, block_rows};
 use super::plan::{Joined, Plan, Source};
 use super::{MergedTable, check_dead_writer};
-use crate::store::{Building, BuildingTable, Reader, Store};
+use crate::store::{Building, BuildingTable, Reader};
 use h5part_base::dataspace::{Column, Rows};
 use h5part_base::error::{At, Error, ErrorKind, Result};
 use h5part_base::num::to_usize;
@@ -20,10 +20,9 @@ const MOST_OPEN: usize = 64;
 
 /// Merges the rows of the tables, which are in the file without values.
 pub(super) fn fill(building: &Building<'_>, plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<Vec<MergedTable>> {
-    let Plan { out, inputs, tables, .. } = plan;
-    let filling = Filling { building, plan, out, inputs };
-    let mut merged = Vec::with_capacity(tables.len());
-    let mut rest = tables;
+    let filling = Filling { building, plan };
+    let mut merged = Vec::with_capacity(plan.tables.len());
+    let mut rest = plan.tables;
     while let Some(first) = rest.first() {
         let mut bytes = 0;
         let small = rest.iter().take(MOST_TABLES).take_while(|joined| {
@@ -47,8 +46,6 @@ pub(super) fn fill(building: &Building<'_>, plan: Plan<'_>, progress: &mut dyn F
 struct Filling<'a> {
     building: &'a Building<'a>,
     plan: Plan<'a>,
-    out: &'a Store,
-    inputs: &'a [Store],
 }
 
 /// A table on its way.
@@ -65,14 +62,14 @@ impl<'a> Filling<'a> {
     fn small(&self, batch: &'a [Joined]) -> Result<Vec<MergedTable>> {
         let mut growing = batch.iter().map(|joined| self.begin(joined)).collect::<Result<Vec<_>>>()?;
         let mut cells = Vec::with_capacity(batch.len());
-        let mut by_input: Vec<Vec<(usize, &Source)>> = vec![Vec::new(); self.inputs.len()];
+        let mut by_input: Vec<Vec<(usize, &Source)>> = vec![Vec::new(); self.plan.inputs.len()];
         for (t, growing) in growing.iter().enumerate() {
-            cells.push(Cells::empty(growing.columns().at("create", self.out.path())?, &(0..growing.joined.rows)));
+            cells.push(Cells::empty(growing.columns().at("create", self.plan.out.path())?, &(0..growing.joined.rows)));
             growing.joined.sources.iter().for_each(|source| by_input[source.input].push((t, source)));
         }
         for (input, sources) in by_input.iter().enumerate().filter(|(_, sources)| !sources.is_empty()) {
             let mut suspects = Vec::new();
-            let still = self.inputs[input].still(self.plan.found_in(input).map(|found| &found.known))?;
+            let still = self.plan.inputs[input].still(self.plan.found_in(input).map(|found| &found.known))?;
             for &(t, source) in sources {
                 let growing = &mut growing[t];
                 let mut reader = still.reader(&growing.joined.path)?;
@@ -83,7 +80,7 @@ impl<'a> Filling<'a> {
             }
             // Who is at work there is asked without keeping anybody waiting.
             drop(still);
-            suspects.iter().try_for_each(|joined| check_dead_writer(joined, &self.inputs[input]))?;
+            suspects.iter().try_for_each(|joined| check_dead_writer(joined, &self.plan.inputs[input]))?;
         }
         growing.iter().zip(&cells).try_for_each(|(growing, cells)| self.write(growing, cells))?;
         growing.into_iter().map(|growing| self.finish(growing)).collect()
@@ -92,7 +89,7 @@ impl<'a> Filling<'a> {
     /// One table, block by block.
     fn large(&self, joined: &'a Joined, progress: &mut dyn FnMut(u64)) -> Result<MergedTable> {
         let mut growing = self.begin(joined)?;
-        let columns = growing.columns().at("create", self.out.path())?;
+        let columns = growing.columns().at("create", self.plan.out.path())?;
         let mut open: HashMap<usize, Reader> = HashMap::new();
         let step = block_rows(growing.table.table());
         for first in (0..joined.rows).step_by(to_usize(step)) {
@@ -100,7 +97,7 @@ impl<'a> Filling<'a> {
             let mut cells = Cells::empty(columns.clone(), &block);
             for (k, source) in joined.sources.iter().enumerate().filter(|(_, source)| !source.within(&block).is_empty())
             {
-                let input = &self.inputs[source.input];
+                let input = &self.plan.inputs[source.input];
                 let mut reader = open.remove(&k).map_or_else(|| input.reader(&joined.path), Ok)?;
                 let tally = self.add(&mut cells, &mut growing, source, &block, &mut reader)?;
                 if tally.moving > 0 {
@@ -118,8 +115,8 @@ impl<'a> Filling<'a> {
     }
 
     fn begin(&self, joined: &'a Joined) -> Result<Growing<'a>> {
-        let table = self.building.table(&joined.path, &joined.columns).at("create", self.out.path())?;
-        Ok(Growing { joined, table, taken: vec![0; self.inputs.len()], agreed: 0, moving: 0 })
+        let table = self.building.table(&joined.path, &joined.columns).at("create", self.plan.out.path())?;
+        Ok(Growing { joined, table, taken: vec![0; self.plan.inputs.len()], agreed: 0, moving: 0 })
     }
 
     fn add(
@@ -130,7 +127,7 @@ impl<'a> Filling<'a> {
         block: &Range<u64>,
         reader: &mut Reader,
     ) -> Result<Tally> {
-        let origins = Origins { out: self.out, inputs: self.inputs, joined: growing.joined };
+        let origins = Origins { out: self.plan.out, inputs: self.plan.inputs, joined: growing.joined };
         let tally = cells.add(origins, source, &source.within(block), reader)?;
         growing.taken[source.input] += tally.taken;
         growing.agreed += tally.agreed;
@@ -142,12 +139,12 @@ impl<'a> Filling<'a> {
         let parts = cells.together();
         let commits = parts.iter().map(|part| Ok((Rows::list(&part.rows), cells.values(part)?)));
         let written = commits.collect::<Result<Vec<_>, ErrorKind>>().and_then(|commits| growing.table.commit(&commits));
-        written.at("create", self.out.path())
+        written.at("create", self.plan.out.path())
     }
 
     fn finish(&self, growing: Growing<'_>) -> Result<MergedTable, Error> {
         let Growing { joined, taken, agreed, moving, .. } = growing;
-        let being_written = if moving == 0 { 0 } else { joined.being_written(self.inputs)? };
+        let being_written = if moving == 0 { 0 } else { joined.being_written(self.plan.inputs)? };
         Ok(MergedTable { table: joined.path.clone(), rows: joined.rows, taken, agreed, being_written })
     }
 }

@@ -31,7 +31,9 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// What was found in an input.
     pub(super) fn found_in(self, input: usize) -> Option<&'a Found> {
-        self.found.iter().find(|found| found.input == Some(input))
+        // They ascend: see `look`.
+        let k = self.found.binary_search_by_key(&Some(input), |found| found.input).ok()?;
+        self.found.get(k)
     }
 }
 

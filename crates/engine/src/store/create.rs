@@ -5,9 +5,7 @@ use super::handle::{Store, trim_slashes};
 use crate::h5::{self, H5Change, H5File, NewTable};
 use h5part_base::error::{At, ErrorKind, Result, size_limit};
 use h5part_base::lock::{self, CreationLock};
-use h5part_base::storage::{Mode, StorageFile, replace};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use h5part_base::storage::{Mode, StorageFile, beside, replace};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,10 +154,7 @@ impl Store {
     /// A file beside, to be given the name later.
     pub(super) fn temporary(&self) -> Result<NamedTempFile, ErrorKind> {
         let prefix = self.unfinished_prefix();
-        let mut builder = tempfile::Builder::new();
-        // As open(2) would: the user's umask decides.
-        builder.prefix(&prefix).suffix(UNFINISHED).permissions(Permissions::from_mode(0o666));
-        let new = builder.tempfile_in(self.folder())?;
+        let new = beside(&self.paths.file, &prefix, UNFINISHED)?;
         // While somebody has it locked, nobody takes it for what a dead one has left.
         new.as_file().lock()?;
         Ok(new)

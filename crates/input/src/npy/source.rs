@@ -3,6 +3,7 @@
 use super::{Header, cast};
 use h5part_base::dataspace::Dtype;
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -176,13 +177,13 @@ fn read_fortran(file: &File, header: &Header, first: u64, rows: u64, out: &mut [
     let size = usize::try_from(header.dtype.size()).unwrap_or(8);
     let (total, axes) = header.shape.split_first().map_or((0, &[][..]), |(&n, axes)| (n, axes));
     let cell: u64 = axes.iter().product();
-    let cell_bytes = usize::try_from(cell).unwrap_or(usize::MAX) * size;
-    let mut strip = vec![0; usize::try_from(rows).unwrap_or(usize::MAX) * size];
+    let cell_bytes = to_usize(cell) * size;
+    let mut strip = vec![0; to_usize(rows) * size];
     for k in 0..cell {
         let number = fortran_number(k, axes);
         let position = header.data_start + (first + total * number) * header.dtype.size();
         file.read_exact_at(&mut strip, position)?;
-        let at = usize::try_from(k).unwrap_or(usize::MAX) * size;
+        let at = to_usize(k) * size;
         for (row, element) in strip.chunks_exact(size).enumerate() {
             out[row * cell_bytes + at..row * cell_bytes + at + size].copy_from_slice(element);
         }

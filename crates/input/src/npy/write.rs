@@ -2,9 +2,9 @@
 
 use super::Header;
 use h5part_base::dataspace::Dtype;
-use std::fs::{File, OpenOptions, Permissions};
+use h5part_base::storage::beside;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
@@ -29,9 +29,7 @@ impl Target {
         if path.metadata().is_ok_and(|m| !m.is_file()) {
             return Ok(Self::InPlace(OpenOptions::new().write(true).open(&path)?));
         }
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        let file = builder.permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+        let file = beside(&path, ".tmp", "")?;
         Ok(Self::Beside { file, path })
     }
 }

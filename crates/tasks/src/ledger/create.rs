@@ -6,6 +6,7 @@ use super::scan::spec;
 use super::task::{NameAt, State, Task};
 use h5part_base::checksum::crc32c;
 use h5part_base::error::{At, ErrorKind, Item, Result};
+use h5part_base::num::to_usize;
 use h5part_base::storage::{Disk, Mode, PIECE, Storage, StorageFile, replace, take_name};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -346,7 +347,7 @@ fn index(names: &NameList, order: &[u32], entries: u64) -> Result<Vec<u32>, Erro
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let mut index = vec![0u32; usize::try_from(entries).unwrap_or(usize::MAX)];
+    let mut index = vec![0u32; to_usize(entries)];
     for (place, &number) in order.iter().enumerate() {
         let name = names.get(number as usize).1;
         let mut probe = usize::try_from(first_probe(name, entries)).unwrap_or(0);

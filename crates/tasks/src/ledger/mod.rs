@@ -43,6 +43,7 @@ pub use text::{Checkpoint, Mark};
 use bits::Bits;
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{ByteGuard, ByteLock, Patience};
+use h5part_base::num::to_usize;
 use h5part_base::storage::{Disk, Mode, Storage, StorageFile};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -207,7 +208,7 @@ impl Ledger {
 
     /// The slots of some tasks as they are now; `None`: damaged, or just being written.
     fn slots(&self, places: std::ops::Range<u64>) -> std::io::Result<Vec<Option<Task>>> {
-        let count = usize::try_from(places.end - places.start).unwrap_or(usize::MAX);
+        let count = to_usize(places.end - places.start);
         let mut slots = vec![[0; SLOT]; count];
         self.file.read_at(slots.as_flattened_mut(), self.at_slot(places.start))?;
         Ok(slots.iter().map(Task::decode).collect())

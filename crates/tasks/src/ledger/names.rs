@@ -6,6 +6,7 @@ use super::{Ledger, State};
 use crc_fast::{CrcAlgorithm, checksum};
 use h5part_base::checksum::crc32c;
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use std::ops::Range;
 
 /// Longest name in bytes.
@@ -31,7 +32,7 @@ impl Ledger {
         if at < names.start || at.checked_add(len).is_none_or(|end| end > names.end) {
             return Err(damaged());
         }
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+        let mut bytes = vec![0; to_usize(len)];
         self.file.read_at(&mut bytes, at)?;
         if crc32c(&bytes) != task.name.sum {
             return Err(damaged());

@@ -4,6 +4,7 @@ use super::Ledger;
 use super::owner::{ENTRY, Entry, Owner};
 use super::task::OwnerId;
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use uuid::Uuid;
 
 impl Ledger {
@@ -130,7 +131,7 @@ impl Ledger {
     pub(super) fn entries(&self) -> Result<Vec<Option<Entry>>, ErrorKind> {
         // A death while the table grew may leave a part of an entry.
         let len = self.file.identity()?.len.saturating_sub(self.shape.owners);
-        let count = usize::try_from(len).unwrap_or(usize::MAX) / ENTRY;
+        let count = to_usize(len) / ENTRY;
         let mut entries = vec![[0; ENTRY]; count];
         self.file.read_at(entries.as_flattened_mut(), self.shape.owners)?;
         Ok(entries.iter().map(Entry::decode).collect())

@@ -9,6 +9,7 @@ use super::task::{OwnerId, Reason, State, Task};
 use super::{Claim, Ledger};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fate;
+use h5part_base::num::to_usize;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
@@ -129,7 +130,7 @@ impl Ledger {
         dead: &HashMap<OwnerId, Reason>,
     ) -> Result<Vec<Expired>, ErrorKind> {
         let known = |id: OwnerId| {
-            let entry = entries.get(usize::try_from(id.place).unwrap_or(usize::MAX));
+            let entry = entries.get(to_usize(id.place.into()));
             entry.is_some_and(|entry| entry.as_ref().is_some_and(|entry| entry.is_of(id)))
         };
         let why = |task: &Task| match dead.get(&task.owner) {
@@ -140,7 +141,7 @@ impl Ledger {
         for (place, task) in self.running()? {
             let Some(reason) = why(&task) else { continue };
             if let Some(state) = self.expire(place, &task, reason, dead.contains_key(&task.owner))? {
-                let entry = entries.get(usize::try_from(task.owner.place).unwrap_or(usize::MAX));
+                let entry = entries.get(to_usize(task.owner.place.into()));
                 let owner = entry.and_then(|e| e.as_ref()?.owner.as_ref().map(ToString::to_string));
                 let owner = owner.unwrap_or_else(|| "a worker that is gone".to_owned());
                 expired.push(Expired { claim: self.claim_of(place, &task)?, owner, reason, state });

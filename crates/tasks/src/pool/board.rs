@@ -3,10 +3,11 @@
 
 use super::{Death, Event, EventKind, Job, RunId};
 use h5part_base::error::{Kind, Result};
+use h5part_base::sync;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// A job, and the sign that it is to end.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl Board {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     pub(super) fn submit(&self, job: Job) -> Result<()> {
@@ -129,7 +130,7 @@ impl Board {
             if let Some(taken) = state.next_job() {
                 return Some(taken);
             }
-            state = self.jobs.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.jobs, state);
         }
     }
 
@@ -154,7 +155,7 @@ impl Board {
         let mut state = self.lock();
         while !state.closed && !state.has_room(id, bound, self.workers) {
             state.blocked += 1;
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.room, state);
             state.blocked -= 1;
         }
         if state.closed || taken.stop.load(Ordering::Relaxed) {
@@ -221,7 +222,7 @@ impl Board {
             if state.blocked > 0 {
                 self.room.notify_all();
             }
-            state = self.events.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.events, state);
         }
     }
 
@@ -262,7 +263,7 @@ impl Board {
     pub(super) fn settle(&self) {
         let mut state = self.lock();
         while state.runs.values().any(|run| run.running > 0) {
-            state = self.events.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.events, state);
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::Pool;
 use super::config::PoolConfig;
 use h5part_base::error::Result;
+use h5part_base::sync;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Opens a pool of this configuration.
 pub(super) type Open = dyn Fn(&PoolConfig) -> Result<Arc<dyn Pool>> + Send + Sync;
@@ -26,12 +27,12 @@ impl InnerPools {
     }
 
     pub(super) fn take(&self) -> Result<Arc<dyn Pool>> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = sync::lock(&self.idle).pop();
         idle.map_or_else(|| (self.open)(&self.config), Ok)
     }
 
     pub(super) fn give_back(&self, pool: Arc<dyn Pool>) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(pool);
+        sync::lock(&self.idle).push(pool);
     }
 }
 

@@ -4,11 +4,12 @@
 
 use fs2::FileExt;
 use h5part_base::storage::Identity;
+use h5part_base::sync;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use uuid::Uuid;
 
 /// Longest note that is read.
@@ -102,7 +103,7 @@ impl Inputs {
     }
 
     fn next(&self) -> PathBuf {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sync::lock(&self.state);
         if let Some(path) = state.free.pop() {
             return path;
         }
@@ -115,7 +116,7 @@ impl Inputs {
         // Also not free for a moment: another thread is just starting a program, which has all descriptors until it
         // begins.
         let is_free = is_free(&path);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = sync::lock(&self.state);
         if is_free { &mut state.free } else { &mut state.left }.push(path);
         is_free
     }
@@ -143,7 +144,7 @@ impl Inputs {
 
 impl Drop for Inputs {
     fn drop(&mut self) {
-        let State { free, left, .. } = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let State { free, left, .. } = sync::get_mut(&mut self.state);
         for path in free.iter().chain(left.iter().filter(|path| is_free(path))) {
             let _ = std::fs::remove_file(path);
         }

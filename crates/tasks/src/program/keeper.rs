@@ -5,6 +5,7 @@
 //! ends; when the pipe closes, it kills those that are left.
 
 use super::Running;
+use h5part_base::sync;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// The runner's end.
@@ -36,7 +37,7 @@ impl Keeper {
 
     /// Where a program tells that it begins: a line, a plus and its process group.
     pub(super) fn descriptor(&self) -> i32 {
-        self.pipe.lock().unwrap_or_else(PoisonError::into_inner).as_raw_fd()
+        sync::lock(&self.pipe).as_raw_fd()
     }
 
     pub(super) fn ended(&self, program: &Running) -> io::Result<()> {
@@ -50,7 +51,7 @@ impl Keeper {
 
     fn tell(&self, line: &str) -> io::Result<()> {
         // A line is shorter than what a pipe takes at once, and whole.
-        self.pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())
+        sync::lock(&self.pipe).write_all(line.as_bytes())
     }
 }
 

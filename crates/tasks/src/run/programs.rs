@@ -12,13 +12,14 @@ use h5part_base::error::At;
 use h5part_base::error::ErrorKind;
 use h5part_base::error::Result;
 use h5part_base::lock::Patience;
+use h5part_base::sync;
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// From the polite signal to the other one.
@@ -107,7 +108,7 @@ impl<'a> Programs<'a> {
 
     /// A file without a name, empty, for the output of a program; they are used again.
     fn spare(&self) -> io::Result<File> {
-        let spare = self.spares.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let spare = sync::lock(&self.spares).pop();
         spare.map_or_else(|| tempfile::tempfile_in(self.ledger.sidecar()), Ok)
     }
 
@@ -136,7 +137,7 @@ impl<'a> Programs<'a> {
     }
 
     fn watched(&self) -> MutexGuard<'_, HashMap<i32, Watched>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.running)
     }
 
     /// `None`: its log cannot be written, which is told.
@@ -188,7 +189,7 @@ impl<'a> Programs<'a> {
         }
         // Something that is left may still have it, or there is something left in it.
         if alive.end(home.apart) && added.is_ok() {
-            self.spares.lock().unwrap_or_else(PoisonError::into_inner).extend(output);
+            sync::lock(&self.spares).extend(output);
         }
         Ok(end)
     }

@@ -1,6 +1,7 @@
 //! How a run is asked to end, ever more urgently.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use h5part_base::sync;
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// How much a run is to end.
@@ -50,6 +51,6 @@ impl Stop {
     }
 
     fn lock(&self) -> MutexGuard<'_, Level> {
-        self.level.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.level)
     }
 }

@@ -6,8 +6,10 @@ use crate::budget::pin;
 use crate::ledger::{self, Claim, Claimed, End, OwnerId, Reason};
 use h5part_base::error::ErrorKind;
 use h5part_base::error::{At, Result};
+use h5part_base::num::to_usize;
+use h5part_base::sync;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Tasks of a block that are done are told together, but not later than this.
@@ -30,7 +32,7 @@ pub(super) fn run_all(
     let outcome = std::thread::scope(|scope| {
         let watching = scope.spawn(|| supervisor.watch());
         // More of them than tasks would find nothing to do.
-        let count = options.workers.min(usize::try_from(context.ledger.len()).unwrap_or(usize::MAX));
+        let count = options.workers.min(to_usize(context.ledger.len()));
         let (mut others, mut outcome) = (Vec::new(), Ok(()));
         for number in 1..count {
             match std::thread::Builder::new().spawn_scoped(scope, move || worker.work(number)) {
@@ -51,7 +53,7 @@ pub(super) fn run_all(
         outcome.and(watching.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     outcome?;
-    Ok(summary.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(sync::into_inner(summary))
 }
 
 struct Worker<'a> {
@@ -171,6 +173,6 @@ impl Worker<'_> {
     }
 
     fn count(&self, add: impl FnOnce(&mut Summary)) {
-        add(&mut self.summary.lock().unwrap_or_else(PoisonError::into_inner));
+        add(&mut sync::lock(self.summary));
     }
 }

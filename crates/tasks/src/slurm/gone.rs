@@ -4,10 +4,11 @@ use super::call::call;
 use super::queue::{Element, Phase, look_soon};
 use super::submit::setting;
 use crate::ledger::Job;
+use h5part_base::sync;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::process::Command;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// One answer speaks for all elements of an array for so long: a controller has many to answer.
@@ -25,7 +26,7 @@ pub fn job_is_gone(job: &Job) -> Option<bool> {
         return None;
     }
     let array = job.id.split('_').next().unwrap_or_default();
-    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut seen = sync::lock(&SEEN);
     let seen = seen.get_or_insert_default();
     seen.retain(|_, (at, _)| at.elapsed() < FRESH);
     let ask = || (Instant::now(), look_soon(array).ok());

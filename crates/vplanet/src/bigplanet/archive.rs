@@ -2,13 +2,14 @@
 
 use crate::vplanet::Gatherer;
 use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
+use h5part_base::sync;
 use h5part_engine::h5::H5File;
 use h5part_engine::store::{AsStore, Bundle, Named, Store};
 use h5part_tasks::ledger::{Ledger, State};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 const USE: &str = "use as an archive";
 
@@ -103,7 +104,7 @@ impl Archiver {
     }
 
     fn seen(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.seen)
     }
 
     /// Whether the archive has the trial, equal to what its files say.

@@ -5,10 +5,11 @@ use super::changed::changed_ns;
 use crate::checkpoint::Checkpointed;
 use h5part_base::error::Error;
 use h5part_base::error::{ErrorKind, Result};
+use h5part_base::sync;
 use h5part_tasks::ledger::{Claim, End, Reason, State};
 use h5part_tasks::run::{self, Event, Level, Observer, RunContext, RunOptions, Stop, Tasks};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Told of trials as they end; called from all threads.
 pub trait Watcher: Observer {
@@ -38,11 +39,11 @@ pub fn archive_all(
     let context = RunContext { ledger: run.ledger(), rows: None, observer: &following, stop };
     let ended = run::run(&context, &RunOptions { workers, ..RunOptions::default() }, &work);
     let settled = run.settle();
-    if let Some(error) = work.broken.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    if let Some(error) = sync::into_inner(work.broken) {
         return Err(error);
     }
     ended.and(settled)?;
-    Ok(work.failed.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(sync::into_inner(work.failed))
 }
 
 /// Trials that count as done and are not in the archive: it was removed, or is another one.
@@ -77,13 +78,13 @@ impl Tasks for Work<'_> {
             }
             // It would be the same for all trials.
             Err(e) if e.path() == self.archiver.store().path() => {
-                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(e);
+                *sync::lock(&self.broken) = Some(e);
                 stop.raise(Level::Drain);
                 End::Released
             }
             Err(e) => {
                 self.watcher.ended(&claim.name, Err(&e));
-                self.failed.lock().unwrap_or_else(PoisonError::into_inner).push((claim.name.clone(), e));
+                sync::lock(&self.failed).push((claim.name.clone(), e));
                 End::Failed(Reason::NoData)
             }
         }

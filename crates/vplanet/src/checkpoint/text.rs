@@ -2,11 +2,13 @@
 
 use super::{mark, sidecar};
 use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::num::to_usize;
 use h5part_base::storage::{Disk, Storage, replace};
+use h5part_base::sync;
 use h5part_tasks::ledger::{Checkpoint, Ledger, Mark, State};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::Builder;
 
@@ -96,7 +98,7 @@ impl TextFile {
     pub(super) fn begin(&self, states: &[State]) -> Result<()> {
         let marks: Vec<Mark> = states.iter().copied().map(mark).collect();
         self.write(&marks, Lasts::Process)?;
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).marks = marks;
+        sync::lock(&self.state).marks = marks;
         Ok(())
     }
 
@@ -132,7 +134,7 @@ fn line(folder: &Path, name: &str) -> String {
 }
 
 fn marks(ledger: &Ledger) -> Result<Vec<Mark>> {
-    let mut marks = vec![Mark::Waiting; usize::try_from(ledger.len()).unwrap_or(usize::MAX)];
+    let mut marks = vec![Mark::Waiting; to_usize(ledger.len())];
     ledger.each(|_, task| {
         // A damaged one is for whoever runs into it; it is not done.
         if let Some((task, mark_at)) = task.and_then(|task| Some((task, marks.get_mut(task.index as usize)?))) {

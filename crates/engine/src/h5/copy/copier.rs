@@ -19,6 +19,8 @@ pub(super) struct Copier<'a> {
     pub(super) what: &'a Copying,
     /// Bytes of an address in the source.
     pub(super) address_bytes: usize,
+    /// What HDF5 reads in the source where an axis has no limit, if lengths have few bytes there.
+    pub(super) no_limit: Option<u64>,
     /// Whether addresses and lengths have other sizes in the source than in the copy.
     pub(super) other_sizes: bool,
     /// By token.

@@ -32,12 +32,14 @@ const OURS: [&str; 5] = [UUID_ATTRIBUTE, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE,
 
 /// Copies what `into` lacks.
 pub(super) fn copy(from: &hdf5::File, into: &hdf5::File, what: &Copying) -> Result<Copied, Failed> {
+    let sizes = shells::sizes(from)?;
     let mut copier = Copier {
         from: open(from, c"/")?,
         into: open(into, c"/")?,
         what,
-        address_bytes: shells::sizes(from)?.0,
-        other_sizes: shells::sizes(from)? != shells::sizes(into)?,
+        address_bytes: sizes.0,
+        no_limit: shells::largest(sizes.1),
+        other_sizes: sizes != shells::sizes(into)?,
         shells: HashMap::new(),
         there: HashMap::new(),
         types: 0,
@@ -304,7 +306,8 @@ impl<'a> Copier<'a> {
         }
         if let Some(&shell) = self.shells.get(token) {
             let as_there = self.datatype(&datatype)?;
-            let made = shells::make(object, shell, &as_there, (copy, &link.name), self.creation_of(link))?;
+            let space = shells::space_of(object, self.no_limit)?;
+            let made = shells::make(object, shell, (&as_there, &space), (copy, &link.name), self.creation_of(link))?;
             copy_comment(object, &made)?;
             self.attributes(object, &creation, &made, path, |_| false)?;
             if let Some(how) = self.what.rows.get(shell.path.as_str()) {

@@ -105,15 +105,20 @@ pub(super) fn sizes(file: &hdf5::File) -> Result<(usize, usize), Failed> {
     Ok((address, length))
 }
 
+/// The largest length that fits into so many bytes, where that is not the largest of all.
+pub(super) fn largest(length_bytes: usize) -> Option<u64> {
+    let bits = u32::try_from(8 * length_bytes).ok()?;
+    Some(1u64.checked_shl(bits)? - 1)
+}
+
 /// The shape of a dataset as it was meant. In a file whose lengths have few bytes, HDF5 reads "no limit" as the largest
-/// length there is. With that as a limit, a new dataset has an index for all the chunks that there could be.
-pub(super) fn space_of(dataset: &Location) -> Result<Object, Failed> {
+/// length there is (`no_limit`). With that as a limit, a new dataset has an index for all the chunks that there could be.
+pub(super) fn space_of(dataset: &Location, no_limit: Option<u64>) -> Result<Object, Failed> {
     let space: Object = own!(H5Dget_space, dataset.id())?;
-    let (_, length_bytes) = sizes(&dataset.file()?)?;
+    let Some(no_limit) = no_limit else { return Ok(space) };
     let (shape, mut most) = extent(space.id())?;
-    let largest = u32::try_from(8 * length_bytes).ok().and_then(|bits| 1u64.checked_shl(bits)).map(|end| end - 1);
-    if let Some(largest) = largest.filter(|largest| most.contains(largest)) {
-        most.iter_mut().filter(|most| **most == largest).for_each(|most| *most = H5S_UNLIMITED);
+    if most.contains(&no_limit) {
+        most.iter_mut().filter(|most| **most == no_limit).for_each(|most| *most = H5S_UNLIMITED);
         call!(H5Sset_extent_simple, space.id(), rank(&shape), shape.as_ptr(), most.as_ptr())?;
     }
     Ok(space)
@@ -133,16 +138,15 @@ pub(super) fn forget_element_size(creation: &Object) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Makes the dataset. `datatype` is a type of the copy.
+/// Makes the dataset. `datatype` is a type of the copy, `space` that of [`space_of`].
 pub(super) fn make(
     source: &Location,
     shell: &Shell,
-    datatype: &Object,
+    (datatype, space): (&Object, &Object),
     at: (&Location, &CStr),
     link: &Object,
 ) -> Result<Dataset, Failed> {
     let plist: DatasetCreate = own!(H5Dget_create_plist, source.id())?;
-    let space = space_of(source)?;
     if call!(H5Pget_external_count, plist.id())? > 0 {
         return Err(ErrorKind::ValuesOutside(shell.path.clone()).into());
     }

@@ -55,7 +55,7 @@ impl Copier<'_> {
         path: &CStr,
     ) -> Result<(), Failed> {
         let as_there = self.datatype(datatype)?;
-        let space = space_of(object)?;
+        let space = space_of(object, self.no_limit)?;
         let (name, plain, default) = (link.name.as_ptr(), self.creation_of(link).id(), H5P_DEFAULT);
         forget_element_size(creation)?;
         let made: Location =

@@ -16,8 +16,9 @@ use super::config::PoolConfig;
 use super::work::Registry;
 use super::{Event, Job, Pool, RunId};
 use h5part_base::error::{ErrorKind, Kind, Result};
+use h5part_base::sync;
 use slot::{Shared, Slot};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use wire::Hello;
 
@@ -96,7 +97,7 @@ impl Pool for Processes {
 
     fn shut_down(&self) {
         self.shared.board.close();
-        let slots = std::mem::take(&mut *self.slots.lock().unwrap_or_else(PoisonError::into_inner));
+        let slots = std::mem::take(&mut *sync::lock(&self.slots));
         for slot in slots {
             let _ = slot.join();
         }

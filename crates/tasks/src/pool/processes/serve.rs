@@ -7,6 +7,7 @@ use crate::pool::host::{Host, OpenPool};
 use crate::pool::task::TaskError;
 use crate::pool::work::Registry;
 use crate::pool::{EventKind, Job, Payload};
+use h5part_base::sync;
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -17,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 static CALLED: AtomicBool = AtomicBool::new(false);
 static WORKER: AtomicBool = AtomicBool::new(false);
@@ -129,7 +130,7 @@ struct State {
 
 impl Line {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        sync::lock(&self.state)
     }
 
     /// Hears orders until the pool ends.
@@ -161,7 +162,7 @@ impl Line {
     fn has_room(&self, stop: &AtomicBool) -> bool {
         let mut state = self.lock();
         while state.sent > 0 && !stop.load(Ordering::Relaxed) {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = sync::wait(&self.changed, state);
         }
         let wanted = !stop.load(Ordering::Relaxed);
         state.sent += usize::from(wanted);
