@@ -2,11 +2,14 @@
 
 use super::Header;
 use h5part_base::dataspace::Dtype;
+use h5part_base::num::to_usize;
 use h5part_base::storage::beside;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
+
+const NOT_TEXT: &str = "a text of the column is not UTF-8";
 
 /// A `.npy` file under construction beside its name; it takes the name when it is whole. What is
 /// no regular file (a pipe, a device) is written as it stands.
@@ -14,6 +17,8 @@ use tempfile::NamedTempFile;
 pub struct NpyWriter {
     out: BufWriter<Target>,
     left: u64,
+    /// Bytes of a text in UTF-8, which becomes one of four bytes per code point.
+    text: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -56,16 +61,25 @@ impl NpyWriter {
         let mut out = BufWriter::with_capacity(1 << 20, Target::open(path)?);
         out.write_all(&Header::to_bytes(dtype, shape))?;
         let left = shape.iter().product::<u64>() * dtype.size();
-        Ok(Self { out, left })
+        let text = matches!(dtype, Dtype::Text(_)).then(|| to_usize(dtype.size()));
+        Ok(Self { out, left, text })
     }
 
     /// Appends little-endian elements.
     ///
     /// # Errors
-    /// As write(2).
+    /// As write(2); `InvalidData` for text that is not UTF-8.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
-        self.out.write_all(bytes)
+        let Some(size) = self.text else { return self.out.write_all(bytes) };
+        for element in bytes.chunks_exact(size.max(1)) {
+            let text =
+                std::str::from_utf8(element).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, NOT_TEXT))?;
+            let mut codes: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+            codes.resize(size * 4, 0);
+            self.out.write_all(&codes)?;
+        }
+        Ok(())
     }
 
     /// Gives the file its name.
