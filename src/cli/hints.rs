@@ -54,7 +54,7 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::ShapeMismatch { .. } => "the first axis of the values counts the selected rows",
         ErrorKind::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
         ErrorKind::UnsupportedType { .. } => {
-            "use elements of fixed size: for texts S20 or <U20, for lists of different lengths a ragged pair of columns, \
+            "use little-endian elements of fixed size: for texts S20 or <U20, for lists of different lengths a ragged pair of columns, \
              offsets and values"
         }
         ErrorKind::ValuesOutside(_) => "copy them into the file, e.g. with h5repack",

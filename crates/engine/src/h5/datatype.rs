@@ -182,7 +182,11 @@ fn over(datatype: Hid) -> String {
 }
 
 fn name(datatype: &Datatype) -> String {
-    dtype_of(datatype).map_or_else(|other| other, |(dtype, _)| dtype.short_name())
+    match dtype_of(datatype) {
+        Ok((dtype, false)) => dtype.short_name(),
+        Ok((dtype, true)) => format!("{}, big-endian", dtype.short_name()),
+        Err(other) => other,
+    }
 }
 
 /// Names, and perhaps types, of the first members.

@@ -144,7 +144,7 @@ fn unknown(text: &str) -> &'static str {
     if text.starts_with(['M', 'm']) || text.starts_with("datetime64") || text.starts_with("timedelta64") {
         return "times are stored as int64, with their unit in an attribute";
     }
-    if matches!(text, "longdouble" | "float128" | "f16b" | "g" | "clongdouble" | "complex256" | "G" | "c32") {
+    if matches!(text, "longdouble" | "float128" | "g" | "clongdouble" | "complex256" | "G" | "c32") {
         return "floats have at most 64 bits";
     }
     "types are f16 to f64, i8 to i64, u8 to u64, bool, c64, c128, S20, T20, <U20, enum(u8){a=0,b=1}, {x:f64,y:f64:3}, \
