@@ -9,8 +9,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-const NOT_TEXT: &str = "a text of the column is not UTF-8";
-
 /// A `.npy` file under construction beside its name; it takes the name when it is whole. What is
 /// no regular file (a pipe, a device) is written as it stands.
 #[derive(Debug)]
@@ -68,14 +66,12 @@ impl NpyWriter {
     /// Appends little-endian elements.
     ///
     /// # Errors
-    /// As write(2); `InvalidData` for text that is not UTF-8.
+    /// As write(2).
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
         let Some(size) = self.text else { return self.out.write_all(bytes) };
         for element in bytes.chunks_exact(size.max(1)) {
-            let text =
-                std::str::from_utf8(element).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, NOT_TEXT))?;
-            let mut codes: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+            let mut codes: Vec<u8> = code_points(element).flat_map(u32::to_le_bytes).collect();
             codes.resize(size * 4, 0);
             self.out.write_all(&codes)?;
         }
@@ -94,5 +90,25 @@ impl NpyWriter {
             Target::Beside { file, path } => file.persist(&path).map(|_| ()).map_err(|e| e.error),
             Target::InPlace(_) => Ok(()),
         }
+    }
+}
+
+/// The characters of a text. Bytes that are not UTF-8 are what Python's `surrogateescape` makes of them, which it turns
+/// back into the same bytes.
+fn code_points(text: &[u8]) -> impl Iterator<Item = u32> {
+    text.utf8_chunks().flat_map(|chunk| {
+        let escaped = chunk.invalid().iter().map(|&byte| 0xDC00 + u32::from(byte));
+        chunk.valid().chars().map(u32::from).chain(escaped)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_text_can_be_turned_back() {
+        let codes: Vec<u32> = code_points("é€".as_bytes()).chain(code_points(b"a\xff\xc3b\0")).collect();
+        assert_eq!(codes, [0xE9, 0x20AC, 0x61, 0xDCFF, 0xDCC3, 0x62, 0]);
     }
 }
