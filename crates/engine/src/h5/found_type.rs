@@ -46,12 +46,10 @@ pub(super) fn found_type(datatype: Hid) -> Result<Option<Dtype>, Failed> {
 /// them.
 fn text(datatype: Hid, size: usize) -> Option<Dtype> {
     let bytes = u32::try_from(size).ok()?;
-    if ask!(H5Tis_variable_str, datatype) > 0 {
+    let padding = ask!(H5Tget_strpad, datatype);
+    let is_kept = matches!(padding, H5T_str_t::H5T_STR_NULLPAD | H5T_str_t::H5T_STR_NULLTERM);
+    if !is_kept || ask!(H5Tis_variable_str, datatype) > 0 {
         return None;
-    }
-    match ask!(H5Tget_strpad, datatype) {
-        H5T_str_t::H5T_STR_NULLPAD | H5T_str_t::H5T_STR_NULLTERM => {}
-        _ => return None,
     }
     match ask!(H5Tget_cset, datatype) {
         H5T_cset_t::H5T_CSET_ASCII => Some(Dtype::Bytes(bytes)),
