@@ -244,7 +244,7 @@ fn parse_fields(fields: &[Value]) -> Result<Dtype, ErrorKind> {
     if size > u64::from(MOST_TEXT_BYTES) {
         return Err(bad("its elements are too large"));
     }
-    Dtype::compound(size, found)
+    Dtype::compound(size, found).map_err(|e| crate::ErrorKind::BadNpy(e.to_string()).into())
 }
 
 fn bad(reason: &str) -> ErrorKind {

@@ -59,7 +59,7 @@ pub(in crate::dataspace) fn parse(text: &str) -> Result<Dtype, NotADtype> {
         return found.map_err(NotADtype::because);
     }
     if !order.is_empty()
-        && let Some(dtype) = code(kind).or_else(|| match kind {
+        && let Some(dtype) = code(kind).or(match kind {
             "i8" => Some(I64),
             "u8" => Some(U64),
             _ => None,

@@ -174,13 +174,11 @@ fn quoted(text: &str) -> String {
 fn json_text(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let bytes = bytes.get(..end).unwrap_or_default();
-    match std::str::from_utf8(bytes) {
-        Ok(text) => quoted(text),
-        Err(_) => {
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{{\"{HEX}\":\"{hex}\"}}")
-        }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return quoted(text);
     }
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{{\"{HEX}\":\"{}\"}}", hex.concat())
 }
 
 /// A JSON string, an object as above, or the text as it is.
