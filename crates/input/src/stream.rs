@@ -48,7 +48,7 @@ pub enum Source<'r> {
     Inline(&'r Value),
 }
 
-impl<'r> Source<'r> {
+impl Source<'_> {
     /// What a text is for this column: the value of one of texts or of an enum, else the path of a `.npy` file.
     #[must_use]
     pub fn of(self, column: &Column) -> Self {
