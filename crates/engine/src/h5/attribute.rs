@@ -117,11 +117,20 @@ impl H5Change {
 }
 
 impl H5File {
-    /// An attribute of a group or a dataset, if it is there and of a kind that [`Attribute`] has.
+    /// An attribute of a group, if it is there and of a kind that [`Attribute`] has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`] for a dataset, library errors.
+    pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>, Failed> {
+        self.expect_group(path)?;
+        self.attribute_of(path, name)
+    }
+
+    /// The same of a group or a dataset.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], library errors.
-    pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>, Failed> {
+    pub fn attribute_of(&self, path: &str, name: &str) -> Result<Option<Attribute>, Failed> {
         self.expect_object(path)?;
         self.ask(|| read_attribute(&open(&self.file, path)?, name))
     }

@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// [`ErrorKind::NotFound`], those of [`Store::reader`].
     pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>> {
-        self.with_h5(|h5, _| Ok(h5.attribute(trim_slashes(path), name)?)).at("read", &self.paths.file)
+        self.with_h5(|h5, _| Ok(h5.attribute_of(trim_slashes(path), name)?)).at("read", &self.paths.file)
     }
 
     /// Makes a group of plain datasets with their values, contiguous and without stamps, as other programs do;
