@@ -107,7 +107,7 @@ pub use table::Table;
 pub use writer::{CommitBuilder, Writer};
 
 pub use h5part_base::{
-    dataspace::{ColumnSpec, Dtype, Rows},
+    dataspace::{ColumnSpec, CompoundType, Dtype, EnumType, Field, Rows},
     error::{Error, ErrorKind, Item, Result},
     lock::{Fence, Waiting},
 };

@@ -242,22 +242,23 @@ impl Store {
         self.engine.adopt(table, how, &self.tell())
     }
 
-    /// An attribute of a table's group; `None` where there is none, or one of a type that [`Attribute`] does not have.
+    /// An attribute of a table, or of a column by its path, as in `frames/E`; `None` where there is none, or one of a
+    /// type that [`Attribute`] does not have.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], those of [`Store::reader`].
-    pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
-        self.engine.attribute(table, name)
+    pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>> {
+        self.engine.attribute(path, name)
     }
 
-    /// Sets an attribute of a table's group; one that exists is replaced.
+    /// Sets an attribute of a table, or of a column by its path, as in `frames/E`; one that exists is replaced.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::ReservedName`], those of structural changes.
-    pub fn set_attribute(&self, table: &str, name: &str, value: impl Into<Attribute>) -> Result<()> {
-        self.engine.set_attributes(table, &[(name.to_owned(), value.into())])
+    pub fn set_attribute(&self, path: &str, name: &str, value: impl Into<Attribute>) -> Result<()> {
+        self.engine.set_attributes(path, &[(name.to_owned(), value.into())])
     }
 
     /// Looks at everything: the structure, every value against its stamp, and what lies beside the file. What is wrong

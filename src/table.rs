@@ -91,6 +91,13 @@ impl Table {
         self
     }
 
+    /// Sets an attribute of one of its columns, such as its `units`.
+    #[must_use]
+    pub fn column_attribute(mut self, column: &str, name: &str, value: impl Into<Attribute>) -> Self {
+        self.0.column_attributes.push((column.to_owned(), name.to_owned(), value.into()));
+        self
+    }
+
     pub(crate) fn as_new(&self) -> &NewTable {
         &self.0
     }

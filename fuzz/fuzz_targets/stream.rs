@@ -42,7 +42,7 @@ fn line(column: &Column, spec_rows: u64, line: &[u8]) {
     };
     let full: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
     for (_, source) in request.set() {
-        let Source::Inline(value) = source else { continue };
+        let Source::Inline(value) = source.of(column) else { continue };
         let (found, most) = peak(|| elements(value, column, rows));
         assert!(most < 4096 + 64 * line.len(), "{most} bytes of memory for a line of {}", line.len());
         if let Ok(Elements { dtype, shape, bytes }) = found {
@@ -91,7 +91,7 @@ fn number(dtype: u8, negative: bool, whole: u128, fraction: Option<(u8, u32)>, e
     if dtype == Dtype::F64 {
         assert_eq!(found, text.parse::<f64>().ok().map(|x| x.to_le_bytes().to_vec()), "{text}");
     }
-    if matches!(dtype, Dtype::F32 | Dtype::F64) {
+    if !dtype.is_whole() && dtype != Dtype::Bool {
         return;
     }
     let digits = format!("{whole}{}", fraction.clone().unwrap_or_default());

@@ -7,12 +7,13 @@ use h5part::Result;
 use h5part_engine::h5::Attribute;
 use std::path::PathBuf;
 
-/// Set attributes of a table, replacing those that exist.
+/// Set attributes of a table or a column, replacing those that exist.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
-    /// Path of the table (an HDF5 group) in the file.
+    /// Path of the table (an HDF5 group) in the file, or of a column: TABLE/COLUMN.
+    #[arg(value_name = "TABLE[/COLUMN]")]
     table: String,
     /// Attributes to set. Numbers, true and false are stored as such, all else as text.
     #[arg(value_name = "NAME=VALUE", required = true, value_parser = split_first)]

@@ -24,9 +24,11 @@ pub struct Args {
     /// Number of rows.
     #[arg(long, value_name = "N")]
     rows: u64,
-    /// Column as NAME:DTYPE[:SHAPE][=FILL]; repeat for each column. DTYPE: f32 f64 i8 i16 i32 i64 u8
-    /// u16 u32 u64 bool. SHAPE: shape of one cell, as in 100x3. FILL: value of rows that are not there
-    /// [default: NaN for floats, else 0].
+    /// Column as NAME:DTYPE[:SHAPE][=FILL]; repeat for each column. DTYPE: f16 f32 f64 i8 i16 i32 i64
+    /// u8 u16 u32 u64 bool c64 c128, S20 (20 bytes), T20 (20 bytes of UTF-8), <U20 (20 characters),
+    /// enum(u8){idle=0,busy=1}, {x:f64,y:f32:3}, or numpy's name, as in complex128 or <i8. SHAPE: shape
+    /// of one cell, as in 100x3. FILL: value of rows that are not there [default: NaN for floats and
+    /// complex numbers, empty for texts, else 0].
     #[arg(long = "column", value_name = "SPEC", required = true)]
     columns: Vec<String>,
     /// Rows per chunk [default: chunks of about 1 MiB].
@@ -74,6 +76,7 @@ impl super::Subcommand for Args {
             guard: self.guard.as_ref().map(|(name, _)| name.clone()),
             guard_complete: self.complete.clone(),
             attributes: Attribute::list(&self.attributes),
+            column_attributes: Vec::new(),
         };
         let bar = LateBar::new("creating");
         self.lock.new_store(&self.file)?.create(&table, &|done, total| bar.set(done, total))?;

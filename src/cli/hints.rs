@@ -53,7 +53,10 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
         ErrorKind::ShapeMismatch { .. } => "the first axis of the values counts the selected rows",
         ErrorKind::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
-        ErrorKind::UnsupportedType { .. } => "use numbers of 8 to 64 bits, or bool",
+        ErrorKind::UnsupportedType { .. } => {
+            "use little-endian elements of fixed size: for texts S20 or <U20, for lists of different lengths a ragged pair of columns, \
+             offsets and values"
+        }
         ErrorKind::ValuesOutside(_) => "copy them into the file, e.g. with h5repack",
         ErrorKind::Unstamped(_) => "add stamps with 'h5part adopt FILE TABLE'",
         ErrorKind::UnstampedColumn(_) => "add stamps with 'h5part adopt FILE TABLE --column NAME'",
@@ -164,7 +167,7 @@ fn of_vplanet(kind: &vplanet::ErrorKind) -> &'static str {
 fn of_input(kind: &h5part_input::ErrorKind) -> &'static str {
     use h5part_input::ErrorKind as Kind;
     match kind {
-        Kind::NpyType(_) => "convert it with astype to f4, f8, i1 to i8, u1 to u8 or bool",
+        Kind::NpyType(_) => "convert it with astype to f2 to f8, i1 to i8, u1 to u8, bool, c8, c16, S20 or U20",
         Kind::BadNpy(_) => "write it with numpy.save",
     }
 }

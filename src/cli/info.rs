@@ -153,6 +153,14 @@ impl Info {
     }
 }
 
+/// A description of many members or fields, cut.
+fn shortened(dtype: &str) -> String {
+    if dtype.chars().count() <= WIDEST {
+        return dtype.to_owned();
+    }
+    dtype.chars().take(WIDEST - 1).chain(['…']).collect()
+}
+
 fn print_locks(locks: &LockReport) -> Result<()> {
     for (what, holders) in [("gate", &locks.gate), ("file", &locks.file), ("writers", &locks.writers)] {
         line(format!("{what}: {}", holders_text(holders)))?;
@@ -225,7 +233,7 @@ impl ColumnInfo {
             self.guard_undefined.as_ref().map_or_else(String::new, |text| format!(", guard (undefined {text})"));
         let left_out = if self.left_out { ", no stamp" } else { "" };
         let read_only = self.read_only.as_ref().map_or_else(String::new, |why| format!(", read only: {why}"));
-        let (name, dtype, shape) = (&self.name, &self.dtype, shape_text(&self.shape));
+        let (name, dtype, shape) = (&self.name, shortened(&self.dtype), shape_text(&self.shape));
         format!("  {name:width$}  {dtype:5} {shape:8} fill {fill}, {chunk}, {access}{guard}{left_out}{read_only}")
     }
 }

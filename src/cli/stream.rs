@@ -173,10 +173,10 @@ fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Res
     let mut values = Vec::new();
     for (name, source) in request.set() {
         let column = group.table().column(name).at("update", file)?;
-        let values_of = match source {
+        let values_of = match source.of(column) {
             Source::Npy(path) if !Path::new(path).exists() => return Err(no_values(name, path).at("update", file)),
             Source::Npy(path) => from_npy(column, Path::new(path), &rows, cast)?,
-            Source::Inline(inline) => {
+            Source::Inline(inline) | Source::Text(inline) => {
                 let Elements { dtype, shape, bytes } = elements(inline, column, rows.len()).at("update", file)?;
                 Values::new(dtype, &shape, bytes).at("update", file)?
             }
@@ -196,8 +196,11 @@ fn no_values(column: &str, text: &str) -> ErrorKind {
 
 fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Values<'static>, Error> {
     let mut source = RowSource::open(path).at("read", path)?;
+    let wanted = column.dtype().at("read", path)?;
     if cast {
-        source.cast_to(column.dtype().at("read", path)?);
+        source.cast_to(wanted)
+    } else {
+        source.fit(wanted)
     }
     let shape = source.shape().to_vec();
     h5part_engine::store::check_fit(column, source.dtype_out(), &shape, rows.len()).at("read", path)?;

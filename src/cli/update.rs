@@ -43,7 +43,8 @@ pub struct Args {
           required_unless_present = "stream", conflicts_with = "stream")]
     sets: Vec<(String, String)>,
     /// Read commits as JSON lines from standard input: {"rows": "0:10", "set": {"E": "e.npy"}}, or with
-    /// the values themselves: {"rows": [3, 4], "set": {"E": [1.5, 2.5]}}. Answers each with one line:
+    /// the values themselves: {"rows": [3, 4], "set": {"E": [1.5, 2.5]}}. A string is the value of a column
+    /// of texts; {"npy": "e.npy"} names a file for any column. Answers each with one line:
     /// {"ok": true, "rows": 2} or {"ok": false, "error": ..., "code": ...}. {"end": true} ends the stream.
     #[arg(long)]
     stream: bool,
@@ -164,12 +165,14 @@ impl Args {
         let open = || RowSource::open(path).at("read", path);
         let mut source = open()?;
         let wanted = column.dtype().at(UPDATE, &self.file)?;
-        if self.cast && source.dtype_out() != wanted {
-            source.cast_to(wanted);
+        let convert = |source: &mut RowSource| if self.cast { source.cast_to(wanted) } else { source.fit(wanted) };
+        let is_other = source.dtype_out() != wanted;
+        convert(&mut source);
+        if is_other && source.dtype_out() == wanted {
             check_fit(column, wanted, source.shape(), rows.len()).at("read", path)?;
             // A value that does not fit must be found before anything is written.
             let mut trial = open()?;
-            trial.cast_to(wanted);
+            convert(&mut trial);
             let elements: u64 = column.shape.iter().product();
             for (_, portion) in portions(rows, elements * wanted.size()) {
                 trial.next_rows(portion.len(), elements).at("read", path)?;

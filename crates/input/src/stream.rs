@@ -1,11 +1,12 @@
 //! Requests of `h5part update --stream`: commits as JSON lines. Nothing here opens a file.
 
 use crate::npy::cast;
-use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
+use h5part_base::dataspace::{Column, CompoundType, Dtype, Rows, shape_text};
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -41,8 +42,22 @@ pub enum Selection<'r> {
 pub enum Source<'r> {
     /// In the `.npy` file of this path.
     Npy(&'r str),
+    /// A text: see [`Source::of`].
+    Text(&'r Value),
     /// In the request itself; see [`elements`].
     Inline(&'r Value),
+}
+
+impl Source<'_> {
+    /// What a text is for this column: the value of one of texts or of an enum, else the path of a `.npy` file.
+    #[must_use]
+    pub fn of(self, column: &Column) -> Self {
+        match (self, &column.dtype) {
+            (Self::Text(value), Ok(Dtype::Bytes(_) | Dtype::Text(_) | Dtype::Enum(_))) => Self::Inline(value),
+            (Self::Text(value), _) => value.as_str().map_or(Self::Inline(value), Self::Npy),
+            (other, _) => other,
+        }
+    }
 }
 
 /// Little-endian bytes of values of this shape.
@@ -100,12 +115,17 @@ impl Request {
     pub fn set(&self) -> impl Iterator<Item = (&str, Source<'_>)> {
         self.set.iter().map(|(name, value)| {
             let source = match value {
-                Value::String(path) => Source::Npy(path),
-                inline => Source::Inline(inline),
+                Value::String(_) => Source::Text(value),
+                inline => npy_path(inline).map_or(Source::Inline(inline), Source::Npy),
             };
             (name.as_str(), source)
         })
     }
+}
+
+/// `{"npy": PATH}`: a file, also for a column of texts.
+fn npy_path(value: &Value) -> Option<&str> {
+    value.as_object().filter(|object| object.len() == 1)?.get("npy")?.as_str()
 }
 
 /// Floats that JSON has no words for, as Python's `json` writes them, in order of search.
@@ -173,7 +193,9 @@ fn row_number(value: &Value) -> Result<u64, ErrorKind> {
     value.as_u64().ok_or_else(|| ErrorKind::BadRows { text: value.to_string(), reason })
 }
 
-/// Values of `column` for this many rows: numbers, or nested lists of them; null stands for NaN.
+/// Values of `column` for this many rows: elements, or nested lists of them. Numbers are numbers, and null stands for
+/// NaN; texts, and members of an enum, are strings; complex numbers are lists of two; compounds are objects of all their
+/// fields.
 ///
 /// # Errors
 /// [`ErrorKind::UnsupportedType`], [`ErrorKind::ShapeMismatch`].
@@ -181,21 +203,32 @@ pub fn elements(value: &Value, column: &Column, rows: u64) -> Result<Elements, E
     let dtype = column.dtype()?;
     let mut shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
     // A single row may come without its own axis.
-    if rows == 1 && depth(value) == column.shape.len() {
+    let below = usize::from(is_complex(dtype) && ends_in_pairs(value, shape.len()));
+    if rows == 1 && depth(value) == column.shape.len() + below {
         shape.remove(0);
     }
     let mut bytes = Vec::new();
     let misfit = |found| ErrorKind::ShapeMismatch {
         column: column.name.clone(),
-        expected: format!("{} of {dtype}", shape_text(&shape)),
+        expected: format!("{} of {}", shape_text(&shape), dtype.short_name()),
         found,
     };
     flatten(value, &shape, dtype, &mut bytes).map_err(misfit)?;
     Ok(Elements { dtype, shape, bytes })
 }
 
-fn is_float(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F32 | Dtype::F64)
+fn is_complex(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::C64 | Dtype::C128)
+}
+
+/// Whether the innermost lists are complex numbers: there are as many axes above as a single row has without its own.
+fn ends_in_pairs(value: &Value, axes: usize) -> bool {
+    depth(value) >= axes && innermost(value).is_some_and(|list| list.len() == 2)
+}
+
+fn innermost(value: &Value) -> Option<&Vec<Value>> {
+    let items = value.as_array()?;
+    items.first().and_then(innermost).or(Some(items))
 }
 
 fn depth(value: &Value) -> usize {
@@ -210,29 +243,65 @@ fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Res
         (Value::Array(items), Some((&n, inner))) if items.len() as u64 == n => {
             items.iter().try_for_each(|item| flatten(item, inner, dtype, out))
         }
+        (Value::Array(items), None) if is_complex(dtype) && items.len() == 2 => {
+            let part = if dtype == Dtype::C64 { Dtype::F32 } else { Dtype::F64 };
+            items.iter().try_for_each(|item| scalar(item, part, out))
+        }
         (Value::Array(items), _) => Err(format!("a list of {}", items.len())),
         (scalar, Some(_)) => Err(scalar.to_string()),
-        (Value::Null, None) if is_float(dtype) => {
-            out.extend(dtype.default_fill());
-            Ok(())
-        }
-        (Value::Number(_) | Value::Bool(_), None) => {
+        (Value::Object(fields), None) if python_float(value).is_none() => match dtype {
+            Dtype::Compound(kind) => compound(fields, kind, out),
+            _ => scalar(value, dtype, out),
+        },
+        (value, None) => scalar(value, dtype, out),
+    }
+}
+
+/// An object of all fields.
+fn compound(fields: &Map<String, Value>, kind: &CompoundType, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut element = vec![0; to_usize(kind.size())];
+    if let Some(unknown) = fields.keys().find(|name| kind.fields().iter().all(|field| field.name != **name)) {
+        return Err(format!("a field '{unknown}'"));
+    }
+    for field in kind.fields() {
+        let value = fields.get(&field.name).ok_or_else(|| format!("no field '{}'", field.name))?;
+        let mut bytes = Vec::new();
+        let in_field = |found| format!("field '{}': {found}", field.name);
+        flatten(value, &field.shape, field.dtype, &mut bytes).map_err(in_field)?;
+        let at = to_usize(field.offset);
+        let place = element.get_mut(at..at + bytes.len()).ok_or_else(|| in_field("of another size".to_owned()))?;
+        place.copy_from_slice(&bytes);
+    }
+    out.extend(element);
+    Ok(())
+}
+
+fn scalar(value: &Value, dtype: Dtype, out: &mut Vec<u8>) -> Result<(), String> {
+    let bytes = match value {
+        Value::Null if dtype.is_float() || is_complex(dtype) => Some(dtype.default_fill()),
+        Value::Number(_) | Value::Bool(_) if !dtype.is_text() => {
             let text = value.to_string();
             // 3.0 is a whole number, too.
-            let float = || value.as_f64().filter(|x| x.abs() < EXACT && !is_float(dtype));
+            let float = || value.as_f64().filter(|x| x.abs() < EXACT && !dtype.is_float() && !is_complex(dtype));
             let whole = || cast(Dtype::F64, dtype, &float()?.to_le_bytes());
-            out.extend(dtype.parse_element(&text).or_else(whole).ok_or(text)?);
-            Ok(())
+            dtype.parse_element(&text).or_else(whole)
         }
-        (other, None) => match python_float(other) {
-            Some(float) if is_float(dtype) => {
-                out.extend(cast(Dtype::F64, dtype, &float.to_le_bytes()).ok_or_else(|| float.to_string())?);
-                Ok(())
-            }
-            Some(float) => Err(float.to_string()),
-            None => Err(other.to_string()),
+        Value::String(text) => match dtype {
+            Dtype::C64 | Dtype::C128 => dtype.parse_element(text),
+            _ => dtype.element_of(text),
         },
-    }
+        Value::Object(_) if matches!(dtype, Dtype::Bytes(_)) && value.get("hex").is_some() => {
+            dtype.parse_element(&value.to_string())
+        }
+        other => {
+            let float = python_float(other);
+            let bytes = float.filter(|_| dtype.is_float() || is_complex(dtype));
+            let Some(bytes) = bytes else { return Err(float.map_or_else(|| other.to_string(), |x| x.to_string())) };
+            cast(Dtype::F64, dtype, &bytes.to_le_bytes())
+        }
+    };
+    out.extend(bytes.ok_or_else(|| value.to_string())?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -258,8 +327,11 @@ mod tests {
     fn inline(text: &str, dtype: Dtype, shape: &[u64], rows: u64) -> Result<Elements, ErrorKind> {
         let request = Request::parse(format!(r#"{{"rows": 0, "set": {{"E": {text}}}}}"#).as_bytes())?;
         let mut set = request.set();
-        let Some(("E", Source::Inline(value))) = set.next() else { panic!("{text} is not inline") };
-        elements(value, &column(dtype, shape), rows)
+        let column = column(dtype, shape);
+        let Some(("E", Source::Inline(value))) = set.next().map(|(name, source)| (name, source.of(&column))) else {
+            panic!("{text} is not inline")
+        };
+        elements(value, &column, rows)
     }
 
     #[test]
@@ -267,8 +339,10 @@ mod tests {
         let request = Request::parse(br#"{"id": [1], "rows": [3, 4, 2], "set": {"E": "e.npy", "F": [1]}}"#);
         let request = request.expect("reads");
         assert_eq!(request.rows().expect("rows"), Selection::Rows(Rows::list(&[3, 4, 2])));
-        let sources: Vec<_> =
-            request.set().map(|(name, source)| (name, matches!(source, Source::Npy("e.npy")))).collect();
+        let sources: Vec<_> = request
+            .set()
+            .map(|(name, source)| (name, source.of(&column(Dtype::F64, &[])) == Source::Npy("e.npy")))
+            .collect();
         assert_eq!((sources, &request.id), (vec![("E", true), ("F", false)], &Some(Value::from(vec![1]))));
         let request = Request::parse(br#"{"rows": "0:10", "set": {}}"#).expect("reads");
         assert_eq!((request.rows().expect("rows"), &request.id), (Selection::Spec("0:10"), &None));
@@ -319,12 +393,68 @@ mod tests {
         );
         // In texts they are texts.
         let request = Request::parse(br#"{"rows": 0, "set": {"a \" NaN": "Infinity.npy", "E": NaN}}"#).expect("reads");
-        let names: Vec<_> =
-            request.set().map(|(name, source)| (name.to_owned(), source == Source::Npy("Infinity.npy"))).collect();
+        let names: Vec<_> = request
+            .set()
+            .map(|(name, source)| (name.to_owned(), source.of(&column(Dtype::F64, &[])) == Source::Npy("Infinity.npy")))
+            .collect();
         assert_eq!(names, [("E".to_owned(), false), ("a \" NaN".to_owned(), true)]);
         assert!(
             matches!(Request::parse(br#"{"rows": 0, "set": {"E": nan}}"#), Err(ErrorKind::BadRequest(e)) if e.contains("null"))
         );
+    }
+
+    fn dtype(text: &str) -> Dtype {
+        text.parse().expect("reads")
+    }
+
+    #[test]
+    fn texts_enums_and_complex_numbers() {
+        assert_eq!(inline(r#"["a", ""]"#, dtype("S3"), &[], 2).expect("fits").bytes, b"a\0\0\0\0\0");
+        assert_eq!(inline(r#""a.npy""#, dtype("T6"), &[], 1).expect("fits").bytes, b"a.npy\0");
+        assert_eq!(inline(r#"{"hex": "ff"}"#, dtype("S2"), &[], 1).expect("fits").bytes, b"\xff\0");
+        let state = dtype("enum(u8){idle=3,busy=4}");
+        assert_eq!(inline(r#"["idle", 4, 3.0]"#, state, &[], 3).expect("fits").bytes, [3, 4, 3]);
+        let pair = |re: f64, im: f64| [re, im].map(f64::to_le_bytes).concat();
+        for (text, shape, rows, want) in [
+            ("[1.5, -2]", &[][..], 1, pair(1.5, -2.0)),
+            ("[[1.5, -2]]", &[], 1, pair(1.5, -2.0)),
+            ("[1, 2]", &[], 2, [pair(1.0, 0.0), pair(2.0, 0.0)].concat()),
+            ("[[1, 2], [NaN, Infinity]]", &[], 2, [pair(1.0, 2.0), pair(f64::NAN, f64::INFINITY)].concat()),
+            ("[[1, 2], [3, 4]]", &[2], 1, [pair(1.0, 2.0), pair(3.0, 4.0)].concat()),
+            (r#"["1+2j", null]"#, &[], 2, [pair(1.0, 2.0), pair(f64::NAN, f64::NAN)].concat()),
+        ] {
+            assert_eq!(inline(text, Dtype::C128, shape, rows).expect(text).bytes, want, "{text}");
+        }
+        assert_eq!(inline("[0.5, NaN]", Dtype::F16, &[], 2).expect("fits").bytes[..2], [0, 0x38]);
+        for (text, dtype) in [
+            (r#""abcd""#, dtype("S3")),
+            ("1", dtype("S3")),
+            (r#"{"hex": "f"}"#, dtype("S3")),
+            (r#"{"hex": "ff"}"#, dtype("T3")),
+            (r#""bored""#, state),
+            ("5", state),
+            ("null", state),
+            ("[1, 2, 3]", Dtype::C128),
+            ("65536", Dtype::F16),
+        ] {
+            assert!(matches!(inline(text, dtype, &[], 1), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn compounds_are_objects_of_all_fields() {
+        let record = dtype("{x:u8,y:u16:2,in:{s:S2}}");
+        let found = inline(r#"[{"x": 1, "y": [2, 3], "in": {"s": "a"}}]"#, record, &[], 1).expect("fits");
+        assert_eq!(found.bytes, [1, 2, 0, 3, 0, b'a', 0]);
+        for text in [
+            r#"{"x": 1, "y": [2, 3]}"#,
+            r#"{"x": 1, "y": [2], "in": {"s": "a"}}"#,
+            r#"{"x": 1, "y": [2, 3], "in": {"s": "a"}, "z": 1}"#,
+            r#"{"x": 1, "y": [2, 3], "in": {"s": "abc"}}"#,
+            "1",
+        ] {
+            assert!(matches!(inline(text, record, &[], 1), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+        }
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl GroundTruth {
                 }
                 Err(_) => continue,
             };
-            let expected = text(spec.dtype.name(), self.structure.frames(), &spec.shape);
+            let expected = text(&spec.dtype.to_string(), self.structure.frames(), &spec.shape);
             if found != expected {
                 return Err(crate::ErrorKind::UnfitDataset { name: spec.name, found, expected }.into());
             }

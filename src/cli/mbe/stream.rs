@@ -66,6 +66,7 @@ fn save(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool, batch: 
             "status" => {
                 results.statuses = match source {
                     From::Npy(text) => statuses(text, frames.len())?,
+                    From::Text(text) => statuses(text.as_str().unwrap_or_default(), frames.len())?,
                     From::Inline(value) => numbers(value).ok_or_else(|| {
                         request("read a batch for", file, "a status is a name, a number, or a list of numbers")
                     })?,
@@ -77,12 +78,12 @@ fn save(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool, batch: 
                 return Err(request("read a batch for", file, text));
             }
         };
-        let values = Some(match source {
+        let column = saver.column(quantity)?;
+        let values = Some(match source.of(column) {
             From::Npy(path) => {
                 Source::open(saver, quantity, Path::new(path), frames.len(), cast)?.next(frames.len())?
             }
-            From::Inline(value) => {
-                let column = saver.column(quantity)?;
+            From::Inline(value) | From::Text(value) => {
                 let Elements { dtype, shape, bytes } = elements(value, column, frames.len()).at("save to", file)?;
                 Values::new(dtype, &shape, bytes).at("save to", file)?
             }

@@ -222,8 +222,8 @@ fn files_that_h5py_wrote() {
     let report: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
     assert_eq!((report["created"].as_bool(), report["complete"].as_bool()), (Some(true), Some(true)), "{report}");
     assert_eq!(report["tables"][0]["rows"], 100);
-    assert_eq!(report["tables"][0]["taken"], serde_json::json!([80, 60]));
-    assert_eq!(report["tables"][0]["agreed"], 20);
+    assert_eq!(report["tables"][0]["taken"], serde_json::json!([180, 60]));
+    assert_eq!(report["tables"][0]["agreed"], 110);
     let there: Vec<_> = report["already_there"].as_array().expect("list").iter().map(|e| e[1].clone()).collect();
     assert_eq!(there, ["/nothing"], "{report}");
     let script = "import sys, h5py, numpy as np\n\

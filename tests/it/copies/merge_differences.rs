@@ -62,7 +62,8 @@ fn other_attributes_that_differ_are_told() {
     assert_eq!(run(&["merge", &scratch.text("2.h5"), &a, &b, "--attrs", "first"]).0, 0);
 }
 
-/// Columns that h5part does not read: texts, compounds, opaque bytes. `sys.argv[3]`: what the second file has in row 1.
+/// Columns that h5part does not read, texts of variable length and opaque bytes, beside a text of fixed length and a
+/// compound. `sys.argv[3]`: what the second file has in row 1.
 const OTHERS: &str = "import sys, h5py, numpy as np\n\
     pair = np.dtype([('a', 'i2'), ('b', 'f8')], align=True)\n\
     for k, path in enumerate(sys.argv[1:3]):\n\

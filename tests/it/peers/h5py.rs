@@ -48,7 +48,7 @@ fn h5part_reads_what_h5py_writes() {
         g.create_dataset('big', data=np.arange(10, dtype='>f8'))\n\
         g.create_dataset('late', shape=(10,), dtype='u2', chunks=(3,), fillvalue=9)\n\
         g['flag'] = np.arange(10) % 2 == 0\n\
-        g['name'] = np.array([b'x'] * 10)\n\
+        g.create_dataset('name', data=['x'] * 10, dtype=h5py.string_dtype())\n\
         g['other length'] = np.zeros(3)";
     if py(script, &[&file]).is_none() {
         return;

@@ -23,6 +23,7 @@ mod packed;
 mod pair;
 mod structure;
 mod texts;
+mod types;
 mod unwritten;
 mod verify;
 pub mod wide;

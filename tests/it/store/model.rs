@@ -28,8 +28,15 @@ struct Step {
     reopen: bool,
 }
 
+fn dtypes() -> Vec<Dtype> {
+    let state = Dtype::enumeration(Dtype::I16, vec![("idle".to_owned(), 0), ("busy".to_owned(), -7)]).expect("an enum");
+    let texts = [Dtype::Bytes(1), Dtype::Bytes(5), Dtype::Text(3), state];
+    let record: Dtype = "{x:f32,z:c64:2,n:i8}".parse().expect("a compound");
+    Dtype::ALL.into_iter().chain(texts).chain([record]).collect()
+}
+
 fn shape() -> impl Strategy<Value = Shape> {
-    let column = (prop::sample::select(Dtype::ALL.to_vec()), prop::collection::vec(1u64..5, 0..3));
+    let column = (prop::sample::select(dtypes()), prop::collection::vec(1u64..5, 0..3));
     (prop::collection::vec(column, 1..5), prop::option::of(1u64..50), any::<bool>()).prop_map(
         |(columns, chunk, contiguous)| {
             let (dtypes, cells) = columns.into_iter().unzip();
@@ -59,7 +66,13 @@ fn random_bytes(seed: u64, dtype: Dtype, count: usize) -> Vec<u8> {
         x ^= x << 17;
         x.to_le_bytes()[3]
     };
-    (0..count).map(|_| if dtype == Dtype::Bool { next() & 1 } else { next() }).collect()
+    match dtype {
+        Dtype::Bool => (0..count).map(|_| next() & 1).collect(),
+        // Any of these is one character.
+        Dtype::Text(_) => (0..count).map(|_| next() & 127).collect(),
+        Dtype::Enum(_) => (0..count / 2).flat_map(|_| if next() & 1 == 0 { [0, 0] } else { [249, 255] }).collect(),
+        _ => (0..count).map(|_| next()).collect(),
+    }
 }
 
 fn element_count(cell: &[u64]) -> usize {
@@ -85,6 +98,24 @@ fn check_through_crate(store: &Store, shape: &Shape, models: &[Model]) -> Result
         }
     }
     Ok(())
+}
+
+/// All elements of a dataset as they lie in it.
+#[expect(unsafe_code, reason = "the safe wrapper reads no type that is known at run time alone")]
+fn raw_bytes(dataset: &hdf5::Dataset, dtype: Dtype) -> Vec<u8> {
+    let datatype = dataset.dtype().expect("type");
+    assert_eq!(datatype.size() as u64, dtype.size(), "{dtype}");
+    let mut bytes = vec![0u8; dataset.size() * datatype.size()];
+    let read = hdf5::sync::sync(|| {
+        // SAFETY: the ids are alive, and the buffer is as long as the dataset.
+        unsafe {
+            let all = hdf5_sys::h5s::H5S_ALL;
+            let place = bytes.as_mut_ptr().cast();
+            hdf5_sys::h5d::H5Dread(dataset.id(), datatype.id(), all, all, hdf5_sys::h5p::H5P_DEFAULT, place)
+        }
+    });
+    assert!(read >= 0, "{dtype}");
+    bytes
 }
 
 /// The library reads the raw type, so that NaNs keep their bits.
@@ -114,6 +145,7 @@ fn check_through_library(store: &Store, shape: &Shape, models: &[Model]) -> Resu
             Dtype::U32 => bytes!(u32),
             Dtype::U64 => bytes!(u64),
             Dtype::Bool => dataset.read_raw::<bool>().expect("read").into_iter().map(u8::from).collect(),
+            dtype => raw_bytes(&dataset, dtype),
         };
         prop_assert_eq!(bytes.as_slice(), model.bytes.as_slice().expect("standard layout"), "c{}", k);
     }

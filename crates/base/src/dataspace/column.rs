@@ -1,6 +1,7 @@
 //! A column as the user describes it: `NAME:DTYPE[:SHAPE][=FILL]`.
 
 use super::Dtype;
+use super::dtype::{NotADtype, parse, parse_shaped};
 use crate::error::ErrorKind;
 use std::str::FromStr;
 
@@ -18,7 +19,7 @@ pub struct ColumnSpec {
 }
 
 impl ColumnSpec {
-    /// A column with the default fill: NaN for floats, 0, false.
+    /// A column with the default fill: NaN, 0, false, empty.
     #[must_use]
     pub fn new(name: &str, dtype: Dtype, shape: &[u64]) -> Self {
         Self { name: name.to_owned(), dtype, shape: shape.to_vec(), fill: dtype.default_fill() }
@@ -32,13 +33,27 @@ impl ColumnSpec {
 
     /// `NAME:DTYPE[:SHAPE]`, read from the right since names may hold colons.
     fn parse_typed(text: &str) -> Option<Self> {
-        let (rest, last) = text.rsplit_once(':')?;
-        if let Ok(dtype) = last.parse() {
-            return Some(Self::new(rest, dtype, &[]));
+        let colons = text.rmatch_indices(':').map(|(at, _)| at);
+        let mut splits = colons.map(|at| (&text[..at], &text[at + 1..]));
+        splits.find_map(|(name, kind)| {
+            let (dtype, shape) = parse_shaped(kind).ok()?;
+            Some(Self::new(name, dtype, &shape))
+        })
+    }
+
+    /// Why there is no type in it.
+    fn not_typed(text: &str) -> ErrorKind {
+        let bad = |reason: String| ErrorKind::BadColumn { text: text.to_owned(), reason };
+        let Some((rest, last)) = text.rsplit_once(':') else { return bad("dtype or shape not understood".to_owned()) };
+        let is_shape = last.split('x').all(|n| n.parse::<u64>().is_ok());
+        let (name, kind) = rest.rsplit_once(':').filter(|_| is_shape).unwrap_or((rest, last));
+        match parse(kind) {
+            Ok(_) => bad(format!("'{last}' is not a shape such as 100x3")),
+            Err(NotADtype { variable: Some(dtype), .. }) => {
+                ErrorKind::UnsupportedType { column: name.to_owned(), dtype: dtype.to_owned() }
+            }
+            Err(NotADtype { reason, .. }) => bad(format!("'{kind}' is not a type: {reason}")),
         }
-        let shape: Option<Vec<u64>> = last.split('x').map(|n| n.parse().ok().filter(|&n| n > 0)).collect();
-        let (name, dtype) = rest.rsplit_once(':')?;
-        Some(Self::new(name, dtype.parse().ok()?, &shape?))
     }
 }
 
@@ -49,7 +64,9 @@ impl FromStr for ColumnSpec {
     /// character but `/`.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
         let bad = |reason: &str| ErrorKind::BadColumn { text: text.to_owned(), reason: reason.to_owned() };
-        let with_fill = text.rsplit_once('=').and_then(|(left, fill)| Some((Self::parse_typed(left)?, fill)));
+        // A fill may hold equal signs, and so may the members of an enum.
+        let mut signs = text.rmatch_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
+        let with_fill = signs.find_map(|(left, fill)| Some((Self::parse_typed(left)?, fill)));
         let spec = match with_fill {
             Some((mut spec, fill)) => {
                 let dtype = spec.dtype;
@@ -57,7 +74,7 @@ impl FromStr for ColumnSpec {
                 spec.fill = parsed.ok_or_else(|| bad(&format!("the fill '{fill}' is not a {dtype}")))?;
                 spec
             }
-            None => Self::parse_typed(text).ok_or_else(|| bad("dtype or shape not understood"))?,
+            None => Self::parse_typed(text).ok_or_else(|| Self::not_typed(text))?,
         };
         if spec.name.is_empty() || spec.name == "." || spec.name.contains(['/', '\0']) {
             return Err(bad("the name is empty or holds a '/'"));
@@ -95,6 +112,14 @@ mod tests {
         assert_eq!(parse("a:f64:bool=true").expect("reads").name, "a:f64");
         assert!(parse("E:f64").is_ok_and(|s| f64::from_le_bytes(s.fill.try_into().expect("8")).is_nan()));
         assert_eq!(parse("s:i64=1").expect("reads").fill, 1i64.to_le_bytes());
+        let spec = parse("state:enum(u8){idle=0,busy=1}:3=busy").expect("reads");
+        assert_eq!((spec.name.as_str(), spec.shape, spec.fill), ("state", vec![3], vec![1]));
+        let spec = parse("p:{x:f8,y:f8:3}:2").expect("reads");
+        assert_eq!((spec.name.as_str(), spec.dtype.size(), spec.shape), ("p", 32, vec![2]));
+        let spec = parse("a:b:<U2=x=y").expect("reads");
+        assert_eq!((spec.name.as_str(), spec.dtype, spec.fill), ("a:b", Dtype::Text(8), b"x=y\0\0\0\0\0".to_vec()));
+        assert_eq!(parse("z:complex64=1-2j").expect("reads").fill, [1f32, -2.0].map(f32::to_le_bytes).concat());
+        assert!(matches!(parse("s:str:3"), Err(ErrorKind::UnsupportedType { column, .. }) if column == "s"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ mod table;
 pub use chunks::{Chunk, ChunkTable, Grid, Segment};
 pub use column::{ColumnSpec, shape_text};
 pub use cover::cover;
-pub use dtype::Dtype;
+pub use dtype::{CompoundType, Dtype, EnumType, Field};
 pub use filters::{Bitshuffle, BlockCodec, Filter, Szip};
 pub use inner::Inner;
 pub use layout::{ColumnLayout, Place};

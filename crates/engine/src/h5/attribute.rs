@@ -1,14 +1,19 @@
-//! Attributes of a table's group.
+//! Attributes of tables and of their columns.
+#![expect(unsafe_code, reason = "the safe wrapper opens no object whose kind is not known")]
 
 use super::format::STAMPS_GROUP;
 use super::groups::{Groups, members, object_id};
+use super::raw::own;
 use super::{H5Change, H5File};
 use crate::h5::Failed;
 use h5part_base::dataspace::refuse_reserved;
 use h5part_base::error::ErrorKind;
 use hdf5::types::{TypeDescriptor, VarLenUnicode};
-use hdf5::{Group, Location, LocationType};
+use hdf5::{Location, LocationType};
+use hdf5_sys::h5o::H5Oopen;
+use hdf5_sys::h5p::H5P_DEFAULT;
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::str::FromStr;
 
 /// Value of an attribute.
@@ -83,18 +88,21 @@ impl Attribute {
 }
 
 impl H5Change {
-    /// Sets attributes of a group; those that exist are replaced.
+    /// Sets attributes of a group or a dataset; those that exist are replaced.
     ///
     /// # Errors
     /// [`ErrorKind::ReservedName`], library errors.
-    pub fn set_attributes(&self, group: &str, attributes: &[(String, Attribute)]) -> Result<(), Failed> {
+    pub fn set_attributes(&self, path: &str, attributes: &[(String, Attribute)]) -> Result<(), Failed> {
         attributes.iter().try_for_each(|(name, _)| refuse_reserved(name))?;
-        let group = self.file.group(&format!("/{group}"))?;
+        if attributes.is_empty() {
+            return Ok(());
+        }
+        let object = open(&self.file, path)?;
         for (name, value) in attributes {
-            if group.attr_names()?.contains(name) {
-                group.delete_attr(name)?;
+            if object.attr_names()?.contains(name) {
+                object.delete_attr(name)?;
             }
-            write_attribute(&group, name, value)?;
+            write_attribute(&object, name, value)?;
         }
         Ok(())
     }
@@ -103,8 +111,8 @@ impl H5Change {
     ///
     /// # Errors
     /// Library errors.
-    pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, Failed> {
-        read_attribute(&self.file.group(&format!("/{group}"))?, name)
+    pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>, Failed> {
+        read_attribute(&open(&self.file, path)?, name)
     }
 }
 
@@ -112,10 +120,27 @@ impl H5File {
     /// An attribute of a group, if it is there and of a kind that [`Attribute`] has.
     ///
     /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`] for a dataset, library errors.
+    pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>, Failed> {
+        self.expect_group(path)?;
+        self.attribute_of(path, name)
+    }
+
+    /// The same of a group or a dataset.
+    ///
+    /// # Errors
     /// [`ErrorKind::NotFound`], library errors.
-    pub fn attribute(&self, group: &str, name: &str) -> Result<Option<Attribute>, Failed> {
-        self.expect_group(group)?;
-        self.ask(|| read_attribute(&self.file.group(&format!("/{group}"))?, name))
+    pub fn attribute_of(&self, path: &str, name: &str) -> Result<Option<Attribute>, Failed> {
+        self.expect_object(path)?;
+        self.ask(|| read_attribute(&open(&self.file, path)?, name))
+    }
+
+    /// Whether there is a group, or a dataset, at `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], library errors.
+    pub fn expect_object(&self, path: &str) -> Result<(), Failed> {
+        if self.ask(|| Ok(open(&self.file, path).is_ok()))? { Ok(()) } else { self.expect_group(path) }
     }
 }
 
@@ -148,12 +173,18 @@ impl H5File {
     }
 }
 
+/// The object at a path, whatever it is.
+fn open(file: &hdf5::File, path: &str) -> Result<Location, Failed> {
+    let name = CString::new(format!("/{path}")).map_err(|_| ErrorKind::BadRequest("a path holds a NUL".to_owned()))?;
+    Ok(own!(H5Oopen, file.id(), name.as_ptr(), H5P_DEFAULT)?)
+}
+
 /// An attribute, if it is there and of a kind that [`Attribute`] has.
-pub(super) fn read_attribute(group: &Group, name: &str) -> Result<Option<Attribute>, Failed> {
-    if !group.attr_names()?.iter().any(|n| n == name) {
+pub(super) fn read_attribute(object: &Location, name: &str) -> Result<Option<Attribute>, Failed> {
+    if !object.attr_names()?.iter().any(|n| n == name) {
         return Ok(None);
     }
-    let attribute = group.attr(name)?;
+    let attribute = object.attr(name)?;
     let own = |text: &VarLenUnicode| text.as_str().to_owned();
     Ok(match (attribute.dtype()?.to_descriptor()?, attribute.ndim()) {
         (TypeDescriptor::Boolean, 0) => Some(Attribute::Bool(attribute.read_scalar()?)),

@@ -1,11 +1,16 @@
 //! Making the datasets of a table.
+#![expect(unsafe_code, reason = "the safe wrapper takes no fill of a type that is known at run time alone")]
 
 use super::change::ALIGNMENT;
+use super::made_type::made_type;
+use super::raw::call;
 use crate::h5::Failed;
-use h5part_base::dataspace::{ColumnSpec, Dtype};
+use h5part_base::dataspace::ColumnSpec;
 use h5part_base::error::ErrorKind;
+use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::{AllocTime, FillTime};
-use hdf5::{Extent, Group, H5Type};
+use hdf5::{Extent, Group};
+use hdf5_sys::h5p::H5Pset_fill_value;
 
 /// Chunks of whole rows are near this, in bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
@@ -44,42 +49,19 @@ pub fn chunk_rows(rows: u64, cell_bytes: u64, asked: Option<u64>) -> u64 {
 }
 
 pub(super) fn make_column(group: &Group, column: &ColumnSpec, make: Make) -> Result<(), Failed> {
-    macro_rules! make {
-        ($type:ty) => {
-            make_dataset(group, column, make, <$type>::from_le_bytes(element(&column.fill)))
-        };
+    let datatype = made_type(column.dtype)?;
+    if column.fill.len() != datatype.size() {
+        let (name, dtype) = (&column.name, column.dtype);
+        return Err(ErrorKind::BadRequest(format!("the fill of column '{name}' is not one element of {dtype}")).into());
     }
-    match column.dtype {
-        Dtype::F32 => make!(f32),
-        Dtype::F64 => make!(f64),
-        Dtype::I8 => make!(i8),
-        Dtype::I16 => make!(i16),
-        Dtype::I32 => make!(i32),
-        Dtype::I64 => make!(i64),
-        Dtype::U8 => make!(u8),
-        Dtype::U16 => make!(u16),
-        Dtype::U32 => make!(u32),
-        Dtype::U64 => make!(u64),
-        Dtype::Bool => make_dataset(group, column, make, column.fill.first().is_some_and(|&b| b != 0)),
-    }
-}
-
-fn element<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    bytes.try_into().unwrap_or([0; N])
-}
-
-fn make_dataset<T: H5Type + Into<hdf5::types::OwnedDynValue>>(
-    group: &Group,
-    column: &ColumnSpec,
-    make: Make,
-    fill: T,
-) -> Result<(), Failed> {
+    let creation = DatasetCreate::try_new()?;
+    call!(H5Pset_fill_value, creation.id(), datatype.id(), column.fill.as_ptr().cast())?;
     let Make { rows, chunk_rows, filters } = make;
     let size = |n: u64| usize::try_from(n).map_err(|_| ErrorKind::BadRequest("too large for this machine".to_owned()));
     let cell = column.shape.iter().map(|&n| size(n)).collect::<Result<Vec<_>, _>>()?;
     // Compressed chunks move when they grow: there is no use in making them before they have values.
     let alloc = if filters.any() { AllocTime::Incr } else { AllocTime::Early };
-    let mut builder = group.new_dataset::<T>().fill_value(fill).alloc_time(Some(alloc));
+    let mut builder = group.new_dataset_builder().set_dcpl(&creation).empty_as(&datatype).alloc_time(Some(alloc));
     if filters.shuffle {
         builder = builder.shuffle();
     }

@@ -8,7 +8,7 @@ use super::groups::members;
 use super::guards::GuardSpec;
 use super::stamps::{MOST_COLUMNS, StampsSpec, TOO_MANY_COLUMNS};
 use crate::h5::Failed;
-use h5part_base::dataspace::{ColumnSpec, refuse_reserved};
+use h5part_base::dataspace::{ColumnSpec, Dtype, path_below, refuse_reserved};
 use h5part_base::error::{ErrorKind, Item};
 use hdf5::{File, Group, LocationType};
 use std::collections::HashSet;
@@ -37,6 +37,8 @@ pub struct NewTable {
     pub guard_complete: Option<String>,
     /// Attributes of its group.
     pub attributes: Vec<(String, Attribute)>,
+    /// Attributes of its columns: name of the column, name, value.
+    pub column_attributes: Vec<(String, String, Attribute)>,
 }
 
 impl NewTable {
@@ -53,6 +55,7 @@ impl NewTable {
             guard: None,
             guard_complete: None,
             attributes: Vec::new(),
+            column_attributes: Vec::new(),
         }
     }
 
@@ -90,7 +93,7 @@ impl NewTable {
             return request("gzip has the levels 0 to 9");
         }
         if let Some(guard) = &self.guard
-            && self.columns.iter().all(|c| c.name != *guard || !c.shape.is_empty())
+            && self.columns.iter().all(|c| c.name != *guard || !c.shape.is_empty() || is_compound(c.dtype))
         {
             return request("the guard is a column of this table with one value a row");
         }
@@ -106,9 +109,14 @@ impl NewTable {
         if self.path.split('/').any(|part| part == "." || part == "..") {
             return request("a table's path holds no '.' or '..'");
         }
-        let attributes = self.attributes.iter().map(|(name, _)| name);
+        let of_columns = self.column_attributes.iter().map(|(_, name, _)| name);
+        let attributes = self.attributes.iter().map(|(name, _)| name).chain(of_columns);
         let names = attributes.chain(self.columns.iter().map(|column| &column.name)).chain([&self.path]);
         names.into_iter().try_for_each(|name| refuse_reserved(name))?;
+        let is_column = |name: &String| self.columns.iter().any(|column| column.name == *name);
+        if let Some((column, name, _)) = self.column_attributes.iter().find(|(column, ..)| !is_column(column)) {
+            return request(&format!("attribute '{name}' is of column '{column}', which is not one of the table's"));
+        }
         let mut names = HashSet::new();
         for column in &self.columns {
             let bad = |reason: &str| {
@@ -128,6 +136,10 @@ impl NewTable {
         }
         Ok(())
     }
+}
+
+fn is_compound(dtype: Dtype) -> bool {
+    matches!(dtype, Dtype::Compound(_))
 }
 
 /// Bytes that the table will take, to within alignment and metadata.
@@ -161,7 +173,14 @@ impl H5Change {
         let guards = table.guard_spec().into_iter().collect();
         self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards }, None)?;
         // A group that was there without datasets may have some of them.
-        self.set_attributes(&table.path, &table.attributes)
+        self.set_attributes(&table.path, &table.attributes)?;
+        self.set_column_attributes(table)
+    }
+
+    fn set_column_attributes(&self, table: &NewTable) -> Result<(), Failed> {
+        table.column_attributes.iter().try_for_each(|(column, name, value)| {
+            self.set_attributes(&path_below(&table.path, column), &[(name.clone(), value.clone())])
+        })
     }
 }
 
@@ -179,7 +198,8 @@ impl H5Change {
             );
         }
         make_columns(&group, new)?;
-        self.set_attributes(&new.path, &new.attributes)
+        self.set_attributes(&new.path, &new.attributes)?;
+        self.set_column_attributes(new)
     }
 }
 

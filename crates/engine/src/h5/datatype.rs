@@ -1,6 +1,8 @@
 //! Element types as they are in the file: which of them are exactly one of ours, and what the others are called.
 #![expect(unsafe_code, reason = "the safe wrapper drops precision, offset, padding and order of a type")]
 
+use super::found_type::found_type;
+use super::made_type::{complex, half};
 use super::raw::{Hid, call, own};
 use crate::h5::Failed;
 use h5part_base::dataspace::Dtype;
@@ -12,10 +14,10 @@ use hdf5::globals::{
 use hdf5::{Datatype, Object};
 use hdf5_sys::h5::H5free_memory;
 use hdf5_sys::h5t::{
-    H5T_class_t, H5T_cset_t, H5T_order_t, H5T_sign_t, H5Tenum_create, H5Tenum_insert, H5Tequal, H5Tget_array_dims2,
-    H5Tget_array_ndims, H5Tget_class, H5Tget_cset, H5Tget_fields, H5Tget_member_name, H5Tget_member_type,
-    H5Tget_nmembers, H5Tget_offset, H5Tget_order, H5Tget_precision, H5Tget_sign, H5Tget_size, H5Tget_super,
-    H5Tis_variable_str,
+    H5T_class_t, H5T_cset_t, H5T_order_t, H5T_sign_t, H5T_str_t, H5Tenum_create, H5Tenum_insert, H5Tequal,
+    H5Tget_array_dims2, H5Tget_array_ndims, H5Tget_class, H5Tget_cset, H5Tget_fields, H5Tget_member_name,
+    H5Tget_member_type, H5Tget_nmembers, H5Tget_offset, H5Tget_order, H5Tget_precision, H5Tget_sign, H5Tget_size,
+    H5Tget_strpad, H5Tget_super, H5Tis_variable_str,
 };
 use std::ffi::{CStr, c_uint};
 
@@ -39,7 +41,7 @@ pub(super) fn dtype_of(datatype: &Datatype) -> Result<(Dtype, bool), String> {
 }
 
 fn find(datatype: Hid) -> Result<Option<(Dtype, bool)>, Failed> {
-    use Dtype::{F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+    use Dtype::{C64, C128, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
     let equals = |other: Hid| Ok::<_, Failed>(call!(H5Tequal, datatype, other)? > 0);
     match ask!(H5Tget_class, datatype) {
         H5T_class_t::H5T_ENUM => {
@@ -48,9 +50,22 @@ fn find(datatype: Hid) -> Result<Option<(Dtype, bool)>, Failed> {
                     return Ok(Some((Dtype::Bool, false)));
                 }
             }
-            return Ok(None);
         }
-        H5T_class_t::H5T_INTEGER | H5T_class_t::H5T_FLOAT => {}
+        H5T_class_t::H5T_COMPOUND => {
+            for (dtype, big) in [(C64, false), (C128, false), (C64, true), (C128, true)] {
+                if equals(complex(dtype, big)?.id())? {
+                    return Ok(Some((dtype, big)));
+                }
+            }
+        }
+        H5T_class_t::H5T_FLOAT if ask!(H5Tget_size, datatype) == 2 => {
+            for big in [false, true] {
+                if equals(half(big)?.id())? {
+                    return Ok(Some((F16, big)));
+                }
+            }
+        }
+        H5T_class_t::H5T_INTEGER | H5T_class_t::H5T_FLOAT | H5T_class_t::H5T_STRING => {}
         _ => return Ok(None),
     }
     let known = [
@@ -74,7 +89,7 @@ fn find(datatype: Hid) -> Result<Option<(Dtype, bool)>, Failed> {
             return Ok(Some((dtype, dtype.size() > 1)));
         }
     }
-    Ok(None)
+    Ok(found_type(datatype)?.map(|dtype| (dtype, false)))
 }
 
 /// h5py's bool: an enumeration of FALSE, 0, and TRUE, 1.
@@ -100,7 +115,7 @@ fn describe(datatype: Hid) -> String {
         H5T_class_t::H5T_STRING => text(datatype, size),
         H5T_class_t::H5T_OPAQUE => format!("opaque of {size} bytes"),
         H5T_class_t::H5T_COMPOUND => {
-            let complex = complex(datatype).map(str::to_owned);
+            let complex = complex_of(datatype).map(str::to_owned);
             complex.unwrap_or_else(|| format!("compound {{{}}}", members(datatype, true)))
         }
         H5T_class_t::H5T_ENUM => format!("enum of {} {{{}}}", over(datatype), members(datatype, false)),
@@ -153,6 +168,8 @@ fn text(datatype: Hid, size: usize) -> String {
     let encoding = if ask!(H5Tget_cset, datatype) == H5T_cset_t::H5T_CSET_UTF8 { "UTF-8" } else { "ASCII" };
     if ask!(H5Tis_variable_str, datatype) > 0 {
         format!("text of variable length, {encoding}")
+    } else if ask!(H5Tget_strpad, datatype) == H5T_str_t::H5T_STR_SPACEPAD {
+        format!("text of {size} bytes, {encoding}, padded with spaces")
     } else {
         format!("text of {size} bytes, {encoding}")
     }
@@ -165,7 +182,11 @@ fn over(datatype: Hid) -> String {
 }
 
 fn name(datatype: &Datatype) -> String {
-    dtype_of(datatype).map_or_else(|other| other, |(dtype, _)| dtype.to_string())
+    match dtype_of(datatype) {
+        Ok((dtype, false)) => dtype.short_name(),
+        Ok((dtype, true)) => format!("{}, big-endian", dtype.short_name()),
+        Err(other) => other,
+    }
 }
 
 /// Names, and perhaps types, of the first members.
@@ -197,7 +218,7 @@ fn member(datatype: Hid, index: usize, with_type: bool) -> String {
 }
 
 /// A compound that h5py reads as a complex number.
-fn complex(datatype: Hid) -> Option<&'static str> {
+fn complex_of(datatype: Hid) -> Option<&'static str> {
     match members(datatype, true).as_str() {
         "r: f32, i: f32" => Some("c64"),
         "r: f64, i: f64" => Some("c128"),

@@ -1,17 +1,25 @@
 //! What the datasets of a group say about which of their cells were ever written, and why some cannot get stamps.
+#![expect(unsafe_code, reason = "the safe wrapper reads no attribute of a type that is known at run time alone")]
 
 use super::H5File;
 use super::chunks::each_chunk;
 use super::groups::{members, object_id};
 use super::load::fill_of;
+use super::made_type::made_type;
+use super::raw::call;
 use crate::h5::Failed;
 use h5part_base::dataspace::{Column, Dtype, OUTSIDE, Table, push_range};
+use h5part_base::num::to_usize;
 use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::{AllocTime, FillValue, Layout};
 use hdf5::types::VarLenUnicode;
 use hdf5::{Dataset, LocationType};
+use hdf5_sys::h5a::H5Aread;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+
+/// Attributes that are longer name no marks.
+const MOST_MARK_BYTES: usize = 64 << 10;
 
 /// What is known of a column before its values are looked at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,8 +174,23 @@ fn elements(dataset: &Dataset, attribute: &str, dtype: Dtype) -> Vec<Vec<u8>> {
         Dtype::U16 => read!(u16),
         Dtype::U32 => read!(u32),
         Dtype::U64 => read!(u64),
-        Dtype::Bool => Vec::new(),
+        Dtype::F16 | Dtype::C64 | Dtype::C128 | Dtype::Bytes(_) | Dtype::Text(_) => {
+            raw_elements(&attribute, dtype, dtype).unwrap_or_default()
+        }
+        Dtype::Enum(kind) => raw_elements(&attribute, dtype, kind.base()).unwrap_or_default(),
+        Dtype::Bool | Dtype::Compound(_) => Vec::new(),
     }
+}
+
+/// The elements of an attribute that has them as `stored`, or as something that the library makes one of.
+fn raw_elements(attribute: &hdf5::Attribute, dtype: Dtype, stored: Dtype) -> Result<Vec<Vec<u8>>, Failed> {
+    let (size, datatype) = (to_usize(dtype.size()), made_type(stored)?);
+    let mut bytes = vec![0; attribute.size().saturating_mul(size)];
+    if datatype.size() != size || bytes.len() > MOST_MARK_BYTES {
+        return Ok(Vec::new());
+    }
+    call!(H5Aread, attribute.id(), datatype.id(), bytes.as_mut_ptr().cast())?;
+    Ok(bytes.chunks_exact(size.max(1)).map(<[u8]>::to_vec).collect())
 }
 
 /// A text attribute, of fixed or variable length.

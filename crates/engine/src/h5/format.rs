@@ -9,7 +9,7 @@ pub(super) use h5part_base::dataspace::STAMPS_GROUP;
 /// Format of what is made here, unless something in it needs a newer one.
 pub(super) const FORMAT: u64 = 1;
 /// Newest format that this version reads.
-const NEWEST: u64 = 3;
+const NEWEST: u64 = 4;
 pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
 pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
 pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";

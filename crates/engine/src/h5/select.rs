@@ -4,6 +4,7 @@
 //! chunks again and again.
 #![expect(unsafe_code, reason = "the safe wrapper has no unions of hyperslabs")]
 
+use super::made_type::made_type;
 use crate::h5::Failed;
 use h5part_base::dataspace::{Dtype, Runs};
 use h5part_base::error::ErrorKind;
@@ -15,7 +16,7 @@ use hdf5_sys::h5s::{H5S_SELECT_OR, H5S_SELECT_SET, H5Sselect_hyperslab};
 /// Reads the rows into `out`, which is as long as they are: little-endian, ascending order of rows.
 pub(super) fn read(dataset: &Dataset, dtype: Dtype, runs: &Runs, out: &mut [u8]) -> Result<(), Failed> {
     let (memory, selected) = spaces(dataset, runs)?;
-    let datatype = in_memory(dtype)?;
+    let datatype = in_memory(dataset, dtype)?;
     check_len(dtype, &memory, out.len())?;
     hdf5::sync::sync(|| {
         // SAFETY: all ids are alive, and `out` is as long as the memory space says (checked).
@@ -29,7 +30,7 @@ pub(super) fn read(dataset: &Dataset, dtype: Dtype, runs: &Runs, out: &mut [u8])
 /// Writes the rows: little-endian, ascending order of rows.
 pub(super) fn write(dataset: &Dataset, dtype: Dtype, runs: &Runs, bytes: &[u8]) -> Result<(), Failed> {
     let (memory, selected) = spaces(dataset, runs)?;
-    let datatype = in_memory(dtype)?;
+    let datatype = in_memory(dataset, dtype)?;
     check_len(dtype, &memory, bytes.len())?;
     hdf5::sync::sync(|| {
         // SAFETY: all ids are alive, and `bytes` are as many as the memory space says (checked).
@@ -72,18 +73,15 @@ fn spaces(dataset: &Dataset, runs: &Runs) -> Result<(Dataspace, Dataspace), Fail
     Ok((Dataspace::try_new(elements.ok_or_else(too_large)?)?, selected))
 }
 
-fn in_memory(dtype: Dtype) -> Result<Datatype, Failed> {
-    Ok(match dtype {
-        Dtype::F32 => Datatype::from_type::<f32>(),
-        Dtype::F64 => Datatype::from_type::<f64>(),
-        Dtype::I8 => Datatype::from_type::<i8>(),
-        Dtype::I16 => Datatype::from_type::<i16>(),
-        Dtype::I32 => Datatype::from_type::<i32>(),
-        Dtype::I64 => Datatype::from_type::<i64>(),
-        Dtype::U8 => Datatype::from_type::<u8>(),
-        Dtype::U16 => Datatype::from_type::<u16>(),
-        Dtype::U32 => Datatype::from_type::<u32>(),
-        Dtype::U64 => Datatype::from_type::<u64>(),
-        Dtype::Bool => Datatype::from_type::<bool>(),
-    }?)
+/// What cannot be converted stays as it lies: other programs may pad texts otherwise, and order members of enums and
+/// fields otherwise.
+fn in_memory(dataset: &Dataset, dtype: Dtype) -> Result<Datatype, Failed> {
+    let datatype = match dtype {
+        Dtype::Bytes(_) | Dtype::Text(_) | Dtype::Enum(_) | Dtype::Compound(_) => dataset.dtype()?,
+        _ => made_type(dtype)?,
+    };
+    if datatype.size() as u64 != dtype.size() {
+        return Err(ErrorKind::Hdf5("elements of another size".to_owned()).into());
+    }
+    Ok(datatype)
 }

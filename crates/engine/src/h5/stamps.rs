@@ -26,6 +26,11 @@ pub(crate) const TOO_MANY_COLUMNS: &str =
     "divide them among several tables, or make columns of one type one column with longer cells";
 /// Format of a file with a table whose stamps of a row are more than those of a sector.
 const WIDE: u64 = 3;
+/// Format of a file with stamps for columns that are neither numbers of 8 to 64 bits nor bool: versions that know only
+/// those would take such a column for one that was replaced.
+const TYPED: u64 = 4;
+/// The types of earlier formats.
+const PLAIN: [&str; 11] = ["f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"];
 
 /// Stamps to be made.
 #[derive(Debug)]
@@ -38,6 +43,11 @@ pub struct StampsSpec<'a> {
     pub names: Vec<String>,
     /// Its guard columns.
     pub guards: Vec<GuardSpec>,
+}
+
+/// Whether the type of a column, as it is noted, is one of earlier formats, or none.
+fn is_plain(noted: &str) -> bool {
+    noted.split(' ').next().is_none_or(|name| name.is_empty() || PLAIN.contains(&name))
 }
 
 /// Stamps a row: the columns padded to a power of two.
@@ -160,9 +170,11 @@ impl H5Change {
             write_text(stamps, PATH_ATTRIBUTE, spec.path)?;
         }
         write_texts(stamps, COLUMNS_ATTRIBUTE, &spec.names)?;
-        write_texts(stamps, TYPES_ATTRIBUTE, &types.map_or_else(|| self.types_of(spec), Ok)?)?;
+        let types = types.map_or_else(|| self.types_of(spec), Ok)?;
+        write_texts(stamps, TYPES_ATTRIBUTE, &types)?;
         let wide = if spec.names.len() > SECTOR_STAMPS { WIDE } else { 0 };
-        let format = guards::write(stamps, &spec.names, &spec.guards)?.max(wide);
+        let typed = if types.iter().all(|text| is_plain(text)) { 0 } else { TYPED };
+        let format = guards::write(stamps, &spec.names, &spec.guards)?.max(wide).max(typed);
         let attribute = self.file.attr(FORMAT_ATTRIBUTE)?;
         let found: u64 = attribute.read_scalar()?;
         if found < format {

@@ -40,32 +40,34 @@ impl Store {
         })
     }
 
-    /// Sets attributes of a table's group; those that exist are replaced.
+    /// Sets attributes of a table's group, or of a column: `path` is that of the table, or of the dataset. Those that
+    /// exist are replaced.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
     /// [`Store::change`].
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], and those of [`Store::change`].
-    pub fn set_attributes(&self, table: &str, attributes: &[(String, Attribute)]) -> Result<()> {
-        let table = trim_slashes(table);
+    pub fn set_attributes(&self, path: &str, attributes: &[(String, Attribute)]) -> Result<()> {
+        let path = trim_slashes(path);
         let set = || {
             attributes.iter().try_for_each(|(name, _)| refuse_reserved(name))?;
-            refuse_reserved(table)?;
+            refuse_reserved(path)?;
             self.change_beside_readers(|exclusive| {
-                self.expect_table(table)?;
-                self.change_exclusively(exclusive, |site| Ok(site.h5.set_attributes(table, attributes)?))
+                let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
+                H5File::open(&file, &self.paths.file)?.expect_object(path)?;
+                self.change_exclusively(exclusive, |site| Ok(site.h5.set_attributes(path, attributes)?))
             })
         };
         set().at("set attributes in", &self.paths.file)
     }
 
-    /// An attribute of a table's group, if it is there and of a kind that [`Attribute`] has.
+    /// An attribute of a table's group, or of a column, if it is there and of a kind that [`Attribute`] has.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], those of [`Store::reader`].
-    pub fn attribute(&self, table: &str, name: &str) -> Result<Option<Attribute>> {
-        self.with_h5(|h5, _| Ok(h5.attribute(trim_slashes(table), name)?)).at("read", &self.paths.file)
+    pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>> {
+        self.with_h5(|h5, _| Ok(h5.attribute_of(trim_slashes(path), name)?)).at("read", &self.paths.file)
     }
 
     /// Makes a group of plain datasets with their values, contiguous and without stamps, as other programs do;

@@ -3,6 +3,7 @@
 use crate::filter::{Codecs, Encoded, Pipeline};
 use h5part_base::dataspace::Column;
 use h5part_base::error::ErrorKind;
+use h5part_base::num::to_usize;
 
 /// The filters of a column, and the order of its bytes.
 pub(crate) struct Packer<'a> {
@@ -37,7 +38,8 @@ impl<'a> Packer<'a> {
     /// From the order of bytes in memory to that in the file, or back.
     pub(crate) fn turn(&self, cells: &mut [u8]) {
         if self.column.big_endian {
-            cells.chunks_exact_mut(self.column.fill.len().max(1)).for_each(<[u8]>::reverse);
+            let word = self.column.dtype.as_ref().map_or(1, |dtype| to_usize(dtype.word_bytes()));
+            cells.chunks_exact_mut(word.max(1)).for_each(<[u8]>::reverse);
         }
     }
 

@@ -4,7 +4,9 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
+use half::f16;
 use ndarray::{Array1, ArrayBase, ArrayD, Data, Dimension, IxDyn};
+use num_complex::Complex;
 use std::borrow::Cow;
 
 /// A Rust type that is the element of a column.
@@ -17,7 +19,8 @@ macro_rules! element {
     ($($type:ty => $dtype:ident),*) => { $(impl Element for $type { const DTYPE: Dtype = Dtype::$dtype; })* };
 }
 element!(f32 => F32, f64 => F64, i8 => I8, i16 => I16, i32 => I32, i64 => I64,
-         u8 => U8, u16 => U16, u32 => U32, u64 => U64, bool => Bool);
+         u8 => U8, u16 => U16, u32 => U32, u64 => U64, bool => Bool,
+         f16 => F16, Complex<f32> => C64, Complex<f64> => C128);
 
 /// Values for some rows of one column: the first axis counts the rows, the rest is the cell.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ pub struct Values<'a> {
     dtype: Dtype,
     shape: Vec<u64>,
     bytes: Cow<'a, [u8]>,
-    /// Whether they come from a file as they are: of booleans any byte is let through.
+    /// Whether they come from a file as they are: what other programs have stored is let through.
     as_stored: bool,
 }
 
@@ -79,7 +82,8 @@ impl<'a> From<&'a Block> for Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Little-endian bytes of `shape` elements of `dtype`.
+    /// Little-endian bytes of `shape` elements of `dtype`: of any type that a column may have. Texts are padded with
+    /// zeros, compounds are as they lie in the file.
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`] when the bytes are not as many.
@@ -94,6 +98,40 @@ impl<'a> Values<'a> {
             });
         }
         Ok(Self { dtype, shape: shape.to_vec(), bytes, as_stored: false })
+    }
+
+    /// Texts for a column of texts, or names of members for one of an enum: one per row.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BadValues`] for one that is too long, which is never cut, or that is not a member.
+    pub fn texts<T: AsRef<str>>(dtype: Dtype, texts: &[T]) -> Result<Self, ErrorKind> {
+        let element = |text: &T| {
+            let text = text.as_ref();
+            dtype
+                .element_of(text)
+                .ok_or_else(|| ErrorKind::BadValues(format!("'{text}' is not one of {}", dtype.short_name())))
+        };
+        let bytes = texts.iter().map(element).collect::<Result<Vec<_>, _>>()?.concat();
+        Self::new(dtype, &[texts.len() as u64], bytes)
+    }
+
+    /// The same values for a column of another type, where that needs no decision: texts of another length, whole
+    /// numbers for an enum over them. Values of the same type stay as they are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::DtypeMismatch`]; [`ErrorKind::BadValues`] for a text that is too long, which is never cut, or a
+    /// number that is not a member.
+    pub fn relabel(self, dtype: Dtype) -> Result<Self, ErrorKind> {
+        if self.dtype == dtype {
+            return Ok(self);
+        }
+        let (expected, found) = (dtype.short_name(), self.dtype.short_name());
+        if !self.dtype.relabels(dtype) {
+            return Err(ErrorKind::DtypeMismatch { column: String::new(), expected, found });
+        }
+        let bytes = self.dtype.relabel(dtype, &self.bytes);
+        let bytes = bytes.ok_or_else(|| ErrorKind::BadValues(format!("one of {found} is not one of {expected}")))?;
+        Self::new(dtype, &self.shape, bytes)
     }
 
     /// The same for bytes of a file, which may hold booleans that are neither 0 nor 1.
@@ -127,13 +165,11 @@ impl<'a> Values<'a> {
 
     /// Whether they fit `rows` of `column`; for a single row the first axis may be left out.
     pub(super) fn check(&self, column: &Column, rows: &Rows) -> Result<(), ErrorKind> {
-        if self.dtype == Dtype::Bool && !self.as_stored && self.bytes.iter().any(|&b| b > 1) {
-            return Err(ErrorKind::BadValues(format!(
-                "bytes other than 0 and 1 for the bool column '{}'",
-                column.name
-            )));
+        check_fit(column, self.dtype, &self.shape, rows.len())?;
+        match self.dtype.flaw_of(&self.bytes).filter(|_| !self.as_stored) {
+            Some(flaw) => Err(ErrorKind::BadValues(format!("{flaw} for column '{}'", column.name))),
+            None => Ok(()),
         }
-        check_fit(column, self.dtype, &self.shape, rows.len())
     }
 }
 

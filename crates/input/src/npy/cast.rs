@@ -1,6 +1,7 @@
 //! Explicit conversion between element types.
 
 use h5part_base::dataspace::Dtype;
+use half::f16;
 
 /// One element on its way from one type to another.
 #[derive(Clone, Copy)]
@@ -10,16 +11,41 @@ enum Number {
 }
 
 /// Little-endian elements of `from` as elements of `to`. `None` where a value does not fit:
-/// out of range, fractions into whole numbers, whole numbers that a float cannot hold. Only the
-/// last digits of floats are rounded, to f32.
+/// out of range, fractions into whole numbers, whole numbers that a float cannot hold, texts that are too long, parts of
+/// complex numbers into real ones. Only the last digits of floats are rounded, to f32 and f16.
 #[must_use]
 pub fn cast(from: Dtype, to: Dtype, bytes: &[u8]) -> Option<Vec<u8>> {
+    match (from, to) {
+        _ if from.relabels(to) => return from.relabel(to, bytes),
+        (Dtype::Enum(kind), _) => return cast(kind.base(), to, bytes),
+        (_, Dtype::Enum(kind)) => return kind_of(to, cast(from, kind.base(), bytes)?),
+        (Dtype::C64 | Dtype::C128, Dtype::C64 | Dtype::C128) => return cast(part(from), part(to), bytes),
+        (_, Dtype::C64 | Dtype::C128) => return Some(complex(part(to), &cast(from, part(to), bytes)?)),
+        _ => {}
+    }
     let size = usize::try_from(from.size()).ok()?;
     let mut out = Vec::with_capacity(bytes.len() / size * usize::try_from(to.size()).ok()?);
     for element in bytes.chunks_exact(size) {
         write(read(from, element)?, to, &mut out)?;
     }
     Some(out)
+}
+
+/// The elements, if they are elements of this type.
+fn kind_of(dtype: Dtype, bytes: Vec<u8>) -> Option<Vec<u8>> {
+    dtype.flaw_of(&bytes).is_none().then_some(bytes)
+}
+
+/// The type of either part of a complex number.
+fn part(dtype: Dtype) -> Dtype {
+    if dtype == Dtype::C64 { Dtype::F32 } else { Dtype::F64 }
+}
+
+/// Complex numbers that have these as their real parts.
+fn complex(part: Dtype, real: &[u8]) -> Vec<u8> {
+    let size = usize::try_from(part.size()).unwrap_or(8);
+    let zero = vec![0; size];
+    real.chunks_exact(size).flat_map(|real| [real, &zero]).flatten().copied().collect()
 }
 
 fn read(dtype: Dtype, b: &[u8]) -> Option<Number> {
@@ -35,6 +61,10 @@ fn read(dtype: Dtype, b: &[u8]) -> Option<Number> {
         Dtype::U16 => Int(i128::from(u16::from_le_bytes(b.try_into().ok()?))),
         Dtype::U32 => Int(i128::from(u32::from_le_bytes(b.try_into().ok()?))),
         Dtype::U64 => Int(i128::from(u64::from_le_bytes(b.try_into().ok()?))),
+        Dtype::F16 => Float(f16::from_le_bytes(b.try_into().ok()?).to_f64()),
+        Dtype::C64 | Dtype::C128 | Dtype::Bytes(_) | Dtype::Text(_) | Dtype::Enum(_) | Dtype::Compound(_) => {
+            return None;
+        }
     })
 }
 
@@ -64,6 +94,13 @@ fn write(number: Number, to: Dtype, out: &mut Vec<u8>) -> Option<()> {
         Dtype::U32 => out.extend(u32::try_from(whole?).ok()?.to_le_bytes()),
         Dtype::U64 => out.extend(u64::try_from(whole?).ok()?.to_le_bytes()),
         Dtype::Bool => out.push(u8::try_from(whole?).ok().filter(|&b| b <= 1)?),
+        Dtype::F16 => {
+            let (x, half) = (float?, f16::from_f64(float?));
+            out.extend((x.is_infinite() || !half.is_infinite()).then_some(half)?.to_le_bytes());
+        }
+        Dtype::C64 | Dtype::C128 | Dtype::Bytes(_) | Dtype::Text(_) | Dtype::Enum(_) | Dtype::Compound(_) => {
+            return None;
+        }
     }
     Some(())
 }
@@ -90,5 +127,16 @@ mod tests {
             Some(f32::INFINITY.to_le_bytes().to_vec())
         );
         assert_eq!(cast(Dtype::I64, Dtype::F64, &((1i64 << 53) + 1).to_le_bytes()), None);
+        assert_eq!(cast(Dtype::F64, Dtype::F16, &1e6f64.to_le_bytes()), None);
+        let half = cast(Dtype::I8, Dtype::F16, &[3]).expect("fits");
+        assert_eq!(cast(Dtype::F16, Dtype::C64, &half), Some([3f32, 0.0].map(f32::to_le_bytes).concat()));
+        let pair = [1.5f64, -2.0].map(f64::to_le_bytes).concat();
+        assert_eq!(cast(Dtype::C128, Dtype::C64, &pair), Some([1.5f32, -2.0].map(f32::to_le_bytes).concat()));
+        assert_eq!(cast(Dtype::C128, Dtype::F64, &pair), None);
+        let state: Dtype = "enum(u8){a=1}".parse().expect("reads");
+        assert_eq!(cast(Dtype::F64, state, &1f64.to_le_bytes()), Some(vec![1]));
+        assert_eq!(cast(Dtype::I64, state, &2i64.to_le_bytes()), None);
+        assert_eq!(cast(state, Dtype::I16, &[1]), Some(vec![1, 0]));
+        assert_eq!(cast(Dtype::Bytes(3), Dtype::I16, b"abc"), None);
     }
 }

@@ -1,6 +1,6 @@
 //! The header of a `.npy` file (NumPy format 1.0 to 3.0).
 
-use h5part_base::dataspace::Dtype;
+use h5part_base::dataspace::{Dtype, Field};
 use h5part_base::error::ErrorKind;
 use py_literal::Value;
 use std::io::{self, Read};
@@ -8,9 +8,12 @@ use std::io::{self, Read};
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// NumPy refuses longer ones too.
 const LONGEST: usize = 10_000;
-const STRUCTURED: &str = "its type is structured: save each field as an array of its own";
-/// Tuples in a dictionary nest twice; deeper nesting is only there to exhaust the stack.
-const DEEPEST: usize = 4;
+/// Bytes of an element at most.
+const MOST_TEXT_BYTES: u32 = 1 << 20;
+/// A structured type nests two deeper for each compound in another one. Deeper nesting is only there to exhaust the
+/// stack.
+const DEEPEST: usize = 10;
+const TOO_DEEP: &str = "its type is nested too deeply";
 
 /// What a `.npy` file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Header {
     pub dtype: Dtype,
     /// Whether elements are big-endian.
     pub big_endian: bool,
+    /// Whether they are texts with four bytes per code point, to become UTF-8 in as many bytes.
+    pub code_points: bool,
     /// Whether the first axis varies fastest.
     pub fortran_order: bool,
     /// Shape.
@@ -75,31 +80,20 @@ impl Header {
     }
 
     fn parse(text: &str, data_start: u64) -> Result<Self, ErrorKind> {
-        let open = |depth: usize, c| match c {
-            '(' | '[' | '{' => depth + 1,
-            _ => depth,
-        };
-        if text.chars().fold(0, open) > DEEPEST {
-            return Err(bad(STRUCTURED));
+        if depth(text) > DEEPEST {
+            return Err(bad(TOO_DEEP));
         }
         let value: Value = text.trim().parse().map_err(|_| bad("its header is not understood"))?;
         let Value::Dict(entries) = value else { return Err(bad("its header is not a dictionary")) };
         let get = |key: &str| entries.iter().find(|(k, _)| *k == Value::String(key.to_owned())).map(|(_, v)| v);
-        if matches!(get("descr"), Some(Value::List(_) | Value::Tuple(_))) {
-            return Err(bad(STRUCTURED));
-        }
-        let (Some(Value::String(descr)), Some(Value::Boolean(fortran_order)), Some(Value::Tuple(axes))) =
+        let (Some(descr), Some(Value::Boolean(fortran_order)), Some(Value::Tuple(axes))) =
             (get("descr"), get("fortran_order"), get("shape"))
         else {
             return Err(bad("its header lacks descr, fortran_order or shape"));
         };
-        let axis = |v: &Value| match v {
-            Value::Integer(n) => u64::try_from(n.clone()).map_err(|_| bad("an axis is too long")),
-            _ => Err(bad("its shape is not a tuple of numbers")),
-        };
-        let shape = axes.iter().map(axis).collect::<Result<Vec<_>, _>>()?;
-        let (dtype, big_endian) = parse_descr(descr).ok_or_else(|| crate::ErrorKind::NpyType(descr.clone()))?;
-        let header = Self { dtype, big_endian, fortran_order: *fortran_order, shape, data_start };
+        let shape = shape_of(axes)?;
+        let Found { dtype, big_endian, code_points } = parse_descr(descr)?;
+        let header = Self { dtype, big_endian, code_points, fortran_order: *fortran_order, shape, data_start };
         header.data_bytes().ok_or_else(|| bad("it would be larger than a file can be"))?;
         Ok(header)
     }
@@ -117,20 +111,34 @@ impl Header {
         i64::try_from(bytes).is_ok().then_some(bytes)
     }
 
-    /// The header's own bytes, for version 1.0, little-endian, C order.
+    /// The header's own bytes: little-endian, C order, and the oldest version that can say so. Text in UTF-8 is written
+    /// as numpy's, with four bytes per code point.
     #[must_use]
     pub fn to_bytes(dtype: Dtype, shape: &[u64]) -> Vec<u8> {
         let mut axes = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         if shape.len() == 1 {
             axes.push(',');
         }
-        let text = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({axes}), }}", descr(dtype));
+        let descr = if let Dtype::Text(n) = dtype { format!("'<U{n}'") } else { dtype.numpy() };
+        let text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': ({axes}), }}");
         // Ends with a newline, on a multiple of 64 bytes.
-        let padded = (10 + text.len() + 1).next_multiple_of(64) - 11;
+        let filled = |before: usize| (before + text.len() + 1).next_multiple_of(64) - before;
         let mut bytes = MAGIC.to_vec();
-        bytes.extend([1, 0]);
-        bytes.extend(u16::try_from(padded + 1).unwrap_or(u16::MAX).to_le_bytes());
-        bytes.extend(format!("{text:padded$}\n").bytes());
+        let len = match u16::try_from(filled(10)) {
+            Ok(len) if text.is_ascii() => {
+                bytes.extend([1, 0]);
+                bytes.extend(len.to_le_bytes());
+                filled(10)
+            }
+            _ => {
+                bytes.extend([if text.is_ascii() { 2 } else { 3 }, 0]);
+                bytes.extend(u32::try_from(filled(12)).unwrap_or(u32::MAX).to_le_bytes());
+                filled(12)
+            }
+        };
+        bytes.extend(text.bytes());
+        bytes.resize(bytes.len() + len - 1 - text.len(), b' ');
+        bytes.push(b'\n');
         bytes
     }
 }
@@ -152,31 +160,91 @@ fn without_long(text: &str) -> String {
     out
 }
 
-fn parse_descr(descr: &str) -> Option<(Dtype, bool)> {
+/// How deep brackets are nested.
+fn depth(text: &str) -> usize {
+    let (mut now, mut deepest) = (0usize, 0);
+    for c in text.chars() {
+        match c {
+            '(' | '[' | '{' => now += 1,
+            ')' | ']' | '}' => now = now.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(now);
+    }
+    deepest
+}
+
+fn shape_of(axes: &[Value]) -> Result<Vec<u64>, ErrorKind> {
+    let axis = |v: &Value| match v {
+        Value::Integer(n) => u64::try_from(n.clone()).map_err(|_| bad("an axis is too long")),
+        _ => Err(bad("its shape is not a tuple of numbers")),
+    };
+    axes.iter().map(axis).collect()
+}
+
+/// A type, and how its elements lie.
+struct Found {
+    dtype: Dtype,
+    big_endian: bool,
+    code_points: bool,
+}
+
+fn parse_descr(descr: &Value) -> Result<Found, ErrorKind> {
+    match descr {
+        Value::String(code) => parse_code(code).ok_or_else(|| crate::ErrorKind::NpyType(code.clone()).into()),
+        Value::List(fields) => Ok(Found { dtype: parse_fields(fields)?, big_endian: false, code_points: false }),
+        _ => Err(bad("its type is not one that numpy.save writes for arrays")),
+    }
+}
+
+fn parse_code(descr: &str) -> Option<Found> {
     let (order, kind) = descr.split_at_checked(1)?;
     let big = match order {
         "<" | "|" | "=" => false,
         ">" => true,
         _ => return None,
     };
-    let found = Dtype::ALL.into_iter().find(|&d| self::descr(d)[1..] == *kind)?;
-    Some((found, big && found.size() > 1))
+    let length = || kind.get(1..)?.parse::<u32>().ok().filter(|&n| (1..=MOST_TEXT_BYTES / 4).contains(&n));
+    if kind.starts_with('S') {
+        return Some(Found { dtype: Dtype::Bytes(length()?), big_endian: false, code_points: false });
+    }
+    if kind.starts_with('U') {
+        return Some(Found { dtype: Dtype::Text(length()? * 4), big_endian: big, code_points: true });
+    }
+    let dtype =
+        Dtype::ALL.into_iter().find(|d| d.numpy().get(2..).and_then(|text| text.strip_suffix('\'')) == Some(kind))?;
+    Some(Found { dtype, big_endian: big && dtype.word_bytes() > 1, code_points: false })
 }
 
-fn descr(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F32 => "<f4",
-        Dtype::F64 => "<f8",
-        Dtype::I8 => "|i1",
-        Dtype::I16 => "<i2",
-        Dtype::I32 => "<i4",
-        Dtype::I64 => "<i8",
-        Dtype::U8 => "|u1",
-        Dtype::U16 => "<u2",
-        Dtype::U32 => "<u4",
-        Dtype::U64 => "<u8",
-        Dtype::Bool => "|b1",
+/// Tuples of name, type and perhaps shape; gaps are fields of bytes without a name.
+fn parse_fields(fields: &[Value]) -> Result<Dtype, ErrorKind> {
+    let odd = || bad("its structured type is not understood");
+    let (mut found, mut size) = (Vec::new(), 0u64);
+    for field in fields {
+        let Value::Tuple(parts) = field else { return Err(odd()) };
+        let (name, descr, axes) = match &parts[..] {
+            [Value::String(name), descr] => (name, descr, &[][..]),
+            [Value::String(name), descr, Value::Tuple(axes)] => (name, descr, &axes[..]),
+            _ => return Err(odd()),
+        };
+        if let (true, Value::String(code)) = (name.is_empty(), descr) {
+            let gap = code.strip_prefix("|V").and_then(|n| n.parse::<u64>().ok()).ok_or_else(odd)?;
+            size = size.checked_add(gap).ok_or_else(odd)?;
+            continue;
+        }
+        let Found { dtype, big_endian, code_points } = parse_descr(descr)?;
+        if big_endian || code_points {
+            let Value::String(code) = descr else { return Err(odd()) };
+            return Err(crate::ErrorKind::NpyType(format!("{code} in a structured type")).into());
+        }
+        let field = Field { name: name.clone(), offset: size, dtype, shape: shape_of(axes)? };
+        size = field.bytes().and_then(|n| size.checked_add(n)).ok_or_else(odd)?;
+        found.push(field);
     }
+    if size > u64::from(MOST_TEXT_BYTES) {
+        return Err(bad("its elements are too large"));
+    }
+    Dtype::compound(size, found).map_err(|e| crate::ErrorKind::BadNpy(e.to_string()).into())
 }
 
 fn bad(reason: &str) -> ErrorKind {
@@ -247,28 +315,56 @@ mod tests {
             "{'descr': '<f8', 'fortran_order': False, 'shape': (18446744073709551615, 2), }",
             "{'descr': '<f8', 'fortran_order': False, 'shape': (9223372036854775807,), }",
             "{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }",
-            "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': [('a', '<f8'), ('a', '<f8')], 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': [], 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': [('a', '<f8', (-1,))], 'fortran_order': False, 'shape': (1,), }",
+            "{'descr': ('<f8', (2,)), 'fortran_order': False, 'shape': (1,), }",
             &"(".repeat(9000),
+            &format!(
+                "{{'descr': {}'<f8'{}, 'fortran_order': False, 'shape': (1,)}}",
+                "[('a', ".repeat(8),
+                ")]".repeat(8)
+            ),
         ] {
             assert!(matches!(npy(text), Err(e) if matches!(e.of(), Some(crate::ErrorKind::BadNpy(_)))), "{text:.60}");
         }
-        for descr in ["<U3", "<f2", "<c16", "|O"] {
+        for descr in ["<U0", "|S0", "|V8", "<M8[s]", "<f16", "|O"] {
             let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (1,), }}");
             assert!(
                 matches!(npy(&text), Err(e) if matches!(e.of(), Some(crate::ErrorKind::NpyType(found)) if found == descr)),
                 "{descr}"
             );
         }
+        for descr in [">f8", "<U3"] {
+            let text = format!("{{'descr': [('a', '{descr}')], 'fortran_order': False, 'shape': (1,), }}");
+            assert!(npy(&text).expect_err("is refused").to_string().contains(&format!("{descr} in a structured")));
+        }
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
+    fn texts_and_structured_types() {
+        let dtype = |descr: &str| {
+            let header = npy(&format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (3,), }}")).expect("reads");
+            (header.dtype, header.big_endian, header.code_points)
+        };
+        assert_eq!(dtype("'|S5'"), (Dtype::Bytes(5), false, false));
+        assert_eq!(dtype("'>U5'"), (Dtype::Text(20), true, true));
+        assert_eq!(dtype("'>c16'"), (Dtype::C128, true, false));
+        for text in ["{x:f64,y:f32:3,z:{re:i8,s:S4:2x2}}", "{é:bool,'\\:c64}"] {
+            let dtype: Dtype = text.parse().expect("reads");
+            let header = Header::read(&mut Header::to_bytes(dtype, &[3]).as_slice()).expect("reads");
+            assert_eq!(header.dtype, dtype, "{text}");
+        }
+        let gaps = dtype("[('a', '|u1'), ('', '|V7'), ('b', '<f8'), ('', '|V8')]").0;
+        assert_eq!(gaps.to_string(), "{a:u8,b@8:f64} in 24 bytes");
+        assert_eq!(Header::read(&mut Header::to_bytes(gaps, &[3]).as_slice()).expect("reads").dtype, gaps);
     }
 
     #[test]
     fn names_what_is_not_an_array_of_numbers() {
         let refused = |bytes: &[u8]| Header::read(&mut &bytes[..]).expect_err("is refused").to_string();
         assert!(refused(b"PK\x03\x04........").contains(".npz") && refused(b"\x80\x04........").contains("pickle"));
-        for descr in ["[('a', '<f8')]", "('<f8', (2,))"] {
-            let text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}");
-            assert!(npy(&text).expect_err("is refused").to_string().contains("structured"), "{descr}");
-        }
     }
 
     /// A header has no checksum: a flipped digit is another shape. Cut ones are noticed.

@@ -24,7 +24,7 @@ pub struct RowSource {
 
 enum Input {
     /// C order: read on.
-    Stream { reader: Box<dyn Read>, big_endian: bool },
+    Stream { reader: Box<dyn Read>, big_endian: bool, code_points: bool },
     /// Fortran order: the elements of a row are a stride apart.
     Fortran { file: File, header: Header, next_row: u64 },
 }
@@ -50,7 +50,7 @@ impl RowSource {
         } else {
             file.seek(SeekFrom::Start(header.data_start))?;
             let reader: Box<dyn Read> = Box::new(io::BufReader::with_capacity(1 << 20, file));
-            Input::Stream { reader, big_endian: header.big_endian }
+            Input::Stream { reader, big_endian: header.big_endian, code_points: header.code_points }
         };
         Ok(Self { input, dtype, shape, wanted: dtype, headless: false })
     }
@@ -59,11 +59,19 @@ impl RowSource {
     #[must_use]
     pub fn raw(reader: Box<dyn Read>, dtype: Dtype, shape: &[u64]) -> Self {
         Self {
-            input: Input::Stream { reader, big_endian: false },
+            input: Input::Stream { reader, big_endian: false, code_points: false },
             dtype,
             shape: shape.to_vec(),
             wanted: dtype,
             headless: true,
+        }
+    }
+
+    /// Converts texts to another length, and whole numbers to members of an enum over them, as
+    /// [`Dtype::relabel`] does. Other types stay as they are.
+    pub fn fit(&mut self, dtype: Dtype) {
+        if self.dtype.relabels(dtype) {
+            self.wanted = dtype;
         }
     }
 
@@ -93,12 +101,10 @@ impl RowSource {
         let bytes = rows.checked_mul(cell).and_then(|n| n.checked_mul(size)).and_then(|n| usize::try_from(n).ok());
         let bytes = bytes.ok_or_else(|| crate::ErrorKind::BadNpy("too many values".to_owned()))?;
         let mut out = vec![0; bytes];
-        match &mut self.input {
-            Input::Stream { reader, big_endian } => {
+        let (big_endian, code_points) = match &mut self.input {
+            Input::Stream { reader, big_endian, code_points } => {
                 read_exact(reader, &mut out)?;
-                if *big_endian {
-                    turn_around(&mut out, size);
-                }
+                (*big_endian, *code_points)
             }
             Input::Fortran { file, header, next_row } => {
                 // A lone cell comes without the axis of rows: its first axis is one of its own.
@@ -107,10 +113,14 @@ impl RowSource {
                 }
                 read_fortran(file, header, *next_row, rows, &mut out)?;
                 *next_row += rows;
-                if header.big_endian {
-                    turn_around(&mut out, size);
-                }
+                (header.big_endian, header.code_points)
             }
+        };
+        if big_endian {
+            turn_around(&mut out, if code_points { 4 } else { self.dtype.word_bytes() });
+        }
+        if code_points {
+            to_utf8(&mut out, size)?;
         }
         if self.wanted == self.dtype {
             return Ok(out);
@@ -201,6 +211,22 @@ fn fortran_number(mut k: u64, axes: &[u64]) -> u64 {
         k /= axis.max(1);
     }
     number
+}
+
+/// Texts of four bytes per code point as UTF-8, which is never longer, padded with zeros.
+fn to_utf8(bytes: &mut [u8], size: u64) -> Result<(), ErrorKind> {
+    let bad = || ErrorKind::BadValues("a text holds what is not a character".to_owned());
+    for element in bytes.chunks_exact_mut(to_usize(size).max(4)) {
+        let mut text = String::with_capacity(element.len());
+        for code in element.chunks_exact(4) {
+            let code = u32::from_le_bytes(code.try_into().unwrap_or_default());
+            text.push(char::from_u32(code).ok_or_else(bad)?);
+        }
+        let text = text.trim_end_matches('\0').as_bytes();
+        element.fill(0);
+        element[..text.len()].copy_from_slice(text);
+    }
+    Ok(())
 }
 
 fn turn_around(bytes: &mut [u8], size: u64) {

@@ -2,6 +2,7 @@
 
 use super::Header;
 use h5part_base::dataspace::Dtype;
+use h5part_base::num::to_usize;
 use h5part_base::storage::beside;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
@@ -14,6 +15,8 @@ use tempfile::NamedTempFile;
 pub struct NpyWriter {
     out: BufWriter<Target>,
     left: u64,
+    /// Bytes of a text in UTF-8, which becomes one of four bytes per code point.
+    text: Option<usize>,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,8 @@ impl NpyWriter {
         let mut out = BufWriter::with_capacity(1 << 20, Target::open(path)?);
         out.write_all(&Header::to_bytes(dtype, shape))?;
         let left = shape.iter().product::<u64>() * dtype.size();
-        Ok(Self { out, left })
+        let text = matches!(dtype, Dtype::Text(_)).then(|| to_usize(dtype.size()));
+        Ok(Self { out, left, text })
     }
 
     /// Appends little-endian elements.
@@ -65,7 +69,13 @@ impl NpyWriter {
     /// As write(2).
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
-        self.out.write_all(bytes)
+        let Some(size) = self.text else { return self.out.write_all(bytes) };
+        for element in bytes.chunks_exact(size.max(1)) {
+            let mut codes: Vec<u8> = code_points(element).flat_map(u32::to_le_bytes).collect();
+            codes.resize(size * 4, 0);
+            self.out.write_all(&codes)?;
+        }
+        Ok(())
     }
 
     /// Gives the file its name.
@@ -80,5 +90,25 @@ impl NpyWriter {
             Target::Beside { file, path } => file.persist(&path).map(|_| ()).map_err(|e| e.error),
             Target::InPlace(_) => Ok(()),
         }
+    }
+}
+
+/// The characters of a text. Bytes that are not UTF-8 are what Python's `surrogateescape` makes of them, which it turns
+/// back into the same bytes.
+fn code_points(text: &[u8]) -> impl Iterator<Item = u32> {
+    text.utf8_chunks().flat_map(|chunk| {
+        let escaped = chunk.invalid().iter().map(|&byte| 0xDC00 + u32::from(byte));
+        chunk.valid().chars().map(u32::from).chain(escaped)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_text_can_be_turned_back() {
+        let codes: Vec<u32> = code_points("é€".as_bytes()).chain(code_points(b"a\xff\xc3b\0")).collect();
+        assert_eq!(codes, [0xE9, 0x20AC, 0x61, 0xDCFF, 0xDCC3, 0x62, 0]);
     }
 }

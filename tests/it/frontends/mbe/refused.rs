@@ -198,9 +198,9 @@ fn remedies_fit() {
         scratch.text(name)
     };
     let save = ["mbe", "save", &file, KEY, "--method", METHOD, "--frames", "0", "--energies"];
-    for (descr, size) in [("<f2", 2), ("<f16", 16), ("<c16", 16)] {
+    for (descr, size) in [("<f16", 16), ("<M8[s]", 8), ("|V3", 3)] {
         let energies = npy("e.npy", descr, &vec![0; size]);
-        let says = [descr, "is not supported", "to f4, f8, i1 to i8, u1 to u8 or bool"];
+        let says = [descr, "is not supported", "to f2 to f8, i1 to i8, u1 to u8, bool"];
         fails(&[&save[..], &[&energies]].concat(), 4, &says);
     }
     let nan = scratch.npy("nan.npy", &[1], &[f64::NAN]);

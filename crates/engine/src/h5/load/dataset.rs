@@ -1,17 +1,31 @@
 //! One dataset: its type and shape, where its rows lie, or why only the library reaches them.
+#![expect(unsafe_code, reason = "the safe wrapper gives no fill of a type that is known at run time alone")]
 
 use crate::h5::Failed;
 use crate::h5::chunks::{each_chunk, readable};
 use crate::h5::datatype::dtype_of;
 use crate::h5::filters::{StoredFilter, stored};
+use crate::h5::made_type::made_type;
+use crate::h5::raw::call;
+use h5part_base::checksum::crc32c;
 use h5part_base::dataspace::{Column, ColumnLayout, Dtype, OUTSIDE, Place};
 use h5part_base::num::to_usize;
-use hdf5::plist::dataset_create::{FillTime, Layout};
+use hdf5::plist::dataset_create::{FillTime, FillValue, Layout};
 use hdf5::{Dataset, Group};
+use hdf5_sys::h5p::H5Pget_fill_value;
+
+/// Longer descriptions are noted by their beginning and a checksum: many fields in many columns would fill the header of
+/// the stamps.
+const LONGEST_TYPE: usize = 256;
 
 /// Type and cell shape of a column, as noted beside its stamps; empty where the type has no name here.
 pub(in crate::h5) fn type_text(column: &Column) -> String {
-    column.dtype.as_ref().map_or_else(|_| String::new(), |dtype| format!("{dtype} {:?}", column.shape))
+    let text = column.dtype.as_ref().map_or_else(|_| String::new(), |dtype| format!("{dtype} {:?}", column.shape));
+    if text.len() <= LONGEST_TYPE {
+        return text;
+    }
+    let start: String = text.chars().take(LONGEST_TYPE / 4).collect();
+    format!("{start} {:08x}", crc32c(text.as_bytes()))
 }
 
 /// What is noted of a dataset that gets stamps.
@@ -127,22 +141,17 @@ pub(in crate::h5) fn chunks_end(dataset: &Dataset) -> Result<u64, Failed> {
 
 /// The fill element that a dataset was made with, whether HDF5 writes it or not.
 pub(in crate::h5) fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -> Result<Vec<u8>, Failed> {
-    macro_rules! fill {
-        ($type:ty) => {
-            plist.get_fill_value_as::<$type>()?.unwrap_or_default().to_le_bytes().to_vec()
-        };
+    let mut fill = vec![0; to_usize(dtype.size())];
+    if plist.get_fill_value_defined()? == FillValue::Undefined {
+        return Ok(fill);
     }
-    Ok(match dtype {
-        Dtype::F32 => fill!(f32),
-        Dtype::F64 => fill!(f64),
-        Dtype::I8 => fill!(i8),
-        Dtype::I16 => fill!(i16),
-        Dtype::I32 => fill!(i32),
-        Dtype::I64 => fill!(i64),
-        Dtype::U16 => fill!(u16),
-        Dtype::U32 => fill!(u32),
-        Dtype::U64 => fill!(u64),
+    let datatype = made_type(match dtype {
         // A boolean is read as the byte that it is: other programs may have given it another value than 0 or 1.
-        Dtype::U8 | Dtype::Bool => fill!(u8),
-    })
+        Dtype::Bool => Dtype::U8,
+        // So is what has no name in an enum.
+        Dtype::Enum(kind) => kind.base(),
+        other => other,
+    })?;
+    call!(H5Pget_fill_value, plist.id(), datatype.id(), fill.as_mut_ptr().cast())?;
+    Ok(fill)
 }

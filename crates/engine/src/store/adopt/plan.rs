@@ -225,11 +225,7 @@ impl Adoptee<'_> {
 
 /// Whether all elements of a cell are this one; of NaN, any NaN.
 fn is_only(cell: &[u8], mark: &[u8], dtype: Option<Dtype>) -> bool {
-    let is_nan = |element: &[u8]| match (dtype, element.try_into(), element.try_into()) {
-        (Some(Dtype::F32), Ok(four), _) => f32::from_le_bytes(four).is_nan(),
-        (Some(Dtype::F64), _, Ok(eight)) => f64::from_le_bytes(eight).is_nan(),
-        _ => false,
-    };
+    let is_nan = |element: &[u8]| dtype.is_some_and(|dtype| dtype.is_nan(element));
     let any_nan = is_nan(mark);
     !cell.is_empty() && cell.chunks(mark.len().max(1)).all(|element| element == mark || (any_nan && is_nan(element)))
 }
