@@ -121,7 +121,8 @@ fn a_task_done_in_part_names_what_is_missing_and_columns_say_what_is_enough() {
     // Somebody commits to F: it counts.
     ok(&["update", &store, "t", "--rows", "0", "--set", &format!("F={}", scratch.npy("f.npy", &[1], &[1.0]))]);
     let (code, _, err) = work(&init("all", &["--max-attempts", "1"]));
-    assert!(code == 1 && err.contains("column 'F' of rows 2:4 is not committed ('E' is)"), "{code} {err}");
+    assert!(code == 1 && err.contains("column 'F' of rows 0:2 is not committed ('E' is)"), "{code} {err}");
+    assert!(err.contains("2 tasks failed: column 'F' not committed; first '0:2', log "), "{code} {err}");
     let ledger = init("some", &["--columns", "E"]);
     let (code, _, err) = work(&ledger);
     assert!(code == 0 && err.is_empty(), "{code} {err}");

@@ -6,5 +6,6 @@ mod cli;
 mod doctor;
 mod everyday;
 mod examples;
+mod glance;
 mod monitor;
 mod outputs;
