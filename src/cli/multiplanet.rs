@@ -7,6 +7,7 @@ mod workers;
 use super::common::request;
 use super::exit::Exit;
 use super::output::{json, say};
+use super::run::journal;
 use super::run::limits::{Limits, check_program};
 use super::run::placement::Asked;
 use super::run::progress::{Ending, Voice, Watching};
@@ -95,10 +96,11 @@ impl super::Subcommand for Args {
             return Err(request(RUN, &self.input, format!("options of --mode slurm do not go with mode {mode}")));
         }
         let Begun { run, archiver, joined, has_begun } = begin(self, &ensemble)?;
-        let jobs = asked.settle(mode, run.ledger())?.jobs;
+        let jobs = if mode == Mode::Slurm { 1 } else { asked.settle(mode, run.ledger())?.jobs };
         let (folders, stop) = (Folders(ensemble.folder.clone()), Arc::new(Stop::new()));
         let output = Output::new(self.watching(run.ledger(), &folders, &stop, jobs), &folders, self.verbose);
         let context = context(&run, &ensemble, archiver.as_ref(), &output);
+        journal::note(run.ledger());
         if !joined {
             catch_up(&context)?;
         }
@@ -174,8 +176,12 @@ impl Args {
         options: &RunOptions,
     ) -> Result<()> {
         let ledger = context.run.ledger();
-        let launch =
-            self.limits.launch(template.clone(), Box::new(Folders(context.folder.to_owned())), ledger.path(), options)?;
+        let launch = self.limits.launch(
+            template.clone(),
+            Box::new(Folders(context.folder.to_owned())),
+            ledger.path(),
+            options,
+        )?;
         let watch = if self.of_run { None } else { Some(output.watch_memory()?) };
         let runner = Runner::new(*context, launch)?;
         output.workers(options.workers);
@@ -212,10 +218,16 @@ impl Args {
     fn run_elsewhere(&self, mode: Mode, asked: &Asked, run: &Checkpointed, folders: &Folders) -> Result<Outcome> {
         let workers = Workers { args: self, run, folders };
         if mode == Mode::Slurm {
-            return Ok(self.slurm.run(&workers, self.cores())?.map_or(Outcome::Ended(Ending::default()), Outcome::Told));
+            return Ok(self
+                .slurm
+                .run(&workers, self.cores())?
+                .map_or(Outcome::Ended(Ending::default()), Outcome::Told));
         }
         let place = asked.settle(mode, run.ledger())?;
         place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
+        if self.verbose {
+            output::starting(place.jobs);
+        }
         pool::run(&workers, place.jobs, &[]).map(Outcome::Ended)
     }
 

@@ -2,6 +2,7 @@
 
 mod causes;
 mod command;
+pub mod journal;
 pub mod limits;
 pub mod placement;
 pub mod pool;
@@ -108,6 +109,7 @@ impl Args {
         let began = Began::now();
         let ledger = self.command.open()?;
         requeue_reset(&self.command, &ledger)?;
+        journal::note(&ledger);
         let place = asked.settle(mode, &ledger)?;
         for text in &place.warnings {
             say(format_args!("warning: {text}"));
@@ -201,7 +203,11 @@ impl super::Subcommand for WorkArgs {
             (false, true) => Part::Run,
             (false, false) => Part::Worker,
         };
-        here(&self.command, &self.command.open()?, self.command.run_options(self.jobs.max(1)), part)
+        let ledger = self.command.open()?;
+        if part != Part::WorkerOfRun {
+            journal::note(&ledger);
+        }
+        here(&self.command, &ledger, self.command.run_options(self.jobs.max(1)), part)
     }
 }
 

@@ -164,7 +164,7 @@ impl Pool<'_> {
     fn take_told(&self) {
         for told in self.told.try_iter() {
             self.run.told(&told);
-            self.progress.take(told);
+            self.progress.take(&told);
         }
     }
 

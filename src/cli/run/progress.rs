@@ -175,16 +175,16 @@ impl<'a> Progress<'a> {
     }
 
     /// Takes an event, from here or from a worker process.
-    pub fn take(&self, told: Told) {
+    pub fn take(&self, told: &Told) {
         let mut seen = sync::lock(&self.state);
         let voice = self.watching.voice;
         if voice.is_json() {
-            print(&told);
+            print(told);
         }
         if voice == Voice::OfRun {
             return;
         }
-        let text = match &told {
+        let text = match told {
             Told::Failed(failed) => {
                 seen.counts.retried += u64::from(failed.retried);
                 let is_first = seen.causes.add(failed);
@@ -193,11 +193,11 @@ impl<'a> Progress<'a> {
             }
             Told::Done { .. } | Told::Completed { .. } => {
                 seen.causes.done();
-                other(&told, voice)
+                other(told, voice)
             }
-            _ => other(&told, voice),
+            _ => other(told, voice),
         };
-        match &told {
+        match told {
             Told::Done { attempt, wall_s: Some(wall_s) } => add_slow(&mut seen.slowest, attempt, *wall_s, false),
             Told::Failed(Failed { attempt, wall_s: Some(wall_s), .. }) => {
                 add_slow(&mut seen.slowest, attempt, *wall_s, true);
@@ -205,7 +205,7 @@ impl<'a> Progress<'a> {
             _ => {}
         }
         if let Some(text) = text.filter(|_| !voice.is_json()) {
-            seen.tell(&told, &text);
+            seen.tell(told, &text);
         }
         if matches!(told, Told::Failed(_)) {
             self.stop_if_hopeless(&mut seen);
@@ -266,7 +266,7 @@ impl<'a> Progress<'a> {
             }
             Event::Expired(expired) => Told::Taken {
                 task: expired.claim.name.clone(),
-                owner: expired.owner.to_string(),
+                owner: expired.owner.clone(),
                 reason: expired.reason.to_string(),
                 state: expired.state.word().to_owned(),
             },
@@ -372,7 +372,7 @@ impl Observer for Progress<'_> {
                 self.count();
             }
         } else if let Some(told) = self.told(event) {
-            self.take(told);
+            self.take(&told);
         }
     }
 }

@@ -5,6 +5,7 @@ mod wait;
 use super::super::exit::Exit;
 use super::super::output::{json, line};
 use super::RUN;
+use super::journal;
 use super::progress::Voice;
 use super::workers::{Kind, ProcessRun};
 use h5part::ledger::Ledger;
@@ -101,6 +102,7 @@ impl Plan<'_> {
     /// Submits workers, no more of them than there are tasks left.
     fn submit(&self) -> Result<Vec<Submitted>> {
         let size = self.size()?;
+        journal::note(self.ledger);
         submit(&self.array()?, size).at("submit workers of", self.ledger.path())
     }
 

@@ -114,7 +114,10 @@ fn a_task_done_in_part_names_what_is_missing_and_columns_say_what_is_enough() {
     ok(&["create", &store, "t", "--rows", "4", "--column", "E:f64", "--column", "F:f64"]);
     let init = |name: &str, more: &[&str]| {
         let ledger = scratch.text(name);
-        ok(&[&["ledger", "init", &ledger, "--store", &store, "--table", "t", "--block", "2"], more].concat());
+        let said =
+            ok(&[&["ledger", "init", &ledger, "--store", &store, "--table", "t", "--block", "2"], more].concat());
+        let names = said.contains("a task is done when its rows of column 'E' are committed");
+        assert_eq!(names, more.contains(&"E"), "{said}");
         ledger
     };
     let work = |ledger: &str| run(&["run", ledger, "-j", "1", "--", "sh", "-c", COMPUTE, exe, &store, "{rows}"]);

@@ -9,3 +9,5 @@ mod examples;
 mod glance;
 mod monitor;
 mod outputs;
+mod reports;
+mod watching;

@@ -92,7 +92,7 @@ impl H5File {
             let root = self.file.group("/")?;
             let mut tree = Tree { entries: Vec::new(), first: HashMap::new(), todo: Vec::new() };
             tree.first.insert(object_id(&root.loc_info()?), "/".to_owned());
-            tree.group(&root, String::new(), 0);
+            tree.group(&root, "", 0);
             while let Some(Todo { parent, name, path, depth, link }) = tree.todo.pop() {
                 tree.name(&parent, &name, path, depth, link);
             }
@@ -144,7 +144,7 @@ impl Tree {
         }
         self.first.insert(id, path.to_owned());
         match info.loc_type {
-            LocationType::Group => self.group(&parent.group(name)?, path.to_owned(), depth),
+            LocationType::Group => self.group(&parent.group(name)?, path, depth),
             LocationType::Dataset => {
                 let dataset = parent.dataset(name)?;
                 self.add(path.to_owned(), depth, described(&dataset)?, attributes(&dataset));
@@ -157,19 +157,19 @@ impl Tree {
         Ok(None)
     }
 
-    fn group(&mut self, group: &Group, path: String, depth: usize) {
+    fn group(&mut self, group: &Group, path: &str, depth: usize) {
         let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Increasing);
         let links: Vec<_> = links.map(|links| links.into_iter().collect()).unwrap_or_default();
         let names = group.attr_names().unwrap_or_default();
         let has = |attribute: &str| names.iter().any(|name| name == attribute);
         let (table, bundle) = (has(TABLE_ATTRIBUTE), has(CHECKSUM));
         let object = TreeObject::Group { members: links.len(), table, bundle };
-        self.add(path.clone(), depth, object, attributes(group));
+        self.add(path.to_owned(), depth, object, attributes(group));
         if path == STAMPS_GROUP {
             return;
         }
         for (name, link) in links.into_iter().rev() {
-            let below = path_below(&path, &name);
+            let below = path_below(path, &name);
             self.todo.push(Todo { parent: group.clone(), name, path: below, depth: depth + 1, link: link.link_type });
         }
     }
