@@ -25,6 +25,8 @@ pub struct Cause {
     pub text: String,
     /// Attempts.
     pub attempts: u64,
+    /// A failure of this cause was told.
+    pub told: bool,
     /// The tasks by their numbers, as long as it matters that they differ.
     pub tasks: BTreeSet<u32>,
     /// Name of the first of them.
@@ -40,7 +42,7 @@ impl Causes {
     }
 
     /// One more has failed. Whether that is to be told: it is the first of its cause, and there are few of these.
-    pub fn add(&mut self, failed: &Failed) -> bool {
+    pub fn add(&mut self, failed: &Failed, may_tell: bool) -> bool {
         let (place, count) = (self.places.get(&failed.cause).copied(), self.all.len());
         let place = place.unwrap_or_else(|| {
             self.places.insert(failed.cause.clone(), count);
@@ -54,7 +56,9 @@ impl Causes {
             cause.tasks.insert(failed.attempt.index);
         }
         cause.log = cause.log.take().or_else(|| failed.log.clone());
-        cause.attempts == 1 && place < TOLD
+        let is_told = may_tell && !cause.told && place < TOLD;
+        cause.told |= is_told;
+        is_told
     }
 
     /// One is done: the reason why others fail is not one for all.
@@ -90,11 +94,11 @@ mod tests {
     fn several_tasks_that_all_fail_for_one_reason_are_hopeless() {
         let mut causes = Causes::default();
         for index in 0..4 {
-            assert_eq!(causes.add(&failed(index, "exit code 1")), index == 0);
-            assert!(!causes.add(&failed(index, "exit code 1")), "its second attempt");
+            assert_eq!(causes.add(&failed(index, "exit code 1"), true), index == 0);
+            assert!(!causes.add(&failed(index, "exit code 1"), true), "its second attempt");
             assert!(causes.hopeless(1).is_none(), "{index}");
         }
-        causes.add(&failed(4, "exit code 1"));
+        causes.add(&failed(4, "exit code 1"), true);
         assert!(causes.hopeless(3).is_none(), "three at a time: six are needed");
         let one = causes.hopeless(2).expect("hopeless");
         assert_eq!((one.text.as_str(), one.first.as_str(), one.attempts), ("exit code 1", "t 0", 9));
@@ -104,11 +108,13 @@ mod tests {
     #[test]
     fn another_reason_or_a_task_that_is_done_is_hope() {
         let mut mixed = Causes::default();
-        (0..20).for_each(|index| _ = mixed.add(&failed(index, if index == 3 { "exit code 2" } else { "exit code 1" })));
+        for index in 0..20 {
+            mixed.add(&failed(index, if index == 3 { "exit code 2" } else { "exit code 1" }), true);
+        }
         assert!(mixed.hopeless(1).is_none());
         let mut done = Causes::default();
         done.done();
-        (0..20).for_each(|index| _ = done.add(&failed(index, "exit code 1")));
+        (0..20).for_each(|index| _ = done.add(&failed(index, "exit code 1"), true));
         assert!(done.hopeless(1).is_none());
     }
 }

@@ -187,8 +187,7 @@ impl<'a> Progress<'a> {
         let text = match told {
             Told::Failed(failed) => {
                 seen.counts.retried += u64::from(failed.retried);
-                let is_first = seen.causes.add(failed);
-                let is_told = is_first && (voice != Voice::Quiet || !failed.retried);
+                let is_told = seen.causes.add(failed, voice != Voice::Quiet || !failed.retried);
                 (is_told || voice == Voice::Verbose).then(|| failure(failed))
             }
             Told::Done { .. } | Told::Completed { .. } => {
