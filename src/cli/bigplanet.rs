@@ -7,9 +7,11 @@ use super::common::LockArgs;
 use super::exit::Exit;
 use super::output::{json, line, say};
 use super::outputs::{self, ForceArgs, Kind, write_text};
+use super::run::progress::{Voice, Watching};
 use super::run::signals;
+use super::run::summary::{Began, Reasons, Summary};
 use h5part::ledger::Watch;
-use h5part::{ErrorKind, Result};
+use h5part::{Error, ErrorKind, Result};
 use h5part_base::error::{At, Kind as _};
 use h5part_engine::store::Store;
 use h5part_tasks::run::Stop;
@@ -17,7 +19,7 @@ use h5part_vplanet::bigplanet::{self, Archiver, Bpl, Key, archive_all, changed_w
 use h5part_vplanet::checkpoint::{Checkpointed, Files, Opened, Trials};
 use h5part_vplanet::vplanet::{Gatherer, System, UnitRule, vplanet_options};
 use serde::Serialize;
-use show::Show;
+use show::{NoLogs, Rebuilding, Show};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +74,8 @@ pub struct Args {
     /// The vplanet program to ask once for its options.
     #[arg(long, value_name = "PROGRAM", default_value = "vplanet")]
     vplanet: PathBuf,
-    /// Print what was done as JSON.
+    /// Print what was done as JSON. With -a: each event as a JSON line, and what was done as the last one; with --quiet
+    /// the last one alone.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -150,27 +153,44 @@ impl Args {
         if self.tells() {
             line("Creating BPA file...")?;
         }
-        let show = Show::new(names.len() as u64, self.quiet, self.verbose);
+        let began = Began::now();
         let archiver = if self.overwrite && store.path().exists() {
             let archiver = Archiver::new(&store, gatherer);
-            self.on_cores(names.len(), || archiver.rebuild(&bpl.folder, &names, &|| show.count()))?;
+            let bar = Rebuilding::new(names.len() as u64, self.quiet || self.json);
+            self.on_cores(names.len(), || archiver.rebuild(&bpl.folder, &names, &|| bar.count()))?;
+            bar.end();
             archiver
         } else {
             Archiver::open(&store, gatherer)?
         };
         tell_others(bpl, &archiver.others(&names));
         let run = self.checkpoint(bpl, &names)?;
-        let failed = archive_all(&run, &archiver, &bpl.folder, self.workers(names.len()), &show, &stop)?;
-        show.end();
-        let tally = run.ledger().tally()?;
-        let exit = if tally.done == tally.total { Exit::Success } else { Exit::Found };
+        let (voice, workers) = (Voice::of(self.quiet, false, self.json), self.workers(names.len()));
+        // What one trial lacks says nothing of the others, and looking at all of them costs little.
+        let keep_going = true;
+        let (ledger, homes) = (run.ledger(), &NoLogs);
+        let watching = Watching { ledger, homes, voice, counts: true, at_a_time: workers, keep_going, stop: &stop };
+        let show = Show::new(watching, self.verbose);
+        let failed = archive_all(&run, &archiver, &bpl.folder, workers, &show, &stop)?;
+        let (ending, why) = show.end();
+        let summary = Summary::of(ledger, homes, &Reasons::Named(why), began, ending)?;
+        self.finish(bpl, &summary, &failed)
+    }
+
+    /// Says what became of the trials.
+    fn finish(&self, bpl: &Bpl, summary: &Summary, failed: &[(String, Error)]) -> Result<Exit> {
+        let tally = summary.tally;
         if self.json {
-            let failed = failed.into_iter().map(|(_, error)| error.to_string()).collect();
+            let failed = failed.iter().map(|(_, error)| error.to_string()).collect();
             json(&Archived { archive: &bpl.archive, trials: tally.total, archived: tally.done, failed })?;
-        } else if self.tells() {
-            line(format!("{} of {} trials are in {}", tally.done, tally.total, bpl.archive.display()))?;
+        } else {
+            summary.tell_failures();
+            if self.tells() {
+                summary.lines().iter().skip(1).try_for_each(line)?;
+                line(format!("{} of {} trials are in {}", tally.done, tally.total, bpl.archive.display()))?;
+            }
         }
-        Ok(exit)
+        Ok(if tally.done == tally.total { Exit::Success } else { Exit::Found })
     }
 
     fn checkpoint(&self, bpl: &Bpl, names: &[String]) -> Result<Checkpointed> {

@@ -1,5 +1,7 @@
 //! `h5part info`
 
+mod tree;
+
 use super::common::{LockArgs, ParentArgs};
 use super::exit::Exit;
 use super::output::{WIDEST, bytes, json, line, table_name};
@@ -17,6 +19,9 @@ use std::path::PathBuf;
 pub struct Args {
     /// The HDF5 file.
     pub file: PathBuf,
+    /// Show every group, table and dataset of the file, with shape, type, filters and attributes.
+    #[arg(long, conflicts_with = "parent")]
+    tree: bool,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
@@ -81,6 +86,9 @@ struct ColumnInfo {
 impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
         let store = self.lock.open(&self.file)?;
+        if self.tree {
+            return tree::show(&store, self.json);
+        }
         let locks = store.locks()?;
         // Somebody may keep the rest waiting: then his name comes first.
         let busy = !(locks.gate.is_empty() && locks.file.is_empty());

@@ -6,6 +6,7 @@ mod bigplanet;
 mod bpstatus;
 mod common;
 mod create;
+mod csv;
 mod doctor;
 mod exit;
 mod extend;
@@ -14,6 +15,7 @@ mod hints;
 mod info;
 mod ledger;
 mod limited;
+mod look;
 mod mbe;
 mod merge;
 mod monitor;
@@ -25,12 +27,15 @@ mod publish;
 mod read;
 mod recommend;
 mod recover;
+mod report;
 mod reset;
 mod run;
 mod single_dash;
 mod status;
 mod stream;
 mod stress;
+mod task_bar;
+mod top;
 mod update;
 mod verify;
 mod vspace;
@@ -81,6 +86,8 @@ enum Command {
     #[command(hide = true)]
     Keeper(run::KeeperArgs),
     Monitor(monitor::Args),
+    Top(top::Args),
+    Report(report::Args),
     Recommend(recommend::Args),
     Stress(stress::Args),
     #[command(hide = true)]
@@ -173,6 +180,8 @@ impl Command {
             Self::Bpstatus(args) => args,
             Self::Keeper(args) => args,
             Self::Monitor(args) => args,
+            Self::Top(args) => args,
+            Self::Report(args) => args,
             Self::Recommend(args) => args,
             Self::Stress(args) => args,
             Self::StressWorker(args) => args,

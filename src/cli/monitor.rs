@@ -1,11 +1,12 @@
 //! `h5part monitor`
 
+use super::csv::field;
 use super::exit::Exit;
-use super::output::{WIDEST, bytes, json, line, say};
+use super::output::{WIDEST, bytes, duration, json, line, say};
 use super::outputs::{ForceArgs, Kind, check_apart, write_text};
 use h5part::Result;
 use h5part::monitor::export;
-use h5part::monitor::{Operation, Summary, Timeline, Worker, draw};
+use h5part::monitor::{Costs, Host, Operation, Summary, Timeline, Worker, draw};
 use std::path::{Path, PathBuf};
 
 /// Workers of larger runs are not told one by one.
@@ -13,13 +14,20 @@ const MOST_WORKERS: usize = 20;
 
 /// Show what a run cost: time, memory, counts and bytes, added up over all workers.
 ///
-/// May be used while the workers run.
+/// CPU is the processor time as a share of the processors asked for, times wall time. Memory is the largest peak, and
+/// its share of the limit. May be used while the workers run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The run's ledger, the folder of its measurements, or one file of it.
     path: PathBuf,
+    /// Print one table, with a line for each of these [default: operations, then workers].
+    #[arg(long, value_enum, value_name = "WHAT")]
+    by: Option<By>,
+    /// Print as CSV, with times in seconds and memory in bytes [by default: by operation].
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
     /// Print as JSON.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "by")]
     json: bool,
     /// Draw the workers over time to this SVG file.
     #[arg(long, value_name = "OUT")]
@@ -29,6 +37,13 @@ pub struct Args {
     export: Option<PathBuf>,
     #[command(flatten)]
     force: ForceArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    Host,
+    Worker,
+    Operation,
 }
 
 impl super::Subcommand for Args {
@@ -49,7 +64,10 @@ impl super::Subcommand for Args {
         if self.json {
             json(&summary)?;
         } else {
-            tell(&summary)?;
+            match (self.csv, self.by) {
+                (true, by) => csv(&summary, by.unwrap_or(By::Operation))?,
+                (false, by) => tell(&summary, by)?,
+            }
         }
         if summary.cut_lines > 0 {
             let n = summary.cut_lines;
@@ -62,50 +80,108 @@ impl super::Subcommand for Args {
     }
 }
 
-fn tell(summary: &Summary) -> Result<()> {
+fn tell(summary: &Summary, by: Option<By>) -> Result<()> {
     if summary.records == 0 {
         return line(format!("{}: nothing was measured yet", summary.path.display()));
     }
     let (records, workers) = (summary.records, summary.workers.len());
     let failed = if summary.failed > 0 { format!(", {} failed", summary.failed) } else { String::new() };
-    let span = seconds(summary.span_s);
+    let span = duration(summary.span_s);
     line(format!("{}: {records} records of {workers} workers in {span}{failed}", summary.path.display()))?;
-    let titles = ["operation", "records", "failed", "total", "mean", "min", "max", "cpu", "peak", "count", "bytes"];
-    table(&titles, summary.operations.iter().map(operation).collect())?;
-    let shown = summary.workers.iter().take(MOST_WORKERS);
-    table(&["worker", "records", "failed", "busy", "share", "peak"], shown.map(|w| worker(w, summary)).collect())?;
-    match workers.saturating_sub(MOST_WORKERS) {
-        0 => Ok(()),
-        more => line(format!("and {more} more workers: see --json")),
+    match by {
+        Some(By::Operation) => tell_operations(summary),
+        Some(By::Worker) => tell_workers(summary, workers),
+        Some(By::Host) => tell_hosts(summary),
+        None => {
+            tell_operations(summary)?;
+            tell_workers(summary, MOST_WORKERS)
+        }
     }
 }
 
-fn operation(o: &Operation) -> Vec<String> {
-    vec![
-        shortened(&o.operation),
-        o.records.to_string(),
-        o.failed.to_string(),
-        seconds(o.wall_s.total),
-        seconds(o.wall_s.mean),
-        seconds(o.wall_s.min),
-        seconds(o.wall_s.max),
-        seconds(o.cpu_s.total),
-        peak(o.memory_bytes, o.memory_at_most),
-        o.counts.to_string(),
-        bytes(o.bytes),
-    ]
+const OF_COSTS: [&str; 11] =
+    ["records", "failed", "total", "mean", "p50", "p90", "p99", "max", "CPU", "peak", "of limit"];
+
+fn tell_operations(summary: &Summary) -> Result<()> {
+    let titles = [&["operation"], &OF_COSTS[..], &["count", "bytes"]].concat();
+    let row =
+        |o: &Operation| [vec![shortened(&o.operation)], costs(&o.costs), vec![o.counts.to_string(), bytes(o.bytes)]];
+    table(&titles, summary.operations.iter().map(|o| row(o).concat()).collect())
 }
 
-fn worker(w: &Worker, summary: &Summary) -> Vec<String> {
-    let share = w.busy_s / summary.span_s.max(f64::MIN_POSITIVE) * 100.0;
-    vec![
-        shortened(&w.worker),
-        w.records.to_string(),
-        w.failed.to_string(),
-        seconds(w.busy_s),
-        format!("{:.0} %", share.min(100.0)),
-        peak(w.memory_bytes, w.memory_at_most),
-    ]
+fn tell_workers(summary: &Summary, most: usize) -> Result<()> {
+    let titles = [&["worker"], &OF_COSTS[..], &["busy", "of run"]].concat();
+    let row = |w: &Worker| {
+        let share = w.busy_s / summary.span_s.max(f64::MIN_POSITIVE);
+        [vec![shortened(&w.worker)], costs(&w.costs), vec![duration(w.busy_s), percent(Some(share.min(1.0)))]].concat()
+    };
+    table(&titles, summary.workers.iter().take(most).map(row).collect())?;
+    match summary.workers.len().saturating_sub(most) {
+        0 => Ok(()),
+        more => line(format!("and {more} more workers: see --by worker")),
+    }
+}
+
+fn tell_hosts(summary: &Summary) -> Result<()> {
+    let titles = [&["host"], &OF_COSTS[..], &["busy", "workers"]].concat();
+    let row = |h: &Host| {
+        let name = if h.host.is_empty() { "unknown" } else { &h.host };
+        [vec![shortened(name)], costs(&h.costs), vec![duration(h.busy_s), h.workers.to_string()]].concat()
+    };
+    table(&titles, summary.hosts.iter().map(row).collect())
+}
+
+/// In the order of [`OF_COSTS`].
+fn costs(c: &Costs) -> Vec<String> {
+    let (wall, ranks) = (&c.wall_s, &c.wall_percentiles_s);
+    let times = [wall.total, wall.mean, ranks.p50, ranks.p90, ranks.p99, wall.max].map(duration);
+    let counts = [c.records.to_string(), c.failed.to_string()];
+    let used = [percent(c.cpu_share), peak(c.memory_bytes, c.memory_at_most), percent(c.memory_share)];
+    counts.into_iter().chain(times).chain(used).collect()
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0))
+}
+
+/// One line a thing, numbers as they are.
+fn csv(summary: &Summary, by: By) -> Result<()> {
+    let columns = "records,failed,wall_s,wall_mean_s,wall_min_s,wall_p50_s,wall_p90_s,wall_p99_s,wall_max_s,cpu_s,core_s,\
+                   cpu_share,memory_bytes,memory_at_most,memory_limit_bytes,memory_share";
+    match by {
+        By::Operation => {
+            line(format!("operation,{columns},counts,bytes,received"))?;
+            summary.operations.iter().try_for_each(|o| {
+                line(format!("{},{},{},{},{}", field(&o.operation), numbers(&o.costs), o.counts, o.bytes, o.received))
+            })
+        }
+        By::Worker => {
+            line(format!("worker,host,pid,{columns},busy_s,span_s"))?;
+            summary.workers.iter().try_for_each(|w| {
+                let (worker, host) = (field(&w.worker), field(&w.host));
+                let pid = w.pid.map_or_else(String::new, |pid| pid.to_string());
+                line(format!("{worker},{host},{pid},{},{},{}", numbers(&w.costs), w.busy_s, w.span_s))
+            })
+        }
+        By::Host => {
+            line(format!("host,workers,{columns},busy_s"))?;
+            summary
+                .hosts
+                .iter()
+                .try_for_each(|h| line(format!("{},{},{},{}", field(&h.host), h.workers, numbers(&h.costs), h.busy_s)))
+        }
+    }
+}
+
+fn numbers(c: &Costs) -> String {
+    let (wall, ranks) = (&c.wall_s, &c.wall_percentiles_s);
+    let text = |number: Option<f64>| number.map_or_else(String::new, |number| number.to_string());
+    let limit = c.memory_limit_bytes.map_or_else(String::new, |limit| limit.to_string());
+    let walls = [wall.total, wall.mean, wall.min, ranks.p50, ranks.p90, ranks.p99, wall.max, c.cpu_s.total, c.core_s];
+    let walls = walls.map(|number| number.to_string()).join(",");
+    let (share, of_limit) = (text(c.cpu_share), text(c.memory_share));
+    let Costs { records, failed, memory_bytes, memory_at_most, .. } = c;
+    format!("{records},{failed},{walls},{share},{memory_bytes},{memory_at_most},{limit},{of_limit}")
 }
 
 /// Names to the left, numbers to the right.
@@ -135,41 +211,4 @@ fn shortened(name: &str) -> String {
 
 fn peak(memory_bytes: u64, at_most: bool) -> String {
     format!("{}{}", if at_most { "≤ " } else { "" }, bytes(memory_bytes))
-}
-
-/// `12.3 ms`, with three digits where a unit has them.
-fn seconds(s: f64) -> String {
-    let digits = |value: f64, unit: &str| {
-        let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
-        format!("{value:.decimals$} {unit}")
-    };
-    match s {
-        s if s <= 0.0 => "0 s".to_owned(),
-        s if s < 1e-3 => digits(s * 1e6, "us"),
-        s if s < 1.0 => digits(s * 1e3, "ms"),
-        s if s < 600.0 => digits(s, "s"),
-        s if s < 360_000.0 => format!("{:.0} min", s / 60.0),
-        s => format!("{:.0} h", s / 3600.0),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_short_and_have_a_unit() {
-        for (s, expected) in [
-            (0.0, "0 s"),
-            (1.2345e-6, "1.23 us"),
-            (0.0123, "12.3 ms"),
-            (0.4567, "457 ms"),
-            (7.0, "7.00 s"),
-            (99.96, "100 s"),
-            (1200.0, "20 min"),
-            (720_000.0, "200 h"),
-        ] {
-            assert_eq!(seconds(s), expected);
-        }
-    }
 }

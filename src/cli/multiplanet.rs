@@ -7,22 +7,26 @@ mod workers;
 use super::common::request;
 use super::exit::Exit;
 use super::output::{json, say};
+use super::run::journal;
 use super::run::limits::{Limits, check_program};
 use super::run::placement::Asked;
-use super::run::{Ended, Work, failures, pool, slurm, tell_failures};
+use super::run::progress::{Ending, Voice, Watching};
+use super::run::summary::{Began, Reasons, Summary};
+use super::run::{Work, pool, slurm};
 use begin::{Begun, begin, open_archive};
+use h5part::ledger::Ledger;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
 use h5part_tasks::pool::Mode;
 use h5part_tasks::program::Template;
-use h5part_tasks::run::RunOptions;
+use h5part_tasks::run::{RunOptions, Stop};
 use h5part_vplanet::bigplanet::Archiver;
 use h5part_vplanet::checkpoint::Checkpointed;
 use h5part_vplanet::multiplanet::{Ensemble, Folders, Runner, TrialContext, catch_up};
 use output::Output;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::Arc;
 use workers::Workers;
 
 const RUN: &str = "run the trials of";
@@ -62,7 +66,7 @@ pub struct Args {
     /// worker processes), slurm (in a job array) [default: H5PART_DISTRIBUTE, else threads, or serial on one core].
     #[arg(long, value_name = "MODE")]
     mode: Option<Mode>,
-    /// Print a summary as JSON at the end.
+    /// Print each event as a JSON line, and the summary as the last one. With --quiet: the summary alone.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -85,15 +89,18 @@ impl super::Subcommand for Args {
         if self.worker || self.of_run {
             return self.work(&ensemble, &template);
         }
-        let start = Instant::now();
+        let began = Began::now();
         let asked = Asked { mode: self.mode, jobs: self.cores(), memory: self.limits.memory };
         let mode = asked.mode()?;
         if mode != Mode::Slurm && self.slurm.is_any_given() {
             return Err(request(RUN, &self.input, format!("options of --mode slurm do not go with mode {mode}")));
         }
         let Begun { run, archiver, joined, has_begun } = begin(self, &ensemble)?;
-        let output = Output::new(run.ledger(), &ensemble.folder, self.quiet || self.json, self.verbose);
+        let jobs = if mode == Mode::Slurm { 1 } else { asked.settle(mode, run.ledger())?.jobs };
+        let (folders, stop) = (Folders(ensemble.folder.clone()), Arc::new(Stop::new()));
+        let output = Output::new(self.watching(run.ledger(), &folders, &stop, jobs), &folders, self.verbose);
         let context = context(&run, &ensemble, archiver.as_ref(), &output);
+        journal::note(run.ledger());
         if !joined {
             catch_up(&context)?;
         }
@@ -101,26 +108,26 @@ impl super::Subcommand for Args {
         if tally.done == tally.total && has_begun {
             run.settle()?;
             output.end();
-            return self.all_done(&run, start);
+            return self.all_done(&run, &folders, began);
         }
         let outcome = match mode {
             Mode::Slurm | Mode::Processes => {
                 output.end();
-                self.run_elsewhere(mode, &asked, &run)
+                self.run_elsewhere(mode, &asked, &run, &folders)
             }
             _ => {
                 let place = asked.settle(mode, run.ledger())?;
                 place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
                 let done = self.run_here(&context, &output, &template, &self.limits.run_options(place.jobs));
-                output.end();
-                done.map(|()| None)
+                let ending = output.end();
+                done.map(|()| Outcome::Ended(ending))
             }
         };
         // Whatever happened: the text says how far it is.
         let settled = run.settle();
         match outcome? {
-            Some(exit) => Ok(exit),
-            None => settled.and_then(|()| self.finish(&run, &ensemble, start)),
+            Outcome::Told(exit) => Ok(exit),
+            Outcome::Ended(ending) => settled.and_then(|()| self.finish(&run, &folders, began, ending)),
         }
     }
 }
@@ -128,6 +135,23 @@ impl super::Subcommand for Args {
 impl Args {
     fn cores(&self) -> Option<usize> {
         self.cores.map(NonZeroUsize::get)
+    }
+
+    fn watching<'a>(
+        &self,
+        ledger: &'a Ledger,
+        folders: &'a Folders,
+        stop: &'a Arc<Stop>,
+        at_a_time: usize,
+    ) -> Watching<'a> {
+        let (voice, keep_going) = (self.voice(), self.limits.keep_going);
+        let counts = !(self.worker || self.of_run);
+        Watching { ledger, homes: folders, voice, counts, at_a_time, keep_going, stop }
+    }
+
+    fn voice(&self) -> Voice {
+        // With -v standard output has a line for each trial, as multiplanet writes it.
+        if self.of_run { Voice::OfRun } else { Voice::of(self.quiet, false, self.json) }
     }
 
     fn template(&self) -> Result<Template> {
@@ -152,12 +176,16 @@ impl Args {
         options: &RunOptions,
     ) -> Result<()> {
         let ledger = context.run.ledger();
-        let launch =
-            self.limits.launch(template.clone(), Box::new(Folders(context.folder.to_owned())), ledger.path())?;
+        let launch = self.limits.launch(
+            template.clone(),
+            Box::new(Folders(context.folder.to_owned())),
+            ledger.path(),
+            options,
+        )?;
         let watch = if self.of_run { None } else { Some(output.watch_memory()?) };
         let runner = Runner::new(*context, launch)?;
         output.workers(options.workers);
-        let work = Work { ledger, rows: None, observer: output, is_silent: self.of_run };
+        let work = Work { ledger, rows: None, observer: output, stop: output.stop(), is_silent: self.of_run };
         work.until_asked_to_end(options, &runner)?;
         drop((runner, watch));
         Ok(())
@@ -171,11 +199,15 @@ impl Args {
         let attempts = self.limits.max_attempts.unwrap_or(ATTEMPTS);
         let run = Checkpointed::join(&ensemble.checkpoint(), &ensemble.trials(), attempts, &self.limits.patience())?;
         let archiver = open_archive(self, ensemble)?;
-        let output = Output::of_worker(run.ledger(), &ensemble.folder, self.quiet, self.verbose);
-        let context = context(&run, ensemble, archiver.as_ref(), &output);
         let options = RunOptions { linger: self.of_run, ..self.limits.run_options(self.cores().unwrap_or(1)) };
+        let (folders, stop) = (Folders(ensemble.folder.clone()), Arc::new(Stop::new()));
+        // A run prints the lines of its workers.
+        let is_verbose = self.verbose && !self.of_run;
+        let watching = self.watching(run.ledger(), &folders, &stop, options.workers);
+        let output = Output::new(watching, &folders, is_verbose);
+        let context = context(&run, ensemble, archiver.as_ref(), &output);
         let done = self.run_here(&context, &output, template, &options);
-        output.end();
+        let _ = output.end();
         let settled = run.settle();
         done.and(settled)?;
         let tally = run.ledger().tally()?;
@@ -183,21 +215,25 @@ impl Args {
         Ok(if self.of_run || tally.failed + tally.waiting == 0 { Exit::Success } else { Exit::Found })
     }
 
-    fn run_elsewhere(&self, mode: Mode, asked: &Asked, run: &Checkpointed) -> Result<Option<Exit>> {
-        let workers = Workers { args: self, run };
+    fn run_elsewhere(&self, mode: Mode, asked: &Asked, run: &Checkpointed, folders: &Folders) -> Result<Outcome> {
+        let workers = Workers { args: self, run, folders };
         if mode == Mode::Slurm {
-            return self.slurm.run(&workers, self.cores());
+            return Ok(self
+                .slurm
+                .run(&workers, self.cores())?
+                .map_or(Outcome::Ended(Ending::default()), Outcome::Told));
         }
         let place = asked.settle(mode, run.ledger())?;
         place.warnings.iter().for_each(|text| say(format_args!("warning: {text}")));
-        pool::run(&workers, place.jobs, &[])?;
-        Ok(None)
+        if self.verbose {
+            output::starting(place.jobs);
+        }
+        pool::run(&workers, place.jobs, &[]).map(Outcome::Ended)
     }
 
-    fn all_done(&self, run: &Checkpointed, start: Instant) -> Result<Exit> {
+    fn all_done(&self, run: &Checkpointed, folders: &Folders, began: Began) -> Result<Exit> {
         if self.json {
-            let (tally, wall_s) = (run.ledger().tally()?, start.elapsed().as_secs_f64());
-            json(&Ended { tally, here: None, failures: Vec::new(), wall_s })?;
+            json(&Summary::of(run.ledger(), folders, &Reasons::OfLedger, began, Ending::default())?)?;
         } else if !self.quiet {
             output::print("All simulations have been ran");
         }
@@ -205,19 +241,31 @@ impl Args {
     }
 
     /// Says what became of the trials.
-    fn finish(&self, run: &Checkpointed, ensemble: &Ensemble, start: Instant) -> Result<Exit> {
-        let tally = run.ledger().tally()?;
-        let failures = failures(run.ledger(), &tally, &Folders(ensemble.folder.clone()))?;
+    fn finish(&self, run: &Checkpointed, folders: &Folders, began: Began, ending: Ending) -> Result<Exit> {
+        let summary = Summary::of(run.ledger(), folders, &Reasons::OfLedger, began, ending)?;
+        let tally = summary.tally;
         if self.json {
-            json(&Ended { tally, here: None, failures, wall_s: start.elapsed().as_secs_f64() })?;
+            json(&summary)?;
         } else {
-            tell_failures(&failures, &tally);
-            if tally.waiting > 0 && !self.quiet {
-                say(format_args!("{} of {} trials are not done: start again to go on", tally.waiting, tally.total));
+            summary.tell_failures();
+            if !self.quiet {
+                // Standard output has the lines of multiplanet, and no others.
+                summary.lines().iter().for_each(say);
+                if tally.waiting > 0 {
+                    say(format_args!("{} of {} trials are not done: start again to go on", tally.waiting, tally.total));
+                }
             }
         }
         Ok(if tally.done == tally.total { Exit::Success } else { Exit::Found })
     }
+}
+
+/// What is left to do when the trials have been run.
+enum Outcome {
+    /// Nothing: it was told.
+    Told(Exit),
+    /// To tell how it went.
+    Ended(Ending),
 }
 
 /// An error about the input file.

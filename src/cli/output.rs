@@ -3,9 +3,9 @@
 use super::hints;
 use h5part::{Error, ErrorKind, Result};
 use h5part_base::error::At;
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -76,6 +76,22 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// `12.3 ms`, with three digits where a unit has them.
+pub fn duration(s: f64) -> String {
+    let digits = |value: f64, unit: &str| {
+        let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
+        format!("{value:.decimals$} {unit}")
+    };
+    match s {
+        s if s <= 0.0 => "0 s".to_owned(),
+        s if s < 1e-3 => digits(s * 1e6, "us"),
+        s if s < 1.0 => digits(s * 1e3, "ms"),
+        s if s < 600.0 => digits(s, "s"),
+        s if s < 360_000.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.0} h", s / 3600.0),
+    }
+}
+
 /// A bar of bytes on standard error that appears when the work takes longer than a second, and
 /// vanishes at its end. Not on a terminal, it is not there.
 pub struct LateBar {
@@ -110,122 +126,23 @@ impl Drop for LateBar {
     }
 }
 
-/// A bar of tasks on standard error, with rate, time left and failures. Not on a terminal, a line now and
-/// then takes its place.
-pub struct TaskBar {
-    bar: ProgressBar,
-    total: u64,
-    quiet: bool,
-    due: Instant,
-    note: String,
-    pace: Option<Pace>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// How fast this run has been. The rate is that of whole tasks: between two ends nothing is known, and neither rate nor
-/// time left change.
-#[derive(Clone, Copy)]
-struct Pace {
-    start: Instant,
-    /// What was done before, by earlier runs.
-    before: u64,
-    done: u64,
-    /// When the last task ended.
-    last: Instant,
-}
-
-impl Pace {
-    fn new(done: u64, now: Instant) -> Self {
-        Self { start: now, before: done, done, last: now }
-    }
-
-    fn set(&mut self, done: u64, now: Instant) {
-        if done != self.done {
-            (self.done, self.last) = (done, now);
+    #[test]
+    fn durations_are_short_and_have_a_unit() {
+        for (s, expected) in [
+            (0.0, "0 s"),
+            (1.2345e-6, "1.23 us"),
+            (0.0123, "12.3 ms"),
+            (0.4567, "457 ms"),
+            (7.0, "7.00 s"),
+            (99.96, "100 s"),
+            (1200.0, "20 min"),
+            (720_000.0, "200 h"),
+        ] {
+            assert_eq!(duration(s), expected);
         }
-    }
-
-    /// Tasks per second; `None` before the first one has ended.
-    #[expect(clippy::cast_precision_loss, reason = "for display")]
-    fn rate(&self) -> Option<f64> {
-        let (done, took) = (self.done.saturating_sub(self.before), (self.last - self.start).as_secs_f64());
-        (done > 0 && took > 0.0).then(|| done as f64 / took)
-    }
-
-    /// ` 3.1/s, 2m left`, as of now.
-    #[expect(clippy::cast_precision_loss, reason = "for display")]
-    fn text(&self, total: u64, now: Instant) -> String {
-        let Some(rate) = self.rate() else { return String::new() };
-        let per = if rate < 0.1 { format!("{:.1}/min", rate * 60.0) } else { format!("{rate:.1}/s") };
-        let all = total.saturating_sub(self.done) as f64 / rate;
-        let left = (all - (now - self.last).as_secs_f64()).max(0.0);
-        // Where the next task takes longer than those before, nobody knows.
-        let left = if left < 1.0 && all >= 1.0 {
-            "?".to_owned()
-        } else {
-            HumanDuration(Duration::from_secs_f64(left)).to_string()
-        };
-        format!(" {per}, {left} left")
-    }
-}
-
-fn say_above(bar: &ProgressBar, text: &str) {
-    bar.suspend(|| say(text));
-}
-
-/// Between two lines where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(30);
-
-impl TaskBar {
-    pub fn new(total: u64, quiet: bool) -> Self {
-        let hidden = quiet || !std::io::stderr().is_terminal();
-        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos}/{len}{msg}") {
-            bar.set_style(style.progress_chars("█▓░"));
-        }
-        Self { bar, total, quiet, due: Instant::now() + LINE_EVERY, note: String::new(), pace: None }
-    }
-
-    /// Something to be seen with the counts from now on.
-    pub fn note(&mut self, text: String) {
-        self.note = text;
-    }
-
-    /// Sets how far the work is.
-    pub fn set(&mut self, done: u64, failed: u64, running: u64) {
-        let mut text = format!(", {running} running");
-        if failed > 0 {
-            let _ = write!(text, ", {failed} failed");
-        }
-        if !self.note.is_empty() {
-            let _ = write!(text, "; {}", self.note);
-        }
-        let now = Instant::now();
-        // What earlier runs did says nothing about this one's rate.
-        let pace = self.pace.get_or_insert_with(|| Pace::new(done, now));
-        pace.set(done, now);
-        let text = format!("{}{text}", pace.text(self.total, now));
-        self.bar.set_position(done);
-        if self.bar.is_hidden() && !self.quiet && Instant::now() >= self.due {
-            self.due = Instant::now() + LINE_EVERY;
-            say(format_args!("{done} of {} tasks are done{text}", self.total));
-        }
-        self.bar.set_message(text);
-    }
-
-    /// Says something above the bar.
-    pub fn say(&self, text: &str) {
-        say_above(&self.bar, text);
-    }
-
-    /// [`TaskBar::say`] for another thread.
-    pub fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
-        let bar = self.bar.clone();
-        move |text| say_above(&bar, text)
-    }
-
-    /// Takes the bar away.
-    pub fn clear(&self) {
-        self.bar.finish_and_clear();
     }
 }

@@ -18,6 +18,8 @@ const HEAD: u64 = 512;
 pub enum Kind {
     Npy,
     Svg,
+    /// A page that `report` writes.
+    Html,
     /// multiplanet's checkpoint text.
     Checkpoint,
     /// What `bigplanet` writes for ULYSSES.
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::Npy => "a .npy file",
             Self::Svg => "an SVG drawing",
+            Self::Html => "an HTML page",
             Self::Checkpoint => "a checkpoint of multiplanet",
             Self::Ulysses => "a table for ULYSSES",
             Self::Man => "a page of the manual",
@@ -41,6 +44,7 @@ impl Kind {
         match self {
             Self::Npy => head.starts_with(b"\x93NUMPY"),
             Self::Svg => head.windows(4).any(|word| word == b"<svg"),
+            Self::Html => head.get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"<!doctype")),
             Self::Checkpoint => head.starts_with(b"Vspace File:"),
             // Its first column has no name.
             Self::Ulysses => head.starts_with(b","),

@@ -1,5 +1,7 @@
 //! `h5part read`
 
+mod csv;
+
 use super::common::{LockArgs, ParentArgs, rows};
 use super::exit::Exit;
 use super::output::say;
@@ -28,12 +30,18 @@ pub struct Args {
     table: String,
     /// Name of the column.
     name: String,
+    /// With --csv: further columns. Each row is as one commit left it.
+    #[arg(value_name = "NAME", requires = "csv")]
+    more: Vec<String>,
     /// Rows: 7, -1, 0:100, 0:100:2, comma-separated lists, @indices.npy or @mask.npy.
     #[arg(long, allow_hyphen_values = true, value_name = "SPEC")]
     rows: String,
     /// Read only part of each row: one slice per axis, as in --inner 0:3 or --inner :,2.
     #[arg(long, value_name = "SLICES")]
     inner: Option<String>,
+    /// Print as CSV, with a header and the row numbers. Cells that are not there are empty.
+    #[arg(long, conflicts_with_all = ["inner", "output", "mask"])]
+    csv: bool,
     /// Write the values to a .npy file.
     #[arg(short, long, value_name = "OUT.npy")]
     output: Option<PathBuf>,
@@ -62,6 +70,10 @@ impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
         let store = self.parent.find(&self.lock, &self.file, &self.table, Some(&self.name))?;
         let mut reader = store.reader(&self.table)?;
+        if self.csv {
+            let names: Vec<&str> = [&self.name].into_iter().chain(&self.more).map(String::as_str).collect();
+            return csv::print(&mut reader, &names, &self.rows, &self.file);
+        }
         if reader.table().rows == 0 && self.rows.trim() == ":" {
             return self.no_rows(&reader);
         }

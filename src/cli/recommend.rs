@@ -1,6 +1,6 @@
 //! `h5part recommend`
 
-mod advice;
+pub mod advice;
 mod probe;
 
 use super::exit::Exit;

@@ -1,38 +1,39 @@
 //! `h5part run`, `h5part work`: a ledger's tasks as programs.
 
+mod causes;
 mod command;
+pub mod journal;
 pub mod limits;
 pub mod placement;
 pub mod pool;
 pub mod progress;
 pub mod signals;
 pub mod slurm;
+pub mod summary;
+pub mod told;
 pub mod workers;
 
 use super::exit::Exit;
-use super::output::{json, line, say};
+use super::output::{json, say};
 use command::CommandArgs;
 use h5part::ErrorKind;
 use h5part::Result;
 use h5part::ledger::StoreTasks;
-use h5part::ledger::{Ledger, State, Tally, TaskData, Watch};
+use h5part::ledger::{Ledger, TaskData, Watch};
 use h5part_base::error::At;
 use h5part_tasks::budget::pin;
 use h5part_tasks::pool::Mode;
 use h5part_tasks::program::{BesideLedger, Homes};
 use h5part_tasks::run::{self, Observer, Programs, RunContext, RunOptions, Stop, Tasks};
 use placement::Asked;
-use progress::Progress;
-use serde::Serialize;
+use progress::{Ending, Progress, Voice, Watching};
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+use summary::{Began, Reasons, Summary};
 use workers::{Kind, ProcessRun};
 
 const RUN: &str = "run";
-/// At most this many failed tasks are named.
-const NAMED: usize = 20;
 
 /// Run a program for each task of a ledger until no task is left.
 ///
@@ -89,26 +90,6 @@ enum Part {
     WorkerOfRun,
 }
 
-/// How a run ended.
-#[derive(Debug, Serialize)]
-pub struct Ended {
-    #[serde(flatten)]
-    pub tally: Tally,
-    /// What this run did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub here: Option<run::Summary>,
-    /// Tasks that failed for good, the first of them.
-    pub failures: Vec<Failure>,
-    pub wall_s: f64,
-}
-
-#[derive(Debug, Serialize)]
-pub struct Failure {
-    name: String,
-    reason: String,
-    log: PathBuf,
-}
-
 impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
         let asked = Asked { mode: self.mode, jobs: self.jobs, memory: self.command.limits.memory };
@@ -125,9 +106,10 @@ impl super::Subcommand for Args {
 
 impl Args {
     fn run_on_this_host(&self, mode: Mode, asked: &Asked) -> Result<Exit> {
-        let start = std::time::Instant::now();
+        let began = Began::now();
         let ledger = self.command.open()?;
         requeue_reset(&self.command, &ledger)?;
+        journal::note(&ledger);
         let place = asked.settle(mode, &ledger)?;
         for text in &place.warnings {
             say(format_args!("warning: {text}"));
@@ -142,19 +124,19 @@ impl Args {
             );
         }
         let workers = Workers::of(&self.command, &ledger)?;
-        pool::run(&workers, place.jobs, &cores)?;
-        finish(&self.command, &ledger, None, start)
+        let ending = pool::run(&workers, place.jobs, &cores)?;
+        finish(&self.command, &ledger, None, began, ending)
     }
 
     fn run_in_array(&self) -> Result<Exit> {
-        let start = std::time::Instant::now();
+        let began = Began::now();
         let ledger = self.command.open()?;
         requeue_reset(&self.command, &ledger)?;
         // What is wrong with the store is told before anything is submitted.
         let workers = Workers::of(&self.command, &ledger)?;
         match self.slurm.run(&workers, self.jobs)? {
             Some(exit) => Ok(exit),
-            None => finish(&self.command, &ledger, None, start),
+            None => finish(&self.command, &ledger, None, began, Ending::default()),
         }
     }
 }
@@ -186,12 +168,20 @@ impl ProcessRun for Workers<'_> {
         self.command.worker_args(self.ledger, more.as_slice())
     }
 
-    fn is_quiet(&self) -> bool {
-        self.command.quiet
+    fn voice(&self) -> Voice {
+        self.command.voice()
     }
 
     fn is_json(&self) -> bool {
         self.command.json
+    }
+
+    fn homes(&self) -> &dyn Homes {
+        &BesideLedger
+    }
+
+    fn keeps_going(&self) -> bool {
+        self.command.limits.keep_going
     }
 
     fn stale_after(&self) -> Duration {
@@ -213,7 +203,11 @@ impl super::Subcommand for WorkArgs {
             (false, true) => Part::Run,
             (false, false) => Part::Worker,
         };
-        here(&self.command, &self.command.open()?, self.command.run_options(self.jobs.max(1)), part)
+        let ledger = self.command.open()?;
+        if part != Part::WorkerOfRun {
+            journal::note(&ledger);
+        }
+        here(&self.command, &ledger, self.command.run_options(self.jobs.max(1)), part)
     }
 }
 
@@ -230,23 +224,25 @@ impl super::Subcommand for KeeperArgs {
 
 /// Runs tasks in this process.
 fn here(command: &CommandArgs, ledger: &Ledger, options: RunOptions, part: Part) -> Result<Exit> {
-    let start = std::time::Instant::now();
+    let began = Began::now();
     command.check_program(ledger)?;
     let rows = command.rows(ledger)?;
     let of_run = part == Part::WorkerOfRun;
-    let progress = if of_run { Progress::of_worker } else { Progress::new }(ledger, command.quiet);
+    let stop = Arc::new(Stop::new());
+    let watching = Watching { counts: !of_run, ..command.watching(ledger, &BesideLedger, &stop, options.workers) };
+    let progress = Progress::new(Watching { voice: if of_run { Voice::OfRun } else { watching.voice }, ..watching });
     // The workers of a run leave that to it.
     let watch = if of_run { None } else { Some(progress.watch_memory()?) };
-    let programs = Programs::new(ledger, command.launch()?, &progress)?;
+    let programs = Programs::new(ledger, command.launch(&options)?, &progress)?;
     let options = RunOptions { linger: part != Part::Worker, ..options };
-    let work = Work { ledger, rows: data(rows.as_ref()), observer: &progress, is_silent: of_run };
+    let work = Work { ledger, rows: data(rows.as_ref()), observer: &progress, stop: &stop, is_silent: of_run };
     let summary = work.until_asked_to_end(&options, &programs)?;
     drop((programs, watch));
-    progress.end();
+    let ending = progress.end();
     if of_run {
         return Ok(Exit::Success);
     }
-    finish(command, ledger, Some((summary, part)), start)
+    finish(command, ledger, Some((summary, part)), began, ending)
 }
 
 /// What this process is to do.
@@ -254,6 +250,8 @@ pub struct Work<'a> {
     pub ledger: &'a Ledger,
     pub rows: Option<&'a dyn TaskData>,
     pub observer: &'a dyn Observer,
+    /// Asks for an end, as signals do.
+    pub stop: &'a Arc<Stop>,
     /// Somebody else says what signals bring about.
     pub is_silent: bool,
 }
@@ -261,10 +259,9 @@ pub struct Work<'a> {
 impl Work<'_> {
     /// Does it until nothing is left, or a signal asks for an end.
     pub fn until_asked_to_end(&self, options: &RunOptions, tasks: &dyn Tasks) -> Result<run::Summary> {
-        let Self { ledger, rows, observer, is_silent } = *self;
-        let stop = std::sync::Arc::new(Stop::new());
-        signals::watch(&stop, is_silent).at(RUN, ledger.path())?;
-        run::run(&RunContext { ledger, rows, observer, stop: &stop }, options, tasks)
+        let Self { ledger, rows, observer, stop, is_silent } = *self;
+        signals::watch(stop, is_silent).at(RUN, ledger.path())?;
+        run::run(&RunContext { ledger, rows, observer, stop }, options, tasks)
     }
 }
 
@@ -281,10 +278,10 @@ fn requeue_reset(command: &CommandArgs, ledger: &Ledger) -> Result<()> {
 }
 
 /// Says that some columns of the table are nobody's task.
-fn tell_unused(command: &CommandArgs, ledger: &Ledger) -> Result<()> {
-    let Some(rows) = command.rows(ledger)? else { return Ok(()) };
+fn tell_unused(rows: Option<&StoreTasks<'_>>) -> Result<()> {
+    let Some(rows) = rows else { return Ok(()) };
     let unused = rows.columns_without_use()?;
-    if !unused.is_empty() && !command.quiet {
+    if !unused.is_empty() {
         let (s, are) = if unused.len() == 1 { ("", "was") } else { ("s", "were") };
         say(format_args!(
             "column{s} {} {are} not asked for: nobody has committed to them; 'h5part ledger init --columns' says which \
@@ -300,59 +297,27 @@ fn finish(
     command: &CommandArgs,
     ledger: &Ledger,
     here: Option<(run::Summary, Part)>,
-    start: std::time::Instant,
+    began: Began,
+    ending: Ending,
 ) -> Result<Exit> {
-    let tally = ledger.tally()?;
-    let failures = failures(ledger, &tally, &BesideLedger)?;
     let (here, part) = here.unzip();
+    let rows = command.rows(ledger)?;
+    let mut summary = Summary::of(ledger, &BesideLedger, &Reasons::of(rows.as_ref()), began, ending)?;
+    summary.here = here;
+    let tally = summary.tally;
     // A single worker leaves those that are running to whoever runs them.
     let cared_for = tally.done + if part == Some(Part::Worker) { tally.running } else { 0 };
     let exit = if cared_for == tally.total { Exit::Success } else { Exit::Found };
-    let wall_s = start.elapsed().as_secs_f64();
     if command.json {
-        json(&Ended { tally, here, failures, wall_s })?;
+        json(&summary)?;
         return Ok(exit);
     }
-    tell_failures(&failures, &tally);
-    tell_unused(command, ledger)?;
+    summary.tell_failures();
     if !command.quiet {
-        let Tally { total, done, failed, waiting, running, .. } = tally;
-        let others = [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")];
-        let others = others.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-        let parts = std::iter::once(format!("{done} of {total} tasks are done")).chain(others);
-        line(parts.collect::<Vec<_>>().join(", "))?;
+        tell_unused(rows.as_ref())?;
+        summary.print()?;
     }
     Ok(exit)
-}
-
-/// Says which tasks failed for good.
-pub fn tell_failures(failures: &[Failure], tally: &Tally) {
-    for failure in failures {
-        // A log that could not be written says nothing of this run.
-        let is_ours = OpenOptions::new().append(true).open(&failure.log).is_ok();
-        let log = if is_ours { format!("; see {}", failure.log.display()) } else { String::new() };
-        say(format_args!("'{}' failed: {}{log}", failure.name.escape_debug(), failure.reason));
-    }
-    if tally.failed > failures.len() as u64 {
-        say(format_args!("and {} more", tally.failed - failures.len() as u64));
-    }
-}
-
-/// Tasks that failed for good, the first of them.
-pub fn failures(ledger: &Ledger, tally: &Tally, homes: &dyn Homes) -> Result<Vec<Failure>> {
-    let mut failures = Vec::new();
-    if tally.failed > 0 {
-        ledger.each(|place, task| {
-            let Some(task) = task.filter(|task| task.state == State::Failed && failures.len() < NAMED) else {
-                return Ok(());
-            };
-            let name = ledger.listed(place, task)?.name;
-            let log = homes.of(ledger, task.index, &name).log;
-            failures.push(Failure { name, reason: task.reason.to_string(), log });
-            Ok(())
-        })?;
-    }
-    Ok(failures)
 }
 
 /// The rows of the ledger's tasks, if it or the command line names a store.

@@ -1,4 +1,5 @@
-//! Long options with one dash, as the Python tools take them: `multiplanet -bp`.
+//! What the parser of the command line does not take as people write it: long options with one dash, as the Python tools
+//! have them (`multiplanet -bp`), and an option whose number may be left out before a file (`status --watch FILE`).
 
 use std::ffi::OsString;
 
@@ -11,6 +12,9 @@ const OPTIONS: [(&str, &[(&str, &str)]); 2] = [
 /// The arguments of the program with two dashes where they belong.
 pub fn with_two(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<OsString> = args.into_iter().collect();
+    if args.get(1).is_some_and(|word| word == "status") {
+        complete_watch(&mut args);
+    }
     let subcommand = args.get(1).and_then(|word| OPTIONS.iter().find(|(name, _)| word == name));
     let Some((_, options)) = subcommand else { return args };
     for word in args.iter_mut().skip(2).take_while(|word| *word != "--") {
@@ -19,6 +23,16 @@ pub fn with_two(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         }
     }
     args
+}
+
+/// `--watch` without a number says nothing of what follows.
+fn complete_watch(args: &mut [OsString]) {
+    let is_number = |word: &OsString| word.to_str().is_some_and(|text| text.parse::<f64>().is_ok());
+    for k in 2..args.len() {
+        if args[k] == "--watch" && !args.get(k + 1).is_some_and(is_number) {
+            args[k] = "--watch=2".into();
+        }
+    }
 }
 
 #[cfg(test)]
@@ -35,6 +49,16 @@ mod tests {
         assert_eq!(turned("h5part multiplanet v.in -bp -c 2"), "h5part multiplanet v.in --bigplanet -c 2");
         assert_eq!(turned("h5part bigplanet -a -deleterawdata b.in"), "h5part bigplanet -a --deleterawdata b.in");
         for line in ["h5part bigplanet -bp", "h5part run l -- multiplanet -bp", "h5part multiplanet -- -bp"] {
+            assert_eq!(turned(line), line);
+        }
+    }
+
+    #[test]
+    fn a_watch_may_leave_its_number_out() {
+        assert_eq!(turned("h5part status --watch a.h5 t"), "h5part status --watch=2 a.h5 t");
+        assert_eq!(turned("h5part status a.h5 --watch"), "h5part status a.h5 --watch=2");
+        for line in ["h5part status --watch 0.5 a.h5", "h5part status --watch=7 a.h5", "h5part run l -- status --watch"]
+        {
             assert_eq!(turned(line), line);
         }
     }

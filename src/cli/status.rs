@@ -1,7 +1,10 @@
 //! `h5part status`
 
-use super::common::{LockArgs, ParentArgs};
+mod watch;
+
+use super::common::{LockArgs, ParentArgs, request, seconds};
 use super::exit::Exit;
+use super::look::is_ledger;
 use super::output::{WIDEST, json, line, strip, table_name};
 use h5part::Result;
 use h5part_engine::store::{Status, Store};
@@ -11,9 +14,11 @@ use std::path::PathBuf;
 const PARTS: usize = 50;
 
 /// Count committed, missing and unfinished rows, column by column.
+///
+/// With --watch, also of a ledger: tasks, rates, time left, and who works on what.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The HDF5 file.
+    /// The HDF5 file; with --watch, or a ledger.
     pub file: PathBuf,
     /// Path of a table in the file [default: all that h5part made].
     table: Option<String>,
@@ -21,6 +26,21 @@ pub struct Args {
     /// empty line if there are none.
     #[arg(long, requires = "table", conflicts_with = "json")]
     missing: bool,
+    /// Show it again and again, with rates and time left, until all is there [default: every 2 seconds]. Without a
+    /// terminal: one line each time.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = false,
+        default_missing_value = "2",
+        value_parser = seconds,
+        conflicts_with_all = ["missing", "json", "parent"]
+    )]
+    watch: Option<f64>,
+    /// With --watch: use only ASCII characters.
+    #[arg(long, requires = "watch")]
+    ascii: bool,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
@@ -32,6 +52,13 @@ pub struct Args {
 
 impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
+        if let Some(seconds) = self.watch {
+            return watch::run(&self.file, self.table.as_deref(), seconds, self.ascii);
+        }
+        if is_ledger(&self.file) {
+            let text = "it is a ledger: 'h5part ledger status' counts its tasks, and --watch shows its workers";
+            return Err(request("read the status of", &self.file, text));
+        }
         let tables: Vec<(Store, String)> = if let Some(table) = &self.table {
             vec![(self.parent.find(&self.lock, &self.file, table, None)?, table.clone())]
         } else {
@@ -59,7 +86,8 @@ impl super::Subcommand for Args {
     }
 
     fn files(&self) -> Vec<PathBuf> {
-        [&self.file].into_iter().chain(&self.parent.parent).cloned().collect()
+        let files = [&self.file].into_iter().chain(&self.parent.parent);
+        files.filter(|file| !is_ledger(file)).cloned().collect()
     }
 }
 

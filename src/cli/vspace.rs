@@ -3,8 +3,9 @@
 use super::common::request;
 use super::exit::Exit;
 use super::ledger::watch;
-use super::output::{TaskBar, json, raw};
+use super::output::{json, raw};
 use super::outputs::refuse_stores_in_use;
+use super::task_bar::{Counts, TaskBar};
 use h5part::Result;
 use h5part_base::error::At;
 use h5part_vplanet::checkpoint::Files;
@@ -57,7 +58,7 @@ impl super::Subcommand for Args {
             refuse_stores_in_use(folder)?;
         }
         let bar = RefCell::new(TaskBar::new(ensemble.trials(), self.json));
-        let built = ensemble.build(&|made| bar.borrow_mut().set(made, 0, 0))?;
+        let built = ensemble.build(&|made| bar.borrow_mut().set(Counts { done: made, ..Counts::default() }))?;
         bar.into_inner().clear();
         // First this: the checkpoint of old trials would say that new ones are done.
         checkpoints.iter().try_for_each(Files::forget)?;

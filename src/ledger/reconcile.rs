@@ -183,6 +183,15 @@ impl<'a> StoreTasks<'a> {
         Ok(counted.into_iter().filter(|column| column.committed == 0 && !all).map(|column| column.column).collect())
     }
 
+    /// The columns that make a task done and that some of its rows lack, in the order of the table; none: they are all
+    /// there. `index` is the task's number in the list of tasks.
+    ///
+    /// # Errors
+    /// As [`Reader::presence`].
+    pub fn missing_columns(&self, index: u32) -> Result<Vec<String>> {
+        Ok(self.find(index)?.missing)
+    }
+
     /// To be called when a task was claimed: notes whether its rows have no value. If its owner dies after
     /// their commit, they are its work.
     ///

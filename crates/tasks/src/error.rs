@@ -87,6 +87,15 @@ pub enum ErrorKind {
 
 impl h5part_base::error::Kind for ErrorKind {}
 
+impl ErrorKind {
+    /// What all tasks that leave these columns out have in common: "column 'F' not committed".
+    #[must_use]
+    pub fn columns_missing(missing: &[String]) -> String {
+        let s = if missing.len() == 1 { "" } else { "s" };
+        format!("column{s} {} not committed", some_of(missing))
+    }
+}
+
 /// The first columns of many.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 6;

@@ -1,76 +1,87 @@
 //! What people see while trials are archived.
 
-use super::super::output::TaskBar;
+use super::super::run::progress::{Ending, Progress, Watching};
+use super::super::task_bar::{Counts, TaskBar};
 use h5part::Error;
+use h5part::ledger::Ledger;
 use h5part_base::sync;
+use h5part_tasks::program::{Home, Homes};
 use h5part_tasks::run::{Event, Observer};
 use h5part_vplanet::bigplanet::{Kept, Watcher};
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
-pub struct Show {
-    state: Mutex<State>,
-    verbose: bool,
+/// Trials are read by the archiver itself: nothing is logged.
+#[derive(Clone, Copy, Debug)]
+pub struct NoLogs;
+
+impl Homes for NoLogs {
+    fn of(&self, _ledger: &Ledger, _index: u32, _name: &str) -> Home {
+        Home { folder: None, log: PathBuf::new(), apart: false }
+    }
 }
 
-struct State {
-    bar: TaskBar,
-    done: u64,
-    failed: u64,
-}
+/// A bar while an archive is built anew, beside the old one.
+pub struct Rebuilding(Mutex<(TaskBar, u64)>);
 
-impl Show {
-    pub fn new(trials: u64, quiet: bool, verbose: bool) -> Self {
-        Self { state: Mutex::new(State { bar: TaskBar::new(trials, quiet), done: 0, failed: 0 }), verbose }
+impl Rebuilding {
+    pub fn new(trials: u64, quiet: bool) -> Self {
+        Self(Mutex::new((TaskBar::new(trials, quiet), 0)))
     }
 
     /// One more is done.
     pub fn count(&self) {
-        let mut state = sync::lock(&self.state);
-        state.done += 1;
-        let (done, failed) = (state.done, state.failed);
-        state.bar.set(done, failed, 0);
+        let (bar, done) = &mut *sync::lock(&self.0);
+        *done += 1;
+        bar.set(Counts { done: *done, ..Counts::default() });
     }
 
-    /// All have ended.
     pub fn end(self) {
-        sync::into_inner(self.state).bar.clear();
-    }
-
-    fn say(&self, text: &str) {
-        sync::lock(&self.state).bar.say(text);
+        sync::into_inner(self.0).0.clear();
     }
 }
 
-impl Observer for Show {
+pub struct Show<'a> {
+    progress: Progress<'a>,
+    why: Mutex<HashMap<String, String>>,
+    verbose: bool,
+}
+
+impl<'a> Show<'a> {
+    pub fn new(watching: Watching<'a>, verbose: bool) -> Self {
+        Self { progress: Progress::new(watching), why: Mutex::default(), verbose }
+    }
+
+    /// All have ended. Returns also why trials could not be archived, by name.
+    pub fn end(self) -> (Ending, HashMap<String, String>) {
+        (self.progress.end(), sync::into_inner(self.why))
+    }
+}
+
+impl Observer for Show<'_> {
     fn event(&self, event: &Event<'_>) {
-        match event {
-            Event::Lost(_, error) => self.say(&error.to_string()),
-            Event::Expired(expired) => {
-                self.say(&format!("'{}' was taken from {}: {}", expired.claim.name, expired.owner, expired.reason));
-            }
-            Event::Warning(text) => self.say(text),
-            _ => {}
-        }
+        self.progress.event(event);
     }
 }
 
-impl Watcher for Show {
+impl Watcher for Show<'_> {
     fn ended(&self, trial: &str, outcome: Result<Kept, &Error>) {
         match outcome {
             Ok(kept) => {
-                self.count();
                 let what = match kept {
                     Kept::Added => "archived",
                     Kept::Same => "in the archive already",
                     Kept::Replaced => "archived anew: it was there, other than its files say",
                 };
                 if self.verbose || kept == Kept::Replaced {
-                    self.say(&format!("'{trial}': {what}"));
+                    self.progress.event(&Event::Warning(format!("'{trial}': {what}")));
                 }
             }
             Err(error) => {
-                sync::lock(&self.state).failed += 1;
-                self.say(&format!("'{trial}' was not archived: {error}"));
+                let cause = error.kind().to_string();
+                sync::lock(&self.why).insert(trial.to_owned(), cause.clone());
+                self.progress.explain(trial, cause, format!("was not archived: {error}"));
             }
         }
     }

@@ -92,8 +92,15 @@ impl Args {
             json(&made)?;
         } else {
             let rows = if made.rows == 0 { String::new() } else { format!(" of {} rows", made.rows_per_task) };
+            let done = match self.columns.as_slice() {
+                [] => String::new(),
+                [one] => format!("; a task is done when its rows of column '{one}' are committed"),
+                several => {
+                    format!("; a task is done when its rows of columns '{}' are committed", several.join("', '"))
+                }
+            };
             line(format!(
-                "{}: {} tasks{rows}, each tried {} times at most",
+                "{}: {} tasks{rows}, each tried {} times at most{done}",
                 self.ledger.display(),
                 made.tasks,
                 made.max_attempts

@@ -1,12 +1,15 @@
 //! What people see of a run of trials: the lines of multiplanet, and a bar on a terminal.
 
-use super::super::run::progress::Progress;
+use super::super::run::progress::{Ending, Progress, Watching};
+use super::super::run::told::{Failed, Told};
 use h5part::Result;
-use h5part::ledger::{End, Ledger, Reason};
+use h5part::ledger::{End, Reason};
 use h5part_tasks::budget::MemoryWatch;
-use h5part_tasks::run::{Event, Observer};
-use std::io::{IsTerminal, Write};
+use h5part_tasks::run::{Event, Observer, Stop};
+use h5part_vplanet::multiplanet::Folders;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub struct Output<'a> {
     progress: Progress<'a>,
@@ -21,58 +24,79 @@ pub fn print(text: &str) {
 }
 
 impl<'a> Output<'a> {
-    pub fn new(ledger: &'a Ledger, folder: &Path, quiet: bool, verbose: bool) -> Self {
-        // Without a terminal only what goes wrong is said: standard output has the lines of multiplanet.
-        let counts = std::io::stderr().is_terminal() && !verbose;
-        let progress = if counts { Progress::new } else { Progress::of_worker }(ledger, quiet);
-        Self { progress, folder: folder.to_owned(), verbose }
-    }
-
-    /// For one worker beside others.
-    pub fn of_worker(ledger: &'a Ledger, folder: &Path, quiet: bool, verbose: bool) -> Self {
-        Self { progress: Progress::of_worker(ledger, quiet), folder: folder.to_owned(), verbose }
+    pub fn new(watching: Watching<'a>, folders: &Folders, verbose: bool) -> Self {
+        Self { progress: Progress::new(watching), folder: folders.0.clone(), verbose }
     }
 
     pub fn watch_memory(&self) -> Result<MemoryWatch> {
         self.progress.watch_memory()
     }
 
+    /// Asks for an end.
+    pub fn stop(&self) -> &Arc<Stop> {
+        self.progress.stop()
+    }
+
     /// So many workers begin.
     pub fn workers(&self, count: usize) {
-        (0..count).for_each(|_| self.print(format_args!("Starting worker")));
+        if self.verbose {
+            starting(count);
+        }
     }
 
     /// The run has ended.
-    pub fn end(self) {
-        self.progress.end();
+    pub fn end(self) -> Ending {
+        self.progress.end()
     }
+}
 
-    fn print(&self, text: std::fmt::Arguments<'_>) {
-        if self.verbose {
-            print(&text.to_string());
-        }
+/// Tells that so many workers start, as multiplanet does.
+pub fn starting(count: usize) {
+    (0..count).for_each(|_| print("Starting worker"));
+}
+
+/// The line of multiplanet for what happened, if it has one.
+fn line_of(folder: &Path, name: &str, what: What) -> String {
+    let path = folder.join(name);
+    match what {
+        What::Begins => format!("Processing: {}", path.display()),
+        What::Completed => format!("{} completed", path.display()),
+        What::Failed(code) => format!("{} failed with return code {code}", path.display()),
     }
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Begins,
+    Completed,
+    /// As Python has it: a signal is a negative code.
+    Failed(i32),
+}
+
+/// Prints the line for what a worker process tells.
+pub fn print_told(folder: &Path, told: &Told) {
+    let (attempt, what) = match told {
+        Told::Begun(attempt) => (attempt, What::Begins),
+        Told::Done { attempt, .. } => (attempt, What::Completed),
+        Told::Failed(Failed { attempt, code: Some(code), .. }) => (attempt, What::Failed(*code)),
+        _ => return,
+    };
+    print(&line_of(folder, &attempt.task, what));
 }
 
 impl Observer for Output<'_> {
     fn event(&self, event: &Event<'_>) {
-        let path = |name: &str| self.folder.join(name);
-        match event {
-            Event::Begins(claim) => self.print(format_args!("Processing: {}", path(&claim.name).display())),
-            Event::Ended(claim, End::Done, _) => self.print(format_args!("{} completed", path(&claim.name).display())),
-            Event::Ended(claim, End::Failed(reason), _) => {
-                // As Python has it: a signal is a negative code.
-                let code = match reason {
-                    Reason::Exit(code) => Some(i32::from(*code)),
-                    Reason::Signal(signal) => Some(-i32::from(*signal)),
-                    _ => None,
-                };
-                if let Some(code) = code {
-                    let path = path(&claim.name);
-                    self.print(format_args!("{} failed with return code {code}", path.display()));
-                }
+        let line = match event {
+            Event::Begins(claim) => Some((claim, What::Begins)),
+            Event::Ended(claim, End::Done, _) => Some((claim, What::Completed)),
+            Event::Ended(claim, End::Failed(Reason::Exit(code)), _) => Some((claim, What::Failed(i32::from(*code)))),
+            Event::Ended(claim, End::Failed(Reason::Signal(signal)), _) => {
+                Some((claim, What::Failed(-i32::from(*signal))))
             }
-            _ => {}
+            _ => None,
+        };
+        if let Some((claim, what)) = line.filter(|_| self.verbose) {
+            print(&line_of(&self.folder, &claim.name, what));
         }
         self.progress.event(event);
     }

@@ -1,17 +1,23 @@
 //! Workers of a run of trials, as processes of their own.
 
+use super::super::run::progress::Voice;
+use super::super::run::told::Told;
 use super::super::run::workers::{Kind, ProcessRun};
 use super::Args;
+use super::output::print_told;
 use h5part::Result;
 use h5part::ledger::{Ledger, Watch};
+use h5part_tasks::program::Homes;
 use h5part_tasks::run::{self, Observer};
 use h5part_vplanet::checkpoint::Checkpointed;
+use h5part_vplanet::multiplanet::Folders;
 use std::ffi::OsString;
 use std::time::Duration;
 
 pub struct Workers<'a> {
     pub args: &'a Args,
     pub run: &'a Checkpointed,
+    pub folders: &'a Folders,
 }
 
 impl ProcessRun for Workers<'_> {
@@ -38,12 +44,26 @@ impl ProcessRun for Workers<'_> {
         words
     }
 
-    fn is_quiet(&self) -> bool {
-        self.args.quiet
+    fn voice(&self) -> Voice {
+        self.args.voice()
     }
 
     fn is_json(&self) -> bool {
         self.args.json
+    }
+
+    fn homes(&self) -> &dyn Homes {
+        self.folders
+    }
+
+    fn keeps_going(&self) -> bool {
+        self.args.limits.keep_going
+    }
+
+    fn told(&self, told: &Told) {
+        if self.args.verbose {
+            print_told(&self.folders.0, told);
+        }
     }
 
     fn stale_after(&self) -> Duration {

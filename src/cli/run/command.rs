@@ -2,16 +2,18 @@
 
 use super::super::ledger::open;
 use super::limits::{Limits, check_program};
+use super::progress::{Voice, Watching};
 use super::{RUN, Rows};
 use h5part::ledger::Ledger;
 use h5part::ledger::StoreTasks;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
 use h5part_engine::store::Store;
-use h5part_tasks::program::{BesideLedger, Template};
-use h5part_tasks::run::{Launch, RunOptions};
+use h5part_tasks::program::{BesideLedger, Homes, Template};
+use h5part_tasks::run::{Launch, RunOptions, Stop};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Debug, clap::Args)]
 pub struct CommandArgs {
@@ -34,7 +36,10 @@ pub struct CommandArgs {
     /// Print only errors.
     #[arg(short, long)]
     pub quiet: bool,
-    /// Print a summary as JSON at the end.
+    /// Print the outcome of each task.
+    #[arg(short, long, conflicts_with_all = ["quiet", "json"])]
+    pub verbose: bool,
+    /// Print each event as a JSON line, and the summary as the last one. With --quiet: the summary alone.
     #[arg(long)]
     pub json: bool,
 }
@@ -72,12 +77,28 @@ impl CommandArgs {
         }
     }
 
+    pub fn voice(&self) -> Voice {
+        Voice::of(self.quiet, self.verbose, self.json)
+    }
+
+    /// How a run of these tasks is watched.
+    pub fn watching<'a>(
+        &self,
+        ledger: &'a Ledger,
+        homes: &'a dyn Homes,
+        stop: &'a Arc<Stop>,
+        at_a_time: usize,
+    ) -> Watching<'a> {
+        let (voice, keep_going) = (self.voice(), self.limits.keep_going);
+        Watching { ledger, homes, voice, counts: true, at_a_time, keep_going, stop }
+    }
+
     pub fn run_options(&self, workers: usize) -> RunOptions {
         RunOptions { block: self.block, ..self.limits.run_options(workers) }
     }
 
-    pub fn launch(&self) -> Result<Launch> {
-        self.limits.launch(self.template(), Box::new(BesideLedger), &self.ledger)
+    pub fn launch(&self, options: &RunOptions) -> Result<Launch> {
+        self.limits.launch(self.template(), Box::new(BesideLedger), &self.ledger, options)
     }
 
     /// The arguments of `h5part work` that make it a worker for this; `more` are options of its own.

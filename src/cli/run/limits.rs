@@ -29,6 +29,9 @@ pub struct Limits {
     /// Treat a worker on another host as dead after this many seconds without a heartbeat.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     stale_after: f64,
+    /// Go on even if the first tasks all fail for one and the same reason.
+    #[arg(long)]
+    pub keep_going: bool,
     /// Give up when the ledger's lock is not released within this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     pub timeout: f64,
@@ -46,7 +49,13 @@ impl Limits {
     }
 
     /// How programs are started; `path` is what they are started for.
-    pub fn launch(&self, template: Template, homes: Box<dyn Homes>, path: &Path) -> Result<Launch> {
+    pub fn launch(
+        &self,
+        template: Template,
+        homes: Box<dyn Homes>,
+        path: &Path,
+        options: &RunOptions,
+    ) -> Result<Launch> {
         let keeper = || {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("keeper");
@@ -57,6 +66,7 @@ impl Limits {
             homes,
             time_limit: self.time_limit.map(Duration::from_secs_f64),
             memory: self.memory,
+            cores: cores_of_each(options),
             keeper: Some(keeper().at("start a keeper for", path)?),
             patience: self.patience(),
         })
@@ -86,8 +96,19 @@ impl Limits {
         if let Some(memory) = self.memory {
             option("--memory", memory.0.to_string());
         }
+        args.extend(self.keep_going.then(|| OsString::from("--keep-going")));
         args
     }
+}
+
+/// Processors that were asked for each program: those that it is pinned to, else its share of what SLURM gave this
+/// process, else as many as it is told to have threads.
+fn cores_of_each(options: &RunOptions) -> u32 {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.trim().parse::<usize>().ok());
+    let pinned = options.cores.first().map(Vec::len).filter(|cores| *cores > 0);
+    let given = || number("SLURM_CPUS_PER_TASK").map(|cores| cores / options.workers.max(1));
+    let cores = pinned.or_else(given).or_else(|| number("OMP_NUM_THREADS")).unwrap_or(1);
+    u32::try_from(cores.max(1)).unwrap_or(u32::MAX)
 }
 
 /// Says that there is no such program; `path` is what it would be started for.

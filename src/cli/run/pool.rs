@@ -3,14 +3,15 @@
 use super::super::ledger::watch as owners;
 use super::super::output::say;
 use super::RUN;
-use super::progress::Progress;
+use super::progress::{Ending, Progress, Watching};
 use super::signals::next;
+use super::told::Told;
 use super::workers::{Kind, ProcessRun};
 use h5part::ledger::{Ledger, Watch};
 use h5part::{ErrorKind, Result};
 use h5part_base::error::Kind as _;
 use h5part_tasks::budget::pin;
-use h5part_tasks::run::{Event, Level, Observer};
+use h5part_tasks::run::{Event, Level, Observer, Stop};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
@@ -18,7 +19,8 @@ use signal_hook::iterator::Signals;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,26 +33,50 @@ struct Pool<'a> {
     ledger: &'a Ledger,
     progress: &'a Progress<'a>,
     workers: Vec<Worker>,
+    /// Takes what workers tell of their tasks.
+    teller: Sender<Told>,
+    told: Receiver<Told>,
     level: Level,
     /// Tasks that had ended when the last worker died, and workers that died since.
     fruitless: (u64, u32),
 }
 
-/// A worker, and the thread that passes on what it says.
+/// A worker, and the threads that pass on what it says and tells.
 struct Worker {
     process: Child,
     words: JoinHandle<()>,
+    told: JoinHandle<()>,
     /// Those that it is kept on.
     cores: Vec<usize>,
 }
 
+impl Worker {
+    /// It has ended: all that it said has been passed on when this returns.
+    fn join(self) {
+        let _ = (self.words.join(), self.told.join());
+    }
+}
+
 /// `cores`: those that each of the workers is kept on; none: all.
-pub fn run(run: &dyn ProcessRun, count: usize, cores: &[Vec<usize>]) -> Result<()> {
-    let ledger = run.ledger();
-    let progress = Progress::new(ledger, run.is_quiet());
+/// Returns what is left to be told of it.
+pub fn run(run: &dyn ProcessRun, count: usize, cores: &[Vec<usize>]) -> Result<Ending> {
+    let (ledger, stop) = (run.ledger(), Arc::new(Stop::new()));
+    let (homes, voice, keep_going) = (run.homes(), run.voice(), run.keeps_going());
+    let progress =
+        Progress::new(Watching { ledger, homes, voice, counts: true, at_a_time: count, keep_going, stop: &stop });
     let watch = progress.watch_memory()?;
     let signals = signals().map_err(|e| ErrorKind::Io(e).at(RUN, ledger.path()))?;
-    let mut pool = Pool { run, ledger, progress: &progress, workers: Vec::new(), level: Level::Run, fruitless: (0, 0) };
+    let (teller, told) = channel();
+    let mut pool = Pool {
+        run,
+        ledger,
+        progress: &progress,
+        workers: Vec::new(),
+        teller,
+        told,
+        level: Level::Run,
+        fruitless: (0, 0),
+    };
     let outcome = pool.start(count, cores).and_then(|()| pool.until_all_have_ended(&signals));
     if outcome.is_err() {
         pool.signal(Signal::SIGTERM);
@@ -58,11 +84,12 @@ pub fn run(run: &dyn ProcessRun, count: usize, cores: &[Vec<usize>]) -> Result<(
     for mut worker in std::mem::take(&mut pool.workers) {
         // It gives back what it has, and ends.
         let _ = worker.process.wait();
-        let _ = worker.words.join();
+        worker.join();
     }
-    drop(watch);
-    progress.end();
-    outcome
+    pool.take_told();
+    drop((pool, watch));
+    let ending = progress.end();
+    outcome.map(|()| ending)
 }
 
 fn signals() -> std::io::Result<Receiver<i32>> {
@@ -92,7 +119,7 @@ impl Pool<'_> {
             let mut command = Command::new(std::env::current_exe()?);
             // In a group of its own: signals from the keyboard reach it through us, once.
             command.args(self.run.worker_args(Kind::OfRun)).process_group(0);
-            command.stdin(Stdio::null()).stderr(Stdio::piped());
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut process = pin::while_kept_on(&cores, || command.spawn())?;
             let (said, say) = (process.stderr.take(), self.progress.voice());
             let pass_on = move |line: String| say(line.strip_prefix("h5part: ").unwrap_or(&line));
@@ -101,7 +128,15 @@ impl Pool<'_> {
                     .flat_map(|said| BufReader::new(said).lines().map_while(io::Result::ok))
                     .for_each(pass_on);
             });
-            Ok(Worker { process, words, cores })
+            let (tells, teller) = (process.stdout.take(), self.teller.clone());
+            let told = std::thread::spawn(move || {
+                let lines = tells.into_iter().flat_map(|tells| BufReader::new(tells).lines().map_while(io::Result::ok));
+                // Whatever else it prints is nothing that happened.
+                for told in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
+                    let _ = teller.send(told);
+                }
+            });
+            Ok(Worker { process, words, told, cores })
         };
         spawn().map_err(|e| ErrorKind::Io(e).at("start a worker for", self.ledger.path()))
     }
@@ -115,10 +150,22 @@ impl Pool<'_> {
                 Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
             }
             self.look_after_workers(&mut watch)?;
+            self.take_told();
+            if self.level == Level::Run && self.progress.stop().level() > Level::Run {
+                self.level = Level::Drain;
+                self.signal(Signal::SIGINT);
+            }
             self.progress.event(&Event::Tick);
             self.run.tick();
         }
         Ok(())
+    }
+
+    fn take_told(&self) {
+        for told in self.told.try_iter() {
+            self.run.told(&told);
+            self.progress.take(&told);
+        }
     }
 
     fn asked_to_end(&mut self, signal: i32) {
@@ -140,8 +187,9 @@ impl Pool<'_> {
             match self.workers[k].process.try_wait() {
                 Ok(None) => k += 1,
                 Ok(Some(status)) => {
-                    let Worker { words, cores, .. } = self.workers.remove(k);
-                    let _ = words.join();
+                    let mut worker = self.workers.remove(k);
+                    let cores = std::mem::take(&mut worker.cores);
+                    worker.join();
                     if !status.success() {
                         self.has_died(status, cores, watch)?;
                     }

@@ -1,59 +1,135 @@
-//! What people see of a run: a bar on a terminal, and a line for what goes wrong.
+//! What is told of a run while it goes on: a bar on a terminal, and a line for each cause of failure; or JSON lines.
 
-use super::super::output::{TaskBar, say};
+use super::super::task_bar::{Counts, TaskBar};
+use super::causes::Causes;
+use super::summary::{SLOWEST, Slow};
+use super::told::{Attempt, Failed, Told};
 use h5part::Result;
-use h5part::ledger::{Claim, End, Ledger, Reason, State, Tally};
+use h5part::ledger::{Claim, End, ErrorKind, Ledger, Reason, State, Tally};
 use h5part_base::error::At;
 use h5part_base::sync;
 use h5part_tasks::budget::MemoryWatch;
-use h5part_tasks::run::{Event, Observer};
+use h5part_tasks::program::Homes;
+use h5part_tasks::run::{Event, Level, Observer, Stop};
 use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Tasks are counted anew this often, and not more often than so many times as long as it takes.
 const COUNT: Duration = Duration::from_millis(500);
 const SHARE: u32 = 50;
+/// Lines of one kind that are told one by one; the others are counted.
+const TOLD: u64 = 20;
 
-pub struct Progress<'a> {
-    ledger: &'a Ledger,
-    quiet: bool,
-    /// How far the run is, is not said by its workers.
-    counts: bool,
-    state: Mutex<Counted>,
+/// How much is told, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Voice {
+    /// Errors only.
+    Quiet,
+    /// A bar or lines, and each cause of failure.
+    People,
+    /// Each task as well.
+    Verbose,
+    /// Each event as a JSON line on standard output.
+    Json,
+    /// The same, for the run that this is a worker of.
+    OfRun,
 }
 
-struct Counted {
+impl Voice {
+    /// What options ask for.
+    pub fn of(quiet: bool, verbose: bool, json: bool) -> Self {
+        match (quiet, json, verbose) {
+            (true, ..) => Self::Quiet,
+            (_, true, _) => Self::Json,
+            (.., true) => Self::Verbose,
+            _ => Self::People,
+        }
+    }
+
+    fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::OfRun)
+    }
+}
+
+/// How a run is watched.
+pub struct Watching<'a> {
+    pub ledger: &'a Ledger,
+    /// Where the logs of tasks are.
+    pub homes: &'a dyn Homes,
+    pub voice: Voice,
+    /// Whether counts are shown while it goes on.
+    pub counts: bool,
+    /// Tasks that run at a time.
+    pub at_a_time: usize,
+    /// Whether it goes on though its first tasks all fail for one reason.
+    pub keep_going: bool,
+    /// Told to end otherwise.
+    pub stop: &'a Arc<Stop>,
+}
+
+pub struct Progress<'a> {
+    watching: Watching<'a>,
+    state: Mutex<Seen>,
+}
+
+struct Seen {
     bar: TaskBar,
     due: Instant,
-    /// Of tasks whose rows are not there, what is missing: told with how the task ended.
-    missing: HashMap<u64, String>,
-    /// Attempts that failed, by reason. The first of each is told; the others are counted.
-    failed: BTreeMap<String, u64>,
+    counts: Counts,
+    /// Why tasks failed, by name: cause and sentence, told with how the task ended.
+    why: HashMap<String, (String, String)>,
+    begun: HashMap<u64, Instant>,
+    causes: Causes,
+    /// Lines of other kinds that were told, by kind.
+    others: BTreeMap<&'static str, u64>,
+    stopped: Option<String>,
+    slowest: Vec<Slow>,
+}
+
+/// What a run leaves to be told at its end.
+#[derive(Debug, Default)]
+pub struct Ending {
+    /// Why it was stopped before its end.
+    pub stopped: Option<String>,
+    /// The slowest attempts that were seen.
+    pub slowest: Vec<Slow>,
 }
 
 impl<'a> Progress<'a> {
-    pub fn new(ledger: &'a Ledger, quiet: bool) -> Self {
-        Self::made(ledger, quiet, !quiet)
-    }
-
-    /// For a worker of a run, which tells for all of them how far they are.
-    pub fn of_worker(ledger: &'a Ledger, quiet: bool) -> Self {
-        Self::made(ledger, quiet, false)
-    }
-
-    fn made(ledger: &'a Ledger, quiet: bool, counts: bool) -> Self {
-        let bar = TaskBar::new(ledger.len(), !counts);
-        Self { ledger, quiet, counts, state: Mutex::new(Counted::new(bar)) }
+    pub fn new(watching: Watching<'a>) -> Self {
+        let shows = watching.counts && matches!(watching.voice, Voice::People | Voice::Verbose);
+        let state = Seen {
+            bar: TaskBar::new(watching.ledger.len(), !shows),
+            due: Instant::now(),
+            counts: Counts::default(),
+            why: HashMap::new(),
+            begun: HashMap::new(),
+            causes: Causes::default(),
+            others: BTreeMap::new(),
+            stopped: None,
+            slowest: Vec::new(),
+        };
+        Self { watching, state: Mutex::new(state) }
     }
 
     /// The run has ended.
-    pub fn end(self) {
-        let Counted { bar, failed, .. } = sync::into_inner(self.state);
+    pub fn end(self) -> Ending {
+        let Seen { bar, others, causes, stopped, slowest, .. } = sync::into_inner(self.state);
         bar.clear();
-        for (reason, count) in failed.into_iter().filter(|(_, count)| *count > 1 && !self.quiet) {
-            say(format_args!("{count} attempts failed for one reason: {reason}"));
+        if causes.untold() > 0 && self.watching.voice != Voice::OfRun {
+            super::super::output::say(format_args!("and {} more causes of failure", causes.untold()));
         }
+        for (kind, count) in others.into_iter().filter(|(_, count)| *count > TOLD) {
+            super::super::output::say(format_args!("and {} more {kind}", count - TOLD));
+        }
+        Ending { stopped, slowest }
+    }
+
+    /// Says why a task is about to fail: the cause that it shares with others, and what happened to it.
+    pub fn explain(&self, task: &str, cause: String, what: String) {
+        sync::lock(&self.state).why.insert(task.to_owned(), (cause, what));
     }
 
     /// Something to be seen with the counts from now on.
@@ -61,11 +137,17 @@ impl<'a> Progress<'a> {
         sync::lock(&self.state).bar.note(text);
     }
 
+    /// Asks for an end when the run is hopeless.
+    pub fn stop(&self) -> &Arc<Stop> {
+        self.watching.stop
+    }
+
     /// From now on, until what is returned goes away, warns when the memory runs short.
     pub fn watch_memory(&self) -> Result<MemoryWatch> {
         let say = self.voice();
         let warn = move |text: &str| say(&format!("warning: {text}"));
-        MemoryWatch::start(Arc::new(warn)).map_err(h5part::ErrorKind::Io).at("watch the memory of", self.ledger.path())
+        let path = self.watching.ledger.path();
+        MemoryWatch::start(Arc::new(warn)).map_err(h5part::ErrorKind::Io).at("watch the memory of", path)
     }
 
     /// Says lines, from any thread.
@@ -73,76 +155,223 @@ impl<'a> Progress<'a> {
         sync::lock(&self.state).bar.voice()
     }
 
-    fn say(&self, text: &str) {
-        sync::lock(&self.state).bar.say(text);
-    }
-
     fn count(&self) {
-        let mut state = sync::lock(&self.state);
+        let mut seen = sync::lock(&self.state);
         let start = Instant::now();
-        if start < state.due {
+        if start < seen.due {
             return;
         }
         // A ledger that cannot be read is told by the workers.
-        if let Ok(Tally { done, failed, running, .. }) = self.ledger.tally() {
-            state.bar.set(done, failed, running);
+        if let Ok(Tally { total, done, failed, running, .. }) = self.watching.ledger.tally() {
+            let before = seen.counts;
+            seen.counts = Counts { done, failed, running, ..before };
+            let counts = seen.counts;
+            seen.bar.set(counts);
+            if self.watching.voice == Voice::Json && counts != before {
+                print(&Told::Progress { total, done, failed, running });
+            }
         }
-        state.due = Instant::now() + COUNT.max(start.elapsed() * SHARE);
+        seen.due = Instant::now() + COUNT.max(start.elapsed() * SHARE);
+    }
+
+    /// Takes an event, from here or from a worker process.
+    pub fn take(&self, told: &Told) {
+        let mut seen = sync::lock(&self.state);
+        let voice = self.watching.voice;
+        if voice.is_json() {
+            print(told);
+        }
+        if voice == Voice::OfRun {
+            return;
+        }
+        let text = match told {
+            Told::Failed(failed) => {
+                seen.counts.retried += u64::from(failed.retried);
+                let is_told = seen.causes.add(failed, voice != Voice::Quiet || !failed.retried);
+                (is_told || voice == Voice::Verbose).then(|| failure(failed))
+            }
+            Told::Done { .. } | Told::Completed { .. } => {
+                seen.causes.done();
+                other(told, voice)
+            }
+            _ => other(told, voice),
+        };
+        match told {
+            Told::Done { attempt, wall_s: Some(wall_s) } => add_slow(&mut seen.slowest, attempt, *wall_s, false),
+            Told::Failed(Failed { attempt, wall_s: Some(wall_s), .. }) => {
+                add_slow(&mut seen.slowest, attempt, *wall_s, true);
+            }
+            _ => {}
+        }
+        if let Some(text) = text.filter(|_| !voice.is_json()) {
+            seen.tell(told, &text);
+        }
+        if matches!(told, Told::Failed(_)) {
+            self.stop_if_hopeless(&mut seen);
+        }
+    }
+
+    fn stop_if_hopeless(&self, seen: &mut Seen) {
+        let Watching { keep_going, at_a_time, ledger, stop, voice, .. } = self.watching;
+        if keep_going {
+            return;
+        }
+        let Some(cause) = seen.causes.hopeless(at_a_time) else { return };
+        // What earlier runs, or others beside this one, have done shows that it can be done.
+        if ledger.tally().is_ok_and(|tally| tally.done > 0) {
+            return;
+        }
+        stop.raise(Level::Drain);
+        let (count, first, text) = (cause.tasks.len(), cause.first.escape_debug(), &cause.text);
+        let log = cause.log.as_ref().map_or_else(String::new, |log| format!(", log {}", log.display()));
+        seen.stopped = Some(text.clone());
+        if voice.is_json() {
+            let (tasks, first) = (count as u64, cause.first.clone());
+            print(&Told::Stopped { tasks, cause: cause.text, first, log: cause.log });
+        } else {
+            seen.bar.say(&format!("stopped: the first {count} tasks all failed: {text}; first '{first}'{log}"));
+            seen.bar.say("running programs finish; --keep-going goes on all the same");
+        }
+    }
+
+    fn told(&self, event: &Event<'_>) -> Option<Told> {
+        let mut seen = sync::lock(&self.state);
+        Some(match event {
+            Event::Begins(claim) => {
+                seen.begun.insert(claim.place, Instant::now());
+                Told::Begun((*claim).into())
+            }
+            Event::Ended(claim, end, state) => {
+                let wall_s = seen.begun.remove(&claim.place).map(|begun| begun.elapsed().as_secs_f64());
+                let why = seen.why.remove(&claim.name);
+                let attempt = Attempt::from(*claim);
+                match end {
+                    End::Done => Told::Done { attempt, wall_s },
+                    End::Released => Told::Released(attempt),
+                    End::Failed(reason) => self.failed(claim, *reason, *state, why, wall_s),
+                }
+            }
+            Event::NotCommitted(claim, kind, _) => {
+                let cause = match kind.of() {
+                    Some(ErrorKind::NotCommitted { missing, .. }) => ErrorKind::columns_missing(missing),
+                    _ => kind.to_string(),
+                };
+                seen.why.insert(claim.name.clone(), (cause, format!("exited with 0, but {kind}")));
+                return None;
+            }
+            Event::Lost(claim, error) => {
+                seen.begun.remove(&claim.place);
+                Told::Lost { error: error.to_string() }
+            }
+            Event::Expired(expired) => Told::Taken {
+                task: expired.claim.name.clone(),
+                owner: expired.owner.clone(),
+                reason: expired.reason.to_string(),
+                state: expired.state.word().to_owned(),
+            },
+            Event::Completed(claim) => Told::Completed { task: claim.name.clone() },
+            Event::Warning(text) => Told::Warning { text: text.clone() },
+            Event::Tick => return None,
+        })
+    }
+
+    fn failed(
+        &self,
+        claim: &Claim,
+        reason: Reason,
+        state: State,
+        why: Option<(String, String)>,
+        wall_s: Option<f64>,
+    ) -> Told {
+        let (cause, what) = why.unwrap_or_else(|| (reason.to_string(), format!("failed: {reason}")));
+        let log = self.watching.homes.of(self.watching.ledger, claim.index, &claim.name).log;
+        let log = Some(log).filter(|log| is_ours(log));
+        let code = match reason {
+            Reason::Exit(code) => Some(i32::from(code)),
+            Reason::Signal(signal) => Some(-i32::from(signal)),
+            _ => None,
+        };
+        Told::Failed(Failed { attempt: claim.into(), cause, what, code, log, retried: state == State::Waiting, wall_s })
     }
 }
 
-impl Counted {
-    fn new(bar: TaskBar) -> Self {
-        Self { bar, due: Instant::now(), missing: HashMap::new(), failed: BTreeMap::new() }
-    }
+/// A log that cannot be written to says nothing of this run.
+pub fn is_ours(log: &std::path::Path) -> bool {
+    std::fs::OpenOptions::new().append(true).open(log).is_ok()
+}
 
-    /// Says the first failure of each reason, and counts the others.
-    fn tell_failure(&mut self, claim: &Claim, reason: Reason, state: State, quiet: bool) {
-        let name = claim.name.escape_debug();
-        let (kind, text) = match self.missing.remove(&claim.place) {
-            // Rows differ from task to task, columns do not.
-            Some(missing) => (format!("{reason}"), missing),
-            None => (format!("{reason}"), format!("failed: {reason}")),
+fn add_slow(slowest: &mut Vec<Slow>, attempt: &Attempt, wall_s: f64, failed: bool) {
+    if slowest.len() < SLOWEST || slowest.last().is_some_and(|last| wall_s > last.wall_s) {
+        slowest.push(Slow { name: attempt.task.clone(), wall_s, failed });
+        slowest.sort_by(|a, b| b.wall_s.total_cmp(&a.wall_s));
+        slowest.truncate(SLOWEST);
+    }
+}
+
+impl Seen {
+    fn tell(&mut self, told: &Told, text: &str) {
+        let kind = match told {
+            Told::Taken { .. } => "tasks of dead workers",
+            Told::Completed { .. } => "tasks of dead workers whose rows are there",
+            Told::Lost { .. } => "tasks that others took over",
+            Told::Warning { .. } => "warnings",
+            _ => return self.bar.say(text),
         };
-        let count = self.failed.entry(kind).or_default();
+        let count = self.others.entry(kind).or_default();
         *count += 1;
-        if *count > 1 && state != State::Failed {
-            return;
+        if *count <= TOLD {
+            self.bar.say(text);
         }
-        match state {
-            State::Failed => self.bar.say(&format!("'{name}' {text}; it is not retried")),
-            _ if quiet => {}
-            _ => self.bar.say(&format!("'{name}' {text}; it is retried")),
+    }
+}
+
+/// Writes an event; a reader that went away ends no run.
+fn print(told: &Told) {
+    if let Ok(mut line) = serde_json::to_vec(told) {
+        line.push(b'\n');
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(&line).and_then(|()| out.flush());
+    }
+}
+
+fn failure(failed: &Failed) -> String {
+    let Failed { attempt, what, log, retried, .. } = failed;
+    let next = if *retried { "it is retried" } else { "it is not retried" };
+    let log = log.as_ref().map_or_else(String::new, |log| format!("; see {}", log.display()));
+    format!("'{}' {what}; {next}{log}", attempt.task.escape_debug())
+}
+
+/// The line for people, if there is one.
+fn other(told: &Told, voice: Voice) -> Option<String> {
+    let is_quiet = voice == Voice::Quiet;
+    match told {
+        Told::Done { attempt, wall_s } if voice == Voice::Verbose => {
+            let took = wall_s.map_or_else(String::new, |s| format!(" in {}", super::super::output::duration(s)));
+            Some(format!("'{}' is done{took}", attempt.task.escape_debug()))
         }
+        Told::Released(attempt) if voice == Voice::Verbose => {
+            Some(format!("'{}' was given back", attempt.task.escape_debug()))
+        }
+        Told::Lost { error } => Some(error.clone()),
+        Told::Taken { task, owner, reason, state } if !is_quiet => {
+            Some(format!("'{}' was taken from {owner}: {reason}; it is {state}", task.escape_debug()))
+        }
+        Told::Completed { task } if !is_quiet => {
+            Some(format!("'{}' is done all the same: its rows are there", task.escape_debug()))
+        }
+        Told::Warning { text } => Some(text.clone()),
+        _ => None,
     }
 }
 
 impl Observer for Progress<'_> {
     fn event(&self, event: &Event<'_>) {
-        match event {
-            Event::Tick if self.counts => self.count(),
-            Event::Ended(claim, End::Failed(reason), state) => {
-                let mut counted = sync::lock(&self.state);
-                counted.tell_failure(claim, *reason, *state, self.quiet);
+        if matches!(event, Event::Tick) {
+            if self.watching.counts {
+                self.count();
             }
-            Event::NotCommitted(claim, kind, _) => {
-                let mut counted = sync::lock(&self.state);
-                counted.missing.insert(claim.place, format!("exited with 0, but {kind}"));
-            }
-            Event::Lost(_, error) => self.say(&error.to_string()),
-            Event::Expired(expired) if !self.quiet => {
-                let (name, owner) = (expired.claim.name.escape_debug(), &expired.owner);
-                self.say(&format!(
-                    "'{name}' was taken from {owner}: {}; it is {}",
-                    expired.reason,
-                    expired.state.word()
-                ));
-            }
-            Event::Completed(claim) if !self.quiet => {
-                self.say(&format!("'{}' is done all the same: its rows are there", claim.name.escape_debug()));
-            }
-            Event::Warning(text) => self.say(text),
-            _ => {}
+        } else if let Some(told) = self.told(event) {
+            self.take(&told);
         }
     }
 }

@@ -5,14 +5,18 @@ mod wait;
 use super::super::exit::Exit;
 use super::super::output::{json, line};
 use super::RUN;
+use super::journal;
+use super::progress::Voice;
 use super::workers::{Kind, ProcessRun};
 use h5part::ledger::Ledger;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
+use h5part_tasks::run::Stop;
 use h5part_tasks::slurm::{Array, Element, Phase, Submitted, look, submit};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::Arc;
 use wait::Waiting;
 
 /// How workers are submitted.
@@ -81,7 +85,7 @@ impl Options {
         if self.no_wait {
             return plan.tell(&submitted).map(Some);
         }
-        Waiting::new(&plan, submitted).until_ended()?;
+        Waiting::new(&plan, &Arc::new(Stop::new()), submitted).until_ended()?;
         Ok(None)
     }
 }
@@ -98,6 +102,7 @@ impl Plan<'_> {
     /// Submits workers, no more of them than there are tasks left.
     fn submit(&self) -> Result<Vec<Submitted>> {
         let size = self.size()?;
+        journal::note(self.ledger);
         submit(&self.array()?, size).at("submit workers of", self.ledger.path())
     }
 
@@ -148,7 +153,7 @@ impl Plan<'_> {
     fn tell(&self, submitted: &[Submitted]) -> Result<Exit> {
         if self.run.is_json() {
             json(&NotWaited { submitted })?;
-        } else if !self.run.is_quiet() {
+        } else if self.run.voice() != Voice::Quiet {
             for Submitted { id, elements } in submitted {
                 line(format!("submitted job {id}: {elements} workers"))?;
             }

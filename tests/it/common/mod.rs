@@ -3,5 +3,6 @@
 pub mod content;
 pub mod killing;
 pub mod planets;
+pub mod pty;
 pub mod stopping;
 pub mod support;

@@ -114,14 +114,18 @@ fn a_task_done_in_part_names_what_is_missing_and_columns_say_what_is_enough() {
     ok(&["create", &store, "t", "--rows", "4", "--column", "E:f64", "--column", "F:f64"]);
     let init = |name: &str, more: &[&str]| {
         let ledger = scratch.text(name);
-        ok(&[&["ledger", "init", &ledger, "--store", &store, "--table", "t", "--block", "2"], more].concat());
+        let said =
+            ok(&[&["ledger", "init", &ledger, "--store", &store, "--table", "t", "--block", "2"], more].concat());
+        let names = said.contains("a task is done when its rows of column 'E' are committed");
+        assert_eq!(names, more.contains(&"E"), "{said}");
         ledger
     };
     let work = |ledger: &str| run(&["run", ledger, "-j", "1", "--", "sh", "-c", COMPUTE, exe, &store, "{rows}"]);
     // Somebody commits to F: it counts.
     ok(&["update", &store, "t", "--rows", "0", "--set", &format!("F={}", scratch.npy("f.npy", &[1], &[1.0]))]);
     let (code, _, err) = work(&init("all", &["--max-attempts", "1"]));
-    assert!(code == 1 && err.contains("column 'F' of rows 2:4 is not committed ('E' is)"), "{code} {err}");
+    assert!(code == 1 && err.contains("column 'F' of rows 0:2 is not committed ('E' is)"), "{code} {err}");
+    assert!(err.contains("2 tasks failed: column 'F' not committed; first '0:2', log "), "{code} {err}");
     let ledger = init("some", &["--columns", "E"]);
     let (code, _, err) = work(&ledger);
     assert!(code == 0 && err.is_empty(), "{code} {err}");

@@ -6,5 +6,8 @@ mod cli;
 mod doctor;
 mod everyday;
 mod examples;
+mod glance;
 mod monitor;
 mod outputs;
+mod reports;
+mod watching;

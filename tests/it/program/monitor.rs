@@ -1,7 +1,7 @@
 //! `h5part monitor`: what workers measured, summed up, drawn, and as OpenQuake's tables.
 
 use crate::common::support::{Scratch, is_one_error, ok, py, run};
-use h5part::monitor::Monitor;
+use h5part::monitor::{Monitor, Record};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -86,6 +86,66 @@ fn sums_are_told_in_words_in_json_and_drawn() {
     let file = fs::read_dir(scratch.path("m")).expect("reads").next().expect("one").expect("entry").path();
     let said = json(&ok(&["monitor", file.to_str().expect("UTF-8"), "--json"]));
     assert_eq!(said["workers"].as_array().expect("list").len(), 1);
+}
+
+/// Two operations on one host, of which one asked for four processors and had a limit.
+fn with_costs(folder: &Path) {
+    let monitor = Monitor::open_as(folder, "w,1").expect("opens");
+    let record = |operation: &str, wall_s: f64, cores, memory_limit_bytes| Record {
+        operation: operation.to_owned(),
+        start_s: 100.0,
+        wall_s,
+        cpu_s: wall_s,
+        cores,
+        memory_bytes: 50,
+        memory_limit_bytes,
+        ..Record::default()
+    };
+    for wall in 1..=100 {
+        monitor.record(record("wide", f64::from(wall), 4, 200)).expect("writes");
+    }
+    monitor.record(record("a \"b\"", 2.0, 0, 0)).expect("writes");
+}
+
+#[test]
+fn costs_are_shares_of_what_was_asked_for_by_operation_worker_and_host() {
+    let scratch = Scratch::new();
+    with_costs(&scratch.path("m"));
+    let said = json(&ok(&["monitor", &scratch.text("m"), "--json"]));
+    let wide = &said["operations"][0];
+    assert_eq!((&wide["cpu_share"], &wide["memory_share"]), (&json("0.25"), &json("0.25")), "{wide}");
+    assert_eq!(wide["wall_percentiles_s"], json(r#"{"p50": 50.0, "p90": 90.0, "p99": 99.0}"#));
+    assert_eq!(
+        (&said["operations"][1]["cpu_share"], &said["operations"][1]["memory_share"]),
+        (&json("1.0"), &Value::Null)
+    );
+    let host = &said["hosts"][0];
+    assert_eq!(
+        (&host["workers"], &host["records"], &host["memory_limit_bytes"]),
+        (&json("1"), &json("101"), &json("200"))
+    );
+    let words = ok(&["monitor", &scratch.text("m"), "--by", "operation"]);
+    let line = words.lines().find(|line| line.starts_with("wide")).expect("a line");
+    let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    let expected =
+        ["wide", "100", "0", "84 min", "50.5 s", "50.0 s", "90.0 s", "99.0 s", "100 s", "25 %", "50 bytes", "25 %"];
+    assert_eq!(cells[..12], expected, "{words}");
+    assert!(ok(&["monitor", &scratch.text("m"), "--by", "host"]).lines().count() == 3);
+    // A reader of CSV finds what is in the JSON.
+    let script = r#"
+import csv, json, subprocess, sys
+run = lambda *more: subprocess.run([sys.argv[1], 'monitor', sys.argv[2], *more], check=True, capture_output=True, text=True).stdout
+summary = json.loads(run('--json'))
+for by, names in [('operation', ['wide', 'a "b"']), ('worker', ['w,1']), ('host', [summary['hosts'][0]['host']])]:
+    rows = list(csv.DictReader(run('--csv', '--by', by).splitlines()))
+    assert [row[by] for row in rows] == names, rows
+    for row, one in zip(rows, summary[by + 's']):
+        for column, value in [('records', one['records']), ('wall_s', one['wall_s']['total']), ('wall_p90_s', one['wall_percentiles_s']['p90']),
+                              ('cpu_share', one['cpu_share']), ('memory_limit_bytes', one['memory_limit_bytes'])]:
+            assert row[column] == '' if value is None else float(row[column]) == value, (by, column, row)
+assert run('--csv') == run('--csv', '--by', 'operation')
+"#;
+    py(script, &[env!("CARGO_BIN_EXE_h5part"), &scratch.text("m")]);
 }
 
 #[test]

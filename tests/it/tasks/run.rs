@@ -6,6 +6,8 @@ mod ends;
 mod kills;
 #[path = "run/rig.rs"]
 mod rig;
+#[path = "run/tells.rs"]
+mod tells;
 
 use crate::common::support::{Scratch, h5part, is_one_error, ok, run};
 use rig::{Rig, json, names};
@@ -55,8 +57,7 @@ fn a_name_stays_one_argument_whatever_is_in_it() {
 fn what_fails_is_tried_again_as_often_as_was_said_and_told_at_the_end() {
     let rig = Rig::new(&names(5));
     let script = r#"echo x >> "$1.tries"; case $1 in "t 2") exit 7;; "t 3") kill -SEGV $$;; "t 4") [ $H5PART_ATTEMPT = 1 ];; esac"#;
-    let mut args = with_script(&rig.ledger, &["--retry-delay", "0.01", "--max-attempts", "2", "--json"], script);
-    args.retain(|arg| *arg != "-q");
+    let args = with_script(&rig.ledger, &["--retry-delay", "0.01", "--max-attempts", "2", "--json"], script);
     let output = h5part().current_dir(rig.dir.path("")).args(&args).output().expect("starts");
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(1));
@@ -86,7 +87,7 @@ fn a_program_that_is_not_there_is_told_once_and_before_any_claim() {
     }
     assert_eq!(rig.status(), json(r#"{"total": 50, "waiting": 50, "running": 0, "done": 0, "failed": 0}"#));
     // One that differs from task to task fails its task.
-    let (code, ..) = run(&["run", &rig.ledger, "-q", "--max-attempts", "1", "--", "./{name}"]);
+    let (code, ..) = run(&["run", &rig.ledger, "-q", "--max-attempts", "1", "--keep-going", "--", "./{name}"]);
     assert_eq!((code, &rig.status()["failed"]), (1, &json("50")));
     assert!(rig.log(7).contains("could not be started"), "{}", rig.log(7));
 }

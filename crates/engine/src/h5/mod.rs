@@ -31,6 +31,7 @@ mod select;
 mod stamps;
 mod superblock;
 mod texts;
+mod tree;
 mod walk;
 
 pub use arrays::{NewArray, NextRows};
@@ -51,6 +52,7 @@ pub use published::Digest;
 pub(crate) use stamps::TOO_MANY_COLUMNS;
 pub use stamps::{MOST_COLUMNS, StampsSpec};
 pub use superblock::{Superblock, check as check_superblock, stored_end};
+pub use tree::{TreeEntry, TreeObject};
 pub use walk::{Anomaly, Walk};
 
 use h5part_base::error::ErrorKind;

@@ -104,6 +104,20 @@ impl Ledger {
         Ok(look().at("read", &self.path)?.and_then(|entry| entry.owner))
     }
 
+    /// All owners that are entered, with their entries, as they are now; without the lock.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn owners(&self) -> Result<Vec<(OwnerId, Entry)>> {
+        let numbered = |(place, entry): (usize, Option<Entry>)| {
+            let (place, entry) = (u32::try_from(place).ok()?, entry?);
+            entry.owner.as_ref()?;
+            Some((OwnerId { place, generation: entry.generation }, entry))
+        };
+        let entries = self.entries().at("read", &self.path)?;
+        Ok(entries.into_iter().enumerate().filter_map(numbered).collect())
+    }
+
     /// The entry of an owner that nobody has given up; under the lock.
     pub(super) fn working(&self, id: OwnerId) -> Result<Entry, ErrorKind> {
         let entry = self.entry(id)?.filter(|entry| !entry.given_up);

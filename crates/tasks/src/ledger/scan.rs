@@ -64,7 +64,8 @@ pub struct Standing {
 }
 
 impl Tally {
-    fn add(&mut self, task: &Task) {
+    /// Counts one more.
+    pub fn add(&mut self, task: &Task) {
         match task.state {
             State::Waiting => self.waiting += 1,
             State::Running => self.running += 1,

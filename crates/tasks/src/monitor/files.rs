@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const SUFFIX: &str = "jsonl";
 /// A longer line is no record, in bytes.
 const MOST_LINE: u64 = 1 << 20;
+/// Clocks of a host and its file server differ by less, in seconds.
+const CLOCKS_APART_S: f64 = 600.0;
 
 /// A worker's own file, open for appending.
 #[derive(Debug)]
@@ -101,6 +103,16 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>> {
     } else {
         Ok(vec![path.to_owned()])
     }
+}
+
+/// Those of them that were written to since then, in seconds since 1970.
+pub(super) fn list_since(path: &Path, since_s: f64) -> Result<Vec<PathBuf>> {
+    let is_recent = |file: &PathBuf| {
+        let changed = std::fs::metadata(file).and_then(|metadata| metadata.modified());
+        let changed_s = changed.ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+        changed_s.is_none_or(|changed| changed.as_secs_f64() + CLOCKS_APART_S >= since_s)
+    };
+    Ok(list(path)?.into_iter().filter(is_recent).collect())
 }
 
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {

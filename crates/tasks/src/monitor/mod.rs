@@ -25,18 +25,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod costs;
 mod draw;
 mod files;
 mod guard;
 mod lanes;
+mod recent;
 mod record;
 mod summary;
 mod timeline;
 mod usage;
 
+pub use costs::{Costs, Percentiles, Spread};
 pub use draw::draw;
 pub use guard::{Measure, Monitor};
+pub use recent::{Recent, Slow};
 pub use record::{FORMAT, Header, Record};
-pub use summary::{Operation, Spread, Summary, Worker};
+pub use summary::{Host, Operation, Summary, Worker};
 pub use timeline::{Event, Timeline, small};
 pub use usage::{ChildUsage, own_peak, wait_child};

@@ -43,6 +43,12 @@ pub struct Record {
     /// By how much the peak rose meanwhile, in bytes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub memory_rise_bytes: u64,
+    /// Processors that were asked for it; 0: nobody said, which counts as one.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub cores: u32,
+    /// Memory that it was allowed, in bytes; 0: no limit was set.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub memory_limit_bytes: u64,
     /// Number of the thread within its process, from 1.
     #[serde(default, skip_serializing_if = "is_default")]
     pub thread: u32,
@@ -116,6 +122,12 @@ impl Record {
         self.start_s.abs() < MOST_SECONDS && duration(self.wall_s) && duration(self.cpu_s) && weight
     }
 
+    /// Processor time that was asked for it: processors times wall time, in seconds.
+    #[must_use]
+    pub fn core_s(&self) -> f64 {
+        self.wall_s * f64::from(self.cores.max(1))
+    }
+
     /// When it ended, in seconds since 1970.
     #[must_use]
     pub fn end_s(&self) -> f64 {
@@ -142,12 +154,12 @@ mod tests {
         let name = "\\PC{0,20}|[\"\\\\\n\t\u{1}]{1,4}";
         let seconds = || (0u32..u32::MAX).prop_map(|us| f64::from(us) / 1e3);
         let task = (prop::option::of(any::<u64>()), any::<bool>(), any::<u32>(), any::<bool>());
-        let sizes = prop::array::uniform5(any::<u64>());
+        let sizes = prop::array::uniform6(any::<u64>());
         let sent = prop::collection::btree_map("\\PC{0,5}", any::<u64>(), 0..3);
         (name, prop::array::uniform3(seconds()), task, sizes, prop::option::of(seconds()), sent).prop_map(
             |(operation, [start_s, wall_s, cpu_s], (task, whole, attempt, failed), sizes, weight, sent)| {
-                let [memory_bytes, memory_rise_bytes, counts, bytes, received] = sizes;
-                let (thread, memory_at_most, lost) = (attempt / 2, !failed, counts / 2);
+                let [memory_bytes, memory_rise_bytes, counts, bytes, received, memory_limit_bytes] = sizes;
+                let (thread, cores, memory_at_most, lost) = (attempt / 2, attempt / 3, !failed, counts / 2);
                 Record {
                     operation,
                     start_s,
@@ -156,6 +168,8 @@ mod tests {
                     memory_bytes,
                     memory_at_most,
                     memory_rise_bytes,
+                    cores,
+                    memory_limit_bytes,
                     thread,
                     task,
                     whole,

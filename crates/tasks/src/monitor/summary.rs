@@ -1,5 +1,6 @@
 //! All records of a run added up: by operation, and by worker.
 
+use super::costs::{Costs, Tally};
 use super::files::{self, Origin};
 use super::record::{FORMAT, Record};
 use h5part_base::error::Result;
@@ -31,6 +32,8 @@ pub struct Summary {
     pub operations: Vec<Operation>,
     /// One a file, in order of names.
     pub workers: Vec<Worker>,
+    /// In order of names.
+    pub hosts: Vec<Host>,
 }
 
 /// All records of one operation.
@@ -38,34 +41,15 @@ pub struct Summary {
 pub struct Operation {
     /// Its name.
     pub operation: String,
-    /// Number of records.
-    pub records: u64,
-    /// Of them, those that failed.
-    pub failed: u64,
+    /// What they cost.
+    #[serde(flatten)]
+    pub costs: Costs,
     /// Sum of what was counted.
     pub counts: u64,
     /// Sum of the bytes worked on.
     pub bytes: u64,
     /// Sum of the bytes of results.
     pub received: u64,
-    /// Wall time a record, in seconds.
-    pub wall_s: Spread,
-    /// Processor time a record, in seconds.
-    pub cpu_s: Spread,
-    /// The largest peak of memory, in bytes.
-    pub memory_bytes: u64,
-    /// That peak is this or less: see [`super::ChildUsage::memory_at_most`].
-    pub memory_at_most: bool,
-}
-
-/// Sum, mean and range, in the unit of the field that has it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "each field is named after what it holds")]
-pub struct Spread {
-    pub total: f64,
-    pub mean: f64,
-    pub min: f64,
-    pub max: f64,
 }
 
 /// All records of one file.
@@ -81,35 +65,29 @@ pub struct Worker {
     pub file: PathBuf,
     /// Threads that measured something.
     pub threads: usize,
-    /// Number of records.
-    pub records: u64,
-    /// Of them, those of operations that failed.
-    pub failed: u64,
+    /// What its records cost.
+    #[serde(flatten)]
+    pub costs: Costs,
     /// When its first operation began, in seconds since 1970; `None` without records.
     pub start_s: Option<f64>,
     /// From then to the end of its last one, in seconds.
     pub span_s: f64,
     /// Time in which at least one operation was under way, in seconds.
     pub busy_s: f64,
-    /// The largest peak of memory, in bytes.
-    pub memory_bytes: u64,
-    /// That peak is this or less: see [`super::ChildUsage::memory_at_most`].
-    pub memory_at_most: bool,
 }
 
-/// The largest peak so far; of equal ones, the exact one.
-#[derive(Clone, Copy, Debug, Default)]
-struct Memory {
-    bytes: u64,
-    at_most: bool,
-}
-
-impl Memory {
-    fn add(&mut self, other: Self) {
-        if (other.bytes, !other.at_most) > (self.bytes, !self.at_most) {
-            *self = other;
-        }
-    }
+/// All records of the workers of one host.
+#[derive(Clone, Debug, Serialize)]
+pub struct Host {
+    /// Its name; empty for workers that were killed before they said it.
+    pub host: String,
+    /// Number of its workers.
+    pub workers: u64,
+    /// What their records cost.
+    #[serde(flatten)]
+    pub costs: Costs,
+    /// Sum over its workers of the time in which at least one operation was under way, in seconds.
+    pub busy_s: f64,
 }
 
 /// From the first beginning to the last end.
@@ -167,93 +145,6 @@ impl Union {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Times {
-    total: f64,
-    min: f64,
-    max: f64,
-}
-
-impl Times {
-    const NONE: Self = Self { total: 0.0, min: f64::INFINITY, max: 0.0 };
-
-    fn add(&mut self, other: Self) {
-        self.total += other.total;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
-    }
-
-    fn add_one(&mut self, s: f64) {
-        self.add(Self { total: s, min: s, max: s });
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a mean over fewer than 2^53")]
-    fn spread(self, records: u64) -> Spread {
-        let Self { total, min, max } = self;
-        Spread { total, mean: total / records.max(1) as f64, min, max }
-    }
-}
-
-/// One operation in one file, or in several.
-#[derive(Clone, Copy, Debug)]
-struct Tally {
-    records: u64,
-    failed: u64,
-    counts: u64,
-    bytes: u64,
-    received: u64,
-    wall: Times,
-    cpu: Times,
-    memory: Memory,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let (wall, cpu) = (Times::NONE, Times::NONE);
-        Self { records: 0, failed: 0, counts: 0, bytes: 0, received: 0, wall, cpu, memory: Memory::default() }
-    }
-}
-
-impl Tally {
-    fn add_one(&mut self, r: &Record) {
-        self.records += 1;
-        self.failed += u64::from(r.failed);
-        self.counts = self.counts.saturating_add(r.counts);
-        self.bytes = self.bytes.saturating_add(r.bytes);
-        self.received = self.received.saturating_add(r.received);
-        self.wall.add_one(r.wall_s);
-        self.cpu.add_one(r.cpu_s);
-        self.memory.add(Memory { bytes: r.memory_bytes, at_most: r.memory_at_most });
-    }
-
-    fn add(&mut self, other: &Self) {
-        self.records += other.records;
-        self.failed += other.failed;
-        self.counts = self.counts.saturating_add(other.counts);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-        self.received = self.received.saturating_add(other.received);
-        self.wall.add(other.wall);
-        self.cpu.add(other.cpu);
-        self.memory.add(other.memory);
-    }
-
-    fn operation(&self, name: String) -> Operation {
-        let Self { records, failed, counts, bytes, received, wall, cpu, memory } = *self;
-        Operation {
-            operation: name,
-            records,
-            failed,
-            counts,
-            bytes,
-            received,
-            wall_s: wall.spread(records),
-            cpu_s: cpu.spread(records),
-            memory_bytes: memory.bytes,
-            memory_at_most: memory.at_most,
-        }
-    }
-}
-
 /// One file.
 #[derive(Debug, Default)]
 struct Sums {
@@ -277,9 +168,13 @@ impl Sums {
         self.lost = self.lost.saturating_add(record.lost);
     }
 
-    fn worker(self, origin: &Origin) -> Worker {
+    fn all(&self) -> Tally {
         let mut all = Tally::default();
         self.operations.values().for_each(|tally| all.add(tally));
+        all
+    }
+
+    fn worker(self, origin: &Origin, all: Tally) -> Worker {
         let header = origin.header.as_ref();
         Worker {
             worker: origin.worker(),
@@ -287,20 +182,17 @@ impl Sums {
             pid: header.map(|h| h.pid),
             file: origin.path.clone(),
             threads: self.threads.len(),
-            records: all.records,
-            failed: all.failed,
+            costs: all.costs(),
             start_s: self.span.map(|s| s.start),
             span_s: Span::length(self.span),
             busy_s: self.busy.length(),
-            memory_bytes: all.memory.bytes,
-            memory_at_most: all.memory.at_most,
         }
     }
 }
 
 impl Summary {
     /// Adds up the measurements of a run: those in a folder, in one file, or beside a ledger. Files are
-    /// read in parallel and in bounded memory.
+    /// read in parallel; some 30 bytes of memory are taken for each record.
     ///
     /// **Concurrency.** Workers may go on meanwhile; what each had written by some moment within the
     /// call counts.
@@ -326,25 +218,60 @@ impl Summary {
         }
         let span = files.iter().fold(None, |span, (_, sums)| Span::join(span, sums.span));
         let mut operations: Vec<Operation> =
-            operations.into_iter().map(|(name, tally)| tally.operation(name)).collect();
-        operations.sort_by(|a, b| b.wall_s.total.total_cmp(&a.wall_s.total));
+            operations.into_iter().map(|(name, tally)| operation(name, tally)).collect();
+        operations.sort_by(|a, b| b.costs.wall_s.total.total_cmp(&a.costs.wall_s.total));
+        let cut_lines = files.iter().map(|(origin, _)| origin.cut).sum();
+        let lost = files.iter().fold(0, |lost, (_, sums)| sums.lost.saturating_add(lost));
+        let mut hosts: BTreeMap<String, HostTally> = BTreeMap::new();
+        let worker = |(origin, sums): (Origin, Sums)| {
+            let all = sums.all();
+            let worker = sums.worker(&origin, all.clone());
+            let host = hosts.entry(worker.host.clone()).or_default();
+            host.workers += 1;
+            host.busy_s += worker.busy_s;
+            host.tally.add(&all);
+            worker
+        };
+        let workers = files.into_iter().map(worker).collect();
+        let hosts = hosts.into_iter().map(|(host, HostTally { workers, tally, busy_s })| Host {
+            host,
+            workers,
+            costs: tally.costs(),
+            busy_s,
+        });
+        let hosts = hosts.collect();
         Self {
             format: FORMAT,
             path: path.to_owned(),
-            records: operations.iter().map(|o| o.records).sum(),
-            failed: operations.iter().map(|o| o.failed).sum(),
-            cut_lines: files.iter().map(|(origin, _)| origin.cut).sum(),
-            lost: files.iter().fold(0, |lost, (_, sums)| sums.lost.saturating_add(lost)),
+            records: operations.iter().map(|o| o.costs.records).sum(),
+            failed: operations.iter().map(|o| o.costs.failed).sum(),
+            cut_lines,
+            lost,
             start_s: span.map(|s| s.start),
             span_s: Span::length(span),
             operations,
-            workers: files.into_iter().map(|(origin, sums)| sums.worker(&origin)).collect(),
+            workers,
+            hosts,
         }
     }
 }
 
+/// All records of one host.
+#[derive(Debug, Default)]
+struct HostTally {
+    workers: u64,
+    tally: Tally,
+    busy_s: f64,
+}
+
+fn operation(name: String, tally: Tally) -> Operation {
+    let Tally { counts, bytes, received, .. } = tally;
+    Operation { operation: name, costs: tally.costs(), counts, bytes, received }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::costs::Spread;
     use super::*;
     use proptest::prelude::*;
 
@@ -371,14 +298,16 @@ mod tests {
         assert_eq!((summary.records, summary.failed, summary.cut_lines, summary.lost), (3, 1, 3, 3));
         assert_eq!((summary.start_s, summary.span_s), (Some(9.0), 3.25));
         let [x, y] = summary.operations.as_slice() else { panic!("{:?}", summary.operations) };
-        assert_eq!((x.operation.as_str(), x.records, x.counts, x.bytes), ("x", 2, u64::MAX, 5));
+        assert_eq!((x.operation.as_str(), x.costs.records, x.counts, x.bytes), ("x", 2, u64::MAX, 5));
+        let (x, y) = (&x.costs, &y.costs);
         assert_eq!(x.wall_s, Spread { total: 4.0, mean: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(x.cpu_s, Spread { total: 2.0, mean: 1.0, min: 0.5, max: 1.5 });
         assert!(y.memory_at_most && !x.memory_at_most && x.memory_bytes == 9);
         let first = &summary.workers[0];
         assert_eq!((first.worker.as_str(), first.threads, first.busy_s, first.span_s), ("h-7-x", 2, 1.25, 2.25));
-        assert_eq!((first.memory_bytes, first.memory_at_most), (9, false), "one of them is exact");
-        assert_eq!((summary.workers[2].records, summary.workers[2].start_s), (0, None));
+        assert_eq!((first.costs.memory_bytes, first.costs.memory_at_most), (9, false), "one of them is exact");
+        assert_eq!((summary.workers[2].costs.records, summary.workers[2].start_s), (0, None));
+        assert_eq!((summary.hosts.len(), summary.hosts[0].workers, summary.hosts[0].costs.records), (1, 3, 3));
     }
 
     proptest! {

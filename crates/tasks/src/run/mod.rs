@@ -21,6 +21,11 @@ pub trait Tasks: Sync {
     /// [`Level::End`], it should soon return [`End::Released`].
     fn run(&self, claim: &Claim, stop: &Stop) -> End;
 
+    /// It ended well, but its rows are not there: the place to note why. Called before others may claim it again.
+    fn note_failure(&self, claim: &Claim, why: &h5part_base::error::ErrorKind) {
+        let _ = (claim, why);
+    }
+
     /// Called a few times a second while tasks run.
     fn tick(&self, stop: &Stop) {
         let _ = stop;
@@ -134,13 +139,14 @@ impl RunContext<'_> {
     }
 
     /// Tells that a task is done; without its rows, it failed.
-    fn done(&self, claim: &Claim) -> Result<(End, State)> {
+    fn done(&self, claim: &Claim, tasks: &dyn Tasks) -> Result<(End, State)> {
         let Some(rows) = self.rows else {
             return Ok((End::Done, self.ledger.finish(claim, End::Done)?));
         };
         match rows.done(claim) {
             Err(e) if matches!(e.kind_of(), Some(crate::ErrorKind::NotCommitted { .. })) => {
                 let end = End::Failed(Reason::NoData);
+                tasks.note_failure(claim, e.kind());
                 let state = self.ledger.finish(claim, end)?;
                 self.observer.event(&Event::NotCommitted(claim, e.kind(), state));
                 Ok((end, state))

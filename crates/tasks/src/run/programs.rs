@@ -3,7 +3,7 @@
 use super::stop::{Level, Stop};
 use super::{Event, Observer, Tasks};
 use crate::ledger::{Claim, End, FENCE_VAR, LEDGER_VAR, Ledger, Reason, TASK_VAR};
-use crate::monitor::{ChildUsage, Monitor, wait_child};
+use crate::monitor::{ChildUsage, Monitor, Record, wait_child};
 use crate::program::{
     ATTEMPT_VAR, Alive, Home, Homes, INDEX_VAR, Inputs, Keeper, Memory, MemoryLimit, ROWS_VAR, Running, Template,
     rows_of, signal_group,
@@ -16,7 +16,7 @@ use h5part_base::sync;
 use nix::sys::signal::Signal;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard};
@@ -40,6 +40,8 @@ pub struct Launch {
     pub time_limit: Option<Duration>,
     /// What a program may use.
     pub memory: Option<Memory>,
+    /// Processors that each program may keep busy, as its measurement tells; 0 counts as one.
+    pub cores: u32,
     /// Looks after what programs leave behind when this process is killed.
     pub keeper: Option<Keeper>,
     /// How long to wait for a program of an earlier attempt.
@@ -106,6 +108,18 @@ impl<'a> Programs<'a> {
         Running::start(command, alive, output, memory, self.launch.keeper.as_ref())
     }
 
+    fn record(&self, claim: &Claim, attempt: u16, usage: &ChildUsage, failed: bool) -> Record {
+        Record {
+            task: Some(claim.index.into()),
+            whole: true,
+            attempt: attempt.into(),
+            failed,
+            cores: self.launch.cores,
+            memory_limit_bytes: self.launch.memory.map_or(0, |memory| memory.0),
+            ..usage.record("program")
+        }
+    }
+
     /// A file without a name, empty, for the output of a program; they are used again.
     fn spare(&self) -> io::Result<File> {
         let spare = sync::lock(&self.spares).pop();
@@ -169,7 +183,7 @@ impl<'a> Programs<'a> {
                 let (status, usage, why) = self.run_to_end(claim, running, started, stop)?;
                 let end = end_of(status, why);
                 let failed = end != End::Done;
-                if let Err(e) = self.monitor.record_child("program", Some(claim.index.into()), &usage, failed) {
+                if let Err(e) = self.monitor.record(self.record(claim, attempt, &usage, failed)) {
                     self.observer.event(&Event::Warning(e.to_string()));
                 }
                 end
@@ -225,6 +239,21 @@ impl Tasks for Programs<'_> {
             self.observer.event(&Event::Warning(text));
             End::Failed(Reason::NotStarted)
         })
+    }
+
+    fn note_failure(&self, claim: &Claim, why: &ErrorKind) {
+        let home = self.launch.homes.of(self.ledger, claim.index, &claim.name);
+        let text = format!("h5part: attempt {} failed: exited with 0, but {why}\n", claim.attempts + 1);
+        let add = || {
+            if let Some(folder) = home.log.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            OpenOptions::new().create(true).append(true).open(&home.log)?.write_all(text.as_bytes())
+        };
+        if let Err(e) = add() {
+            let text = ErrorKind::from(e).at("add to", &home.log).to_string();
+            self.observer.event(&Event::Warning(text));
+        }
     }
 
     fn tick(&self, stop: &Stop) {

@@ -119,7 +119,7 @@ impl Worker<'_> {
             }
             match self.run_one(claim) {
                 End::Done if self.context.rows.is_none() => done.push(claim.clone()),
-                End::Done => match self.context.done(claim) {
+                End::Done => match self.context.done(claim, self.tasks) {
                     Ok((end, state)) => self.ended(claim, end, state),
                     Err(e) => self.lost_or(claim, e)?,
                 },

@@ -2,11 +2,11 @@
 
 use super::super::super::ledger::watch as owners;
 use super::super::RUN;
-use super::super::progress::Progress;
+use super::super::progress::{Progress, Voice, Watching};
 use super::Plan;
 use h5part::ledger::{Tally, Watch};
 use h5part::{ErrorKind, Result};
-use h5part_tasks::run::{Event, Observer};
+use h5part_tasks::run::{Event, Observer, Stop};
 use h5part_tasks::slurm::{Element, Phase, Submitted, cancel_waiting, look};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::collections::BTreeMap;
@@ -79,8 +79,11 @@ fn next(tally: &Tally, queue: Option<Queue>, ended_before: u64) -> Next {
 }
 
 impl<'a> Waiting<'a> {
-    pub fn new(plan: &'a Plan<'a>, submitted: Vec<Submitted>) -> Self {
-        let progress = Progress::new(plan.ledger, plan.run.is_quiet());
+    pub fn new(plan: &'a Plan<'a>, stop: &'a Arc<Stop>, submitted: Vec<Submitted>) -> Self {
+        let (ledger, homes, voice) = (plan.ledger, plan.run.homes(), plan.run.voice());
+        // The workers themselves stop when that is hopeless.
+        let watching = Watching { ledger, homes, voice, counts: true, at_a_time: 1, keep_going: true, stop };
+        let progress = Progress::new(watching);
         let mut waiting = Self {
             plan,
             progress,
@@ -105,7 +108,7 @@ impl<'a> Waiting<'a> {
 
     /// What is worth a line unless nothing is to be said.
     fn tell(&self, text: String) {
-        if !self.plan.run.is_quiet() {
+        if self.plan.run.voice() != Voice::Quiet {
             self.progress.event(&Event::Warning(text));
         }
     }
@@ -143,7 +146,7 @@ impl<'a> Waiting<'a> {
                 Next::Stop(why) => break self.stopped(why),
             }
         };
-        self.progress.end();
+        let _ = self.progress.end();
         if let Some(text) = outcome {
             eprintln!("h5part: {text}");
         }

@@ -22,7 +22,8 @@ fn texts(shape: &[u64], values: &[&str]) -> Content {
 fn what_a_trial_becomes() {
     let toy = Toy::new(2);
     let out = toy.ok(&["-a", "bpl.in"]);
-    assert_eq!(out, "Creating BPA file...\n2 of 2 trials are in MP.bpa\n");
+    let told: Vec<&str> = out.lines().filter(|line| !line.starts_with("  ")).collect();
+    assert_eq!(told, ["Creating BPA file...", "2 of 2 trials are in MP.bpa"]);
     let a1 = trial(&toy, "a1");
     for (name, content, units) in [
         // Units as BigPlanet gives them: it does not know those of negative values, and reads comments.
@@ -137,7 +138,7 @@ fn any_number_of_workers_and_of_programs_make_the_same() {
 #[test]
 fn long_options_with_one_dash_and_json() {
     let toy = Toy::new(1);
-    let out = toy.ok(&["bpl.in", "-a", "-ignorecorrupt", "--json"]);
+    let out = toy.ok(&["bpl.in", "-a", "-ignorecorrupt", "--json", "-q"]);
     assert_eq!(out, "{\"archive\":\"MP.bpa\",\"trials\":1,\"archived\":1,\"failed\":[]}\n");
     assert_eq!(toy.run(&["bpl.in", "-q", "-v"]).0, 2);
     assert_eq!(toy.ok(&["bpl.in", "-a", "-q"]), "");

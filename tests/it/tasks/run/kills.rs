@@ -42,7 +42,7 @@ fn start(rig: &Rig, mode: &str) -> Child {
         .current_dir(rig.dir.path(""))
         .env("H", env!("CARGO_BIN_EXE_h5part"))
         .env("S", &rig.store)
-        .args(["run", &rig.ledger, "-q", "-j", "3", "--mode", mode, "--max-attempts", "1000"])
+        .args(["run", &rig.ledger, "-q", "-j", "3", "--mode", mode, "--max-attempts", "1000", "--keep-going"])
         .args(["--retry-delay", "0.01", "--", "sh", "-c", COMMITS, "sh", "{name}", "{rows}", "{index}"])
         .stderr(Stdio::piped())
         .spawn()
@@ -125,7 +125,19 @@ fn programs_killed_at_random_are_tried_again() {
         let output = Command::new(env!("CARGO_BIN_EXE_h5part"))
             .env("H", env!("CARGO_BIN_EXE_h5part"))
             .env("S", &rig.store)
-            .args(["run", &rig.ledger, "-j", "3", "--mode", mode, "--max-attempts", "1000", "--retry-delay", "0.01"])
+            .args([
+                "run",
+                &rig.ledger,
+                "-j",
+                "3",
+                "--mode",
+                mode,
+                "--max-attempts",
+                "1000",
+                "--retry-delay",
+                "0.01",
+                "--keep-going",
+            ])
             .args(["--", "sh", "-c", &script, "sh", "{name}", "{rows}", "{index}"])
             .current_dir(rig.dir.path(""))
             .output()

@@ -1,0 +1,155 @@
+//! A file or a ledger as it is now, looked at again and again: what is there, how fast it grows, and who works on it.
+
+mod rates;
+pub mod tail;
+mod tasks;
+pub mod text;
+
+pub use tasks::{FailedTask, Tasks, WorkerLook};
+
+use h5part::Result;
+use h5part::ledger::Ledger;
+use h5part_base::lock::Holder;
+use h5part_engine::store::{Status, Store};
+use nix::time::{ClockId, clock_gettime};
+use rates::Rates;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Counting takes at most this part of one processor.
+const SHARE: u32 = 60;
+
+/// What was seen, and when.
+#[derive(Debug, Default)]
+pub struct Look {
+    /// Coverage of each table.
+    pub tables: Vec<Status>,
+    /// Who has a writer of the file open.
+    pub writers: Vec<Holder>,
+    /// Of a ledger.
+    pub tasks: Option<Tasks>,
+    pub rates: Rates,
+}
+
+/// What is looked at.
+#[derive(Debug)]
+pub struct Looker {
+    path: PathBuf,
+    table: Option<String>,
+    /// Parts of a coverage strip.
+    parts: usize,
+    is_ledger: bool,
+    look: Look,
+    /// When coverage and tasks may be counted again.
+    due: Option<Instant>,
+}
+
+/// Whether a path is a ledger, by its first bytes.
+pub fn is_ledger(path: &Path) -> bool {
+    let mut head = [0; 6];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && &head == b"h5part"
+}
+
+impl Looker {
+    /// A table of a file, or all; or a ledger, and the table that its tasks fill.
+    pub fn new(path: &Path, table: Option<&str>, parts: usize) -> Self {
+        let (path, table, is_ledger) = (path.to_owned(), table.map(str::to_owned), is_ledger(path));
+        Self { path, table, parts, is_ledger, look: Look::default(), due: None }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was seen last.
+    pub fn last(&self) -> &Look {
+        &self.look
+    }
+
+    /// Looks again. Locks are looked up each time; what takes long to count is counted as often as a small part of a
+    /// processor allows. Takes no lock that a writer of rows waits for.
+    ///
+    /// # Errors
+    /// The file is gone, or cannot be read.
+    pub fn look(&mut self) -> Result<&Look> {
+        let now = Instant::now();
+        if self.due.is_none_or(|due| now >= due) {
+            let before = cpu();
+            if self.is_ledger {
+                self.count_tasks(now)?;
+            } else {
+                self.count_rows(now)?;
+            }
+            self.due = Some(now + cpu().saturating_sub(before) * SHARE);
+        } else if !self.is_ledger {
+            // Who came and went since.
+            self.look.writers = Store::open(&self.path)?.locks()?.writers;
+        }
+        Ok(&self.look)
+    }
+
+    fn count_rows(&mut self, now: Instant) -> Result<()> {
+        let store = Store::open(&self.path)?;
+        let names = if let Some(table) = &self.table {
+            vec![table.clone()]
+        } else {
+            let stamped = store.tables()?.into_iter().filter(|listing| listing.table.stamps.is_some());
+            stamped.map(|listing| listing.table.path).collect()
+        };
+        self.count_tables(&store, &names, now)
+    }
+
+    fn count_tables(&mut self, store: &Store, names: &[String], now: Instant) -> Result<()> {
+        self.look.tables = names.iter().map(|name| store.status(name, self.parts)).collect::<Result<_>>()?;
+        self.look.writers = store.locks()?.writers;
+        for table in &self.look.tables {
+            for column in &table.columns {
+                self.look.rates.see(&key(&table.table, &column.name), column.committed, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn count_tasks(&mut self, now: Instant) -> Result<()> {
+        let ledger = Ledger::open_to_read(&self.path)?;
+        let before = self.look.tasks.take();
+        let tasks = Tasks::look(&ledger, before.as_ref(), now)?;
+        self.look.rates.see(TASKS, tasks.tally.done + tasks.tally.failed, now);
+        for worker in &tasks.workers {
+            self.look.rates.see(&worker.key(), worker.done, now);
+        }
+        self.look.tasks = Some(tasks);
+        // The store may be elsewhere by now; the ledger is what was asked for.
+        if let Some(named) = &ledger.header().store
+            && let Ok(store) = Store::open(&named.path)
+        {
+            let _ = self.count_tables(&store, std::slice::from_ref(&named.table), now);
+        }
+        Ok(())
+    }
+}
+
+/// Under which the rate of all tasks is kept.
+pub const TASKS: &str = "tasks";
+
+/// Under which the rate of a column is kept.
+pub fn key(table: &str, column: &str) -> String {
+    format!("{table}\0{column}")
+}
+
+fn cpu() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
+}
+
+impl Look {
+    /// Whether nothing is left to be done.
+    pub fn has_ended(&self) -> bool {
+        if let Some(tasks) = &self.tasks {
+            return tasks.tally.has_ended();
+        }
+        let mut columns = self.tables.iter().flat_map(|table| &table.columns).peekable();
+        columns.peek().is_some() && columns.all(|column| column.missing + column.writing == 0)
+    }
+}

@@ -1,0 +1,95 @@
+//! The program in a terminal of the test's own, and what is on its screen.
+
+use nix::pty::{Winsize, openpty};
+use nix::unistd::ttyname;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub struct Terminal {
+    keys: File,
+    device: PathBuf,
+    screen: Arc<Mutex<vt100::Parser>>,
+    child: Child,
+}
+
+impl Terminal {
+    /// Starts `h5part` with these arguments in a terminal of this size.
+    pub fn start(rows: u16, columns: u16, args: &[&str]) -> Self {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).expect("a terminal");
+        let device = ttyname(&pty.slave).expect("has a name");
+        let end = || Stdio::from(pty.slave.try_clone().expect("duplicates"));
+        // The terminal is the program's own, so that a change of size reaches it.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_h5part")]).args(args).env("TERM", "xterm-256color");
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("setsid of util-linux");
+        drop(command);
+        drop(pty.slave);
+        let keys = File::from(pty.master);
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(some(rows), some(columns), 0)));
+        let (mut shown, parser) = (keys.try_clone().expect("duplicates"), Arc::clone(&screen));
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // Its other end closes with the program.
+            while let Ok(count @ 1..) = shown.read(&mut bytes) {
+                parser.lock().expect("lock").process(&bytes[..count]);
+            }
+        });
+        Self { keys, device, screen, child }
+    }
+
+    pub fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("presses");
+    }
+
+    pub fn resize(&self, rows: u16, columns: u16) {
+        self.screen.lock().expect("lock").screen_mut().set_size(some(rows), some(columns));
+        let (rows, columns) = (rows.to_string(), columns.to_string());
+        let stty = Command::new("stty").arg("-F").arg(&self.device).args(["rows", &rows, "cols", &columns]).status();
+        assert!(stty.expect("stty").success());
+    }
+
+    pub fn text(&self) -> String {
+        self.screen.lock().expect("lock").screen().contents()
+    }
+
+    /// Waits until this is on the screen.
+    pub fn until(&self, what: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let text = self.text();
+            if text.contains(what) {
+                return text;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "'{what}' is not shown:\n{text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits for its end; exit code, and what is on the screen then.
+    pub fn end(mut self) -> (i32, String) {
+        let code = self.child.wait().expect("ends").code().unwrap_or(-1);
+        std::thread::sleep(Duration::from_millis(100));
+        (code, self.text())
+    }
+
+    /// Whether the screen is one that a program has taken as a whole.
+    pub fn is_taken(&self) -> bool {
+        self.screen.lock().expect("lock").screen().alternate_screen()
+    }
+}
+
+fn some(count: u16) -> std::num::NonZero<u16> {
+    std::num::NonZero::new(count).expect("a terminal has rows and columns")
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
