@@ -1,0 +1,111 @@
+"""One worker process, as the pool sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING, Any
+
+from h5part.pool import _wire, _worker
+from h5part.pool._task import Task
+from h5part.pool._wire import Channel
+from h5part.pool._worker import Setup
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class Worker:
+    """A worker process: its socket, what tells of its end, and the task that it has."""
+
+    def __init__(self, context: BaseContext, setup: Setup, name: str, inherited: list[socket.socket]) -> None:
+        ours, theirs = socket.socketpair()
+        method = context.get_start_method()
+        self.channel = Channel(ours, blocking=False)
+        self.task: Task | None = None
+        self.function = -1
+        self.ready = False
+        # It was told to exit, or was killed: it gets nothing more.
+        self.leaving = False
+        try:
+            self.process: BaseProcess = context.Process(  # type: ignore[attr-defined]
+                target=_start,
+                args=(theirs, setup, [*inherited, ours] if method == "fork" else []),
+                name=name,
+                daemon=False,
+            )
+            self.process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self.pid = self.process.pid or 0
+        self.end = self._watch()
+
+    def _watch(self) -> int:
+        """A descriptor that becomes readable when the process ends."""
+        try:
+            # The sentinel of multiprocessing is a pipe, which a grandchild may hold open.
+            self.has_pidfd = True
+            return os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            self.has_pidfd = False
+            return self.process.sentinel
+
+    def kill(self) -> None:
+        """Kills the process, and the programs that its task started. Does not wait."""
+        self.leaving = True
+        if self.process.exitcode is not None:
+            return
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except OSError:
+            pass
+        # It has no group of its own yet, while it starts.
+        self.process.kill()
+
+    def dismiss(self) -> None:
+        """Asks an idle worker to exit."""
+        self.leaving = True
+        try:
+            self.channel.send(_wire.EXIT, 0)
+        except OSError:
+            pass
+
+    def reap(self) -> tuple[int | None, str | None]:
+        """Collects a process that has ended: its exit code, or the name of a signal."""
+        self.channel.close()
+        self.process.join(10)
+        code = self.process.exitcode
+        if self.has_pidfd:
+            os.close(self.end)
+        try:
+            self.process.close()
+        except ValueError:
+            pass  # It is not known to have ended: somebody else reaped it.
+        if code is not None and code < 0:
+            return None, signal_name(-code)
+        return code, None
+
+    def forget(self) -> None:
+        """In a child of a fork: closes what belongs to the parent."""
+        self.channel.close()
+        if self.has_pidfd:
+            os.close(self.end)
+
+
+def _start(sock: socket.socket, setup: Setup, inherited: list[Any]) -> None:
+    # A forked worker holds the sockets of the others, which would keep them open.
+    for other in inherited:
+        other.close()
+    _worker.main(sock, setup)
