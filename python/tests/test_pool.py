@@ -458,9 +458,9 @@ def test_no_descriptors_are_left(no_descriptors_left: None) -> None:
 
 
 def test_bad_arguments() -> None:
-    for bad in ({"workers": -1}, {"retries": -1}):
+    for bad in (lambda: Pool(-1), lambda: Pool(1, retries=-1)):
         with pytest.raises(ValueError, match=r"expected 0 or more, found -1"):
-            Pool(**bad)
+            bad()
     with pytest.raises(ValueError):
         Pool(1, context="threads")
     with pytest.raises(TypeError, match="unknown argument 'worker'"):

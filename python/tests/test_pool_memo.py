@@ -168,3 +168,13 @@ def test_values_of_any_size_and_those_cut_by_a_kill(tmp_path: Path, stores: Any)
     assert [cut.get(key) for key, _ in pairs[:-1]] == [value for _, value in pairs[:-1]]
     cut.put_many(pairs[-1:])
     assert StoreMemo(path).get(pairs[-1][0]) == pairs[-1][1]
+
+
+@pytest.mark.filterwarnings("ignore:cannot store results")
+def test_a_memo_that_fails_costs_no_result() -> None:
+    class Full(DictMemo):
+        def put_many(self, pairs: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+    with Pool(1, memo=Full()) as pool:
+        assert list(pool.map(tasks.square, range(4))) == [0, 1, 4, 9]

@@ -113,6 +113,7 @@ def test_seeds_of_inner_tasks_follow_from_the_outer_task() -> None:
     with Pool(2, seed=1, inner=2) as pool:
         for _ in range(2):
             keys = list(pool.map(tasks.outer_seeds, range(2), chunksize=1))
+            assert keys[0][0] is not None
             first = keys[0][0][0]
             assert keys == [[(first + x, y) for y in range(3)] for x in range(2)]
 

@@ -74,6 +74,7 @@ class Dispatcher:
         self._thread = threading.Thread(target=self._run, name="h5part.Pool", daemon=True)
         self._thread.start()
         _alive.add(self)
+        _remember_main()
 
     # ---- for any thread
 
@@ -264,7 +265,7 @@ class Dispatcher:
             worker.ready = self._was_ready = True
             self._failed_starts = 0
         elif frame.kind == _wire.BROKEN:
-            worker.leaving = True
+            worker.leaving = worker.told = True
             self._break(_errors.unpack(frame.body))
             return
         else:
@@ -328,11 +329,10 @@ class Dispatcher:
         del self._workers[worker.pid]
         if worker in self._idle:
             self._idle.remove(worker)
-        was_told = worker.leaving
         code, name = worker.reap()
         if worker.task is not None:
             self._lose(worker, worker.task, code, name)
-        elif not worker.ready and not was_told:
+        elif not worker.ready and not worker.told:
             self._on_failed_start(worker, code, name)
 
     def _lose(self, worker: Worker, task: Task, code: int | None, name: str | None) -> None:
@@ -384,6 +384,7 @@ class Dispatcher:
         self._tell_cancelled(future)
         for worker in list(self._workers.values()):
             if worker.task is not None and worker.task.future is future:
+                worker.told = True
                 worker.kill()
 
     # ---- ends of futures; only here are they told
@@ -466,6 +467,14 @@ class Dispatcher:
 _alive: weakref.WeakSet[Dispatcher] = weakref.WeakSet()
 
 
+_main_file: str | None = None
+
+
+def _remember_main() -> None:
+    global _main_file
+    _main_file = getattr(sys.modules.get("__main__"), "__file__", None) or _main_file
+
+
 def end_all(*, terminate: bool = False) -> None:
     """Ends all pools of this process."""
     alive = list(_alive)
@@ -476,6 +485,10 @@ def end_all(*, terminate: bool = False) -> None:
 
 
 def _at_exit() -> None:
+    main = sys.modules.get("__main__")
+    if main is not None and _main_file is not None and not hasattr(main, "__file__"):
+        # Python has taken it away, and workers that start now have to import the main module.
+        main.__file__ = _main_file
     # Python waits for what was submitted, as it does for the executors of the standard library. A program
     # that ends with an exception does not: Ctrl-C has to leave no worker behind.
     end_all(terminate=getattr(sys, "last_type", None) is not None)

@@ -34,8 +34,10 @@ class Worker:
         self.task: Task | None = None
         self.function = -1
         self.ready = False
-        # It was told to exit, or was killed: it gets nothing more.
+        # It gets nothing more.
         self.leaving = False
+        # The pool wants its end; else its death is a failure.
+        self.told = False
         try:
             self.process: BaseProcess = context.Process(  # type: ignore[attr-defined]
                 target=_start,
@@ -76,7 +78,7 @@ class Worker:
 
     def dismiss(self) -> None:
         """Asks an idle worker to exit."""
-        self.leaving = True
+        self.leaving = self.told = True
         try:
             self.channel.send(_wire.EXIT, 0)
         except OSError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -170,11 +171,19 @@ class Chunk:
         else:
             where = self.where[task.start : task.start + len(results)]
             if self.store is not None and results:
-                self.store([(self.keys[index], data) for index, data in zip(where, results, strict=True)])
+                self._keep(self.store, [(self.keys[index], data) for index, data in zip(where, results, strict=True)])
             for index, data in zip(where, results, strict=True):
                 self.results[index] = pickle.loads(data)
         self.missing -= len(results)
         return self.missing == 0
+
+    @staticmethod
+    def _keep(store: Store, pairs: list[tuple[bytes, bytes]]) -> None:
+        try:
+            store(pairs)
+        except Exception as e:
+            # The result is there, and the caller wants it.
+            warnings.warn(f"cannot store results in the memo: {e}", RuntimeWarning, stacklevel=1)
 
     def result(self) -> object:
         """What the future is given."""

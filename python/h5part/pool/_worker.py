@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import multiprocessing
 import os
 import pickle
 import resource
+import select
 import signal
 import socket
 import sys
@@ -19,6 +22,7 @@ from h5part.pool._seed import Current, Seeds, set_current
 from h5part.pool._wire import Buffer, Channel
 
 _PR_SET_PDEATHSIG = 1
+_F_SETSIG = 10
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,28 @@ def _die_with(parent: int | None) -> None:
     """Has the kernel kill this process when the process that started it dies."""
     if sys.platform != "linux":
         return
+    if parent is None:
+        _die_with_pipe()
+        return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    if parent is not None and os.getppid() != parent:
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _die_with_pipe() -> None:
+    """The same where a server starts workers, which lives as long as they do.
+
+    The owner of the pool holds the other end of this pipe, and writes nothing
+    more to it: the only event is its end, and the kernel sends SIGKILL for it.
+    """
+    owner = multiprocessing.parent_process()
+    if owner is None:
+        return
+    pipe: int = owner.sentinel
+    fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(pipe, _F_SETSIG, int(signal.SIGKILL))
+    fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([pipe], [], [], 0)[0]:
         os._exit(1)
 
 
