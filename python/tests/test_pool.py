@@ -458,7 +458,8 @@ def test_no_descriptors_are_left(no_descriptors_left: None) -> None:
 
 
 def test_bad_arguments() -> None:
-    for bad in (lambda: Pool(-1), lambda: Pool(1, retries=-1)):
+    bad_calls: list[Callable[[], Pool]] = [lambda: Pool(-1), lambda: Pool(1, retries=-1)]
+    for bad in bad_calls:
         with pytest.raises(ValueError, match=r"expected 0 or more, found -1"):
             bad()
     with pytest.raises(ValueError):
