@@ -262,3 +262,57 @@ def get_value(_: object = None) -> int:
 
 def bad_start() -> None:
     raise RuntimeError("cannot start")
+
+
+# ---- of Starmap
+
+
+def count(word: Any) -> Any:
+    import collections
+
+    return collections.Counter(word)
+
+
+def pieces(word: str, size: int = 1) -> Any:
+    for start in range(0, len(word), size):
+        yield count(word[start : start + size])
+
+
+def pieces_or_die(folder: str, name: str, last: int) -> Any:
+    """Dies once, after some parts."""
+    for part in range(last):
+        if part == last // 2 and not Path(folder, f"{name}.died").exists():
+            Path(folder, f"{name}.died").touch()
+            # The parts before are on their way; the pool reads what was sent before a death.
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield {(name, part): 1}
+
+
+def with_monitor(block: Any, monitor: Any) -> Any:
+    with monitor("inner work") as part:
+        part.counts += len(block)
+    return {"n": len(block)}
+
+
+def spread(n: int) -> Any:
+    """Yields a result, and further tasks."""
+    yield {n: 1}
+    if n:
+        yield spread, n - 1
+
+
+def endless(folder: str) -> Any:
+    part = 0
+    while True:
+        Path(folder, "endless.pid").write_text(str(os.getpid()))
+        yield part
+        part += 1
+        time.sleep(0.01)
+
+
+class Summer:
+    def __init__(self, base: int) -> None:
+        self.base = base
+
+    def __call__(self, x: int, monitor: Any) -> int:
+        return self.base + x

@@ -492,3 +492,20 @@ def test_without_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(WorkerDied):
                 death()
         assert list(pool.map(tasks.square, range(5))) == [0, 1, 4, 9, 16]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_stream(workers: int) -> None:
+    with Pool(workers) as pool:
+        parts: list[Any] = []
+        assert result(pool.stream(parts.append, tasks.pieces, "hello", 2)) is None
+        assert [sum(part.values()) for part in parts] == [2, 2, 1]
+
+        def bad(part: object) -> None:
+            raise KeyError("in the callback")
+
+        with pytest.raises(KeyError):
+            result(pool.stream(bad, tasks.pieces, "hello", 2))
+        with pytest.raises(TypeError):
+            result(pool.stream(parts.append, tasks.square, 2))
+        assert result(pool.submit(tasks.square, 2)) == 4

@@ -230,7 +230,7 @@ class Dispatcher:
         try:
             chunk = task.chunk
             if chunk is None:
-                sent = worker.channel.send(_wire.CALL, task.number, task.head(), task.payload)
+                sent = worker.channel.send(task.kind, task.number, task.head(), task.payload)
             else:
                 function = chunk.function
                 if worker.function != function.number:
@@ -264,6 +264,10 @@ class Dispatcher:
         if frame.kind == _wire.READY:
             worker.ready = self._was_ready = True
             self._failed_starts = 0
+        elif frame.kind == _wire.PART:
+            if worker.task is not None and not worker.task.future.done():
+                self._on_part(worker, worker.task, frame)
+            return
         elif frame.kind == _wire.BROKEN:
             worker.leaving = worker.told = True
             self._break(_errors.unpack(frame.body))
@@ -288,6 +292,24 @@ class Dispatcher:
                 self._fail(task.future, error)
         else:
             self._on_items(task, task.chunk, results, error)
+
+    def _on_part(self, worker: Worker, task: Task, frame: Frame) -> None:
+        view = memoryview(frame.body)
+        if task.on_part is None or int.from_bytes(view[:8], "little") < task.given:
+            return
+        error: BaseException
+        try:
+            value = pickle.loads(view[8:])
+            task.given += 1
+            task.on_part(value)
+            return
+        except pickle.UnpicklingError as e:
+            error = TaskError(f"cannot unpickle a result of the task: {e}")
+        except BaseException as e:
+            error = e
+        self._fail(task.future, error)
+        worker.told = True
+        worker.kill()
 
     @staticmethod
     def _unpickle(frame: Frame) -> tuple[Any, BaseException | None]:

@@ -25,6 +25,7 @@ from h5part.pool._memo import Memo
 from h5part.pool._seed import Current, Seeds, current, set_current
 from h5part.pool._task import Chunk, Function, Partial, PoolFuture, Task
 from h5part.pool._worker import Setup
+from h5part.progress import track
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -193,6 +194,38 @@ class Pool(Executor):
             self._get().submit(Task(_wire.CALL, future, data, seeds))
         return future
 
+    def stream(self, on_part: Callable[[Any], object], fn: Callable[..., Iterable[Any]], /, *args: Any) -> PoolFuture[None]:
+        """Submits a call of a generator function.
+
+        Parameters
+        ----------
+        on_part : callable
+            Called with each value that the generator yields, once, in order,
+            in a thread of the pool. It must be quick.
+        fn : callable
+            Returns an iterable. If its worker dies it runs again, and the
+            values that were given are not given again.
+        *args
+            Its arguments.
+
+        Returns
+        -------
+        PoolFuture
+            It ends after the last value. Its exceptions are those of `submit`.
+        """
+        self._check_open()
+        seeds = self._take_seeds(1)
+        if self.config.workers == 0:
+            here: PoolFuture[None] = PoolFuture()
+            self._run_here(here, _stream_here, (on_part, fn, args), {}, seeds)
+            return here
+        future: PoolFuture[None] = PoolFuture(self._get())
+        data = pickle.dumps((fn, args, {}), pickle.HIGHEST_PROTOCOL)
+        task = Task(_wire.STREAM, future, data, seeds)
+        task.on_part = on_part
+        self._get().submit(task)
+        return future
+
     def map(
         self,
         fn: Callable[..., T],
@@ -201,6 +234,7 @@ class Pool(Executor):
         chunksize: int | None = None,
         buffersize: int | None = None,
         callback: Callable[[T], object] | None = None,
+        progress: Any = None,
     ) -> Iterator[T]:
         """Calls a function with each item, or with items of several iterables side by side.
 
@@ -234,7 +268,7 @@ class Pool(Executor):
         Exception
             While iterating: that of the first item that failed.
         """
-        return self._map(fn, zip(*iterables), timeout, chunksize, buffersize, callback)  # noqa: B905
+        return self._map(fn, zip(*iterables), timeout, chunksize, buffersize, callback, progress)  # noqa: B905
 
     def starmap(
         self,
@@ -245,10 +279,11 @@ class Pool(Executor):
         chunksize: int | None = None,
         buffersize: int | None = None,
         callback: Callable[[T], object] | None = None,
+        progress: Any = None,
     ) -> Iterator[T]:
         """Like `map`, with a sequence of arguments per item."""
         items = (tuple(item) for item in iterable)
-        return self._map(fn, items, timeout, chunksize, buffersize, callback)
+        return self._map(fn, items, timeout, chunksize, buffersize, callback, progress)
 
     def _map(
         self,
@@ -258,15 +293,22 @@ class Pool(Executor):
         chunksize: int | None,
         buffersize: int | None,
         callback: Callable[[T], object] | None,
+        progress: Any,
     ) -> Iterator[T]:
         for name, value in (("chunksize", chunksize), ("buffersize", buffersize)):
             if value is not None and value < 1:
                 raise ValueError(f"{name}: expected 1 or more, found {value}")
         self._check_open()
+        total = None
+        if progress and buffersize is None:
+            items = list(items)
+            total = len(items)
         if self.config.workers == 0:
             results = self._map_here(fn, items)
         else:
             results = self._map_there(fn, items, timeout, chunksize, buffersize)
+        if progress:
+            results = track(results, total, progress=progress)
         if callback is None:
             return results
         kept = []
@@ -382,7 +424,8 @@ class Pool(Executor):
         future.set_running_or_notify_cancel()
         try:
             call = functools.partial(fn, **kwargs) if kwargs else fn
-            result = self._call_here(call, args, seeds, self._key_of(call))
+            key = b"" if fn is _stream_here else self._key_of(call)
+            result = self._call_here(call, args, seeds, key)
         except Exception as e:
             future.set_exception(e)
         else:
@@ -398,7 +441,7 @@ class Pool(Executor):
 
     def _call_here(self, fn: Callable[..., T], args: tuple[Any, ...], seeds: Seeds | None, function_key: bytes) -> T:
         seed = seeds.at(0) if seeds else None
-        memo, key = self.memo, b""
+        memo, key = self.memo if function_key else None, b""
         if memo is not None:
             key = _memo.item_key(function_key, pickle.dumps(args, pickle.HIGHEST_PROTOCOL), seed)
             found = memo.get(key)
@@ -541,6 +584,11 @@ class Pool(Executor):
         # A pool that is dropped finishes its tasks, then its workers exit.
         weakref.finalize(self, dispatcher.close).atexit = False
         return dispatcher
+
+
+def _stream_here(on_part: Callable[[Any], object], fn: Callable[..., Iterable[Any]], args: tuple[Any, ...]) -> None:
+    for value in fn(*args):
+        on_part(value)
 
 
 def _parts(items: Iterable[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:

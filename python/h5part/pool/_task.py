@@ -66,7 +66,7 @@ class Function:
 class Task:
     """A call, or some items of a map, that one worker computes at a time."""
 
-    __slots__ = ("attempts", "chunk", "future", "kind", "number", "payload", "seeds", "start", "stop")
+    __slots__ = ("attempts", "chunk", "future", "given", "kind", "number", "on_part", "payload", "seeds", "start", "stop")
 
     def __init__(
         self,
@@ -88,6 +88,9 @@ class Task:
         self.chunk = chunk
         self.start = start
         self.stop = stop
+        # Of a stream: who gets its parts, and how many were given. A retry yields them again.
+        self.on_part: Callable[[Any], object] | None = None
+        self.given = 0
 
     def head(self) -> bytes:
         """The seeds, as a worker reads them."""

@@ -12,9 +12,9 @@ from collections import deque
 from typing import NamedTuple
 
 # From the pool to a worker.
-CALL, MAP, FUNCTION, EXIT = 1, 2, 3, 4
+CALL, MAP, FUNCTION, EXIT, STREAM = 1, 2, 3, 4, 5
 # From a worker to the pool.
-READY, DONE, FAILED, BROKEN = 11, 12, 13, 14
+READY, DONE, FAILED, BROKEN, PART = 11, 12, 13, 14, 15
 
 _HEAD = struct.Struct("<QBQ")
 _READ = 1 << 16

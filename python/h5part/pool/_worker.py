@@ -120,8 +120,8 @@ def _serve(channel: Channel) -> None:
             return
         if kind == _wire.FUNCTION:
             function, loaded = body, None
-        elif kind == _wire.CALL:
-            _call(channel, number, body)
+        elif kind in (_wire.CALL, _wire.STREAM):
+            _call(channel, number, body, is_stream=kind == _wire.STREAM)
         else:
             if loaded is None:
                 loaded = _load(function)
@@ -163,7 +163,7 @@ def _seeded(body: Buffer) -> tuple[Seeds | None, memoryview]:
     return seeds, view[4 + size :]
 
 
-def _call(channel: Channel, number: int, body: Buffer) -> None:
+def _call(channel: Channel, number: int, body: Buffer, *, is_stream: bool) -> None:
     try:
         seeds, view = _seeded(body)
         try:
@@ -173,6 +173,11 @@ def _call(channel: Channel, number: int, body: Buffer) -> None:
         set_current(Current(seeds.at(0) if seeds else None))
         try:
             result = function(*args, **kwargs)
+            if is_stream:
+                # A generator: what it yields is sent at once, with its number.
+                for part, value in enumerate(result):
+                    channel.send(_wire.PART, number, part.to_bytes(8, "little"), dump_result(value))
+                result = None
         finally:
             set_current(None)
         data = dump_result(result)
