@@ -507,5 +507,5 @@ def test_stream(workers: int) -> None:
         with pytest.raises(KeyError):
             result(pool.stream(bad, tasks.pieces, "hello", 2))
         with pytest.raises(TypeError):
-            result(pool.stream(parts.append, tasks.square, 2))
+            result(pool.stream(parts.append, tasks.square, 2))  # type: ignore[arg-type]
         assert result(pool.submit(tasks.square, 2)) == 4
