@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import copy
+import multiprocessing
 import os
 import pickle
 import signal
@@ -509,3 +510,46 @@ def test_stream(workers: int) -> None:
         with pytest.raises(TypeError):
             result(pool.stream(parts.append, tasks.square, 2))  # type: ignore[arg-type]
         assert result(pool.submit(tasks.square, 2)) == 4
+
+
+def test_workers_that_never_start_break_the_pool() -> None:
+    with Pool(1) as pool:
+        future = pool.submit(tasks.square, 2)
+        killed: set[int] = set()
+
+        def kill_the_next() -> bool:
+            for pid in pool.pids():
+                if pid not in killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+            return future.done()
+
+        until(kill_the_next)
+        with pytest.raises(WorkerDied, match="before it was ready, the last of 3 in succession"):
+            result(future)
+
+
+def test_workers_killed_at_random_lose_nothing() -> None:
+    """Each item has its result once, whatever dies meanwhile."""
+    kills = 0
+    with Pool(3, retries=1000) as pool:
+        assert result(pool.submit(tasks.square, 2)) == 4
+        results = pool.map(tasks.nap, [0.001] * 1500, chunksize=5)
+        others = [pool.submit(tasks.square, x) for x in range(300)]
+        got = []
+        for value in results:
+            got.append(value)
+            if len(got) % 100 == 0:
+                # Workers make progress between the kills, however slow the machine is.
+                os.kill(pool.pids()[0], signal.SIGKILL)
+                kills += 1
+        assert got == [0.001] * 1500
+        assert [result(future) for future in others] == [x * x for x in range(300)]
+    assert kills == 15
+    print(f"{kills} workers were killed")
+
+
+def test_a_daemonic_process_is_told_so() -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as outer, pytest.raises(RuntimeError, match="in a daemonic process"):
+        outer.apply(tasks.own_pool, (3,))

@@ -54,8 +54,8 @@ def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, FakeTable]]:
     """Stores in memory in place of the engine's."""
     stores: dict[str, dict[str, FakeTable]] = {}
 
-    def create(path: str, table: str, rows: int, columns: dict[str, Any]) -> FakeTable:
-        assert rows == 0
+    def create(path: str, table: str, rows: int, columns: dict[str, Any], *, exist_ok: bool) -> FakeTable:
+        assert rows == 0 and exist_ok
         Path(path).touch()
         return stores.setdefault(str(path), {}).setdefault(table, FakeTable(columns))
 

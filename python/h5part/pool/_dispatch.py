@@ -25,8 +25,9 @@ from h5part.pool._task import Chunk, PoolFuture, Task
 from h5part.pool._wire import Frame
 from h5part.pool._worker import Setup
 
-# Workers that die in succession before they are ready; then the pool gives up.
+# Workers that die in succession before they are ready; then the pool gives up. More, if one was ready before.
 _MOST_FAILED_STARTS = 3
+_MOST_FAILED_STARTS_LATER = 20
 # A worker that was told to exit, but does not, is killed after this time.
 _EXIT_S = 30.0
 # Without pidfd_open(2) (Linux before 5.3), the end of a worker is looked for this often.
@@ -369,10 +370,9 @@ class Dispatcher:
         if task.attempts <= self._retries and not self._terminating:
             self._queue.appendleft(task)
             return
-        how = f"by {name}" if name else f"with exit code {code}" if code is not None else "in an unknown way"
         times = f" (attempt {task.attempts})" if task.attempts > 1 else ""
         error: BaseException = WorkerDied(
-            f"the worker with pid {worker.pid} ended {how} while it had a task{times}",
+            f"the worker with pid {worker.pid} ended {_how(code, name)} while it had a task{times}",
             pid=worker.pid,
             exitcode=code,
             signal=name,
@@ -385,20 +385,19 @@ class Dispatcher:
 
     def _on_failed_start(self, worker: Worker, code: int | None, name: str | None) -> None:
         self._failed_starts += 1
+        most = _MOST_FAILED_STARTS_LATER if self._was_ready else _MOST_FAILED_STARTS
         # An exit code is an exception at import: it would be the same the next time.
-        if self._failed_starts < _MOST_FAILED_STARTS and (self._was_ready or code is None):
+        if self._failed_starts < most and (self._was_ready or code is None):
             return
-        how = f"by {name}" if name else f"with exit code {code}"
-        self._break(
-            WorkerDied(
-                f"the worker with pid {worker.pid} ended {how} before it was ready; its traceback is on stderr. "
-                "Workers import the main module. If that starts work, put the work under "
-                "`if __name__ == '__main__':`, or pass context='fork'",
-                pid=worker.pid,
-                exitcode=code,
-                signal=name,
+        message = f"the worker with pid {worker.pid} ended {_how(code, name)} before it was ready"
+        if code is not None:
+            message += (
+                "; its traceback is on stderr. Workers import the main module. If that starts work, put the work under "
+                "`if __name__ == '__main__':`, or pass context='fork'"
             )
-        )
+        elif self._failed_starts > 1:
+            message += f", the last of {self._failed_starts} in succession"
+        self._break(WorkerDied(message, pid=worker.pid, exitcode=code, signal=name))
 
     def _on_revoked(self, future: PoolFuture[Any]) -> None:
         if future.told:
@@ -484,6 +483,13 @@ class Dispatcher:
         self._selector.close()
         self._wake_in.close()
         self._wake_out.close()
+
+
+def _how(code: int | None, name: str | None) -> str:
+    """How a process ended, in words."""
+    if name is not None:
+        return f"by {name}"
+    return f"with exit code {code}" if code is not None else "in an unknown way"
 
 
 _alive: weakref.WeakSet[Dispatcher] = weakref.WeakSet()

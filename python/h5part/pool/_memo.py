@@ -81,7 +81,7 @@ class StoreMemo:
         if os.path.exists(path) and table in api.open(path):
             self._table = api.open(path)[table]
         else:
-            self._table = api.create(path, table, 0, columns)
+            self._table = api.create(path, table, 0, columns, exist_ok=True)
         self._where = self._index()
 
     def _index(self) -> dict[bytes, tuple[int, int]]:

@@ -567,7 +567,13 @@ class Pool(Executor):
             return self._dispatcher
 
     def _open(self) -> Dispatcher:
-        if getattr(multiprocessing.current_process(), "_inheriting", False):
+        process = multiprocessing.current_process()
+        if process.daemon:
+            raise RuntimeError(
+                "cannot start workers in a daemonic process, such as a worker of multiprocessing.Pool. Use h5part.Pool or "
+                "concurrent.futures for the outer pool"
+            )
+        if getattr(process, "_inheriting", False):
             raise RuntimeError(
                 "cannot start workers while the main module is being imported by a worker. Put what starts work under "
                 "`if __name__ == '__main__':`, or pass context='fork'"
