@@ -1,6 +1,6 @@
 """`Pool.map` of empty items beside `ProcessPoolExecutor.map`, same chunk size, interleaved.
 
-    python python/bench/pool.py [--items 10000] [--rounds 9] [--workers 2] [--chunks 1 10 100]
+python python/bench/pool.py [--items 10000] [--rounds 9] [--workers 2] [--chunks 1 10 100]
 """
 
 from __future__ import annotations

@@ -83,7 +83,9 @@ class Progress:
         elif progress == "lines":
             self._show = self._show_line
         elif progress == "tqdm":
-            self._tqdm = importlib.import_module("tqdm.auto").tqdm(total=self.total, desc=self._name or None, unit=self._unit, file=self._file)
+            self._tqdm = importlib.import_module("tqdm.auto").tqdm(
+                total=self.total, desc=self._name or None, unit=self._unit, file=self._file
+            )
             self._show = self._show_tqdm
         elif callable(progress):
             self._call: Callback = progress

@@ -23,7 +23,9 @@ class FakeTable:
 
     def __init__(self, columns: dict[str, Any]) -> None:
         self.columns = {
-            name: np.zeros((0, *(spec[1] if isinstance(spec, tuple) else ())), spec[0] if isinstance(spec, tuple) else spec)
+            name: np.zeros(
+                (0, *(spec[1] if isinstance(spec, tuple) else ())), spec[0] if isinstance(spec, tuple) else spec
+            )
             for name, spec in columns.items()
         }
         self.mask = np.zeros(0, bool)

@@ -87,7 +87,8 @@ def test_recipe(name: str, tmp_path: Path) -> None:
         assert f"computed {expected}" in done.stdout, done.stdout + done.stderr
     if "simulate" in SCRIPTS[name]:
         check = (
-            "import h5part, numpy as np; b = h5part.open('results.h5')['run'].read('energy', 'forces'); n = np.arange(100);"
+            "import h5part, numpy as np; n = np.arange(100); "
+            "b = h5part.open('results.h5')['run'].read('energy', 'forces'); "
             "assert b.mask.all() and (b['energy'] == np.sqrt(n)).all() and (b['forces'][:, 0, 0] == n).all()"
         )
         subprocess.run([sys.executable, "-c", check], cwd=tmp_path, env=environment(), check=True)

@@ -114,7 +114,8 @@ def test_options() -> None:
 def test_names_of_any_kind() -> None:
     words = ["/bin/x", "it's $HOME `x`; {name}", "two\nlines", ""]
     text = array(logs="/data/100% of 'it' #1 \"ä\"/slurm", folder='/data/\\ "', worker=words).script(1)
-    assert "#SBATCH --output=\"/data/100%% of 'it' #1 \\\"ä\\\"/slurm/%A_%a.log\"\n" in text
+    output = r"""/data/100%% of 'it' #1 \"ä\"/slurm/%A_%a.log"""
+    assert f'#SBATCH --output="{output}"\n' in text
     assert '#SBATCH --chdir="/data/\\\\ \\""\n' in text
     assert shlex.split(text.split("exec ", 1)[1]) == words
     for bad in (

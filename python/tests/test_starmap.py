@@ -201,7 +201,9 @@ def run_script(tmp_path: Path, which: str) -> dict[str, Any]:
     script.write_text(SCRIPT)
     env = {**os.environ, "OQ_DISTRIBUTE": "processpool", "OQ_DATA": str(tmp_path)}
     env["PYTHONPATH"] = os.pathsep.join([os.path.dirname(__file__), *filter(None, [os.environ.get("PYTHONPATH")])])
-    done = subprocess.run([sys.executable, script, which], env=env, capture_output=True, text=True, timeout=2 * PATIENCE_S)
+    done = subprocess.run(
+        [sys.executable, script, which], env=env, capture_output=True, text=True, timeout=2 * PATIENCE_S
+    )
     assert done.returncode == 0, done.stderr
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT"))
     runs: dict[str, Any] = json.loads(line.removeprefix("RESULT"))

@@ -242,9 +242,7 @@ class Dispatcher:
         except OSError:
             return  # It has died; its end will be reported, and the task retried.
         if not sent:
-            self._selector.modify(
-                worker.channel, selectors.EVENT_READ | selectors.EVENT_WRITE, (worker, False)
-            )
+            self._selector.modify(worker.channel, selectors.EVENT_READ | selectors.EVENT_WRITE, (worker, False))
 
     def _on_channel(self, worker: Worker) -> None:
         try:

@@ -66,8 +66,9 @@ class StoreMemo:
     """
 
     def __init__(self, path: str | os.PathLike[str], table: str = _TABLE) -> None:
-        import h5part
         import numpy as np
+
+        import h5part
 
         self._np = np
         self._lock = threading.Lock()

@@ -18,12 +18,12 @@ from concurrent.futures import Executor
 from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
 
-from h5part.pool import _dispatch, _memo, _wire
+from h5part.pool import _map, _memo, _wire
 from h5part.pool._config import PoolConfig, inner_config, parse_bytes, usable_cpus
 from h5part.pool._dispatch import Dispatcher
 from h5part.pool._memo import Memo
 from h5part.pool._seed import Current, Seeds, current, set_current
-from h5part.pool._task import Chunk, Function, Partial, PoolFuture, Task
+from h5part.pool._task import Chunk, Function, PoolFuture, Task
 from h5part.pool._worker import Setup
 from h5part.progress import track
 
@@ -32,6 +32,9 @@ T = TypeVar("T")
 
 # Chunks per worker that `map` makes at least: the last ones should end at about the same time.
 _CHUNKS_PER_WORKER = 64
+
+# The pools of this process.
+pools: weakref.WeakValueDictionary[str, Pool] = weakref.WeakValueDictionary()
 
 
 class Pool(Executor):
@@ -134,7 +137,7 @@ class Pool(Executor):
         self._was_rebuilt = False
         self._memo: Memo | None = None
         self._reset()
-        _pools[self._uid] = self
+        pools[self._uid] = self
 
     def _reset(self) -> None:
         """Also in the child of a fork, where no thread and no lock of the parent is of use."""
@@ -146,7 +149,9 @@ class Pool(Executor):
         self._function = Function(-1, b"")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (self._uid, self.config)
+        from h5part.pool import _nested
+
+        return _nested.rebuild, (self._uid, self.config)
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
@@ -194,7 +199,9 @@ class Pool(Executor):
             self._get().submit(Task(_wire.CALL, future, data, seeds))
         return future
 
-    def stream(self, on_part: Callable[[Any], object], fn: Callable[..., Iterable[Any]], /, *args: Any) -> PoolFuture[None]:
+    def stream(
+        self, on_part: Callable[[Any], object], fn: Callable[..., Iterable[Any]], /, *args: Any
+    ) -> PoolFuture[None]:
         """Submits a call of a generator function.
 
         Parameters
@@ -217,7 +224,7 @@ class Pool(Executor):
         seeds = self._take_seeds(1)
         if self.config.workers == 0:
             here: PoolFuture[None] = PoolFuture()
-            self._run_here(here, _stream_here, (on_part, fn, args), {}, seeds)
+            self._run_here(here, _map.stream_here, (on_part, fn, args), {}, seeds)
             return here
         future: PoolFuture[None] = PoolFuture(self._get())
         data = pickle.dumps((fn, args, {}), pickle.HIGHEST_PROTOCOL)
@@ -331,9 +338,9 @@ class Pool(Executor):
             # Read before anything is submitted: an iterable that raises leaves no tasks behind.
             items = list(items)
             chunksize = chunksize or max(1, len(items) // (_CHUNKS_PER_WORKER * self._max_workers))
-        parts = _parts(items, chunksize or 1)
+        parts = _map.split(items, chunksize or 1)
         futures = deque(self._submit_chunk(function, key, part) for part in itertools.islice(parts, buffersize))
-        return _results(futures, parts, lambda part: self._submit_chunk(function, key, part), end)
+        return _map.results(futures, parts, lambda part: self._submit_chunk(function, key, part), end)
 
     def _pickle_function(self, fn: Callable[..., Any]) -> tuple[Function, bytes]:
         """The function as workers get it, and its key in the memo."""
@@ -424,7 +431,7 @@ class Pool(Executor):
         future.set_running_or_notify_cancel()
         try:
             call = functools.partial(fn, **kwargs) if kwargs else fn
-            key = b"" if fn is _stream_here else self._key_of(call)
+            key = b"" if fn is _map.stream_here else self._key_of(call)
             result = self._call_here(call, args, seeds, key)
         except Exception as e:
             future.set_exception(e)
@@ -437,7 +444,9 @@ class Pool(Executor):
             yield self._call_here(fn, item, self._take_seeds(1), key)
 
     def _key_of(self, fn: Callable[..., Any]) -> bytes:
-        return _memo.function_key(fn, pickle.dumps(fn, pickle.HIGHEST_PROTOCOL)) if self.config.memo is not None else b""
+        return (
+            _memo.function_key(fn, pickle.dumps(fn, pickle.HIGHEST_PROTOCOL)) if self.config.memo is not None else b""
+        )
 
     def _call_here(self, fn: Callable[..., T], args: tuple[Any, ...], seeds: Seeds | None, function_key: bytes) -> T:
         seed = seeds.at(0) if seeds else None
@@ -570,8 +579,8 @@ class Pool(Executor):
         process = multiprocessing.current_process()
         if process.daemon:
             raise RuntimeError(
-                "cannot start workers in a daemonic process, such as a worker of multiprocessing.Pool. Use h5part.Pool or "
-                "concurrent.futures for the outer pool"
+                "cannot start workers in a daemonic process, such as a worker of multiprocessing.Pool. Use h5part.Pool "
+                "or concurrent.futures for the outer pool"
             )
         if getattr(process, "_inheriting", False):
             raise RuntimeError(
@@ -590,124 +599,3 @@ class Pool(Executor):
         # A pool that is dropped finishes its tasks, then its workers exit.
         weakref.finalize(self, dispatcher.close).atexit = False
         return dispatcher
-
-
-def _stream_here(on_part: Callable[[Any], object], fn: Callable[..., Iterable[Any]], args: tuple[Any, ...]) -> None:
-    for value in fn(*args):
-        on_part(value)
-
-
-def _parts(items: Iterable[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
-    iterator = iter(items)
-    while part := list(itertools.islice(iterator, size)):
-        yield part
-
-
-def _results(
-    futures: deque[PoolFuture[list[Any]]],
-    parts: Iterator[list[tuple[Any, ...]]],
-    submit: Callable[[list[tuple[Any, ...]]], PoolFuture[list[Any]]],
-    end: float | None,
-) -> Iterator[Any]:
-    """The results of chunks, in order."""
-    try:
-        while futures:
-            results = futures[0].result(None if end is None else max(0.0, end - time.monotonic()))
-            futures.popleft()
-            futures.extend(submit(part) for part in itertools.islice(parts, 1))
-            yield from results
-    except Partial as partial:
-        yield from partial.results
-        raise partial.error from partial.error.__cause__
-    except (TimeoutError, KeyboardInterrupt):
-        # Nobody wants these any more: stop them.
-        for future in futures:
-            future.cancel()
-        raise
-    finally:
-        # What runs may have effects, and comes to its end; what waits does not begin.
-        for future in futures:
-            if not future.running():
-                future.cancel()
-
-
-# ---- pools of this process
-
-_pools: weakref.WeakValueDictionary[str, Pool] = weakref.WeakValueDictionary()
-# Pools that were unpickled here: kept, so that each task finds the same one.
-_rebuilt: dict[str, Pool] = {}
-_inner_config: PoolConfig | None = None
-_inner: Pool | None = None
-
-
-def from_config(config: PoolConfig) -> Pool:
-    """Returns a new pool of this configuration."""
-    return Pool(
-        config.workers,
-        context=config.context,
-        seed=config.seed,
-        retries=config.retries,
-        retry_on=config.retry_on,
-        memory_limit=config.memory_limit,
-        inner=config.inner,
-        memo=config.memo,
-        initializer=config.initializer,
-        initargs=config.initargs,
-    )
-
-
-def _rebuild(uid: str, config: PoolConfig) -> Pool:
-    known = _pools.get(uid)
-    if known is None:
-        known = from_config(config)
-        known._uid = uid
-        known._was_rebuilt = True
-        _pools[uid] = known
-        _rebuilt[uid] = known
-    return known
-
-
-def inner() -> Pool:
-    """Returns the pool within this worker.
-
-    Returns
-    -------
-    Pool
-        The pool that ``Pool(inner=...)`` describes, the same one for all tasks
-        of this worker. Without ``inner=``, and outside a worker: a pool that
-        runs tasks in this process.
-
-    Examples
-    --------
-    >>> def sample(state):
-    ...     return list(inner().map(log_prob, state.walkers))
-    >>> with Pool(4, inner=2) as pool:
-    ...     chains = list(pool.map(sample, states))
-    """
-    global _inner
-    if _inner is None:
-        _inner = from_config(_inner_config) if _inner_config is not None else Pool(0)
-        _inner._was_rebuilt = True
-    return _inner
-
-
-def enter_worker(config: PoolConfig | None) -> None:
-    """Begins a worker process."""
-    global _inner_config, _inner
-    _inner_config, _inner = config, None
-
-
-def end_all() -> None:
-    """Ends the pools of a worker that exits."""
-    _dispatch.end_all(terminate=True)
-
-
-def _in_child() -> None:
-    global _inner
-    _inner = None
-    set_current(None)
-    for pool in list(_pools.values()):
-        pool._reset()
-
-
-os.register_at_fork(after_in_child=_in_child)

@@ -66,7 +66,19 @@ class Function:
 class Task:
     """A call, or some items of a map, that one worker computes at a time."""
 
-    __slots__ = ("attempts", "chunk", "future", "given", "kind", "number", "on_part", "payload", "seeds", "start", "stop")
+    __slots__ = (
+        "attempts",
+        "chunk",
+        "future",
+        "given",
+        "kind",
+        "number",
+        "on_part",
+        "payload",
+        "seeds",
+        "start",
+        "stop",
+    )
 
     def __init__(
         self,

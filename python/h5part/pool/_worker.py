@@ -38,11 +38,11 @@ class Setup:
 
 def main(sock: socket.socket, setup: Setup) -> None:
     """Runs tasks until the pool says EXIT or is gone."""
-    from h5part.pool import _pool
+    from h5part.pool import _nested
 
     _leave_terminal()
     _die_with(setup.parent)
-    _pool.enter_worker(setup.inner)
+    _nested.enter_worker(setup.inner)
     channel = Channel(sock, blocking=True)
     try:
         if setup.initializer is not None:
@@ -58,7 +58,7 @@ def main(sock: socket.socket, setup: Setup) -> None:
     except (BrokenPipeError, ConnectionResetError):
         pass  # The pool is gone, and nobody waits for the result.
     finally:
-        _pool.end_all()
+        _nested.end_all()
 
 
 def _leave_terminal() -> None:
