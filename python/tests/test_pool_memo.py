@@ -19,31 +19,51 @@ np = pytest.importorskip("numpy")
 
 
 class FakeTable:
-    """A table in memory, with the interface that the memo uses."""
+    """A table in memory, with the interface that the memo uses. Handles of one table share its data."""
 
-    def __init__(self, columns: dict[str, Any]) -> None:
-        self.columns = {
-            name: np.zeros(
-                (0, *(spec[1] if isinstance(spec, tuple) else ())), spec[0] if isinstance(spec, tuple) else spec
-            )
-            for name, spec in columns.items()
-        }
-        self.mask = np.zeros(0, bool)
+    def __init__(self, rows: int, columns: dict[str, Any]) -> None:
+        self.columns = {}
+        for name, spec in columns.items():
+            dtype, shape = spec if isinstance(spec, tuple) else (spec, ())
+            self.columns[name] = np.zeros((rows, *shape), dtype)
+        self.mask = np.zeros(rows, bool)
         self.appends = 0
 
+
+class FakeHandle:
+    """Remembers where to append next, as the real one does."""
+
+    def __init__(self, table: FakeTable) -> None:
+        self.table = table
+        self._next: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.table.mask)
+
     def append(self, **values: Any) -> slice:
-        start = len(self.mask)
-        count = len(values["part"])
+        table = self.table
+        if self._next is None:
+            there = np.flatnonzero(table.mask)
+            self._next = int(there[-1]) + 1 if len(there) else 0
+        start, count = self._next, len(values["part"])
+        rows = slice(start, start + count)
+        if rows.stop > len(table.mask):
+            more = rows.stop - len(table.mask) + 10
+            table.mask = np.concatenate([table.mask, np.zeros(more, bool)])
+            for name, old in table.columns.items():
+                table.columns[name] = np.concatenate([old, np.zeros((more, *old.shape[1:]), old.dtype)])
+        assert not table.mask[rows].any(), "nothing is overwritten"
         for name, value in values.items():
-            assert value.dtype == self.columns[name].dtype and len(value) == count
-            self.columns[name] = np.concatenate([self.columns[name], value])
-        self.mask = np.concatenate([self.mask, np.ones(count, bool)])
-        self.appends += 1
-        return slice(start, start + count)
+            assert value.dtype == table.columns[name].dtype
+            table.columns[name][rows] = value
+        table.mask[rows] = True
+        table.appends += 1
+        self._next = rows.stop
+        return rows
 
     def read(self, *names: str, rows: slice = slice(None)) -> Any:
-        block = FakeBlock({name: self.columns[name][rows] for name in names})
-        block.mask = self.mask[rows]
+        block = FakeBlock({name: self.table.columns[name][rows] for name in names})
+        block.mask = self.table.mask[rows]
         return block
 
 
@@ -51,15 +71,22 @@ class FakeBlock(dict[str, Any]):
     mask: Any
 
 
-@pytest.fixture
-def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, FakeTable]]:
-    """Stores in memory in place of the engine's."""
-    stores: dict[str, dict[str, FakeTable]] = {}
+class FakeStore(dict[str, FakeTable]):
+    def __getitem__(self, name: str) -> Any:
+        return FakeHandle(super().__getitem__(name))
 
-    def create(path: str, table: str, rows: int, columns: dict[str, Any], *, exist_ok: bool) -> FakeTable:
-        assert rows == 0 and exist_ok
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeStore]:
+    """Stores in memory in place of the engine's."""
+    stores: dict[str, FakeStore] = {}
+
+    def create(path: str, table: str, rows: int, columns: dict[str, Any], *, exist_ok: bool) -> Any:
+        assert rows > 0 and exist_ok
         Path(path).touch()
-        return stores.setdefault(str(path), {}).setdefault(table, FakeTable(columns))
+        store = stores.setdefault(str(path), FakeStore())
+        store.setdefault(table, FakeTable(rows, columns))
+        return store[table]
 
     monkeypatch.setattr(h5part, "create", create, raising=False)
     monkeypatch.setattr(h5part, "open", lambda path: stores[str(path)], raising=False)
@@ -158,13 +185,13 @@ def test_values_of_any_size_and_those_cut_by_a_kill(tmp_path: Path, stores: Any)
     pairs = [(bytes([n]) * 32, bytes([n + 1]) * size) for n, size in enumerate(sizes)]
     memo.put_many(pairs)
     memo.put_many(pairs)
-    table = stores[str(path)]["memo"]
+    table = stores[str(path)]["memo"].table
     assert table.appends == 1, "one commit, and nothing is stored twice"
     for again in (memo, StoreMemo(path)):
         assert [again.get(key) for key, _ in pairs] == [value for _, value in pairs]
         assert again.get(b"?" * 32) is None
     # Of the last value a row in the middle was not committed.
-    table.mask[-5] = False
+    table.mask[np.flatnonzero(table.mask)[-5]] = False
     cut = StoreMemo(path)
     assert cut.get(pairs[-1][0]) is None
     assert [cut.get(key) for key, _ in pairs[:-1]] == [value for _, value in pairs[:-1]]
@@ -180,3 +207,23 @@ def test_a_memo_that_fails_costs_no_result() -> None:
 
     with Pool(1, memo=Full()) as pool:
         assert list(pool.map(tasks.square, range(4))) == [0, 1, 4, 9]
+
+
+def test_memos_of_several_processes_do_not_overwrite_each_other(tmp_path: Path, stores: Any) -> None:
+    one, other = StoreMemo(tmp_path / "memo.h5"), StoreMemo(tmp_path / "memo.h5")
+    values = {bytes([n]) * 32: bytes([n]) * (100 * n) for n in range(40)}
+    for n, (key, value) in enumerate(values.items()):
+        (one, other)[n % 3 == 0].put_many([(key, value)])
+    for memo in (one, other):
+        memo.put_many([(b"last" * 8, b"x")])
+    for memo in (one, other, StoreMemo(tmp_path / "memo.h5")):
+        assert {key: memo.get(key) for key in values} == values
+
+
+def test_many_values_make_a_table_grow(tmp_path: Path, stores: Any) -> None:
+    memo = StoreMemo(tmp_path / "memo.h5")
+    pairs = [(n.to_bytes(32, "big"), bytes([n % 256]) * (n % 700)) for n in range(3000)]
+    for start in range(0, 3000, 500):
+        memo.put_many(pairs[start : start + 500])
+    again = StoreMemo(tmp_path / "memo.h5")
+    assert all(memo.get(key) == value == again.get(key) for key, value in pairs)

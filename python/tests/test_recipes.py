@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pytest
@@ -47,18 +46,13 @@ AGAIN = {"emcee": "10 steps", "pyTransC": "2 states", "OpenQuake": "10 letters"}
 FIRST = {name: AGAIN.get(name, "100 rows") for name in SCRIPTS}
 
 
-def skip(message: str) -> None:
-    warnings.warn(message, stacklevel=2)
-    pytest.skip(message)
-
-
 def command(name: str) -> list[str]:
     if name != "mpi4py.futures":
         return [sys.executable, "script.py"]
     beside = Path(sys.executable).with_name("mpiexec")
     mpiexec = str(beside) if beside.exists() else shutil.which("mpiexec")
     if mpiexec is None:
-        skip("RECIPE NOT TESTED: there is no mpiexec (pip install mpich)")
+        pytest.skip("RECIPE NOT TESTED: there is no mpiexec (pip install mpich)")
     return [str(mpiexec), "-n", "3", sys.executable, "-m", "mpi4py.futures", "script.py"]
 
 
@@ -74,9 +68,9 @@ def environment() -> dict[str, str]:
 def test_recipe(name: str, tmp_path: Path) -> None:
     package = PACKAGES.get(name)
     if package and importlib.util.find_spec(package) is None:
-        skip(f"RECIPE NOT TESTED: {package} is not installed")
+        pytest.skip(f"RECIPE NOT TESTED: {package} is not installed")
     if importlib.util.find_spec("numpy") is None:
-        skip("RECIPE NOT TESTED: numpy is not installed")
+        pytest.skip("RECIPE NOT TESTED: numpy is not installed")
     (tmp_path / "simulate.py").write_text(SCRIPTS["simulate"])
     (tmp_path / "script.py").write_text(SCRIPTS[name])
     for expected in (FIRST[name], AGAIN.get(name, "0 rows")):
@@ -96,7 +90,7 @@ def test_recipe(name: str, tmp_path: Path) -> None:
 
 def test_elements_of_an_array_share_the_rows(tmp_path: Path) -> None:
     if importlib.util.find_spec("numpy") is None:
-        skip("RECIPE NOT TESTED: numpy is not installed")
+        pytest.skip("RECIPE NOT TESTED: numpy is not installed")
     (tmp_path / "simulate.py").write_text(SCRIPTS["simulate"])
     (tmp_path / "script.py").write_text(SCRIPTS["SLURM job array"])
     for element in range(4):

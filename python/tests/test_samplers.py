@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import signal
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ def need(name: str) -> Any:
         return __import__(name)
     except ImportError as e:
         message = f"NOT TESTED WITH {name.upper()}: {e}"
-        warnings.warn(message, stacklevel=2)
         pytest.skip(message)
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
+import importlib
 import inspect
 import os
 import pickle
 import threading
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -17,6 +20,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _TABLE = "memo"
 # Bytes of a value per row. A float needs 21, an array of 10 floats about 200.
 _BLOCK = 256
+# Rows of a new table; it grows.
+_FIRST_ROWS = 1024
 
 
 @runtime_checkable
@@ -51,11 +56,12 @@ class DictMemo:
 class StoreMemo:
     """A memo in a table of an h5part store.
 
-    A value takes consecutive rows of `block` bytes each. A value whose rows
-    are not all committed, since its writer was killed, is not there.
+    A value takes consecutive rows of 256 bytes each. A value whose rows are
+    not all committed, since its writer was killed, is not there.
 
-    Several processes may share the file. Each sees what the others stored
-    before it opened the memo; what was stored since may be computed twice.
+    **Concurrency.** Any number of processes may share the file: those that
+    store take turns. Each sees what others stored before it opened the memo,
+    and before it last stored something itself; the rest may be computed twice.
 
     Parameters
     ----------
@@ -66,47 +72,46 @@ class StoreMemo:
     """
 
     def __init__(self, path: str | os.PathLike[str], table: str = _TABLE) -> None:
-        import numpy as np
-
-        import h5part
-
-        self._np = np
+        self._path = os.fspath(path)
+        self._name = table
         self._lock = threading.Lock()
-        api: Any = h5part
-        columns = {
-            "key": ("u1", (32,)),
-            "part": "i4",
-            "size": "i8",
-            "data": ("u1", (_BLOCK,)),
-        }
-        if os.path.exists(path) and table in api.open(path):
-            self._table = api.open(path)[table]
-        else:
-            self._table = api.create(path, table, 0, columns, exist_ok=True)
-        self._where = self._index()
+        self._where: dict[bytes, tuple[int, int]] = {}
+        self._end = 0
+        if not self._find():
+            columns = {"key": ("u1", (32,)), "part": "i4", "size": "i8", "data": ("u1", (_BLOCK,))}
+            self._table = _api().create(self._path, table, _FIRST_ROWS, columns, exist_ok=True)
+        self._index(0)
 
-    def _index(self) -> dict[bytes, tuple[int, int]]:
-        """First row and size of each value that is complete."""
-        block = self._table.read("key", "part", "size")
-        where: dict[bytes, tuple[int, int]] = {}
-        first, expected = 0, -1
-        for row, (key, part, size, is_there) in enumerate(
-            zip(block["key"], block["part"], block["size"], block.mask, strict=True)
-        ):
-            if not is_there:
-                expected = -1
-                continue
-            if part == 0:
-                first, expected = row, 0
-            if part != expected:
-                expected = -1
-                continue
-            expected += 1
-            if expected == _rows(int(size)):
-                where[key.tobytes()] = (first, int(size))
-        return where
+    def _find(self) -> bool:
+        """Opens the table, if there is one."""
+        if not os.path.exists(self._path):
+            return False
+        store = _api().open(self._path)
+        if self._name not in store:
+            return False
+        self._table = store[self._name]
+        return True
+
+    def _index(self, start: int) -> None:
+        """Finds the values that are complete in the rows from `start` on."""
+        if start >= len(self._table):
+            return
+        np = _numpy()
+        block = self._table.read("key", "part", "size", rows=slice(start, None))
+        is_there = block.mask
+        if not is_there.any():
+            return
+        count = len(is_there)
+        # Row of the first part of the value that each row belongs to.
+        first = np.arange(count) - block["part"]
+        found = np.bincount(first[is_there & (first >= 0)], minlength=count)
+        wanted = np.maximum(1, -(-block["size"] // _BLOCK))
+        for row in np.flatnonzero(is_there & (block["part"] == 0) & (found[:count] == wanted)):
+            self._where[block["key"][row].tobytes()] = (start + int(row), int(block["size"][row]))
+        self._end = start + int(np.flatnonzero(is_there)[-1]) + 1
 
     def get(self, key: bytes) -> bytes | None:
+        """Returns the value of a key, or None."""
         with self._lock:
             found = self._where.get(key)
             if found is None:
@@ -116,24 +121,56 @@ class StoreMemo:
             return bytes(data.tobytes()[:size])
 
     def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        np = self._np
-        with self._lock:
+        """Keeps values, by one commit."""
+        pairs = list(pairs)
+        with self._lock, self._turn() as turn:
+            told = int.from_bytes(os.pread(turn, 8, 0), "little")
+            if told != self._end:
+                # Somebody else has appended, or was killed while it did: look at the table anew.
+                self._find()
+                self._index(self._end)
             new = [(key, value) for key, value in pairs if key not in self._where]
-            if not new:
-                return
-            counts = [_rows(len(value)) for _, value in new]
-            keys = np.frombuffer(b"".join(key for key, _ in new), "u1").reshape(-1, 32)
-            data = b"".join(v.ljust(n * _BLOCK, b"\0") for (_, v), n in zip(new, counts, strict=True))
-            rows = self._table.append(
-                key=np.repeat(keys, counts, axis=0),
-                part=np.concatenate([np.arange(n, dtype="i4") for n in counts]),
-                size=np.repeat(np.array([len(v) for _, v in new], "i8"), counts),
-                data=np.frombuffer(data, "u1").reshape(-1, _BLOCK),
-            )
-            at = rows.start
-            for (key, value), count in zip(new, counts, strict=True):
-                self._where[key] = (at, len(value))
-                at += count
+            if new:
+                self._append(new)
+            os.pwrite(turn, self._end.to_bytes(8, "little"), 0)
+
+    def _append(self, new: list[tuple[bytes, bytes]]) -> None:
+        np = _numpy()
+        counts = [_rows(len(value)) for _, value in new]
+        keys = np.frombuffer(b"".join(key for key, _ in new), "u1").reshape(-1, 32)
+        data = b"".join(v.ljust(n * _BLOCK, b"\0") for (_, v), n in zip(new, counts, strict=True))
+        rows = self._table.append(
+            key=np.repeat(keys, counts, axis=0),
+            part=np.concatenate([np.arange(n, dtype="i4") for n in counts]),
+            size=np.repeat(np.array([len(v) for _, v in new], "i8"), counts),
+            data=np.frombuffer(data, "u1").reshape(-1, _BLOCK),
+        )
+        at = rows.start
+        for (key, value), count in zip(new, counts, strict=True):
+            self._where[key] = (at, len(value))
+            at += count
+        self._end = at
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[int]:
+        """Takes turns with other processes that append. The file holds the end of the rows in use."""
+        path = f"{self._path}.part/{self._name.replace('/', '_')}.append"
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+        finally:
+            os.close(file)
+
+
+def _api() -> Any:
+    """The package itself, when it is complete."""
+    return importlib.import_module("h5part")
+
+
+def _numpy() -> Any:
+    return importlib.import_module("numpy")
 
 
 def _rows(size: int) -> int:
