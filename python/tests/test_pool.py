@@ -557,3 +557,40 @@ def test_a_daemonic_process_is_told_so() -> None:
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as outer, pytest.raises(RuntimeError, match="in a daemonic process"):
         outer.apply(tasks.own_pool, (3,))
+
+
+def test_no_task_waits_behind_another_while_a_worker_is_idle(tmp_path: Path) -> None:
+    """Tasks are sent ahead; an idle worker takes them back from one that is busy."""
+    with Pool(2) as pool:
+        list(pool.map(tasks.square, range(4), chunksize=1))
+        held = pool.submit(tasks.mark_and_wait, str(tmp_path), "held")
+        other = pool.submit(tasks.mark_and_wait, str(tmp_path), "other")
+        read_pid(tmp_path / "held.pid")
+        read_pid(tmp_path / "other.pid")
+        # Two of these are sent ahead, one behind each task that is held.
+        after = [pool.submit(tasks.touch, str(tmp_path), f"after-{x}") for x in range(4)]
+        assert not any(future.running() for future in after)
+        (tmp_path / "other.go").touch()
+        assert [result(future) for future in after] == [f"after-{x}" for x in range(4)]
+        assert result(other) == "other" and held.running()
+        (tmp_path / "held.go").touch()
+        assert result(held) == "held"
+    assert len(list(tmp_path.glob("after-*"))) == 4, "each ran once"
+
+
+def test_a_task_sent_ahead_outlives_the_worker_it_was_sent_to(tmp_path: Path) -> None:
+    with Pool(1, retries=0) as pool:
+        for name in ("cancelled", "killed"):
+            first = pool.submit(tasks.mark_and_wait, str(tmp_path), name)
+            behind = [pool.submit(tasks.touch, str(tmp_path), f"{name}-{x}") for x in range(3)]
+            pid = read_pid(tmp_path / f"{name}.pid")
+            gone = behind.pop(0)
+            assert gone.cancel() and is_alive(pid), "a task that waits is cancelled without a kill"
+            if name == "cancelled":
+                assert first.cancel()
+            else:
+                os.kill(pid, signal.SIGKILL)
+                with pytest.raises(WorkerDied):
+                    result(first)
+            assert [result(future) for future in behind] == [f"{name}-1", f"{name}-2"]
+    assert len(list(tmp_path.glob("*-[012].*"))) == 4, "each ran once, and the cancelled ones did not"

@@ -188,15 +188,10 @@ class Dispatcher:
         self._awake = False
 
     def _assign(self) -> None:
-        """Hands tasks to idle workers, and starts workers for those that remain."""
+        """Hands tasks to idle workers, starts workers for those that remain, and sends some ahead."""
         queue = self._queue
-        while queue:
-            if queue[0].future.done():
-                queue.popleft()
-            elif self._idle:
-                self._hand(self._idle.pop(), queue.popleft())
-            else:
-                break
+        while self._next_in_queue() and self._idle:
+            self._hand(self._idle.pop(), queue.popleft())
         starting = sum(1 for w in self._workers.values() if not w.ready and not w.leaving)
         present = sum(1 for w in self._workers.values() if not w.leaving)
         while present < self._most and starting < len(queue) and self._broken is None:
@@ -204,6 +199,27 @@ class Dispatcher:
                 break
             present += 1
             starting += 1
+        if queue:
+            for worker in self._workers.values():
+                if worker.task is not None and worker.next is None and not worker.leaving and self._next_in_queue():
+                    self._hand(worker, queue.popleft(), ahead=True)
+        elif self._idle:
+            self._rob()
+
+    def _next_in_queue(self) -> bool:
+        """Whether a task waits. Drops those that nobody wants any more."""
+        while self._queue and self._queue[0].future.done():
+            self._queue.popleft()
+        return bool(self._queue)
+
+    def _rob(self) -> None:
+        """Gives idle workers what waits behind the tasks of others."""
+        for worker in self._workers.values():
+            if not self._idle:
+                return
+            task = worker.take_back_next()
+            if task is not None and not task.future.done():
+                self._hand(self._idle.pop(), task)
 
     def _start(self) -> bool:
         self._started += 1
@@ -223,22 +239,28 @@ class Dispatcher:
         self._selector.register(worker.end, selectors.EVENT_READ, (worker, True))
         return True
 
-    def _hand(self, worker: Worker, task: Task) -> None:
+    def _hand(self, worker: Worker, task: Task, *, ahead: bool = False) -> None:
         self._number += 1
         task.number = self._number
-        task.future.started = True
-        worker.task = task
+        kind = task.kind
+        if ahead:
+            worker.next = task
+            kind += worker.put_token(task)
+        else:
+            worker.task = task
+            worker.was_ahead = False
+            task.future.started = True
         try:
             chunk = task.chunk
             if chunk is None:
-                sent = worker.channel.send(task.kind, task.number, task.head(), task.payload)
+                sent = worker.channel.send(kind, task.number, task.head(), task.payload)
             else:
                 function = chunk.function
                 if worker.function != function.number:
                     worker.channel.send(_wire.FUNCTION, 0, function.data)
                     worker.function = function.number
                 apart = b"\1" if chunk.apart else b"\0"
-                sent = worker.channel.send(_wire.MAP, task.number, task.head(), apart, task.payload)
+                sent = worker.channel.send(kind, task.number, task.head(), apart, task.payload)
         except OSError:
             return  # It has died; its end will be reported, and the task retried.
         if not sent:
@@ -272,10 +294,10 @@ class Dispatcher:
             self._break(_errors.unpack(frame.body))
             return
         else:
-            task, worker.task = worker.task, None
+            task = worker.advance()
             if task is not None and not task.future.done():
                 self._on_result(task, frame)
-        if not worker.leaving:
+        if not worker.leaving and worker.task is None:
             self._idle.append(worker)
 
     def _on_result(self, task: Task, frame: Frame) -> None:
@@ -350,6 +372,10 @@ class Dispatcher:
         del self._workers[worker.pid]
         if worker in self._idle:
             self._idle.remove(worker)
+        # Neither of these was begun.
+        for task in (worker.next, worker.take_back_task()):
+            if task is not None:
+                self._queue.appendleft(task)
         code, name = worker.reap()
         if worker.task is not None:
             self._lose(worker, worker.task, code, name)
@@ -402,7 +428,9 @@ class Dispatcher:
             return
         self._tell_cancelled(future)
         for worker in list(self._workers.values()):
-            if worker.task is not None and worker.task.future is future:
+            if worker.next is not None and worker.next.future is future:
+                worker.take_back_next()
+            if any(task is not None and task.future is future for task in (worker.task, worker.next)):
                 worker.told = True
                 worker.kill()
 
@@ -431,7 +459,8 @@ class Dispatcher:
 
     def _cancel_queue(self) -> None:
         self._cancelling = False
-        for task in self._take_queue():
+        ahead = [task for worker in self._workers.values() if (task := worker.take_back_next()) is not None]
+        for task in [*ahead, *self._take_queue()]:
             if not task.future.told:
                 task.future.cancel()
                 self._tell_cancelled(task.future)
@@ -470,9 +499,10 @@ class Dispatcher:
         for worker in list(self._workers.values()):
             worker.kill()
         for worker in list(self._workers.values()):
-            if worker.task is not None and not worker.task.future.told:
-                worker.task.future.cancel()
-                self._tell_cancelled(worker.task.future)
+            for task in (worker.task, worker.next):
+                if task is not None and not task.future.told:
+                    task.future.cancel()
+                    self._tell_cancelled(task.future)
             worker.reap()
         self._workers.clear()
         with self._lock:

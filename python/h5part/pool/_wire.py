@@ -6,6 +6,7 @@ cannot hold up the others. The worker's end blocks.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from collections import deque
@@ -13,6 +14,10 @@ from typing import NamedTuple
 
 # From the pool to a worker.
 CALL, MAP, FUNCTION, EXIT, STREAM = 1, 2, 3, 4, 5
+# Added to a task that waits behind another: the worker has to take its token first.
+AHEAD = 0x80
+# The task's token is in the second pipe, not the first.
+SECOND = 0x40
 # From a worker to the pool.
 READY, DONE, FAILED, BROKEN, PART = 11, 12, 13, 14, 15
 
@@ -134,3 +139,37 @@ class Channel:
                 at = len(data)
             break
         del data[:at]
+
+
+class Tokens:
+    """Who owns a task that was sent ahead: the worker it was sent to, or the pool.
+
+    A pipe that both ends read. The pool puts a task's token in before it sends
+    the task. The worker takes it out before it begins the task; the pool takes
+    it out to give the task to another worker. Only one of them gets it.
+    """
+
+    SIZE = 8
+
+    def __init__(self, read: int) -> None:
+        self._read = read
+        # The worker may find the token of a later task, if the pool took that of this one.
+        self._held: int | None = None
+
+    def take(self, number: int) -> bool:
+        """Takes the token of a task. False: the other end has it."""
+        if self._held is None:
+            try:
+                data = os.read(self._read, self.SIZE)
+            except BlockingIOError:
+                return False
+            self._held = int.from_bytes(data, "little")
+        if self._held != number:
+            return False
+        self._held = None
+        return True
+
+
+def put_token(write: int, number: int) -> None:
+    """Puts in the token of a task. A write of so few bytes is whole."""
+    os.write(write, number.to_bytes(Tokens.SIZE, "little"))

@@ -19,7 +19,7 @@ from typing import Any
 from h5part.errors import TaskError
 from h5part.pool import _errors, _wire
 from h5part.pool._seed import Current, Seeds, set_current
-from h5part.pool._wire import Buffer, Channel
+from h5part.pool._wire import Buffer, Channel, Tokens
 
 _PR_SET_PDEATHSIG = 1
 _F_SETSIG = 10
@@ -36,7 +36,7 @@ class Setup:
     inner: Any = None
 
 
-def main(sock: socket.socket, setup: Setup) -> None:
+def main(sock: socket.socket, tokens: list[Tokens], setup: Setup) -> None:
     """Runs tasks until the pool says EXIT or is gone."""
     from h5part.pool import _nested
 
@@ -54,7 +54,7 @@ def main(sock: socket.socket, setup: Setup) -> None:
         return
     try:
         channel.send(_wire.READY, 0)
-        _serve(channel)
+        _serve(channel, tokens)
     except (BrokenPipeError, ConnectionResetError):
         pass  # The pool is gone, and nobody waits for the result.
     finally:
@@ -110,12 +110,17 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
-def _serve(channel: Channel) -> None:
+def _serve(channel: Channel, tokens: list[Tokens]) -> None:
     # The function of a map is sent once, before the first of its items.
     function: Buffer = b""
     loaded: Callable[..., Any] | None = None
     while (frame := channel.wait()) is not None:
         kind, number, body = frame
+        if kind & _wire.AHEAD:
+            pipe = tokens[bool(kind & _wire.SECOND)]
+            kind &= ~(_wire.AHEAD | _wire.SECOND)
+            if not pipe.take(number):
+                continue  # Another worker does it.
         if kind == _wire.EXIT:
             return
         if kind == _wire.FUNCTION:
