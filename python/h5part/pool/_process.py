@@ -66,7 +66,10 @@ class Worker:
             theirs.close()
             for end in ends:
                 end.close()
-        self.pid = self.process.pid or 0
+        pid = self.process.pid
+        # A kill of group 0 would end this process and its own group.
+        assert pid is not None and pid > 1
+        self.pid = pid
         self.end = self._watch()
 
     def _watch(self) -> int:
