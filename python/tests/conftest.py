@@ -1,0 +1,46 @@
+"""What several test files use."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], object], what: str = "the condition") -> None:
+    """Waits for a condition; generous, since machines may be busy."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come true"
+        time.sleep(0.005)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def read_pid(path: Path) -> int:
+    until(lambda: path.exists() and path.read_text(), f"{path.name} exists")
+    return int(path.read_text())
+
+
+@pytest.fixture
+def no_descriptors_left() -> Iterator[None]:
+    """The test leaves no descriptor open."""
+
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    yield
+    until(lambda: count() <= before, "the descriptors are closed")
