@@ -55,6 +55,8 @@ mod pages {
     struct Monitor;
 }
 
+pub mod exit;
+pub mod fork;
 pub mod ledger;
 pub mod merge;
 pub mod monitor;

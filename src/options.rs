@@ -48,6 +48,14 @@ impl StoreOptions {
         self
     }
 
+    /// Asks `interrupt` ten times a second, while a lock is waited for, whether to give up. Then the call ends with
+    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+    #[must_use]
+    pub fn interrupt(mut self, interrupt: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.patience.interrupt = Some(Arc::new(interrupt));
+        self
+    }
+
     /// Calls `tell` with bytes done and bytes in all while a table is made or adopted, and while a file is verified,
     /// published or merged.
     #[must_use]
@@ -79,6 +87,16 @@ impl StoreOptions {
     pub fn create(&self, path: impl AsRef<Path>, table: Table) -> Result<Store> {
         let store = self.name(path)?;
         store.create_table(table)?;
+        Ok(store)
+    }
+
+    /// Creates a table, unless it exists: see [`Store::require`].
+    ///
+    /// # Errors
+    /// As [`Store::require`].
+    pub fn require(&self, path: impl AsRef<Path>, table: Table) -> Result<Store> {
+        let store = self.name(path)?;
+        store.require_table(table)?;
         Ok(store)
     }
 

@@ -74,9 +74,7 @@ impl Store {
     /// # Errors
     /// As [`Store::require_table`].
     pub fn require(path: impl AsRef<Path>, table: Table) -> Result<Self> {
-        let store = StoreOptions::new().name(path)?;
-        store.require_table(table)?;
-        Ok(store)
+        StoreOptions::new().require(path, table)
     }
 
     /// The HDF5 file.
@@ -249,6 +247,14 @@ impl Store {
     /// [`ErrorKind::NotFound`], those of [`Store::reader`].
     pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>> {
         self.engine.attribute(path, name)
+    }
+
+    /// Names of the attributes of a table, or of a column by its path, ascending.
+    ///
+    /// # Errors
+    /// As [`Store::attribute`].
+    pub fn attribute_names(&self, path: &str) -> Result<Vec<String>> {
+        self.engine.attribute_names(path)
     }
 
     /// Sets an attribute of a table, or of a column by its path, as in `frames/E`; one that exists is replaced.

@@ -100,7 +100,11 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
             "choose another name; only what 'h5part publish' has made from this store is replaced"
         }
         ErrorKind::Poisoned => "open a new writer; acknowledged commits are safe",
-        ErrorKind::Io(_) | ErrorKind::BadRequest(_) | ErrorKind::BadValues(_) | ErrorKind::GroupFailed(_) => {
+        ErrorKind::Io(_)
+        | ErrorKind::Interrupted(_)
+        | ErrorKind::BadRequest(_)
+        | ErrorKind::BadValues(_)
+        | ErrorKind::GroupFailed(_) => {
             return None;
         }
         ErrorKind::Other(_) => return of_other(kind),

@@ -125,7 +125,7 @@ pub fn main() -> ExitCode {
         Err(e) if exit::is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             output::say_error(&e);
-            ExitCode::from(Exit::of(&e) as u8)
+            ExitCode::from(exit::of(&e) as u8)
         }
     }
 }

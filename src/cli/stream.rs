@@ -1,7 +1,7 @@
 //! `h5part update --stream`: commits as JSON lines, one line of acknowledgement each.
 
 use super::common::rows;
-use super::exit::Exit;
+use super::exit::{self, Exit};
 use super::hints;
 use super::output::json;
 use h5part::{Error, ErrorKind, Result};
@@ -49,7 +49,7 @@ impl Answer {
         match outcome {
             Ok(rows) => Self { ok: true, id, rows: Some(rows), error: None, hint: None, code: None },
             Err(e) => {
-                let (error, hint, code) = (Some(e.to_string()), hints::of(&e), Some(Exit::of(&e) as u8));
+                let (error, hint, code) = (Some(e.to_string()), hints::of(&e), Some(exit::of(&e) as u8));
                 Self { ok: false, id, rows: None, error, hint, code }
             }
         }
@@ -198,9 +198,9 @@ fn from_npy(column: &Column, path: &Path, rows: &Rows, cast: bool) -> Result<Val
     let mut source = RowSource::open(path).at("read", path)?;
     let wanted = column.dtype().at("read", path)?;
     if cast {
-        source.cast_to(wanted)
+        source.cast_to(wanted);
     } else {
-        source.fit(wanted)
+        source.fit(wanted);
     }
     let shape = source.shape().to_vec();
     h5part_engine::store::check_fit(column, source.dtype_out(), &shape, rows.len()).at("read", path)?;

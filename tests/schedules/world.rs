@@ -35,7 +35,7 @@ pub struct World {
 
 /// Coroutines let others run while they wait.
 pub fn patience() -> Patience {
-    Patience { timeout: Duration::from_secs(100), tell: None, sleep: |_| shuttle::thread::yield_now() }
+    Patience { timeout: Duration::from_secs(100), tell: None, interrupt: None, sleep: |_| shuttle::thread::yield_now() }
 }
 
 pub fn address(layout: &ColumnLayout, row: u64) -> usize {

@@ -3,7 +3,7 @@
 use super::frames;
 use super::values::{Source, statuses};
 use crate::cli::common::request;
-use crate::cli::exit::Exit;
+use crate::cli::exit::{self, Exit};
 use crate::cli::hints;
 use crate::cli::output::json;
 use crate::cli::stream::Lines;
@@ -46,7 +46,7 @@ pub fn run(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool) -> R
         if !ok {
             exit = Exit::Found;
         }
-        let code = outcome.as_ref().err().map(|e| Exit::of(e) as u8);
+        let code = outcome.as_ref().err().map(|e| exit::of(e) as u8);
         let error = outcome.as_ref().err().map(ToString::to_string);
         let hint = outcome.as_ref().err().and_then(hints::of);
         json(&Answer { ok, id, saved: outcome.ok(), error, hint, code })?;

@@ -226,6 +226,9 @@ pub enum ErrorKind {
         /// How long it was waited for, in seconds.
         waited_s: f64,
     },
+    /// The caller asked for the wait to end.
+    #[error("interrupted while waiting for {0}")]
+    Interrupted(&'static str),
     /// Advisory locks of this file system do not reach every process that may share the file.
     #[error("locks here are not visible to every host that may share the file ({0})")]
     UntrustedLocks(String),

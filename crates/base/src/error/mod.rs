@@ -46,6 +46,16 @@ impl Error {
         &self.0.path
     }
 
+    /// The name of its kind, as the enums of kinds have it: `LockTimeout`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let text = match &self.0.kind {
+            ErrorKind::Other(other) => format!("{other:?}"),
+            own => format!("{own:?}"),
+        };
+        text.chars().take_while(|c| c.is_alphanumeric()).collect()
+    }
+
     /// What was being done. Empty where no file was involved.
     #[must_use]
     pub fn operation(&self) -> &'static str {
@@ -146,6 +156,10 @@ mod tests {
         let error = fails().at("boil", "water").expect_err("fails");
         assert_eq!(error.to_string(), "cannot boil water: the kettle is empty");
         assert_eq!(error.kind_of::<Kettle>(), Some(&Kettle));
+        assert_eq!(
+            (error.name().as_str(), ErrorKind::Replaced.at("boil", "water").name().as_str()),
+            ("Kettle", "Replaced")
+        );
         assert!(error.kind_of::<ErrorKind>().is_none() && matches!(error.kind(), ErrorKind::Other(_)));
         let error = ErrorKind::Replaced.at("boil", "water");
         assert!(matches!(error.kind_of(), Some(ErrorKind::Replaced)) && error.kind_of::<Kettle>().is_none());

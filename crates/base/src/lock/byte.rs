@@ -1,9 +1,10 @@
 //! An exclusive lock on a file as a whole, by one byte far behind its end.
 
+use super::inherited::LockFile;
 use super::ofd::{self, Kind};
 use super::{Patience, holders};
 use crate::error::ErrorKind;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ const BYTE: Range<u64> = (1 << 62)..((1 << 62) + 1);
 /// A lock that one thread of one process holds at a time. If the process dies, the kernel releases it.
 #[derive(Debug)]
 pub struct ByteLock {
-    file: File,
+    file: LockFile,
     path: PathBuf,
     what: &'static str,
     /// The kernel's lock belongs to the descriptor, which the threads of a process share.
@@ -36,7 +37,7 @@ impl ByteLock {
     /// As open(2).
     pub fn open(path: &Path, what: &'static str) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { file, path: path.to_owned(), what, threads: Mutex::new(()) })
+        Ok(Self { file: LockFile::new(file), path: path.to_owned(), what, threads: Mutex::new(()) })
     }
 
     /// Waits for the lock.

@@ -1,5 +1,6 @@
 //! The turnstile, the gate, and the HDF5 file's own lock. They are always taken together, in this order.
 
+use super::inherited::LockFile;
 use super::ofd::{self, Kind};
 use super::paths::Paths;
 use super::rows::{RowLocks, TURNSTILE};
@@ -29,8 +30,8 @@ const READERS_LOOK: Duration = Duration::from_micros(200);
 /// process nor another [`Gate`] holds or releases them.
 #[derive(Debug)]
 pub struct Gate {
-    gate: File,
-    data: File,
+    gate: LockFile,
+    data: LockFile,
     turnstile: Arc<RowLocks>,
     paths: Paths,
     courtesy: Mutex<Courtesy>,
@@ -93,7 +94,7 @@ impl Gate {
     /// As open(2).
     pub fn open(paths: &Paths, turnstile: Arc<RowLocks>) -> io::Result<Arc<Self>> {
         let gate = open_gate(&paths.gate)?;
-        let data = OpenOptions::new().read(true).write(true).open(&paths.file)?;
+        let data = LockFile::new(OpenOptions::new().read(true).write(true).open(&paths.file)?);
         let courtesy = Mutex::new(Courtesy::new(paths));
         Ok(Arc::new(Self { gate, data, turnstile, paths: paths.clone(), courtesy }))
     }
@@ -108,7 +109,7 @@ impl Gate {
         pass(self.turnstile.file(), Some(&self.gate), &self.paths, patience)?;
         let entered = Entered::new(self);
         // The gate is released while a stock program has the file open: that program may need the gate.
-        if !taken(FileExt::try_lock_shared(&self.data))? {
+        if !taken(FileExt::try_lock_shared(&*self.data))? {
             drop(entered);
             let both = || self.try_both();
             patience.wait("the HDF5 file", both, || holders::of_file(&self.paths, &self.paths.file))?;
@@ -127,12 +128,12 @@ impl Gate {
     }
 
     fn try_both(&self) -> io::Result<bool> {
-        if !taken(FileExt::try_lock_shared(&self.gate))? {
+        if !taken(FileExt::try_lock_shared(&*self.gate))? {
             return Ok(false);
         }
-        let both = taken(FileExt::try_lock_shared(&self.data))?;
+        let both = taken(FileExt::try_lock_shared(&*self.data))?;
         if !both {
-            FileExt::unlock(&self.gate)?;
+            FileExt::unlock(&*self.gate)?;
         }
         Ok(both)
     }
@@ -153,7 +154,7 @@ impl Gate {
             let data = match stock {
                 // A program that opened the file before must not keep the gate closed for others.
                 StockReaders::MayStay => self.try_lock_then_share(),
-                StockReaders::MustLeave => taken(FileExt::try_lock(&self.data)),
+                StockReaders::MustLeave => taken(FileExt::try_lock(&*self.data)),
             };
             Ok::<_, ErrorKind>(data?.then_some(entered))
         };
@@ -166,7 +167,7 @@ impl Gate {
     }
 
     fn try_lock_then_share(&self) -> io::Result<bool> {
-        Ok(taken(FileExt::try_lock(&self.data))? && taken(FileExt::try_lock_shared(&self.data))?)
+        Ok(taken(FileExt::try_lock(&*self.data))? && taken(FileExt::try_lock_shared(&*self.data))?)
     }
 
     fn wait_exclusive(self: &Arc<Self>, patience: &Patience) -> Result<Entered, ErrorKind> {
@@ -174,7 +175,7 @@ impl Gate {
         let_queue_pass(rows, patience)?;
         let turnstile = || ofd::set(rows, Kind::Exclusive, &TURNSTILE);
         patience.wait("the turnstile", turnstile, || holders::of_range(&self.paths, &TURNSTILE))?;
-        let gate = patience.wait("the gate", || taken(FileExt::try_lock(&self.gate)), || self.gate_holder());
+        let gate = patience.wait("the gate", || taken(FileExt::try_lock(&*self.gate)), || self.gate_holder());
         let entered = gate.map(|()| Entered::new(self));
         ofd::set(rows, Kind::Unlock, &TURNSTILE)?;
         entered
@@ -205,8 +206,8 @@ impl Gate {
 
     fn leave(&self) {
         // If this fails, closing the descriptors releases them.
-        let _ = FileExt::unlock(&self.data);
-        let _ = FileExt::unlock(&self.gate);
+        let _ = FileExt::unlock(&*self.data);
+        let _ = FileExt::unlock(&*self.gate);
     }
 }
 
@@ -253,9 +254,9 @@ impl ExclusiveGate {
         let before = Touched::of(&gate.data)?;
         let start = Instant::now();
         loop {
-            let out = taken(FileExt::try_lock(&gate.data))?;
+            let out = taken(FileExt::try_lock(&*gate.data))?;
             // A failed attempt releases the shared lock: for an instant a stock writer could have opened the file.
-            let kept = out || taken(FileExt::try_lock_shared(&gate.data))?;
+            let kept = out || taken(FileExt::try_lock_shared(&*gate.data))?;
             let unchanged = kept && Touched::of(&gate.data)? == before;
             if out && unchanged {
                 return Ok(ReadersOut(self));
@@ -293,7 +294,7 @@ impl Drop for ReadersOut<'_> {
     fn drop(&mut self) {
         if self.0.stock != StockReaders::MustLeave {
             // All bytes are written: a stock writer that opens the file in this instant does no harm.
-            let _ = FileExt::try_lock_shared(&self.0.gate.data);
+            let _ = FileExt::try_lock_shared(&*self.0.gate.data);
         }
     }
 }
@@ -325,8 +326,8 @@ impl Drop for ExclusiveGate {
 #[derive(Debug)]
 pub struct ReadGate {
     // Released in this order, so that whoever holds the gate exclusively finds the HDF5 file free.
-    _data: File,
-    _gate: Option<File>,
+    _data: LockFile,
+    _gate: Option<LockFile>,
 }
 
 impl ReadGate {
@@ -336,17 +337,17 @@ impl ReadGate {
     /// [`ErrorKind::LockTimeout`], open(2).
     pub fn enter(paths: &Paths, patience: &Patience) -> Result<Self, ErrorKind> {
         let gate = match File::open(&paths.gate) {
-            Ok(gate) => Some(gate),
+            Ok(gate) => Some(LockFile::new(gate)),
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => None,
             Err(e) => return Err(e.into()),
         };
         match (RowLocks::look(paths)?, &gate) {
-            (Some(rows), gate) => pass(rows.file(), gate.as_ref(), paths, patience)?,
+            (Some(rows), gate) => pass(rows.file(), gate.as_deref(), paths, patience)?,
             (None, Some(gate)) => wait_shared(gate, paths, patience)?,
             (None, None) => {}
         }
-        let data = File::open(&paths.file)?;
-        let attempt = || taken(FileExt::try_lock_shared(&data));
+        let data = LockFile::new(File::open(&paths.file)?);
+        let attempt = || taken(FileExt::try_lock_shared(&*data));
         patience.wait("the HDF5 file", attempt, || holders::of_file(paths, &paths.file))?;
         Ok(Self { _data: data, _gate: gate })
     }
@@ -365,7 +366,7 @@ pub fn is_ours(paths: &Paths) -> io::Result<bool> {
 
 /// The gate of a file that is not there yet, held by the one who makes it.
 #[derive(Debug)]
-pub struct CreationLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub struct CreationLock(#[expect(dead_code, reason = "held for its lock")] LockFile);
 
 impl CreationLock {
     /// Takes the gate exclusively; left when dropped.
@@ -374,7 +375,7 @@ impl CreationLock {
     /// [`ErrorKind::LockTimeout`], open(2).
     pub fn take(paths: &Paths, patience: &Patience) -> Result<Self, ErrorKind> {
         let gate = open_gate(&paths.gate)?;
-        patience.wait("the gate", || taken(FileExt::try_lock(&gate)), || holders::of_file(paths, &paths.gate))?;
+        patience.wait("the gate", || taken(FileExt::try_lock(&*gate)), || holders::of_file(paths, &paths.gate))?;
         Ok(Self(gate))
     }
 
@@ -432,9 +433,10 @@ pub(super) fn taken(outcome: Result<(), fs2::TryLockError>) -> io::Result<bool> 
 }
 
 /// Never truncated, never removed. A lock file of another user may be read-only for us.
-fn open_gate(path: &Path) -> io::Result<File> {
-    match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
+fn open_gate(path: &Path) -> io::Result<LockFile> {
+    let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| e),
         other => other,
-    }
+    };
+    file.map(LockFile::new)
 }

@@ -1,5 +1,6 @@
 //! Owner notes: they say who a writer is, so that others can name whom they wait for.
 
+use super::inherited::LockFile;
 use super::paths::Paths;
 use fs2::FileExt;
 use serde::{Deserialize, Serialize};
@@ -37,7 +38,7 @@ pub struct OwnerNote {
 pub struct Owner {
     path: PathBuf,
     /// Holds the lock. The kernel releases it when the process dies.
-    _file: File,
+    _file: LockFile,
     /// Whether the file stays for others to recover from.
     abandoned: bool,
 }
@@ -46,7 +47,7 @@ pub struct Owner {
 #[derive(Debug)]
 pub struct Dead {
     path: PathBuf,
-    _file: File,
+    _file: LockFile,
 }
 
 impl OwnerNote {
@@ -92,7 +93,7 @@ impl Owner {
             // Before it was locked, another process may have taken it for a dead writer's.
             if file.metadata()?.nlink() > 0 {
                 file.write_all(text.as_bytes())?;
-                return Ok(Self { path, _file: file, abandoned: false });
+                return Ok(Self { path, _file: LockFile::new(file), abandoned: false });
             }
         }
     }
@@ -132,7 +133,7 @@ impl Dead {
         // Another process may have removed it between our open and our lock.
         let there = |file: &File| file.metadata().is_ok_and(|m| m.nlink() > 0);
         let dead = files.filter(|(_, file)| FileExt::try_lock(file).is_ok() && there(file));
-        Ok(dead.map(|(path, file)| Self { path, _file: file }).collect())
+        Ok(dead.map(|(path, file)| Self { path, _file: LockFile::new(file) }).collect())
     }
 
     /// The file.

@@ -1,5 +1,6 @@
 //! Exclusive locks on rows. Whoever holds a row's lock knows that nobody else is writing the row.
 
+use super::inherited::LockFile;
 use super::ofd::{self, Kind};
 use super::paths::Paths;
 use super::{Patience, holders};
@@ -18,7 +19,7 @@ pub(super) const TURNSTILE: Range<u64> = 0..1;
 /// One descriptor on `rows.lock`. Locks taken through it exclude every other descriptor, even in the same process.
 #[derive(Debug)]
 pub struct RowLocks {
-    file: File,
+    file: LockFile,
     paths: Paths,
 }
 
@@ -37,7 +38,7 @@ impl RowLocks {
     pub fn open(paths: &Paths) -> io::Result<Self> {
         std::fs::create_dir_all(&paths.sidecar)?;
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&paths.rows)?;
-        Ok(Self { file, paths: paths.clone() })
+        Ok(Self { file: LockFile::new(file), paths: paths.clone() })
     }
 
     /// Opens `rows.lock` without making anything; `None` if there is no sidecar.
@@ -46,7 +47,7 @@ impl RowLocks {
     /// As open(2).
     pub fn look(paths: &Paths) -> io::Result<Option<Self>> {
         match File::open(&paths.rows) {
-            Ok(file) => Ok(Some(Self { file, paths: paths.clone() })),
+            Ok(file) => Ok(Some(Self { file: LockFile::new(file), paths: paths.clone() })),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }

@@ -13,6 +13,8 @@ const SHORT_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 /// A wait is reported after this long, and again each time it has become three times as long.
 const FIRST_WORD: Duration = Duration::from_secs(1);
+/// Time between two questions whether to give up.
+const ASK: Duration = Duration::from_millis(100);
 
 /// A wait that is long enough to be reported.
 #[derive(Debug)]
@@ -28,6 +30,9 @@ pub struct Waiting<'a> {
 /// Called when a wait has lasted a second, and then at growing intervals.
 pub type Tell = Arc<dyn Fn(&Waiting<'_>) + Send + Sync>;
 
+/// Asked during a wait whether to give up.
+pub type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// How long to wait for locks, and where to report long waits.
 #[derive(Clone)]
 pub struct Patience {
@@ -35,6 +40,8 @@ pub struct Patience {
     pub timeout: Duration,
     /// Receives reports of long waits.
     pub tell: Option<Tell>,
+    /// Asked ten times a second whether to give up.
+    pub interrupt: Option<Interrupt>,
     /// How to pause between two attempts: [`std::thread::sleep`], or something else in tests that schedule threads
     /// themselves.
     pub sleep: fn(Duration),
@@ -43,7 +50,7 @@ pub struct Patience {
 impl Default for Patience {
     /// 300 s, silently.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(300), tell: None, sleep: std::thread::sleep }
+        Self { timeout: Duration::from_secs(300), tell: None, interrupt: None, sleep: std::thread::sleep }
     }
 }
 
@@ -83,7 +90,7 @@ impl Patience {
     /// The same for an attempt that returns something.
     ///
     /// # Errors
-    /// Those of `attempt`; [`ErrorKind::LockTimeout`].
+    /// Those of `attempt`; [`ErrorKind::LockTimeout`]; [`ErrorKind::Interrupted`].
     pub fn wait_for<T>(
         &self,
         what: &'static str,
@@ -94,7 +101,7 @@ impl Patience {
             return Ok(taken);
         }
         let start = Instant::now();
-        let (mut pause, mut word) = (FIRST_PAUSE, FIRST_WORD);
+        let (mut pause, mut word, mut ask) = (FIRST_PAUSE, FIRST_WORD, ASK);
         loop {
             (self.sleep)(jitter(pause).min(self.timeout.saturating_sub(start.elapsed())));
             if let Some(taken) = attempt()? {
@@ -103,6 +110,12 @@ impl Patience {
             let waited = start.elapsed();
             if waited >= self.timeout {
                 return Err(ErrorKind::LockTimeout { what, holder: holder(), waited_s: waited.as_secs_f64() });
+            }
+            if waited >= ask {
+                ask = waited + ASK;
+                if self.interrupt.as_ref().is_some_and(|interrupt| interrupt()) {
+                    return Err(ErrorKind::Interrupted(what));
+                }
             }
             if waited >= word {
                 word *= 3;
@@ -133,6 +146,17 @@ mod tests {
         let patience = Patience { timeout: Duration::from_millis(30), ..Patience::default() };
         let error = patience.wait("row lock", || Ok(false), || "pid 7".to_owned()).expect_err("times out");
         assert!(error.to_string().contains("row lock is still held") && error.to_string().contains("pid 7"));
+    }
+
+    #[test]
+    fn a_wait_can_be_interrupted() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let ask = Arc::clone(&asked);
+        let interrupt: Interrupt = Arc::new(move || ask.fetch_add(1, Ordering::Relaxed) == 1);
+        let patience = Patience { interrupt: Some(interrupt), ..Patience::default() };
+        let error = patience.wait("row lock", || Ok(false), String::new).expect_err("is interrupted");
+        assert!(matches!(error, ErrorKind::Interrupted("row lock")), "{error}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
     }
 
     #[test]

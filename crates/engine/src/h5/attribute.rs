@@ -145,6 +145,17 @@ impl H5File {
 }
 
 impl H5File {
+    /// Names of the attributes of a group or a dataset, ascending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], library errors.
+    pub fn attribute_names(&self, path: &str) -> Result<Vec<String>, Failed> {
+        self.expect_object(path)?;
+        let mut names = self.ask(|| Ok(open(&self.file, path)?.attr_names()?))?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// All groups that have this attribute as one text, with it; ascending.
     ///
     /// # Errors

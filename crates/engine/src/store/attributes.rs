@@ -70,6 +70,14 @@ impl Store {
         self.with_h5(|h5, _| Ok(h5.attribute_of(trim_slashes(path), name)?)).at("read", &self.paths.file)
     }
 
+    /// Names of the attributes of a table or a column, ascending.
+    ///
+    /// # Errors
+    /// As [`Store::attribute`].
+    pub fn attribute_names(&self, path: &str) -> Result<Vec<String>> {
+        self.with_h5(|h5, _| Ok(h5.attribute_names(trim_slashes(path))?)).at("read", &self.paths.file)
+    }
+
     /// Makes a group of plain datasets with their values, contiguous and without stamps, as other programs do;
     /// in a new file, where there is none.
     ///
