@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import h5part
+
 PATIENCE_S = 60.0
 
 
@@ -44,3 +46,17 @@ def no_descriptors_left() -> Iterator[None]:
     before = count()
     yield
     until(lambda: count() <= before, "the descriptors are closed")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A file that does not exist yet."""
+    return str(tmp_path / "run.h5")
+
+
+@pytest.fixture
+def frames(path: str) -> Iterator[h5part.Table]:
+    """A table of 10 rows, none of which is there."""
+    table = h5part.create(path, "frames", 10, {"E": "f8", "F": ("f8", (2, 3)), "n": "i4", "ok": "?"})
+    yield table
+    table.close()

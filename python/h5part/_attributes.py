@@ -1,0 +1,42 @@
+"""Attributes of tables and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import NotFound
+
+if TYPE_CHECKING:
+    from ._store import Store
+
+
+class Attributes(Mapping[str, Any]):
+    """Attributes of a table or a column, as bool, int, float, str or list of str."""
+
+    def __init__(self, store: Store, path: str) -> None:
+        self._store = store
+        self._path = path
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._store._raw().attribute(self._path, name)
+        if value is None:
+            raise NotFound(f"no attribute '{name}' that h5part reads", code=3, path=self._store.path)
+        return value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if isinstance(value, np.generic):
+            value = value.item()
+        self._store._raw().set_attribute(self._path, name, list(value) if isinstance(value, tuple) else value)
+
+    def __iter__(self) -> Iterator[str]:
+        raw = self._store._raw()
+        return iter([name for name in raw.attribute_names(self._path) if raw.attribute(self._path, name) is not None])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))

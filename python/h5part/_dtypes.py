@@ -1,0 +1,185 @@
+"""Element types: numpy's, and the engine's names for them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import BadRequest
+
+DTypeLike: TypeAlias = Any
+#: Name, name of the element type, shape of one row, bytes of the fill.
+Described: TypeAlias = tuple[str, str, list[int], bytes | None]
+
+_ENGINE = {
+    "<f2": "f16",
+    "<f4": "f32",
+    "<f8": "f64",
+    "|i1": "i8",
+    "<i2": "i16",
+    "<i4": "i32",
+    "<i8": "i64",
+    "|u1": "u8",
+    "<u2": "u16",
+    "<u4": "u32",
+    "<u8": "u64",
+    "|b1": "bool",
+    "<c8": "c64",
+    "<c16": "c128",
+}
+
+_VARIABLE = (
+    "columns of variable length cannot be written in place: use a fixed length such as 'S20' or 'U20', or a pair of "
+    "columns, see h5part.ragged"
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a column is stored, and how its values look in numpy."""
+
+    #: The engine's name of the type.
+    name: str
+    #: The bytes of an element.
+    stored: np.dtype[Any]
+    #: For text in UTF-8: bytes of an element; else 0.
+    text: int
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the arrays that are read: ``<U`` for text."""
+        return np.dtype(f"<U{self.text}") if self.text else self.stored
+
+    def array(self, memory: Any, shape: Sequence[int]) -> npt.NDArray[Any]:
+        """The array in this memory, without a copy, except for text."""
+        array = np.frombuffer(memory, self.stored).reshape(shape)
+        return decode(array) if self.text else array
+
+
+@functools.lru_cache(maxsize=1024)
+def kind(name: str, descr: str) -> Kind:
+    """By the engine's name of a type, and numpy's description of its bytes."""
+    stored = np.lib.format.descr_to_dtype(ast.literal_eval(descr))
+    text = int(name[1:]) if name.startswith("T") and name[1:].isdigit() else 0
+    return Kind(name, stored, text)
+
+
+def decode(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Text of a fixed length from its bytes in UTF-8."""
+    if array.size == 0:
+        return np.empty(array.shape, "<U1")
+    return np.asarray(np.char.decode(array, "utf-8"))
+
+
+def engine_name(dtype: DTypeLike) -> str:
+    """The engine's name of a numpy type.
+
+    Raises
+    ------
+    BadRequest
+        h5part has no such column.
+    """
+    try:
+        found = np.dtype(dtype)
+    except TypeError as error:
+        raise BadRequest(f"not a type of numpy: {dtype!r}", code=2) from error
+    metadata = dict(found.metadata or {})
+    if "enum" in metadata:
+        members = ",".join(f"{name}={int(value)}" for name, value in metadata["enum"].items())
+        return f"enum({engine_name(np.dtype(found.str))}){{{members}}}"
+    if found.hasobject:
+        raise BadRequest(_VARIABLE, code=2)
+    if found.names is not None:
+        return "{" + ",".join(_field(name, field) for name, (field, *_) in (found.fields or {}).items()) + "}"
+    if found.kind in "SU":
+        if found.itemsize == 0:
+            raise BadRequest(_VARIABLE, code=2)
+        if found.kind == "U":
+            return f"U{found.itemsize // 4}"
+        return f"{'T' if metadata.get('h5py_encoding') == 'utf-8' else 'S'}{found.itemsize}"
+    # Files of h5part are little-endian.
+    name = _ENGINE.get(found.newbyteorder("<").str)
+    if name is None:
+        text = f"h5part has no columns of type {found}"
+        if found.kind in "mM":
+            text += ": store int64, with the unit in an attribute"
+        raise BadRequest(text, code=2)
+    return name
+
+
+def _field(name: str, dtype: np.dtype[Any]) -> str:
+    base, shape = dtype.subdtype if dtype.subdtype is not None else (dtype, ())
+    return f"{name}:{engine_name(base)}" + (":" + "x".join(map(str, shape)) if shape else "")
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A column to be made.
+
+    Parameters
+    ----------
+    dtype
+        A type of numpy, or its name: ``"f8"``, ``"complex128"``, ``"S20"``, ``"<U20"``.
+    shape
+        Shape of one row; ``()`` for a single element.
+    fill
+        What rows hold that are not there. Default: NaN for floats, 0, False, empty text.
+    attrs
+        Attributes of the dataset, such as its ``units``.
+    """
+
+    dtype: DTypeLike
+    shape: tuple[int, ...] = ()
+    fill: Any = None
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+    def described(self, name: str) -> Described:
+        """As the extension takes it."""
+        engine = engine_name(self.dtype)
+        fill = None
+        if self.fill is not None:
+            found = np.dtype(self.dtype)
+            value = np.asarray(self.fill)
+            if found.kind == "U":
+                value = np.char.encode(value.astype(str), "utf-8").astype(f"S{found.itemsize}")
+            else:
+                value = value.astype(found.newbyteorder("<"))
+            fill = value.tobytes()
+        return name, engine, [int(n) for n in self.shape], fill
+
+
+ColumnLike: TypeAlias = "DTypeLike | tuple[DTypeLike, Sequence[int]] | ColumnSpec"
+
+
+def described(columns: Mapping[str, ColumnLike]) -> list[Described]:
+    """Columns as the extension takes them."""
+    return [spec_of(spec).described(name) for name, spec in columns.items()]
+
+
+def attributes(columns: Mapping[str, ColumnLike]) -> list[tuple[str, str, Any]]:
+    """Attributes of columns: column, name, value."""
+    specs = {name: spec for name, spec in columns.items() if isinstance(spec, ColumnSpec)}
+    return [(column, name, value) for column, spec in specs.items() for name, value in spec.attrs.items()]
+
+
+def spec_of(spec: ColumnLike) -> ColumnSpec:
+    """``"f8"``, ``("f8", (100, 3))``, or a :class:`ColumnSpec`."""
+    if isinstance(spec, ColumnSpec):
+        return spec
+    if isinstance(spec, tuple) and len(spec) == 2:
+        dtype, shape = spec
+        return ColumnSpec(dtype, (shape,) if isinstance(shape, int) else tuple(shape))
+    try:
+        found = np.dtype(spec)
+    except TypeError as error:
+        raise BadRequest(f"not a type of numpy: {spec!r}", code=2) from error
+    if found.subdtype is not None:
+        base, shape = found.subdtype
+        return ColumnSpec(base, shape)
+    return ColumnSpec(found)
