@@ -12,7 +12,7 @@ zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRI
 program = "$$($(cmake) $(CARGO) bench --profile release --bench $(1) --no-run --message-format json \
 	| sed -n 's/.*"executable":"\([^"]*$(1)-[^"]*\)".*/\1/p')"
 
-.PHONY: help build demo test test-slurm test-strange test-files soak soak-files fuzz lint doc bench bench-peers clean
+.PHONY: help build demo wheel demo-python test test-python test-slurm test-strange test-files soak soak-files fuzz lint doc bench bench-peers clean
 
 help: ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -24,8 +24,17 @@ demo: ## Four processes write one file, one of them is killed; every row is chec
 	$(cmake) $(CARGO) build --release --example lennard_jones --bin h5part
 	target/release/examples/lennard_jones demo
 
+wheel: build ## Build target/wheels/h5part-*.whl: the Python package, with the program in it.
+	$(cmake) PYTHON=$(PYTHON) sh .ci/wheel
+
+demo-python: wheel ## The same as `make demo`, from Python, in a fresh environment.
+	sh .ci/python demo
+
 test: ## Run all tests.
 	$(cmake) $(h5py) $(planets) H5PART_REQUIRE_H5PY=1 sh .ci/test
+
+test-python: wheel ## Install the wheel into a fresh environment, and run the tests of the Python package.
+	sh .ci/python test
 
 test-slurm: build ## Mode slurm on a real SLURM of four nodes on this host; installs it where it may.
 	sh .ci/slurm

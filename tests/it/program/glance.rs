@@ -39,7 +39,7 @@ fn a_tree_has_every_name_with_what_it_leads_to() {
     has("  t/  table with stamps, 2 members");
     has("    @units = eV");
     begins("    E  40 (may grow), float64, chunks of ");
-    begins("    F  40x5x3 (may grow), float32, chunks of 40x5x3, ");
+    begins("    F  40x5x3 (may grow), float32, chunks of 69x5x3, ");
     begins("  packed  20x3 (may grow), float32, big-endian, chunks of 10x3, shuffle, gzip 4, fletcher32, ");
     has("  nothing  empty, float64, 0 bytes");
     begins("  text  scalar, unicode (var len), ");
