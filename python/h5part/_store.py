@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from . import _h5part
-from ._dtypes import ColumnLike, attributes, described
+from ._dtypes import ColumnLike, Described, attributes, described
 from ._table import Table
 from .errors import LockTimeout, NotFound
 
@@ -107,17 +107,8 @@ def create(
     BadRequest
         A column has no such type.
     """
-    options = {
-        "attrs": dict(attrs) if attrs else None,
-        "column_attrs": attributes(columns),
-        "chunk_rows": chunk_rows,
-        "contiguous": contiguous,
-        "gzip": gzip,
-        "guard": guard,
-    }
-    raw = _h5part.Store.create(
-        os.fspath(path), table, max(rows, 1), described(columns), options, exist_ok, timeout, trust_locks, _tell_wait
-    )
+    new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
+    raw = _h5part.Store.create(os.fspath(path), table, *new, exist_ok, timeout, trust_locks, _tell_wait)
     return Store._of(raw, _Options(timeout, trust_locks))[table]
 
 
@@ -179,6 +170,27 @@ def merge(
         os.fspath(out), [os.fspath(s) for s in sources], None if tables is None else list(tables), concat, attrs == "first"
     )
     return {**json.loads(found), "complete": complete}
+
+
+def _new_table(
+    rows: int,
+    columns: Mapping[str, ColumnLike],
+    attrs: Mapping[str, Any] | None,
+    chunk_rows: int | None,
+    contiguous: bool,
+    gzip: int | None,
+    guard: str | None,
+) -> tuple[int, list[Described], dict[str, Any]]:
+    """Rows, columns and options of a table to be made, as the extension takes them."""
+    options = {
+        "attrs": dict(attrs) if attrs else None,
+        "column_attrs": attributes(columns),
+        "chunk_rows": chunk_rows,
+        "contiguous": contiguous,
+        "gzip": gzip,
+        "guard": guard,
+    }
+    return max(rows, 1), described(columns), options
 
 
 def _tell_wait(what: str, holder: str, waited: float) -> None:
@@ -252,15 +264,8 @@ class Store(Mapping[str, Table]):
         exist_ok: bool = False,
     ) -> Table:
         """Creates a further table: see :func:`h5part.create`."""
-        options = {
-            "attrs": dict(attrs) if attrs else None,
-            "column_attrs": attributes(columns),
-            "chunk_rows": chunk_rows,
-            "contiguous": contiguous,
-            "gzip": gzip,
-            "guard": guard,
-        }
-        self._raw().create_table(table, max(rows, 1), described(columns), options, exist_ok)
+        new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
+        self._raw().create_table(table, *new, exist_ok)
         return self[table]
 
     def require_table(self, table: str, rows: int, columns: Mapping[str, ColumnLike], **options: Any) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from types import TracebackType
@@ -168,8 +169,6 @@ class Writer:
 
     def recover(self) -> dict[str, int]:
         """Puts back what dead writers left half-done in this table. Commits do so by themselves where they meet it."""
-        import json
-
         found: dict[str, int] = json.loads(self._ours().recover())
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -203,8 +204,6 @@ class Ledger:
 
         While others still run tasks, it stays, since these come back if their worker dies.
         """
-        import time
-
         while True:
             claims, resting, running = self._raw().claim(count, retry_delay)
             if not claims:

@@ -1,10 +1,11 @@
 //! What happens around a fork: see [`h5part::fork`].
 
+use crate::convert::lock;
 use crate::errors::OrRaise;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Whether this process was forked after the module was loaded: then the threads of the global pool are not there.
 static FORKED: AtomicBool = AtomicBool::new(false);
@@ -17,7 +18,7 @@ pub fn with_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
         return work();
     }
     let pool = {
-        let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = lock(&POOL);
         // It lives as long as the process, as the global one does.
         *pool = pool.or_else(|| ThreadPoolBuilder::new().build().ok().map(|pool| &*Box::leak(Box::new(pool))));
         *pool

@@ -1,9 +1,10 @@
 //! Something open that belongs to the process that opened it.
 
+use crate::convert::lock;
 use crate::fork::with_threads;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Used by one thread at a time, without the GIL.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl<T: Send> Handle<T> {
             return Err(PyRuntimeError::new_err(text));
         }
         let done = py.detach(|| {
-            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = lock(&self.inner);
             inner.as_mut().map(|inner| with_threads(|| work(inner)))
         });
         done.ok_or_else(|| PyValueError::new_err(format!("this {} is closed", self.what)))
@@ -39,7 +40,7 @@ impl<T: Send> Handle<T> {
     /// Takes out what is open, once.
     pub fn close(&self, py: Python<'_>) -> Option<T> {
         let ours = self.is_ours();
-        py.detach(|| if ours { self.inner.lock().unwrap_or_else(PoisonError::into_inner).take() } else { None })
+        py.detach(|| if ours { lock(&self.inner).take() } else { None })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Ledgers: tasks, each claimed by one worker at a time.
 
+use crate::convert::{json, seconds};
 use crate::errors::OrRaise;
 use crate::handle::Handle;
 use h5part::ledger::{
@@ -7,7 +8,6 @@ use h5part::ledger::{
     TaskFence, Watch,
 };
 use h5part::{Fence, Result};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -155,7 +155,7 @@ impl Ledger {
     #[new]
     #[pyo3(signature = (path, read_only=false, stale_after=300.0))]
     fn new(py: Python<'_>, path: PathBuf, read_only: bool, stale_after: f64) -> PyResult<Self> {
-        let stale = Duration::try_from_secs_f64(stale_after).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let stale = seconds("stale_after", stale_after)?;
         let open = || if read_only { ledger::Ledger::open_to_read(path) } else { ledger::Ledger::open(path) };
         let opened = py.detach(open).or_raise(py)?;
         let watch = Watch::new(stale, h5part::run::slurm::job_is_gone);
@@ -172,7 +172,7 @@ impl Ledger {
 
     /// Claims up to `count` tasks for this process. Returns them, and how many rest and run elsewhere.
     fn claim(&self, py: Python<'_>, count: u64, retry_delay: f64) -> PyResult<(Vec<Claim>, u64, u64)> {
-        let delay = Duration::try_from_secs_f64(retry_delay).map_err(|e| PyValueError::new_err(e.to_string()))?;
+        let delay = seconds("retry_delay", retry_delay)?;
         let (claimed, ledger) = self
             .0
             .with(py, |opened| opened.claim(count, delay).map(|claimed| (claimed, Arc::clone(&opened.ledger))))?
@@ -217,8 +217,7 @@ impl Ledger {
 
     /// Counts of tasks, as JSON.
     fn tally(&self, py: Python<'_>) -> PyResult<String> {
-        let tally = self.0.with(py, |opened| opened.ledger.tally())?.or_raise(py)?;
-        serde_json::to_string(&tally).map_err(|e| PyValueError::new_err(e.to_string()))
+        json(&self.0.with(py, |opened| opened.ledger.tally())?.or_raise(py)?)
     }
 
     /// All tasks, as JSON lines.

@@ -7,6 +7,7 @@
 
 mod bytes;
 mod columns;
+mod convert;
 mod errors;
 mod fork;
 mod handle;

@@ -1,12 +1,13 @@
 //! Ground truth of `mbe_automation`.
 
+use crate::convert;
 use crate::errors::OrRaise;
 use crate::handle::Handle;
 use crate::rows::rows;
 use crate::store::options;
 use crate::values::Given;
 use h5part::mbe::{self, Chunk, FrameStatus, Method, Prepared, Quantity, Results, Structure};
-use h5part::{Durability, Result};
+use h5part::Result;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -110,11 +111,7 @@ impl GroundTruth {
 
     /// Opens it for saving.
     fn saver(&self, py: Python<'_>, durability: &str, overwrite: bool) -> PyResult<Saver> {
-        let durability = match durability {
-            "power" => Durability::Power,
-            "process" => Durability::Process,
-            other => return Err(PyValueError::new_err(format!("durability is 'power' or 'process', not '{other}'"))),
-        };
+        let durability = convert::durability(durability)?;
         let mut saver = py.detach(|| self.truth.saver()).or_raise(py)?;
         saver.set_durability(durability);
         saver.set_overwrite(overwrite);

@@ -1,6 +1,7 @@
 //! The store.
 
 use crate::columns::{Described, attribute, attribute_value, described, spec, table};
+use crate::convert::{json, seconds};
 use crate::errors::{OrRaise, interrupted, keep};
 use crate::fork::with_threads;
 use crate::reader::Reader;
@@ -12,7 +13,6 @@ use h5part::{Adopt, Adoption, Result, StoreOptions};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -33,7 +33,7 @@ pub fn options(
     on_wait: Option<Py<PyAny>>,
     on_progress: Option<Py<PyAny>>,
 ) -> PyResult<StoreOptions> {
-    let timeout = Duration::try_from_secs_f64(timeout).map_err(|e| PyValueError::new_err(format!("timeout: {e}")))?;
+    let timeout = seconds("timeout", timeout)?;
     let mut options = StoreOptions::new().timeout(timeout).trust_locks(trust_locks).interrupt(interrupted);
     if let Some(tell) = on_wait {
         options = options.on_wait(move |wait| {
@@ -59,10 +59,6 @@ fn told(py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
     if let Err(raised) = outcome {
         keep(py, raised);
     }
-}
-
-fn json(value: &impl Serialize) -> PyResult<String> {
-    serde_json::to_string(value).map_err(|e| PyValueError::new_err(e.to_string()))
 }
 
 impl Store {

@@ -1,16 +1,16 @@
 //! Committing.
 
 use crate::columns::described;
+use crate::convert::{durability, json, lock};
 use crate::errors::{OrRaise, exception};
 use crate::handle::Handle;
 use crate::ledger::Claim;
 use crate::rows::rows;
 use crate::values::{Given, given};
-use h5part::{Durability, Error, ErrorKind, Fence, Item, Rows, Store, TableInfo, Values};
-use pyo3::exceptions::PyValueError;
+use h5part::{Error, ErrorKind, Fence, Item, Rows, Store, TableInfo, Values};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Commits rows of one table: see `h5part.Writer`.
 #[pyclass(frozen, module = "h5part._h5part")]
@@ -30,7 +30,7 @@ impl Writer {
     }
 
     fn table(&self) -> Arc<TableInfo> {
-        Arc::clone(&self.info.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.info))
     }
 
     fn given(&self, py: Python<'_>, rows: &Rows, values: &Bound<'_, PyDict>) -> PyResult<Vec<(String, Given)>> {
@@ -40,7 +40,7 @@ impl Writer {
         }
         // A column may have been added since. If there is none, the commit says so.
         let info = py.detach(|| self.store.reader(&self.name).map(|reader| Arc::new(reader.table()))).or_raise(py)?;
-        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&info);
+        *lock(&self.info) = Arc::clone(&info);
         if let Some(given) = given(&info, rows.len(), values)? {
             return Ok(given);
         }
@@ -93,19 +93,12 @@ impl Writer {
 
     /// Puts back what dead writers left. Returns JSON.
     fn recover(&self, py: Python<'_>) -> PyResult<String> {
-        let recovery = self.handle.with(py, h5part::Writer::recover)?.or_raise(py)?;
-        serde_json::to_string(&recovery).map_err(|e| PyValueError::new_err(e.to_string()))
+        json(&self.handle.with(py, h5part::Writer::recover)?.or_raise(py)?)
     }
 
     /// `"power"` or `"process"`.
-    fn set_durability(&self, py: Python<'_>, durability: &str) -> PyResult<()> {
-        let durability = match durability {
-            "power" => Durability::Power,
-            "process" => Durability::Process,
-            other => {
-                return Err(PyValueError::new_err(format!("durability is 'power' or 'process', not '{other}'")));
-            }
-        };
+    fn set_durability(&self, py: Python<'_>, name: &str) -> PyResult<()> {
+        let durability = durability(name)?;
         self.handle.with(py, |writer| writer.set_durability(durability))
     }
 
@@ -139,7 +132,7 @@ impl Writer {
 
     /// Commits what the group holds, sharing locks and syncs. Returns for each commit its rows, or an exception.
     fn commit_group<'py>(&self, py: Python<'py>, group: &Group) -> PyResult<Vec<Bound<'py, PyAny>>> {
-        let waiting = std::mem::take(&mut *group.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let waiting = std::mem::take(&mut *lock(&group.0));
         let outcomes = self.handle.with(py, |writer| {
             let mut group = writer.group();
             let added: Vec<Result<(), Error>> = waiting
@@ -174,7 +167,7 @@ impl Writer {
         let rows = rows(selection)?;
         let given = self.given(py, &rows, values)?;
         let values = all(&given).or_raise(py)?.into_iter().map(|(name, values)| (name.to_owned(), values.into_owned()));
-        group.0.lock().unwrap_or_else(PoisonError::into_inner).push((rows, values.collect()));
+        lock(&group.0).push((rows, values.collect()));
         Ok(())
     }
 
@@ -202,11 +195,11 @@ impl Group {
     }
 
     fn __len__(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        lock(&self.0).len()
     }
 
     /// Forgets all commits.
     fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.0).clear();
     }
 }
