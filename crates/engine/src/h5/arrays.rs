@@ -1,4 +1,4 @@
-//! Groups of plain datasets, as other programs make them: contiguous, with their values, without stamps.
+//! Groups of plain datasets as other programs make them: contiguous, filled with their values, without stamps.
 
 use super::attribute::Attribute;
 use super::change::H5Change;
@@ -12,10 +12,10 @@ use h5part_base::num::to_usize;
 use hdf5::Group;
 use std::fmt;
 
-/// Values are written in portions of about this, in bytes.
+/// Values are written in portions of about this many bytes.
 const PORTION_BYTES: u64 = 8 << 20;
 
-/// Gives the little-endian bytes of so many more rows.
+/// Gives the little-endian bytes of this many more rows.
 pub type NextRows<'v> = Box<dyn FnMut(u64) -> Result<Vec<u8>, ErrorKind> + 'v>;
 
 /// A dataset to be made, with at least one axis.
@@ -24,7 +24,7 @@ pub struct NewArray<'v> {
     pub name: String,
     /// Type of an element.
     pub dtype: Dtype,
-    /// Shape; its first axis is what rows are of.
+    /// Shape. The first axis counts rows.
     pub shape: Vec<u64>,
     /// Its values, rows in order.
     pub values: NextRows<'v>,
@@ -61,7 +61,7 @@ impl H5Change {
         self.set_attributes(group, attributes)
     }
 
-    /// Makes a dataset in a group that is there.
+    /// Makes a dataset in an existing group.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], those of the values, I/O and library errors.

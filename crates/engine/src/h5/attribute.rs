@@ -47,7 +47,7 @@ impl From<f64> for Attribute {
 }
 
 impl From<&str> for Attribute {
-    /// Text, also where it reads like a number: see [`Attribute::parse`].
+    /// A text stays a text, even if it looks like a number. [`Attribute::parse`] guesses the type.
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())
     }
@@ -66,7 +66,8 @@ impl From<Vec<String>> for Attribute {
 }
 
 impl Attribute {
-    /// Reads a value as the command line takes it: `true` and `false` are bools, numbers are numbers, all else is text.
+    /// Parses a value of the command line: `true` and `false` become bools, numbers become numbers, all else stays
+    /// text.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text {
@@ -80,7 +81,7 @@ impl Attribute {
         }
     }
 
-    /// Attributes from their texts.
+    /// Parses a list of attributes.
     #[must_use]
     pub fn list(texts: &[(String, String)]) -> Vec<(String, Self)> {
         texts.iter().map(|(name, value)| (name.clone(), Self::parse(value))).collect()
@@ -88,7 +89,7 @@ impl Attribute {
 }
 
 impl H5Change {
-    /// Sets attributes of a group or a dataset; those that exist are replaced.
+    /// Sets attributes of a group or a dataset. Existing ones are replaced.
     ///
     /// # Errors
     /// [`ErrorKind::ReservedName`], library errors.
@@ -107,7 +108,7 @@ impl H5Change {
         Ok(())
     }
 
-    /// As [`H5File::attribute`], in the middle of the change.
+    /// Reads an attribute during the change, as [`H5File::attribute`] does.
     ///
     /// # Errors
     /// Library errors.
@@ -117,7 +118,7 @@ impl H5Change {
 }
 
 impl H5File {
-    /// An attribute of a group, if it is there and of a kind that [`Attribute`] has.
+    /// Reads an attribute of a group. `None`: it does not exist, or [`Attribute`] has no variant for its kind.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`] for a dataset, library errors.
@@ -126,7 +127,7 @@ impl H5File {
         self.attribute_of(path, name)
     }
 
-    /// The same of a group or a dataset.
+    /// Reads an attribute of a group or a dataset, as [`H5File::attribute`] does.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], library errors.
@@ -135,7 +136,7 @@ impl H5File {
         self.ask(|| read_attribute(&open(&self.file, path)?, name))
     }
 
-    /// Whether there is a group, or a dataset, at `path`.
+    /// Checks that a group or a dataset exists at `path`.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], library errors.
@@ -145,7 +146,7 @@ impl H5File {
 }
 
 impl H5File {
-    /// Names of the attributes of a group or a dataset, ascending.
+    /// Names of the attributes of a group or a dataset, sorted.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], library errors.
@@ -156,7 +157,7 @@ impl H5File {
         Ok(names)
     }
 
-    /// All groups that have this attribute as one text, with it; ascending.
+    /// Paths of all groups that have this attribute as a single text, each with that text; sorted.
     ///
     /// # Errors
     /// Library errors.
@@ -166,7 +167,7 @@ impl H5File {
             let mut groups = Groups::of(&self.file)?;
             while let Some((path, group)) = groups.next() {
                 let group = group?;
-                // Links may lead in circles.
+                // Links may form cycles.
                 if !seen.insert(object_id(&group.loc_info()?)) {
                     continue;
                 }
@@ -184,13 +185,13 @@ impl H5File {
     }
 }
 
-/// The object at a path, whatever it is.
+/// Opens the object at a path, whatever its kind.
 fn open(file: &hdf5::File, path: &str) -> Result<Location, Failed> {
-    let name = CString::new(format!("/{path}")).map_err(|_| ErrorKind::BadRequest("a path holds a NUL".to_owned()))?;
+    let name = CString::new(format!("/{path}")).map_err(|_| ErrorKind::BadRequest("a path must not contain NUL".to_owned()))?;
     Ok(own!(H5Oopen, file.id(), name.as_ptr(), H5P_DEFAULT)?)
 }
 
-/// An attribute, if it is there and of a kind that [`Attribute`] has.
+/// Reads an attribute. `None`: it does not exist, or [`Attribute`] has no variant for its kind.
 pub(super) fn read_attribute(object: &Location, name: &str) -> Result<Option<Attribute>, Failed> {
     if !object.attr_names()?.iter().any(|n| n == name) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Cells of library columns, in and out.
+//! Reads and writes cells of library columns.
 
 use super::{H5Change, H5File, select};
 use crate::h5::Failed;
@@ -12,11 +12,11 @@ use hdf5::plist::dataset_create::{AllocTime, FillTime, FillValue, Layout};
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 
-/// Fill is written in pieces of about this, in bytes.
+/// Fill is written in pieces of about this many bytes.
 const FILL_BYTES: u64 = 8 << 20;
 
 impl H5File {
-    /// Little-endian bytes of the rows of any column, in ascending order of rows.
+    /// Reads rows of any column as little-endian bytes, in ascending order of rows.
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
@@ -30,7 +30,7 @@ impl H5File {
 }
 
 impl H5Change {
-    /// As [`H5File::read_rows`].
+    /// Reads rows during the change, as [`H5File::read_rows`] does.
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
@@ -38,8 +38,8 @@ impl H5Change {
         read_rows(&self.dataset(table, column)?, column, runs)
     }
 
-    /// Writes rows of a library column: little-endian bytes in ascending order of rows. Chunks are
-    /// compressed once, however many of their rows are written.
+    /// Writes rows of a library column: little-endian bytes in ascending order of rows. Each chunk is compressed once,
+    /// however many of its rows are written.
     ///
     /// # Errors
     /// [`ErrorKind::UnsupportedType`], library errors.
@@ -49,7 +49,7 @@ impl H5Change {
         select::write(&dataset, column.dtype()?, runs, bytes)
     }
 
-    /// Closes the columns that were used, and what the library keeps of them.
+    /// Closes the columns in use, and frees what the library caches of them.
     pub fn close_columns(&self) {
         sync::lock(&self.open).clear();
     }
@@ -68,12 +68,12 @@ impl H5Change {
     }
 }
 
-/// Fills a dataset of which the first write would give space to all cells, and leave in those that are not written
-/// what was in the file before; in compressed chunks the fill value, also where it must not be written.
+/// Fills a dataset whose first write would allocate space for all cells. HDF5 would leave whatever the file held before
+/// in the unwritten cells. Compressed chunks get the fill value even where HDF5 was told not to write it.
 pub(super) fn give_space(dataset: &Dataset, column: &Column) -> Result<(), Failed> {
     let plist = dataset.dcpl()?;
     let at_once = match plist.get_layout()? {
-        // In a file with a user block, one without space seems to have an address.
+        // With a user block, a dataset without space seems to have an address.
         Layout::Contiguous => dataset.storage_size() == 0,
         Layout::Chunked => {
             is_unfilled(&plist)? && plist.get_alloc_time()? == AllocTime::Late && dataset.num_chunks() == Some(0)
@@ -87,12 +87,13 @@ pub(super) fn give_space(dataset: &Dataset, column: &Column) -> Result<(), Faile
     fill_rows(dataset, column.dtype()?, 0..rows, &column.fill)
 }
 
-/// Whether the library gives a dataset space without filling it, so that it holds what was in the file before.
+/// Whether the library allocates space for a dataset without filling it, so that it holds whatever the file held
+/// before.
 pub(super) fn is_unfilled(plist: &DatasetCreate) -> Result<bool, Failed> {
     Ok(plist.get_fill_time()? == FillTime::Never || plist.get_fill_value_defined()? == FillValue::Undefined)
 }
 
-/// Writes the same element to all elements of some rows.
+/// Sets every element of some rows to the same value.
 pub(super) fn fill_rows(dataset: &Dataset, dtype: Dtype, rows: Range<u64>, element: &[u8]) -> Result<(), Failed> {
     let elements: u64 = dataset.shape().iter().skip(1).map(|&n| n as u64).product();
     let portion = (FILL_BYTES / (elements * dtype.size()).max(1)).max(1);
@@ -104,7 +105,7 @@ pub(super) fn fill_rows(dataset: &Dataset, dtype: Dtype, rows: Range<u64>, eleme
     Ok(())
 }
 
-/// Values in other files are neither read nor written, whatever files they name.
+/// Refuses columns whose values lie in other files. They are neither read nor written, whatever files they name.
 fn refuse_outside(dataset: &Dataset, column: &str) -> Result<(), Failed> {
     let plist = dataset.dcpl()?;
     if plist.get_layout()? == Layout::Virtual || !plist.get_external()?.is_empty() {
@@ -119,7 +120,7 @@ fn read_rows(dataset: &Dataset, column: &Column, runs: &Runs) -> Result<Vec<u8>,
     let len = cell.and_then(|n| n.checked_mul(runs.len())).and_then(|n| usize::try_from(n).ok());
     let too_large = || ErrorKind::BadRequest("the selection is too large for this machine's memory".to_owned());
     let mut bytes = vec![0; len.ok_or_else(too_large)?];
-    // The library refuses to read what was never written where it has no fill value to give.
+    // Without a fill value, the library refuses to read what was never written.
     if dataset.storage_size() > 0 || dataset.dcpl()?.get_fill_value_defined()? != FillValue::Undefined {
         select::read(dataset, dtype, runs, &mut bytes)?;
     }

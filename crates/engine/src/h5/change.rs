@@ -1,4 +1,4 @@
-//! Opening a file for change through the library.
+//! Opens a file for changes through the library.
 
 use crate::h5::Failed;
 use h5part_base::error::ErrorKind;
@@ -10,34 +10,34 @@ use std::sync::{Arc, Mutex};
 
 use super::driver;
 
-/// Raw data lies at multiples of this, in bytes.
+/// Raw data begins at multiples of this many bytes.
 pub(super) const ALIGNMENT: u64 = 4096;
 
-/// What takes at least `from` bytes begins at a multiple of `to`.
+/// Allocations of at least `from` bytes begin at a multiple of `to`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Alignment {
     from: u64,
     to: u64,
 }
 
-/// Raw data at page boundaries.
+/// Aligns raw data to pages.
 pub(super) const PAGES: Alignment = Alignment { from: ALIGNMENT, to: ALIGNMENT };
-/// Everything where a number may begin in memory: values of mapped files are seen where they lie, also those of small
-/// datasets, whatever the lengths of the names before them are.
+/// Aligns everything as numbers need it in memory. Readers that map the file see values in place, those of small
+/// datasets too, whatever the lengths of the names before them are.
 pub(super) const NUMBERS: Alignment = Alignment { from: 1, to: 8 };
 
-/// A file that the library changes: one that is built beside its name, or one with an overlay. Nothing
-/// of it counts before [`H5Change::run`] has closed it.
+/// A file that the library changes: one that is built beside its final name, or one under an overlay. Nothing in it
+/// counts before [`H5Change::run`] has closed it.
 #[derive(Debug)]
 pub struct H5Change {
     pub(super) file: hdf5::File,
-    /// Library columns in use: their chunks are decompressed once, however often they are touched.
+    /// Library columns in use. They stay open so that a chunk is decompressed once, however often it is touched.
     pub(super) open: Mutex<BTreeMap<String, hdf5::Dataset>>,
     pub(super) source: Arc<driver::Source>,
 }
 
 impl H5Change {
-    /// Makes an empty HDF5 file (`new`), or opens the one that is there. The library takes no lock.
+    /// Makes an empty HDF5 file (`new`), or opens the existing one. The library takes no lock.
     ///
     /// # Errors
     /// Library and I/O errors.
@@ -46,7 +46,7 @@ impl H5Change {
         Self::enter(storage, path, creation.as_ref(), PAGES, false)
     }
 
-    /// Opens the file that is there; nothing of it is cut off, wherever its superblock says that it ends.
+    /// Opens the existing file and keeps all of its bytes, wherever its superblock says that it ends.
     ///
     /// # Errors
     /// Library and I/O errors.
@@ -98,8 +98,7 @@ impl H5Change {
         }
     }
 
-    /// Does the work and closes the file. A failed write of the library counts, whatever the library
-    /// made of it.
+    /// Runs `work`, then closes the file. A failed write is reported even if the library ignored it.
     ///
     /// # Errors
     /// Those of the work; [`ErrorKind::StillOpen`] where it kept a handle; library and I/O errors.
@@ -118,7 +117,7 @@ impl H5Change {
         Ok(done)
     }
 
-    /// Hands everything that the library holds back to the storage.
+    /// Writes everything that the library caches to the storage.
     ///
     /// # Errors
     /// Library and I/O errors.
@@ -130,15 +129,16 @@ impl H5Change {
         Ok(flushed?)
     }
 
-    /// The file in the library, for changes of any kind.
+    /// The file as the library sees it, for changes of any kind.
     #[must_use]
     pub fn library(&self) -> &hdf5::File {
         &self.file
     }
 }
 
-/// A new file has superblock 2 and is read by every HDF5 since 1.8; in a file that exists, new objects are of that kind,
-/// too, whatever else there is. Only what is copied keeps a newer form.
+/// Sets which versions of the format the library may write. A new file has superblock 2, which every HDF5 since 1.8
+/// reads. New objects in an existing file are of the same version, whatever else the file holds. Only copied objects
+/// keep a newer form.
 fn prepared(
     p: &mut hdf5::plist::FileAccessBuilder,
     Alignment { from, to }: Alignment,

@@ -1,4 +1,4 @@
-//! Chunks as they are stored: where they lie, and in and out past the library's filters.
+//! Chunks as they are stored: their addresses, and access to them past the library's filters.
 #![expect(unsafe_code, reason = "the safe wrapper neither reads nor writes stored chunks")]
 
 use super::{H5Change, H5File, MetadataFingerprint, filters};
@@ -17,12 +17,13 @@ use hdf5_sys::h5p::H5P_DEFAULT;
 use std::ffi::c_int;
 
 unsafe extern "C" {
-    /// HDF5 1.10.2 and later; hdf5-metno-sys leaves it out.
+    /// In HDF5 1.10.2 and later. The bindings leave it out.
     fn H5Dget_chunk_storage_size(dataset: i64, offset: *const u64, bytes: *mut u64) -> c_int;
 }
 
 impl H5File {
-    /// Where the chunks of a column lie, and the metadata that this rests on. Call it once an open.
+    /// Addresses of the chunks of a column, and the fingerprint of the metadata that they rest on. Call it once per
+    /// open.
     ///
     /// # Errors
     /// [`ErrorKind::Cut`], [`ErrorKind::LibraryColumn`], library errors.
@@ -39,7 +40,7 @@ impl H5File {
         })
     }
 
-    /// A chunk as it is stored, by the offset of its first element; `None`: not written yet.
+    /// Reads a stored chunk by the offset of its first element. `None`: it was not written yet.
     ///
     /// # Errors
     /// Library errors.
@@ -49,7 +50,7 @@ impl H5File {
 }
 
 impl H5Change {
-    /// As [`H5File::read_chunk`].
+    /// Reads a stored chunk during the change, as [`H5File::read_chunk`] does.
     ///
     /// # Errors
     /// Library errors.
@@ -57,7 +58,7 @@ impl H5Change {
         read_chunk(&self.dataset(table, column)?, offset)
     }
 
-    /// Stores a chunk as it is, in new space if its length is another.
+    /// Stores encoded bytes as a chunk. A chunk whose length changes moves to new space.
     ///
     /// # Errors
     /// Library errors.
@@ -65,7 +66,8 @@ impl H5Change {
         let dataset = self.dataset(table, column)?;
         check_rank(&dataset, offset)?;
         super::cells::give_space(&dataset, column)?;
-        // The library keeps the old mask of a chunk whose length stays as it was. With another length it notes both.
+        // The library keeps the old filter mask of a chunk whose length does not change. It records both with another
+        // length.
         if keeps_mask(&dataset, offset, chunk)? {
             let longer = [chunk.bytes.as_slice(), &[0]].concat();
             write_stored(&dataset, offset, chunk.mask, &longer)?;
@@ -74,7 +76,7 @@ impl H5Change {
     }
 }
 
-/// Whether a chunk lies there that has this length and another mask.
+/// Whether a chunk of this length is stored there with another filter mask.
 fn keeps_mask(dataset: &Dataset, offset: &[u64], chunk: &Encoded) -> Result<bool, Failed> {
     if stored_len(dataset, offset)? != Some(chunk.bytes.len() as u64) {
         return Ok(false);
@@ -113,7 +115,7 @@ fn chunk_table(dataset: &Dataset, column: &Column, file_len: u64) -> Result<Chun
     let most = dataset.num_chunks().unwrap_or(0);
     let all = usize::try_from(grid.bands()).ok().and_then(|bands| bands.checked_mul(grid.across()));
     let all = all.ok_or_else(|| by_library("more chunks than any memory holds"))?;
-    // A file cannot make us allocate more than it has itself: without chunks there is nothing to note.
+    // A file must not make us allocate more than it occupies. Without chunks there is nothing to record.
     let mut chunks = vec![None; if most == 0 { 0 } else { all }];
     let mut end = 0;
     each_chunk(dataset, |offset, chunk| {
@@ -139,17 +141,17 @@ pub(super) fn each_chunk(dataset: &Dataset, mut found: impl FnMut(&[u64], Chunk)
 
 fn check_rank(dataset: &Dataset, offset: &[u64]) -> Result<(), Failed> {
     let rank = dataset.ndim();
-    if rank == offset.len() { Ok(()) } else { Err(ErrorKind::Hdf5("an offset of another rank".to_owned()).into()) }
+    if rank == offset.len() { Ok(()) } else { Err(ErrorKind::Hdf5("the offset has another rank".to_owned()).into()) }
 }
 
-/// The length of a stored chunk; `None`: it is not there.
+/// Length of a stored chunk. `None`: no such chunk.
 fn stored_len(dataset: &Dataset, offset: &[u64]) -> Result<Option<u64>, Failed> {
     let mut len = 0;
     let known = hdf5::sync::sync(|| {
         // SAFETY: the id is alive, offset has as many elements as the dataset has axes.
         hdf5::h5check(unsafe { H5Dget_chunk_storage_size(dataset.id(), offset.as_ptr(), &raw mut len) })
     });
-    // Of a chunk that is not there some versions say 0, others that it is an error.
+    // For a missing chunk some versions of the library report 0, others an error.
     match known {
         Ok(_) if len > 0 => Ok(Some(len)),
         Ok(_) => Ok(None),
@@ -166,7 +168,7 @@ fn read_chunk(dataset: &Dataset, offset: &[u64]) -> Result<Option<Encoded>, Fail
     Ok(Some(Encoded { mask, bytes }))
 }
 
-/// Whether a chunk has space in the file. Looks through all of them: ask only where the answer is likely no.
+/// Whether a chunk has space in the file. It searches all chunks, so ask only where the answer is likely no.
 fn is_stored(dataset: &Dataset, offset: &[u64]) -> Result<bool, Failed> {
     let (mut mask, mut address, mut len) = (0, 0, 0);
     hdf5::sync::sync(|| {
@@ -177,12 +179,11 @@ fn is_stored(dataset: &Dataset, offset: &[u64]) -> Result<bool, Failed> {
     Ok(address != HADDR_UNDEF && len > 0)
 }
 
-/// Fills `bytes`, which are as many as the library says that are stored. Returns the filter mask.
+/// Reads a stored chunk into `bytes`, whose length is what the library reported. Returns the filter mask.
 fn stored(dataset: &Dataset, offset: &[u64], bytes: &mut [u8]) -> hdf5::Result<u32> {
     let mut mask = 0;
     #[cfg(hdf5_2)]
-    // SAFETY: the id is alive, offset has as many elements as the dataset has axes, the buffer is as long as
-    // is said.
+    // SAFETY: the id is alive, offset has as many elements as the dataset has axes, the buffer has the length passed.
     hdf5::h5check(unsafe {
         let (mut len, buffer) = (bytes.len(), bytes.as_mut_ptr().cast());
         hdf5_sys::h5d::H5Dread_chunk(dataset.id(), H5P_DEFAULT, offset.as_ptr(), &raw mut mask, buffer, &raw mut len)

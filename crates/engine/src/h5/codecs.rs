@@ -1,5 +1,6 @@
-//! The filters that the HDF5 library lacks and this crate has: LZF and Zstandard. They are given to the library, which
-//! needs them where it reads or makes values itself: texts of variable length, and datasets that it copies.
+//! Filters that this crate implements and the HDF5 library lacks: LZF and Zstandard. They are registered with the
+//! library. It needs them where it decodes or encodes values itself: for texts of variable length and datasets that it
+//! copies.
 #![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
 
 use super::raw::call;
@@ -13,17 +14,17 @@ use std::sync::Once;
 const LZF: c_int = 32000;
 /// Registered number of Zstandard.
 const ZSTD: c_int = 32015;
-/// No chunk is larger, in bytes.
+/// Largest chunk, in bytes.
 const MOST_CHUNK_BYTES: u64 = u32::MAX as u64;
 /// Version of the structure that describes a filter.
 const CLASS_VERSION: c_int = 1;
-/// Level of Zstandard where a dataset names none.
+/// Level of Zstandard if a dataset gives none.
 const DEFAULT_LEVEL: i32 = 3;
 
-/// What the library calls: flags, parameters, bytes, size of the buffer, the buffer.
+/// The callback's signature: flags, count and array of parameters, bytes, size of the buffer, the buffer.
 type Callback = unsafe extern "C" fn(c_uint, usize, *const c_uint, usize, *mut usize, *mut *mut c_void) -> usize;
 
-/// Gives them to the library, once in a process. One that it has already, from elsewhere, stays.
+/// Registers the filters, once per process. A filter that the library already has is kept.
 pub(super) fn register() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -39,22 +40,22 @@ pub(super) fn register() {
                 set_local: None,
                 filter: Some(filter),
             };
-            // Where it is not taken, datasets with it are told as such that cannot be read.
+            // If registration fails, datasets with this filter are reported as unreadable.
             let _ = call!(H5Zregister, (&raw const class).cast());
         }
     });
 }
 
-/// Whether the library can read what has passed through a filter.
+/// Whether the library can decode a filter.
 pub(super) fn is_available(id: c_int) -> bool {
     call!(H5Zfilter_avail, id).is_ok_and(|there| there > 0)
 }
 
-/// A filter by what it makes of the bytes of a chunk. `None`: it fails.
+/// A filter's work on the bytes of a chunk. `None`: it failed.
 trait ChunkCodec {
     fn pack(data: &[u8], parameters: &[c_uint]) -> Option<Vec<u8>>;
 
-    /// `room`: bytes of the library's buffer.
+    /// `room`: capacity of the library's buffer in bytes.
     fn unpack(data: &[u8], parameters: &[c_uint], room: usize) -> Option<Vec<u8>>;
 }
 
@@ -94,11 +95,11 @@ impl ChunkCodec for Zstd {
     }
 }
 
-/// The callback of a filter. Puts what the filter makes of the library's bytes into their place. Returns how many bytes
-/// it has then; 0: it failed, and nothing was changed.
+/// The callback of a filter. Replaces the library's bytes by the filter's output. Returns the number of bytes of
+/// output; 0 means that it failed and changed nothing.
 ///
 /// # Safety
-/// As the library calls it: `count` parameters, `bytes` bytes in the buffer, and `buffer` and `room` are the library's.
+/// The library must call it: with `count` parameters and `bytes` bytes in the buffer. It owns `buffer` and `room`.
 unsafe extern "C" fn run<C: ChunkCodec>(
     flags: c_uint,
     count: usize,
@@ -107,7 +108,8 @@ unsafe extern "C" fn run<C: ChunkCodec>(
     room: *mut usize,
     buffer: *mut *mut c_void,
 ) -> usize {
-    // SAFETY: the caller's promise; memory of the library is given back to it, and its successor is the library's, too.
+    // SAFETY: the caller's promise. The old buffer is freed with the library's allocator, and the new one comes from
+    // it.
     unsafe {
         let parameters = if count > 0 { std::slice::from_raw_parts(parameters, count) } else { &[] };
         let data = std::slice::from_raw_parts((*buffer).cast::<u8>(), bytes);

@@ -1,4 +1,4 @@
-//! Making the datasets of a table.
+//! Makes the datasets of a table.
 #![expect(unsafe_code, reason = "the safe wrapper takes no fill of a type that is known at run time alone")]
 
 use super::change::ALIGNMENT;
@@ -12,20 +12,20 @@ use hdf5::plist::dataset_create::{AllocTime, FillTime};
 use hdf5::{Extent, Group};
 use hdf5_sys::h5p::H5Pset_fill_value;
 
-/// Chunks of whole rows are near this, in bytes.
+/// Chunks of whole rows take about this many bytes.
 const CHUNK_BYTES: u64 = 1 << 20;
 
-/// Filters of the columns to be made.
+/// Filters for new columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filters {
     /// Level of gzip, 0 to 9.
     pub gzip: Option<u8>,
-    /// Bytes of equal weight together, before they are compressed.
+    /// Apply the shuffle filter before compression.
     pub shuffle: bool,
 }
 
 impl Filters {
-    /// Whether there is any.
+    /// Whether any filter is set.
     #[must_use]
     pub fn any(self) -> bool {
         self.gzip.is_some() || self.shuffle
@@ -41,7 +41,8 @@ pub(super) struct Make {
     pub(super) filters: Filters,
 }
 
-/// Rows a chunk: as asked for, else near 1 MiB, never less than a page where the rows suffice.
+/// Rows per chunk: `asked`, else as many as make about 1 MiB. The latter is at most the rows of the table, or the rows
+/// that fill a page if these are more.
 #[must_use]
 pub fn chunk_rows(rows: u64, cell_bytes: u64, asked: Option<u64>) -> u64 {
     let cell = cell_bytes.max(1);
@@ -59,7 +60,7 @@ pub(super) fn make_column(group: &Group, column: &ColumnSpec, make: Make) -> Res
     let Make { rows, chunk_rows, filters } = make;
     let size = |n: u64| usize::try_from(n).map_err(|_| ErrorKind::BadRequest("too large for this machine".to_owned()));
     let cell = column.shape.iter().map(|&n| size(n)).collect::<Result<Vec<_>, _>>()?;
-    // Compressed chunks move when they grow: there is no use in making them before they have values.
+    // Compressed chunks move when they grow, so allocating them before they have values is useless.
     let alloc = if filters.any() { AllocTime::Incr } else { AllocTime::Early };
     let mut builder = group.new_dataset_builder().set_dcpl(&creation).empty_as(&datatype).alloc_time(Some(alloc));
     if filters.shuffle {
@@ -70,7 +71,7 @@ pub(super) fn make_column(group: &Group, column: &ColumnSpec, make: Make) -> Res
     }
     let builder = builder.fill_time(FillTime::Alloc).obj_track_times(false);
     let (first, builder) = match chunk_rows {
-        // Unlimited rows: the table can grow.
+        // Unlimited rows let the table grow.
         Some(chunk) => {
             let shape: Vec<usize> = [size(chunk)?].into_iter().chain(cell.iter().copied()).collect();
             (Extent::resizable(size(rows)?), builder.chunk(shape))

@@ -1,4 +1,4 @@
-//! Datasets of records, packed, and texts: for files that other programs read.
+//! Datasets of packed records, and texts, in files that other programs read.
 #![expect(unsafe_code, reason = "the safe wrapper writes no bytes of a type that is known at run time alone")]
 
 use super::H5Change;
@@ -26,21 +26,21 @@ pub enum MemberType {
     U64,
 }
 
-/// Records of one dataset: members in their order, without gaps.
+/// The records of one dataset: members in order, without gaps.
 #[derive(Clone, Copy, Debug)]
 pub struct Records<'a> {
     /// Name of the dataset in the root group.
     pub name: &'a str,
     /// Names and types of the members.
     pub members: &'a [(&'a str, MemberType)],
-    /// Records a chunk.
+    /// Records per chunk.
     pub chunk: usize,
     /// The records' bytes, one after the other.
     pub bytes: &'a [u8],
 }
 
 impl MemberType {
-    /// Bytes that it takes.
+    /// Size in bytes.
     #[must_use]
     pub fn size(self) -> usize {
         match self {
@@ -78,15 +78,15 @@ fn packed(members: &[(&str, MemberType)]) -> CompoundType {
 }
 
 impl H5Change {
-    /// Makes a dataset of records in the root group: chunked, of unlimited length.
+    /// Makes a chunked dataset of records in the root group. Its length is unlimited.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] for bytes that are no whole number of records; library and I/O errors.
+    /// [`ErrorKind::BadRequest`] if the bytes are not a whole number of records; library and I/O errors.
     pub fn add_records(&self, records: &Records<'_>) -> Result<(), Failed> {
         let compound = packed(records.members);
         let size = compound.size.max(1);
         if !records.bytes.len().is_multiple_of(size) {
-            return Err(ErrorKind::BadRequest(format!("records of {size} bytes are needed")).into());
+            return Err(ErrorKind::BadRequest(format!("expected whole records of {size} bytes")).into());
         }
         let count = records.bytes.len() / size;
         let descriptor = TypeDescriptor::Compound(compound);
@@ -100,7 +100,7 @@ impl H5Change {
         write_all(&dataset, &in_memory, records.bytes, count * size)
     }
 
-    /// Makes a dataset that is one text, or a list of them.
+    /// Makes a dataset that holds a single text.
     ///
     /// # Errors
     /// Library and I/O errors.
@@ -109,7 +109,7 @@ impl H5Change {
         Ok(dataset.write_scalar(&text(content)?)?)
     }
 
-    /// Makes a dataset of texts, in their order.
+    /// Makes a dataset that holds a list of texts.
     ///
     /// # Errors
     /// Library and I/O errors.
@@ -130,7 +130,7 @@ impl H5Change {
 
 fn write_all(dataset: &Dataset, in_memory: &Datatype, bytes: &[u8], needed: usize) -> Result<(), Failed> {
     if bytes.len() != needed || dataset.size().checked_mul(in_memory.size()) != Some(needed) {
-        return Err(ErrorKind::Hdf5("a dataset of another length".to_owned()).into());
+        return Err(ErrorKind::Hdf5("the dataset has another length".to_owned()).into());
     }
     hdf5::sync::sync(|| {
         // SAFETY: the ids are alive, and `bytes` are as many as the dataset has elements of the type

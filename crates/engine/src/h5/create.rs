@@ -1,4 +1,4 @@
-//! Making tables. Everything is allocated at once, so that later commits change no metadata.
+//! Makes tables. Everything is allocated at once, so that later commits change no metadata.
 
 use super::attribute::Attribute;
 use super::change::{ALIGNMENT, H5Change};
@@ -16,7 +16,7 @@ use std::collections::HashSet;
 /// HDF5 limits a chunk to 4 GiB less one byte.
 const MOST_CHUNK_BYTES: u64 = u32::MAX as u64;
 
-/// A table to be made.
+/// A table to create.
 #[derive(Clone, Debug)]
 pub struct NewTable {
     /// Path of its group, without a leading slash.
@@ -25,15 +25,15 @@ pub struct NewTable {
     pub rows: u64,
     /// Its columns, at least one, at most [`MOST_COLUMNS`].
     pub columns: Vec<ColumnSpec>,
-    /// Rows a chunk for all columns; `None`: chunks near 1 MiB.
+    /// Rows per chunk for all columns. `None`: chunks of about 1 MiB.
     pub chunk_rows: Option<u64>,
-    /// One block a column instead of chunks. Such a table cannot grow.
+    /// One block per column instead of chunks. Such a table cannot grow.
     pub contiguous: bool,
-    /// Compression of the columns; they are then library columns.
+    /// Compression of the columns, which makes them library columns.
     pub filters: Filters,
     /// Name of the guard column, if there is one.
     pub guard: Option<String>,
-    /// Text of the guard's value in complete rows, where there is one such value.
+    /// Text of the guard's value in complete rows, if there is a single such value.
     pub guard_complete: Option<String>,
     /// Attributes of its group.
     pub attributes: Vec<(String, Attribute)>,
@@ -59,7 +59,7 @@ impl NewTable {
         }
     }
 
-    /// Its guard, if that is one of its columns: it covers them all.
+    /// The guard, if it is one of the columns. It covers all of them.
     pub(crate) fn guard_spec(&self) -> Option<GuardSpec> {
         let column = self.columns.iter().find(|column| Some(&column.name) == self.guard.as_ref())?;
         Some(GuardSpec {
@@ -70,44 +70,44 @@ impl NewTable {
         })
     }
 
-    /// What HDF5 would refuse later, or what could not be stamped.
+    /// Refuses what HDF5 would refuse later, and what could not be stamped.
     ///
     /// # Errors
     /// [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`], [`ErrorKind::ReservedName`].
     pub fn check(&self) -> Result<(), Failed> {
         let request = |text: &str| Err(ErrorKind::BadRequest(text.to_owned()).into());
         if self.columns.is_empty() {
-            return request("a table has at least one column");
+            return request("a table must have at least one column");
         }
         if self.columns.len() > MOST_COLUMNS {
             let count = self.columns.len();
-            return request(&format!("a table has {MOST_COLUMNS} columns at most, not {count}: {TOO_MANY_COLUMNS}"));
+            return request(&format!("a table can have at most {MOST_COLUMNS} columns, not {count}: {TOO_MANY_COLUMNS}"));
         }
         if self.rows == 0 || self.rows > 1 << 40 {
-            return request("a table has 1 to 2^40 rows");
+            return request("a table must have 1 to 2^40 rows");
         }
         if self.contiguous && self.filters.any() {
             return request("contiguous columns cannot be compressed");
         }
         if self.filters.gzip.is_some_and(|level| level > 9) {
-            return request("gzip has the levels 0 to 9");
+            return request("the gzip level must be 0 to 9");
         }
         if let Some(guard) = &self.guard
             && self.columns.iter().all(|c| c.name != *guard || !c.shape.is_empty() || is_compound(c.dtype))
         {
-            return request("the guard is a column of this table with one value a row");
+            return request("the guard must be a column of this table with one value per row");
         }
         let guard = self.columns.iter().find(|c| Some(&c.name) == self.guard.as_ref());
         if let Some(complete) = &self.guard_complete
             && guard.is_none_or(|c| c.dtype.parse_element(complete).is_none_or(|bytes| bytes == c.fill))
         {
-            return request("the guard's value of complete rows is one of its type, and not its undefined value");
+            return request("the guard's complete value must be of its type and differ from its undefined value");
         }
         if self.chunk_rows == Some(0) {
-            return request("a chunk has at least one row");
+            return request("a chunk must have at least one row");
         }
         if self.path.split('/').any(|part| part == "." || part == "..") {
-            return request("a table's path holds no '.' or '..'");
+            return request("a table's path must not contain '.' or '..'");
         }
         let of_columns = self.column_attributes.iter().map(|(_, name, _)| name);
         let attributes = self.attributes.iter().map(|(name, _)| name).chain(of_columns);
@@ -142,11 +142,11 @@ fn is_compound(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::Compound(_))
 }
 
-/// Bytes that the table will take, to within alignment and metadata.
+/// Bytes that the table will take. The estimate may be off by alignment and metadata.
 #[must_use]
 pub fn planned_bytes(table: &NewTable) -> u64 {
     let stamp = super::stamps::width(table.columns.len()) as u64 * 8;
-    // Compressed columns take their space when they are written.
+    // Compressed columns are allocated when they are written.
     let columns = if table.filters.any() { &[][..] } else { &table.columns };
     let cells = columns
         .iter()
@@ -161,7 +161,7 @@ pub fn planned_bytes(table: &NewTable) -> u64 {
 }
 
 impl H5Change {
-    /// Adds a table, with its stamps.
+    /// Adds a table with its stamps.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], I/O and library errors.
@@ -172,7 +172,7 @@ impl H5Change {
         let names = table.columns.iter().map(|c| c.name.clone()).collect();
         let guards = table.guard_spec().into_iter().collect();
         self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards }, None)?;
-        // A group that was there without datasets may have some of them.
+        // An existing group without datasets may already have some of these attributes.
         self.set_attributes(&table.path, &table.attributes)?;
         self.set_column_attributes(table)
     }
@@ -185,7 +185,7 @@ impl H5Change {
 }
 
 impl H5Change {
-    /// Makes further datasets in a table's group; stamps are up to the caller.
+    /// Makes more datasets in a table's group. The caller handles their stamps.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], I/O and library errors.
@@ -212,8 +212,7 @@ fn make_columns(group: &Group, table: &NewTable) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Opens or makes the table's group and those on the way to it. A group that holds datasets is a
-/// table already.
+/// Opens or makes the table's group and its parents. A group that holds datasets is already a table.
 pub(super) fn table_group(file: &File, path: &str) -> Result<Group, Failed> {
     refuse_reserved(path)?;
     let mut group = file.group("/")?;

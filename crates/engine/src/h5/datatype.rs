@@ -1,4 +1,4 @@
-//! Element types as they are in the file: which of them are exactly one of ours, and what the others are called.
+//! Maps element types of files to ours, and names the types that have no counterpart.
 #![expect(unsafe_code, reason = "the safe wrapper drops precision, offset, padding and order of a type")]
 
 use super::found_type::found_type;
@@ -21,10 +21,10 @@ use hdf5_sys::h5t::{
 };
 use std::ffi::{CStr, c_uint};
 
-/// Members of a compound or an enumeration that are named.
+/// How many members of a compound or an enumeration are named.
 const NAMED: usize = 4;
 
-/// Asks the library what cannot fail for a type that is open.
+/// Queries of an open type, which cannot fail.
 macro_rules! ask {
     ($function:path, $($argument:expr),*) => {
         hdf5::sync::sync(|| {
@@ -34,8 +34,9 @@ macro_rules! ask {
     };
 }
 
-/// The type, and whether its most significant byte comes first; else what it is called. A type is one of ours only if
-/// the library calls it equal: class, size, byte order, precision, offset, padding, sign, fields of floats, members.
+/// Returns the type, and whether its most significant byte comes first; `Err` has the name of any other type. A type is
+/// one of ours only if the library calls it equal: class, size, byte order, precision, offset, padding, sign, fields of
+/// floats, members.
 pub(super) fn dtype_of(datatype: &Datatype) -> Result<(Dtype, bool), String> {
     find(datatype.id()).ok().flatten().ok_or_else(|| describe(datatype.id()))
 }
@@ -85,14 +86,14 @@ fn find(datatype: Hid) -> Result<Option<(Dtype, bool)>, Failed> {
             return Ok(Some((dtype, false)));
         }
         if equals(big)? {
-            // One byte has no order.
+            // A single byte has no byte order.
             return Ok(Some((dtype, dtype.size() > 1)));
         }
     }
     Ok(found_type(datatype)?.map(|dtype| (dtype, false)))
 }
 
-/// h5py's bool: an enumeration of FALSE, 0, and TRUE, 1.
+/// h5py's bool: an enumeration with FALSE = 0 and TRUE = 1.
 fn bool_over(base: Hid) -> Result<Object, Failed> {
     let datatype: Object = own!(H5Tenum_create, base)?;
     for (name, value) in [(c"FALSE", 0i8), (c"TRUE", 1)] {
@@ -101,7 +102,7 @@ fn bool_over(base: Hid) -> Result<Object, Failed> {
     Ok(datatype)
 }
 
-/// What people call a type.
+/// The common name of a type.
 fn describe(datatype: Hid) -> String {
     let size = ask!(H5Tget_size, datatype);
     match ask!(H5Tget_class, datatype) {
@@ -135,7 +136,7 @@ fn is_big_endian(datatype: Hid) -> bool {
     ask!(H5Tget_order, datatype) == H5T_order_t::H5T_ORDER_BE
 }
 
-/// What is unusual about the bits of a number.
+/// Describes what is unusual about the bits of a number.
 fn bits(datatype: Hid, size: usize) -> String {
     let (precision, offset) = (ask!(H5Tget_precision, datatype), ask!(H5Tget_offset, datatype));
     let order = if is_big_endian(datatype) && size > 1 { ", big-endian" } else { "" };
@@ -189,7 +190,7 @@ fn name(datatype: &Datatype) -> String {
     }
 }
 
-/// Names, and perhaps types, of the first members.
+/// Names of the first members, with their types if asked.
 fn members(datatype: Hid, with_types: bool) -> String {
     let count = usize::try_from(ask!(H5Tget_nmembers, datatype)).unwrap_or(0);
     let mut texts: Vec<String> = (0..count.min(NAMED)).map(|k| member(datatype, k, with_types)).collect();
@@ -206,7 +207,7 @@ fn member(datatype: Hid, index: usize, with_type: bool) -> String {
         return String::new();
     }
     let text = hdf5::sync::sync(|| {
-        // SAFETY: the library gives a text that ends in zero, which is ours to free.
+        // SAFETY: the library returns a text that ends in zero and that we must free.
         unsafe { CStr::from_ptr(label) }.to_string_lossy().into_owned()
     });
     ask!(H5free_memory, label.cast());
@@ -217,7 +218,7 @@ fn member(datatype: Hid, index: usize, with_type: bool) -> String {
     kind.map_or_else(|_| text.clone(), |kind| format!("{text}: {}", name(&kind)))
 }
 
-/// A compound that h5py reads as a complex number.
+/// Recognizes a compound that h5py reads as a complex number.
 fn complex_of(datatype: Hid) -> Option<&'static str> {
     match members(datatype, true).as_str() {
         "r: f32, i: f32" => Some("c64"),

@@ -1,11 +1,10 @@
-//! HDF5's virtual file driver over a [`StorageFile`]: the library's own bytes pass through the
-//! storage seam, and no descriptor or lock of the library's making exists.
+//! HDF5's virtual file driver over a [`StorageFile`]. The library's own reads and writes pass through the storage seam,
+//! and the library opens no descriptor and takes no lock.
 //!
-//! Layout of `H5FD_class_t` version 1 (HDF5 1.14 to 2.x, `H5FDdevelop.h`); `hdf5-metno-sys` has an
-//! older one. While a file is read, the driver records which bytes the library looked at: this is how
-//! [`super::MetadataFingerprint`] knows the metadata that a layout rests on. What it writes to is the caller's
-//! choice: a file that is built beside, or one with an overlay, of which nothing counts until it is
-//! sealed.
+//! The layout of `H5FD_class_t` is that of version 1 (HDF5 1.14 to 2.x, `H5FDdevelop.h`); `hdf5-metno-sys` has an older
+//! one. While a file is read, the driver records which bytes the library looks at. This is how
+//! [`super::MetadataFingerprint`] knows the metadata that a layout rests on. The caller chooses where writes go: to a
+//! file that is built beside its final name, or to one under an overlay. Neither counts until it is sealed.
 #![expect(unsafe_code, reason = "callbacks of a C library; the design allows it here")]
 
 use super::limits::Look;
@@ -26,30 +25,30 @@ type Herr = c_int;
 type Address = u64;
 type MemoryType = c_int;
 
-/// `H5FD_FEAT_DEFAULT_VFD_COMPATIBLE`: the file is an ordinary one. No sieve, no aggregation.
+/// `H5FD_FEAT_DEFAULT_VFD_COMPATIBLE`: the file is an ordinary one. The flags for sieve and aggregation are not set.
 const FEATURES: c_ulong = 0x8000;
 /// `H5FD_CTL_FAIL_IF_UNKNOWN_FLAG`.
 const FAIL_IF_UNKNOWN: u64 = 1;
 
-/// What one open of a file is made of: where its bytes come from, and what was read of them.
+/// Where the bytes of one open file come from, and what was read of them.
 #[derive(Debug)]
 pub(super) struct Source {
     file: Arc<dyn StorageFile>,
-    /// The only name under which the library may open anything through it.
+    /// The only name that the library may open through it.
     name: CString,
     writable: bool,
     len: AtomicU64,
-    /// Files that the library has open on it.
+    /// How many files the library has open on it.
     opens: AtomicU64,
-    /// Extents read so far, while recording: metadata and attributes.
+    /// Extents read so far, of metadata and attributes. `None`: not recording.
     extents: Mutex<Option<Vec<(u64, usize)>>>,
-    /// The system's own error, which HDF5 would only report as "read failed".
+    /// The system's own error. HDF5 would only report "read failed".
     failure: Mutex<Option<io::Error>>,
-    /// A write failed: no later one is made.
+    /// Set after a failed write: no later write is made.
     doomed: AtomicBool,
-    /// The end of allocations is never below this.
+    /// The end of allocations never falls below this.
     least_end: u64,
-    /// While it is written to: it takes as long as it takes, but something must happen.
+    /// The watchdog while it is written to. There is no total limit, but progress must be made.
     look: Option<Look>,
 }
 
@@ -59,14 +58,14 @@ impl Source {
         Self::new(file, path, Some(Vec::new()))
     }
 
-    /// For writing: to a file that has no name of its own yet, or to one with an overlay.
+    /// For writing, to a file without a name of its own yet or to one under an overlay.
     pub(super) fn writing(file: Arc<dyn StorageFile>, path: &Path) -> io::Result<Self> {
         let len = file.identity()?.len;
         Ok(Self { writable: true, look: Some(Look::begin(len)), ..Self::new(file, path, None)? })
     }
 
-    /// The same; whatever the superblock says, all bytes of the file count as allocated. A SWMR writer that died has
-    /// not written where its file ends.
+    /// As [`Source::writing`], but all bytes of the file count as allocated, whatever the superblock says. A SWMR
+    /// writer that died did not record where its file ends.
     pub(super) fn keeping_all(file: Arc<dyn StorageFile>, path: &Path) -> io::Result<Self> {
         let least_end = file.identity()?.len;
         Ok(Self { least_end, ..Self::writing(file, path)? })
@@ -80,7 +79,7 @@ impl Source {
         Ok(Self { file, name, writable: false, len, opens, extents, failure, doomed, least_end: 0, look: None })
     }
 
-    /// Whether the library still has it open: some object of the file is in use.
+    /// Whether the library still has it open because an object of the file is in use.
     pub(super) fn is_open(&self) -> bool {
         self.opens.load(Ordering::Acquire) > 0
     }
@@ -89,9 +88,9 @@ impl Source {
         self.len.load(Ordering::Acquire)
     }
 
-    /// Runs a write. The library is not told of one that fails: it would keep objects that are neither
-    /// open nor closed, and crash over them later. Nothing after it is written, and whoever has the
-    /// source asks it whether all was well.
+    /// Runs a write. A failure is hidden from the library: told of it, the library would keep objects that are neither
+    /// open nor closed, and crash over them later. Nothing is written after a failure. The owner of the source asks it
+    /// in the end whether a write failed.
     fn change(&self, body: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -105,7 +104,7 @@ impl Source {
         Ok(())
     }
 
-    /// Something happens.
+    /// Reports progress to the watchdog.
     pub(super) fn touch(&self) {
         if let Some(look) = &self.look {
             look.touch();
@@ -131,7 +130,7 @@ impl Source {
         Ok(())
     }
 
-    /// Ends the recording and hands over what was recorded.
+    /// Stops recording and returns what was recorded.
     pub(super) fn take_extents(&self) -> Vec<(u64, usize)> {
         sync::lock(&self.extents).take().unwrap_or_default()
     }
@@ -140,9 +139,10 @@ impl Source {
         sync::lock(&self.failure).take()
     }
 
-    /// Bytes past the end of the file read as zeros, as the library expects.
+    /// Reads bytes; those past the end of the file are zeros, as the library expects.
     fn read(&self, address: u64, buf: &mut [u8]) -> io::Result<()> {
-        // Of every kind: the library reads variable-length attributes, the uuid among them, as raw data.
+        // All kinds of reads are recorded: the library reads variable-length attributes, the uuid among them, as raw
+        // data.
         if let Some(extents) = sync::lock(&self.extents).as_mut() {
             extents.push((address, buf.len()));
         }
@@ -172,12 +172,12 @@ struct Public {
 struct DriverFile {
     public: Public,
     end_of_allocation: Address,
-    /// Every open is a file of its own to the library, so that no stale cache is shared.
+    /// Each open counts as a separate file for the library, so that no stale cache is shared.
     number: u64,
     source: Arc<Source>,
 }
 
-/// The driver's property: which source to open. Owns one count of the `Arc`.
+/// The driver's property: which source to open. Owns one reference of the `Arc`.
 #[repr(C)]
 struct Info {
     source: *const Source,
@@ -280,23 +280,23 @@ static CLASS: Class = Class {
 /// Makes `fapl` open `source` instead of the named file.
 pub(super) fn set(fapl: Hid, source: &Arc<Source>) -> hdf5::Result<()> {
     static ID: OnceLock<Hid> = OnceLock::new();
-    // SAFETY: CLASS lives for ever and has the layout that this version of the library expects.
+    // SAFETY: CLASS is static and has the layout that this version of the library expects.
     let id = *ID.get_or_init(|| hdf5::sync::sync(|| unsafe { H5FDregister(&raw const CLASS) }));
     let info = Info { source: Arc::as_ptr(source) };
     hdf5::sync::sync(|| {
-        // SAFETY: the library copies `info` with `fapl_copy`, which takes a count of its own.
+        // SAFETY: the library copies `info` with `fapl_copy`, which takes a reference of its own.
         hdf5::h5check(unsafe { H5Pset_driver(fapl, hdf5::h5check(id)?, (&raw const info).cast()) })
     })?;
     Ok(())
 }
 
-/// A path as the library wants it.
+/// A path in the form that the library takes.
 pub(super) fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 extern "C" fn fapl_copy(info: *const Info) -> *mut Info {
-    // SAFETY: `info` was made by `set` or by this function; its source has at least one count.
+    // SAFETY: `info` was made by `set` or by this function; its source has at least one reference.
     unsafe {
         let source = (*info).source;
         Arc::increment_strong_count(source);
@@ -305,7 +305,7 @@ extern "C" fn fapl_copy(info: *const Info) -> *mut Info {
 }
 
 extern "C" fn fapl_free(info: *mut Info) -> Herr {
-    // SAFETY: the library frees each copy once; each owns one count.
+    // SAFETY: the library frees each copy once; each owns one reference.
     unsafe {
         let info = Box::from_raw(info);
         Arc::decrement_strong_count(info.source);
@@ -313,10 +313,10 @@ extern "C" fn fapl_free(info: *mut Info) -> Herr {
     0
 }
 
-/// Has no side effects: the library probes with opens of its own.
+/// Opens the source. It has no side effects, since the library probes with opens of its own.
 extern "C" fn open(name: *const c_char, _flags: c_uint, fapl: Hid, _max: Address) -> *mut DriverFile {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    // SAFETY: the property of this driver is an `Info`; the count keeps its source alive.
+    // SAFETY: the property of this driver is an `Info`; its reference keeps the source alive.
     let source = unsafe {
         let info = H5Pget_driver_info(fapl).cast::<Info>();
         if info.is_null() {
@@ -325,7 +325,7 @@ extern "C" fn open(name: *const c_char, _flags: c_uint, fapl: Hid, _max: Address
         Arc::increment_strong_count((*info).source);
         Arc::from_raw((*info).source)
     };
-    // An external link, or a virtual dataset, names another file: this driver is not for it.
+    // An external link or a virtual dataset names another file, which this driver must not open.
     // SAFETY: the library passes the name that it was given, or one from a link.
     if unsafe { name.is_null() || CStr::from_ptr(name) != source.name.as_c_str() } {
         return std::ptr::null_mut();
@@ -361,7 +361,7 @@ extern "C" fn cmp(a: *const DriverFile, b: *const DriverFile) -> c_int {
 
 extern "C" fn query(_file: *const DriverFile, flags: *mut c_ulong) -> Herr {
     if !flags.is_null() {
-        // SAFETY: the library passes a place for the flags, or null.
+        // SAFETY: the library passes a pointer to the flags, or null.
         unsafe { *flags = FEATURES };
     }
     0
@@ -393,7 +393,7 @@ extern "C" fn read(
     size: usize,
     buf: *mut u8,
 ) -> Herr {
-    // SAFETY: an open file of this driver, and a buffer of `size` bytes that is ours to fill.
+    // SAFETY: an open file of this driver, and a buffer of `size` bytes that we may fill.
     let (file, buf) = unsafe { (&*file, std::slice::from_raw_parts_mut(buf, size)) };
     guarded(&file.source, || file.source.read(address, buf))
 }
@@ -411,7 +411,7 @@ extern "C" fn write(
     guarded(&file.source, || file.source.change(|| file.source.write(address, buf)))
 }
 
-/// The file ends where the library's allocations end.
+/// Cuts the file off where the library's allocations end.
 extern "C" fn truncate(file: *mut DriverFile, _dxpl: Hid, _closing: bool) -> Herr {
     // SAFETY: an open file of this driver.
     let file = unsafe { &*file };
@@ -421,7 +421,7 @@ extern "C" fn truncate(file: *mut DriverFile, _dxpl: Hid, _closing: bool) -> Her
     guarded(&file.source, || file.source.change(|| file.source.set_len(file.end_of_allocation)))
 }
 
-/// No panic crosses into C; the system's error is kept, since HDF5 has no place for it.
+/// Keeps panics out of C, and keeps the system's error, for which HDF5 has no place.
 fn guarded(source: &Source, body: impl FnOnce() -> io::Result<()>) -> Herr {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => 0,

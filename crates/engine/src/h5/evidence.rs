@@ -1,4 +1,4 @@
-//! What the datasets of a group say about which of their cells were ever written, and why some cannot get stamps.
+//! What the datasets of a group tell about which of their cells were ever written, and why some cannot get stamps.
 #![expect(unsafe_code, reason = "the safe wrapper reads no attribute of a type that is known at run time alone")]
 
 use super::H5File;
@@ -18,29 +18,29 @@ use hdf5_sys::h5a::H5Aread;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-/// Attributes that are longer name no marks.
+/// Longer attributes are not read for marks.
 const MOST_MARK_BYTES: usize = 64 << 10;
 
-/// What is known of a column before its values are looked at.
+/// What is known of a column before its values are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Evidence {
-    /// Little-endian elements that mean "no value": its own fill value, and those that netCDF's attributes name.
+    /// Little-endian elements that mean "no value": its own fill value, and those in netCDF's attributes.
     pub marks: Vec<Vec<u8>>,
-    /// Its own fill value, also where HDF5 must not write it.
+    /// Its own fill value, even if HDF5 was told not to write it.
     pub chosen: Option<Vec<u8>>,
-    /// What of it has space in the file.
+    /// Which part of it has space in the file.
     pub stored: Stored,
-    /// Its space was allocated when it was made, so that space proves nothing.
+    /// Its space was allocated at creation, so space proves nothing.
     pub early: bool,
 }
 
 /// The rows of a column that have space in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Stored {
-    /// All.
+    /// All rows.
     #[default]
     All,
-    /// These, ascending; none where nothing was ever written.
+    /// These rows, ascending; empty if nothing was ever written.
     Only(Vec<Range<u64>>),
 }
 
@@ -58,17 +58,17 @@ impl Stored {
     }
 }
 
-/// A dataset of a group that may get stamps, or the reason why it cannot.
+/// A dataset of a group that may get stamps, or the reason why it may not.
 #[derive(Clone, Debug)]
 pub struct Candidate {
     /// Name of the dataset.
     pub name: String,
-    /// What is known of it, or what is in the way.
+    /// What is known of it, or why it cannot get stamps.
     pub evidence: Result<Evidence, String>,
 }
 
 impl H5File {
-    /// All datasets in a table's group, those of other lengths included, by name.
+    /// All datasets in a table's group, sorted by name. Those of other lengths are included.
     ///
     /// # Errors
     /// Library errors.
@@ -77,7 +77,7 @@ impl H5File {
             let group = self.file.group(&format!("/{}", table.path))?;
             let netcdf = self.file.attr_names()?.iter().any(|name| name == "_NCProperties");
             let mut names = members(&group, LocationType::Dataset)?;
-            // Those that have stamps come first: their other names are the aliases.
+            // Stamped ones come first, so that their other names count as the aliases.
             let stamped = |name: &String| table.columns.iter().any(|c| c.name == *name && c.stamp.is_some());
             names.sort_by_cached_key(|name| (!stamped(name), name.clone()));
             let mut seen: HashMap<String, String> = HashMap::new();
@@ -128,7 +128,7 @@ fn look_at(dataset: &Dataset, name: &str, table: &Table, netcdf: bool) -> Result
     }))
 }
 
-/// The fill element that the dataset was given, whether HDF5 writes it or not.
+/// The fill element that the dataset was given, even if HDF5 does not write it.
 fn chosen_fill(column: &Column, plist: &DatasetCreate) -> Result<Option<Vec<u8>>, Failed> {
     match column.dtype {
         Ok(dtype) if plist.get_fill_value_defined()? == FillValue::UserDefined => Ok(Some(fill_of(plist, dtype)?)),
@@ -140,9 +140,9 @@ fn chosen_fill(column: &Column, plist: &DatasetCreate) -> Result<Option<Vec<u8>>
 fn marks(dataset: &Dataset, column: &Column, plist: &DatasetCreate, netcdf: bool) -> Result<Vec<Vec<u8>>, Failed> {
     let Ok(dtype) = column.dtype else { return Ok(Vec::new()) };
     let named = ["_FillValue", "missing_value"].map(|name| elements(dataset, name, dtype)).concat();
-    // netCDF defines one for bytes, too, but reads every byte as a value unless an attribute names one.
+    // netCDF defines a default for bytes too, but reads every byte as a value unless an attribute names a fill.
     let of_bytes = netcdf && dtype.size() == 1 && named.is_empty();
-    // PyTables defines zero for every array that can be enlarged or has chunks; it is nobody's choice.
+    // PyTables sets zero as the fill of every array that can be enlarged or has chunks. Nobody chose it.
     let of_pytables = matches!(text(dataset, "CLASS").as_deref(), Some("EARRAY" | "CARRAY" | "VLARRAY" | "ARRAY"));
     let own = chosen_fill(column, plist)?;
     let nobodys = |fill: &Vec<u8>| of_bytes || (of_pytables && fill.iter().all(|&byte| byte == 0));
@@ -152,7 +152,7 @@ fn marks(dataset: &Dataset, column: &Column, plist: &DatasetCreate, netcdf: bool
     Ok(marks)
 }
 
-/// The elements of an attribute, as the column would hold them; none if they are of another kind.
+/// The elements of an attribute, converted to the column's type. Empty if they are of another kind.
 fn elements(dataset: &Dataset, attribute: &str, dtype: Dtype) -> Vec<Vec<u8>> {
     if dataset.attr_names().is_ok_and(|names| names.iter().all(|name| name != attribute)) {
         return Vec::new();
@@ -182,7 +182,7 @@ fn elements(dataset: &Dataset, attribute: &str, dtype: Dtype) -> Vec<Vec<u8>> {
     }
 }
 
-/// The elements of an attribute that has them as `stored`, or as something that the library makes one of.
+/// The elements of an attribute, which the library converts to `stored`.
 fn raw_elements(attribute: &hdf5::Attribute, dtype: Dtype, stored: Dtype) -> Result<Vec<Vec<u8>>, Failed> {
     let (size, datatype) = (to_usize(dtype.size()), made_type(stored)?);
     let mut bytes = vec![0; attribute.size().saturating_mul(size)];
@@ -193,7 +193,7 @@ fn raw_elements(attribute: &hdf5::Attribute, dtype: Dtype, stored: Dtype) -> Res
     Ok(bytes.chunks_exact(size.max(1)).map(<[u8]>::to_vec).collect())
 }
 
-/// A text attribute, of fixed or variable length.
+/// Reads a text attribute of fixed or variable length.
 fn text(dataset: &Dataset, name: &str) -> Option<String> {
     let attribute = dataset.attr_names().ok()?.iter().any(|other| other == name).then(|| dataset.attr(name).ok())??;
     if let Ok(text) = attribute.read_scalar::<VarLenUnicode>() {
@@ -204,7 +204,7 @@ fn text(dataset: &Dataset, name: &str) -> Option<String> {
 }
 
 fn stored(dataset: &Dataset, column: &Column, layout: Layout, rows: u64) -> Result<Stored, Failed> {
-    // Where the cells have places, all of them do.
+    // Direct columns and compact datasets have space for all of their cells.
     if column.layout.is_ok() || layout == Layout::Compact {
         return Ok(Stored::All);
     }

@@ -1,4 +1,4 @@
-//! Tables that grow.
+//! Lets tables grow.
 
 use super::H5Change;
 use super::cells::{fill_rows, is_unfilled};
@@ -12,12 +12,11 @@ use hdf5::Dataset;
 use hdf5::plist::dataset_create::AllocTime;
 
 impl H5Change {
-    /// Extends all columns of a table, and its stamps, to `rows` rows; new ones hold fill, and a guard its
-    /// undefined value. Returns how many there were.
+    /// Extends all columns of a table, and its stamps, to `rows` rows. New rows hold fill, and those of a guard its
+    /// undefined value. Returns the former number of rows.
     ///
     /// # Errors
-    /// [`ErrorKind::CannotGrow`] for columns of fixed size and for fewer rows than there are; library
-    /// errors.
+    /// [`ErrorKind::CannotGrow`] for columns of fixed size and for fewer rows than the table has; library errors.
     pub fn extend(&self, table: &str, rows: u64) -> Result<u64, Failed> {
         let group = self.file.group(&format!("/{table}"))?;
         let parts = Parts::read(&self.file, table, &group)?;
@@ -25,9 +24,9 @@ impl H5Change {
         let refuse =
             |column: &str, reason: String| Err(ErrorKind::CannotGrow { column: column.to_owned(), reason }.into());
         if rows < had {
-            return refuse(table, format!("it has {had} rows, and rows are never taken away"));
+            return refuse(table, format!("it has {had} rows, and a table cannot shrink"));
         }
-        // What has these rows can stay as it is: another program may have made it longer.
+        // Datasets that already have these rows stay as they are: another program may have made them longer.
         let shorter = |dataset: &Dataset| dataset.shape().first().is_some_and(|&n| (n as u64) < rows);
         let columns: Vec<_> = parts.columns.iter().filter(|(_, dataset)| shorter(dataset)).collect();
         for (column, dataset) in &columns {
@@ -56,8 +55,8 @@ impl H5Change {
 }
 
 impl H5Change {
-    /// Sets the lengths of stamped datasets of a table and of its stamps, for one whose rows another program took away.
-    /// New rows hold fill. Gives the names of those that cannot have so many.
+    /// Sets the lengths of stamped datasets of a table, and of its stamps, after another program removed rows. New rows
+    /// hold fill. Returns the names of the datasets that cannot have that many rows.
     ///
     /// # Errors
     /// Library errors.
@@ -79,7 +78,7 @@ impl H5Change {
     }
 }
 
-/// The most rows that a dataset can have; `None`: no limit.
+/// The most rows that a dataset can have. `None`: unlimited.
 fn most_rows(dataset: &Dataset) -> Option<u64> {
     let limits = dataset.space().ok()?.maxdims();
     limits.first().copied().flatten().map(|n| n as u64)
@@ -102,7 +101,7 @@ fn extend_column(
 ) -> Result<(), Failed> {
     let plist = dataset.dcpl()?;
     let late = plist.get_alloc_time()? != AllocTime::Early;
-    // Made by others to be allocated late: its new rows are allocated now, so that it stays direct.
+    // Another program chose late allocation. The new rows are allocated now, so that the column stays direct.
     let to_fill = (late || is_unfilled(&plist)?)
         && column.layout.is_ok()
         && dataset.chunk().is_some()

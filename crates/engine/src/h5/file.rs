@@ -1,4 +1,4 @@
-//! Opening a file for reading through the library.
+//! Opens a file for reading through the library.
 
 use super::limits::Look;
 use super::superblock;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::driver;
 
-/// A file open for reading in the HDF5 library. Every open sees the bytes as they are now.
+/// A file open for reading in the HDF5 library. Each open sees the bytes as they are at that time.
 #[derive(Debug)]
 pub struct H5File {
     pub(super) file: hdf5::File,
@@ -20,7 +20,7 @@ pub struct H5File {
 }
 
 impl H5File {
-    /// Checks the superblock, then opens. The library takes no lock.
+    /// Checks the superblock, then opens the file. The library takes no lock.
     ///
     /// # Errors
     /// [`ErrorKind::NotHdf5`], [`ErrorKind::Cut`], I/O errors.
@@ -30,8 +30,8 @@ impl H5File {
         Self::open_checked(storage, path, len)
     }
 
-    /// Asks the library. Where the system refused it a read, that is the error, not what the library made
-    /// of it.
+    /// Runs a query of the library. If the system failed to read, that is the error returned, not what the library
+    /// reports.
     pub(super) fn ask<T>(&self, question: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
         let answer = question();
         if let Some(e) = self.source.take_failure() {

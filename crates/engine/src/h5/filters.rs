@@ -1,4 +1,4 @@
-//! The filters that a dataset was made with, as the file has them.
+//! The filters of a dataset, as the file records them.
 #![expect(unsafe_code, reason = "the safe wrapper panics at more than 32 client values, and drops those of SZip")]
 
 use crate::h5::Failed;
@@ -8,11 +8,11 @@ use hdf5_sys::h5p::{H5Pget_filter2, H5Pget_nfilters};
 use std::ffi::CStr;
 use std::fmt;
 
-/// The library takes a larger buffer for an uninitialized length. Filters that are known have fewer values.
+/// The library takes a larger count for an uninitialized one. Known filters have fewer values.
 const MOST_VALUES: usize = 256;
 const MOST_NAME: usize = 256;
 
-/// A filter of any kind.
+/// A filter of any kind, as it is recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StoredFilter {
     number: i32,
@@ -20,7 +20,7 @@ pub(super) struct StoredFilter {
     values: Vec<u32>,
 }
 
-/// The filters of a dataset, in the order of writing.
+/// The filters of a dataset, in the order in which they are applied when writing.
 pub(super) fn stored(plist: &DatasetCreate) -> Result<Vec<StoredFilter>, Failed> {
     let mut values = Vec::new();
     Ok(hdf5::sync::sync(|| {
@@ -34,20 +34,20 @@ fn one(plist: &DatasetCreate, index: u32, values: &mut Vec<u32>) -> hdf5::Result
     values.resize(MOST_VALUES, 0);
     let (mut flags, mut count, mut config) = (0, MOST_VALUES, 0);
     let mut name = [0u8; MOST_NAME];
-    // SAFETY: the id is alive, and the buffers are as long as is said.
+    // SAFETY: the id is alive, and the buffers have the lengths passed.
     let number = hdf5::h5check(unsafe {
         let (flags, count, config) = (&raw mut flags, &raw mut count, &raw mut config);
         let name = name.as_mut_ptr().cast();
         H5Pget_filter2(plist.id(), index, flags, count, values.as_mut_ptr(), MOST_NAME - 1, name, config)
     })?;
-    // It counts all values, and gives as many as fit.
+    // `count` is the number of all values, of which the library returns as many as fit.
     values.truncate(count);
     let name = CStr::from_bytes_until_nul(&name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(StoredFilter { number, name, values: values.clone() })
 }
 
 impl StoredFilter {
-    /// As one that can be undone here, by the number under which it is registered.
+    /// The same filter as one that this crate can undo, by its registered number.
     pub(super) fn known(&self) -> Option<Filter> {
         let first = self.values.first().copied();
         Some(match self.number {
@@ -60,7 +60,7 @@ impl StoredFilter {
             32001 => Filter::Blosc,
             32004 => Filter::Lz4,
             32008 => Filter::Bitshuffle(Bitshuffle::new(&self.values)?),
-            // Its one parameter is the level; without it the library's default is meant.
+            // Its only parameter is the level. Without it the library's default applies.
             32015 => Filter::Zstd(first.map_or(3, u32::cast_signed)),
             _ => return None,
         })
@@ -68,18 +68,18 @@ impl StoredFilter {
 }
 
 impl StoredFilter {
-    /// Whether chunks can be taken back through it, here or by the library.
+    /// Whether chunks can be decoded, by this crate or by the library.
     pub(super) fn can_decode(&self) -> bool {
         self.known().is_some() || super::codecs::is_available(self.number)
     }
 
-    /// Why values behind it are not written: what comes back may be something else, or nobody here can encode it.
+    /// Why columns with this filter are not written: values may come back changed, or nothing here can encode them.
     pub(super) fn frozen(&self) -> Option<String> {
         match (self.known(), self.number) {
             (Some(known), _) if known.can_encode() => None,
-            // Numbers of full precision pass n-bit unchanged; others are none of our types.
+            // N-bit keeps numbers of full precision unchanged. Other numbers are not among our types.
             (None, 5) => None,
-            // Type of scaling, 2 for whole numbers; factor, 0 for as many bits as are needed.
+            // Kind of scaling (2: integers), and factor (0: as many bits as needed).
             (None, 6) if self.values.first() == Some(&2) && self.values.get(1) == Some(&0) => None,
             (None, 6) => Some(format!("{self} keeps values only approximately")),
             _ => Some(format!("{self} is read, not written")),

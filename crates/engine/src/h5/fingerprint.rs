@@ -5,23 +5,23 @@ use crc_fast::{CrcAlgorithm, checksum};
 use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 
-/// The metadata that a layout rests on: as long as these bytes stay as they are, the layout holds.
+/// The metadata that a layout rests on. While these bytes are unchanged, the layout holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetadataFingerprint {
-    /// Merged extents (byte address, length), ascending. Empty: not known, so never the same.
+    /// Merged extents (byte address, length), ascending. Empty: unknown, so it never counts as unchanged.
     extents: Vec<(u64, usize)>,
     digest: u64,
 }
 
 impl MetadataFingerprint {
-    /// Extents closer than this are read as one.
+    /// Extents closer than this are read together.
     const GAP: u64 = 2048;
 
     fn record(mut extents: Vec<(u64, usize)>, len: u64, file: &dyn StorageFile) -> Result<Self, Failed> {
         extents.sort_unstable();
         let mut merged: Vec<(u64, usize)> = Vec::new();
         for (address, size) in extents {
-            // The library reads ahead, sometimes beyond the end.
+            // The library reads ahead, sometimes past the end.
             let size = size.min(to_usize(len.saturating_sub(address)));
             match merged.last_mut() {
                 Some((start, n)) if address <= *start + *n as u64 + Self::GAP => {
@@ -34,7 +34,7 @@ impl MetadataFingerprint {
         Ok(Self { extents: merged, digest })
     }
 
-    /// Whether the metadata is still what it was.
+    /// Whether the metadata is unchanged.
     ///
     /// # Errors
     /// As pread(2).
@@ -55,7 +55,7 @@ impl MetadataFingerprint {
 }
 
 impl H5File {
-    /// What the library has looked at since the file was opened. Ends the recording: call it once an open.
+    /// Fingerprint of what the library has read since the file was opened. Ends the recording: call it once per open.
     ///
     /// # Errors
     /// As pread(2).

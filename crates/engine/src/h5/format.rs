@@ -1,4 +1,4 @@
-//! What h5part writes into a file of its own: names of attributes, and the number of the format.
+//! What h5part adds to a file: names of attributes, and the version of the format.
 
 use super::texts::read_text;
 use crate::h5::Failed;
@@ -6,17 +6,17 @@ use h5part_base::error::ErrorKind;
 use uuid::Uuid;
 
 pub(super) use h5part_base::dataspace::STAMPS_GROUP;
-/// Format of what is made here, unless something in it needs a newer one.
+/// Format of new files, unless something in them needs a newer one.
 pub(super) const FORMAT: u64 = 1;
 /// Newest format that this version reads.
 const NEWEST: u64 = 4;
 pub(super) const UUID_ATTRIBUTE: &str = "h5part_uuid";
 pub(super) const FORMAT_ATTRIBUTE: &str = "h5part_format";
 pub(super) const TABLE_ATTRIBUTE: &str = "h5part_table";
-/// Where the table was when its stamps were made.
+/// Path of the table when its stamps were made.
 pub(super) const PATH_ATTRIBUTE: &str = "table";
 pub(super) const COLUMNS_ATTRIBUTE: &str = "columns";
-/// Type and cell shape of each stamped column: so that a dataset that was replaced is known.
+/// Type and cell shape of each stamped column, so that a replaced dataset is noticed.
 pub(super) const TYPES_ATTRIBUTE: &str = "column_types";
 pub(super) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
 

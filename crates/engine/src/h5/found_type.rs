@@ -1,4 +1,4 @@
-//! Texts, enums and compounds of other programs: which of them can be read and written as they lie.
+//! Texts, enums and compounds of other programs: which of them can be read and written byte by byte.
 #![expect(unsafe_code, reason = "the safe wrapper drops offsets, order of bytes and kinds of text")]
 
 use super::datatype::dtype_of;
@@ -15,10 +15,10 @@ use hdf5_sys::h5t::{
 };
 use std::ffi::{CStr, c_uint};
 
-/// Larger elements are carried along: the fill of each column is kept in memory.
+/// Columns with larger elements are copied but not read: the fill of each column is kept in memory.
 const LARGEST: usize = 1 << 20;
 
-/// Asks the library what cannot fail for a type that is open.
+/// Queries of an open type, which cannot fail.
 macro_rules! ask {
     ($function:path, $($argument:expr),*) => {
         hdf5::sync::sync(|| {
@@ -28,7 +28,7 @@ macro_rules! ask {
     };
 }
 
-/// The type, if its elements can be read and written as they lie.
+/// The type, if its elements can be read and written byte by byte.
 pub(super) fn found_type(datatype: Hid) -> Result<Option<Dtype>, Failed> {
     let size = ask!(H5Tget_size, datatype);
     if size == 0 || size > LARGEST {
@@ -42,8 +42,8 @@ pub(super) fn found_type(datatype: Hid) -> Result<Option<Dtype>, Failed> {
     })
 }
 
-/// Padded with zeros, or ended by one, as netCDF has it; texts of Fortran are padded with spaces, which are no part of
-/// them.
+/// Accepts texts that are padded with zeros, or end in one as netCDF's do. Fortran pads texts with spaces, which are
+/// not part of them.
 fn text(datatype: Hid, size: usize) -> Option<Dtype> {
     let bytes = u32::try_from(size).ok()?;
     let padding = ask!(H5Tget_strpad, datatype);
@@ -87,7 +87,7 @@ fn compound(datatype: Hid, size: usize) -> Result<Option<Dtype>, Failed> {
     Ok(Dtype::compound(size as u64, fields).ok())
 }
 
-/// Type of an element, and shape, of a field.
+/// Element type and shape of a field.
 fn field(kind: &Datatype) -> Result<Option<(Dtype, Vec<u64>)>, Failed> {
     let id = kind.id();
     if ask!(H5Tget_class, id) != H5T_class_t::H5T_ARRAY {
@@ -111,7 +111,7 @@ fn member_name(datatype: Hid, index: c_uint) -> Option<String> {
         return None;
     }
     let name = hdf5::sync::sync(|| {
-        // SAFETY: the library gives a text that ends in zero, which is ours to free.
+        // SAFETY: the library returns a text that ends in zero and that we must free.
         unsafe { CStr::from_ptr(label) }.to_str().ok().map(str::to_owned)
     });
     ask!(H5free_memory, label.cast());

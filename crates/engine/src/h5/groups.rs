@@ -1,10 +1,10 @@
-//! The way through the groups of a file. Each is opened from its parent: the way from the root may be long.
+//! Walks through the groups of a file. Each group is opened from its parent, since the path from the root may be long.
 
 use crate::h5::Failed;
 use h5part_base::dataspace::path_below;
 use hdf5::{Group, LocationInfo, LocationType};
 
-/// Groups that are still to be gone into, the last one first.
+/// Groups still to visit, the last one first.
 pub(super) struct Groups {
     todo: Vec<(Group, String, String)>,
 }
@@ -15,19 +15,19 @@ impl Groups {
         Ok(Self { todo: vec![(file.group("/")?, ".".to_owned(), String::new())] })
     }
 
-    /// Notes a group below the one of this path.
+    /// Adds a subgroup of the group at `path`.
     pub(super) fn push(&mut self, group: &Group, path: &str, name: String) {
         let below = path_below(path, &name);
         self.todo.push((group.clone(), name, below));
     }
 }
 
-/// What tells an object of a file from the others, whatever its names are.
+/// Identifies an object of a file, whatever its names are.
 pub(super) fn object_id(info: &LocationInfo) -> String {
     format!("{:?}", info.token)
 }
 
-/// Names in a group of the objects of one kind. Names that lead nowhere are left out.
+/// Names in a group of the objects of one kind. Dangling names are left out.
 pub(super) fn members(group: &Group, kind: LocationType) -> Result<Vec<String>, Failed> {
     let mut names = group.member_names()?;
     names.retain(|name| group.loc_type_by_name(name).is_ok_and(|found| found == kind));

@@ -1,7 +1,7 @@
-//! Guards of a table, as attributes of its dataset of stamps.
+//! Guards of a table, stored as attributes of its dataset of stamps.
 //!
-//! One guard of all columns is told as it always was; several are told by two lists, which programs of format 1
-//! don't know.
+//! A single guard of all columns is stored as in format 1. Several guards are stored in two lists, which programs of
+//! format 1 do not know.
 
 use super::texts::{read_text, read_texts, remove, write_text, write_texts};
 use crate::h5::Failed;
@@ -13,13 +13,12 @@ use ndarray::Array1;
 const GUARD: &str = "guard";
 const UNDEFINED: &str = "guard_undefined";
 const COMPLETE: &str = "guard_complete";
-/// Three texts a guard: name, undefined value, value of complete rows or nothing.
+/// Three texts per guard: name, undefined value, and value of complete rows or nothing.
 const GUARDS: &str = "guards";
-/// For each column of stamps the number of its guard from 1, 0 for none.
+/// The number of the guard of each stamped column, counted from 1; 0 for none.
 const COVERED: &str = "guard_of_columns";
 
-/// A guard column, with the texts of its undefined value and, where it is known, of the one that says
-/// "complete".
+/// A guard column, with the text of its undefined value and, if known, the text of the value that means "complete".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardSpec {
     /// Name of the column.
@@ -28,12 +27,12 @@ pub struct GuardSpec {
     pub undefined: String,
     /// Value of complete rows.
     pub complete: Option<String>,
-    /// Names of the columns that it covers; itself always. `None`: all.
+    /// Names of the columns that it covers; it always covers itself. `None`: all.
     pub covers: Option<Vec<String>>,
 }
 
 impl GuardSpec {
-    /// A guard as it was read, told as it is to be made; `columns` are those of its table.
+    /// Turns a guard that was read into the specification that would make it. `columns` are those of its table.
     ///
     /// # Errors
     /// [`ErrorKind::ColumnMoved`], [`ErrorKind::UnsupportedType`].
@@ -55,8 +54,8 @@ impl GuardSpec {
     }
 }
 
-/// Writes the guards of stamps for columns of these names; those that were there are replaced. Gives the format that
-/// the file has then, at least.
+/// Writes the guards of columns with these names, in place of earlier ones. Returns the lowest format that the file
+/// then has.
 pub(super) fn write(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Result<u64, Failed> {
     [GUARD, UNDEFINED, COMPLETE, GUARDS, COVERED].iter().try_for_each(|name| remove(stamps, name))?;
     match guards {
@@ -83,7 +82,7 @@ fn write_several(stamps: &Dataset, names: &[String], guards: &[GuardSpec]) -> Re
     Ok(())
 }
 
-/// The guards of stamps, with their places and values.
+/// Reads the guards, with their places and values.
 pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, Failed> {
     let attributes = stamps.attr_names()?;
     let has = |name: &str| attributes.iter().any(|other| other == name);
@@ -113,7 +112,7 @@ pub(super) fn read(stamps: &Dataset, columns: &[&Column]) -> Result<Vec<Guard>, 
     Ok(guard(columns, &name, &undefined, complete.as_deref(), stamped.collect())?.into_iter().collect())
 }
 
-/// `None`: its column is gone, or not as it was; it says nothing any more.
+/// Reads one guard. `None`: its column is gone or was changed, so it no longer says anything.
 fn guard(
     columns: &[&Column],
     name: &str,

@@ -1,5 +1,5 @@
-//! Limits for files of unknown origin, of which a malformed one may send the library anywhere. They are
-//! for a process that does nothing else (`h5part` starts one of its own): they hold for the whole of it.
+//! Limits for files of unknown origin, since a malformed file may make the library do anything. They hold for the whole
+//! process, so they are meant for one that does nothing else. `h5part` starts one for the purpose.
 #![expect(unsafe_code, reason = "calls of a C library; the design allows it here")]
 
 use super::Failed;
@@ -11,19 +11,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-/// A look at a file may take this long, and a second more for so many of its bytes.
+/// Time limit for one look at a file. The length of the file adds to it.
 const LOOK: Duration = Duration::from_secs(60);
 const BYTES_A_SECOND: u64 = 10 << 20;
-/// How often the time is looked at.
+/// Interval between looks at the clock.
 const TICK: Duration = Duration::from_millis(50);
 
 static ALLOWED: OnceLock<Option<Duration>> = OnceLock::new();
 static NEXT: AtomicU64 = AtomicU64::new(0);
 static LOOKS: Mutex<BTreeMap<u64, Instant>> = Mutex::new(BTreeMap::new());
 
-/// From now on this process loads no filter plugin, follows no link into another file, and ends by
-/// `overdue` when the library is busy with one look at a file for longer than `allowed` (`None`: a minute,
-/// and more for a long file).
+/// Limits this process. It loads no filter plugin and follows no link into another file. It calls `overdue` when the
+/// library is busy with one look at a file for longer than `allowed` (`None`: a minute, and more for a long file).
 ///
 /// # Errors
 /// Library errors.
@@ -31,13 +30,13 @@ pub fn limit(allowed: Option<Duration>, overdue: fn() -> !) -> Result<(), Failed
     hdf5::sync::sync(|| {
         // SAFETY: sets flags of the library. It takes a mask, which the bindings declare as a pointer.
         hdf5::h5check(unsafe { hdf5_sys::h5pl::H5PLset_loading_state(std::ptr::null_mut()) })?;
-        // SAFETY: the library copies the class, which takes the place of its own.
+        // SAFETY: the library copies the class and replaces its own by it.
         let registered = unsafe { hdf5_sys::h5l::H5Lregister((&raw const LEADS_NOWHERE).cast()) };
         if registered >= 0 {
             return Ok(0);
         }
-        // A library of before that version. Then they cannot be copied, either.
-        // SAFETY: takes a class of links out of the library's table.
+        // An older library. There such links cannot be copied, either.
+        // SAFETY: removes a class of links from the library's table.
         hdf5::h5check(unsafe { hdf5_sys::h5l::H5Lunregister(H5L_type_t::H5L_TYPE_EXTERNAL) })
     })?;
     if ALLOWED.set(allowed).is_ok() {
@@ -53,7 +52,7 @@ pub fn limit(allowed: Option<Duration>, overdue: fn() -> !) -> Result<(), Failed
     Ok(())
 }
 
-/// Links into other files, as things that can be copied, but not followed.
+/// External links that can be copied, but not followed.
 static LEADS_NOWHERE: LinkClass = LinkClass {
     version: 1,
     id: H5L_type_t::H5L_TYPE_EXTERNAL,
@@ -66,7 +65,7 @@ static LEADS_NOWHERE: LinkClass = LinkClass {
     query: value,
 };
 
-/// `H5L_class_t`, in its version 1: the bindings have the one before.
+/// `H5L_class_t` in its version 1. The bindings have the one before.
 #[repr(C)]
 struct LinkClass {
     version: c_int,
@@ -94,10 +93,10 @@ extern "C" fn refuse(
     -1
 }
 
-/// As the library asks for it: the size, and as much of the value as there is room for.
+/// Returns the size, and copies as much of the value as there is room for, as the library expects.
 extern "C" fn value(_name: *const c_char, value: *const c_void, size: usize, room: *mut c_void, bytes: usize) -> isize {
     if !room.is_null() {
-        // SAFETY: the value has so many bytes, and there is so much room for it elsewhere.
+        // SAFETY: the value has `size` bytes, and `room` has space for `bytes` elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(value.cast::<u8>(), room.cast::<u8>(), size.min(bytes)) };
     }
     isize::try_from(size).unwrap_or(-1)
@@ -107,7 +106,7 @@ fn looks() -> MutexGuard<'static, BTreeMap<u64, Instant>> {
     sync::lock(&LOOKS)
 }
 
-/// The library is busy with a file while this lives.
+/// While this lives, the library is busy with a file.
 #[derive(Debug)]
 pub(super) struct Look {
     id: u64,
@@ -115,7 +114,7 @@ pub(super) struct Look {
 }
 
 impl Look {
-    /// At a file of so many bytes.
+    /// Begins a look at a file of `len` bytes.
     pub(super) fn begin(len: u64) -> Self {
         let allowed = ALLOWED.get().map(|fixed| fixed.unwrap_or(LOOK + Duration::from_secs(len / BYTES_A_SECOND)));
         let look = Self { id: NEXT.fetch_add(1, Ordering::Relaxed), allowed };
@@ -123,7 +122,7 @@ impl Look {
         look
     }
 
-    /// It is getting on: the time begins anew.
+    /// Reports progress: the time limit starts again.
     pub(super) fn touch(&self) {
         if let Some(allowed) = self.allowed {
             looks().insert(self.id, Instant::now() + allowed);

@@ -1,4 +1,4 @@
-//! Element types as the library has them: for datasets that are made, and for values in memory.
+//! Element types in the library's form, for new datasets and for values in memory.
 #![expect(unsafe_code, reason = "the safe wrapper does not know f16, nor compounds and enums as they lie in files")]
 
 use super::raw::{Hid, call, own};
@@ -14,7 +14,7 @@ use hdf5_sys::h5t::{
 };
 use std::ffi::{CString, c_uint};
 
-/// The type of a dataset that is made, and of values in memory: little-endian, as h5py makes it.
+/// The type for new datasets and for values in memory: little-endian, as h5py makes it.
 pub(super) fn made_type(dtype: Dtype) -> Result<Datatype, Failed> {
     let length = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     Ok(match dtype {
@@ -38,7 +38,7 @@ pub(super) fn made_type(dtype: Dtype) -> Result<Datatype, Failed> {
     })
 }
 
-/// IEEE's float of 16 bits.
+/// The IEEE float of 16 bits.
 pub(super) fn half(big_endian: bool) -> Result<Datatype, Failed> {
     let like = if big_endian { *H5T_IEEE_F32BE } else { *H5T_IEEE_F32LE };
     let datatype: Datatype = own!(H5Tcopy, like)?;

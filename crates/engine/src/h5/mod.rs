@@ -1,4 +1,4 @@
-//! The only place that calls the HDF5 library.
+//! The only module that calls the HDF5 library.
 
 mod arrays;
 mod attribute;
@@ -59,8 +59,8 @@ pub use walk::{Anomaly, Walk};
 
 use h5part_base::error::ErrorKind;
 
-/// Why a call of this module failed: what HDF5 says, or what was found. By `?` it becomes an [`ErrorKind`], which
-/// belongs to a crate that knows nothing of HDF5.
+/// Why a call of this module failed: HDF5's message, or what this module found. `?` converts it into an [`ErrorKind`],
+/// which belongs to a crate that knows nothing of HDF5.
 #[derive(Debug)]
 pub struct Failed(ErrorKind);
 

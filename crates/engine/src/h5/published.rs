@@ -1,4 +1,4 @@
-//! What makes a file a published one: a mark, and digests of what its chunks were made of.
+//! The mark of a published file, and digests of the sources of its chunks.
 
 use super::format::STAMPS_GROUP;
 use super::groups::object_id;
@@ -11,18 +11,18 @@ use h5part_base::error::ErrorKind;
 use ndarray::Array2;
 use std::collections::HashMap;
 
-/// Attribute of the root: the file is published, and never changed in place.
+/// Attribute of the root: the file is published and never changed in place.
 pub(super) const MARK: &str = "h5part_published";
-/// Group of the digests, within that of the stamps.
+/// Group of the digests, inside the group of stamps.
 const DIGESTS: &str = "published";
 /// Attribute of a dataset of digests: the path of its column.
 const COLUMN: &str = "column";
 
-/// Digests of a chunk: of its values, in two halves, and of its bytes as they are stored.
+/// Digests of a chunk: that of its values, as two words, and that of its stored bytes.
 pub type Digest = [u64; 3];
 
 impl H5File {
-    /// Whether h5part has published this file.
+    /// Whether this is a file that h5part published.
     ///
     /// # Errors
     /// Library errors.
@@ -30,7 +30,7 @@ impl H5File {
         self.ask(|| Ok(self.file.attr_names()?.iter().any(|name| name == MARK)))
     }
 
-    /// What stands for the object that a path leads to, whatever its other names are.
+    /// Identifies the object at a path, whatever its other names are.
     ///
     /// # Errors
     /// Library errors.
@@ -96,8 +96,8 @@ impl H5Change {
         Parts::read(&self.file, table, &group)?.locate()
     }
 
-    /// The stamped columns of a table that was just made, in the order of their stamps, and nothing else of it: what is
-    /// known need not be looked for.
+    /// The stamped columns of a table that was just made, in the order of their stamps. The rest of the table is not
+    /// read.
     ///
     /// # Errors
     /// [`ErrorKind::Unstamped`], library errors.
@@ -106,7 +106,7 @@ impl H5Change {
         Parts::just_made(&self.file, table, &group, columns)?.locate()
     }
 
-    /// Says that the work goes on though the library has nothing to do.
+    /// Tells the watchdog that work goes on while the library has nothing to do.
     pub fn touch(&self) {
         self.source.touch();
     }

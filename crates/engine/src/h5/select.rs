@@ -1,7 +1,7 @@
-//! Rows of a dataset, read and written through the library as one union selection.
+//! Reads and writes rows of a dataset through the library, as one union selection.
 //!
-//! A call a run would be slow (20,000 scattered rows: 4.1 s instead of 0.1 s), and would compress
-//! chunks again and again.
+//! One call per run would be slow (20,000 scattered rows: 4.1 s instead of 0.1 s), and would compress chunks again and
+//! again.
 #![expect(unsafe_code, reason = "the safe wrapper has no unions of hyperslabs")]
 
 use super::made_type::made_type;
@@ -13,7 +13,7 @@ use hdf5_sys::h5d::{H5Dread, H5Dwrite};
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::{H5S_SELECT_OR, H5S_SELECT_SET, H5Sselect_hyperslab};
 
-/// Reads the rows into `out`, which is as long as they are: little-endian, ascending order of rows.
+/// Reads the rows into `out`, whose length must match: little-endian, ascending order of rows.
 pub(super) fn read(dataset: &Dataset, dtype: Dtype, runs: &Runs, out: &mut [u8]) -> Result<(), Failed> {
     let (memory, selected) = spaces(dataset, runs)?;
     let datatype = in_memory(dataset, dtype)?;
@@ -50,7 +50,7 @@ fn check_len(dtype: Dtype, memory: &Dataspace, len: usize) -> Result<(), Failed>
     }
 }
 
-/// A plain space for the memory, and the dataset's own with the rows selected.
+/// A plain space for the memory, and the dataset's own space with the rows selected.
 fn spaces(dataset: &Dataset, runs: &Runs) -> Result<(Dataspace, Dataspace), Failed> {
     let selected = dataset.space()?;
     let shape: Vec<u64> = selected.shape().iter().map(|&n| n as u64).collect();
@@ -73,8 +73,8 @@ fn spaces(dataset: &Dataset, runs: &Runs) -> Result<(Dataspace, Dataspace), Fail
     Ok((Dataspace::try_new(elements.ok_or_else(too_large)?)?, selected))
 }
 
-/// What cannot be converted stays as it lies: other programs may pad texts otherwise, and order members of enums and
-/// fields otherwise.
+/// The type of values in memory. Types that cannot be converted stay as they are stored: other programs may pad texts
+/// differently, or order members of enums and fields differently.
 fn in_memory(dataset: &Dataset, dtype: Dtype) -> Result<Datatype, Failed> {
     let datatype = match dtype {
         Dtype::Bytes(_) | Dtype::Text(_) | Dtype::Enum(_) | Dtype::Compound(_) => dataset.dtype()?,

@@ -1,4 +1,4 @@
-//! Stamps of a table, the file's uuid and its structural generation: what h5part adds to a file.
+//! What h5part adds to a file: stamps of a table, the uuid and the structural generation.
 
 use super::H5Change;
 use super::cells::fill_rows;
@@ -16,23 +16,23 @@ use h5part_base::error::ErrorKind;
 use hdf5::{Dataset, Group};
 use uuid::Uuid;
 
-/// Largest number of a table that was given: attribute of the group of stamps.
+/// Attribute of the group of stamps: the largest number that a table ever got.
 const LARGEST_ATTRIBUTE: &str = "largest";
 
-/// Columns of a table at most: those that have stamps.
+/// The most stamped columns that a table can have.
 pub const MOST_COLUMNS: usize = 4096;
-/// What to do with more.
+/// Advice for more columns.
 pub(crate) const TOO_MANY_COLUMNS: &str =
     "divide them among several tables, or make columns of one type one column with longer cells";
-/// Format of a file with a table whose stamps of a row are more than those of a sector.
+/// Format of a file with a table whose stamps of one row exceed a sector.
 const WIDE: u64 = 3;
-/// Format of a file with stamps for columns that are neither numbers of 8 to 64 bits nor bool: versions that know only
-/// those would take such a column for one that was replaced.
+/// Format of a file with stamps for columns that are neither numbers of 8 to 64 bits nor bool. Versions that only know
+/// those types would take such a column for a replaced one.
 const TYPED: u64 = 4;
-/// The types of earlier formats.
+/// Types of earlier formats.
 const PLAIN: [&str; 11] = ["f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"];
 
-/// Stamps to be made.
+/// Stamps to make.
 #[derive(Debug)]
 pub struct StampsSpec<'a> {
     /// Path of the table.
@@ -45,18 +45,18 @@ pub struct StampsSpec<'a> {
     pub guards: Vec<GuardSpec>,
 }
 
-/// Whether the type of a column, as it is noted, is one of earlier formats, or none.
+/// Whether the recorded type of a column belongs to earlier formats, or is missing.
 fn is_plain(noted: &str) -> bool {
     noted.split(' ').next().is_none_or(|name| name.is_empty() || PLAIN.contains(&name))
 }
 
-/// Stamps a row: the columns padded to a power of two.
+/// Stamps per row: the number of columns, rounded up to a power of two.
 pub(super) fn width(columns: usize) -> usize {
     columns.next_power_of_two()
 }
 
 impl H5Change {
-    /// The file's uuid, which it gets if it has none.
+    /// The file's uuid. A file without one gets one.
     ///
     /// # Errors
     /// [`ErrorKind::NewerFormat`], library errors.
@@ -71,7 +71,7 @@ impl H5Change {
         Ok(uuid)
     }
 
-    /// Every structural change of a store is counted.
+    /// Counts a structural change of a store.
     pub(super) fn count_generation(&self) -> Result<(), Failed> {
         let names = self.file.attr_names()?;
         let has = |name: &str| names.iter().any(|n| n == name);
@@ -85,14 +85,14 @@ impl H5Change {
         Ok(())
     }
 
-    /// Whether there is a table of this path that has stamps.
+    /// Whether a table with stamps exists at this path.
     #[must_use]
     pub fn is_stamped(&self, table: &str) -> bool {
         let group = self.file.group(&format!("/{table}"));
         group.is_ok_and(|group| open_stamps(&self.file, &group, table).is_ok_and(|stamps| stamps.is_some()))
     }
 
-    /// Gives stamps, all zero, to a table that others made.
+    /// Gives stamps, all zero, to a table that another program made.
     ///
     /// # Errors
     /// I/O and library errors.
@@ -103,8 +103,8 @@ impl H5Change {
         stamps_of(&self.file, &group)
     }
 
-    /// The same for a table whose columns are as those of `like`, of which nothing is read but how many rows the first
-    /// one has. Returns that.
+    /// Gives stamps to a table with the same columns as `like`. It reads only the length of the first column, which it
+    /// returns as the number of rows.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], I/O and library errors.
@@ -119,7 +119,7 @@ impl H5Change {
         self.make_stamps(&group, &StampsSpec { path: &like.path, rows, names, guards }, Some(types))?;
         for guard in like.stamps.iter().flat_map(|stamps| &stamps.guards) {
             let column = like.column_at(guard.place)?;
-            // Its fill may say that rows are complete.
+            // The fill of a guard may mean "complete".
             if column.fill != guard.undefined {
                 fill_rows(&group.dataset(&column.name)?, column.dtype()?, 0..rows, &guard.undefined)?;
             }
@@ -135,7 +135,7 @@ impl H5Change {
         Ok(self.file.group(STAMPS_GROUP)?.unlink(&number.to_string())?)
     }
 
-    /// Makes the dataset of stamps and gives the table its number. `types`: of its columns, where they are known.
+    /// Makes the dataset of stamps and gives the table its number. `types`: those of its columns, if known.
     pub(super) fn make_stamps(
         &self,
         table: &Group,
@@ -151,7 +151,7 @@ impl H5Change {
         make_words(&group, &id.to_string(), spec)?;
         let stamps = group.dataset(&id.to_string())?;
         self.describe_stamps(&stamps, spec, types)?;
-        // Of a copy of a table, that of the one that was copied.
+        // A copy of a table carries the number of the original.
         if table.attr_names()?.iter().any(|name| name == TABLE_ATTRIBUTE) {
             table.delete_attr(TABLE_ATTRIBUTE)?;
         }
@@ -159,7 +159,7 @@ impl H5Change {
         Ok(())
     }
 
-    /// Says which columns stamps belong to, and what guards them.
+    /// Records which columns the stamps belong to, and what guards them.
     fn describe_stamps(
         &self,
         stamps: &Dataset,
@@ -188,7 +188,7 @@ impl H5Change {
         spec.names.iter().map(|name| type_of(&table, name)).collect()
     }
 
-    /// Says anew which columns the stamps of a table belong to; an empty name is that of no column.
+    /// Records again which columns the stamps of a table belong to. An empty name stands for no column.
     ///
     /// # Errors
     /// Library errors.
@@ -197,8 +197,8 @@ impl H5Change {
         stamps_of(&self.file, &self.file.group(&format!("/{}", spec.path))?)
     }
 
-    /// Makes room for the stamps of more columns, which come after those that are there. Where they need another
-    /// dataset it is all zero: who calls this copies what was in the old one.
+    /// Makes room for the stamps of more columns, after the existing ones. If this needs a new dataset, it is all zero,
+    /// and the caller must copy the old stamps.
     ///
     /// # Errors
     /// I/O and library errors.
@@ -207,7 +207,7 @@ impl H5Change {
         let group = self.file.group(STAMPS_GROUP)?;
         let name = before.table.to_string();
         if width(spec.names.len()) > before.width {
-            // The old ones go last: the space of what is gone is used again, and they are still to be read.
+            // The old dataset is removed last: HDF5 reuses freed space, and the old stamps are still to be read.
             let wider = format!("{name} wider");
             make_words(&group, &wider, spec)?;
             group.unlink(&name)?;
@@ -218,8 +218,8 @@ impl H5Change {
     }
 }
 
-/// The number of the next table, one more than the largest that was given. The group keeps it, so that not all names
-/// are looked through; a version that does not know of that may have given more.
+/// The number of the next table: one more than the largest ever given. The group stores it, so that not all names must
+/// be searched. An older version that does not know of it may have given larger ones.
 fn next_number(group: &Group) -> Result<u64, Failed> {
     let kept = group.attr(LARGEST_ATTRIBUTE).ok();
     let mut largest = match &kept {

@@ -1,5 +1,5 @@
-//! What the first bytes of a file say, before the library is asked: is it HDF5, is it whole, does another
-//! program write to it?
+//! What the first bytes of a file say before the library opens it: whether it is HDF5, whether it is whole, and whether
+//! another program is writing to it.
 
 use h5part_base::error::ErrorKind;
 use h5part_base::storage::StorageFile;
@@ -7,7 +7,7 @@ use h5part_base::storage::StorageFile;
 const SIGNATURE: [u8; 8] = *b"\x89HDF\r\n\x1a\n";
 /// Longest superblock up to its end-of-file address (version 1 with addresses of 32 bytes).
 const LONGEST: usize = 28 + 3 * 32;
-/// Marks, from version 3 on: open for writing, open for SWMR writing.
+/// Marks from version 3 on: open for writing, open for SWMR writing.
 const OPEN_FOR_WRITING: u8 = 0x01;
 const OPEN_FOR_SWMR: u8 = 0x04;
 /// Newest version that HDF5 defines.
@@ -24,21 +24,21 @@ pub struct Superblock {
     address_bytes: u8,
     /// Bytes per length.
     length_bytes: u8,
-    /// Byte where it lies. Addresses count from here, whatever base address is stored: HDF5 reads a file whose user
-    /// block was added or taken away.
+    /// Byte where it lies. Addresses count from here, whatever base address is stored: HDF5 also reads a file whose
+    /// user block was added or removed.
     at: u64,
-    /// Where the file ends by its own word, counted from the start of the file.
+    /// Where the file ends according to the superblock, counted from the start of the file.
     end: Option<u64>,
 }
 
 impl Superblock {
-    /// Bytes per length, where these are so few that HDF5 writes what it cannot read again.
+    /// Bytes per length, if so few that HDF5 writes what it cannot read again.
     #[must_use]
     pub fn few_length_bytes(&self) -> Option<u8> {
         (self.length_bytes < 4).then_some(self.length_bytes)
     }
 
-    /// Looks for it at 0, and behind a user block of 512, 1024, ... bytes. `None`: there is none.
+    /// Searches for it at 0, and behind a user block of 512, 1024, ... bytes. `None`: not found.
     ///
     /// # Errors
     /// As pread(2).
@@ -65,7 +65,7 @@ impl Superblock {
             _ => (9, 12),
         };
         let (address_bytes, length_bytes) = (head[sizes_at], head[sizes_at + 1]);
-        // HDF5 writes marks into version 2 as well, and goes by them from version 3 on: before, a writer keeps its lock.
+        // HDF5 writes marks into version 2 too, but obeys them only from version 3 on. Before, a writer keeps its lock.
         let marks = if version >= 3 { head[11] & (OPEN_FOR_WRITING | OPEN_FOR_SWMR) } else { 0 };
         // Base, superblock extension or free space, end of file.
         let address = |k: usize| {
@@ -81,13 +81,13 @@ impl Superblock {
         Self { version, marks, address_bytes, length_bytes, at, end: known.then(end).flatten() }
     }
 
-    /// Where the file ends by its own word: the end of its allocations, counted from the start of the file.
+    /// Where the file ends according to the superblock: the end of allocations, counted from the start of the file.
     #[must_use]
     pub fn end(&self) -> Option<u64> {
         self.end
     }
 
-    /// Whether a program that writes to the file has marked it, and has not taken the mark away.
+    /// Whether a writing program has marked the file and not removed the mark.
     #[must_use]
     pub fn is_marked(&self) -> bool {
         self.marks != 0
@@ -104,12 +104,13 @@ impl Superblock {
         Ok(())
     }
 
-    /// Whether the file's addresses and lengths can say that it is `len` bytes long, and an object in it `longest`.
+    /// Checks that addresses and lengths of this file can express a file of `len` bytes with an object of `longest`
+    /// bytes.
     ///
     /// # Errors
     /// [`ErrorKind::OffsetsTooSmall`].
     pub fn can_address(&self, len: u64, longest: u64) -> Result<(), ErrorKind> {
-        // All ones is the undefined address.
+        // All bits set is the undefined address.
         let most = |bytes: u8| if bytes < 8 { (1u64 << (8 * u32::from(bytes))) - 2 } else { u64::MAX };
         let needed = len.saturating_sub(self.at);
         if needed > most(self.address_bytes) || longest > most(self.length_bytes) {
@@ -144,7 +145,7 @@ pub fn check(file: &dyn StorageFile) -> Result<Superblock, ErrorKind> {
     }
 }
 
-/// Where the file ends by its own word; `None`: it does not say.
+/// Where the file ends according to the superblock. `None`: it does not say.
 ///
 /// # Errors
 /// As pread(2).

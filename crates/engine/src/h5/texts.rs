@@ -1,8 +1,8 @@
-//! Texts of h5part's own, as attributes.
+//! Texts of h5part's own, stored as attributes.
 //!
-//! They have a fixed length, and so lie in the header of their object. Texts of variable length lie in heaps that the
-//! whole file shares; where a loss of power took the bytes of such a heap, the library reads it without end, and
-//! nothing could be recovered. Earlier versions wrote those: they are still read.
+//! They have a fixed length, so they lie in the header of their object. Texts of variable length lie in heaps that the
+//! whole file shares. If a loss of power destroys such a heap, the library never stops reading it, and nothing could be
+//! recovered. Earlier versions wrote those texts, and they are still read.
 #![expect(
     unsafe_code,
     reason = "the safe wrapper knows no lengths that are found at run time; the macros call the library"
@@ -17,10 +17,10 @@ use hdf5_sys::h5a::{H5Aread, H5Awrite};
 use std::ops::Range;
 use std::str::FromStr;
 
-/// Bytes of one attribute at most: messages in the header of an object end before 64 KiB.
+/// Most bytes of one attribute: messages in an object header are smaller than 64 KiB.
 const MOST_BYTES: usize = 32 << 10;
 
-/// Writes one text, in place of the one that was there.
+/// Writes one text, in place of any earlier one.
 pub(super) fn write_text(object: &Location, name: &str, text: &str) -> Result<(), Failed> {
     remove(object, name)?;
     if text.len() > MOST_BYTES {
@@ -32,8 +32,8 @@ pub(super) fn write_text(object: &Location, name: &str, text: &str) -> Result<()
     fill(&attribute, &padded(&[text], width)?)
 }
 
-/// Writes a list of texts, in place of the one that was there. One that is too long for an attribute goes on in further
-/// ones: `name.2`, `name.3`. Each is as wide as the longest text in it.
+/// Writes a list of texts, in place of any earlier one. A list that is too long for one attribute continues in further
+/// ones: `name.2`, `name.3`. Each is as wide as its longest text.
 pub(super) fn write_texts<T: AsRef<str>>(object: &Location, name: &str, texts: &[T]) -> Result<(), Failed> {
     remove(object, name)?;
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
@@ -51,13 +51,13 @@ pub(super) fn write_texts<T: AsRef<str>>(object: &Location, name: &str, texts: &
     Ok(())
 }
 
-/// One text, of either kind.
+/// Reads one text of fixed or variable length.
 pub(super) fn read_text(object: &Location, name: &str) -> Result<String, Failed> {
     let none = || ErrorKind::Hdf5(format!("attribute '{name}' holds no text")).into();
     read_part(&object.attr(name)?)?.into_iter().next().ok_or_else(none)
 }
 
-/// A list of texts, of either kind, with its further attributes.
+/// Reads a list of texts of fixed or variable length, with its further attributes.
 pub(super) fn read_texts(object: &Location, name: &str) -> Result<Vec<String>, Failed> {
     let there = object.attr_names()?;
     let mut texts = read_part(&object.attr(name)?)?;
@@ -68,7 +68,7 @@ pub(super) fn read_texts(object: &Location, name: &str) -> Result<Vec<String>, F
     Ok(texts)
 }
 
-/// Removes a text, or a list with its further attributes, if it is there.
+/// Removes a text, or a list with its further attributes, if it exists.
 pub(super) fn remove(object: &Location, name: &str) -> Result<(), Failed> {
     let there = object.attr_names()?;
     let names = (0..).map(|k| name_of_part(name, k)).take_while(|name| there.contains(name));
@@ -82,7 +82,7 @@ fn name_of_part(name: &str, k: usize) -> String {
     if k == 0 { name.to_owned() } else { format!("{name}.{}", k + 1) }
 }
 
-/// Which of the texts go together into an attribute: at least one attribute.
+/// Groups the texts into attributes; returns at least one group.
 fn parts(texts: &[&str]) -> Vec<Range<usize>> {
     let (mut parts, mut start, mut width) = (Vec::new(), 0, 1);
     for (k, text) in texts.iter().enumerate() {
@@ -102,12 +102,12 @@ fn width_of(texts: &[&str]) -> usize {
     texts.iter().map(|text| text.len()).max().unwrap_or(0).max(1)
 }
 
-/// The texts with zeros behind each.
+/// The texts, each padded with zeros.
 fn padded(texts: &[&str], width: usize) -> Result<Vec<u8>, Failed> {
     let mut bytes = Vec::with_capacity(texts.len() * width);
     for (k, text) in texts.iter().enumerate() {
         if text.contains('\0') {
-            return Err(ErrorKind::BadRequest(format!("a text for HDF5 holds a NUL: {text:?}")).into());
+            return Err(ErrorKind::BadRequest(format!("a text for HDF5 must not contain NUL: {text:?}")).into());
         }
         bytes.extend_from_slice(text.as_bytes());
         bytes.resize((k + 1) * width, 0);
@@ -141,7 +141,7 @@ fn read_part(attribute: &Attribute) -> Result<Vec<String>, Failed> {
     Ok(texts.map(|text| String::from_utf8_lossy(text).into_owned()).collect())
 }
 
-/// That the library moves as many bytes as there are.
+/// Checks that the library will move as many bytes as the buffer holds.
 fn check_len(attribute: &Attribute, dtype: &Datatype, bytes: &[u8]) -> Result<(), Failed> {
     if attribute.size().checked_mul(dtype.size()) == Some(bytes.len()) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! A file at a glance: every group, dataset and link, with type, shape, filters and attributes. Reads no values.
+//! Overview of a file: every group, dataset and link, with type, shape, filters and attributes. Reads no values.
 
 use super::H5File;
 use super::attribute::read_attribute;
@@ -14,7 +14,7 @@ use hdf5::{Container, Dataset, Datatype, Group, LinkType, Location, LocationType
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// Arrays of attributes are shown up to this many elements.
+/// Array attributes are shown up to this many elements.
 const MOST_ELEMENTS: usize = 8;
 
 /// One name in a file.
@@ -27,12 +27,12 @@ pub struct TreeEntry {
     /// What it names.
     #[serde(flatten)]
     pub object: TreeObject,
-    /// Names of attributes, and their values as text, or their types where they are not shown.
+    /// Names of attributes with their values as text, or with their types if the values are not shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<(String, String)>,
 }
 
-/// What a name leads to.
+/// What a name refers to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum TreeObject {
@@ -47,26 +47,26 @@ pub enum TreeObject {
     },
     /// A dataset.
     Dataset {
-        /// Its type in words.
+        /// Its type as text.
         dtype: String,
-        /// Its shape; empty for a scalar, `None` for one without elements.
+        /// Its shape; empty for a scalar, `None` for a dataset without elements.
         shape: Option<Vec<u64>>,
-        /// The longest that each axis may become; `None` for an axis without limit.
+        /// Maximum length of each axis; `None` for an unlimited axis.
         most: Vec<Option<u64>>,
         /// Shape of a chunk.
         #[serde(skip_serializing_if = "Option::is_none")]
         chunk: Option<Vec<u64>>,
-        /// In the order of writing.
+        /// In the order in which they are applied when writing.
         filters: Vec<String>,
         /// Bytes that its values take in the file.
         stored_bytes: u64,
     },
     /// A named type.
     Type {
-        /// In words.
+        /// As text.
         dtype: String,
     },
-    /// Another name of an object that came before.
+    /// Another name of an object that was listed before.
     Again {
         /// Its first path.
         first: String,
@@ -75,15 +75,15 @@ pub enum TreeObject {
     SoftLink,
     /// A link into another file, which is not followed.
     ExternalLink,
-    /// HDF5 cannot open it.
+    /// An object that HDF5 cannot open.
     Unopenable {
-        /// What it says.
+        /// HDF5's message.
         why: String,
     },
 }
 
 impl H5File {
-    /// All names of the file, each group before its members, these in order. Does not go into the stamps of tables.
+    /// All names of the file. Each group comes before its members. Does not enter the stamps of tables.
     ///
     /// # Errors
     /// Library errors of the root group.
@@ -101,7 +101,7 @@ impl H5File {
     }
 }
 
-/// A name that is still to be looked at.
+/// A name that is still to be visited.
 struct Todo {
     parent: Group,
     name: String,
@@ -135,7 +135,7 @@ impl Tree {
         self.add(path, depth, object, Vec::new());
     }
 
-    /// `None`: it was added, with its attributes.
+    /// Describes an object. `None`: the entry was already added, with its attributes.
     fn object(&mut self, parent: &Group, name: &str, path: &str, depth: usize) -> Result<Option<TreeObject>, Failed> {
         let info = parent.loc_info_by_name(name)?;
         let id = object_id(&info);
@@ -196,7 +196,7 @@ fn in_words(dtype: &Datatype) -> String {
     format!("{descriptor}{order}")
 }
 
-/// Those of h5part itself are left out.
+/// Attributes, without h5part's own.
 fn attributes(object: &Location) -> Vec<(String, String)> {
     let names = object.attr_names().unwrap_or_default();
     let own = |name: &String| name.starts_with("h5part_");
@@ -222,7 +222,7 @@ fn value(object: &Location, name: &str) -> Result<String, Failed> {
     Ok(shown.unwrap_or_else(|| format!("({})", kind())))
 }
 
-/// The values of a small attribute, where they are numbers or text.
+/// The values of a small attribute, if they are numbers or text.
 fn elements(attribute: &Container, dtype: &Datatype) -> Option<String> {
     use hdf5::types::{VarLenAscii, VarLenUnicode};
     fn joined<T: ToString>(values: &[T]) -> String {

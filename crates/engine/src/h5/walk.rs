@@ -1,4 +1,4 @@
-//! A look at every object of a file: can it be opened, is it counted right, does it lie within the file?
+//! Visits every object of a file: can it be opened, is its link count right, does it lie within the file?
 
 use super::H5File;
 use super::bundle::CHECKSUM;
@@ -11,49 +11,49 @@ use hdf5::plist::dataset_create::Layout;
 use hdf5::{Dataset, Group, LinkType, LocationInfo, LocationType};
 use std::collections::HashMap;
 
-/// What a walk met.
+/// What a walk found.
 #[derive(Debug, Default)]
 pub struct Walk {
     /// Groups, datasets and named types.
     pub objects: u64,
-    /// Paths of the groups that say they are tables with stamps.
+    /// Paths of the groups marked as tables with stamps.
     pub tables: Vec<String>,
-    /// Numbers that these have.
+    /// Numbers of these tables.
     pub numbers: Vec<u64>,
-    /// Paths of the groups that say they are bundles.
+    /// Paths of the groups marked as bundles.
     pub bundles: Vec<String>,
-    /// Numbers of the tables that have a dataset of stamps, and where that says the table is.
+    /// Numbers of the tables that have a dataset of stamps, each with the table's path as the stamps record it.
     pub stamps: Vec<(u64, Option<String>)>,
-    /// What is not as it should be, or was not looked at.
+    /// What is wrong, or was not looked at.
     pub oddities: Vec<(String, Anomaly)>,
 }
 
-/// What is odd about an object, or the name of one.
+/// What is wrong with an object or with a name of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Anomaly {
-    /// The name leads to nothing that can be opened.
+    /// The name leads to nothing that HDF5 can open.
     Unopenable(String),
     /// An attribute cannot be opened.
     UnopenableAttribute(String),
-    /// The object has more names than its link count says: who removes one destroys the other's.
+    /// The object has more names than its link count says: removing one destroys it under the others, too.
     SharedName {
         /// Hard links that lead to it.
         names: u64,
         /// What its link count says.
         count: u64,
     },
-    /// Data beyond the end of the file.
+    /// Data lies beyond the end of the file.
     BeyondEnd {
         /// Where it ends.
         end: u64,
         /// Length of the file.
         len: u64,
     },
-    /// A link into another file, or of a kind that is not known: not followed.
+    /// A link into another file, or of an unknown kind. It was not followed.
     LeadsOutside,
-    /// A dataset whose values are in other files: not read.
+    /// A dataset whose values lie in other files. It was not read.
     ValuesOutside,
-    /// A name that is not UTF-8: not looked at.
+    /// A name that is not UTF-8. It was not looked at.
     NotUtf8,
 }
 
@@ -73,7 +73,7 @@ struct Counted {
 }
 
 impl H5File {
-    /// Goes through all groups, by hard links only. Reads no values.
+    /// Visits all groups, by hard links only. Reads no values.
     ///
     /// # Errors
     /// Library errors of the root group.
@@ -106,7 +106,7 @@ impl Walker<'_> {
         self.found.oddities.push((format!("/{path}"), what));
     }
 
-    /// Counts a name of an object; whether it is the first.
+    /// Counts a name of an object. Returns whether it is the first.
     fn count(&mut self, path: String, info: &LocationInfo) -> bool {
         let links = info.num_links as u64;
         let counted = self.seen.entry(object_id(info));
@@ -130,7 +130,7 @@ impl Walker<'_> {
         for (name, link) in group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)? {
             match link.link_type {
                 LinkType::Hard => self.object(path, group, name),
-                // Leads to an object that has another name, or to nothing, which is no fault.
+                // A soft link leads to an object with another name, or to nothing, which is allowed.
                 LinkType::Soft => {}
                 LinkType::External => self.odd(&path_below(path, &name), Anomaly::LeadsOutside),
             }
@@ -175,7 +175,7 @@ impl Walker<'_> {
         }
     }
 
-    /// First byte after the dataset's raw data. `None`: it is in other files.
+    /// First byte after the dataset's raw data. `None`: it lies in other files.
     fn end(dataset: &Dataset) -> Result<Option<u64>, Failed> {
         let plist = dataset.dcpl()?;
         let layout = plist.get_layout()?;

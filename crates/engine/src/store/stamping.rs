@@ -50,7 +50,7 @@ impl<'a> Stamping<'a> {
         all.extend_from_slice(names);
         if all.len() > MOST_COLUMNS {
             let count = all.len();
-            let text = format!("a table has {MOST_COLUMNS} columns at most, not {count}: {TOO_MANY_COLUMNS}");
+            let text = format!("a table can have at most {MOST_COLUMNS} columns, not {count}: {TOO_MANY_COLUMNS}");
             return Err(ErrorKind::BadRequest(text));
         }
         let mut guards = guards_of(table)?;

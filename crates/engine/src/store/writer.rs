@@ -354,7 +354,7 @@ impl Writer {
         let table = &self.committer.view.table;
         rows.check(table.rows)?;
         if values.is_empty() {
-            return Err(ErrorKind::BadRequest("a commit sets at least one column".to_owned()));
+            return Err(ErrorKind::BadRequest("a commit must set at least one column".to_owned()));
         }
         let finder = table.finder(values.len());
         let first = finder.column(values[0].0)?;

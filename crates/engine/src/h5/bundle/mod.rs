@@ -12,7 +12,7 @@ use h5part_base::error::ErrorKind;
 /// Attribute of a bundle's group: `members:32 | crc32c:32`.
 pub(super) const CHECKSUM: &str = "h5part_checksum";
 
-/// A group of small datasets, such as all that one trial gave.
+/// A group of small datasets, such as everything that one trial produced.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bundle {
     /// Its datasets, in any order.
@@ -26,35 +26,35 @@ pub struct Member {
     pub name: String,
     /// Shape and values.
     pub content: Content,
-    /// Attributes, each a text: UTF-8 of any length.
+    /// Attributes, each a UTF-8 text of any length.
     pub attributes: Vec<(String, String)>,
 }
 
-/// Values of a member, the last axis running fastest.
+/// Values of a member; the last axis varies fastest.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// UTF-8 of any length; no text holds a NUL.
+    /// UTF-8 texts of any length. They must not contain NUL.
     Texts {
         /// Extent of each axis.
         shape: Vec<u64>,
-        /// As many as the shape says.
+        /// As many values as the shape says.
         values: Vec<String>,
     },
-    /// f64, each chunk with a Fletcher32 checksum.
+    /// Values of type f64. Each chunk has a Fletcher32 checksum.
     Floats {
         /// Extent of each axis.
         shape: Vec<u64>,
-        /// As many as the shape says.
+        /// As many values as the shape says.
         values: Vec<f64>,
     },
 }
 
-/// What stands for the content of a bundle: how many members it has, and a checksum over them.
+/// Identifies the content of a bundle: the number of members, and a checksum over them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BundleSum(pub u64);
 
 impl BundleSum {
-    /// How many members there were.
+    /// Number of members.
     #[must_use]
     pub fn members(self) -> u64 {
         self.0 >> 32
@@ -70,7 +70,7 @@ impl Content {
         }
     }
 
-    /// Number of values that are there.
+    /// Number of values present.
     fn len(&self) -> usize {
         match self {
             Self::Texts { values, .. } => values.len(),
@@ -80,10 +80,10 @@ impl Content {
 }
 
 impl Bundle {
-    /// What HDF5 could not store.
+    /// Refuses what HDF5 could not store.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] names the member.
+    /// [`ErrorKind::BadRequest`], which names the member.
     pub fn check(&self) -> Result<(), Failed> {
         let mut names: Vec<&str> = self.members.iter().map(|member| member.name.as_str()).collect();
         names.sort_unstable();
@@ -94,12 +94,12 @@ impl Bundle {
                 return bad("this cannot be the name of a dataset");
             }
             if count != Some(member.content.len() as u64) {
-                return bad("it has not as many values as its shape says");
+                return bad("its number of values does not match its shape");
             }
             let texts = member.attributes.iter().flat_map(|(name, value)| [name, value]);
             let values: &[String] = if let Content::Texts { values, .. } = &member.content { values } else { &[] };
             if texts.chain(values).any(|text| text.contains('\0')) {
-                return bad("a text of it holds a NUL");
+                return bad("a text in it contains NUL");
             }
         }
         match names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -108,7 +108,7 @@ impl Bundle {
         }
     }
 
-    /// Bytes of its values: 8 a number, those of UTF-8 of a text.
+    /// Bytes of its values: 8 per number, and the UTF-8 length of each text.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let of = |member: &Member| match &member.content {
@@ -118,7 +118,7 @@ impl Bundle {
         self.members.iter().map(of).sum()
     }
 
-    /// The checksum: over the members in order of their names, whatever their order here.
+    /// The checksum over the members, sorted by name, so their order here does not matter.
     #[must_use]
     pub fn sum(&self) -> BundleSum {
         let mut members: Vec<&Member> = self.members.iter().collect();
@@ -155,7 +155,7 @@ impl Member {
     }
 }
 
-/// A text after its length, so that no two lists of texts are the same bytes.
+/// Digests a text after its length, so that no two lists of texts give the same bytes.
 fn text(digest: &mut Digest, text: &str) {
     digest.update(&text.len().to_le_bytes());
     digest.update(text.as_bytes());
@@ -210,8 +210,8 @@ mod tests {
             (vec![member("a", &["x\0y"], "")], "NUL"),
             (vec![member("a", &["x"], "\0")], "NUL"),
             (vec![member("a", &["x"], ""), member("a", &["x"], "")], "two datasets"),
-            (vec![floats("f", &[2, 2], &[1.0])], "not as many values"),
-            (vec![floats("f", &[u64::MAX, u64::MAX], &[1.0])], "not as many values"),
+            (vec![floats("f", &[2, 2], &[1.0])], "does not match its shape"),
+            (vec![floats("f", &[u64::MAX, u64::MAX], &[1.0])], "does not match its shape"),
         ] {
             let said = check(members).expect_err(what);
             assert!(said.contains(what), "{said}");

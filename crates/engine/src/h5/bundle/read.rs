@@ -1,4 +1,4 @@
-//! Reading bundles, and groups that others made in their way.
+//! Reads bundles, and groups of the same kind that other programs made.
 #![expect(unsafe_code, reason = "the safe wrapper takes it on trust that texts are UTF-8")]
 
 use super::{Bundle, BundleSum, CHECKSUM, Content, Member};
@@ -21,17 +21,17 @@ use hdf5_sys::h5t::H5Treclaim as reclaim;
 use hdf5_sys::h5t::{H5T_class_t, H5T_cset_t, H5Tget_class, H5Tget_cset, H5Tis_variable_str};
 use std::ffi::{CStr, CString, c_char, c_void};
 
-/// A name in a group, and the object that it leads to.
+/// A name in a group, with the object that it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// The name.
     pub name: String,
-    /// What stands for the object, whatever its names are; or why it cannot be opened.
+    /// Identifies the object, whatever its names are; or says why it cannot be opened.
     pub object: Result<String, String>,
 }
 
 impl H5File {
-    /// The checksum that a bundle was written with. `None`: it is no bundle.
+    /// The checksum that a bundle was written with. `None`: the group is not a bundle.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], library errors.
@@ -43,8 +43,8 @@ impl H5File {
         })
     }
 
-    /// The datasets of a group, in the order of their names: all, or those of these names that are there. Numbers of
-    /// all kinds come as f64.
+    /// Reads the datasets of a group: all of them, sorted by name, or those of `names` that exist, in the order given.
+    /// Numbers of all kinds become f64.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], library errors.
@@ -80,7 +80,7 @@ impl H5File {
         self.ask(|| dataset_names(&self.bundle_group(path)?))
     }
 
-    /// The names of the root group, and what each leads to. h5part's own group is not among them.
+    /// The names in the root group, and the object of each. h5part's own group is left out.
     ///
     /// # Errors
     /// Library errors of the root group.
@@ -94,13 +94,13 @@ impl H5File {
     }
 }
 
-/// What stands for an object that can be opened: a group with its links.
+/// Identifies an object that can be opened. For a group its links must be readable, too.
 fn opened(root: &Group, name: &str) -> Result<String, String> {
     let open = || {
         let info = root.loc_info_by_name(name)?;
         if info.loc_type == LocationType::Group {
             let group = root.group(name)?;
-            // A bundle came as a whole. What others made may have an object header, and no links yet.
+            // A bundle was written as a whole. A group of another program may have an object header but no links yet.
             if group.attr(CHECKSUM).is_err() {
                 group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
             }
@@ -123,7 +123,7 @@ fn hard_links(group: &Group) -> Result<Vec<String>, Failed> {
     Ok(hard.map(|(name, _)| name).collect())
 }
 
-/// What all members have in common: the types that texts are read as.
+/// What reading any member needs: the group, and the types of texts in memory.
 struct MemberReader<'a> {
     group: &'a Group,
     utf8: Datatype,
@@ -136,10 +136,10 @@ impl<'a> MemberReader<'a> {
         Ok(Self { group, utf8, ascii })
     }
 
-    /// A member. `None`: it is no dataset.
+    /// Reads a member. `None`: it is not a dataset.
     fn read(&self, name: String) -> Result<Option<Member>, Failed> {
         let c_name = CString::new(name.as_str()).map_err(|_| ErrorKind::Hdf5(format!("the name {name:?}")))?;
-        // Asking for its kind by name would open it twice.
+        // Asking for its kind by name would open it a second time.
         let object: Location = own!(H5Oopen, self.group.id(), c_name.as_ptr(), H5P_DEFAULT)?;
         if object.id_type() != H5I_type_t::H5I_DATASET {
             return Ok(None);
@@ -168,7 +168,7 @@ impl<'a> MemberReader<'a> {
         Ok(Some(Member { attributes: self.attributes(&dataset)?, name, content }))
     }
 
-    /// Attributes of one text each; others are left out.
+    /// Reads the attributes that hold a single text. Others are left out.
     fn attributes(&self, object: &Location) -> Result<Vec<(String, String)>, Failed> {
         let mut found = Vec::new();
         for name in object.attr_names()? {
@@ -185,7 +185,7 @@ impl<'a> MemberReader<'a> {
         Ok(found)
     }
 
-    /// All texts of an object, whatever kind of text they are; bytes that are no UTF-8 are replaced.
+    /// All texts of an object, of fixed or variable length. Bytes that are not UTF-8 are replaced.
     fn texts(
         &self,
         count: usize,
@@ -205,7 +205,7 @@ impl<'a> MemberReader<'a> {
             // SAFETY: the id is that of a type that outlives the call.
             unsafe { H5Tget_cset(dtype.id()) }
         });
-        // The library converts texts between no two character sets: they are read as what they are.
+        // The library does not convert texts between character sets, so they are read in their own.
         let memory = if charset == H5T_cset_t::H5T_CSET_ASCII { &self.ascii } else { &self.utf8 };
         let mut pointers: Vec<*mut c_char> = vec![std::ptr::null_mut(); count];
         read(memory.id(), pointers.as_mut_ptr().cast())?;
@@ -213,7 +213,7 @@ impl<'a> MemberReader<'a> {
             if pointer.is_null() {
                 return String::new();
             }
-            // SAFETY: the library has put a text that ends in NUL there, and nobody has freed it yet.
+            // SAFETY: the library has stored a pointer to a text that ends in NUL, and nobody has freed it yet.
             unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
         };
         let texts = pointers.iter().map(text).collect();

@@ -1,5 +1,5 @@
-//! Writing bundles. A dataset takes three calls of the library, and a bundle has hundreds: they are made
-//! without the safe wrapper, which asks the library several times as much.
+//! Writes bundles. A dataset takes three calls of the library, and a bundle has hundreds. The calls are made without
+//! the safe wrapper, which makes several times as many.
 #![expect(unsafe_code, reason = "see above; the macros call the library")]
 
 use super::{Bundle, CHECKSUM, Content, Member};
@@ -19,14 +19,14 @@ use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5s::H5S_ALL;
 use std::ffi::{CString, c_char, c_void};
 
-/// Texts of a member up to so many lie in its header.
+/// Members with at most this many texts are stored in their object header.
 const COMPACT: usize = 64;
-/// Values a chunk at most: 1 MiB.
+/// Most values per chunk: 1 MiB.
 const CHUNK: u64 = 1 << 17;
 
 impl H5Change {
-    /// Adds a bundle as a group, with its checksum; without a path, its datasets go into the root group. Groups on
-    /// the way are made. With `replace`, what has the name goes away; its space is not used again.
+    /// Adds a bundle as a group, with its checksum. With an empty path, its datasets go into the root group. Missing
+    /// parent groups are created. With `replace`, whatever has the name is removed; its space is not reused.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`ErrorKind::BadRequest`], library errors.
@@ -61,7 +61,7 @@ fn make_group(parent: &Group, name: &str) -> Result<Group, Failed> {
     Ok(parent.create_group_builder().obj_track_times(false).create(name)?)
 }
 
-/// What all members of a bundle have in common.
+/// What writing any member needs.
 struct MemberWriter<'a> {
     group: &'a Group,
     links: LinkCreate,
@@ -140,13 +140,13 @@ impl<'a> MemberWriter<'a> {
     }
 }
 
-/// Writes all of a dataset: as many values as its space has, in the memory that `values` points to.
+/// Writes a whole dataset from the memory that `values` points to.
 fn fill(dataset: &Dataset, dtype: &Datatype, values: *const c_void) -> Result<(), Failed> {
     call!(H5Dwrite, dataset.id(), dtype.id(), H5S_ALL, H5S_ALL, H5P_DEFAULT, values)?;
     Ok(())
 }
 
-/// Chunks of whole lines near 1 MiB, each with a Fletcher32 checksum.
+/// Chunks of whole lines of about 1 MiB, each with a Fletcher32 checksum.
 fn chunked(shape: &[u64]) -> Result<DatasetCreate, Failed> {
     let mut room = CHUNK;
     let mut chunk: Vec<u64> = shape.to_vec();
@@ -167,7 +167,7 @@ fn size(shape: &[u64]) -> Result<Vec<usize>, Failed> {
 }
 
 fn c_text(text: &str) -> Result<CString, Failed> {
-    CString::new(text).map_err(|_| ErrorKind::BadRequest(format!("a text for HDF5 holds a NUL: {text:?}")).into())
+    CString::new(text).map_err(|_| ErrorKind::BadRequest(format!("a text for HDF5 must not contain NUL: {text:?}")).into())
 }
 
 fn c_texts(texts: &[String]) -> Result<Vec<CString>, Failed> {

@@ -1,4 +1,4 @@
-//! Attributes, with their values.
+//! Copies attributes with their values.
 
 use super::copier::{Copier, Late};
 use super::raw::attribute_names;
@@ -11,8 +11,8 @@ use hdf5_sys::h5p::H5P_DEFAULT;
 use std::ffi::{CStr, CString};
 
 impl Copier<'_> {
-    /// Copies the attributes that the copy of an object lacks, but for those that `keep_out` knows, and notes those
-    /// that it has with another value.
+    /// Copies the attributes that the copy of an object lacks, except those that `keep_out` accepts. Records the
+    /// attributes that the copy has with another value.
     pub(super) fn attributes(
         &mut self,
         source: &Location,

@@ -1,4 +1,4 @@
-//! Whether two files hold the same: values of any type, and attributes.
+//! Compares two files: values of any type, and attributes.
 
 use super::copier::Copier;
 use super::raw::{attribute_names, text};
@@ -15,23 +15,23 @@ use hdf5_sys::h5t::{
 };
 use std::ffi::{CStr, c_char, c_uint};
 
-/// So many elements of a value are shown.
+/// This many elements of a value are shown.
 const SHOWN: usize = 4;
 
-/// An attribute that another file has with another value.
+/// An attribute that the two files have with different values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Differing {
     /// Path of the object.
     pub object: String,
     /// Name of the attribute.
     pub attribute: String,
-    /// What it is in the file that was copied from.
+    /// Its value in the source.
     pub value: String,
-    /// What it was already, and stayed.
+    /// Its value in the copy, which was kept.
     pub kept: String,
 }
 
-/// How the values of a type are compared: by what they hold, not by pointers and padding.
+/// How to compare values of a type: by what they hold, not by pointers and padding.
 #[derive(Debug)]
 pub(super) enum Kind {
     Bytes(usize),
@@ -55,7 +55,7 @@ macro_rules! ask {
 }
 
 impl Kind {
-    /// Of a type in memory. `None`: it holds references, which say nothing outside their file.
+    /// The kind of a type in memory. `None`: it holds references, which mean nothing outside their file.
     pub(super) fn of(datatype: &Object) -> Result<Option<Self>, Failed> {
         if contains_references(datatype)? { Ok(None) } else { Self::find(datatype.id()).map(Some) }
     }
@@ -85,23 +85,23 @@ impl Kind {
         })
     }
 
-    /// Whether two values are the same.
+    /// Whether two values are equal.
     ///
     /// # Safety
-    /// A value of this kind lies at each of the two places, as the library reads it into memory.
+    /// Both pointers must point to a value of this kind, as the library reads it into memory.
     pub(super) unsafe fn same(&self, a: *const u8, b: *const u8) -> bool {
         match self {
             Self::Bytes(size) => {
-                // SAFETY: so many bytes lie there.
+                // SAFETY: both have `size` bytes.
                 unsafe { std::slice::from_raw_parts(a, *size) == std::slice::from_raw_parts(b, *size) }
             }
-            // SAFETY: pointers to texts, or null, lie there.
+            // SAFETY: both are pointers to texts, or null.
             Self::Text => unsafe { text_at(a) == text_at(b) },
             Self::List(size, kind) => {
-                // SAFETY: this is how the library gives lists.
+                // SAFETY: this is the library's representation of a list.
                 let (a, b) = unsafe { (a.cast::<hvl_t>().read_unaligned(), b.cast::<hvl_t>().read_unaligned()) };
                 let at = |list: &hvl_t, k: usize| {
-                    // SAFETY: the list has so many elements.
+                    // SAFETY: the list has more than `k` elements.
                     unsafe { list.p.cast::<u8>().add(k * size).cast_const() }
                 };
                 // SAFETY: as above.
@@ -119,29 +119,29 @@ impl Kind {
     }
 }
 
-/// A text of variable length; null is an empty one.
+/// A text of variable length. Null stands for an empty one.
 ///
 /// # Safety
-/// A pointer to a text that ends in zero, or null, lies at `at`.
+/// `at` must point to a pointer to a text that ends in zero, or to a null pointer.
 unsafe fn text_at<'t>(at: *const u8) -> &'t [u8] {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller's promise.
     let text = unsafe { at.cast::<*const c_char>().read_unaligned() };
     if text.is_null() {
         return b"";
     }
-    // SAFETY: as the caller says.
+    // SAFETY: the caller's promise.
     unsafe { CStr::from_ptr(text) }.to_bytes()
 }
 
-/// Whether two types are the same, wherever they are stored.
+/// Whether two types are equal, wherever they are stored.
 pub(super) fn same_type(a: &Object, b: &Object) -> Result<bool, Failed> {
-    // Copies are types of memory; those of lists and texts in files know their file.
+    // Copies are types in memory. Lists and texts in files know their file, and would differ.
     let (a, b): (Object, Object) = (own!(H5Tcopy, a.id())?, own!(H5Tcopy, b.id())?);
     Ok(call!(H5Tequal, a.id(), b.id())? > 0)
 }
 
 impl Copier<'_> {
-    /// Notes the attributes that both objects have, with different values.
+    /// Records the attributes that both objects have with different values.
     pub(super) fn compare_attributes(&mut self, source: &Location, copy: &Location, path: &CStr) -> Result<(), Failed> {
         for name in attribute_names(source, None)? {
             if call!(H5Aexists, copy.id(), name.as_ptr())? > 0 {
@@ -151,7 +151,7 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// Notes an attribute that both have, if its values are not the same.
+    /// Records an attribute that both objects have, if its values differ.
     pub(super) fn compare_attribute(
         &mut self,
         source: &Location,
@@ -168,7 +168,7 @@ impl Copier<'_> {
     }
 }
 
-/// The value of an attribute, for people.
+/// The value of an attribute as readable text.
 pub(super) fn shown_attribute(object: &Location, name: &CStr) -> Result<Option<String>, Failed> {
     if call!(H5Aexists, object.id(), name.as_ptr())? <= 0 {
         return Ok(None);
@@ -191,14 +191,14 @@ fn same_attribute(a: &Object, b: &Object) -> Result<bool, Failed> {
         let Some(kind) = Kind::of(&x.datatype)? else { return Ok(true) };
         let (size, count) = (ask!(H5Tget_size, x.datatype.id()), x.count());
         let (x, y) = (x.pointer(), y.pointer());
-        // SAFETY: so many values of this kind lie at both places.
+        // SAFETY: both have `count` values of this kind.
         return Ok((0..count).all(|k| unsafe { kind.same(x.add(k * size), y.add(k * size)) }));
     }
-    // Texts of fixed and of variable length, numbers of several sizes: what they say is compared.
+    // Compares texts of fixed and of variable length, and numbers of different sizes, by their text.
     Ok(class(&types.0) == class(&types.1) && elements(a)?.is_some_and(|x| elements(b).ok().flatten() == Some(x)))
 }
 
-/// The elements of texts and numbers as texts.
+/// The elements of texts and numbers, each as text.
 fn elements(attribute: &Object) -> Result<Option<Vec<String>>, Failed> {
     let datatype: Object = own!(H5Aget_type, attribute.id())?;
     let space: Object = own!(H5Aget_space, attribute.id())?;
@@ -227,13 +227,13 @@ fn elements(attribute: &Object) -> Result<Option<Vec<String>>, Failed> {
 /// One of several texts in memory.
 fn string(values: &mut Values, k: usize) -> Result<String, Failed> {
     let (id, size) = (values.datatype.id(), ask!(H5Tget_size, values.datatype.id()));
-    // SAFETY: the k-th value lies there.
+    // SAFETY: there are more than `k` values.
     let at = unsafe { values.pointer().add(k * size) };
     let bytes = if call!(H5Tis_variable_str, id)? > 0 {
-        // SAFETY: a pointer to a text lies there.
+        // SAFETY: the value is a pointer to a text.
         unsafe { text_at(at) }
     } else {
-        // SAFETY: so many bytes lie there.
+        // SAFETY: the value has `size` bytes.
         let bytes = unsafe { std::slice::from_raw_parts(at.cast_const(), size) };
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(size);
         &bytes[..end]
@@ -250,15 +250,15 @@ fn shown(attribute: &Object) -> Result<String, Failed> {
     })
 }
 
-/// An element of any type in memory, for people.
+/// An element of any type in memory as readable text.
 ///
 /// # Safety
-/// A value of this kind lies at `at`, as the library reads it into memory.
+/// `at` must point to a value of this kind, as the library reads it into memory.
 pub(super) unsafe fn shown_value(kind: &Kind, class: H5T_class_t, at: *const u8) -> String {
     let bytes = match kind {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller's promise.
         Kind::Text => unsafe { text_at(at) },
-        // SAFETY: so many bytes lie there.
+        // SAFETY: the value has `size` bytes.
         Kind::Bytes(size) => unsafe { std::slice::from_raw_parts(at, *size) },
         _ => return "another value".to_owned(),
     };

@@ -1,4 +1,4 @@
-//! What all steps of a copy share: the two files, what is in the copy already, and what is left for the end.
+//! State that all steps of a copy share: the two files, what the copy holds already, and what is left for the end.
 
 use super::raw::{Link, place, text, token};
 use super::shells::Shell;
@@ -19,23 +19,23 @@ pub(super) struct Copier<'a> {
     pub(super) what: &'a Copying,
     /// Bytes of an address in the source.
     pub(super) address_bytes: usize,
-    /// What HDF5 reads in the source where an axis has no limit, if lengths have few bytes there.
+    /// What HDF5 reads in the source for an axis without limit, if lengths have few bytes there.
     pub(super) no_limit: Option<u64>,
-    /// Whether addresses and lengths have other sizes in the source than in the copy.
+    /// Whether addresses or lengths differ in size between source and copy.
     pub(super) other_sizes: bool,
     /// By token.
     pub(super) shells: HashMap<String, &'a Shell>,
-    /// Objects of the source, by token, that are in the copy, and by which path.
+    /// Objects of the source that are in the copy: token to path in the copy.
     pub(super) there: HashMap<String, CString>,
-    /// Named types that have no link of their own yet, or had none.
+    /// How many named types were copied to the temporary group, where they lie until their links are made.
     pub(super) types: u64,
     pub(super) link_creation: [Object; 2],
-    /// What can be written only when everything is there.
+    /// Values that can only be written once every object is in the copy.
     pub(super) late: Vec<Late>,
     pub(super) done: Copied,
 }
 
-/// What holds references, by its path in both files.
+/// An attribute or a dataset that is written at the end, by its path in both files.
 #[derive(Debug)]
 pub(super) enum Late {
     Attribute(CString, CString),
@@ -52,7 +52,7 @@ impl Copier<'_> {
         &self.link_creation[usize::from(link.utf8)]
     }
 
-    /// Where the copy has the named type that this one is, if it is one.
+    /// Path in the copy of a named type. `None`: the type has no name, or is not in the copy.
     pub(super) fn named(&self, datatype: &Object) -> Result<Option<CString>, Failed> {
         if call!(H5Tcommitted, datatype.id())? <= 0 {
             return Ok(None);
@@ -60,7 +60,7 @@ impl Copier<'_> {
         Ok(self.there.get(&token(&place(datatype)?)?).cloned())
     }
 
-    /// A type of the copy: the named one, or the same one without a name.
+    /// The type for use in the copy: the named type there, or the same type without a name.
     pub(super) fn datatype(&self, datatype: &Object) -> Result<Object, Failed> {
         Ok(match self.named(datatype)? {
             Some(path) => own!(H5Topen2, self.into.id(), path.as_ptr(), H5P_DEFAULT)?,
@@ -69,7 +69,7 @@ impl Copier<'_> {
     }
 }
 
-/// Carries the comment of an object over, where the copy has none.
+/// Copies the comment of an object, unless the copy has one.
 pub(super) fn copy_comment(source: &Location, copy: &Location) -> Result<(), Failed> {
     if let Some(comment) = source.comment().filter(|_| copy.comment().is_none()) {
         #[expect(deprecated, reason = "files that have comments keep them")]

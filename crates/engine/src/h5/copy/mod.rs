@@ -1,8 +1,8 @@
-//! The structure of a file, copied into another: all that the file holds, but for the values of some datasets.
+//! Copies the structure of a file into another: everything except the values of some datasets.
 //!
-//! Groups and links are made anew, in the order in which they were made; datasets are copied by the library, one
-//! by one, so that some can be left out; and references, which the library does not carry into another file where
-//! they are in compounds or lists, are pointed at the copies at the end. See `docs/design/publish.md`, "Copying a
+//! Groups and links are made anew, in their original order. The library copies datasets one by one, so that some can be
+//! left out. References are pointed at the copies at the end, because the library does not carry those in compounds or
+//! lists into another file. See `docs/design/publish.md`, "Copying a structure".
 //! structure".
 #![expect(unsafe_code, reason = "the safe wrapper copies nothing between files")]
 
@@ -33,55 +33,55 @@ use std::ffi::CString;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What is to be copied, and how.
+/// What to copy, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Copying {
-    /// Datasets that are made anew, without values.
+    /// Datasets to make anew, without values.
     pub shells: Vec<Shell>,
-    /// Whether what h5part itself has put into the file is copied: its stamps, the uuid, the numbers of tables.
+    /// Whether to copy what h5part itself has put into the file: stamps, the uuid, the numbers of tables.
     pub stamps: bool,
-    /// Paths of datasets that get the attributes that they lack, where they are there already.
+    /// Paths of datasets that get the attributes that they lack, if the datasets exist in the copy.
     pub completed: HashSet<String>,
-    /// Datasets whose rows are laid over those that are there, or over the shell: where there is fill, the value is
-    /// taken; else it must be the same.
+    /// Datasets whose rows are laid over the existing ones, or over the shell. A row replaces fill; other existing
+    /// values must be equal.
     pub rows: HashMap<String, LaidRows>,
-    /// Only these groups, with all that is in them, and those on the way to them.
+    /// Copy only these groups with everything in them, and their parents. `None`: everything.
     pub only: Option<Vec<String>>,
-    /// Paths of what is not copied.
+    /// Paths to skip.
     pub skip: HashSet<String>,
 }
 
-/// How the rows of a dataset are laid over others.
+/// How to lay the rows of a dataset over others.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LaidRows {
-    /// Where the first row goes.
+    /// Row of the copy that the first row is laid over.
     pub offset: u64,
-    /// Why none of them may be written.
+    /// Why the rows must not be written, if so.
     pub frozen: Option<String>,
 }
 
 /// What was copied, and what was not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Groups, datasets and named types that were copied, shells among them.
+    /// Number of groups, datasets and named types that were copied, including shells.
     pub objects: u64,
-    /// What could not be carried over: its path, and why.
+    /// What could not be copied: path and reason.
     pub left_out: Vec<(String, String)>,
-    /// Datasets, named types and links that were there already, and were left as they are.
+    /// Datasets, named types and links that already existed, and were kept.
     pub already_there: Vec<String>,
-    /// Attributes that are there already, with another value. They were left as they are. References are not compared.
+    /// Attributes that already existed with another value, and were kept. References are not compared.
     pub differing: Vec<Differing>,
-    /// Datasets whose rows could not be laid over those that are there.
+    /// Datasets whose rows could not be laid over the existing ones.
     pub refused: Vec<Refused>,
 }
 
 impl H5File {
-    /// An attribute of any object as text for people, if it is there.
+    /// An attribute of any object as readable text. `None`: it does not exist.
     ///
     /// # Errors
     /// Library errors.
     pub fn shown_attribute(&self, object: &str, name: &str) -> Result<Option<String>, Failed> {
-        let bad = |_| ErrorKind::BadRequest("a zero in a name".to_owned());
+        let bad = |_| ErrorKind::BadRequest("a name must not contain NUL".to_owned());
         let (object, name) = (CString::new(object).map_err(bad)?, CString::new(name).map_err(bad)?);
         self.ask(|| match raw::open(&raw::open(&self.file, c"/")?, &object) {
             Ok(object) => compare::shown_attribute(&object, &name),
@@ -89,12 +89,12 @@ impl H5File {
         })
     }
 
-    /// The first element of a row of a dataset of any type as text for people, if it is there.
+    /// The first element of a row of a dataset of any type as readable text. `None`: it does not exist.
     ///
     /// # Errors
     /// Library errors.
     pub fn shown_cell(&self, dataset: &str, row: u64) -> Result<Option<String>, Failed> {
-        let dataset = CString::new(dataset).map_err(|_| ErrorKind::BadRequest("a zero in a name".to_owned()))?;
+        let dataset = CString::new(dataset).map_err(|_| ErrorKind::BadRequest("a name must not contain NUL".to_owned()))?;
         self.ask(|| match raw::open(&raw::open(&self.file, c"/")?, &dataset) {
             Ok(dataset) => rows::shown_cell(dataset, row),
             Err(_) => Ok(None),
@@ -103,8 +103,8 @@ impl H5File {
 }
 
 impl H5Change {
-    /// As [`H5Change::open`] for a new file, which keeps account of the order of links and attributes in its root
-    /// as `like` does.
+    /// Makes a new file as [`H5Change::open`] does. Its root group tracks the order of links and attributes if that of
+    /// `like` does.
     ///
     /// # Errors
     /// Library and I/O errors.
@@ -112,7 +112,7 @@ impl H5Change {
         Self::create_aligned(storage, path, like, PAGES)
     }
 
-    /// The same for a file that is mapped into memory, and never changed.
+    /// Makes such a file to be mapped into memory and never changed.
     ///
     /// # Errors
     /// Library and I/O errors.
@@ -128,26 +128,25 @@ impl H5Change {
     ) -> Result<Self, Failed> {
         let plist = hdf5::plist::FileCreate::build().obj_track_times(false).finish()?;
         like.ask(|| {
-            // The file's own properties do not say it.
+            // The file's own properties do not include it.
             let root = raw::open(&like.file, c"/")?;
             Ok(raw::set_creation_order(&own!(H5Gget_create_plist, root.id())?, plist.id())?)
         })?;
         Self::create(storage, path, &plist, alignment)
     }
 
-    /// Copies what `from` holds and this file lacks. Objects that are there already stay as they are, but groups
-    /// get what they lack. In an empty file everything is copied: groups and datasets with all their attributes,
-    /// named types, links of every kind, several names of one object, references, the order in which links and
-    /// attributes were made.
+    /// Copies what `from` holds and this file lacks. Existing objects are kept, but existing groups get the members
+    /// that they lack. An empty file gets everything: groups and datasets with all attributes, named types, links of
+    /// every kind, several names of one object, references, and the creation order of links and attributes.
     ///
-    /// Values of datasets are copied by the library as they are, compressed ones without a look into them. Reads
-    /// nothing of the values of shells, and changes nothing in `from`.
+    /// The library copies stored values as they are, and does not decompress them. Values of shells are not read, and
+    /// `from` is not changed.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for a shell that is no dataset; library and I/O errors. What the library cannot
-    /// carry over is none: see [`Copied::left_out`].
+    /// [`ErrorKind::NotFound`] for a shell that is not a dataset; library and I/O errors. It is not an error if the
+    /// library cannot copy something: see [`Copied::left_out`].
     pub fn copy_structure(&self, from: &H5File, what: &Copying) -> Result<Copied, Failed> {
-        // What is read from here on is no part of any layout.
+        // What is read from here on is not part of any layout.
         drop(from.source.take_extents());
         from.ask(|| objects::copy(&from.file, &self.file, what))
     }

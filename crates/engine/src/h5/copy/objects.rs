@@ -1,4 +1,4 @@
-//! The walk: links in the order in which they were made, and the objects that they lead to.
+//! Walks the links in their original order, and copies the objects that they lead to.
 
 use super::copier::{Copier, Late, copy_comment};
 use super::raw::{Link, LinkKind, attribute_names, below, group_creation, links, open, text, token};
@@ -25,7 +25,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::rc::Rc;
 
-/// Where named types are, until the links to them are made.
+/// Temporary group of named types, until the links to them are made.
 const TYPES: &CStr = c"/__h5part_types__";
 /// Attributes of h5part's own.
 const OURS: [&str; 5] = [UUID_ATTRIBUTE, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, TABLE_ATTRIBUTE, PUBLISHED_MARK];
@@ -78,12 +78,12 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// Names that are h5part's own, and not to be copied.
+    /// Whether a link is one of h5part's own that must not be copied.
     fn is_kept_out(&self, group: &CStr, link: &CStr) -> bool {
         !self.what.stamps && group == c"/" && link.to_bytes() == STAMPS_GROUP.as_bytes()
     }
 
-    /// Whether nothing is wanted of what a link leads to.
+    /// Whether neither a path nor anything below it is wanted.
     fn is_left(&self, path: &CStr) -> bool {
         let path = path.to_bytes();
         let is_skipped = |skip: &String| path.strip_prefix(b"/").is_some_and(|path| path == skip.as_bytes());
@@ -98,13 +98,13 @@ impl<'a> Copier<'a> {
                 .any(|table| leads(path, table.as_bytes()) || leads(table.as_bytes(), path) || table.is_empty())
     }
 
-    /// Calls `meet` for every hard link of the source, and goes into groups by their first one.
+    /// Calls `meet` for every hard link of the source, and enters each group by its first link.
     fn each_hard_link(
         &mut self,
         mut meet: impl FnMut(&mut Self, &Location, &Link, &Location, &CStr) -> Result<(), Failed>,
     ) -> Result<(), Failed> {
         let mut seen = HashSet::from([token(&self.from)?]);
-        // Each is opened from its parent: the way from the root may be long.
+        // Each group is opened from its parent, since the path from the root may be long.
         let mut todo = vec![(Rc::new(open(&self.from, c"/")?), c".".to_owned(), c"/".to_owned())];
         while let Some((parent, name, path)) = todo.pop() {
             let group = Rc::new(open(&parent, &name)?);
@@ -113,7 +113,7 @@ impl<'a> Copier<'a> {
                 if !matches!(link.kind, LinkKind::Hard) || self.is_kept_out(&path, &link.name) {
                     continue;
                 }
-                // What cannot be opened is told where it is copied.
+                // What cannot be opened is reported when it is to be copied.
                 let Ok(object) = open(&group, &link.name) else { continue };
                 let below = below(&path, &link.name);
                 meet(self, &group, &link, &object, &below)?;
@@ -125,7 +125,7 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// Named types come first: datasets and attributes use them.
+    /// Copies named types first, since datasets and attributes use them.
     fn named_types(&mut self) -> Result<(), Failed> {
         self.each_hard_link(|this, group, link, object, path| {
             if object.loc_info()?.loc_type != LocationType::NamedDatatype || this.there.contains_key(&token(object)?) {
@@ -159,7 +159,7 @@ impl<'a> Copier<'a> {
         self.there.insert(token(&self.from)?, c"/".to_owned());
         copy_comment(&self.from, &self.into)?;
         let roots = (open(&self.from, c"/")?, open(&self.into, c"/")?);
-        // Each is opened from its parent: the way from the root may be long.
+        // Each group is opened from its parent, since the path from the root may be long.
         let mut todo = vec![(Rc::new(roots), c".".to_owned(), c"/".to_owned())];
         while let Some((parents, name, path)) = todo.pop() {
             let both = Rc::new((open(&parents.0, &name)?, open(&parents.1, &name)?));
@@ -183,7 +183,7 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// Makes a link, and what it leads to. Returns the path of a group that is to be gone into.
+    /// Copies a link, and the object that it leads to. Returns the path of a group to enter.
     fn link(
         &mut self,
         source: &Location,
@@ -225,7 +225,7 @@ impl<'a> Copier<'a> {
         Ok(group)
     }
 
-    /// The copy has something of this name.
+    /// Handles a link whose name the copy already has.
     fn met(
         &mut self,
         object: &Location,
@@ -250,7 +250,7 @@ impl<'a> Copier<'a> {
         Ok(None)
     }
 
-    /// A dataset that is there already: its attributes are compared, and its rows laid over where that is asked for.
+    /// Handles a dataset that the copy already has: compares its attributes, and lays rows over it if asked to.
     fn dataset_there(&mut self, object: &Location, there: &Location, path: &CStr) -> Result<(), Failed> {
         let (what, name) = (self.what, text(path));
         let name = name.trim_start_matches('/');
@@ -268,7 +268,7 @@ impl<'a> Copier<'a> {
 
     fn symbolic(&self, source: &Location, copy: &Location, link: &Link) -> Result<(), Failed> {
         let (LinkKind::Soft(size) | LinkKind::External(size)) = link.kind else {
-            return Err(ErrorKind::Hdf5("a link of a class that only the program knows that made it".to_owned()).into());
+            return Err(ErrorKind::Hdf5("a link of a class that only the program that made it knows".to_owned()).into());
         };
         let mut value = vec![0u8; size + 1];
         call!(H5Lget_val, source.id(), link.name.as_ptr(), value.as_mut_ptr().cast(), size, H5P_DEFAULT)?;
@@ -301,7 +301,7 @@ impl<'a> Copier<'a> {
         let datatype: Object = own!(H5Dget_type, object.id())?;
         let creation: Object = own!(H5Dget_create_plist, object.id())?;
         if whole::is_outside(&creation) && contains_references(&datatype)? {
-            // Where they are stored nothing is changed.
+            // Values outside the file are not changed.
             self.left_out(path, None, "its references are stored outside the file, and lead to objects of the source");
         }
         if let Some(&shell) = self.shells.get(token) {
@@ -322,18 +322,18 @@ impl<'a> Copier<'a> {
         match self.by_library(object, (&datatype, &creation), source, copy, link, path) {
             Ok(()) => Ok(()),
             Err(e) => {
-                // What it did not finish, it may have begun.
+                // The library may have recorded part of what it did not finish.
                 self.late.truncate(pending);
                 if call!(H5Lexists, copy.id(), link.name.as_ptr(), H5P_DEFAULT)? > 0 {
                     call!(H5Ldelete, copy.id(), link.name.as_ptr(), H5P_DEFAULT)?;
                 }
-                // The first error says more.
+                // The first error says more than the second.
                 self.whole(object, (&datatype, &creation), copy, link, path).map_err(|_| e)
             }
         }
     }
 
-    /// A dataset as the library copies it: its stored bytes as they are, where its values need no change.
+    /// Lets the library copy a dataset. Its stored bytes are copied as they are, unless its values must change.
     fn by_library(
         &mut self,
         object: &Location,
@@ -358,8 +358,8 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// Notes the attributes with references of an object that the library copies; returns the named types that its
-    /// attributes use.
+    /// Records those attributes of an object copied by the library that hold references. Returns the named types that
+    /// its attributes use.
     fn late_attributes(
         &mut self,
         object: &Location,

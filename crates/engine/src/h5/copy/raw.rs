@@ -1,5 +1,5 @@
-//! The library's own calls, for what the safe wrapper leaves out: it shows names only as far as they are UTF-8,
-//! and copies neither links, nor attributes, nor objects between files.
+//! Library calls that the safe wrapper lacks. It only shows names that are UTF-8, and copies neither links, nor
+//! attributes, nor objects between files.
 
 use crate::h5::Failed;
 use crate::h5::groups::object_id;
@@ -17,21 +17,21 @@ use hdf5_sys::h5p::{
 };
 use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
 
-/// The same object once more, as a place in its file.
+/// The same object as a location in its file.
 pub(super) fn place(object: &Object) -> Result<Location, Failed> {
     call!(H5Iinc_ref, object.id())?;
     hdf5::sync::sync(|| {
-        // SAFETY: the id was counted once more, for the new owner.
+        // SAFETY: the reference count was raised for the new owner.
         unsafe { Ok(hdf5::from_id(object.id())?) }
     })
 }
 
-/// An object by its name in a group.
+/// Opens an object by its name in a group.
 pub(super) fn open(at: &Location, name: &CStr) -> Result<Location, Failed> {
     Ok(own!(H5Oopen, at.id(), name.as_ptr(), H5P_DEFAULT)?)
 }
 
-/// What tells objects of one file apart.
+/// Identifies an object within its file.
 pub(super) fn token(object: &Location) -> Result<String, Failed> {
     Ok(object_id(&object.loc_info()?))
 }
@@ -47,15 +47,15 @@ pub(super) struct Link {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum LinkKind {
     Hard,
-    /// Bytes of its value.
+    /// Length of its value in bytes.
     Soft(usize),
-    /// Bytes of its value.
+    /// Length of its value in bytes.
     External(usize),
-    /// Of a class that only the program knows that made it.
+    /// Of a class that only the program that made it knows.
     Unknown,
 }
 
-/// The links of a group, as they were made where the group keeps account of that, else by name.
+/// The links of a group, in creation order if the group tracks it, else by name.
 pub(super) fn links(group: &Location, creation: &Object) -> Result<Vec<Link>, Failed> {
     let mut flags: c_uint = 0;
     call!(H5Pget_link_creation_order, creation.id(), &raw mut flags)?;
@@ -84,8 +84,8 @@ fn index(flags: c_uint) -> H5_index_t {
 }
 
 extern "C" fn note_link(_group: Hid, name: *const c_char, info: *const H5L_info_t, place: *mut c_void) -> c_int {
-    // SAFETY: name and info are the library's, for the time of the call, and `place` is what `links` passed. A class
-    // that the bindings do not list would be no value of their enum: it is read as the number that it is.
+    // SAFETY: name and info belong to the library and live during the call, and `place` is what `links` passed. The
+    // class is read as a number: one that the bindings do not list would not be a value of their enum.
     let (name, class, utf8, size, links) = unsafe {
         (
             CStr::from_ptr(name),
@@ -106,14 +106,14 @@ extern "C" fn note_link(_group: Hid, name: *const c_char, info: *const H5L_info_
 }
 
 extern "C" fn note_attribute(_object: Hid, name: *const c_char, _info: *const H5A_info_t, place: *mut c_void) -> c_int {
-    // SAFETY: the name is the library's, for the time of the call, and `place` is what `attribute_names` passed.
+    // SAFETY: the name belongs to the library and lives during the call, and `place` is what `attribute_names` passed.
     let (name, names) = unsafe { (CStr::from_ptr(name), &mut *place.cast::<Vec<CString>>()) };
     names.push(name.to_owned());
     0
 }
 
-/// The creation properties of a group, for another one. Those that the library gives hold addresses in their file,
-/// where the group has many links, and cannot be used in another.
+/// Creation properties of a group, for use in another file. Those that the library returns cannot be used there: for a
+/// group with many links they hold addresses in their own file.
 pub(super) fn group_creation(creation: &Object) -> Result<Object, Failed> {
     let from = creation.id();
     let plist: Object = own!(H5Pcreate, *hdf5::globals::H5P_GROUP_CREATE)?;
@@ -123,12 +123,12 @@ pub(super) fn group_creation(creation: &Object) -> Result<Object, Failed> {
     call!(H5Pset_link_phase_change, plist.id(), most, least)?;
     call!(H5Pget_attr_phase_change, from, &raw mut most, &raw mut least)?;
     call!(H5Pset_attr_phase_change, plist.id(), most, least)?;
-    // As in all that is made here: files with the same content have the same bytes.
+    // As for everything made here, so that files with the same content have the same bytes.
     call!(H5Pset_obj_track_times, plist.id(), 0)?;
     Ok(plist)
 }
 
-/// Has a new group keep account of the order of its links and attributes as another one does.
+/// Makes a new group track the order of links and attributes if the other one does.
 pub(super) fn set_creation_order(creation: &Object, new: Hid) -> hdf5::Result<()> {
     let (mut links, mut attributes): (c_uint, c_uint) = (0, 0);
     call!(H5Pget_link_creation_order, creation.id(), &raw mut links)?;
@@ -138,18 +138,18 @@ pub(super) fn set_creation_order(creation: &Object, new: Hid) -> hdf5::Result<()
     Ok(())
 }
 
-/// A path one name longer.
+/// A path extended by a name.
 pub(super) fn below(path: &CStr, name: &CStr) -> CString {
     let mut longer = path.to_bytes().to_vec();
     if longer != b"/" {
         longer.push(b'/');
     }
     longer.extend(name.to_bytes());
-    // Neither part holds a zero.
+    // Neither part contains a zero.
     CString::new(longer).unwrap_or_default()
 }
 
-/// A path for people.
+/// A path as readable text.
 pub(super) fn text(path: &CStr) -> String {
     path.to_string_lossy().into_owned()
 }

@@ -1,4 +1,4 @@
-//! References: numbers of places in their file. In the copy they point to the copies.
+//! References store places in their own file. In the copy they must point to the copies.
 
 use super::copier::{Copier, Late};
 use super::raw::{open, token};
@@ -24,7 +24,7 @@ use hdf5_sys::h5t::{
 use std::collections::HashMap;
 use std::ffi::{CStr, c_uint};
 
-/// Datasets of references are carried over in portions of so many values.
+/// Datasets of references are copied in portions of this many values.
 const PORTION: u64 = 1 << 16;
 
 /// Where references lie in a value.
@@ -32,11 +32,11 @@ const PORTION: u64 = 1 << 16;
 enum Places {
     Object,
     Region,
-    /// Offset and places of members.
+    /// Offset of each member, and the places in it.
     Members(Vec<(usize, Places)>),
-    /// Number and size of elements, and places in each.
+    /// Number and size of elements, and the places in each.
     Array(usize, usize, Box<Places>),
-    /// Size of elements, and places in each.
+    /// Size of elements, and the places in each.
     List(usize, Box<Places>),
 }
 
@@ -93,7 +93,7 @@ impl Places {
     /// Calls `point` for every reference in the value at `at`.
     ///
     /// # Safety
-    /// A value of the type that these are the places of lies at `at`, as the library reads it into memory.
+    /// `at` must point to a value of the type that `self` was made of, as the library reads it into memory.
     unsafe fn each(&self, at: *mut u8, point: &mut impl FnMut(Place)) {
         match self {
             Self::Object => point(Place::Object(at.cast())),
@@ -111,10 +111,10 @@ impl Places {
                 }
             }
             Self::List(size, places) => {
-                // SAFETY: this is how the library gives lists.
+                // SAFETY: this is the library's representation of a list.
                 let list = unsafe { at.cast::<hvl_t>().read_unaligned() };
                 for k in 0..list.len {
-                    // SAFETY: the list has so many elements.
+                    // SAFETY: the list has more than `k` elements.
                     unsafe { places.each(list.p.cast::<u8>().add(k * size), point) };
                 }
             }
@@ -137,7 +137,7 @@ fn size(datatype: &Object) -> usize {
 }
 
 impl Copier<'_> {
-    /// Writes what holds references: everything that they can point to is there now.
+    /// Writes attributes and datasets that hold references. Everything that they can point to exists by now.
     pub(super) fn references(&mut self) {
         let mut known = HashMap::new();
         for late in std::mem::take(&mut self.late) {
@@ -166,8 +166,8 @@ impl Copier<'_> {
         Ok(lost)
     }
 
-    /// Refuses references that are not in the source. Where addresses have fewer than eight bytes, HDF5 gives several
-    /// references only the room of their addresses, cuts off what does not fit, and reads beyond it.
+    /// Refuses references that the source stores only in part. If addresses have fewer than eight bytes, HDF5 gives
+    /// each of several references only the space of an address. It cuts off what does not fit, and reads beyond it.
     fn are_whole(&self, datatype: &Object, space: &Object) -> Result<(), Failed> {
         if self.address_bytes >= size_of::<u64>() || !contains_references(datatype)? {
             return Ok(());
@@ -226,13 +226,14 @@ impl Copier<'_> {
         Ok(lost)
     }
 
-    /// Points references in memory at the copies. Those to what is not in the copy become null; returns how many.
+    /// Points references in memory at the copies. References to objects that are not in the copy become null; returns
+    /// their number.
     fn point(&self, values: &mut Values, known: &mut HashMap<u64, u64>) -> Result<u64, Failed> {
         let Some(places) = Places::of(&values.datatype)? else { return Ok(0) };
         let (count, size, start) = (values.count(), size(&values.datatype), values.pointer());
         let mut found = Vec::new();
         for k in 0..count {
-            // SAFETY: so many values of this type lie there.
+            // SAFETY: the buffer has `count` values of this type.
             unsafe { places.each(start.add(k * size), &mut |place| found.push(place)) };
         }
         let mut lost = 0;
@@ -248,7 +249,7 @@ impl Copier<'_> {
     fn point_object(&self, at: *mut u64, known: &mut HashMap<u64, u64>) -> bool {
         // SAFETY: an object reference lies there, maybe not aligned.
         let value = unsafe { at.read_unaligned() };
-        // What lies behind a shorter address is nobody's.
+        // Bytes beyond a shorter address have no meaning.
         let value = if self.address_bytes < 8 { value & ((1 << (8 * self.address_bytes)) - 1) } else { value };
         let there = *known.entry(value).or_insert_with(|| self.object_there(value).unwrap_or(0));
         // SAFETY: as above.
@@ -268,7 +269,7 @@ impl Copier<'_> {
     }
 
     fn point_region(&self, at: *mut hdset_reg_ref_t) -> bool {
-        // SAFETY: a region reference lies there; it is made of bytes.
+        // SAFETY: a region reference lies there; it consists of bytes.
         let mut value = unsafe { at.read() };
         value.iter_mut().skip(self.address_bytes + size_of::<u32>()).for_each(|byte| *byte = 0);
         if value == [0; 12] {

@@ -1,4 +1,4 @@
-//! Rows of datasets of any type, laid over those of the copy: for columns that h5part itself does not read.
+//! Lays rows of datasets of any type over those of the copy, for columns that h5part itself does not read.
 
 use super::compare::{Kind, same_type, shown_value};
 use super::copier::Copier;
@@ -17,7 +17,7 @@ use hdf5_sys::h5s::{
 use hdf5_sys::h5t::{H5T_class_t, H5Tcopy, H5Tget_class, H5Tget_size};
 use std::ffi::CStr;
 
-/// Rows are laid over in portions of about this, in bytes in memory.
+/// Rows are laid over in portions of about this many bytes in memory.
 const PORTION_BYTES: u64 = 8 << 20;
 
 /// A dataset whose rows could not be merged.
@@ -25,27 +25,27 @@ const PORTION_BYTES: u64 = 8 << 20;
 pub struct Refused {
     /// Its path.
     pub path: String,
-    /// Why.
+    /// The reason.
     pub why: Refusal,
 }
 
 /// Why rows could not be merged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Both files have a value, and not the same.
+    /// Both files have a value, and the values differ.
     Differs {
         /// Row of the copy.
         row: u64,
-        /// The value in the file that was copied from.
+        /// The value in the source.
         value: String,
-        /// The value that was there.
+        /// The value in the copy.
         kept: String,
     },
     /// The library cannot read, compare or write such values.
     Impossible(String),
 }
 
-/// A dataset with what is needed to read and write its rows.
+/// A dataset with what its rows need to be read and written.
 struct Rowed {
     dataset: Location,
     space: Object,
@@ -61,7 +61,7 @@ impl Rowed {
         Ok(Self { dataset, space, shape })
     }
 
-    /// Selects rows in the file; gives their space in memory.
+    /// Selects rows in the file. Returns their space in memory.
     fn select(&self, first: u64, rows: u64) -> Result<Object, Failed> {
         let (mut start, mut count) = (vec![0u64; self.shape.len()], self.shape.clone());
         if let (Some(start), Some(count)) = (start.first_mut(), count.first_mut()) {
@@ -87,7 +87,7 @@ impl Rowed {
     }
 }
 
-/// The values of a type in memory: how they are compared, how large they are, and what stands for none.
+/// The values of a type in memory: how to compare them, their size, and the fill element.
 struct Elements {
     datatype: Object,
     kind: Kind,
@@ -97,7 +97,7 @@ struct Elements {
 }
 
 impl Elements {
-    /// `None`: they hold references.
+    /// Elements of a dataset. `None`: they hold references.
     fn of(dataset: &Location) -> Result<Option<Self>, Failed> {
         let stored: Object = own!(H5Dget_type, dataset.id())?;
         let datatype: Object = own!(H5Tcopy, stored.id())?;
@@ -118,18 +118,18 @@ impl Elements {
     }
 
     fn same(&self, a: *const u8, b: *const u8, count: usize) -> bool {
-        // SAFETY: callers point at so many values of the type.
+        // SAFETY: callers pass pointers to `count` values of the type.
         (0..count).all(|k| unsafe { self.kind.same(a.add(k * self.size), b.add(k * self.size)) })
     }
 
     fn is_fill(&mut self, at: *const u8, count: usize) -> bool {
         let fill = self.fill.pointer().cast_const();
-        // SAFETY: callers point at so many values of the type.
+        // SAFETY: callers pass pointers to `count` values of the type.
         (0..count).all(|k| unsafe { self.kind.same(at.add(k * self.size), fill) })
     }
 
     fn first_difference(&self, a: *const u8, b: *const u8, count: usize) -> (String, String) {
-        // SAFETY: callers point at so many values of the type.
+        // SAFETY: callers pass pointers to `count` values of the type.
         let differs = (0..count).find(|k| unsafe { !self.kind.same(a.add(k * self.size), b.add(k * self.size)) });
         let at = differs.unwrap_or(0) * self.size;
         // SAFETY: as above.
@@ -138,8 +138,8 @@ impl Elements {
 }
 
 impl Copier<'_> {
-    /// Lays the rows of a dataset over those of the copy, from a row on: where the copy holds fill, the value is
-    /// taken; else it must be the same. What cannot be done is noted.
+    /// Lays the rows of a dataset over those of the copy, from a row on. A row replaces fill; other existing values
+    /// must be equal. Datasets that fail are recorded in [`Copied::refused`](super::Copied).
     pub(super) fn lay_rows(&mut self, source: &Location, copy: &Location, path: &CStr, how: &LaidRows) {
         let why = match lay(source, copy, how) {
             Ok(None) => return,
@@ -180,7 +180,7 @@ fn lay(source: &Location, copy: &Location, how: &LaidRows) -> Result<Option<Refu
         let bytes = cell * elements.size;
         for row in 0..count {
             let at = to_usize(row) * bytes;
-            // SAFETY: both hold so many rows.
+            // SAFETY: both buffers hold that many rows.
             let (a, b) = unsafe { (new.pointer().add(at), known.pointer().add(at)) };
             if elements.is_fill(a, cell) || elements.same(a, b, cell) {
                 continue;
@@ -189,8 +189,8 @@ fn lay(source: &Location, copy: &Location, how: &LaidRows) -> Result<Option<Refu
                 let (value, kept) = elements.first_difference(a, b, cell);
                 return Ok(Some(Refusal::Differs { row: offset + first + row, value, kept }));
             }
-            // Each keeps what it owns: the two change places.
-            // SAFETY: the rows lie in two buffers, and are as long.
+            // The values are swapped, so that each buffer still owns and frees what its values point to.
+            // SAFETY: the rows lie in two separate buffers, and have the same length.
             unsafe { std::ptr::swap_nonoverlapping(a, b, bytes) };
             taken = true;
         }
@@ -204,7 +204,7 @@ fn lay(source: &Location, copy: &Location, how: &LaidRows) -> Result<Option<Refu
     Ok(None)
 }
 
-/// A cell of a dataset of any type, for people.
+/// A cell of a dataset of any type as readable text.
 pub(super) fn shown_cell(dataset: Location, row: u64) -> Result<Option<String>, Failed> {
     let Some(elements) = Elements::of(&dataset)? else { return Ok(None) };
     let rowed = Rowed::new(dataset)?;
@@ -215,6 +215,6 @@ pub(super) fn shown_cell(dataset: Location, row: u64) -> Result<Option<String>, 
     if values.is_empty() {
         return Ok(None);
     }
-    // SAFETY: at least one value lies there.
+    // SAFETY: the buffer holds at least one value.
     Ok(Some(unsafe { shown_value(&elements.kind, elements.class, values.pointer()) }))
 }

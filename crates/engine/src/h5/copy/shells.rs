@@ -1,4 +1,4 @@
-//! Datasets made anew, without their values.
+//! Makes datasets anew, without their values.
 
 use crate::h5::Failed;
 use crate::h5::cells::{fill_rows, is_unfilled};
@@ -24,23 +24,23 @@ use std::ffi::{CStr, c_int, c_uint};
 /// The registered number of the Zstandard filter.
 const ZSTD: c_int = 32015;
 
-/// A dataset that is made anew in the copy: same type, dimensions, fill value and attributes, but no values, and
-/// storage of its own.
+/// A dataset to make anew in the copy: with the same type, dimensions, fill value and attributes, but without values.
+/// Its storage may differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shell {
-    /// Its path in the file. All hard links to it lead to the new one.
+    /// Its path in the file. All hard links to it will lead to the new dataset.
     pub path: String,
-    /// How its values lie.
+    /// How its values are laid out.
     pub layout: ShellLayout,
     /// How they are compressed.
     pub compression: Compression,
-    /// When space is allocated; `None`: as in the source.
+    /// When space is allocated. `None`: as in the source.
     pub allocation: Option<Allocation>,
-    /// How many rows it has; `None`: as many as the source.
+    /// Number of rows. `None`: as many as in the source.
     pub rows: Option<u64>,
 }
 
-/// How the values of a shell lie.
+/// How the values of a shell are laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShellLayout {
     /// As in the source.
@@ -62,15 +62,15 @@ pub enum Compression {
     Gzip {
         /// Level.
         level: u8,
-        /// Bytes of equal weight together before.
+        /// Apply the shuffle filter first.
         shuffle: bool,
     },
-    /// Zstandard at this level, by the registered filter 32015. It is marked as optional, so that a library without
-    /// its plugin can make the dataset, and open it.
+    /// Zstandard at this level, by the registered filter 32015. It is marked as optional, so that a library without its
+    /// plugin can create and open the dataset.
     Zstd {
         /// Level.
         level: u32,
-        /// Bytes of equal weight together before.
+        /// Apply the shuffle filter first.
         shuffle: bool,
     },
 }
@@ -78,18 +78,18 @@ pub enum Compression {
 /// When the space of a dataset is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allocation {
-    /// When it is made; it is filled then.
+    /// At creation. The space is filled then.
     Early,
-    /// With its first value.
+    /// When the first value is written.
     Late,
-    /// Each chunk with its first value.
+    /// For each chunk when its first value is written.
     Incremental,
-    /// Early, so that its cells can be written in place; each chunk with its first value where it is compressed, so
-    /// that they cannot.
+    /// Early, so that cells can be written in place. For each chunk of a compressed dataset when its first value is
+    /// written, since its cells cannot be written in place.
     Direct,
 }
 
-/// How a dataset with these properties lies in the file.
+/// The layout of a dataset with these properties.
 pub(super) fn layout_of(creation: Hid) -> H5D_layout_t {
     hdf5::sync::sync(|| {
         // SAFETY: the property list is alive.
@@ -97,7 +97,7 @@ pub(super) fn layout_of(creation: Hid) -> H5D_layout_t {
     })
 }
 
-/// Bytes of an address and of a length.
+/// Size in bytes of an address and of a length.
 pub(super) fn sizes(file: &hdf5::File) -> Result<(usize, usize), Failed> {
     let creation: Object = own!(H5Fget_create_plist, file.id())?;
     let (mut address, mut length) = (0, 0);
@@ -105,14 +105,14 @@ pub(super) fn sizes(file: &hdf5::File) -> Result<(usize, usize), Failed> {
     Ok((address, length))
 }
 
-/// The largest length that fits into so many bytes, where that is not the largest of all.
+/// The largest length that fits into this many bytes. `None`: that is the largest length of all.
 pub(super) fn largest(length_bytes: usize) -> Option<u64> {
     let bits = u32::try_from(8 * length_bytes).ok()?;
     Some(1u64.checked_shl(bits)? - 1)
 }
 
-/// The shape of a dataset as it was meant. In a file whose lengths have few bytes, HDF5 reads "no limit" as the largest
-/// length there is (`no_limit`). With that as a limit, a new dataset has an index for all the chunks that there could be.
+/// The intended shape of a dataset. In a file whose lengths have few bytes, HDF5 reads "no limit" as the largest length
+/// there is (`no_limit`). A new dataset with that limit would get an index for all the chunks that it could have.
 pub(super) fn space_of(dataset: &Location, no_limit: Option<u64>) -> Result<Object, Failed> {
     let space: Object = own!(H5Dget_space, dataset.id())?;
     let Some(no_limit) = no_limit else { return Ok(space) };
@@ -124,8 +124,9 @@ pub(super) fn space_of(dataset: &Location, no_limit: Option<u64>) -> Result<Obje
     Ok(space)
 }
 
-/// Lets a dataset be created with another size of element than the one that `creation` was read from, as references
-/// have in a file with other addresses: a chunked layout remembers that size until its shape is set anew.
+/// Lets a dataset be created whose elements have another size than those of the dataset that `creation` comes from.
+/// References have another size in a file with other addresses. A chunked layout remembers the size until its shape is
+/// set again.
 pub(super) fn forget_element_size(creation: &Object) -> Result<(), Failed> {
     if layout_of(creation.id()) != H5D_layout_t::H5D_CHUNKED {
         return Ok(());
@@ -138,7 +139,7 @@ pub(super) fn forget_element_size(creation: &Object) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Makes the dataset. `datatype` is a type of the copy, `space` that of [`space_of`].
+/// Makes the dataset. `datatype` is a type of the copy, and `space` comes from [`space_of`].
 pub(super) fn make(
     source: &Location,
     shell: &Shell,
@@ -181,7 +182,7 @@ pub(super) fn make(
     Ok(made)
 }
 
-/// Writes zeros to all of a dataset that the library has not filled: what readers get where nothing was written.
+/// Writes zeros to a dataset that the library has not filled. Readers get zeros where nothing was written.
 fn zero(made: &Dataset) -> Result<(), Failed> {
     let rows = made.shape().first().map_or(0, |&rows| rows as u64);
     match dtype_of(&made.dtype()?) {
@@ -190,13 +191,13 @@ fn zero(made: &Dataset) -> Result<(), Failed> {
     }
 }
 
-/// Another number of rows, also for a dataset that cannot grow.
+/// Sets another number of rows, even for a dataset that cannot grow.
 fn set_rows(space: Hid, plist: Hid, rows: u64) -> Result<(), Failed> {
     let (mut shape, mut most) = extent(space)?;
     let (Some(first), Some(limit)) = (shape.first_mut(), most.first_mut()) else { return Ok(()) };
     (*first, *limit) = (rows, rows.max(*limit));
     call!(H5Sset_extent_simple, space, rank(&shape), shape.as_ptr(), most.as_ptr())?;
-    // What fits into the header of a dataset is not known here.
+    // The rows may not fit into the object header, where compact datasets lie.
     if layout_of(plist) == H5D_layout_t::H5D_COMPACT {
         call!(H5Pset_layout, plist, H5D_layout_t::H5D_CONTIGUOUS)?;
     }
@@ -232,13 +233,13 @@ fn allocate(plist: Hid, allocation: Allocation, unfilled: bool) -> Result<(), Fa
     };
     call!(H5Pset_alloc_time, plist, time)?;
     if time == H5D_alloc_time_t::H5D_ALLOC_TIME_EARLY && !unfilled {
-        // Also where the fill is the type's own zero: the space may have been something else's.
+        // Fill even with the type's own zero: the space may have held something else before.
         call!(H5Pset_fill_time, plist, H5D_fill_time_t::H5D_FILL_TIME_ALLOC)?;
     }
     Ok(())
 }
 
-/// Current and largest dimensions; without a limit: the largest number that there is.
+/// Current and maximum dimensions. The maximum of an unlimited axis is the largest number there is.
 fn extent(space: Hid) -> Result<(Vec<u64>, Vec<u64>), Failed> {
     let axes = usize::try_from(call!(H5Sget_simple_extent_ndims, space)?).unwrap_or(0);
     let (mut shape, mut most) = (vec![0u64; axes], vec![0u64; axes]);

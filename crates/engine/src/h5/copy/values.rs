@@ -15,7 +15,7 @@ pub(super) fn contains_references(datatype: &Object) -> Result<bool, Failed> {
     Ok(call!(H5Tdetect_class, datatype.id(), H5T_class_t::H5T_REFERENCE)? > 0)
 }
 
-/// Values in memory as the library reads them, which may own more memory: that of texts and lists.
+/// Values in memory as the library reads them. They may own more memory, that of texts and lists.
 #[derive(Debug)]
 pub(super) struct Values {
     pub(super) datatype: Object,
@@ -24,18 +24,18 @@ pub(super) struct Values {
 }
 
 impl Values {
-    /// Room for all values of a space.
+    /// Makes room for all values of a space.
     pub(super) fn new(datatype: &Object, space: Object) -> Result<Self, Failed> {
-        // The type as it is in memory, and of nobody.
+        // A copy of the type, which belongs to no file.
         let datatype: Object = own!(H5Tcopy, datatype.id())?;
         let count = usize::try_from(call!(H5Sget_simple_extent_npoints, space.id())?).unwrap_or(0);
         let size = hdf5::sync::sync(|| {
-            // SAFETY: the type is alive. It has no negative to check for.
+            // SAFETY: the type is alive. The call cannot fail.
             unsafe { H5Tget_size(datatype.id()) }
         });
         let too_large = || ErrorKind::BadRequest("too large for this machine's memory".to_owned());
         let bytes = count.checked_mul(size).ok_or_else(too_large)?;
-        // Whole words: what lies in it may be pointers.
+        // Words, for alignment: the values may be pointers.
         Ok(Self { datatype, space, bytes: vec![0; bytes.div_ceil(8)] })
     }
 
@@ -60,7 +60,7 @@ impl Values {
 impl Drop for Values {
     fn drop(&mut self) {
         let (datatype, space, bytes) = (self.datatype.id(), self.space.id(), self.pointer().cast());
-        // What cannot be given back stays.
+        // What cannot be reclaimed is leaked.
         let _ = call!(hdf5_sys::h5t::H5Treclaim, datatype, space, H5P_DEFAULT, bytes);
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn read_attribute(attribute: &Object) -> Result<Values, Failed> {
     Ok(values)
 }
 
-/// Writes an attribute that is there.
+/// Writes an existing attribute.
 pub(super) fn write_attribute(attribute: &Object, values: &mut Values) -> Result<(), Failed> {
     if !values.is_empty() {
         call!(H5Awrite, attribute.id(), values.datatype.id(), values.pointer().cast())?;

@@ -1,5 +1,5 @@
-//! Datasets that are made anew, values and all, where the library's own copy would not be whole: it carries the fill
-//! value of lists and texts over as the pointer that it is, and addresses in the size that they have in the source.
+//! Makes datasets anew with their values, for those that the library would copy wrongly. It copies the fill value of
+//! lists and texts as a mere pointer, and addresses in the size that they have in the source.
 
 use super::copier::{Copier, Late, copy_comment};
 use super::raw::Link;
@@ -19,7 +19,8 @@ pub(super) fn has_pointers(datatype: &Object, creation: &Object) -> Result<bool,
     if fill != H5D_fill_value_t::H5D_FILL_VALUE_USER_DEFINED {
         return Ok(false);
     }
-    // A text is found in members, too, as what it is on the outside: a list in memory.
+    // Inside members, the library reports texts of variable length as texts, like those of fixed length. So any text in
+    // a member counts.
     let lists = call!(H5Tdetect_class, datatype.id(), H5T_class_t::H5T_VLEN)? > 0;
     let texts = call!(H5Tdetect_class, datatype.id(), H5T_class_t::H5T_STRING)? > 0;
     let compound = call!(H5Tis_variable_str, datatype.id()).unwrap_or(0) > 0;
@@ -28,7 +29,7 @@ pub(super) fn has_pointers(datatype: &Object, creation: &Object) -> Result<bool,
     Ok(lists || compound || (texts && members))
 }
 
-/// Whether values lie in this file, and there are any: those of other files must not be written.
+/// Whether a dataset has values, and they lie in this file. Those in other files must not be written.
 pub(super) fn holds_values(object: &Location, creation: &Object) -> Result<bool, Failed> {
     if is_outside(creation) {
         return Ok(false);
@@ -45,7 +46,7 @@ pub(super) fn is_outside(creation: &Object) -> bool {
 }
 
 impl Copier<'_> {
-    /// Makes the dataset with its attributes; its values follow at the end, with those that hold references.
+    /// Makes the dataset with its attributes. Its values follow at the end, with those that hold references.
     pub(super) fn whole(
         &mut self,
         object: &Location,

@@ -1,4 +1,4 @@
-//! One dataset: its type and shape, where its rows lie, or why only the library reaches them.
+//! One dataset: its type and shape, and where its rows lie or why only the library reaches them.
 #![expect(unsafe_code, reason = "the safe wrapper gives no fill of a type that is known at run time alone")]
 
 use crate::h5::Failed;
@@ -14,11 +14,12 @@ use hdf5::plist::dataset_create::{FillTime, FillValue, Layout};
 use hdf5::{Dataset, Group};
 use hdf5_sys::h5p::H5Pget_fill_value;
 
-/// Longer descriptions are noted by their beginning and a checksum: many fields in many columns would fill the header of
-/// the stamps.
+/// Longer descriptions are stored as their beginning and a checksum. Many fields in many columns would fill the object
+/// header of the stamps.
 const LONGEST_TYPE: usize = 256;
 
-/// Type and cell shape of a column, as noted beside its stamps; empty where the type has no name here.
+/// Type and cell shape of a column as they are stored beside its stamps. Empty if this version has no name for the
+/// type.
 pub(in crate::h5) fn type_text(column: &Column) -> String {
     let text = column.dtype.as_ref().map_or_else(|_| String::new(), |dtype| format!("{dtype} {:?}", column.shape));
     if text.len() <= LONGEST_TYPE {
@@ -28,7 +29,7 @@ pub(in crate::h5) fn type_text(column: &Column) -> String {
     format!("{start} {:08x}", crc32c(text.as_bytes()))
 }
 
-/// What is noted of a dataset that gets stamps.
+/// The description that is stored for a dataset that gets stamps.
 pub(in crate::h5) fn type_of(table: &Group, name: &str) -> Result<String, Failed> {
     if name.is_empty() || !table.link_exists(name) {
         return Ok(String::new());
@@ -54,7 +55,7 @@ pub(in crate::h5) fn read_column(dataset: &Dataset, name: String, stamp: Option<
     let datatype = dataset.dtype()?;
     let plist = dataset.dcpl()?;
     let stored = stored(&plist)?;
-    // Who cannot read the values has no use of their type; they are carried along as they are stored.
+    // Without a decoder the type is useless. Such columns are copied as they are stored.
     let found = match stored.iter().find(|filter| !filter.can_decode()) {
         Some(filter) => Err(format!("behind the filter {filter}, which h5part cannot decode")),
         None => dtype_of(&datatype),
@@ -72,7 +73,7 @@ pub(in crate::h5) fn read_column(dataset: &Dataset, name: String, stamp: Option<
     };
     let nothing = ColumnLayout { rows: 0, cell_bytes: 0, place: Place::Contiguous { address: 0 } };
     let fill = match &dtype {
-        // HDF5 never writes the one that such a dataset has, and reads zeros where nothing was written.
+        // HDF5 never writes the fill of such a dataset, and reads zeros where nothing was written.
         Ok(dtype) if plist.get_fill_time()? == FillTime::Never => vec![0; usize::try_from(dtype.size()).unwrap_or(0)],
         Ok(dtype) => fill_of(&plist, *dtype)?,
         Err(_) => Vec::new(),
@@ -100,7 +101,8 @@ pub(in crate::h5) fn locate(
     let shape: Vec<u64> = dataset.shape().iter().map(|&n| n as u64).collect();
     let rows = shape.first().copied().unwrap_or(0);
     let Some(chunk) = chunk else {
-        // Of one without storage the library adds the user block to "undefined", which then looks like an address.
+        // For a dataset without storage the library adds the user block to "undefined", which then looks like an
+        // address.
         return Ok(match dataset.offset().filter(|_| dataset.storage_size() > 0) {
             Some(address) => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address } }),
             None if rows == 0 => Ok(ColumnLayout { rows, cell_bytes, place: Place::Contiguous { address: 0 } }),
@@ -139,16 +141,16 @@ pub(in crate::h5) fn chunks_end(dataset: &Dataset) -> Result<u64, Failed> {
     Ok(end)
 }
 
-/// The fill element that a dataset was made with, whether HDF5 writes it or not.
+/// The fill element that a dataset was made with, even if HDF5 does not write it.
 pub(in crate::h5) fn fill_of(plist: &hdf5::plist::DatasetCreate, dtype: Dtype) -> Result<Vec<u8>, Failed> {
     let mut fill = vec![0; to_usize(dtype.size())];
     if plist.get_fill_value_defined()? == FillValue::Undefined {
         return Ok(fill);
     }
     let datatype = made_type(match dtype {
-        // A boolean is read as the byte that it is: other programs may have given it another value than 0 or 1.
+        // A boolean is read as its byte: other programs may have given it a value other than 0 or 1.
         Dtype::Bool => Dtype::U8,
-        // So is what has no name in an enum.
+        // An enum is read as a number, since its fill may be a value without a name.
         Dtype::Enum(kind) => kind.base(),
         other => other,
     })?;

@@ -1,4 +1,4 @@
-//! Reading tables, their columns and their layout from an open file.
+//! Reads tables, their columns and their layout from an open file.
 
 mod dataset;
 mod names;
@@ -31,7 +31,7 @@ pub struct Listing {
 }
 
 impl H5File {
-    /// The file's uuid, where h5part has written one.
+    /// The file's uuid, if h5part has written one.
     ///
     /// # Errors
     /// [`ErrorKind::NewerFormat`], library errors.
@@ -39,7 +39,7 @@ impl H5File {
         self.ask(|| read_uuid(&self.file))
     }
 
-    /// How often the structure of the file was changed by h5part.
+    /// How often h5part has changed the structure of the file.
     ///
     /// # Errors
     /// Library errors.
@@ -52,8 +52,8 @@ impl H5File {
         })
     }
 
-    /// One table with its layout, and the metadata that it rests on. Ends the recording: call it
-    /// once an open.
+    /// Reads one table with its layout, and fingerprints the metadata that it rests on. Ends the recording: call it
+    /// once per open.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
@@ -61,8 +61,8 @@ impl H5File {
         self.ask(|| self.load(path, storage))
     }
 
-    /// The same without what it rests on: for those inside the gate, who may ask for one after the other. Columns that
-    /// were shortened are among the columns, too: their first rows are there.
+    /// Reads a table without its fingerprint. This is for callers inside the gate, who may read several tables one by
+    /// one. Shortened columns are included, since their first rows are still there.
     ///
     /// # Errors
     /// As [`H5File::table`].
@@ -93,7 +93,7 @@ impl H5File {
         Ok(table)
     }
 
-    /// Whether a table has the number of stamps that are in this file, whose ever they are.
+    /// Whether this file has stamps of the table's number, whichever table they belong to.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], library errors.
@@ -104,7 +104,7 @@ impl H5File {
         })
     }
 
-    /// Whether there is a group at `path`.
+    /// Checks that a group exists at `path`.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], library errors.
@@ -120,7 +120,7 @@ impl H5File {
         Err(ErrorKind::NotFound { what: Item::Table(path.to_owned()), known }.into())
     }
 
-    /// The group at a path, if there is something. Costs the same however many tables there are.
+    /// The group at a path, if anything is there. The cost does not depend on the number of tables.
     fn find_group(&self, path: &str) -> Result<Option<Group>, Failed> {
         if path.is_empty() {
             return Ok(Some(self.file.group("/")?));
@@ -139,7 +139,7 @@ impl H5File {
         Ok(Some(here))
     }
 
-    /// All tables: groups that hold datasets with a common first axis.
+    /// Lists all tables: groups that hold datasets with a common first axis.
     ///
     /// # Errors
     /// Library errors.
@@ -153,7 +153,7 @@ impl H5File {
         let mut seen = HashSet::new();
         while let Some((path, group)) = groups.next() {
             let group = group?;
-            // Links may lead in circles, and to one group by several names: the first one counts.
+            // Links may form cycles, or give a group several names. The first name counts.
             if !seen.insert(object_id(&group.loc_info()?)) {
                 continue;
             }
@@ -171,7 +171,7 @@ impl H5File {
         Ok(listings)
     }
 
-    /// Whether a table may be made at `path`: nothing is there, or groups without datasets.
+    /// Checks that a table can be made at `path`: nothing is there, or only groups without datasets.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`].
@@ -186,7 +186,7 @@ impl H5File {
         })
     }
 
-    /// Whether the name is a group within the table.
+    /// Whether the name is that of a group within the table.
     #[must_use]
     pub fn is_group(&self, table: &str, name: &str) -> bool {
         self.file.group(&format!("/{table}/{name}")).is_ok()

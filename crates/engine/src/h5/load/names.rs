@@ -1,4 +1,4 @@
-//! Datasets that have several names, in a group or in several tables: one column, with one set of stamps.
+//! Datasets with several names, in one group or in several tables. Each is one column with one set of stamps.
 
 use super::dataset::read_column;
 use super::stamps::{Stamped, open_stamps, table_of_stamps};
@@ -11,7 +11,7 @@ use std::cell::OnceCell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-/// What [`datasets`] finds.
+/// What [`datasets`] returns.
 #[derive(Default)]
 pub(super) struct Datasets {
     pub(super) columns: Vec<(Column, Dataset)>,
@@ -19,10 +19,10 @@ pub(super) struct Datasets {
     pub(super) unopenable: Vec<String>,
 }
 
-/// The stamped columns of all other tables, which are looked up only where a dataset may be one of them.
+/// The stamped columns of all other tables. They are looked up only if a dataset may be one of them.
 pub(super) struct Elsewhere<'f> {
     file: &'f hdf5::File,
-    /// Number of the table that asks, if it has stamps.
+    /// Number of this table, if it has stamps.
     own: Option<u64>,
     columns: OnceCell<HashMap<String, String>>,
 }
@@ -32,12 +32,13 @@ impl<'f> Elsewhere<'f> {
         Self { file, own, columns: OnceCell::new() }
     }
 
-    /// Path of the stamped column of another table that the dataset is.
+    /// Path of the other table's stamped column that is this dataset, if any.
     pub(super) fn of(&self, object: &str) -> Option<&String> {
         self.columns.get_or_init(|| self.look().unwrap_or_default()).get(object)
     }
 
-    /// What cannot be opened belongs to nobody.
+    /// Columns by object. Tables and columns that cannot be opened are left out; stamps that cannot be read are an
+    /// error.
     fn look(&self) -> Result<HashMap<String, String>, Failed> {
         let mut columns = HashMap::new();
         if !self.file.link_exists(STAMPS_GROUP) {
@@ -46,7 +47,7 @@ impl<'f> Elsewhere<'f> {
         let all = self.file.group(STAMPS_GROUP)?;
         let mut numbers: Vec<u64> = all.member_names()?.iter().filter_map(|name| name.parse().ok()).collect();
         numbers.retain(|number| Some(*number) != self.own);
-        // Where two tables claim a dataset, it is the older one's.
+        // If two tables claim a dataset, it belongs to the older one.
         numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
         for number in numbers {
             let stamps = all.dataset(&number.to_string())?;
@@ -62,19 +63,19 @@ impl<'f> Elsewhere<'f> {
     }
 }
 
-/// What tells one dataset from another, under whatever name.
+/// Identifies a dataset, whatever its names are.
 fn object(dataset: &Dataset) -> Result<String, Failed> {
     let info = dataset.loc_info()?;
     Ok(format!("{} {}", info.fileno, object_id(&info)))
 }
 
-/// The datasets of a group that have rows, each once; and their further names, each with the name that counts: the
-/// stamped one, else the first by hard links.
+/// Collects the datasets of a group that have rows, each once under the name that counts: the stamped name, else the
+/// first hard link. The other names become aliases.
 pub(super) fn datasets(group: &Group, stamped: &[String], elsewhere: &Elsewhere<'_>) -> Result<Datasets, Failed> {
     let links = group.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
     let hard: HashSet<String> =
         links.into_iter().filter(|(_, link)| link.link_type == hdf5::LinkType::Hard).map(|(name, _)| name).collect();
-    // A name that is there twice is that of the first place.
+    // The first place counts for a name that occurs twice.
     let places: HashMap<&String, usize> = stamped.iter().enumerate().rev().map(|(place, name)| (name, place)).collect();
     let place = |name: &String| places.get(name).copied();
     let mut names = members(group, LocationType::Dataset)?;
@@ -82,7 +83,7 @@ pub(super) fn datasets(group: &Group, stamped: &[String], elsewhere: &Elsewhere<
     let mut first: HashMap<String, String> = HashMap::new();
     let mut found = Datasets::default();
     for name in names {
-        // One that is damaged keeps nobody from the others.
+        // A damaged dataset must not make the others unreadable.
         let Ok(dataset) = group.dataset(&name) else {
             found.unopenable.push(name);
             continue;

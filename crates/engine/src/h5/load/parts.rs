@@ -1,4 +1,4 @@
-//! A table, put together from its datasets and their stamps.
+//! A table, assembled from its datasets and their stamps.
 
 use super::dataset::{first_axis, locate_column, read_column};
 use super::names::{Datasets, Elsewhere, datasets};
@@ -9,15 +9,15 @@ use h5part_base::dataspace::{Column, Guard, LostColumn, Table};
 use h5part_base::error::ErrorKind;
 use hdf5::{Dataset, Group};
 
-/// A table's datasets before their chunks are looked up: what is on the path to the columns is
-/// part of the digest, the chunk index is not (it changes only with what is).
+/// A table's datasets before their chunks are looked up. Metadata on the path to the columns is part of the
+/// fingerprint. The chunk index is not: it changes only together with that metadata.
 pub(in crate::h5) struct Parts {
     path: String,
     pub(in crate::h5) rows: u64,
     pub(in crate::h5) columns: Vec<(Column, Dataset)>,
     pub(in crate::h5) stamps: Option<(u64, Dataset)>,
     pub(in crate::h5) guards: Vec<Guard>,
-    /// With what is left of them.
+    /// Lost columns, with the datasets that are left of them.
     pub(in crate::h5) lost: Vec<(LostColumn, Option<Dataset>)>,
     aliases: Vec<(String, String)>,
     surplus: Vec<(String, u64)>,
@@ -33,7 +33,7 @@ impl Parts {
         let stamped_rows = stamps.as_ref().map(|(_, stamps)| first_axis(stamps));
         let lost = stamped_rows.map_or_else(Vec::new, |rows| stamped.take_lost(&mut columns, rows));
         let lengths = columns.iter().filter(|(column, _)| column.stamp.is_some()).map(|(_, d)| first_axis(d));
-        // Rows are there where all stamped columns have them. Those beyond the stamps were appended by others.
+        // A row exists if all stamped columns have it. Other programs appended those beyond the stamps.
         let rows = lengths.min().or(stamped_rows).unwrap_or_else(|| common_rows(&columns));
         columns.retain(|(column, d)| column.stamp.is_some() || first_axis(d) == rows);
         let longer = columns.iter().map(|(column, d)| (column.name.clone(), first_axis(d)));
@@ -48,7 +48,7 @@ impl Parts {
         Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases, surplus, unopenable })
     }
 
-    /// Of a table that was just given these stamped columns. Those without stamps are left out.
+    /// Parts of a table that just got stamps for these columns. Columns without stamps are left out.
     pub(in crate::h5) fn just_made(
         file: &hdf5::File,
         path: &str,
@@ -91,7 +91,7 @@ impl Parts {
     }
 }
 
-/// The first axis that most datasets share: other lengths belong to something else.
+/// The length that most datasets share. Datasets of other lengths are not columns.
 fn common_rows(columns: &[(Column, Dataset)]) -> u64 {
     let lengths: Vec<u64> = columns.iter().filter_map(|(_, d)| d.shape().first().map(|&n| n as u64)).collect();
     let votes = |n: u64| lengths.iter().filter(|&&m| m == n).count();

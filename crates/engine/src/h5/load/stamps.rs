@@ -1,4 +1,4 @@
-//! The stamps of a table: which dataset they are, and what they say of the columns.
+//! Finds the stamps of a table, and reads what they say of its columns.
 
 use super::dataset::{first_axis, locate, type_text};
 use crate::h5::Failed;
@@ -12,9 +12,9 @@ use std::collections::HashMap;
 /// What the stamps of a table say of its columns.
 #[derive(Default)]
 pub(in crate::h5) struct Stamped {
-    /// Name of the column of each stamp; empty: none any more.
+    /// Name of the column of each stamp; empty if it has none any more.
     pub(in crate::h5) names: Vec<String>,
-    /// Type and cell shape of each when it was stamped; empty where that is not known.
+    /// Type and cell shape of each column when it was stamped; empty if unknown.
     types: Vec<String>,
 }
 
@@ -28,7 +28,7 @@ impl Stamped {
         Ok(Self { names: read_texts(stamps, COLUMNS_ATTRIBUTE)?, types })
     }
 
-    /// Takes out the columns that are not as they were stamped, and says what became of them.
+    /// Takes out the columns that have changed since they were stamped, and says what became of them.
     pub(in crate::h5) fn take_lost(
         &self,
         columns: &mut Vec<(Column, Dataset)>,
@@ -37,7 +37,7 @@ impl Stamped {
         let mut lost = Vec::new();
         let at: HashMap<usize, usize> =
             columns.iter().enumerate().filter_map(|(k, (column, _))| Some((column.stamp?, k))).collect();
-        // Those that go, by where they are: which lost one each is.
+        // Index of each removed column, with the number of its loss.
         let mut gone: HashMap<usize, usize> = HashMap::new();
         for (place, name) in self.names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let was = self.types.get(place).filter(|text| !text.is_empty());
@@ -61,7 +61,7 @@ impl Stamped {
         for (k, (column, dataset)) in std::mem::take(columns).into_iter().enumerate() {
             match gone.get(&k) {
                 None => columns.push((column, dataset)),
-                // What is left of a shortened one is still read.
+                // The rows that a shortened column still has are read.
                 Some(&number) => {
                     if let Some((lost, left)) = lost.get_mut(number) {
                         (lost.rest, *left) = (Some(Box::new(column)), Some(dataset));
@@ -73,7 +73,7 @@ impl Stamped {
     }
 }
 
-/// A dataset without stamps that may be the one that had this type.
+/// A dataset without stamps that may be the renamed one, since it has the same type.
 fn unstamped_like(columns: &[(Column, Dataset)], was: &str, rows: u64) -> Option<String> {
     let like = |(column, dataset): &&(Column, Dataset)| {
         column.stamp.is_none() && first_axis(dataset) == rows && type_text(column) == was
@@ -81,7 +81,7 @@ fn unstamped_like(columns: &[(Column, Dataset)], was: &str, rows: u64) -> Option
     columns.iter().find(like).map(|(column, _)| column.name.clone())
 }
 
-/// The stamps of a table that was just given them.
+/// The stamps of a table that just got them.
 pub(in crate::h5) fn stamps_of(file: &hdf5::File, group: &Group) -> Result<Stamps, Failed> {
     let (table, dataset) = open_stamps(file, group, group.name().trim_start_matches('/'))?
         .ok_or_else(|| ErrorKind::Unstamped(group.name()))?;
@@ -96,8 +96,8 @@ pub(in crate::h5) fn locate_stamps(table: u64, dataset: &Dataset, guards: Vec<Gu
     Ok(Stamps { table, layout, width, guards })
 }
 
-/// The number of a table, and its stamps. A copy of a table that another program made has the number, and none: they
-/// are those of the table that was copied, or of no table of this file.
+/// Number of a table, and its stamps. If another program copied a table, the copy has its number but no stamps: those
+/// belong to the original, or to no table of this file.
 pub(in crate::h5) fn open_stamps(
     file: &hdf5::File,
     group: &Group,
@@ -109,7 +109,7 @@ pub(in crate::h5) fn open_stamps(
     }
     let stamps = file.dataset(&format!("/{STAMPS_GROUP}/{number}"))?;
     let Some(of) = table_of_stamps(&stamps).filter(|of| of != path) else { return Ok(Some((number, stamps))) };
-    // One that was moved, or has several names, is still the one.
+    // A table that was moved, or that has several names, is still the one that the stamps belong to.
     let Ok(other) = file.group(&format!("/{of}")) else { return Ok(Some((number, stamps))) };
     let same = other.loc_info()?.token == group.loc_info()?.token;
     Ok((same || number_of(&other)? != Some(number)).then_some((number, stamps)))
@@ -127,7 +127,7 @@ pub(in crate::h5) fn number_of(table: &Group) -> Result<Option<u64>, Failed> {
     Ok(Some(table.attr(TABLE_ATTRIBUTE)?.read_scalar()?))
 }
 
-/// Where a dataset of stamps says that its table is.
+/// Where the table is, as its stamps record it.
 pub(in crate::h5) fn table_of_stamps(stamps: &Dataset) -> Option<String> {
     read_text(stamps, PATH_ATTRIBUTE).ok()
 }
