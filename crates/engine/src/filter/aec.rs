@@ -1,25 +1,27 @@
-//! `SZip`: the entropy coding of CCSDS 121.0-B, in the framing of HDF5's filter 4. Only decoded here: the maintained
-//! encoders are C, and the one decoder in Rust (rust-aec) leaves out what HDF5 does with lines and wide elements.
+//! `SZip`: the entropy coding of CCSDS 121.0-B, framed as by HDF5's filter 4. This crate only decodes it. The
+//! maintained encoders are in C, and the only decoder in Rust (rust-aec) lacks HDF5's handling of lines and wide
+//! elements.
 
 use h5part_base::dataspace::Szip;
 
 /// Bits of `options` in the client values of the filter.
 const BIG_ENDIAN: u32 = 16;
 const NEAREST_NEIGHBOUR: u32 = 32;
-/// Bytes of the length before the data.
+/// Bytes of the length that precedes the data.
 const LENGTH: usize = 4;
-/// The count of zero blocks that stands for "all up to the end of the segment".
+/// The count of zero blocks that means "all up to the end of the segment".
 const REST_OF_SEGMENT: u32 = 5;
-/// Blocks of a segment.
+/// Blocks per segment.
 const SEGMENT: usize = 64;
 
-/// Fills `out`; `false`: these bytes are not that much data.
+/// Decodes into `out`. `false`: the bytes do not decode to exactly that length.
 pub(super) fn unpack(szip: Szip, stored: &[u8], out: &mut [u8]) -> bool {
     let Some((length, data)) = stored.split_first_chunk::<LENGTH>() else { return false };
     if u32::from_le_bytes(*length) as usize != out.len() {
         return false;
     }
-    // Elements of 32 and 64 bits are coded as bytes: all first ones, all second ones, and so on.
+    // Elements of 32 and 64 bits are coded bytewise: first the first bytes of all elements, then the second ones, and
+    // so on.
     let planes = if szip.bits >= 32 { szip.bits as usize / 8 } else { 1 };
     let coding = Coding::new(szip, if planes > 1 { 8 } else { szip.bits });
     if planes == 1 {
@@ -32,7 +34,7 @@ pub(super) fn unpack(szip: Szip, stored: &[u8], out: &mut [u8]) -> bool {
     }
     decoded
 }
-/// How a stream is coded.
+/// The parameters of a stream.
 struct Coding {
     bits: u32,
     block: usize,
@@ -53,7 +55,7 @@ impl Coding {
         }
     }
 
-    /// Lines of `line` samples; what fills up the last block of each is dropped.
+    /// Decodes lines of `line` samples. Padding of the last block of a line is dropped.
     fn decode(&self, data: &[u8], line: usize, out: &mut [u8]) -> bool {
         let size = match self.bits {
             0..=8 => 1,
@@ -79,7 +81,7 @@ impl Coding {
         true
     }
 
-    /// The samples of one line, as far as they are wanted, in whole blocks.
+    /// Decodes the samples of one line, in whole blocks until `wanted` are reached.
     fn line(&self, bits: &mut Bits<'_>, wanted: usize, samples: &mut Vec<u32>) -> Option<()> {
         let id_bits = match self.bits {
             0..=8 => 3,
@@ -108,7 +110,7 @@ impl Coding {
         Some(())
     }
 
-    /// Blocks of zeros.
+    /// Decodes blocks of zeros.
     fn zeros(&self, bits: &mut Bits<'_>, samples: &mut Vec<u32>) -> Option<()> {
         let done = samples.len() / self.block;
         let left = self.blocks.checked_sub(done)?;
@@ -120,7 +122,7 @@ impl Coding {
         (count <= left).then(|| samples.resize((done + count) * self.block, 0))
     }
 
-    /// Pairs of samples, each pair as one number.
+    /// Decodes pairs of samples, each coded as one number.
     fn second_extension(&self, bits: &mut Bits<'_>, from: usize, samples: &mut Vec<u32>) -> Option<()> {
         let mut i = from;
         while i < self.block {
@@ -137,7 +139,7 @@ impl Coding {
         Some(())
     }
 
-    /// The upper parts of all samples in unary, then their lowest `low` bits.
+    /// Decodes the upper parts of all samples in unary, then their lowest `low` bits.
     fn split(bits: &mut Bits<'_>, low: u32, count: usize, samples: &mut Vec<u32>) -> Option<()> {
         let start = samples.len();
         for _ in 0..count {
@@ -149,14 +151,14 @@ impl Coding {
         Some(())
     }
 
-    /// From a first sample and residuals to samples, each of which was predicted by the one before.
+    /// Converts a first sample and residuals to samples. Each sample was predicted by the one before it.
     fn of_residuals(&self, samples: &mut [u32]) {
         let most = u32::MAX >> (32 - self.bits);
         let Some((&mut first, rest)) = samples.split_first_mut() else { return };
         let mut before = first & most;
         for sample in rest {
             let residual = *sample;
-            // Distance to the nearer end of the range: beyond it residuals have one sign.
+            // Distance to the nearer end of the range. Larger residuals have only one sign.
             let flip = if before > most / 2 { most } else { 0 };
             let half = (residual >> 1) + (residual & 1);
             before = if half > flip ^ before {
@@ -171,14 +173,14 @@ impl Coding {
     }
 }
 
-/// Bits of a stream, the most significant ones first.
+/// The bits of a stream, most significant first.
 struct Bits<'a> {
     data: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// At least 56 bits from here on, at the upper end; behind the last byte come zeros.
+    /// At least 56 bits from the current position, left-aligned. Zeros follow the last byte.
     fn ahead(&self) -> u64 {
         let from = self.data.get(self.at / 8..).unwrap_or_default();
         let word = if let Some(eight) = from.first_chunk::<8>() {
@@ -203,7 +205,7 @@ impl Bits<'_> {
         u32::try_from(value).ok()
     }
 
-    /// Zeros before the next one, which is consumed.
+    /// Counts zeros up to the next one bit, and consumes both.
     fn unary(&mut self) -> Option<u32> {
         let mut zeros = 0;
         loop {

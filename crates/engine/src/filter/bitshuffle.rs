@@ -1,15 +1,15 @@
-//! The registered filter 32008: bits of equal weight together, in blocks, which may be compressed one by one.
+//! The registered filter 32008: bits of equal weight are stored together, in blocks that may each be compressed.
 
 use super::blocks::{Reader, lz4, zstd};
 use h5part_base::dataspace::{Bitshuffle, BlockCodec};
 
-/// Elements of a block are a multiple of this; what is left over behind the last one stays as it is.
+/// The elements of a block are a multiple of this. Elements left over after the last block are not shuffled.
 const GROUP: usize = 8;
-/// Blocks hold about this, in bytes, unless the filter says otherwise.
+/// Default size of a block in bytes.
 const BLOCK_BYTES: usize = 8192;
 const LEAST_BLOCK: usize = 128;
 
-/// Fills `out`; `false`: these bytes are not that much data.
+/// Decodes into `out`. `false`: the bytes do not decode to exactly that length.
 pub(super) fn unpack(how: Bitshuffle, stored: &[u8], out: &mut [u8]) -> bool {
     try_unpack(how, stored, out).is_some()
 }
@@ -53,7 +53,7 @@ fn try_unpack(how: Bitshuffle, stored: &[u8], out: &mut [u8]) -> Option<()> {
     rest.copy_from_slice(stored.take(rest.len())?);
     stored.0.is_empty().then_some(())
 }
-/// From planes of bits to elements. Both are of one length, which is a multiple of eight elements.
+/// Converts bit planes to elements. Both slices have the same length, a multiple of eight elements.
 pub(super) fn backward(element: usize, from: &[u8], to: &mut [u8]) {
     let plane = from.len() / (element * GROUP).max(1);
     for byte in 0..element {
@@ -68,7 +68,7 @@ pub(super) fn backward(element: usize, from: &[u8], to: &mut [u8]) {
     }
 }
 
-/// Eight by eight bits, rows for columns.
+/// Transposes a matrix of eight by eight bits.
 fn transpose(mut x: u64) -> u64 {
     for (shift, mask) in [(7, 0x00AA_00AA_00AA_00AA), (14, 0x0000_CCCC_0000_CCCC), (28, 0x0000_0000_F0F0_F0F0)] {
         let t = (x ^ (x >> shift)) & mask;

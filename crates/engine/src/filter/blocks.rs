@@ -1,6 +1,6 @@
-//! What the formats that hold blocks share: numbers and slices off the front of a chunk, and the codecs of a block.
+//! Shared by the formats that consist of blocks: reads numbers and slices off the front of a chunk, and decodes blocks.
 
-/// What is left of a chunk.
+/// The rest of a chunk.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -30,18 +30,18 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Fills `out` from a block of LZ4.
+/// Decodes a block of LZ4 into `out`.
 pub(super) fn lz4(packed: &[u8], out: &mut [u8]) -> bool {
     let len = out.len();
     lz4_flex::block::decompress_into(packed, out).is_ok_and(|written| written == len)
 }
 
-/// Fills `out` from a frame of Zstandard.
+/// Decodes a frame of Zstandard into `out`.
 pub(super) fn zstd(packed: &[u8], out: &mut [u8]) -> bool {
     zstd::bulk::decompress_to_buffer(packed, out).is_ok_and(|len| len == out.len())
 }
 
-/// Fills `out` from what the registered filter 32004 stores: blocks of LZ4, or of bytes that did not shrink.
+/// Decodes what the registered filter 32004 stores into `out`: blocks of LZ4, or stored bytes that did not shrink.
 pub(super) fn unpack_lz4(stored: &[u8], out: &mut [u8]) -> bool {
     let unpack = |out: &mut [u8]| {
         let mut stored = Reader(stored);
@@ -60,7 +60,7 @@ pub(super) fn unpack_lz4(stored: &[u8], out: &mut [u8]) -> bool {
     unpack(out).is_some()
 }
 
-/// Fills `out` from a stream of bzip2.
+/// Decodes a stream of bzip2 into `out`.
 pub(super) fn bzip2(packed: &[u8], out: &mut [u8]) -> bool {
     let mut stream = bzip2::Decompress::new(false);
     let mut ended = false;

@@ -1,12 +1,13 @@
-//! The registered filter 32001: a container of Blosc 1, whose header says all that decoding needs. (There is a binding
-//! to c-blosc; it would bring second copies of zlib, zstd and lz4.)
+//! The registered filter 32001: a container of Blosc 1, whose header says everything that decoding needs. (There is a
+//! binding to c-blosc, but it would bring second copies of zlib, zstd and lz4.)
 
 use super::blocks::{Reader, lz4, zstd};
 use libdeflater::Decompressor;
 
 /// Bytes of the header.
 const HEADER: usize = 16;
-/// Elements of more bytes are not compressed byte by byte, nor are blocks of fewer elements.
+/// Blocks are split into byte planes only if elements have at most `MOST_SPLITS` bytes and planes at least
+/// `LEAST_SPLIT`.
 const MOST_SPLITS: usize = 16;
 const LEAST_SPLIT: usize = 128;
 /// Bits of the flags.
@@ -21,7 +22,7 @@ struct Container<'a> {
     element: usize,
 }
 
-/// Fills `out`; `false`: these bytes are not that much data.
+/// Decodes into `out`. `false`: the bytes do not decode to exactly that length.
 pub(super) fn unpack(stored: &[u8], out: &mut [u8]) -> bool {
     try_unpack(stored, out).is_some()
 }
@@ -52,7 +53,7 @@ fn try_unpack(stored: &[u8], out: &mut [u8]) -> Option<()> {
 }
 
 impl Container<'_> {
-    /// Fills `out` from the block that starts at `at`; the last block may be shorter than the others.
+    /// Decodes the block that starts at `at` into `out`. The last block may be shorter than the others.
     fn block(&self, at: usize, is_short: bool, out: &mut [u8]) -> Option<()> {
         let shuffled = self.flags & SHUFFLED != 0 && self.element > 1;
         let bitshuffled = self.flags & BITSHUFFLED != 0 && out.len() >= self.element;
@@ -66,7 +67,7 @@ impl Container<'_> {
             return Some(());
         }
         let elements = out.len() / self.element;
-        // The bits of elements that do not come in groups of eight stay where they are.
+        // Bits are not shuffled if the number of elements is not a multiple of eight.
         let whole = if elements.is_multiple_of(8) { elements * self.element } else { 0 };
         super::bitshuffle::backward(self.element, &bytes[..whole], &mut out[..whole]);
         super::copy(&bytes[whole..], &mut out[whole..]).then_some(())
@@ -79,7 +80,7 @@ impl Container<'_> {
             && !is_short;
         let each = if split { out.len() / self.element } else { out.len() };
         let mut stored = Reader(self.bytes.get(at..)?);
-        // What does not fill a stream is not stored at all: blocks are multiples of elements.
+        // Bytes that do not fill a stream are not stored: blocks are multiples of elements.
         for out in out.chunks_exact_mut(each) {
             let len = stored.le32()?;
             let packed = stored.take(len)?;
@@ -101,7 +102,7 @@ impl Container<'_> {
     }
 }
 
-/// Fills `out` from a stream of `BloscLZ`: literals, and copies of what came before.
+/// Decodes a stream of `BloscLZ` into `out`: literals, and copies of earlier bytes.
 fn lz(packed: &[u8], out: &mut [u8]) -> Option<()> {
     const FARTHEST: usize = 8191;
     let mut bytes = packed.iter().copied().map(usize::from);

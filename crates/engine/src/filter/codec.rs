@@ -1,4 +1,4 @@
-//! The compressors: libraries, called with whole buffers.
+//! Calls the compression libraries with whole buffers.
 
 use super::{aec, bitshuffle, blocks, blosc, deflate};
 use h5part_base::dataspace::Filter;
@@ -13,7 +13,7 @@ pub struct Codecs {
 }
 
 impl Codecs {
-    /// A buffer of this length, which holds anything.
+    /// A buffer of this length with arbitrary contents.
     pub(super) fn buffer(&mut self, len: usize) -> Vec<u8> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(len, 0);
@@ -26,7 +26,7 @@ impl Codecs {
         }
     }
 
-    /// Fills `out`; `false`: these bytes are not that much data.
+    /// Decodes into `out`. `false`: the bytes do not decode to exactly that length.
     pub(super) fn unpack(&mut self, filter: Filter, bytes: &[u8], out: &mut [u8]) -> bool {
         match filter {
             Filter::Deflate(_) => {
@@ -44,7 +44,7 @@ impl Codecs {
         }
     }
 
-    /// `None`: it does not become smaller, or is stored without this filter, which is only decoded here.
+    /// Encodes bytes. `None`: they do not shrink, or this crate only decodes the filter.
     pub(super) fn pack(&mut self, filter: Filter, bytes: &[u8]) -> Option<Vec<u8>> {
         let packed = match filter {
             Filter::Deflate(level) => self.pack_deflate(level, bytes)?,

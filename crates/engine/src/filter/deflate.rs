@@ -1,27 +1,29 @@
-//! zlib streams of chunks, made by libdeflate; but what it could not make smaller is not given to it.
+//! Makes zlib streams of chunks with libdeflate, except for the part that it could not shrink.
 //!
-//! Numbers that were shuffled begin with the planes of their lowest bits, which are noise in most measured and
-//! computed values. A compressor spends nearly all of its time there, and gains nothing. A zlib stream may hold
-//! bytes as they are, in blocks that end at whole bytes: so noise at the start goes there, and libdeflate's blocks
-//! follow. Every reader of zlib streams reads it, and faster.
+//! Shuffled numbers begin with the planes of their lowest bits, which are noise in most measured and computed values. A
+//! compressor spends nearly all of its time there without gain. A zlib stream may hold uncompressed bytes, in blocks
+//! that end at whole bytes. So noise at the start is stored in such blocks, and libdeflate's blocks follow. Every
+//! reader of zlib streams can read it, and does so faster.
 
 use libdeflater::{Compressor, adler32};
 
-/// Bytes are judged in segments of this.
+/// Bytes are judged in segments of this length.
 const SEGMENT: usize = 32 << 10;
-/// Segments of at least so many bits a byte are noise, if nothing repeats. Even noise has a little less than 8.
+/// A segment with at least this many bits per byte is noise, unless something repeats. Even noise has slightly less
+/// than 8.
 const NOISE_BITS: f64 = 7.95;
-/// Where repetitions are looked for: positions of a segment, and places in a table of the bytes before them.
+/// The search for repetitions: how many positions of a segment are looked up, and the size of the table of earlier
+/// bytes.
 const SAMPLE: usize = 2048;
 const PLACES_LOG: u32 = 13;
-/// More repetitions than one in so many positions are worth a compressor.
+/// More repetitions than one per this many positions are worth compressing.
 const RARE: usize = 64;
-/// A stored block holds at most so many bytes.
+/// Most bytes of a stored block.
 const STORED: usize = 65_535;
-/// First bytes of a zlib stream with the usual window.
+/// First bytes of a zlib stream with the usual window size.
 const HEADER: [u8; 2] = [0x78, 0x5E];
 
-/// The zlib stream of some bytes.
+/// Encodes bytes as a zlib stream.
 pub(super) fn pack(deflate: &mut Compressor, bytes: &[u8]) -> Option<Vec<u8>> {
     let (noise, rest) = bytes.split_at(noise(bytes));
     let blocks = noise.len().div_ceil(STORED);
@@ -42,7 +44,7 @@ pub(super) fn pack(deflate: &mut Compressor, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(packed)
 }
 
-/// How many bytes from the start on are noise.
+/// How many bytes at the start are noise.
 fn noise(bytes: &[u8]) -> usize {
     let (mut end, mut places) = (0, vec![u32::MAX; 1 << PLACES_LOG]);
     for segment in bytes.chunks_exact(SEGMENT) {
@@ -54,9 +56,9 @@ fn noise(bytes: &[u8]) -> usize {
     end
 }
 
-/// Entropy of single bytes.
+/// Entropy of single bytes, in bits per byte.
 fn bits_a_byte(segment: &[u8]) -> f64 {
-    // Four tables: the same byte twice in a row does not wait for itself.
+    // With four tables, counting the same byte twice in a row does not stall.
     let mut counts = [[0u32; 256]; 4];
     for four in segment.as_chunks::<4>().0 {
         for (table, &byte) in counts.iter_mut().zip(four) {
@@ -71,13 +73,13 @@ fn bits_a_byte(segment: &[u8]) -> f64 {
     (0..256).map(bits).sum()
 }
 
-/// Whether bytes of the segment at `start` were there before, in it or in the one before it.
+/// Whether bytes of the segment at `start` occur before, in it or in the segment before it.
 fn repeats(bytes: &[u8], start: usize, places: &mut [u32]) -> bool {
     let word = |at: usize| bytes.get(at..at + 4).and_then(|b| Some(u32::from_le_bytes(b.try_into().ok()?)));
     let place = |word: u32| (word.wrapping_mul(0x9E37_79B1) >> (u32::BITS - PLACES_LOG)) as usize;
     let mut found = 0;
     let end = start + SEGMENT;
-    // Every fourth position is remembered, every one of a sample is looked up.
+    // Every fourth position is remembered. Every position of a sample is looked up.
     for at in start..end {
         let Some(word) = word(at) else { break };
         let place = place(word);

@@ -1,9 +1,9 @@
-//! HDF5's checksum of chunks: Fletcher's, over big-endian words of 16 bits, modulo 65535 as far as it
-//! goes: zero has two forms, and the library's is the one that folding leaves.
+//! HDF5's checksum of chunks. It is Fletcher's, over big-endian words of 16 bits modulo 65535. Zero has two
+//! representations, and the library uses the one that folding produces.
 
 /// Bytes of a checksum.
 pub(super) const BYTES: usize = 4;
-/// So many words are added before the sums could overflow.
+/// How many words can be added before the sums could overflow.
 const WORDS: usize = 360;
 
 /// The checksum of some bytes.
@@ -20,8 +20,8 @@ pub(super) fn sum(bytes: &[u8]) -> u32 {
     fold(high) << 16 | fold(low)
 }
 
-/// What the checksum stands behind, if it is right. Libraries before 1.6.3 swapped its bytes in pairs on
-/// little-endian machines, and are still understood.
+/// The bytes before the checksum, if it is right. Libraries before 1.6.3 swapped its bytes in pairs on little-endian
+/// machines; that form is accepted too.
 pub(super) fn strip(stored: &[u8]) -> Option<&[u8]> {
     let (bytes, sum_bytes) = stored.split_last_chunk::<BYTES>()?;
     let (stored, found) = (u32::from_le_bytes(*sum_bytes), sum(bytes));

@@ -1,4 +1,4 @@
-//! Chunks through their filters and back, without the HDF5 library and its global lock.
+//! Encodes and decodes chunks without the HDF5 library and its global lock.
 
 mod aec;
 mod bitshuffle;
@@ -19,16 +19,16 @@ thread_local! {
     static CODECS: RefCell<Codecs> = RefCell::default();
 }
 
-/// Lends the thread's own contexts and buffers, which are made once.
+/// Lends the thread's own contexts and buffers, which are created once per thread.
 pub fn with_codecs<T>(work: impl FnOnce(&mut Codecs) -> T) -> T {
     CODECS.with(|codecs| match codecs.try_borrow_mut() {
         Ok(mut codecs) => work(&mut codecs),
-        // Somebody further up on this thread's stack has them.
+        // A caller further up on this thread's stack is using them.
         Err(_) => work(&mut Codecs::default()),
     })
 }
 
-/// The filters of a dataset, in the order of writing.
+/// The filters of a dataset, in the order in which they are applied when writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pipeline<'a> {
     filters: &'a [Filter],
@@ -36,35 +36,35 @@ pub struct Pipeline<'a> {
     element: usize,
 }
 
-/// A chunk as it is stored.
+/// A chunk in its stored form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// Bit i: filter i was left out, since the chunk would not have become smaller.
+    /// Bit i is set if filter i was skipped, since the chunk would not have shrunk.
     pub mask: u32,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Why a stored chunk cannot be what its filters made.
+/// Why a stored chunk cannot be the output of its filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damaged {
-    /// The filter that says so, or `None`: the length is wrong.
+    /// The filter that failed. `None`: the length is wrong.
     pub filter: Option<Filter>,
 }
 
 impl<'a> Pipeline<'a> {
-    /// For elements of `element` bytes. `None`: of two compressors in a row, one could not know how long
-    /// its data becomes.
+    /// A pipeline for elements of `element` bytes. `None`: with two compressors in a row, the length of the data
+    /// between them would be unknown.
     #[must_use]
     pub fn new(filters: &'a [Filter], element: usize) -> Option<Self> {
         let compressors = filters.iter().filter(|filter| filter.compresses()).count();
         (compressors <= 1 && filters.len() <= 32 && element > 0).then_some(Self { filters, element })
     }
 
-    /// Fills `chunk` with what `stored` was made of.
+    /// Decodes `stored` into `chunk`.
     ///
     /// # Errors
-    /// [`Damaged`]; `chunk` holds anything then. Never a panic, whatever the bytes are.
+    /// [`Damaged`]; the contents of `chunk` are then undefined. It does not panic, whatever the bytes are.
     pub fn decode(&self, mask: u32, stored: &[u8], chunk: &mut [u8], codecs: &mut Codecs) -> Result<(), Damaged> {
         let passed = self.filters.iter().enumerate().filter(|(i, _)| mask & 1 << i == 0);
         let passed: Vec<Filter> = passed.map(|(_, &filter)| filter).collect();
@@ -75,7 +75,7 @@ impl<'a> Pipeline<'a> {
             if before.is_empty() {
                 return if self.undo(filter, &data, chunk, codecs) { Ok(()) } else { Err(damaged) };
             }
-            // Where a compressor is still to come, nobody knows the length but the data itself.
+            // If a compressor is still to come, only the data itself knows its length.
             let sums = before.iter().filter(|&&f| f == Filter::Fletcher32).count();
             let len = if before.iter().any(|f| f.compresses()) {
                 data.len().saturating_sub(if filter == Filter::Fletcher32 { fletcher::BYTES } else { 0 })
@@ -93,7 +93,7 @@ impl<'a> Pipeline<'a> {
         if copy(&data, chunk) { Ok(()) } else { Err(Damaged { filter: None }) }
     }
 
-    /// Fills `out` with what the filter was given.
+    /// Decodes the output of one filter into `out`.
     fn undo(&self, filter: Filter, data: &[u8], out: &mut [u8], codecs: &mut Codecs) -> bool {
         match filter {
             Filter::Fletcher32 => fletcher::strip(data).is_some_and(|bytes| copy(bytes, out)),
@@ -108,7 +108,7 @@ impl<'a> Pipeline<'a> {
         }
     }
 
-    /// The chunk as it is to be stored. A compressor that does not make it smaller is left out.
+    /// Encodes a chunk. A compressor that does not shrink it is skipped.
     #[must_use]
     pub fn encode(&self, chunk: &[u8], codecs: &mut Codecs) -> Encoded {
         let (mut mask, mut data) = (0, Cow::Borrowed(chunk));
@@ -194,7 +194,7 @@ mod tests {
             round(&filters, element, &chunk)?;
         }
 
-        /// Nothing panics, and nothing is read that is not there.
+        /// Nothing panics, and nothing is read out of bounds.
         #[test]
         fn any_bytes_are_decoded_or_refused(
             which in prop::collection::vec(0usize..5, 0..5), stored in prop::collection::vec(any::<u8>(), 0..200), mask: u32, len in 0usize..500,

@@ -1,10 +1,10 @@
-//! HDF5's shuffle: first the first bytes of all elements, then the second ones, and so on. What is left
-//! over behind the last whole element stays where it is.
+//! HDF5's shuffle: the first bytes of all elements come first, then the second ones, and so on. Bytes after the last
+//! whole element stay in place.
 
-/// Elements that are turned at once: a few cache lines.
+/// Elements transposed at once: a few cache lines.
 const BLOCK: usize = 64;
 
-/// Bytes of elements to bytes of equal weight.
+/// Shuffles elements.
 pub(super) fn forward(element: usize, from: &[u8], to: &mut [u8]) {
     let count = from.len() / element;
     let whole = count * element;
@@ -23,7 +23,7 @@ pub(super) fn forward(element: usize, from: &[u8], to: &mut [u8]) {
     to[whole..].copy_from_slice(&from[whole..]);
 }
 
-/// And back.
+/// Restores elements.
 pub(super) fn backward(element: usize, from: &[u8], to: &mut [u8]) {
     let count = to.len() / element;
     let whole = count * element;

@@ -187,7 +187,8 @@ impl H5File {
 
 /// Opens the object at a path, whatever its kind.
 fn open(file: &hdf5::File, path: &str) -> Result<Location, Failed> {
-    let name = CString::new(format!("/{path}")).map_err(|_| ErrorKind::BadRequest("a path must not contain NUL".to_owned()))?;
+    let name = CString::new(format!("/{path}"))
+        .map_err(|_| ErrorKind::BadRequest("a path must not contain NUL".to_owned()))?;
     Ok(own!(H5Oopen, file.id(), name.as_ptr(), H5P_DEFAULT)?)
 }
 

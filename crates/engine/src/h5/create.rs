@@ -81,7 +81,9 @@ impl NewTable {
         }
         if self.columns.len() > MOST_COLUMNS {
             let count = self.columns.len();
-            return request(&format!("a table can have at most {MOST_COLUMNS} columns, not {count}: {TOO_MANY_COLUMNS}"));
+            return request(&format!(
+                "a table can have at most {MOST_COLUMNS} columns, not {count}: {TOO_MANY_COLUMNS}"
+            ));
         }
         if self.rows == 0 || self.rows > 1 << 40 {
             return request("a table must have 1 to 2^40 rows");

@@ -1,5 +1,5 @@
-//! The rows of all tables, written into a file that is being built. Small tables are merged many at once, so that each
-//! input is opened once for all of them.
+//! Writes the rows of all tables into a file that is being built. Small tables are merged in batches, so that each
+//! input is opened once per batch.
 
 use super::cells::{BLOCK_BYTES, Cells, Origins, Tally, block_rows};
 use super::plan::{Joined, Plan, Source};
@@ -11,14 +11,14 @@ use h5part_base::num::to_usize;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Tables whose values in all inputs are fewer bytes than this are merged many at once.
+/// Tables whose values in all inputs have fewer bytes than this are merged in batches.
 const SMALL_BYTES: u64 = 256 << 10;
-/// So many at most.
+/// Most tables per batch.
 const MOST_TABLES: usize = 512;
-/// So many inputs are open at once.
+/// Most inputs open at once.
 const MOST_OPEN: usize = 64;
 
-/// Merges the rows of the tables, which are in the file without values.
+/// Merges the rows of the tables. The file has the tables already, but no values.
 pub(super) fn fill(building: &Building<'_>, plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<Vec<MergedTable>> {
     let filling = Filling { building, plan };
     let mut merged = Vec::with_capacity(plan.tables.len());
@@ -48,7 +48,7 @@ struct Filling<'a> {
     plan: Plan<'a>,
 }
 
-/// A table on its way.
+/// A table that is being merged.
 struct Growing<'a> {
     joined: &'a Joined,
     table: BuildingTable<'a>,
@@ -58,7 +58,7 @@ struct Growing<'a> {
 }
 
 impl<'a> Filling<'a> {
-    /// Tables of which all rows fit into memory together.
+    /// Merges a batch of tables whose rows fit into memory together.
     fn small(&self, batch: &'a [Joined]) -> Result<Vec<MergedTable>> {
         let mut growing = batch.iter().map(|joined| self.begin(joined)).collect::<Result<Vec<_>>>()?;
         let mut cells = Vec::with_capacity(batch.len());
@@ -78,7 +78,7 @@ impl<'a> Filling<'a> {
                     suspects.push(growing.joined);
                 }
             }
-            // Who is at work there is asked without keeping anybody waiting.
+            // Whether their writers live is checked without holding the gate, so that nobody waits.
             drop(still);
             suspects.iter().try_for_each(|joined| check_dead_writer(joined, &self.plan.inputs[input]))?;
         }
@@ -86,7 +86,7 @@ impl<'a> Filling<'a> {
         growing.into_iter().map(|growing| self.finish(growing)).collect()
     }
 
-    /// One table, block by block.
+    /// Merges one table, block by block.
     fn large(&self, joined: &'a Joined, progress: &mut dyn FnMut(u64)) -> Result<MergedTable> {
         let mut growing = self.begin(joined)?;
         let columns = growing.columns().at("create", self.plan.out.path())?;

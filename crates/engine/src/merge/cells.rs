@@ -1,4 +1,4 @@
-//! The cells of a block of rows: what is known of them, and what an input adds.
+//! The cells of a block of rows: the values known so far, and those that an input adds.
 
 use super::of_input;
 use super::plan::{Joined, Source};
@@ -10,27 +10,27 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// Rows are merged in blocks of about this, in bytes.
+/// Rows are merged in blocks of about this many bytes.
 pub(super) const BLOCK_BYTES: u64 = 8 << 20;
-/// Blocks are whole chunks of compressed columns where they need no more than this, in bytes.
+/// A block holds whole chunks of compressed columns, unless they need more bytes than this.
 const MOST_BLOCK_BYTES: u64 = 64 << 20;
 
-/// The cells of a block of rows, as they are to be.
+/// The cells of a block of rows, as they will be in the merged file.
 pub(super) struct Cells {
     pub(super) columns: Vec<Column>,
     /// First row of the block.
     pub(super) first: u64,
     /// Rows in the block.
     pub(super) rows: usize,
-    /// A column's values, row after row.
+    /// For each column its values, row after row.
     bytes: Vec<Vec<u8>>,
-    /// Of each column: whether its rows have a value.
+    /// For each column, whether each row has a value.
     present: Vec<Vec<bool>>,
-    /// Of each column: whether its rows are to be committed.
+    /// For each column, whether each row is to be committed.
     new: Vec<Vec<bool>>,
 }
 
-/// Rows of which the same columns are new, in ascending order.
+/// Rows, ascending, that have new values in the same columns.
 pub(super) struct Together {
     /// Positions of the columns.
     columns: Vec<usize>,
@@ -42,11 +42,11 @@ pub(super) struct Together {
 pub(super) struct Tally {
     pub(super) taken: u64,
     pub(super) agreed: u64,
-    /// Cells that said "being written".
+    /// Cells whose stamps said "being written".
     pub(super) moving: u64,
 }
 
-/// Where cells come from.
+/// The files that cells come from.
 #[derive(Clone, Copy)]
 pub(super) struct Origins<'a> {
     pub(super) out: &'a Store,
@@ -55,7 +55,7 @@ pub(super) struct Origins<'a> {
 }
 
 impl Cells {
-    /// A block of which nothing is known yet.
+    /// A block without any values.
     pub(super) fn empty(columns: Vec<Column>, rows: &Range<u64>) -> Self {
         let count = to_usize(rows.end - rows.start);
         let bytes = columns.iter().map(|column| column.fill_cell().repeat(count)).collect();
@@ -63,7 +63,7 @@ impl Cells {
         Self { columns, first: rows.start, rows: count, bytes, present: none.clone(), new: none }
     }
 
-    /// A block that holds what a file holds of it.
+    /// A block with the values that a file holds.
     pub(super) fn held(
         columns: Vec<Column>,
         rows: &Range<u64>,
@@ -87,7 +87,7 @@ impl Cells {
         Ok(Self { columns, ..cells })
     }
 
-    /// Lays the cells of an input over those that are known. `rows` are those of the block that the input has.
+    /// Adds the cells of an input to those that are known. `rows` are the rows of the block that the input has.
     pub(super) fn add(
         &mut self,
         origins: Origins<'_>,
@@ -114,7 +114,7 @@ impl Cells {
         Ok(tally)
     }
 
-    /// Lays cells of one column over those that are known, from a row on.
+    /// Adds cells of one column to those that are known, from a row on.
     fn lay(
         &mut self,
         origins: Origins<'_>,
@@ -155,7 +155,7 @@ impl Cells {
         Ok(())
     }
 
-    /// The rows that have new values, those together of which the same columns are new.
+    /// The rows that have new values, grouped by which columns are new.
     pub(super) fn together(&self) -> Vec<Together> {
         let mut parts: Vec<Together> = Vec::new();
         let mut known: HashMap<Vec<usize>, usize> = HashMap::new();
@@ -173,12 +173,12 @@ impl Cells {
         parts
     }
 
-    /// The names of some columns.
+    /// The names of the columns of a group.
     pub(super) fn names(&self, part: &Together) -> Vec<String> {
         part.columns.iter().map(|&c| self.columns[c].name.clone()).collect()
     }
 
-    /// The values of some columns of some rows.
+    /// The values of a group of rows in its columns.
     pub(super) fn values(&self, part: &Together) -> Result<Vec<(&str, Values<'_>)>, ErrorKind> {
         let mut values = Vec::new();
         for &c in &part.columns {
@@ -200,7 +200,7 @@ impl Cells {
 }
 
 impl Origins<'_> {
-    /// Both files by name: the one that disagrees, and the one where the known value comes from.
+    /// Names both files: the one that disagrees, and the one that the known value comes from.
     fn disagreement(self, row: u64, column: &Column, input: usize, value: &[u8], known: &[u8]) -> Error {
         let earlier = self.joined.sources.iter().map(|source| source.input).take_while(|&other| other != input);
         let from = earlier.filter(|&other| self.holds(other, row, column, known)).map(|k| self.inputs[k].path()).next();
@@ -208,7 +208,7 @@ impl Origins<'_> {
         let differs = value.chunks(size).zip(known.chunks(size)).position(|(a, b)| a != b).unwrap_or(0) * size;
         let text = |bytes: &[u8]| element(column, &bytes[differs..differs + size]);
         let (value, other_value) = match (text(value), text(known)) {
-            // Two values that print alike: of NaN there are many.
+            // Two values that print alike, such as different NaNs.
             (a, b) if a == b => (bits(&value[differs..differs + size]), bits(&known[differs..differs + size])),
             texts => texts,
         };
@@ -231,7 +231,7 @@ impl Origins<'_> {
     }
 }
 
-/// What a cell is to a merge: in tables without stamps, what is fill is no value.
+/// The state of a cell for a merge. In tables without stamps, fill counts as no value.
 fn state(block: &Block, k: usize, column: &Column) -> CellState {
     match block.states()[k] {
         CellState::Plain if crate::store::is_fill(block.cell(k), &column.fill) => CellState::Missing,
@@ -252,7 +252,7 @@ fn bits(bytes: &[u8]) -> String {
     bytes.iter().rev().fold("0x".to_owned(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Rows per block: about 8 MB; whole chunks of compressed columns, where that takes no more than 64 MB.
+/// Rows per block: about 8 MB, or whole chunks of compressed columns if those take at most 64 MB.
 pub(super) fn block_rows(table: &Table) -> u64 {
     let row = table.row_bytes().max(1);
     let rows = (BLOCK_BYTES / row).max(1);

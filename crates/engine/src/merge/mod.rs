@@ -1,5 +1,5 @@
-//! Files of the same tables, merged into one: for file systems whose locks cannot be trusted, where each worker
-//! writes a file of its own, and for results of several machines. See `docs/design/merge.md`.
+//! Merges files with the same tables into one. This is for file systems whose locks cannot be trusted, where each
+//! worker writes a file of its own, and for results of several machines. See `docs/design/merge.md`.
 
 mod build;
 mod cells;
@@ -14,17 +14,17 @@ use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// Called now and then: bytes looked at, bytes to look at.
+/// Called from time to time with the bytes read so far, and those to read in all.
 pub type Progress<'a> = &'a dyn Fn(u64, u64);
 
-/// How files are merged.
+/// How to merge files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MergeOptions {
-    /// What each block of rows survives once it is merged into a file that exists.
+    /// What each block of rows survives once it is merged into an existing file.
     pub durability: Durability,
-    /// Put the rows of each input after those of the inputs before it, rather than over them.
+    /// Append the rows of each input to those of the inputs before it, instead of laying them over each other.
     pub concat: bool,
-    /// Merge only these tables, and copy nothing else; `None`: all, and what else there is.
+    /// Merge only these tables, and copy nothing else. `None`: everything.
     pub tables: Option<Vec<String>>,
     /// What to do about attributes of tables and columns that differ between the files.
     pub attributes: Attributes,
@@ -33,36 +33,35 @@ pub struct MergeOptions {
 /// What to do about attributes that differ between the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Attributes {
-    /// Those of tables and columns must be the same.
+    /// Attributes of tables and columns must be equal.
     #[default]
     Same,
-    /// Keep those of the first file that has them, and tell.
+    /// Keep those of the first file that has them, and report the others.
     First,
 }
 
 /// What a merge did.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Merged {
-    /// Whether the file was made.
+    /// Whether the file was created.
     pub created: bool,
-    /// One for each table that was merged by rows.
+    /// One entry per table that was merged by rows.
     pub tables: Vec<MergedTable>,
-    /// Groups and datasets that the file lacked, shells of tables among them.
+    /// Groups and datasets that the file lacked, including new tables and their columns.
     pub objects: u64,
-    /// Objects and attributes of an input that could not be carried over: file, path, and why.
+    /// Objects and attributes of an input that could not be copied: file, path and reason.
     pub left_out: Vec<(PathBuf, String, String)>,
-    /// Objects of an input that are none of the tables, and were there already: file and path. They were left as
-    /// they are, and not compared.
+    /// Objects of an input outside of tables that existed already: file and path. They were kept without a comparison.
     pub already_there: Vec<(PathBuf, String)>,
-    /// Attributes of an input that another file has with another value, which was kept.
+    /// Attributes of an input that another file has with another value. That value was kept.
     pub attributes: Vec<OtherAttribute>,
-    /// Columns of the inputs that other programs have deleted, renamed, shortened or retyped. What is left is merged.
+    /// Columns of the inputs that other programs have deleted, renamed, shortened or retyped. The rest was merged.
     pub lost: Vec<Lost>,
     #[serde(skip)]
     keeps_first: bool,
 }
 
-/// An attribute that was not carried over, since another file has it with another value.
+/// An attribute that was not copied, since another file has it with another value.
 #[derive(Clone, Debug, Serialize)]
 pub struct OtherAttribute {
     /// The input.
@@ -71,7 +70,7 @@ pub struct OtherAttribute {
     pub object: String,
     /// Name of the attribute.
     pub attribute: String,
-    /// Its value there.
+    /// Its value in the input.
     pub value: String,
     /// The file whose value was kept.
     pub other: PathBuf,
@@ -88,28 +87,28 @@ pub struct Lost {
     pub table: String,
     /// The column.
     pub column: String,
-    /// What became of it.
+    /// What happened to it.
     pub what: String,
 }
 
-/// What became of one table.
+/// What a merge did to one table.
 #[derive(Clone, Debug, Serialize)]
 pub struct MergedTable {
     /// Its path in the file.
     pub table: String,
     /// Its rows.
     pub rows: u64,
-    /// Cells that were taken from each input.
+    /// Number of cells taken from each input.
     pub taken: Vec<u64>,
-    /// Cells of an input that were there already, with the same bytes.
+    /// Cells of an input that existed already with the same bytes.
     pub agreed: u64,
-    /// Cells of the inputs on which a writer is at work: they were left out.
+    /// Cells of the inputs that a writer was writing. They were left out.
     pub being_written: u64,
 }
 
 impl Merged {
-    /// Whether all that the inputs hold is in the file now. Attributes count as kept where [`Attributes::First`] said
-    /// so.
+    /// Whether the file now has everything that the inputs hold. With [`Attributes::First`], attributes that differ do
+    /// not count.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let attributes = self.keeps_first || self.attributes.is_empty();
@@ -120,21 +119,21 @@ impl Merged {
 
 /// Merges the committed rows of `inputs` into `out`.
 ///
-/// A file that does not exist is built beside its name, with all that the inputs hold and a uuid of its own, synced and
-/// renamed. In one that exists, what it lacks is added by one structural change; then the tables are merged by rows, in
-/// blocks: cells that an input holds and `out` lacks are committed, all of a row that come together in one commit.
-/// Cells that both hold must have the same bytes. Missing rows stay missing.
+/// If `out` does not exist, it is built beside its name, synced and renamed into place. It gets everything that the
+/// inputs hold, and a uuid of its own. If `out` exists, one structural change adds what it lacks. Then the tables are
+/// merged by rows, in blocks. Cells that an input holds and `out` lacks are committed: all new cells of a row in one
+/// commit. Cells that both hold must have the same bytes. Missing rows stay missing.
 ///
-/// **Concurrency.** Other processes may write to an `out` that exists meanwhile, and merge into it: a cell that appears
-/// there is compared, not overwritten. Others who would make `out` wait until it is there. Inputs are read as readers
-/// do, and never written; rows that are written meanwhile may be in `out` or not, each as a whole. **Survives** a kill
-/// at any instant: `out` does not exist, or is sound, and the same call again does what is left. With
+/// **Concurrency.** Other processes may write to an existing `out` meanwhile, and merge into it: a cell that appears
+/// there is compared, not overwritten. Processes that want to create `out` wait until it exists. Inputs are read as
+/// readers do, and never written. Rows that are written meanwhile may be in `out` or not, each as a whole. **Survives**
+/// a kill at any instant: `out` does not exist or is sound, and the same call does the rest. With
 /// [`Durability::Process`] one sync ends the merge.
 ///
 /// # Errors
-/// [`ErrorKind::Disagreement`] with both files: a new file is not made; in one that exists, nothing of that block of
-/// rows was written, blocks before it were. [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and
-/// [`ErrorKind::Damaged`] for inputs that do not fit, or are not sound; [`ErrorKind::BadRequest`] where `out` is among
+/// [`ErrorKind::Disagreement`] with both files: a new file is not created; in an existing one, nothing of that block of
+/// rows was written, but the blocks before it were. [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and
+/// [`ErrorKind::Damaged`] for inputs that do not fit, or are not sound; [`ErrorKind::BadRequest`] if `out` is one of
 /// the inputs; those of [`Store::change`], [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
 pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Progress<'_>) -> Result<Merged> {
     check_inputs(out, inputs)?;
@@ -159,11 +158,11 @@ pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Pr
         return Ok(merged);
     }
     if tables.iter().any(|joined| !joined.is_there) {
-        // Another merge may have made them meanwhile, from other inputs.
+        // Another merge may have added tables meanwhile, from other inputs.
         tables = plan::plan(&plan::look(out, inputs)?, options)?;
     }
     if options.concat {
-        // Somebody made it meanwhile.
+        // Another process created it meanwhile.
         return Err(ErrorKind::AlreadyExists(Item::File).at("merge into", out.path()));
     }
     if !is_there {
@@ -178,7 +177,7 @@ pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Pr
     Ok(merged)
 }
 
-/// A file must not be merged into itself.
+/// Refuses to merge a file into itself.
 fn check_inputs(out: &Store, inputs: &[Store]) -> Result<()> {
     let inode = |store: &Store| std::fs::metadata(store.path()).map(|m| (m.dev(), m.ino())).ok();
     match inputs.iter().find(|input| input.path() == out.path() || inode(input).is_some_and(|i| inode(out) == Some(i)))
@@ -198,7 +197,7 @@ fn check_dead_writers(tables: &[Joined], inputs: &[Store]) -> Result<()> {
     })
 }
 
-/// Values that a dead writer was overwriting are put back by recovery, which writes: not here.
+/// Refuses values that a dead writer was overwriting. Recovery would put the old ones back, but it writes to the input.
 fn check_dead_writer(joined: &Joined, input: &Store) -> Result<()> {
     let cells = input.left_by_dead(&joined.path)?;
     if cells > 0 {
@@ -207,7 +206,7 @@ fn check_dead_writer(joined: &Joined, input: &Store) -> Result<()> {
     Ok(())
 }
 
-/// An error of an input.
+/// Attributes an error to an input.
 fn of_input<T>(outcome: Result<T, ErrorKind>, input: &Store) -> Result<T, Error> {
     outcome.at("merge", input.path())
 }

@@ -1,4 +1,4 @@
-//! Which tables are merged by rows, and whether they fit each other. Pure, but for the look at the files.
+//! Decides which tables are merged by rows, and whether they fit together. Apart from `look`, it does no I/O.
 
 use super::MergeOptions;
 use crate::h5::MOST_COLUMNS;
@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) path: PathBuf,
-    /// Position among the inputs; `None`: the file that is merged into.
+    /// Position among the inputs. `None`: the file that is merged into.
     pub(super) input: Option<usize>,
     pub(super) known: Known,
 }
 
-/// What is merged: the files, what was found in them, and the tables that are merged by rows.
+/// What is merged: the files, their tables, and the tables that are merged by rows.
 #[derive(Clone, Copy)]
 pub(super) struct Plan<'a> {
     pub(super) out: &'a Store,
@@ -31,7 +31,7 @@ pub(super) struct Plan<'a> {
 impl<'a> Plan<'a> {
     /// What was found in an input.
     pub(super) fn found_in(self, input: usize) -> Option<&'a Found> {
-        // They ascend: see `look`.
+        // They are sorted by input: see `look`.
         let k = self.found.binary_search_by_key(&Some(input), |found| found.input).ok()?;
         self.found.get(k)
     }
@@ -41,28 +41,28 @@ impl<'a> Plan<'a> {
 #[derive(Debug)]
 pub(super) struct Joined {
     pub(super) path: String,
-    /// Names of the columns, in the order of the first file that has it.
+    /// Names of the columns, in the order of the first file with the table.
     pub(super) columns: Vec<String>,
     /// Columns that only the library reads.
     pub(super) others: Vec<Other>,
-    /// Rows of the longest.
+    /// Number of rows of the longest one.
     pub(super) rows: u64,
     pub(super) row_bytes: u64,
-    /// Whether the file that is merged into has it already.
+    /// Whether the file that is merged into already has it.
     pub(super) is_there: bool,
     /// The inputs that have it.
     pub(super) sources: Vec<Source>,
 }
 
-/// A column whose rows only the library reads: of a type that h5part does not know, or without stamps beside others.
+/// A column whose rows only the library reads: its type is unknown to h5part, or it has no stamps while others have.
 #[derive(Debug)]
 pub(super) struct Other {
     pub(super) name: String,
-    /// Why it is never written.
+    /// Why it is never written, if so.
     pub(super) frozen: Option<String>,
-    /// Files that have it.
+    /// Number of files that have it.
     pub(super) holders: usize,
-    /// Rows that the first of them has.
+    /// Rows of the first of these files.
     pub(super) rows: u64,
 }
 
@@ -75,32 +75,33 @@ pub(super) struct Source {
     pub(super) stamped: bool,
     /// The row of the merged table that its first row becomes.
     pub(super) offset: u64,
-    /// Positions of the columns that it has with all rows.
+    /// Positions of the columns of which it has all rows.
     pub(super) whole: Vec<usize>,
-    /// Positions of columns that another program has shortened, and rows that are left.
+    /// Positions of the columns that another program has shortened, each with its remaining rows.
     pub(super) short: Vec<(usize, u64)>,
 }
 
 impl Source {
-    /// The rows of a block that it has, as rows of the merged table.
+    /// The rows of a block that it has, numbered as in the merged table.
     pub(super) fn within(&self, block: &Range<u64>) -> Range<u64> {
         let start = self.offset.clamp(block.start, block.end);
         start..(self.offset + self.rows).clamp(start, block.end)
     }
 
-    /// Rows of the merged table, as rows of its own.
+    /// Converts rows of the merged table to its own.
     pub(super) fn rows_of(&self, merged: &Range<u64>) -> Range<u64> {
         merged.start - self.offset..merged.end - self.offset
     }
 }
 
 impl Joined {
-    /// Bytes of values to be looked at.
+    /// Bytes of values to read.
     pub(super) fn bytes(&self) -> u64 {
         self.sources.iter().map(|source| source.rows.saturating_mul(self.row_bytes)).sum()
     }
 
-    /// Cells of the inputs that a living writer is at. What a dead one left in rows without a value is no value.
+    /// Counts cells of the inputs that a living writer is writing. What a dead writer left in rows without a value is
+    /// not counted.
     pub(super) fn being_written(&self, inputs: &[Store]) -> Result<u64> {
         let mut cells = 0;
         for source in self.sources.iter().filter(|source| source.stamped) {
@@ -111,7 +112,7 @@ impl Joined {
     }
 }
 
-/// Looks at all files. One to merge into that is not there has no tables.
+/// Reads the tables of all files. A file to merge into that does not exist has none.
 pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
     let tables = |store: &Store, input| -> Result<Found> {
         Ok(Found { path: store.path().to_owned(), input, known: store.known()? })
@@ -126,8 +127,8 @@ pub(super) fn look(out: &Store, inputs: &[Store]) -> Result<Vec<Found>> {
     Ok(found)
 }
 
-/// By rows are merged: tables with stamps in any of the files, and all tables of files that have no stamps at all, but
-/// for those with more columns than stamps can be given: they are objects as all else.
+/// Plans the tables that are merged by rows: those with stamps in any of the files, and all tables of files without any
+/// stamps. Tables with more columns than can have stamps are left out; they are copied like other objects.
 pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined>> {
     let mut paths = BTreeSet::new();
     for file in files {
@@ -154,8 +155,8 @@ pub(super) fn plan(files: &[Found], options: &MergeOptions) -> Result<Vec<Joined
     Ok(joined.into_iter().filter(|joined| !joined.sources.is_empty()).collect())
 }
 
-/// Whether a column is merged by cells: if it has stamps, or, in a table without, if its type is known and its values
-/// are in the file.
+/// Whether a column is merged by cells. It is if it has stamps; in a table without stamps, if its type is known and its
+/// values are in the file.
 fn is_merged(table: &Table, column: &Column) -> bool {
     let is_here = column.layout.as_ref().err().is_none_or(|reason| reason != OUTSIDE);
     let is_known = column.dtype.is_ok() && column.frozen.is_none();
@@ -189,7 +190,7 @@ fn join(path: &str, files: &[Found], options: &MergeOptions) -> Result<Joined> {
             check_columns(reference, table, &first.path).map_err(|kind| kind.at("merge", &file.path))?;
         }
         for column in columns(table) {
-            // Of those before, some may have lost it.
+            // Earlier files may have lost it.
             if !joined.columns.contains(&column.name) {
                 joined.columns.push(column.name.clone());
                 joined.row_bytes += cell_bytes(column);
@@ -239,7 +240,7 @@ impl Joined {
         }
     }
 
-    /// Whether it can be made at all.
+    /// Checks that the merged table can be created.
     fn check(&self, having: &[(&Found, &Table)], concat: bool) -> Result<()> {
         let Some((file, _)) = having.first() else { return Ok(()) };
         if self.columns.len() > MOST_COLUMNS {
@@ -267,7 +268,7 @@ impl Joined {
     }
 }
 
-/// Why no row of a column is written.
+/// Why no row of a column is written, if so.
 fn frozen(column: &Column) -> Option<String> {
     let outside = column.layout.as_ref().err().filter(|reason| *reason == OUTSIDE);
     column.frozen.clone().or_else(|| outside.map(|_| "its values are in other files".to_owned()))
@@ -277,7 +278,7 @@ fn cell_bytes(column: &Column) -> u64 {
     column.dtype.clone().map_or(0, h5part_base::dataspace::Dtype::size) * column.shape.iter().product::<u64>()
 }
 
-/// Whether a table has the columns of another one, in any order.
+/// Checks that a table has the columns of another one, in any order.
 fn check_columns(reference: &Table, table: &Table, other: &Path) -> Result<(), ErrorKind> {
     let differ = |how: String| Err(ErrorKind::OtherColumns { table: table.path.clone(), how, other: other.to_owned() });
     let known: HashMap<&str, &Column> = reference.columns.iter().map(|c| (c.name.as_str(), c)).collect();

@@ -1,4 +1,4 @@
-//! The rows of one table, merged into a file that is there: block by block, compared and committed.
+//! Merges the rows of one table into an existing file: block by block, compared and committed.
 
 use super::cells::{Cells, Origins, block_rows};
 use super::plan::{Joined, Source};
@@ -10,9 +10,9 @@ use h5part_base::num::to_usize;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// So many inputs are open at once.
+/// Most inputs open at once.
 const MOST_OPEN: usize = 64;
-/// Others may commit to the rows of a block so often, between a look at it and its commit.
+/// How many times others may commit to the rows of a block between our look at it and our commit.
 const TRIES: usize = 100;
 
 /// Merges the rows of a table from all inputs that have it.
@@ -55,7 +55,7 @@ struct Merging<'a> {
     target: Target,
     taken: Vec<u64>,
     agreed: u64,
-    /// Cells that said "being written".
+    /// Cells whose stamps said "being written".
     moving: u64,
 }
 
@@ -66,7 +66,7 @@ impl Merging<'_> {
         for source in sources {
             readers.push(inputs[source.input].reader(&joined.path)?);
         }
-        // A table may have grown since it was looked at; its new rows are of the next merge.
+        // The table may have grown since it was read. The new rows are left to the next merge.
         let rows = sources.iter().map(|source| source.rows).max().unwrap_or(0);
         let step = block_rows(self.target.reader.table());
         for first in (0..rows).step_by(to_usize(step)) {
@@ -101,11 +101,11 @@ impl Merging<'_> {
                 return Ok(());
             }
         }
-        let text = "other processes commit to the same rows again and again".to_owned();
+        let text = "other processes keep committing to the same rows".to_owned();
         Err(ErrorKind::BadRequest(text).at("merge into", self.origins.out.path()))
     }
 
-    /// What the file holds of the rows.
+    /// Reads what the file holds of the rows.
     fn look(&mut self, rows: &Range<u64>) -> Result<Cells> {
         let Origins { out, joined, .. } = self.origins;
         let names: Vec<&str> = joined.columns.iter().map(String::as_str).collect();
@@ -116,7 +116,7 @@ impl Merging<'_> {
         Cells::held(columns, rows, blocks, joined).map_err(into)
     }
 
-    /// Commits what is new in the block. `false`: somebody else has committed to it since it was looked at.
+    /// Commits what is new in the block. `false`: someone else has committed to it since it was read.
     fn commit(&mut self, cells: &Cells) -> Result<bool> {
         let together = cells.together();
         if together.is_empty() {

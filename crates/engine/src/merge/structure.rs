@@ -1,4 +1,4 @@
-//! What the merged file lacks: tables, and what else the inputs hold.
+//! Adds what the merged file lacks: tables, and all other objects of the inputs.
 
 use super::plan::{Found, Joined, Plan};
 use super::{Attributes, Lost, Merged, OtherAttribute, build};
@@ -12,13 +12,13 @@ use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Item, Re
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-/// Makes the file, whole and with all rows, or adds to one that is there what it lacks, without rows.
+/// Creates the file as a whole with all rows, or adds what an existing file lacks, without rows.
 pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<Merged> {
     let Plan { out, inputs, tables, .. } = plan;
     let planned = tables.iter().map(|joined| joined.rows * joined.row_bytes).sum();
     let mut merged = Merged::default();
     let Some(first) = inputs.first() else { return Ok(merged) };
-    // Which file failed is known inside only.
+    // Only the inner function knows which file failed.
     let mut failed: Option<PathBuf> = None;
     let mut build = |building: &Building<'_>| {
         let filled = plan.copy_all(building.h5(), true, &mut merged).and_then(|()| {
@@ -50,11 +50,11 @@ pub(super) fn complete(plan: Plan<'_>, progress: &mut dyn FnMut(u64)) -> Result<
 }
 
 impl Plan<'_> {
-    /// Copies what the file lacks. `new`: nothing is in it yet.
+    /// Copies what the file lacks. `new`: the file is still empty.
     fn copy_all(self, h5: &H5Change, new: bool, merged: &mut Merged) -> Result<()> {
         let out = self.out.path();
         h5.ensure_uuid().at("change", out)?;
-        // Also what another merge has made since the files were looked at.
+        // Includes tables that another merge has added since the files were read.
         let is_there = |joined: &&Joined| joined.is_there || (!new && h5.is_stamped(&joined.path));
         let there: HashSet<&str> = self.tables.iter().filter(is_there).map(|j| j.path.as_str()).collect();
         for joined in self.tables.iter().filter(|joined| there.contains(joined.path.as_str())) {
@@ -79,7 +79,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// What is copied of an input, and how. `made`: columns that an earlier one has brought.
+    /// What to copy of an input, and how. `made`: columns that earlier inputs have brought.
     fn copying(self, k: usize, found: &Found, there: &HashSet<&str>, made: &mut HashSet<String>) -> Copying {
         let mut copying = Copying { only: self.options.tables.clone(), ..Copying::default() };
         for joined in self.tables {
@@ -96,7 +96,7 @@ impl Plan<'_> {
             }
             for other in joined.others.iter().filter(|other| table.column(&other.name).is_ok()) {
                 let path = path_below(&joined.path, &other.name);
-                // What is never written is copied as it is, and only compared.
+                // Columns that are never written are copied as they are, and only compared.
                 if (other.holders > 1 || other.rows < joined.rows)
                     && other.frozen.is_none()
                     && made.insert(path.clone())
@@ -113,7 +113,7 @@ impl Plan<'_> {
         copying
     }
 
-    /// Notes what was copied of an input, and what was not.
+    /// Records what was copied of an input, and what was not.
     fn take_in(self, k: usize, copying: &Copying, copied: Copied, merged: &mut Merged) -> Result<()> {
         let file = self.inputs[k].path();
         let is_shell = |path: &str| copying.shells.iter().any(|shell| shell.path == path.trim_start_matches('/'));
@@ -149,7 +149,7 @@ impl Plan<'_> {
         self.tables.iter().any(|joined| joined.path == object || (joined.path == table && has(joined)))
     }
 
-    /// Why rows of a column were not merged.
+    /// The error for a column whose rows were not merged.
     fn refusal(self, k: usize, refused: Refused) -> ErrorKind {
         let path = refused.path.trim_start_matches('/');
         let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
@@ -164,13 +164,13 @@ impl Plan<'_> {
         }
     }
 
-    /// The first file before an input that holds what was kept.
+    /// The first file before an input that holds the value that was kept.
     fn holder(self, k: usize, kept: &str, ask: impl Fn(&H5File) -> Result<Option<String>, ErrorKind>) -> PathBuf {
         let holds = |input: &&Store| input.with_h5(|h5, _| ask(h5)).is_ok_and(|shown| shown.as_deref() == Some(kept));
         self.inputs[..k].iter().find(holds).unwrap_or(self.out).path().to_owned()
     }
 
-    /// Gives a new table its stamps. Its columns may come from several inputs, where some have lost theirs.
+    /// Gives a new table its stamps. Its columns may come from several inputs, since each may have lost some.
     fn stamp(self, h5: &H5Change, joined: &Joined) -> Result<(), ErrorKind> {
         let mut sources =
             joined.sources.iter().filter_map(|source| self.found_in(source.input)?.known.tables.get(&joined.path));
@@ -190,7 +190,7 @@ impl Plan<'_> {
 }
 
 impl Merged {
-    /// Notes what other programs have taken away from the tables of an input.
+    /// Records what other programs have removed from the tables of an input.
     fn note_lost(&mut self, found: &Found, tables: &[Joined]) {
         for table in tables.iter().filter_map(|joined| found.known.tables.get(&joined.path)) {
             self.lost.extend(table.lost.iter().map(|lost| Lost {
@@ -208,7 +208,7 @@ fn shell(path: String, allocation: Option<Allocation>, rows: u64) -> Shell {
     Shell { path, layout, compression, allocation, rows: Some(rows) }
 }
 
-/// Extends a table that was there to the rows of the longest.
+/// Extends an existing table to the rows of the longest one.
 pub(super) fn extend(out: &Store, joined: &Joined) -> Result<()> {
     let rows = out.reader(&joined.path)?.table().rows;
     if rows < joined.rows {

@@ -1,4 +1,4 @@
-//! What was published before under the same name: chunks that did not change are taken from it.
+//! The file that was published before under the same name. Unchanged chunks are taken from it.
 
 use crate::filter::Encoded;
 use crate::h5::{Digest, H5File};
@@ -17,7 +17,7 @@ pub(super) struct Earlier {
     columns: HashMap<String, (ChunkTable, Vec<Digest>)>,
 }
 
-/// Digests of a chunk: of its values, and of its bytes as they are stored.
+/// Digests of a chunk: that of its values, and that of its stored bytes.
 pub(super) fn digest_of(values: u128, stored: &[u8]) -> Digest {
     let [low, high] = bytemuck::cast::<u128, [u64; 2]>(values);
     [low, high, xxh3_64(stored)]
@@ -29,7 +29,7 @@ pub(super) fn values_of(chunk: &[u8]) -> u128 {
 }
 
 impl Earlier {
-    /// `None`: there is nothing of that name.
+    /// Opens the earlier file. `None`: no file has that name, or it cannot be reused.
     pub(super) fn open(out: &Store, uuid: Option<Uuid>) -> Result<Option<Self>, ErrorKind> {
         if !out.path().exists() {
             return Ok(None);
@@ -40,7 +40,7 @@ impl Earlier {
             Ok(false) | Err(ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. }) => return Err(ErrorKind::NotPublished),
             Err(e) => return Err(e),
         }
-        // Of a damaged one nothing is taken, and it is made anew.
+        // A damaged file is not reused. Everything is then compressed again.
         Ok(Self::load(out).ok())
     }
 
@@ -61,7 +61,7 @@ impl Earlier {
         Ok(Self { file, columns })
     }
 
-    /// The stored bytes of a chunk that holds these values, if there is one and it is undamaged.
+    /// The stored bytes of a chunk with these values, if it exists and is undamaged.
     pub(super) fn chunk(
         &self,
         column: &str,

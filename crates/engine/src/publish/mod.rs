@@ -1,7 +1,8 @@
-//! Publishing: a copy of what is committed, for many readers. Writers go on in the working file.
+//! Publishing: makes a copy of what is committed, for many readers. Writers go on in the working file.
 //!
-//! The copy is built beside and takes its name when it is whole and durable, so that readers keep the one that they
-//! opened, and nobody ever sees half of one. Published again, only chunks that changed are compressed again.
+//! The copy is built beside its name, and renamed into place once it is complete and durable. So readers keep the file
+//! that they opened, and nobody ever sees half a file. If the file was published before, only changed chunks are
+//! compressed again.
 
 mod earlier;
 mod plan;
@@ -24,36 +25,35 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 
-/// How a file is published.
+/// How to publish a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publishing {
     /// How values are stored.
     pub packing: Packing,
     /// Leave out rows that lack a committed value in any stamped column, or whose guard does not say "complete".
     pub only_complete: bool,
-    /// Take over values that don't match their stamps, since another program changed them; without stamps. Else
-    /// they are an error.
+    /// Copy values that do not match their stamps, since another program changed them; they get no stamps. Otherwise
+    /// such values are an error.
     pub accept_foreign: bool,
 }
 
 /// How the values of a published file are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packing {
-    /// gzip of this level, 0 to 9.
+    /// gzip at this level, 0 to 9.
     Gzip {
         /// Level.
         level: u8,
-        /// Bytes of equal weight together before.
+        /// Apply the shuffle filter first.
         shuffle: bool,
     },
-    /// Zstandard of this level, bytes of equal weight together before. Read by h5part, and by HDF5 with the plugin of
-    /// the registered filter 32015.
+    /// Shuffle, then Zstandard at this level. h5part reads it; HDF5 needs the plugin of the registered filter 32015.
     Zstd {
         /// Level, 1 to 22.
         level: u8,
     },
-    /// As they are, one block a column: for [`Snapshot::view`]. Columns of the other byte order, which it does not
-    /// show, are in chunks.
+    /// Uncompressed, one block per column, for [`Snapshot::view`]. It cannot show columns of the other byte order,
+    /// which are stored in chunks.
     Plain,
 }
 
@@ -71,41 +71,41 @@ pub struct Published {
     pub tables: u64,
     /// Rows of all tables.
     pub rows: u64,
-    /// Cells that have a value.
+    /// Cells with a value.
     pub cells: u64,
-    /// Cells that have none.
+    /// Cells without a value.
     pub missing: u64,
-    /// Rows that were left out since they are not complete.
+    /// Rows that were left out since they are incomplete.
     pub left_out_rows: u64,
     /// Chunks that were written.
     pub chunks: u64,
-    /// Those of them that were taken from the file that was published before.
+    /// Chunks among them that were taken from the earlier published file.
     pub reused: u64,
     /// Bytes of values.
     pub bytes: u64,
     /// Length of the published file, in bytes.
     pub file_bytes: u64,
-    /// Objects that could not be carried over: path, and why.
+    /// Objects that could not be copied: path and reason.
     pub left_out: Vec<(String, String)>,
 }
 
 impl Store {
-    /// Publishes what is committed as the file `out`: all tables, with their stamps, and everything else that the file
+    /// Publishes what is committed as the file `out`: all tables with their stamps, and everything else that the file
     /// holds.
     ///
-    /// **Concurrency.** Runs beside any number of writers and readers; of each row it takes all columns as one commit
-    /// left them. Rows that are being overwritten are waited for. Structural changes, commits to compressed columns
-    /// among them, wait for the moments in which the structure, or a portion of compressed columns, is read. Two who
-    /// publish under one name at once both make a whole file; the later one stays. **Atomic**: the name stands for the
-    /// old file, and after that for the new one. Who has opened the old one keeps it. **Survives** a kill at any
-    /// instant, with the old file or the new one; and loss of power, once it has returned.
+    /// **Concurrency.** Runs beside any number of writers and readers. It takes all columns of a row as one commit left
+    /// them, and waits for rows that are being overwritten. Structural changes, and commits to compressed columns, wait
+    /// while the structure or a portion of compressed columns is read. If two processes publish under one name at once,
+    /// both build a complete file, and the later one stays. **Atomic**: the name refers to the old file until it refers
+    /// to the new one. Whoever has opened the old file keeps it. **Survives** a kill at any instant, with the old file
+    /// or the new one, and, once it has returned, loss of power.
     ///
-    /// `progress` is told bytes of values done, and in all.
+    /// `progress` is called with the bytes of values done, and those to do in all.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`] where `out` is something else than an earlier publication of this store;
+    /// [`ErrorKind::NotPublished`] if `out` is anything but an earlier publication of this store;
     /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], and those of
-    /// [`Store::reader`]. The old file is as it was then.
+    /// [`Store::reader`]. After an error the old file is unchanged.
     pub fn publish(&self, out: &Self, how: Publishing, progress: Progress<'_>) -> Result<Published> {
         let (tables, earlier) = self.prepare(out).map_err(|kind| kind.at("publish", out.path()))?;
         let planned: Vec<Planned> = tables
@@ -128,7 +128,7 @@ impl Store {
         out.replace_with(build).at("publish", out.path())
     }
 
-    /// What is to be published, and what was before.
+    /// The tables to publish, and the file that was published before.
     fn prepare(&self, out: &Self) -> Result<(Vec<Listing>, Option<Earlier>), ErrorKind> {
         if self.path() == out.path() {
             return Err(ErrorKind::NotPublished);
@@ -138,7 +138,7 @@ impl Store {
         Ok((tables, Earlier::open(out, uuid)?))
     }
 
-    /// What dead writers have left is put right, if there were writers, and if we may.
+    /// Recovers what dead writers left, if there were writers and we have the permissions.
     fn put_right(&self) -> Result<(), ErrorKind> {
         if !self.paths.sidecar.exists() {
             return Ok(());
@@ -153,8 +153,8 @@ impl Store {
         }
     }
 
-    /// All that the file holds but the values of the planned columns. Inside the gate, so that nobody changes the
-    /// structure meanwhile.
+    /// Copies everything but the values of the planned columns. It runs inside the gate, so that the structure does not
+    /// change meanwhile.
     fn copy_into(
         &self,
         path: &Path,
@@ -195,7 +195,7 @@ impl Store {
                     progress(done_before + done, total);
                     Ok(())
                 });
-                // The writer ends when nobody can send any more.
+                // The writer thread ends when no sender is left.
                 let filled = filled.and_then(|()| sinks.finish(&mut digests));
                 let stored = writer.join().map_err(|_| ErrorKind::Hdf5("the writer panicked".to_owned()))?;
                 stored.and(filled)
@@ -216,7 +216,7 @@ impl Store {
     }
 }
 
-/// Each dataset once, whatever names it has: as a column of a table with stamps, if it is one.
+/// Lists each dataset once, whatever names it has. A table with stamps takes precedence.
 fn once(h5: &H5File, mut tables: Vec<Listing>) -> Result<Vec<Listing>, ErrorKind> {
     tables.sort_by_key(|listing| listing.table.stamps.is_none());
     let mut seen = HashSet::new();

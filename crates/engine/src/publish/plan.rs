@@ -1,11 +1,11 @@
-//! Which datasets are made anew in the published file, and how they lie there.
+//! Plans which datasets are made anew in the published file, and their layout.
 
 use super::Packing;
 use crate::h5::{Allocation, Compression, Shell, ShellLayout, chunk_rows};
 use h5part_base::dataspace::{Column, Table, path_below};
 use h5part_base::error::ErrorKind;
 
-/// Columns without stamps that hold less than this, in bytes, are copied as they are.
+/// Columns without stamps that hold fewer bytes than this are copied as they are.
 const WORTH_BYTES: u64 = 64 << 10;
 
 /// A table to be published.
@@ -13,13 +13,13 @@ const WORTH_BYTES: u64 = 64 << 10;
 pub(super) struct Planned {
     /// Path of the table.
     pub(super) table: String,
-    /// Its rows when it was looked at; what is added later waits for the next time.
+    /// Its rows when it was read. Rows added later are left to the next publication.
     pub(super) rows: u64,
     /// Columns whose values are written anew.
     pub(super) columns: Vec<Column>,
-    /// Number of its stamps among those of the file, and stamps a row.
+    /// Number of its stamps within the file, and stamps per row.
     pub(super) stamps: Option<(u64, usize)>,
-    /// Those columns, and the stamps, as they are to be made.
+    /// How to make those columns and the stamps.
     pub(super) shells: Vec<Shell>,
 }
 
@@ -65,7 +65,7 @@ fn shell(table: &str, column: &Column, rows: u64, packing: Packing) -> Shell {
     let (layout, allocation) = if packing == Packing::Plain && !column.big_endian {
         (ShellLayout::Contiguous, Allocation::Early)
     } else {
-        // Chunks that are whole rows stay as they are: what was written together is read together.
+        // Chunks of whole rows keep their shape: what was written together is read together.
         let whole = column.chunk.as_ref().filter(|chunk| chunk[1..] == column.shape);
         let first = whole.map_or_else(|| chunk_rows(rows, column.cell_bytes(), None), |chunk| chunk[0]);
         let chunk = [first].into_iter().chain(column.shape.iter().copied()).collect();

@@ -1,4 +1,4 @@
-//! The rows that are published: whole ones, of which each cell is a committed value or nothing.
+//! Reads the rows to publish. Rows are whole, and each cell is a committed value or empty.
 
 use super::Publishing;
 use super::plan::Planned;
@@ -7,12 +7,12 @@ use h5part_base::dataspace::{Column, Guard, Rows, StampRows};
 use h5part_base::error::ErrorKind;
 use h5part_base::record::stamp::Stamp;
 
-/// Rows are read in blocks of about this, in bytes.
+/// Rows are read in blocks of about this many bytes.
 const BLOCK_BYTES: u64 = 4 << 20;
 
-/// Some rows of a table, as they are to be published.
+/// Some rows of a table, as they will be published.
 pub(super) struct RowBlock {
-    /// Their cells, a column after the other.
+    /// Their cells, one column after the other.
     pub(super) cells: Vec<Vec<u8>>,
     /// Their stamps.
     pub(super) words: StampRows,
@@ -25,9 +25,9 @@ pub(super) struct Source<'a> {
     reader: Reader,
     table: &'a Planned,
     how: Publishing,
-    /// Guards, and which column each is.
+    /// Guards, each with the index of its column.
     guards: Vec<(Guard, usize)>,
-    /// The column of each stamp of a row.
+    /// Index of the column of each stamp of a row.
     stamped: Vec<Option<usize>>,
     pub(super) cells: u64,
     pub(super) missing: u64,
@@ -48,7 +48,7 @@ impl<'a> Source<'a> {
         Ok(Self { store, reader, table, how, guards, stamped, cells: 0, missing: 0, left_out: 0 })
     }
 
-    /// Calls `take` for all rows, block after block.
+    /// Calls `take` for all rows, block by block.
     pub(super) fn each_block(
         &mut self,
         mut take: impl FnMut(RowBlock) -> Result<(), ErrorKind>,
@@ -72,7 +72,7 @@ impl<'a> Source<'a> {
         Ok(RowBlock { cells, words, first })
     }
 
-    /// Rows that were committed and are being overwritten have a value before, and one after: they are waited for.
+    /// Waits for rows that are being overwritten: they had a value before, and will have one after.
     fn wait(
         &mut self,
         names: &[&str],
@@ -95,7 +95,7 @@ impl<'a> Source<'a> {
         let (table, row) = (&self.table.table, first + places[0] as u64);
         let holder = || format!("a writer of row {row} of table '{table}'");
         let look = || {
-            // Perhaps its writer is dead.
+            // Its writer may be dead.
             if let Err(e) = store.recover()
                 && !matches!(e.kind(), ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_))
             {
@@ -115,7 +115,7 @@ impl<'a> Source<'a> {
         patience.wait_for("a row that is being overwritten", look, holder)
     }
 
-    /// Decides of each cell whether it is published, and with which stamp.
+    /// Decides for each cell whether it is published, and with which stamp.
     fn judge(&mut self, first: u64, blocks: &mut [Block], words: &mut StampRows) -> Result<(), ErrorKind> {
         if self.how.accept_foreign {
             self.take_foreign(first, blocks)?;
@@ -151,7 +151,7 @@ impl<'a> Source<'a> {
         Ok(())
     }
 
-    /// What a row without values holds.
+    /// The bytes of a cell without a value.
     fn undefined<'c>(&'c self, column: &'c Column) -> &'c [u8] {
         let guard = self.guards.iter().find(|(guard, _)| column.stamp == Some(guard.place));
         guard.map_or(&column.fill, |(guard, _)| &guard.undefined)
@@ -164,7 +164,7 @@ impl<'a> Source<'a> {
         all && self.guards.iter().all(says)
     }
 
-    /// Values that another program has put in the place of committed ones.
+    /// Collects values that another program wrote in place of committed ones.
     fn take_foreign(&mut self, first: u64, blocks: &mut [Block]) -> Result<(), ErrorKind> {
         for (block, column) in blocks.iter_mut().zip(&self.table.columns) {
             let changed = |(_, state): &(usize, &CellState)| **state == CellState::Changed;

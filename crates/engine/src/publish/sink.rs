@@ -1,4 +1,4 @@
-//! Where published rows go: each column into its chunks, compressed in parallel, or straight to its place.
+//! Writes published rows: each column into compressed chunks, in parallel, or straight to its place.
 
 use super::earlier::{Earlier, digest_of, values_of};
 use super::plan::Planned;
@@ -14,11 +14,11 @@ use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-/// Chunks are compressed when so many bytes of them wait.
+/// Waiting chunks are compressed once they have this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
-/// So many chunks may be on their way to the library.
+/// Most chunks waiting for the library.
 pub(super) const ON_THE_WAY: usize = 8;
-/// The disk begins with what was written when it is so much, in bytes.
+/// A sync begins after this many written bytes.
 const SYNC_BYTES: usize = 16 << 20;
 
 /// What was written.
@@ -48,9 +48,9 @@ struct Sink {
 }
 
 enum Place {
-    /// In place.
+    /// Written in place.
     Direct(ColumnLayout),
-    /// In chunks of whole rows.
+    /// Collected into chunks of whole rows.
     Chunks {
         chunk_rows: u64,
         chunk_bytes: usize,
@@ -61,22 +61,22 @@ enum Place {
     },
 }
 
-/// A chunk that is full.
+/// A full chunk.
 struct Chunk {
     sink: usize,
     band: u64,
     values: Vec<u8>,
 }
 
-/// A chunk that is to be stored: where, and as what.
+/// A compressed chunk, and where to store it.
 pub(super) struct Ready {
     column: Arc<Column>,
     offset: Vec<u64>,
     stored: Encoded,
 }
 
-/// Hands chunks to the library as they come, and lets the disk begin with them: whoever waits for it at the end finds
-/// little left. Ends when nobody sends any more.
+/// Passes chunks to the library as they arrive, and starts syncing early, so that little is left for the sync at the
+/// end. Ends when no sender is left.
 pub(super) fn store(
     h5: &H5Change,
     file: &dyn StorageFile,
@@ -86,7 +86,7 @@ pub(super) fn store(
     std::thread::scope(|scope| {
         let (begin, asked) = sync_channel(1);
         let syncer = scope.spawn(move || {
-            // The system tells of a failure once: it must not be lost.
+            // The system reports a failed sync only once, so the result must be kept.
             asked.iter().try_for_each(|()| file.sync())
         });
         let mut written = 0;
@@ -94,19 +94,19 @@ pub(super) fn store(
             h5.write_chunk(table, &column, &offset, &stored)?;
             h5.touch();
             written += stored.bytes.len();
-            // While it is still at the last ones, these wait for their turn.
+            // If a sync is still running, the next one starts later.
             if written >= SYNC_BYTES && begin.try_send(()).is_ok() {
                 written = 0;
             }
             Ok(())
         });
         drop(begin);
-        let begun = syncer.join().map_err(|_| ErrorKind::Hdf5("the one who syncs panicked".to_owned()))?;
+        let begun = syncer.join().map_err(|_| ErrorKind::Hdf5("the sync thread panicked".to_owned()))?;
         outcome.and(begun.map_err(ErrorKind::from))
     })
 }
 
-/// A chunk as it is to be stored.
+/// A chunk after compression.
 struct Packed {
     sink: usize,
     band: u64,
@@ -131,7 +131,7 @@ impl<'a> Sinks<'a> {
         Ok(Self { file, writer, earlier, sinks, stamps, waiting, waiting_bytes, tally })
     }
 
-    /// Takes rows, which follow those that it was given before. Returns how many bytes were taken in all.
+    /// Takes rows, which must follow those of the call before. Returns the bytes taken so far.
     pub(super) fn take(&mut self, rows: RowBlock) -> Result<u64, ErrorKind> {
         for (k, cells) in rows.cells.into_iter().enumerate() {
             self.tally.bytes += cells.len() as u64;
@@ -172,7 +172,7 @@ impl<'a> Sinks<'a> {
         }
     }
 
-    /// Compresses what waits, in parallel, and hands it to the one who writes.
+    /// Compresses the waiting chunks in parallel, and passes them to the writer thread.
     fn pack(&mut self) -> Result<(), ErrorKind> {
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
@@ -187,13 +187,13 @@ impl<'a> Sinks<'a> {
             self.tally.reused += u64::from(chunk.reused);
             let ready =
                 Ready { column: Arc::clone(&sink.column), offset: sink.offset(chunk.band), stored: chunk.stored };
-            // Who does not take it any more has failed, and says why at the end.
+            // A writer thread that does not receive any more has failed, and returns its error at the end.
             self.writer.send(ready).map_err(|_| ErrorKind::Poisoned)?;
         }
         Ok(())
     }
 
-    /// The last chunks, which nobody fills. Notes the digests of all.
+    /// Writes the last chunks, which may not be full. Adds the digests of all chunks.
     pub(super) fn finish(mut self, digests: &mut Vec<(String, Vec<Digest>)>) -> Result<Tally, ErrorKind> {
         for (k, sink) in self.sinks.iter_mut().enumerate() {
             let Sink { column, place, .. } = sink;
@@ -234,7 +234,7 @@ impl Sink {
         Ok(Self { column: Arc::new(column.clone()), path, place })
     }
 
-    /// Where the first element of a chunk is.
+    /// Index of the first element of a chunk.
     fn offset(&self, band: u64) -> Vec<u64> {
         let chunk_rows = match &self.place {
             Place::Chunks { chunk_rows, .. } => *chunk_rows,
@@ -261,7 +261,7 @@ impl Sink {
     }
 }
 
-/// Writes cells of the rows from `first` on.
+/// Writes cells from row `first` on.
 fn write(file: &dyn StorageFile, layout: &ColumnLayout, first: u64, cells: &[u8]) -> Result<(), ErrorKind> {
     let count = cells.len() as u64 / layout.cell_bytes.max(1);
     let mut plan = Vec::new();

@@ -1,4 +1,4 @@
-//! Published files in memory: borrowed views, without a copy.
+//! Maps published files into memory, for views without a copy.
 #![expect(unsafe_code, reason = "a mapped file can be changed by others, which no type can exclude")]
 
 use crate::store::{Element, Store};
@@ -12,10 +12,10 @@ use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-/// A published file, mapped into memory. It stays what it is, whatever is published under its name later.
+/// A published file, mapped into memory. It does not change, whatever is published under its name later.
 ///
-/// **Concurrency.** Any number of processes may hold it; memory is shared among them. h5part never changes a published
-/// file, but puts another in its place. A program that cuts the file all the same ends those who have it mapped, by
+/// **Concurrency.** Any number of processes may hold it, and they share the memory. h5part never changes a published
+/// file, but replaces it. If another program truncates the file, the processes that have it mapped are killed by
 /// SIGBUS.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -40,9 +40,9 @@ impl Snapshot {
                 return Err(ErrorKind::NotPublished);
             }
             let opened = File::open(&path)?;
-            // SAFETY: a published file is not changed, only replaced; that is what the mark says.
+            // SAFETY: a published file, which its mark identifies, is never changed, only replaced.
             let map = unsafe { Mmap::map(&opened)? };
-            // The name may stand for the next one by now.
+            // By now the name may refer to the next file.
             let (there, here) = (opened.metadata()?, file.identity()?);
             if (there.dev(), there.ino(), there.len()) != (here.device, here.inode, here.len) {
                 return Err(ErrorKind::Replaced);
@@ -61,9 +61,9 @@ impl Snapshot {
     /// The values of a column, shape (rows, cell...). Rows that were not committed hold fill.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::DtypeMismatch`] when `T` is another type
-    /// than the column's; [`ErrorKind::LibraryColumn`] when it does not lie in one block: publish with
-    /// [`super::Packing::Plain`], or read it with a [`crate::store::Reader`].
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::DtypeMismatch`] if `T` is not the column's type;
+    /// [`ErrorKind::LibraryColumn`] if the column does not lie in one block: publish with [`super::Packing::Plain`], or
+    /// read it with a [`crate::store::Reader`].
     pub fn view<T: Element>(&self, table: &str, column: &str) -> Result<ArrayViewD<'_, T>> {
         self.try_view(table.trim_matches('/'), column).at("view", &self.path)
     }

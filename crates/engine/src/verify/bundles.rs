@@ -1,4 +1,4 @@
-//! Every bundle against its checksum.
+//! Checks every bundle against its checksum.
 
 use super::report::{Finding, Kind, Report};
 use super::structure;
@@ -6,13 +6,13 @@ use crate::h5::H5File;
 use crate::store::{Progress, Store};
 use h5part_base::error::{ErrorKind, Item};
 
-/// Bundles that are read before structural changes may pass.
+/// Bundles read before structural changes may go ahead.
 const PORTION: usize = 16;
 
-const REMEDY: &str = "compare with a copy, or add it again from what it was made of";
+const REMEDY: &str = "compare with a copy, or add it again from its sources";
 
-/// Reads all bundles. How much is in them shows as they are read: the progress takes it that they share evenly in
-/// what tables leave of the file.
+/// Reads all bundles. How many bytes they hold is known only once they are read. So the progress assumes that each
+/// holds an equal share of what tables leave of the file.
 pub(super) fn check(
     store: &Store,
     bundles: &[String],
@@ -36,8 +36,7 @@ pub(super) fn check(
     Ok(())
 }
 
-/// How many bytes of values a bundle has, and what is wrong with it. One that was removed meanwhile is nobody's
-/// fault.
+/// Bytes of values in a bundle, and what is wrong with it. A bundle that was removed meanwhile is not a fault.
 fn look_at(h5: &H5File, path: &str) -> Result<(u64, Option<Finding>), ErrorKind> {
     let written = match h5.bundle_sum(path).map_err(ErrorKind::from) {
         Ok(Some(sum)) => sum,
@@ -53,7 +52,7 @@ fn look_at(h5: &H5File, path: &str) -> Result<(u64, Option<Finding>), ErrorKind>
     let finding = if bundle.sum() == written {
         None
     } else if bundle.members.len() as u64 != written.members() {
-        fault(format!("it has {} datasets, and was written with {}", bundle.members.len(), written.members()))
+        fault(format!("it has {} datasets, but was written with {}", bundle.members.len(), written.members()))
     } else {
         fault("it does not match its checksum: damaged, or changed by another program".to_owned())
     };

@@ -1,4 +1,4 @@
-//! Every value against its stamp, in blocks of rows, in parallel.
+//! Checks every value against its stamp, in blocks of rows, in parallel.
 
 use super::report::{Finding, Kind, Report, TableReport};
 use super::structure;
@@ -14,17 +14,17 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Rows are looked at in blocks of about this, in bytes.
+/// Rows are checked in blocks of about this many bytes.
 const BLOCK_BYTES: u64 = 4 << 20;
-/// Rows a block at most.
+/// Most rows per block.
 const BLOCK_ROWS: u64 = 1 << 16;
-/// A row that moves is looked at again this often before it counts as being written.
+/// How many times a changing row is checked again before it counts as being written.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_micros(50);
 
-const COMPARE: &str = "compare with a copy; --repair --accept-foreign takes them as they are";
+const COMPARE: &str = "compare with a copy; --repair --accept-foreign accepts them as they are";
 
-/// What was found in some rows of a table, by column (`None`: of the row as a whole) and kind.
+/// Findings in some rows of a table, by column (`None`: the row as a whole) and kind.
 #[derive(Debug, Default)]
 struct Tally {
     committed: u64,
@@ -66,7 +66,7 @@ pub(super) fn check(
     for view in &views {
         let Some(stamps) = &view.table.stamps else {
             let path = &view.table.path;
-            // A file that was never ours has none to lose.
+            // A file that h5part never wrote to has no stamps to lose.
             let is_copy = report.uuid.is_none() || store.with_h5(|h5, _| Ok(h5.has_number_of_stamps(path)?))?;
             report.add(without_stamps(is_copy).of_table(path));
             continue;
@@ -80,18 +80,18 @@ pub(super) fn check(
     Ok(())
 }
 
-/// A table that has the number of one with stamps, and none.
+/// The finding for a table that has the number of one with stamps, but has no stamps.
 fn without_stamps(is_copy: bool) -> Finding {
     if is_copy {
         let what = "a copy of a table, without stamps of its own: its values were not looked at";
-        Finding::note(Kind::NotRead, what, "'h5part adopt' gives it some")
+        Finding::note(Kind::NotRead, what, "'h5part adopt' gives it stamps")
     } else {
         let what = "its stamps are gone, or it is a copy from another file";
-        Finding::fault(Kind::Table, what, "compare with a copy; 'h5part adopt' gives it others")
+        Finding::fault(Kind::Table, what, "compare with a copy; 'h5part adopt' gives it new ones")
     }
 }
 
-/// Of values and stamps.
+/// Bytes of values and stamps per row.
 fn bytes_a_row(view: &TableView) -> u64 {
     view.table.row_bytes() + view.table.stamps.as_ref().map_or(0, |stamps| stamps.width as u64 * 8)
 }
@@ -101,7 +101,7 @@ impl Tally {
         push_range(self.found.entry((kind, column)).or_default(), row..row + 1);
     }
 
-    /// Adds what was found in later rows, or in other columns.
+    /// Adds findings of later rows or other columns.
     fn join(&mut self, other: Self) {
         self.committed += other.committed;
         self.missing += other.missing;
@@ -136,14 +136,14 @@ impl Table<'_> {
         let runs = Rows::range(rows.clone()).runs()?;
         let mut tally = Tally::default();
         let mut words = StampRows::default();
-        // What changes several sectors of a row's stamps keeps everybody out while it does.
+        // A writer that changes several sectors of a row's stamps holds the gate exclusively meanwhile.
         let _gate = self.stamps.is_wide().then(|| self.store.enter_to_read()).transpose()?;
         read_stamps(self.view.file.as_ref(), self.stamps, &runs, &mut words)?;
         tally.bytes += words.words().len() as u64 * 8;
-        // Rows in which something is odd: they are looked at again, each for itself.
+        // Rows in which something is wrong. They are checked again one by one.
         let mut again = vec![false; words.len()];
         self.padding(&words, &rows, &mut tally);
-        // Of each guard: whether another value is missing that it covers.
+        // For each guard: whether a value that it covers is missing.
         let mut lacking = vec![vec![false; again.len()]; self.stamps.guards.len()];
         for (number, column) in self.columns.iter().enumerate() {
             let guard = self.guard_over(column.place);
@@ -173,12 +173,12 @@ impl Table<'_> {
         Ok(tally)
     }
 
-    /// The guard that speaks of the column at a place, which is not itself.
+    /// The guard that covers the column at a place, unless the column is that guard.
     fn guard_over(&self, place: usize) -> Option<usize> {
         self.stamps.guards.iter().position(|guard| guard.covers(place) && guard.place != place)
     }
 
-    /// Stamps of no column are zero.
+    /// Checks that unused stamps are zero.
     fn padding(&self, words: &StampRows, rows: &Range<u64>, tally: &mut Tally) {
         let lost = self.view.table.lost.iter().map(|lost| lost.place + 1);
         let used = self.columns.iter().map(|c| c.place + 1).chain(lost).max().unwrap_or(0);
@@ -203,7 +203,7 @@ impl Table<'_> {
             })?;
             return Ok(Vec::new());
         }
-        // Band by band, so that a damaged chunk costs its own rows alone.
+        // Band by band, so that a damaged chunk costs only its own rows.
         let band = column.filters.as_ref().and(column.chunk.as_ref()).map(|chunk| chunk[0]);
         let (mut damaged, mut position) = (Vec::new(), 0);
         for part in runs.parts(u64::MAX, band) {
@@ -227,7 +227,7 @@ impl Table<'_> {
         Ok(damaged)
     }
 
-    /// One row, until it stands still. `first`: its stamps when it was looked at first.
+    /// Checks one row until it stops changing. `first`: its stamps at the first look.
     fn look_again(&self, row: u64, first: &[u64], tally: &mut Tally) -> Result<(), ErrorKind> {
         let runs = Rows::one(row).runs()?;
         let (mut before, mut after) = (first.to_vec(), StampRows::default());
@@ -239,7 +239,7 @@ impl Table<'_> {
             });
             let cells = cells.collect::<Result<Vec<_>, _>>()?;
             read_stamps(self.view.file.as_ref(), self.stamps, &runs, &mut after)?;
-            // The same stamps before and after, and nobody at it in between: it stands still.
+            // The stamps are the same before and after, and no writer held the row in between, so it is not changing.
             if before == after.words() && !locked {
                 self.judge(row, after.words(), &cells, tally);
                 return Ok(());
@@ -251,12 +251,12 @@ impl Table<'_> {
         Ok(())
     }
 
-    /// A row that stands still.
+    /// Judges a row that is not changing.
     fn judge(&self, row: u64, words: &[u64], cells: &[Vec<u8>], tally: &mut Tally) {
-        // Of each guard: whether another value is missing, or half-written.
+        // For each guard: whether a value that it covers is missing or half-written.
         let mut wrong = vec![false; self.stamps.guards.len()];
         for (number, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
-            // One in a damaged chunk is told already.
+            // A cell in a damaged chunk was reported before.
             if cell.is_empty() && column.column.layout.is_err() {
                 continue;
             }
@@ -293,7 +293,7 @@ impl Table<'_> {
         }
         for lost in &table.lost {
             let what = format!("a stamped column that {}", lost.loss);
-            let remedy = "restore it from a copy; --repair --accept-loss goes on without what is gone";
+            let remedy = "restore it from a copy; --repair --accept-loss accepts the loss";
             let rows = lost.first_row()..table.stamped_rows();
             report.add(
                 Finding::fault(Kind::Lost, what, remedy)
@@ -317,17 +317,17 @@ impl Table<'_> {
     }
 }
 
-/// Whether a cell holds no value, for those who know nothing of stamps. A committed one that is all zeros
-/// has a value; one that is all NaN has none.
+/// Whether a cell looks empty to programs that know nothing of stamps. A committed cell of zeros has a value; one of
+/// NaN does not.
 fn is_lacking(column: &Stamped<'_>, stamp: Stamp, row: u64, bytes: &[u8]) -> bool {
-    // What its adopter has declared to be of no value is none, whatever it looks like.
+    // A value that was declared empty at adoption has no value, whatever its bytes.
     if stamp.state() == State::Vacant {
         return column.state(stamp, row, bytes) == CellState::Missing;
     }
     let fill = &column.column.fill;
     let no_number = || column.column.dtype.as_ref().is_ok_and(|dtype| dtype.is_nan(fill));
     let committed = stamp.state() == State::Committed;
-    // Most values differ from fill in their first element.
+    // Most values differ from fill in their first element, so this test is cheap.
     bytes.starts_with(fill) && (!committed || no_number()) && is_fill(bytes, fill)
 }
 
@@ -338,7 +338,7 @@ fn finding(kind: Kind) -> Finding {
         }
         Kind::DamagedChunk => Finding::fault(
             kind,
-            "their stored chunk is damaged: it is not what its filters make",
+            "their stored chunk is damaged: it is not what its filters produce",
             "restore the file from a copy, or compute these rows again in a new one",
         ),
         Kind::HalfWritten => Finding::fault(
@@ -352,7 +352,7 @@ fn finding(kind: Kind) -> Finding {
         }
         Kind::Guard => Finding::fault(
             kind,
-            "the guard says complete, and a value of the row is missing",
+            "the guard says complete, but a value of the row is missing",
             "compute these rows again, or correct the guard",
         ),
         Kind::Unstamped => Finding::note(

@@ -1,4 +1,4 @@
-//! The proof: what is in a file, and is it what was committed?
+//! Verifies what is in a file: whether it is sound, and whether its values are those that were committed.
 
 mod bundles;
 mod cells;
@@ -14,35 +14,35 @@ use crate::store::{ForeignValues, Progress, Store};
 use h5part_base::error::{At, ErrorKind, Result};
 use std::num::NonZeroUsize;
 
-/// How a file is verified.
+/// How to verify a file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Verify {
-    /// Threads; `None`: one a core.
+    /// Number of threads. `None`: one per core.
     pub jobs: Option<NonZeroUsize>,
-    /// Put right what can be put right: see [`Store::verify`].
+    /// Repair what can be repaired: see [`Store::verify`].
     pub repair: bool,
-    /// With `repair`: values that another program wrote count as committed from now on.
+    /// With `repair`: count values that another program wrote as committed from now on.
     pub accept_foreign: bool,
-    /// With `repair`: go on without columns and rows that another program took away.
+    /// With `repair`: accept that columns and rows that another program removed are gone.
     pub accept_loss: bool,
 }
 
 impl Store {
-    /// Looks at everything: the file's structure, every value against its stamp, bundles against their checksums, guard
-    /// columns, and what lies beside the file. Without `repair` nothing is written.
+    /// Checks everything: the file's structure, every value against its stamp, bundles against their checksums, guard
+    /// columns, and the files beside it. Without `repair` nothing is written.
     ///
-    /// A repair recovers what dead writers left ([`Store::recover`]), makes rows "not there" that are half-written and
-    /// in no record, and, where that is asked for, gives stamps to the values of other programs, and drops the stamps
-    /// of columns and rows that are gone ([`Store::accept_loss`]). It never touches what it does not understand. The
-    /// report is about the file after it.
+    /// A repair recovers what dead writers left ([`Store::recover`]). It resets half-written rows that are in no record
+    /// to "not there". If asked to, it gives stamps to the values of other programs, and drops the stamps of columns
+    /// and rows that are gone ([`Store::accept_loss`]). It never touches what it does not understand. The report
+    /// describes the file after the repair.
     ///
-    /// **Concurrency.** May run beside writers and readers: a row that moves is looked at again, one that is being
-    /// written is a note. Structural changes wait while the structure is looked at, and while a portion of a library
-    /// column, or of the bundles, is read.
+    /// **Concurrency.** May run beside writers and readers. A row that changes is checked again, and one that is being
+    /// written is a note. Structural changes wait while the structure is checked, and while a portion of a library
+    /// column or of the bundles is read.
     ///
     /// # Errors
-    /// What says nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors; in a repair
-    /// those of [`super::store::Writer::commit`]. What is wrong with the file is in the report.
+    /// Errors that say nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors; in a
+    /// repair those of [`super::store::Writer::commit`]. Faults of the file are in the report.
     pub fn verify(&self, how: &Verify, progress: Progress<'_>) -> Result<Report> {
         let threads = how.jobs.map_or(0, NonZeroUsize::get);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();

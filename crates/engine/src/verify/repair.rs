@@ -1,4 +1,4 @@
-//! What a verification puts right: through commits, like anybody else's.
+//! Repairs through ordinary commits what a verification found.
 
 use super::Verify;
 use super::report::{Finding, Kind, Repaired, Report};
@@ -8,10 +8,10 @@ use h5part_base::error::Result;
 use h5part_base::num::to_usize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows are repaired in portions of about this, in bytes.
+/// Rows are repaired in portions of about this many bytes.
 const PORTION_BYTES: u64 = 8 << 20;
 
-/// Works off the findings that are understood.
+/// Repairs the findings that are understood.
 pub(super) fn run(store: &Store, report: &Report, how: &Verify) -> Result<Repaired> {
     let mut repaired = Repaired::default();
     if how.accept_loss {
@@ -32,7 +32,7 @@ pub(super) fn run(store: &Store, report: &Report, how: &Verify) -> Result<Repair
     for (table, findings) in tables {
         let mut writer = store.writer(table)?;
         writer.set_accept_foreign(true);
-        // First what is not there: a value beside it counts by itself.
+        // Half-written cells are reset first, since a foreign value beside them is judged on its own.
         let (torn, foreign): (Vec<&Finding>, Vec<&Finding>) =
             findings.into_iter().partition(|f| f.kind == Kind::HalfWritten);
         let kept = called_complete(report, table);
@@ -47,14 +47,13 @@ pub(super) fn run(store: &Store, report: &Report, how: &Verify) -> Result<Repair
     Ok(repaired)
 }
 
-/// The rows that a guard calls complete: another program may have computed them since, and it is not for a repair to
-/// reset them.
+/// The rows that a guard calls complete. Another program may have computed them since, so a repair must not reset them.
 fn called_complete(report: &Report, table: &str) -> BTreeSet<u64> {
     let of_guards = |f: &&Finding| f.kind == Kind::Guard && f.table.as_deref() == Some(table);
     report.findings.iter().filter(of_guards).flat_map(|f| &f.rows).flat_map(|&(first, end)| first..end).collect()
 }
 
-/// A finding without these rows.
+/// The finding without these rows.
 fn without(finding: &Finding, kept: &BTreeSet<u64>) -> Finding {
     let mut rows = Vec::new();
     for &(first, end) in &finding.rows {

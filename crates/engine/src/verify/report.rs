@@ -1,4 +1,4 @@
-//! What a verification found: one finding a line for people, one document for scripts.
+//! The findings of a verification: one line each for people, one document for scripts.
 
 use crate::store::Recovery;
 use serde::{Serialize, Serializer};
@@ -7,16 +7,16 @@ use std::ops::Range;
 use std::path::PathBuf;
 use uuid::Uuid;
 
-/// Ranges of rows that a finding lists; it counts all.
+/// Most ranges of rows that a finding lists. It counts all of them.
 const MOST_RANGES: usize = 1000;
-/// Ranges of rows that are told in a line.
+/// Most ranges of rows that a line shows.
 const TOLD_RANGES: usize = 5;
 
-/// Whether a finding makes the file unsound.
+/// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Something is wrong.
+    /// Something is wrong, and the file is not sound.
     Fault,
     /// Worth knowing; the file is sound.
     Note,
@@ -27,29 +27,29 @@ pub enum Severity {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// Values that do not match their stamps: damaged, or changed by another program.
+    /// Values do not match their stamps: damaged, or changed by another program.
     Changed,
-    /// Rows whose stored chunk is not what its filters make: none of its values can be read.
+    /// A stored chunk is not what its filters produce, so none of its values can be read.
     DamagedChunk,
-    /// A bundle that does not match its checksum: damaged, or changed by another program.
+    /// A bundle does not match its checksum: damaged, or changed by another program.
     Bundle,
-    /// Rows that a writer that died left half-written.
+    /// A writer that died left rows half-written.
     HalfWritten,
-    /// Stamps that no version of h5part known here has written.
+    /// Stamps that no version of h5part known here writes.
     UnknownStamp,
-    /// The guard column says "complete" where a value is missing.
+    /// The guard column says "complete" although a value is missing.
     Guard,
-    /// Values that another program put where nothing was committed.
+    /// Another program wrote values where nothing was committed.
     Unstamped,
-    /// Rows that are being written now.
+    /// Rows are being written now.
     UnderWay,
-    /// A column whose values were not looked at.
+    /// The values of a column were not checked.
     NotRead,
-    /// A table with stamps whose columns or stamps are not there, or not as the stamps say.
+    /// Columns or stamps of a table with stamps are missing, or are not as the stamps say.
     Table,
-    /// A stamped column that another program has deleted, renamed, shortened or retyped.
+    /// Another program has deleted, renamed, shortened or retyped a stamped column.
     Lost,
-    /// Stamps of a table that is gone.
+    /// Stamps belong to a table that does not exist any more.
     StampsLeft,
     /// The file is shorter than its own metadata says.
     Cut,
@@ -57,29 +57,29 @@ pub enum Kind {
     MarkedOpen,
     /// The bytes are not those of an HDF5 file.
     NotHdf5,
-    /// The HDF5 library crashes over the file, or does not come to an end.
+    /// The HDF5 library crashes on the file, or does not finish reading it in time.
     Crash,
-    /// A format that is newer than this program.
+    /// The file's format is newer than this program.
     Newer,
-    /// A name that leads to nothing that can be opened, or an object with a broken part.
+    /// A name leads to nothing that HDF5 can open, or part of an object is broken.
     Unopenable,
-    /// An object with more names than its link count says.
+    /// An object has more names than its link count says.
     SharedName,
-    /// Data that lies beyond the end of the file.
+    /// Data lies beyond the end of the file.
     BeyondEnd,
-    /// A link, or values, in another file: not looked at.
+    /// A link leads into another file, or values lie in one. They were not checked.
     Outside,
-    /// The sidecar belongs to another file than the one that has the name.
+    /// The sidecar belongs to another file than the one with this name.
     OtherFile,
-    /// The record of a writer that died in the middle of a commit.
+    /// The record of a writer that died during a commit.
     Record,
     /// The log of a structural change that was interrupted.
     Log,
-    /// A log or a record that does not belong to this file, kept aside.
+    /// A log or a record that does not belong to this file, and was set aside.
     Aside,
-    /// The note of a writer that has died.
+    /// The owner note of a writer that died.
     StaleNote,
-    /// A process that holds a lock, and is stopped.
+    /// A stopped process holds a lock.
     StoppedHolder,
     /// A file under construction whose maker may have died.
     Unfinished,
@@ -92,10 +92,10 @@ pub struct Finding {
     pub severity: Severity,
     /// What kind.
     pub kind: Kind,
-    /// Table, if it is about one.
+    /// The table, if it concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub table: Option<String>,
-    /// Column, if it is about one.
+    /// The column, if it concerns one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// Path of the object in the file, or of the file beside it.
@@ -104,7 +104,7 @@ pub struct Finding {
     /// Rows, ascending, as `[first, end)`; in JSON the first thousand ranges.
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "first_ranges")]
     pub rows: Vec<(u64, u64)>,
-    /// How many rows; 0 where it is not about rows.
+    /// How many rows; 0 if it does not concern rows.
     pub count: u64,
     /// What is wrong, or worth knowing.
     pub what: String,
@@ -121,7 +121,7 @@ pub struct TableReport {
     pub rows: u64,
     /// Cells with stamps.
     pub cells: u64,
-    /// Cells that are committed, and whose bytes match.
+    /// Cells that are committed and match their stamps.
     pub committed: u64,
     /// Cells that are not there.
     pub missing: u64,
@@ -147,19 +147,19 @@ pub struct Repaired {
 pub struct Report {
     /// The file.
     pub file: PathBuf,
-    /// Whether nothing is wrong; notes are allowed.
+    /// Whether nothing is wrong. Notes do not count.
     pub sound: bool,
     /// Number of findings that make it unsound.
     pub faults: usize,
-    /// Number of the others.
+    /// Number of other findings.
     pub notes: usize,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Its uuid, where h5part has given it one.
+    /// Its uuid, if h5part has given it one.
     pub uuid: Option<Uuid>,
     /// Groups, datasets and types that were opened.
     pub objects: u64,
-    /// Bundles that were compared with their checksums.
+    /// Bundles that were checked against their checksums.
     pub bundles: u64,
     /// Bytes of values and stamps that were read, of tables and of bundles.
     pub bytes_read: u64,
@@ -167,7 +167,7 @@ pub struct Report {
     pub tables: Vec<TableReport>,
     /// All findings, faults first.
     pub findings: Vec<Finding>,
-    /// What was repaired before, if that was asked for.
+    /// What was repaired before the check, if a repair was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repaired: Option<Repaired>,
 }
@@ -177,7 +177,7 @@ fn first_ranges<S: Serializer>(rows: &[(u64, u64)], serializer: S) -> Result<S::
 }
 
 impl Finding {
-    /// A fault of the file as a whole.
+    /// A fault of the whole file.
     #[must_use]
     pub fn fault(kind: Kind, what: impl Into<String>, remedy: &'static str) -> Self {
         let (table, column, path) = (None, None, None);
@@ -185,7 +185,7 @@ impl Finding {
         Self { severity, kind, table, column, path, rows: Vec::new(), count: 0, what: what.into(), remedy }
     }
 
-    /// A note on the file as a whole.
+    /// A note on the whole file.
     #[must_use]
     pub fn note(kind: Kind, what: impl Into<String>, remedy: &'static str) -> Self {
         Self { severity: Severity::Note, ..Self::fault(kind, what, remedy) }
@@ -208,7 +208,7 @@ impl Finding {
         }
     }
 
-    /// Where: the shortest text that says it.
+    /// The shortest text that says where it is.
     fn place(&self) -> String {
         let mut parts = Vec::new();
         parts.extend(self.path.clone());
@@ -243,7 +243,7 @@ impl fmt::Display for Finding {
 }
 
 impl Report {
-    /// Of a file of which nothing is known yet.
+    /// A report without findings.
     #[must_use]
     pub fn new(file: PathBuf) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! What lies beside the file: locks, notes, records, the log of a change, files under construction.
+//! Checks what lies beside the file: locks, notes, records, the log of a change, files under construction.
 
 use super::report::{Finding, Kind, Report};
 use crate::store::{Store, UNFINISHED, header_of, unspent};
@@ -9,17 +9,17 @@ use h5part_base::storage::Mode;
 use std::path::Path;
 
 const RECOVER: &str = "run 'h5part recover', or --repair";
-const LOOK_AND_REMOVE: &str = "remove it when it is of no use any more";
+const LOOK_AND_REMOVE: &str = "remove it when it is no longer needed";
 
-/// Whether the structure of the file can be looked at.
+/// Whether the structure of the file can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Structure {
     Whole,
-    /// A change of it was interrupted while it was applied.
+    /// A structural change was interrupted while it was applied.
     HalfChanged,
 }
 
-/// Holders that are stopped.
+/// Reports stopped processes that hold a lock.
 pub(super) fn locks(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
     let locks = lock::report(&store.paths)?;
     let mut told: Vec<i32> = Vec::new();
@@ -30,22 +30,22 @@ pub(super) fn locks(store: &Store, report: &mut Report) -> Result<(), ErrorKind>
             if !told.contains(pid) {
                 told.push(*pid);
                 let what = format!("pid {pid} on {host} ({command}) is stopped, and holds a lock: {what}");
-                report.add(Finding::note(Kind::StoppedHolder, what, "let it go on (SIGCONT), or end it"));
+                report.add(Finding::note(Kind::StoppedHolder, what, "continue it (SIGCONT), or end it"));
             }
         }
     }
     Ok(())
 }
 
-/// Files of writers that have died.
+/// Reports files of writers that have died.
 pub(super) fn records(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
     let inode = store.storage.identity(&store.paths.file)?.inode;
-    // They are locked by us while we look, so that nobody clears them meanwhile.
+    // They stay locked while we read them, so that nobody clears them.
     for dead in Dead::all(&store.paths)? {
         let finding = match unspent(store.storage.as_ref(), dead.path()) {
             Ok(None) => Finding::note(
                 Kind::StaleNote,
-                "a writer that has died; it left nothing to do",
+                "a writer that has died; nothing is left to do",
                 "the next writer clears it",
             ),
             Ok(Some((header, _))) if header.id.inode == inode => {
@@ -65,10 +65,10 @@ pub(super) fn records(store: &Store, report: &mut Report) -> Result<(), ErrorKin
     Ok(())
 }
 
-/// The log of a change that nobody is at, logs that were kept aside, files under construction.
+/// Reports the log of a change whose maker is gone, logs that were set aside, and files under construction.
 pub(super) fn log(store: &Store, report: &mut Report) -> Result<Structure, ErrorKind> {
     beside(store, report)?;
-    // Inside the gate nobody is at a change.
+    // Inside the gate no structural change can be running.
     let gate = ReadGate::enter(&store.paths, &store.patience)?;
     if !store.change_waits()? {
         return Ok(Structure::Whole);
@@ -86,8 +86,8 @@ pub(super) fn log(store: &Store, report: &mut Report) -> Result<Structure, Error
     drop(gate);
     let (finding, structure) = match found {
         Found::Nothing => {
-            let what = "the log of a structural change that was made to its end";
-            (Finding::note(Kind::Log, what, "the next change clears it"), Structure::Whole)
+            let what = "the log of a completed structural change";
+            (Finding::note(Kind::Log, what, "the next structural change clears it"), Structure::Whole)
         }
         Found::Damaged => {
             let what = "the log of a structural change is damaged";
@@ -123,19 +123,19 @@ fn beside(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
     for path in names_in(folder)? {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name.starts_with(&unfinished) && name.ends_with(UNFINISHED) {
-            let what = "a file under construction; its maker works, or has died";
+            let what = "a file under construction; its maker is working or has died";
             report.add(Finding::note(Kind::Unfinished, what, "the next 'h5part create' clears it").at(text(&path)));
         }
     }
     Ok(())
 }
 
-/// Whether the sidecar belongs to the file that has the name.
+/// Checks that the sidecar belongs to the file with this name.
 pub(super) fn identity(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
     let Some(noted) = lock::read_store_uuid(&store.paths)? else { return Ok(()) };
     if report.uuid != Some(noted) {
         let what = format!("another file is in its place: the sidecar belongs to the store {noted}");
-        let remedy = "put the file back that belongs there; or, if this is the right one, remove the sidecar while nobody uses it";
+        let remedy = "restore the file that belongs there; or, if this is the right one, remove the sidecar while nobody uses it";
         report.add(Finding::fault(Kind::OtherFile, what, remedy).at(text(&store.paths.sidecar)));
     }
     Ok(())
@@ -145,7 +145,7 @@ fn names_in(folder: &Path) -> Result<Vec<std::path::PathBuf>, ErrorKind> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        // Nothing can be said of what we may not see.
+        // Nothing is reported on a folder that we may not read.
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Vec::new()),
         Err(e) => return Err(e.into()),
     };

@@ -1,4 +1,4 @@
-//! The file as HDF5: objects, names, links, tables.
+//! Checks the file as HDF5: objects, names, links, tables.
 
 use super::report::{Finding, Kind, Report};
 use crate::h5::{Anomaly, Walk};
@@ -7,20 +7,20 @@ use std::collections::HashSet;
 
 const COMPARE: &str = "compare with a copy; h5part does not touch it";
 
-/// What the walk over all objects says.
+/// Reports what the walk over all objects found.
 pub(super) fn tell(walk: &Walk, report: &mut Report) {
     report.objects = walk.objects;
     for (path, oddity) in &walk.oddities {
         report.add(finding(oddity).at(path));
     }
-    // Its group may have several names.
+    // The group of a table may have several names.
     let numbers: HashSet<u64> = walk.numbers.iter().copied().collect();
     for (number, table) in &walk.stamps {
         if !numbers.contains(number) {
             let table = table.as_deref().unwrap_or("without a name");
             let what = format!("stamps number {number} belong to a table that is not there");
             report.add(
-                Finding::note(Kind::StampsLeft, what, "if it was removed on purpose, they are of no use any more")
+                Finding::note(Kind::StampsLeft, what, "they are no longer needed if it was removed on purpose")
                     .of_table(table),
             );
         }
@@ -34,7 +34,7 @@ fn finding(oddity: &Anomaly) -> Finding {
             Finding::fault(Kind::Unopenable, format!("its attribute '{name}' cannot be opened"), COMPARE)
         }
         Anomaly::SharedName { names, count } => {
-            let what = format!("{names} names lead to this object, and its link count says {count}");
+            let what = format!("{names} names lead to this object, but its link count says {count}");
             Finding::fault(
                 Kind::SharedName,
                 what,
@@ -51,14 +51,14 @@ fn finding(oddity: &Anomaly) -> Finding {
     }
 }
 
-/// What a mark in the superblock says.
+/// The finding for a mark in the superblock.
 pub(super) fn marked() -> Finding {
     let what = "marked as open for writing: stock programs refuse to open it";
     let remedy = "close it in the program that writes to it; if that is dead, 'recover --clear-marks'";
     Finding::fault(Kind::MarkedOpen, what.to_owned(), remedy)
 }
 
-/// What an error says of the file. `Err`: it says nothing of the file.
+/// Turns an error that describes a fault of the file into a finding. Other errors are returned as `Err`.
 pub(super) fn of_error(error: ErrorKind) -> Result<Finding, ErrorKind> {
     match error {
         ErrorKind::Cut { .. } => Ok(Finding::fault(Kind::Cut, error.to_string(), "restore the file from a copy")),
@@ -71,7 +71,7 @@ pub(super) fn of_error(error: ErrorKind) -> Result<Finding, ErrorKind> {
     }
 }
 
-/// What an error in opening a table with stamps says of it.
+/// Turns an error in opening a table with stamps into a finding, if it describes a fault of the table.
 pub(super) fn of_table(table: &str, error: ErrorKind) -> Result<Finding, ErrorKind> {
     let gone = matches!(
         error,

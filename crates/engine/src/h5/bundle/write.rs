@@ -167,7 +167,8 @@ fn size(shape: &[u64]) -> Result<Vec<usize>, Failed> {
 }
 
 fn c_text(text: &str) -> Result<CString, Failed> {
-    CString::new(text).map_err(|_| ErrorKind::BadRequest(format!("a text for HDF5 must not contain NUL: {text:?}")).into())
+    CString::new(text)
+        .map_err(|_| ErrorKind::BadRequest(format!("a text for HDF5 must not contain NUL: {text:?}")).into())
 }
 
 fn c_texts(texts: &[String]) -> Result<Vec<CString>, Failed> {

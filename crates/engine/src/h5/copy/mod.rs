@@ -94,7 +94,8 @@ impl H5File {
     /// # Errors
     /// Library errors.
     pub fn shown_cell(&self, dataset: &str, row: u64) -> Result<Option<String>, Failed> {
-        let dataset = CString::new(dataset).map_err(|_| ErrorKind::BadRequest("a name must not contain NUL".to_owned()))?;
+        let dataset =
+            CString::new(dataset).map_err(|_| ErrorKind::BadRequest("a name must not contain NUL".to_owned()))?;
         self.ask(|| match raw::open(&raw::open(&self.file, c"/")?, &dataset) {
             Ok(dataset) => rows::shown_cell(dataset, row),
             Err(_) => Ok(None),
