@@ -1,4 +1,4 @@
-//! Adopting: tables that other programs made get stamps.
+//! Adoption: gives stamps to tables that other programs made.
 
 mod plan;
 mod summing;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 /// Which cells of an adopted table count as committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Adopt {
-    /// Those that were written, as far as the file shows: see "Adopting" in the design.
+    /// Those that were written, according to the file: see "Adopting" in the design.
     #[default]
     Evidence,
     /// All cells.
@@ -54,7 +54,7 @@ pub struct Adopted {
     pub committed: u64,
     /// Bytes of values that were read.
     pub bytes: u64,
-    /// Whether nothing was changed: then this is what an adoption would do.
+    /// Whether nothing was changed. The other fields then say what an adoption would do.
     pub dry_run: bool,
 }
 
@@ -67,7 +67,7 @@ pub struct Decision {
     pub committed: u64,
     /// Cells that do not count.
     pub not_there: u64,
-    /// Why.
+    /// The reason.
     pub because: String,
     /// How the stamps differ from those that the column had before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,7 +168,7 @@ impl Store {
             let seeds = plan.columns.iter().map(seed).collect();
             let sink = Sink { file: site.file, stamps: &stamps };
             let adopted = Summing::new(self, &view, &plan, seeds, Some(sink)).run(progress)?;
-            // The old stamps are dropped last: they are still read, and the library reuses the space of what is gone.
+            // The old stamps are dropped last: they are still read, and the library reuses freed space.
             if let (Some(_), Some(before)) = (&plan.anew, &view.table.stamps) {
                 site.h5.drop_stamps(before.table)?;
             }

@@ -1,4 +1,4 @@
-//! Small structural changes: tables that grow, attributes.
+//! Small structural changes: extending tables, and setting attributes.
 
 use super::handle::{Store, trim_slashes};
 use super::table_view::TableView;
@@ -9,8 +9,8 @@ use h5part_base::storage::{Mode, StorageFile};
 use std::sync::Arc;
 
 impl Store {
-    /// Extends a table to `rows` rows; new ones hold fill. Costs what it adds: where the last chunk has
-    /// room, a few hundred bytes of metadata. Returns how many rows there were.
+    /// Extends a table to `rows` rows; new ones hold fill. The cost depends on the rows that are added: if the last
+    /// chunk has room, a few hundred bytes of metadata. Returns the former number of rows.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
     /// [`Store::change`]. Writers and readers of the table go on, and see the new rows.
@@ -40,8 +40,8 @@ impl Store {
         })
     }
 
-    /// Sets attributes of a table's group, or of a column: `path` is that of the table, or of the dataset. Those that
-    /// exist are replaced.
+    /// Sets attributes of a table's group or of a column. `path` is that of the table or the dataset. Existing
+    /// attributes are replaced.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see
     /// [`Store::change`].
@@ -62,7 +62,8 @@ impl Store {
         set().at("set attributes in", &self.paths.file)
     }
 
-    /// An attribute of a table's group, or of a column, if it is there and of a kind that [`Attribute`] has.
+    /// An attribute of a table's group or of a column. `None`: it does not exist, or [`Attribute`] has no variant for
+    /// its kind.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], those of [`Store::reader`].
@@ -70,7 +71,7 @@ impl Store {
         self.with_h5(|h5, _| Ok(h5.attribute_of(trim_slashes(path), name)?)).at("read", &self.paths.file)
     }
 
-    /// Names of the attributes of a table or a column, ascending.
+    /// Names of the attributes of a table or a column, sorted.
     ///
     /// # Errors
     /// As [`Store::attribute`].
@@ -78,11 +79,11 @@ impl Store {
         self.with_h5(|h5, _| Ok(h5.attribute_names(trim_slashes(path))?)).at("read", &self.paths.file)
     }
 
-    /// Makes a group of plain datasets with their values, contiguous and without stamps, as other programs do;
-    /// in a new file, where there is none.
+    /// Creates a group of plain datasets with their values, contiguous and without stamps, as other programs do. If the
+    /// file does not exist, it is created.
     ///
-    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`].
-    /// A new file is there before, empty.
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. A new
+    /// file exists before the change, empty.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`ErrorKind::DiskFull`] before anything is written, those of the values, and

@@ -1,5 +1,5 @@
-//! A file that is being built beside its name. Nobody else sees it, so that nothing in it needs a lock, a record or a
-//! sync: the file is synced as a whole before it takes its name.
+//! A file that is being built beside its name. Nobody else sees it, so nothing in it needs a lock, a record or a sync.
+//! It is synced as a whole before it gets its name.
 
 use super::change::Changing;
 use super::commit::{self, CommitRequest};
@@ -22,7 +22,7 @@ pub(crate) struct Building<'a> {
     file: &'a Arc<dyn StorageFile>,
 }
 
-/// A table of such a file. Its columns stay where they are: load it after the last structural change.
+/// A table of such a file. Load it after the last structural change, so that its columns stay in place.
 pub(crate) struct BuildingTable<'a> {
     building: &'a Building<'a>,
     view: TableView,
@@ -33,12 +33,13 @@ impl<'a> Building<'a> {
         Self { store, h5, file }
     }
 
-    /// The file in the library.
+    /// The file as the library sees it.
     pub(crate) fn h5(&self) -> &H5Change {
         self.h5
     }
 
-    /// The stamped columns of a table of the file. What the library made counts after [`H5Change::flush`].
+    /// The stamped columns of a table of the file. Call [`H5Change::flush`] first, so that the library's work is in the
+    /// file.
     pub(crate) fn table(&'a self, path: &str, columns: &[String]) -> Result<BuildingTable<'a>, ErrorKind> {
         let (table, uuid) = (self.h5.locate_stamped(path, columns)?, Some(self.h5.ensure_uuid()?));
         Ok(BuildingTable { building: self, view: TableView::as_located(self.file, uuid, table)? })
@@ -50,7 +51,7 @@ impl BuildingTable<'_> {
         &self.view.table
     }
 
-    /// Writes values with their stamps, as commits that survive loss of power. No cell twice.
+    /// Writes values with their stamps, marked as surviving loss of power. No cell may occur twice.
     pub(crate) fn commit(&self, commits: &[RowValues<'_>]) -> Result<(), ErrorKind> {
         let requests = commits.iter().map(|(rows, values)| {
             let values = values.iter().map(|(name, values)| (*name, values.bytes())).collect();

@@ -8,14 +8,15 @@ use h5part_base::storage::{Mode, StorageFile};
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 
-/// Adds a bundle under a path to a file that is being made.
+/// Adds a bundle at a path to a file under construction.
 pub type AddBundle<'a> = &'a (dyn Fn(&str, &Bundle) -> Result<()> + Sync);
 
 impl Store {
-    /// Makes the file, empty, if there is none. Whether it did.
+    /// Creates an empty file, unless it exists. Returns whether it did.
     ///
-    /// **Concurrency.** Any number of processes may call it at the same time; one makes the file, built beside and
-    /// renamed. **Survives** a kill at any instant and loss of power: the file is there whole, or not at all.
+    /// **Concurrency.** Any number of processes may call it at the same time; one creates the file, which is built
+    /// beside its name and renamed. **Survives** a kill at any instant and loss of power: the file exists as a whole,
+    /// or not at all.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O errors.
@@ -23,11 +24,11 @@ impl Store {
         self.make_if_missing(|| self.build_beside(|_| Ok(()))).at("create", &self.paths.file)
     }
 
-    /// Adds a bundle as a group of this path, with a checksum over all of it that [`Store::verify`] checks. With
-    /// `replace`, what has the name goes away in the same change.
+    /// Adds a bundle as a group at this path, with a checksum over its content that [`Store::verify`] checks. With
+    /// `replace`, whatever has the name is removed in the same change.
     ///
-    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]: other
-    /// processes see all of the bundle or nothing, whatever is killed.
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. Other
+    /// processes see the whole bundle or nothing, whatever is killed.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`ErrorKind::BadRequest`] for what HDF5 cannot store, and those of
@@ -43,28 +44,28 @@ impl Store {
         add().at("add to", &self.paths.file)
     }
 
-    /// Reads a bundle back and compares it with what it was made of.
+    /// Reads a bundle and compares it with the one given.
     ///
     /// # Errors
-    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NotFound`] if it is not there; those of [`Store::reader`].
+    /// [`ErrorKind::BundleChanged`], [`ErrorKind::NotFound`] if it does not exist; those of [`Store::reader`].
     pub fn check_bundle(&self, path: &str, bundle: &Bundle) -> Result<()> {
         let path = trim_slashes(path);
         let check = |h5: &H5File| {
             let (found, sum) = (h5.read_bundle(path, None)?.sum(), bundle.sum());
             let changed = |how: &str| Err(ErrorKind::BundleChanged { path: path.to_owned(), how: how.to_owned() });
             if found != sum {
-                return changed("reads back otherwise than it was written");
+                return changed("does not read back as written");
             }
             if h5.bundle_sum(path)? == Some(sum) {
                 Ok(())
             } else {
-                changed("has another checksum than it was written with")
+                changed("does not match the checksum it was written with")
             }
         };
         self.with_h5(|h5, _| check(h5)).at("read back from", &self.paths.file)
     }
 
-    /// The datasets of a group, whoever made it: all, or those of these names that are there.
+    /// Reads the datasets of a group, whoever made it: all of them, or those of `names` that exist.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
@@ -73,7 +74,7 @@ impl Store {
         self.with_h5(|h5, _| Ok(h5.read_bundle(trim_slashes(path), names)?)).at("read", &self.paths.file)
     }
 
-    /// The names in the root group, and what each leads to: an object that can be opened, or why not.
+    /// The names in the root group, each with the object that it leads to, or the reason why that cannot be opened.
     ///
     /// # Errors
     /// Those of [`Store::reader`].
@@ -81,8 +82,7 @@ impl Store {
         self.with_h5(|h5, _| Ok(h5.root_names()?)).at("read", &self.paths.file)
     }
 
-    /// Makes a file of one bundle, whose datasets lie in the root group, and gives it the name, whatever had it
-    /// before.
+    /// Creates a file of one bundle, whose datasets lie in the root group, and replaces whatever had the name.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: as with [`Store::replace_with_bundles`].
     ///
@@ -92,16 +92,16 @@ impl Store {
         self.replace_with_bundles(|add| add("", bundle))
     }
 
-    /// Makes a file of the bundles that `fill` adds, each with its path, and gives it the name, whatever had it
-    /// before.
+    /// Creates a file of the bundles that `fill` adds, each with its path, and replaces whatever had the name.
     ///
-    /// **Concurrency.** `fill` may add from any number of threads. Those who write the old file are waited for when
-    /// the new one is whole, and they for it; readers keep the file that they have open. **Atomic** is the whole.
-    /// **Survives** a kill at any instant and loss of power: there is the old file, or the new one.
+    /// **Concurrency.** `fill` may add from any number of threads. Once the new file is complete, the call waits for
+    /// writers of the old one, and new writers wait for the call. Readers keep the file that they have open.
+    /// **Atomic**: the whole call. **Survives** a kill at any instant and loss of power: the name refers to the old
+    /// file, or to the new one.
     ///
     /// # Errors
-    /// Those of `fill`; [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and
-    /// library errors. The old file is as it was then.
+    /// Those of `fill`; [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and library
+    /// errors. After an error the old file is unchanged.
     pub fn replace_with_bundles(&self, fill: impl FnOnce(AddBundle<'_>) -> Result<()>) -> Result<()> {
         let mut at_fill = None;
         let build = || {
@@ -121,7 +121,7 @@ impl Store {
             self.rename_into_place(new)?;
             Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
         };
-        // What `fill` says has its own operation and path.
+        // An error of `fill` keeps its own operation and path.
         build().map_err(|kind: ErrorKind| at_fill.unwrap_or_else(|| kind.at("make", &self.paths.file)))
     }
 

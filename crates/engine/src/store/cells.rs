@@ -1,17 +1,17 @@
-//! Moving cells and stamps between file and memory.
+//! Moves cells and stamps between file and memory.
 
 use h5part_base::dataspace::{ColumnLayout, Piece, Run, Runs, StampRows, Stamps, Window, pieces};
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 
-/// Cells are looked at in blocks of about this, in bytes: they stay in the processor's cache.
+/// Cells are checked in blocks of about this many bytes, which fit into the processor's cache.
 const BLOCK_BYTES: u64 = 256 << 10;
-/// Stamps that begin less than this apart, in bytes, are read by one call.
+/// Stamps that begin less than this many bytes apart are read by one call.
 const NEAR_BYTES: u64 = 4096;
 
-/// Reads all stamps of the rows of the runs, in ascending order of rows. Rows that another program appended have none
-/// yet: theirs are zero.
+/// Reads all stamps of the rows of the runs, in ascending order of rows. Rows that another program appended have no
+/// stamps yet; they read as zero.
 pub(crate) fn read_stamps(
     file: &dyn StorageFile,
     stamps: &Stamps,
@@ -21,7 +21,7 @@ pub(crate) fn read_stamps(
     read_window(file, stamps, stamps.all(), runs, out)
 }
 
-/// The same of some stamps of each row.
+/// Reads some of the stamps of each row, as [`read_stamps`] does.
 pub(super) fn read_window(
     file: &dyn StorageFile,
     stamps: &Stamps,
@@ -33,7 +33,7 @@ pub(super) fn read_window(
     let bytes: &mut [u8] = bytemuck::cast_slice_mut(out.words_mut());
     let mut plan = Vec::new();
     window.pieces(stamps, &runs.in_row_order().before(stamps.layout.rows), &mut plan);
-    // Stamps of scattered rows are near each other: to read what is between them costs less than a call.
+    // The stamps of scattered rows are near each other. Reading what lies between them is cheaper than another call.
     let mut near = Vec::new();
     for group in plan.chunk_by(|a, b| b.address.saturating_sub(a.address) < NEAR_BYTES) {
         match group {
@@ -53,7 +53,7 @@ pub(super) fn read_window(
     Ok(())
 }
 
-/// Reads cells to where the runs say that their values are.
+/// Reads cells into the places that the runs give for their values.
 pub(super) fn read_cells(
     file: &dyn StorageFile,
     layout: &ColumnLayout,
@@ -74,20 +74,20 @@ pub(super) fn cell_at(cells: &[u8], index: u64, size: usize) -> &[u8] {
     &cells[start..start + size]
 }
 
-/// The same, to be written.
+/// The same cell for writing.
 pub(super) fn cell_at_mut(cells: &mut [u8], index: u64, size: usize) -> &mut [u8] {
     let start = to_usize(index) * size;
     &mut cells[start..start + size]
 }
 
-/// Makes cells hold nothing but fill.
+/// Sets all elements of cells to fill.
 pub(super) fn fill_with(cells: &mut [u8], fill: &[u8]) {
     for element in cells.chunks_exact_mut(fill.len().max(1)) {
         element.copy_from_slice(fill);
     }
 }
 
-/// Writes planned pieces of `values`.
+/// Writes the planned pieces of `values`.
 pub(super) fn write_pieces(file: &dyn StorageFile, plan: &[Piece], values: &[u8]) -> Result<(), ErrorKind> {
     for &Piece { address, value, len } in plan {
         file.write_at(&values[value..value + len], address)?;
@@ -123,10 +123,10 @@ pub(crate) fn for_each_cell(
     Ok(())
 }
 
-/// Whether a cell is nothing but fill.
+/// Whether all elements of a cell are fill.
 pub(crate) fn is_fill(cell: &[u8], fill: &[u8]) -> bool {
     let size = fill.len();
-    // A cell that starts with one fill and repeats itself after it is fill throughout.
+    // If a cell starts with fill and equals itself shifted by one element, all its elements are fill.
     size == 0 || cell.len() < size || (cell[..size] == *fill && cell[size..] == cell[..cell.len() - size])
 }
 

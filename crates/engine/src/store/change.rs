@@ -11,25 +11,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
-/// The file in the middle of a structural change.
+/// The file during a structural change.
 pub(super) struct Changing<'a> {
     /// As the library sees it.
     pub(super) h5: &'a H5Change,
-    /// The same bytes, for cells and stamps. The library knows nothing of what is written here: what it
-    /// has made in this change is here after [`H5Change::flush`] only.
+    /// The same bytes, for cells and stamps. The library does not see what is written here. What the library creates
+    /// during the change appears here only after [`H5Change::flush`].
     pub(super) file: &'a dyn StorageFile,
     /// The file before the change.
     pub(super) before: &'a Arc<dyn StorageFile>,
 }
 
-/// Proof that nobody else is inside the gate.
+/// Proof that the gate is held exclusively.
 pub(super) struct Exclusive {
     pub(super) gate: ExclusiveGate,
 }
 
 impl Store {
-    /// Changes the structure of the file through the library. `work` may do anything to it; all of that is made, or
-    /// nothing.
+    /// Changes the structure of the file through the library. `work` may make any changes; all of them are applied, or
+    /// none.
     ///
     /// **Concurrency.** Any number of processes may call it; one works at a time. Row commits wait meanwhile and go on
     /// afterwards. The call waits for stock programs that have the file open, and keeps new ones out. **Atomic**: the
@@ -40,9 +40,8 @@ impl Store {
     /// Direct columns of tables must stay where they are. All groups, datasets and attributes must be dropped before
     /// `work` returns.
     ///
-    /// # Errors
     /// Those of `work`; [`ErrorKind::StillOpen`], [`ErrorKind::LockTimeout`], [`ErrorKind::LogAside`], library and I/O
-    /// errors. Nothing was changed then, unless the last step failed: see [`Store::recover`].
+    /// errors. After an error the file is unchanged, unless the last step failed: see [`Store::recover`].
     pub fn change<T>(&self, work: impl FnOnce(&H5Change) -> std::result::Result<T, Failed>) -> Result<T> {
         self.enter_exclusively()
             .and_then(|exclusive| self.change_exclusively(&exclusive, |site| Ok(work(site.h5)?)))
@@ -60,13 +59,13 @@ impl Store {
         let outcome = change(&exclusive);
         drop(exclusive);
         match outcome {
-            // Nothing else is waited for inside.
+            // No other wait inside can time out.
             Err(ErrorKind::LockTimeout { .. }) => change(&self.enter_exclusively()?),
             other => other,
         }
     }
 
-    /// Enters the gate exclusively, and puts right what dead writers left behind.
+    /// Enters the gate exclusively, and recovers what dead writers left behind.
     pub(super) fn enter_exclusively(&self) -> Result<Exclusive, ErrorKind> {
         self.enter_exclusively_with(StockReaders::MustLeave)
     }
@@ -74,7 +73,7 @@ impl Store {
     fn enter_exclusively_with(&self, stock: StockReaders) -> Result<Exclusive, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
-        // A change that a dead process left in the middle is finished with all stock readers kept out.
+        // A change that a dead process left half-applied is finished with all stock readers kept out.
         let stock = if self.change_waits()? { StockReaders::MustLeave } else { stock };
         let gate = self.enter_gate(&locks, stock)?;
         if stock == StockReaders::MayStay && self.change_waits()? {
@@ -98,7 +97,7 @@ impl Store {
         Ok(Superblock::find(self.storage.open(&self.paths.file, Mode::Read)?.as_ref())?)
     }
 
-    /// The same for a file that may be marked.
+    /// The same, but allows marks.
     pub(super) fn enter_gate_with_marks(
         &self,
         locks: &Arc<RowLocks>,

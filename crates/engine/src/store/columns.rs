@@ -1,4 +1,4 @@
-//! Further columns of a table that is there.
+//! Adds columns to an existing table.
 
 use super::change::Exclusive;
 use super::handle::{Store, trim_slashes};
@@ -9,10 +9,10 @@ use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::storage::Mode;
 
 impl Store {
-    /// Adds columns to a table, whoever made it. `columns` is as for a table of its own, with the path and the number
-    /// of rows of the one that is there; its guard is one of them, and speaks of the new columns only, or one that the
-    /// table has, and speaks of them, too. A table of another program gets stamps for the new columns, and none for
-    /// its own: see [`Store::adopt`].
+    /// Adds columns to a table, whoever made it. `columns` describes them like a table, with the path and the number of
+    /// rows of the existing one. Its guard is one of the new columns and covers only them, or is a guard of the table
+    /// and covers them as well. In a table of another program only the new columns get stamps: see [`Store::adopt`] for
+    /// the others.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`].
     /// Writers and readers of the table go on.
@@ -41,7 +41,7 @@ impl Store {
             None => new.check()?,
         }
         if new.rows != view.table.rows {
-            let text = format!("table '{}' has {} rows, and the columns {}", new.path, view.table.rows, new.rows);
+            let text = format!("table '{}' has {} rows, but the columns have {}", new.path, view.table.rows, new.rows);
             return Err(ErrorKind::BadRequest(text));
         }
         let names: Vec<String> = new.columns.iter().map(|column| column.name.clone()).collect();

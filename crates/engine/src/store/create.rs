@@ -1,4 +1,4 @@
-//! Making tables: in a new file, or in one that exists.
+//! Creates tables, in a new file or in an existing one.
 
 use super::building::Building;
 use super::handle::{Store, trim_slashes};
@@ -12,22 +12,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tempfile::NamedTempFile;
 
-/// Ends the names of files under construction.
+/// Suffix of the names of files under construction.
 pub(crate) const UNFINISHED: &str = ".h5part-new";
-/// Between two reports of progress.
+/// Interval between two reports of progress.
 const REPORT: Duration = Duration::from_millis(100);
 /// Room for metadata, in bytes.
 const MARGIN: u64 = 1 << 20;
 
-/// Called now and then while a file is made: bytes there, bytes planned.
+/// Called from time to time while a file is created, with the bytes written and the bytes planned.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 impl Store {
-    /// Makes a table: in a new file, built beside and renamed, or in the existing file.
+    /// Creates a table in a new file, which is built beside its name and renamed, or in the existing file.
     ///
-    /// **Concurrency.** Any number of processes may create at the same time; one makes the file,
-    /// the others add their tables, each a structural change: see [`Store::change`]. **Survives** a
-    /// kill at any instant: the table is there as a whole, or not at all.
+    /// **Concurrency.** Any number of processes may create at the same time. One creates the file; the others add their
+    /// tables, each by a structural change: see [`Store::change`]. **Survives** a kill at any instant: the table exists
+    /// as a whole, or not at all.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], [`ErrorKind::DiskFull`] before
@@ -55,7 +55,7 @@ impl Store {
         })
     }
 
-    /// Makes the file, if there is none: `build` builds it beside, under the gate. `false`: it is there.
+    /// Creates the file unless it exists: `build` builds it beside its name, under the gate. `false`: it exists.
     pub(super) fn make_if_missing(
         &self,
         build: impl FnOnce() -> Result<NamedTempFile, ErrorKind>,
@@ -86,8 +86,8 @@ impl Store {
         Ok(new)
     }
 
-    /// Makes the file, if there is none: built beside, and renamed when it is whole. Its root keeps account of the
-    /// order of what is in it as that of `like` does. `false`: it is there.
+    /// Creates the file unless it exists: it is built beside its name, and renamed once complete. Its root tracks the
+    /// order of its members if that of `like` does. `false`: it exists.
     pub(crate) fn build_like(
         &self,
         like: &Self,
@@ -105,7 +105,7 @@ impl Store {
         self.make_if_missing(build).at("create", &self.paths.file)
     }
 
-    /// Makes durable what was written so far.
+    /// Syncs what was written so far.
     ///
     /// # Errors
     /// As open(2) and fdatasync(2).
@@ -113,8 +113,7 @@ impl Store {
         self.storage.open(&self.paths.file, Mode::Write).and_then(|file| file.sync()).at("sync", &self.paths.file)
     }
 
-    /// Builds a file beside this one and gives it the name, whatever had it before. `build` is given where, and the
-    /// open file.
+    /// Builds a file beside this one and replaces whatever has the name. `build` gets the path and the open file.
     pub(crate) fn replace_with<T>(
         &self,
         build: impl FnOnce(&Path, &Arc<dyn StorageFile>) -> Result<T, ErrorKind>,
@@ -127,7 +126,7 @@ impl Store {
         Ok(done)
     }
 
-    /// Whether so many bytes more, and an axis that long, can be added to the file.
+    /// Checks that this many bytes, and an axis of this length, can be added to the file.
     pub(super) fn check_room(&self, bytes: u64, longest: u64) -> Result<(), ErrorKind> {
         let len = self.storage.identity(&self.paths.file)?.len.saturating_add(bytes);
         self.superblock()?.map_or(Ok(()), |found| found.can_address(len, longest))?;
@@ -137,7 +136,7 @@ impl Store {
         }
     }
 
-    /// Whether so many bytes more can be written beside or behind the file.
+    /// Checks that this many bytes can be written, beside the file or at its end.
     pub(crate) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
         let needed = bytes.saturating_add(MARGIN);
         if let Some(limit) = size_limit().filter(|&limit| bytes > limit) {
@@ -151,11 +150,11 @@ impl Store {
         self.paths.file.parent().unwrap_or(Path::new("/"))
     }
 
-    /// A file beside, to be given the name later.
+    /// A temporary file beside the store, to be renamed later.
     pub(super) fn temporary(&self) -> Result<NamedTempFile, ErrorKind> {
         let prefix = self.unfinished_prefix();
         let new = beside(&self.paths.file, &prefix, UNFINISHED)?;
-        // While somebody has it locked, nobody takes it for what a dead one has left.
+        // While it is locked, nobody takes it for the leftover of a dead process.
         new.as_file().lock()?;
         Ok(new)
     }
@@ -163,7 +162,7 @@ impl Store {
     pub(super) fn rename_into_place(&self, new: NamedTempFile) -> Result<(), ErrorKind> {
         let (_locked, temporary) = new.into_parts();
         replace(self.storage.as_ref(), &temporary, &self.paths.file)?;
-        // The name is gone; there is nothing left to remove.
+        // After the rename there is nothing to remove.
         let _ = temporary.keep();
         Ok(())
     }
@@ -173,21 +172,21 @@ impl Store {
         format!(".{name}.")
     }
 
-    /// What a killed `create` or `publish` left behind.
+    /// Removes what killed calls of `create` or `publish` left behind.
     pub(super) fn clear_unfinished(&self) {
         let prefix = self.unfinished_prefix();
         for entry in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let dead = || std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
             if name.starts_with(&prefix) && name.ends_with(UNFINISHED) && dead() {
-                // Litter that stays harms nobody.
+                // A leftover that cannot be removed does no harm.
                 let _ = std::fs::remove_file(entry.path());
             }
         }
     }
 }
 
-/// Runs `body` while another thread reports how long the file has grown.
+/// Runs `body` while another thread reports the growing length of the file.
 fn watched<T>(file: &Path, total: u64, progress: Progress<'_>, body: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

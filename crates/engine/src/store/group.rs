@@ -110,13 +110,13 @@ impl Group<'_> {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for waiting in &self.waiting {
-                    // A commit of no rows was not made.
+                    // A commit without rows was not passed on.
                     let answer = if waiting.runs.is_empty() { Ok(()) } else { answers.next().unwrap_or(Ok(())) };
                     self.done.push(answer.map(|()| waiting.commit).map_err(|kind| self.writer.at(kind)));
                 }
             }
             Err(first) => {
-                // All of them failed for one reason. It is told in full once.
+                // All of them failed for the same reason, which only the first one reports in full.
                 let rest = (1..self.waiting.len()).map(|_| ErrorKind::GroupFailed(first.to_string()));
                 let rest: Vec<ErrorKind> = rest.collect();
                 self.done.extend(std::iter::once(first).chain(rest).map(|kind| Err(self.writer.at(kind))));

@@ -44,7 +44,7 @@ impl Store {
         Self { paths, storage: Arc::new(Disk), patience: Patience::default(), trust_locks: false, log_is_named }
     }
 
-    /// Sets how long to wait for locks, and who is told of waiting. Default: 300 s, silently.
+    /// Sets how long to wait for locks, and who is told about it. Default: 300 s, silently.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
@@ -115,7 +115,7 @@ impl Store {
         Ok(Arc::new(self.in_sidecar(RowLocks::open(&self.paths))?))
     }
 
-    /// Names the sidecar in errors that would else seem to be about the file.
+    /// Turns errors about the sidecar that seem to be about the file into errors that name the sidecar.
     pub(super) fn in_sidecar<T>(&self, outcome: Result<T, impl Into<ErrorKind>>) -> Result<T, ErrorKind> {
         outcome.map_err(|e| match e.into() {
             ErrorKind::ReadOnly => ErrorKind::ReadOnlySidecar(self.paths.sidecar.clone()),
@@ -123,7 +123,7 @@ impl Store {
         })
     }
 
-    /// Refuses file systems, and files with several names, where locks would not exclude everybody.
+    /// Refuses file systems whose locks do not exclude everyone, and files with several names.
     pub(super) fn check_sharing(&self) -> Result<(), ErrorKind> {
         if !self.trust_locks {
             let system = FileSystem::of(&self.paths.file);
@@ -138,7 +138,7 @@ impl Store {
     }
 }
 
-/// Whatever stands for a store. The front door has a store of its own, which does not show what is in here.
+/// Types that give access to a store. The front door has a store type of its own, which hides this one.
 pub trait AsStore {
     /// The store.
     fn as_store(&self) -> &Store;

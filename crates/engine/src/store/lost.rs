@@ -1,4 +1,4 @@
-//! Going on without what another program took away from a table.
+//! Accepts that another program removed parts of a table.
 
 use super::cells::{read_stamps, write_pieces};
 use super::change::Changing;
@@ -10,18 +10,17 @@ use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::num::to_usize;
 use h5part_base::storage::Mode;
 
-/// Rows whose stamps are cleared at once, at most.
+/// Most rows whose stamps are cleared at once.
 const BLOCK_ROWS: u64 = 1 << 16;
 
 impl Store {
-    /// Acknowledges that stamped columns of a table, or their last rows, are gone: drops the stamps of what another
-    /// program has deleted, renamed, shortened or retyped. Shortened columns get their rows back, "not there"; where
-    /// all columns were shortened, the table has as many rows as the longest. A dataset that now has the name of a
-    /// dropped column, or that a dropped column became, stays as it is, without stamps. Returns the names of the
-    /// columns that were affected.
+    /// Accepts that stamped columns of a table, or their last rows, are gone. It drops the stamps of what another
+    /// program has deleted, renamed, shortened or retyped. Shortened columns get their rows back, "not there". If all
+    /// columns were shortened, the table gets the rows of the longest one. A dataset that now has the name of a dropped
+    /// column, or that a dropped column became, is kept without stamps. Returns the names of the affected columns.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. Writers
-    /// of the table have to be opened again.
+    /// of the table must be opened again.
     ///
     /// # Errors
     /// [`ErrorKind::Unstamped`], [`ErrorKind::NotFound`], and those of [`Store::change`].
@@ -48,7 +47,7 @@ fn drop_lost(site: &Changing<'_>, table: &Table, stamps: &Stamps) -> Result<(), 
         _ => None,
     });
     let (short, lengths): (Vec<String>, Vec<u64>) = shortened.unzip();
-    // Where a column still has all rows, the table does.
+    // If any column still has all rows, so does the table.
     let is_whole = table.columns.iter().any(|column| column.stamp.is_some());
     let left = lengths.iter().copied().max().filter(|_| !is_whole);
     let rows = left.unwrap_or(stamps.layout.rows);
@@ -70,7 +69,7 @@ fn drop_lost(site: &Changing<'_>, table: &Table, stamps: &Stamps) -> Result<(), 
     clear(site, &now, &gone.collect::<Vec<_>>())
 }
 
-/// Makes stamps zero: of each place those from a row on.
+/// Sets stamps to zero: for each place those from a row on.
 fn clear(site: &Changing<'_>, stamps: &Stamps, gone: &[(usize, u64)]) -> Result<(), ErrorKind> {
     let (mut words, mut plan) = (StampRows::default(), Vec::new());
     let rows = stamps.layout.rows;

@@ -1,7 +1,7 @@
-//! Marks in the superblock by which HDF5 says that a program writes to the file.
+//! Marks in the superblock by which HDF5 records that a program is writing to the file.
 //!
-//! Since a SWMR writer holds no lock, and one that died leaves its mark, nothing else tells of them. h5part sets
-//! none: its file driver has no locks, for which the library leaves the marks alone.
+//! A SWMR writer holds no lock, and one that dies leaves its mark behind, so nothing else tells of them. h5part sets no
+//! marks: its file driver has no locks, and without locks the library does not set them.
 
 use super::handle::Store;
 use crate::h5::H5Change;
@@ -11,16 +11,15 @@ use h5part_base::storage::{Mode, StorageFile};
 use std::sync::Arc;
 
 impl Store {
-    /// Takes away the marks by which a program that died says that it writes to the file, as `h5clear -s -i` does: all
-    /// bytes of the file count as its own from then on. What that program had not handed to the system is lost, and the
-    /// file may be damaged by that: [`Store::verify`] tells.
-    /// Returns whether there were any.
+    /// Removes the marks of a dead program that was writing to the file, as `h5clear -s -i` does. From then on all
+    /// bytes of the file count as part of it. Data that the program had not passed to the system is lost, which may
+    /// have damaged the file: [`Store::verify`] tells. Returns whether there were any marks.
     ///
-    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. A SWMR
-    /// writer that lives on another host, or belongs to another user, is not seen: its file would be destroyed.
+    /// **Concurrency**, what is **atomic** and what **survives**: a structural change, see [`Store::change`]. A live
+    /// SWMR writer on another host, or of another user, is not noticed: its file would be destroyed.
     ///
     /// # Errors
-    /// [`ErrorKind::OpenElsewhere`] where a process of this host has the file open for writing; those of
+    /// [`ErrorKind::OpenElsewhere`] if a process of this host has the file open for writing; those of
     /// [`Store::change`].
     pub fn clear_marks(&self) -> Result<bool> {
         self.try_clear_marks().at("clear the marks of", &self.paths.file)
@@ -38,7 +37,7 @@ impl Store {
             return Err(ErrorKind::OpenElsewhere(writers));
         }
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
-        // The library leaves marks out of what it writes when it closes a file.
+        // When the library closes a file, it writes the superblock without marks.
         self.lay_over(&gate, &base, None, |file| Ok(H5Change::open_whole(file, &self.paths.file)?), |_| Ok(()))?;
         Ok(true)
     }

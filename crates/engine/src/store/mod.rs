@@ -1,7 +1,7 @@
 //! The store: one HDF5 file that many processes write in place, at once.
 //!
-//! [`Store`] opens or makes one; [`Writer`] commits rows; [`Reader`] reads them without keeping
-//! anybody waiting. What may run beside what is told with each.
+//! [`Store`] opens or creates one; [`Writer`] commits rows; [`Reader`] reads them without keeping anyone waiting. Each
+//! of them documents what may run beside it.
 
 mod adopt;
 mod attributes;
@@ -46,7 +46,7 @@ pub use {
     writer::{Commit, Writer},
 };
 
-// For the layers above that look at stamps and sidecar themselves.
+// For the upper layers that read stamps and sidecar themselves.
 pub(crate) use {
     building::{Building, BuildingTable},
     cells::{for_each_cell, is_fill, read_stamps},

@@ -1,25 +1,25 @@
-//! Chunks of a column: from how they are stored to cells in memory, and back.
+//! Converts chunks of a column between their stored form and cells in memory.
 
 use crate::filter::{Codecs, Encoded, Pipeline};
 use h5part_base::dataspace::Column;
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 
-/// The filters of a column, and the order of its bytes.
+/// The filters of a column, and its byte order.
 pub(crate) struct Packer<'a> {
     column: &'a Column,
     pipeline: Pipeline<'a>,
 }
 
 impl<'a> Packer<'a> {
-    /// For a column that is read by its chunks.
+    /// A packer for a column that is read by chunks.
     pub(crate) fn new(column: &'a Column) -> Result<Self, ErrorKind> {
         let pipeline = column.filters.as_ref().and_then(|filters| Pipeline::new(filters, column.fill.len()));
-        let pipeline = pipeline.ok_or_else(|| ErrorKind::Hdf5("filters that are not known".to_owned()))?;
+        let pipeline = pipeline.ok_or_else(|| ErrorKind::Hdf5("unknown filters".to_owned()))?;
         Ok(Self { column, pipeline })
     }
 
-    /// Fills `cells` with those of a chunk whose first row is `row`.
+    /// Decodes a chunk whose first row is `row` into `cells`.
     pub(crate) fn decode(
         &self,
         row: u64,
@@ -35,7 +35,7 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    /// From the order of bytes in memory to that in the file, or back.
+    /// Converts bytes between the order of memory and that of the file, in either direction.
     pub(crate) fn turn(&self, cells: &mut [u8]) {
         if self.column.big_endian {
             let word = self.column.dtype.as_ref().map_or(1, |dtype| to_usize(dtype.word_bytes()));
@@ -43,7 +43,7 @@ impl<'a> Packer<'a> {
         }
     }
 
-    /// A chunk, in the order of bytes in the file, as it is to be stored.
+    /// Encodes a chunk whose bytes are in the order of the file.
     pub(crate) fn encode(&self, chunk: &[u8], codecs: &mut Codecs) -> Encoded {
         self.pipeline.encode(chunk, codecs)
     }

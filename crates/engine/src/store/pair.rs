@@ -1,4 +1,4 @@
-//! Two files that are read as one: the one that is worked on, and the one that was published before.
+//! Two files that are read as one: the working file, and the file that was published before.
 
 use super::handle::{Store, trim_slashes};
 use super::read::Reader;
@@ -6,10 +6,11 @@ use crate::h5::Listing;
 use h5part_base::error::{Error, ErrorKind, Item, Result};
 use std::mem::discriminant;
 
-/// A working file and its published parent. A name is looked up in the working file first, then in the parent: what
-/// is computed now is read from where it is written, all else from a file that nobody writes to.
+/// A working file and its published parent. A name is looked up in the working file first, then in the parent. So
+/// current results are read from the file where they are written, and everything else from a file that nobody writes
+/// to.
 ///
-/// **Concurrency.** As with [`Reader`]: beside any number of writers. Both files are looked at anew by each call.
+/// **Concurrency.** As with [`Reader`]: beside any number of writers. Each call checks both files for changes.
 #[derive(Clone, Debug)]
 pub struct StorePair {
     work: Store,
@@ -41,11 +42,11 @@ impl StorePair {
         }
     }
 
-    /// Which file has the table `table` (with `column`: has this column in it): the working file, else the parent.
+    /// Which file has the table `table`, and the column `column` if one is given: the working file first, else the
+    /// parent.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] of the working file, with what both files have;
-    /// else as [`Store::reader`].
+    /// [`ErrorKind::NotFound`] of the working file, which lists what both files have; others as [`Store::reader`].
     pub fn find(&self, table: &str, column: Option<&str>) -> Result<Side> {
         self.look_up(table, column).map(|(side, _)| side)
     }
@@ -66,8 +67,7 @@ impl StorePair {
         self.look_up(table, Some(column)).map(|(_, reader)| reader)
     }
 
-    /// The tables of both files, each with the file that it is found in: those of the working file, then those that
-    /// only the parent has.
+    /// The tables of both files, each with its file: those of the working file, then those that only the parent has.
     ///
     /// # Errors
     /// As [`Store::tables`].
@@ -109,7 +109,7 @@ fn is_missing(error: &Error) -> bool {
     )
 }
 
-/// What the working file says, with what its parent has as well.
+/// The working file's error, extended by what the parent has.
 fn neither(missing: Error, also: &Error) -> Error {
     let add = |known: &mut Vec<String>, more: &[String]| {
         known.extend(more.iter().cloned());

@@ -1,4 +1,4 @@
-//! What rows hold, read from their stamps alone.
+//! Counts what rows hold, from their stamps alone.
 
 use super::cells::read_stamps;
 use super::read::Reader;
@@ -8,38 +8,38 @@ use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, State};
 use std::ops::Range;
 
-/// Rows whose stamps are read at once, at most.
+/// Most rows whose stamps are read at once.
 const STAMP_ROWS: u64 = 1 << 16;
 
-/// Rows by what all their stamped columns say together.
+/// Counts of rows by the state of all their stamped columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Presence {
-    /// Rows that were looked at.
+    /// Rows that were counted.
     pub rows: u64,
     /// Rows whose columns are all committed.
     pub committed: u64,
-    /// Those of them that survive a loss of power.
+    /// Rows among them that survive a loss of power.
     pub durable: u64,
     /// Rows none of whose columns has a value.
     pub empty: u64,
 }
 
-/// One column of some rows, by its stamps.
+/// Counts of one column's cells in some rows, by their stamps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnPresence {
     /// Its name.
     pub column: String,
     /// Rows whose cell is committed.
     pub committed: u64,
-    /// Those of them that survive a loss of power.
+    /// Rows among them that survive a loss of power.
     pub durable: u64,
-    /// Rows whose cell has no value, and nobody is writing one.
+    /// Rows whose cell has no value and is not being written.
     pub empty: u64,
 }
 
 impl Reader {
-    /// Counts the cells of each stamped column by what their stamps say. Beside writers each row counts as it was at
-    /// some moment within the call.
+    /// Counts the cells of each stamped column by their stamps. Beside writers, each row counts as it was at some
+    /// moment during the call.
     ///
     /// # Errors
     /// As [`Reader::read`]; [`ErrorKind::Unstamped`].
@@ -77,8 +77,7 @@ impl Reader {
         Ok(found)
     }
 
-    /// Counts rows by what their stamps say. Beside writers each row counts as it was at some moment
-    /// within the call.
+    /// Counts rows by their stamps. Beside writers, each row counts as it was at some moment during the call.
     ///
     /// # Errors
     /// As [`Reader::read`]; [`ErrorKind::Unstamped`].

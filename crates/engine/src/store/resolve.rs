@@ -1,4 +1,4 @@
-//! What becomes of the log of a change whose maker died.
+//! Finishes or undoes a change whose maker died.
 
 use super::handle::Store;
 use crate::h5::stored_end;
@@ -11,21 +11,21 @@ use h5part_base::storage::{Mode, StorageFile, replace};
 use std::io;
 use std::path::PathBuf;
 
-/// What was found, and done.
+/// What was found and done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Resolved {
     /// There was no change.
     Nothing,
-    /// It was not sealed: the file is as it was before.
+    /// It was not sealed. The file is as it was before.
     Discarded,
-    /// It was sealed: now it is made.
+    /// It was sealed, and is now applied.
     Applied,
-    /// It cannot be applied, and was kept aside.
+    /// It cannot be applied, and was set aside.
     Aside { why: &'static str, kept: PathBuf },
 }
 
 impl Store {
-    /// Whether a log lies there. Nobody is at it if we are inside the gate: its maker is dead.
+    /// Whether a log exists. A caller inside the gate then knows that its maker is dead.
     pub(crate) fn change_waits(&self) -> Result<bool, ErrorKind> {
         match self.storage.identity(&self.paths.change) {
             Ok(log) => Ok(log.len > 0),
@@ -34,7 +34,7 @@ impl Store {
         }
     }
 
-    /// Enters for loading a layout. A file that was left in the middle of a change is finished before.
+    /// Enters the gate to load a layout. If a change was left half-applied, it is finished first.
     pub(crate) fn enter_to_read(&self) -> Result<ReadGate, ErrorKind> {
         loop {
             let gate = ReadGate::enter(&self.paths, &self.patience)?;
@@ -50,7 +50,7 @@ impl Store {
         }
     }
 
-    /// Before the seal the file is sound as it is, and readers need nobody's help.
+    /// Whether a change was left half-applied. Before its seal the file is sound as it is, and readers need no help.
     fn is_half_applied(&self) -> Result<bool, ErrorKind> {
         let log = self.storage.open(&self.paths.change, Mode::Read)?;
         let inode = self.storage.identity(&self.paths.file)?.inode;
@@ -58,7 +58,7 @@ impl Store {
         Ok(matches!(header_of(log.as_ref())?, Found::Change(header) if sealed(header)))
     }
 
-    /// For those who must not go on beside a log that is not understood: it is told once.
+    /// Like [`Store::resolve`], but fails once if a log had to be set aside.
     pub(super) fn resolve_or_refuse(&self) -> Result<(), ErrorKind> {
         match self.resolve()? {
             Resolved::Aside { why, kept } => Err(ErrorKind::LogAside { why, kept }),
@@ -66,7 +66,7 @@ impl Store {
         }
     }
 
-    /// Finishes or undoes the change of a dead maker. The caller is alone inside the gate.
+    /// Finishes or undoes the change of a dead process. The caller holds the gate exclusively.
     pub(super) fn resolve(&self) -> Result<Resolved, ErrorKind> {
         if !self.change_waits()? {
             return Ok(Resolved::Nothing);
@@ -82,7 +82,7 @@ impl Store {
         };
         let base = self.storage.open(&self.paths.file, Mode::Write)?;
         if base.identity()?.inode != header.inode {
-            return self.aside("belongs to another file, of which this one may be a copy made in the middle of it");
+            return self.aside("belongs to another file, of which this one may be a copy made during the change");
         }
         match header.progress {
             Progress::Begun => {
@@ -117,7 +117,7 @@ impl Store {
     }
 }
 
-/// Takes away what was written beyond the old end, but nothing that a stock program has put there since.
+/// Cuts off what was written beyond the old end, except what a stock program has written there since.
 fn undo(base: &dyn StorageFile, header: &Header) -> Result<(), ErrorKind> {
     let keep = header.old_end.max(stored_end(base)?.unwrap_or(u64::MAX));
     if base.identity()?.len > keep {

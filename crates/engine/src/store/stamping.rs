@@ -1,4 +1,4 @@
-//! Stamps for columns of a table: its first ones, or further ones beside those that it has.
+//! Makes stamps for columns of a table: the first ones of the table, or more beside existing ones.
 
 use super::cells::{read_stamps, write_pieces};
 use super::change::Changing;
@@ -7,10 +7,10 @@ use h5part_base::dataspace::{Rows, StampRows, Stamps, Table, pieces};
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 
-/// Rows whose stamps are copied at once, at most.
+/// Most rows whose stamps are copied at once.
 const BLOCK_ROWS: u64 = 1 << 16;
 
-/// What is to be made.
+/// The stamps to make.
 pub(super) struct Stamping<'a> {
     table: &'a Table,
     spec: StampsSpec<'a>,
@@ -21,24 +21,24 @@ pub(super) fn first_place(table: &Table) -> usize {
     table.columns.iter().filter_map(|column| column.stamp).max().map_or(0, |place| place + 1)
 }
 
-/// The guards of a table, as they would be made.
+/// Specifications of the guards of a table.
 pub(super) fn guards_of(table: &Table) -> Result<Vec<GuardSpec>, ErrorKind> {
     let guards = table.stamps.iter().flat_map(|stamps| &stamps.guards);
     guards.map(|guard| Ok(GuardSpec::of(guard, &table.columns)?)).collect()
 }
 
 impl<'a> Stamping<'a> {
-    /// Stamps for a table whose own ones are dropped: `table` is that table without them.
+    /// Stamps for a table whose own are dropped. `table` is that table without them.
     pub(super) fn anew(table: &'a Table, names: &[String], guards: Vec<GuardSpec>) -> Result<Self, ErrorKind> {
         let mut stamping = Self::new(table, names, None)?;
         stamping.spec.guards = guards;
         Ok(stamping)
     }
 
-    /// Stamps for columns of these names, with a guard for them: one of them, or one that the table has already.
+    /// Stamps for columns of these names, with a guard for them: one of them, or one that the table already has.
     pub(super) fn new(table: &'a Table, names: &[String], guard: Option<GuardSpec>) -> Result<Self, ErrorKind> {
         if table.stamps.is_some() {
-            // Their places would be taken.
+            // The places of lost columns would be taken.
             table.refuse_lost()?;
         }
         let mut all = vec![String::new(); first_place(table)];
@@ -55,23 +55,23 @@ impl<'a> Stamping<'a> {
         }
         let mut guards = guards_of(table)?;
         match guards.iter_mut().find(|there| guard.as_ref().is_some_and(|guard| guard.name == there.name)) {
-            // It speaks of more columns from now on.
+            // The guard covers these columns, too, from now on.
             Some(there) => there.covers.get_or_insert_default().extend_from_slice(names),
             None => guards.extend(guard),
         }
         Ok(Self { table, spec: StampsSpec { path: &table.path, rows: table.rows, names: all, guards } })
     }
 
-    /// Bytes that they take at most.
+    /// Most bytes that they can take.
     pub(super) fn bytes(&self) -> u64 {
         self.table.rows.saturating_mul(self.spec.names.len().next_power_of_two() as u64 * 8)
     }
 
-    /// Makes them. Those of columns that had some are as they were, those of the others zero.
+    /// Makes the stamps. Columns that had stamps keep them; the others get zero.
     pub(super) fn make(&self, site: &Changing<'_>) -> Result<Stamps, ErrorKind> {
         let Some(before) = &self.table.stamps else {
             let stamps = site.h5.add_stamps(&self.spec)?;
-            // What the library made must lie in the file before stamps are written there.
+            // What the library made must be in the file before stamps are written there.
             site.h5.flush()?;
             return Ok(stamps);
         };

@@ -1,4 +1,4 @@
-//! How far a table is: read from its stamps alone.
+//! Reads from its stamps how far a table has progressed.
 
 use super::cells::read_stamps;
 use super::handle::{Store, trim_slashes};
@@ -12,7 +12,7 @@ use h5part_base::storage::Mode;
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// Rows whose stamps are read at once, at most.
+/// Most rows whose stamps are read at once.
 const BLOCK_ROWS: u64 = 1 << 16;
 
 /// Counts of a table's cells by state.
@@ -22,12 +22,12 @@ pub struct Status {
     pub table: String,
     /// Number of rows.
     pub rows: u64,
-    /// One a stamped column.
+    /// One entry per stamped column.
     pub columns: Vec<ColumnStatus>,
     /// Stamped columns that another program has deleted, renamed, shortened or retyped.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost: Vec<LostStatus>,
-    /// Further names of columns: each with the name of its column.
+    /// Other names of columns, each with the name of its column.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<(String, String)>,
 }
@@ -37,7 +37,7 @@ pub struct Status {
 pub struct LostStatus {
     /// Name that was stamped.
     pub name: String,
-    /// What became of it.
+    /// What happened to it.
     pub what: String,
     /// The rows that are gone, as `[first, end)`.
     pub rows: (u64, u64),
@@ -48,15 +48,15 @@ pub struct LostStatus {
 pub struct ColumnStatus {
     /// Name of the column.
     pub name: String,
-    /// Cells whose stamp says committed.
+    /// Cells whose stamp says COMMITTED.
     pub committed: u64,
-    /// Cells that nobody has begun.
+    /// Cells that no commit has begun.
     pub missing: u64,
     /// Cells of commits under way: their row is locked.
     pub writing: u64,
     /// Cells of commits whose writer died.
     pub interrupted: u64,
-    /// Share committed (0 to 1) of each part of the table, in order of rows.
+    /// Share of committed cells (0 to 1) in each part of the table, in order of rows.
     pub coverage: Vec<f32>,
 }
 
@@ -67,14 +67,14 @@ struct Tally {
     committed: Vec<u64>,
     writing: Vec<u64>,
     interrupted: Vec<u64>,
-    /// Committed cells by part of the table, a row of parts for each column.
+    /// Committed cells by part of the table; one list of parts per column.
     parts: Vec<Vec<u64>>,
 }
 
 impl Store {
-    /// Counts the cells of a table by state, with the share committed in each of `parts` equal parts of it (as many as
-    /// rows, where the rows are fewer). Reads stamps only, in parallel; beside writers the counts are those of some
-    /// moment within the call for each row.
+    /// Counts the cells of a table by state, and the share of committed cells in each of `parts` equal parts of it.
+    /// There are at most as many parts as rows. Reads only stamps, in parallel. Beside writers, each row counts as it
+    /// was at some moment during the call.
     ///
     /// # Errors
     /// As [`Store::reader`], and [`ErrorKind::Unstamped`].
@@ -82,8 +82,8 @@ impl Store {
         self.try_status(trim_slashes(table), parts.max(1)).at("read the status of", &self.paths.file)
     }
 
-    /// The rows of which not every stamped column is committed: those that are still to be computed.
-    /// Reads stamps only, in parallel.
+    /// The rows in which not every stamped column is committed, so they are still to be computed. Reads only stamps, in
+    /// parallel.
     ///
     /// # Errors
     /// As [`Store::status`].
@@ -108,12 +108,12 @@ impl Store {
         Ok(Rows::ranges(joined))
     }
 
-    /// Cells whose value a dead writer was overwriting, and that nobody has put back.
+    /// Counts the cells whose value a dead writer was overwriting, and that nobody has put back.
     pub(crate) fn left_by_dead(&self, table: &str) -> Result<u64> {
         self.try_abandoned(trim_slashes(table)).at("read the status of", &self.paths.file)
     }
 
-    /// Cells that had a value, and now say WRITING though nobody holds their row.
+    /// Counts the cells that had a value and say WRITING although nobody has locked their row.
     pub(super) fn try_abandoned(&self, table: &str) -> Result<u64, ErrorKind> {
         let view = self.view_of(table)?;
         let Some(stamps) = &view.table.stamps else { return Ok(0) };
@@ -262,7 +262,7 @@ fn part_of(row: u64, rows: u64, parts: usize) -> usize {
     usize::try_from(u128::from(row) * parts as u128 / u128::from(rows.max(1))).unwrap_or(0)
 }
 
-/// Share of a part's rows; there are never more parts than rows.
+/// The share of a part's rows. There are never more parts than rows.
 #[expect(clippy::cast_precision_loss, reason = "a share for display")]
 fn share(count: u64, part: usize, rows: u64, parts: usize) -> f32 {
     let first = (part as u128 * u128::from(rows)).div_ceil(parts as u128);

@@ -1,4 +1,4 @@
-//! A table as it lies in the file now, and whether it still does.
+//! A view of a table: its layout in the file, and checks that it is still valid.
 
 use super::cells::{is_fill, read_stamps};
 use super::handle::Store;
@@ -18,21 +18,21 @@ pub(crate) struct TableView {
     pub(crate) file: Arc<dyn StorageFile>,
     pub(super) identity: Identity,
     pub(crate) uuid: Option<Uuid>,
-    /// Whether the file is a published one, which nobody changes.
+    /// Whether the file is a published one, which is never changed.
     pub(super) published: bool,
     pub(super) generation: u64,
     pub(crate) table: Table,
     fingerprint: MetadataFingerprint,
 }
 
-/// What another program, or h5part, did to a view's file since the view was loaded.
+/// How a view's file has changed since the view was loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileChange {
-    /// Nothing: the layout holds.
+    /// The layout is still valid.
     Unchanged,
-    /// Metadata on the way to the columns changed: load it again.
+    /// Metadata on the path to the columns changed: load the view again.
     Metadata,
-    /// The name stands for another file.
+    /// The name refers to another file.
     OtherFile,
 }
 
@@ -51,14 +51,14 @@ impl TableView {
         Ok(Self { file, identity, uuid, published, generation, table, fingerprint })
     }
 
-    /// A table that lies like this, in a file whose structure stands still: somebody is inside the gate, or nobody else
+    /// A view with this layout, for a file whose structure cannot change: the caller is inside the gate, or nobody else
     /// sees the file yet.
     pub(super) fn as_located(file: &Arc<dyn StorageFile>, uuid: Option<Uuid>, table: Table) -> Result<Self, ErrorKind> {
         let (identity, fingerprint) = (file.identity()?, MetadataFingerprint::default());
         Ok(Self { file: Arc::clone(file), identity, uuid, published: false, generation: 0, table, fingerprint })
     }
 
-    /// Looks at name, length and metadata of the file. This is cheap: two system calls and a read of the metadata.
+    /// Checks name, length and metadata of the file. This is cheap: two system calls and a read of the metadata.
     pub(super) fn change_since(&self, store: &Store) -> Result<FileChange, ErrorKind> {
         let now = store.storage.identity(&store.paths.file)?;
         if !now.same_file(&self.identity) {
@@ -72,14 +72,14 @@ impl TableView {
         Ok(if unchanged { FileChange::Unchanged } else { FileChange::Metadata })
     }
 
-    /// Takes over a newer view of the same file, unless another program moved one of the columns. The
-    /// table may have grown.
+    /// Replaces this view by a newer one of the same file, unless another program moved one of the columns. The table
+    /// may have grown.
     pub(super) fn follow(&mut self, newer: Self) -> Result<(), ErrorKind> {
         if self.uuid.is_some() && newer.uuid != self.uuid {
             return Err(ErrorKind::Replaced);
         }
         for column in self.table.columns.iter().filter(|c| c.stamp.is_some()) {
-            // One that is lost is told to those who need it.
+            // Lost columns are reported when they are used.
             let now = column.stamp.and_then(|place| newer.table.find_at(place));
             if now.is_some_and(|now| now.name != column.name || !column.is_still(now)) {
                 return Err(ErrorKind::ColumnMoved(column.name.clone()));
@@ -90,11 +90,11 @@ impl TableView {
                 let is_there = |place| newer.table.columns.iter().any(|column| column.stamp == Some(place));
                 let stays = |guard: &Guard| !is_there(guard.place) || now.guards.iter().any(|now| guard.is_still(now));
                 let same = before.table == now.table && before.guards.iter().all(stays);
-                // Where columns were added they may lie elsewhere, and be wider.
+                // If columns were added, the stamps may be wider and lie elsewhere.
                 same && before.width <= now.width
                     && (before.width < now.width || before.layout.is_start_of(&now.layout))
             }
-            // Adopted meanwhile: from now on there are stamps.
+            // The table was adopted meanwhile, so it has stamps now.
             (None, _) => true,
             (Some(_), None) => false,
         };
@@ -105,8 +105,7 @@ impl TableView {
         Ok(())
     }
 
-    /// Whether another file is the same table in a new place: commits that were checked against this
-    /// one fit it.
+    /// Whether another file has the same table in a new place, so that commits checked against this view fit it.
     pub(super) fn is_succeeded_by(&self, newer: &Self) -> bool {
         let shape = |table: &Table| {
             let columns = table.columns.iter().filter(|c| c.stamp.is_some());
@@ -127,7 +126,7 @@ impl TableView {
         Ok(Stamped { column, place, seed: Seed::new(&uuid, stamps.table, place), undefined })
     }
 
-    /// The same for a direct column, with its layout.
+    /// A direct column with its place among the stamps and its layout.
     pub(super) fn direct<'a>(&'a self, column: &'a Column) -> Result<Direct<'a>, ErrorKind> {
         Ok(Direct { stamped: self.stamped(column)?, layout: column.direct()? })
     }
@@ -137,11 +136,11 @@ impl TableView {
         self.direct(self.table.column_at(guard.place)?)
     }
 
-    /// The stamps of a row that said WRITING, where no commit to it is under way; `None` where one is. `seen` are all
-    /// its stamps as they were read before.
+    /// The stamps of a row that said WRITING. `None`: a commit to it is under way. `seen` are all stamps of the row as
+    /// they were read before.
     ///
-    /// Where they are the same before and after a look at the lock that found nobody, the writer died. Where they are
-    /// not, the next commit may be at the row already.
+    /// If the stamps are the same before and after the row's lock was found free, the writer died. If they differ, the
+    /// next commit may have begun already.
     pub(super) fn row_without_writer(
         &self,
         row: u64,
@@ -169,7 +168,7 @@ pub(crate) struct Stamped<'a> {
     pub(crate) column: &'a Column,
     pub(crate) place: usize,
     pub(super) seed: Seed,
-    /// What a guard column holds where nothing is complete.
+    /// For a guard column, what it holds in rows that are not complete.
     undefined: Option<&'a [u8]>,
 }
 
@@ -180,7 +179,7 @@ pub(super) struct Direct<'a> {
     pub(super) layout: &'a ColumnLayout,
 }
 
-/// What a cell holds, as far as a commit is concerned.
+/// What a cell holds, from the view of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
     /// No value.
@@ -202,7 +201,7 @@ impl<'a> std::ops::Deref for Direct<'a> {
 impl Stamped<'_> {
     /// Whether an unstamped cell with these bytes has no value.
     pub(super) fn is_empty(&self, bytes: &[u8]) -> bool {
-        // Of a guard the one value says so; its fill may be another one.
+        // A guard is empty if it says "undefined", which may differ from its fill.
         self.undefined.map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
     }
 
@@ -211,7 +210,7 @@ impl Stamped<'_> {
         ErrorKind::ForeignChange { column: self.column.name.clone(), row }
     }
 
-    /// What a writer finds.
+    /// What a writer finds in a cell.
     pub(super) fn held(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> Held {
         match self.state(stamp, row, bytes) {
             CellState::Committed => Held::Ours,
@@ -231,13 +230,13 @@ impl Stamped<'_> {
         }
     }
 
-    /// What a reader finds, where the stamp stands still.
+    /// What a reader finds in a cell whose stamp does not change.
     pub(crate) fn state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
         let matches = || self.seed.matches(stamp, row, bytes);
         match stamp.state() {
             State::Unstamped if self.is_empty(bytes) => CellState::Missing,
             State::Vacant if matches() => CellState::Missing,
-            // Of a vacant cell that does not match: somebody has given it a value since.
+            // A vacant cell that does not match was given a value since.
             State::Unstamped | State::Vacant => CellState::Plain,
             State::Committed if matches() => CellState::Committed,
             State::Writing => CellState::Writing,

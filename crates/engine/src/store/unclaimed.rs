@@ -1,4 +1,4 @@
-//! A fence for those who add what is missing, and must not overwrite what others have added meanwhile.
+//! A fence for callers that add what is missing and must not overwrite what others add meanwhile.
 
 use super::cells::read_stamps;
 use super::handle::{Store, trim_slashes};
@@ -12,7 +12,7 @@ use h5part_base::sync;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Lets a commit pass only while none of the cells that were named has a committed value.
+/// Lets a commit pass only while none of the expected cells has a committed value.
 #[derive(Debug)]
 pub(crate) struct Unclaimed {
     store: Store,
@@ -36,13 +36,13 @@ impl Store {
 }
 
 impl Unclaimed {
-    /// The cells that the next commits are about: they have no value now.
+    /// Sets the cells of the next commits. They must have no value.
     pub(crate) fn expect(&self, cells: Vec<(Vec<u64>, Vec<String>)>) {
         *sync::lock(&self.expected) = cells;
         self.met.store(false, Ordering::Release);
     }
 
-    /// Whether a commit did not pass, since one of them had a value.
+    /// Whether a commit was refused because one of these cells had a value.
     pub(crate) fn was_met(&self) -> bool {
         self.met.load(Ordering::Acquire)
     }
@@ -66,7 +66,7 @@ impl Unclaimed {
 impl Fence for Unclaimed {
     fn check(&self) -> Result<(), ErrorKind> {
         let mut view = sync::lock(&self.view);
-        // The caller is inside the gate already.
+        // The caller is inside the gate.
         if view.change_since(&self.store)? != FileChange::Unchanged {
             *view = TableView::load(&self.store, &self.table, Mode::Read)?;
         }

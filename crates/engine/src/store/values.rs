@@ -1,4 +1,4 @@
-//! Typed values on their way in and out: `ndarray` views over plain little-endian bytes.
+//! Typed values in both directions: `ndarray` views over plain little-endian bytes.
 
 use bytemuck::{CheckedBitPattern, NoUninit};
 use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
@@ -9,7 +9,7 @@ use ndarray::{Array1, ArrayBase, ArrayD, Data, Dimension, IxDyn};
 use num_complex::Complex;
 use std::borrow::Cow;
 
-/// A Rust type that is the element of a column.
+/// A Rust type that can be the element type of a column.
 pub trait Element: NoUninit + CheckedBitPattern {
     /// Its name in a table.
     const DTYPE: Dtype;
@@ -28,12 +28,12 @@ pub struct Values<'a> {
     dtype: Dtype,
     shape: Vec<u64>,
     bytes: Cow<'a, [u8]>,
-    /// Whether they come from a file as they are: what other programs have stored is let through.
+    /// Whether they come from a file. Unusual bytes that other programs stored are then accepted.
     as_stored: bool,
 }
 
 impl<'a, T: Element, S: Data<Elem = T>, D: Dimension> From<&'a ArrayBase<S, D>> for Values<'a> {
-    /// Borrows an array in standard (row-major) layout; copies any other.
+    /// Borrows an array in standard (row-major) layout, and copies any other.
     fn from(array: &'a ArrayBase<S, D>) -> Self {
         let bytes = match array.as_slice() {
             Some(slice) => Cow::Borrowed(bytemuck::cast_slice(slice)),
@@ -74,7 +74,7 @@ impl<T: Element> From<T> for Values<'static> {
 }
 
 impl<'a> From<&'a Block> for Values<'a> {
-    /// What was read, as it is.
+    /// The values of a block as they were read.
     fn from(block: &'a Block) -> Self {
         let bytes = Cow::Borrowed(block.bytes.as_slice());
         Self { dtype: block.dtype, shape: block.shape.clone(), bytes, as_stored: true }
@@ -82,11 +82,11 @@ impl<'a> From<&'a Block> for Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Little-endian bytes of `shape` elements of `dtype`: of any type that a column may have. Texts are padded with
-    /// zeros, compounds are as they lie in the file.
+    /// Little-endian bytes of elements of any type that a column may have. Texts are padded with zeros; compounds have
+    /// the layout of the file.
     ///
     /// # Errors
-    /// [`ErrorKind::ShapeMismatch`] when the bytes are not as many.
+    /// [`ErrorKind::ShapeMismatch`] if the number of bytes does not fit `shape`.
     pub fn new(dtype: Dtype, shape: &[u64], bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, ErrorKind> {
         let bytes = bytes.into();
         let expected = shape.iter().try_fold(dtype.size(), |n, &k| n.checked_mul(k));
@@ -100,10 +100,11 @@ impl<'a> Values<'a> {
         Ok(Self { dtype, shape: shape.to_vec(), bytes, as_stored: false })
     }
 
-    /// Texts for a column of texts, or names of members for one of an enum: one per row.
+    /// Texts for a column of texts, or names of members for a column of an enum: one per row.
     ///
     /// # Errors
-    /// [`ErrorKind::BadValues`] for one that is too long, which is never cut, or that is not a member.
+    /// [`ErrorKind::BadValues`] for a text that is too long, since texts are never cut, or for a name that is not a
+    /// member.
     pub fn texts<T: AsRef<str>>(dtype: Dtype, texts: &[T]) -> Result<Self, ErrorKind> {
         let element = |text: &T| {
             let text = text.as_ref();
@@ -115,12 +116,12 @@ impl<'a> Values<'a> {
         Self::new(dtype, &[texts.len() as u64], bytes)
     }
 
-    /// The same values for a column of another type, where that needs no decision: texts of another length, whole
-    /// numbers for an enum over them. Values of the same type stay as they are.
+    /// Converts the values to another type if that loses nothing: texts of another length, or whole numbers for an enum
+    /// over them. Values of the same type stay as they are.
     ///
     /// # Errors
-    /// [`ErrorKind::DtypeMismatch`]; [`ErrorKind::BadValues`] for a text that is too long, which is never cut, or a
-    /// number that is not a member.
+    /// [`ErrorKind::DtypeMismatch`]; [`ErrorKind::BadValues`] for a text that is too long, since texts are never cut,
+    /// or for a number that is not a member.
     pub fn relabel(self, dtype: Dtype) -> Result<Self, ErrorKind> {
         if self.dtype == dtype {
             return Ok(self);
@@ -130,11 +131,12 @@ impl<'a> Values<'a> {
             return Err(ErrorKind::DtypeMismatch { column: String::new(), expected, found });
         }
         let bytes = self.dtype.relabel(dtype, &self.bytes);
-        let bytes = bytes.ok_or_else(|| ErrorKind::BadValues(format!("one of {found} is not one of {expected}")))?;
+        let bytes = bytes
+            .ok_or_else(|| ErrorKind::BadValues(format!("a value of type {found} is not valid for {expected}")))?;
         Self::new(dtype, &self.shape, bytes)
     }
 
-    /// The same for bytes of a file, which may hold booleans that are neither 0 nor 1.
+    /// As [`Values::new`], for bytes of a file, which may hold booleans other than 0 and 1.
     pub(crate) fn as_stored(dtype: Dtype, shape: &[u64], bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, ErrorKind> {
         Ok(Self { as_stored: true, ..Self::new(dtype, shape, bytes)? })
     }
@@ -157,13 +159,13 @@ impl<'a> Values<'a> {
         &self.bytes
     }
 
-    /// The same values, kept for later.
+    /// An owned copy of the values.
     #[must_use]
     pub fn into_owned(self) -> Values<'static> {
         Values { bytes: Cow::Owned(self.bytes.into_owned()), shape: self.shape, ..self }
     }
 
-    /// Whether they fit `rows` of `column`; for a single row the first axis may be left out.
+    /// Checks that they fit `rows` of `column`. For a single row the first axis may be left out.
     pub(super) fn check(&self, column: &Column, rows: &Rows) -> Result<(), ErrorKind> {
         check_fit(column, self.dtype, &self.shape, rows.len())?;
         match self.dtype.flaw_of(&self.bytes).filter(|_| !self.as_stored) {
@@ -173,7 +175,7 @@ impl<'a> Values<'a> {
     }
 }
 
-/// Whether values of this type and shape fit `rows` rows of `column`, without any cast.
+/// Checks that values of this type and shape fit `rows` rows of `column`, without any cast.
 ///
 /// # Errors
 /// [`ErrorKind::DtypeMismatch`], [`ErrorKind::ShapeMismatch`], [`ErrorKind::UnsupportedType`].
@@ -198,10 +200,10 @@ pub fn check_fit(column: &Column, dtype: Dtype, shape: &[u64], rows: u64) -> Res
     Ok(())
 }
 
-/// What is known of one cell.
+/// State of one cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellState {
-    /// Its stamp says committed and matches its bytes.
+    /// Its stamp says COMMITTED and matches its bytes.
     Committed,
     /// It has a value, but no stamp: another program wrote it.
     Plain,
@@ -209,7 +211,7 @@ pub enum CellState {
     Missing,
     /// A commit is under way, or its writer died in it: no value.
     Writing,
-    /// Its stamp says committed, its bytes say otherwise: changed or damaged by something else.
+    /// Its stamp says COMMITTED, but its bytes do not match: something else changed or damaged them.
     Changed,
 }
 
@@ -221,8 +223,8 @@ impl CellState {
     }
 }
 
-/// Rows of a column that were read: values in the order of the selection, and the state of each
-/// row. Rows that are not present hold the column's fill.
+/// Rows of a column that were read: values in the order of the selection, and the state of each row. Rows that are not
+/// present hold the column's fill.
 #[derive(Clone, Debug)]
 pub struct Block {
     pub(super) dtype: Dtype,
@@ -250,13 +252,13 @@ impl Block {
         &self.bytes
     }
 
-    /// The bytes themselves.
+    /// Returns the bytes without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// Bytes of a row's cell.
+    /// The bytes of one row.
     pub(crate) fn cell(&self, place: usize) -> &[u8] {
         let cell = self.bytes.len() / self.states.len().max(1);
         &self.bytes[place * cell..(place + 1) * cell]
@@ -269,7 +271,7 @@ impl Block {
         Self { dtype: self.dtype, shape, bytes, states: positions.iter().map(|&place| self.states[place]).collect() }
     }
 
-    /// Takes over the cells of `other`, which belong to these places.
+    /// Copies the cells of `other` to these places.
     pub(crate) fn put(&mut self, other: &Self, places: &[usize]) {
         for (k, &place) in places.iter().enumerate() {
             self.set_cell(place, other.cell(k));
@@ -277,14 +279,14 @@ impl Block {
         }
     }
 
-    /// A cell that is not there, and holds this element throughout.
+    /// Fills a cell that is not there with this element.
     pub(crate) fn fill_cell(&mut self, place: usize, element: &[u8]) {
         let elements = self.cell(place).len() / element.len().max(1);
         self.set_cell(place, &element.repeat(elements));
         self.states[place] = CellState::Missing;
     }
 
-    /// A value that has no stamp.
+    /// Stores a value without a stamp.
     pub(crate) fn accept(&mut self, place: usize, bytes: &[u8]) {
         self.set_cell(place, bytes);
         self.states[place] = CellState::Plain;
@@ -301,7 +303,7 @@ impl Block {
         &self.states
     }
 
-    /// Shape (rows): whether each row is present.
+    /// Whether each row is present, shape (rows).
     #[must_use]
     pub fn mask(&self) -> Array1<bool> {
         self.states.iter().map(|s| s.is_present()).collect()
@@ -310,7 +312,7 @@ impl Block {
     /// The values, shape (rows, cell...).
     ///
     /// # Errors
-    /// [`ErrorKind::DtypeMismatch`] when `T` is another type than the column's.
+    /// [`ErrorKind::DtypeMismatch`] if `T` is not the column's type.
     pub fn array<T: Element>(&self) -> Result<ArrayD<T>, ErrorKind> {
         let mismatch = || ErrorKind::DtypeMismatch {
             column: "read".to_owned(),

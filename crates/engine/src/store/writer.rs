@@ -12,7 +12,7 @@ use h5part_base::num::to_usize;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-/// Up to this many columns, a scan of their names costs less than a set.
+/// For up to this many columns, scanning their names is faster than a set.
 const FEW: usize = 64;
 
 /// The acknowledgement of a commit.
@@ -154,9 +154,9 @@ impl Writer {
         Ok(Block { dtype: column.dtype()?, shape, bytes, states })
     }
 
-    /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be computed again. It
-    /// is as atomic and durable as a commit that replaces them. If the table has several guards, the columns of each
-    /// are one commit. Returns how many rows.
+    /// Makes rows "not there" again, in all columns with stamps: they hold fill, and are to be computed again. It is as
+    /// atomic and durable as a commit that replaces them. If the table has several guards, the columns of each are one
+    /// commit. Returns the number of rows.
     ///
     /// # Errors
     /// As [`Writer::commit`]; [`ErrorKind::Unstamped`].
@@ -164,8 +164,8 @@ impl Writer {
         self.try_reset(rows).map_err(|kind| self.at(kind))
     }
 
-    /// Puts back what dead writers left half-written in this table. Call it when a writer is known to have died;
-    /// commits do the same where they meet such rows. [`Store::recover`] looks after all tables.
+    /// Recovers what dead writers left half-written in this table. Call it when a writer is known to have died; commits
+    /// do the same for such rows that they meet. [`Store::recover`] handles all tables.
     ///
     /// **Concurrency.** As [`Store::recover`].
     ///
@@ -268,7 +268,7 @@ impl Writer {
         }
     }
 
-    /// Loads the table again if it has changed: it may have grown.
+    /// Loads the table again if it has changed, since it may have grown.
     fn look_again(&mut self) -> Result<(), ErrorKind> {
         let mut turn = self.burst.begin();
         if !turn.entered() {
@@ -277,7 +277,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes commits that were checked, together. Each has its own outcome, unless all fail.
+    /// Makes checked commits together. Each has its own outcome, unless all fail.
     pub(super) fn make(&mut self, requests: &[CommitRequest<'_>], outcome: Outcome) -> Result<Answers, ErrorKind> {
         if self.poisoned {
             return Err(ErrorKind::Poisoned);
@@ -290,7 +290,7 @@ impl Writer {
         let mut turn = self.burst.begin();
         if !turn.entered() {
             turn.keep(self.committer.enter()?);
-            // Another program may have been at the file since the commit was checked.
+            // Another program may have changed the file since the commit was checked.
             self.committer.check_rows(requests)?;
             let route = self.committer.route(requests)?;
             if route != Route::InPlace {
@@ -319,7 +319,7 @@ impl Writer {
         }
     }
 
-    /// Makes commits while everybody else is kept out of the gate.
+    /// Makes commits while the gate is held exclusively.
     fn make_exclusively(
         &mut self,
         requests: &[CommitRequest<'_>],
@@ -331,7 +331,7 @@ impl Writer {
             // A structural change is always synced.
             durability: Durability::Power,
             accept_foreign: self.accept_foreign,
-            // This is known inside the gate.
+            // It is set inside the gate.
             suspect: false,
             outcome,
             fence: self.fence.as_deref(),
@@ -339,7 +339,7 @@ impl Writer {
         self.committer.commit_exclusively(requests, &options, route)
     }
 
-    /// If another program appended some of these rows, gives them stamps.
+    /// Gives stamps to those of these rows that another program appended.
     fn take_in_rows(&mut self, requests: &[CommitRequest<'_>]) -> Result<(), ErrorKind> {
         let table = &self.committer.view.table;
         if requests.iter().all(|request| request.end() <= table.stamped_rows()) {
@@ -381,7 +381,7 @@ impl Writer {
         Ok(values.iter().map(|(_, v)| v.bytes().len() as u64).sum())
     }
 
-    /// The bytes of a column for rows that are "not there", and its name.
+    /// The name of a column, and its bytes for rows that are "not there".
     fn fill_of(&self, name: &str, rows: &Rows) -> Result<(String, Vec<u8>), ErrorKind> {
         let table = &self.committer.view.table;
         let column = table.column(name)?;
@@ -415,7 +415,7 @@ impl Writer {
         self.poisoned
     }
 
-    /// Leaves the gate now, rather than a millisecond after the last commit.
+    /// Leaves the gate now, instead of a millisecond after the last commit.
     pub fn pause(&mut self) {
         self.burst.end();
     }

@@ -94,7 +94,7 @@ pub(super) fn log(store: &Store, report: &mut Report) -> Result<Structure, Error
             (Finding::fault(Kind::Log, what, "'h5part recover' keeps it aside"), Structure::Whole)
         }
         Found::Change(header) if header.inode != inode => {
-            let what = "the log of a structural change of another file, of which this one may be a copy made in the middle of it";
+            let what = "the log of a structural change of another file, of which this one may be a copy made during the change";
             (Finding::fault(Kind::Log, what, "'h5part recover' keeps it aside"), Structure::Whole)
         }
         Found::Change(header) if header.progress == Progress::Sealed => {

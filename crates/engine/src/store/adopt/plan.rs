@@ -1,4 +1,4 @@
-//! What an adoption comes down to: the columns, their places, and which of their cells count.
+//! Plans an adoption: the columns, their places, and which of their cells count.
 
 use super::{Adopt, Adoption};
 use crate::h5::{Candidate, Evidence, GuardSpec, MOST_COLUMNS, Stored, TOO_MANY_COLUMNS};
@@ -7,17 +7,17 @@ use crate::store::table_view::TableView;
 use h5part_base::dataspace::{Column, Dtype, Table};
 use h5part_base::error::ErrorKind;
 
-/// What an adoption comes down to.
+/// The plan of an adoption.
 pub(super) struct Plan<'a> {
     pub(super) columns: Vec<Adoptee<'a>>,
     /// Names and reasons of the datasets that get no stamps.
     pub(super) left_out: Vec<(String, String)>,
     pub(super) rule: Rule<'a>,
-    /// The table without its stamps, where all are made anew.
+    /// The table without its stamps, if all of them are made anew.
     pub(super) anew: Option<Table>,
-    /// Names of the columns that get a place.
+    /// Names of the columns that get a new place.
     pub(super) further: Vec<String>,
-    /// The guards to be made or extended.
+    /// The guards to create or extend.
     pub(super) guards: Vec<GuardSpec>,
 }
 
@@ -26,11 +26,11 @@ pub(super) struct Adoptee<'a> {
     pub(super) column: &'a Column,
     pub(super) place: usize,
     pub(super) evidence: Evidence,
-    /// What it holds where nothing is complete, if it is a guard.
+    /// If it is a guard, what it holds in rows that are not complete.
     pub(super) undefined: Option<Vec<u8>>,
 }
 
-/// Which cells count.
+/// Which cells count as committed.
 pub(super) enum Rule<'a> {
     Evidence,
     All,
@@ -105,7 +105,7 @@ impl<'a> Plan<'a> {
                     Ok(())
                 }
                 Some(_) => request(format!("the guard '{name}' has another undefined value")),
-                None => request(format!("the guard '{name}' is none of the columns that get stamps")),
+                None => request(format!("the guard '{name}' is not one of the columns that get stamps")),
             };
         }
         let complete = how.complete().map(|text| element(view, name, text)).transpose()?;
@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
 
 type Chosen<'a> = (Vec<(&'a Column, Evidence)>, Vec<(String, String)>);
 
-/// The columns that get stamps, and why the others do not.
+/// Chooses the columns that get stamps, and says why the others do not.
 fn choose<'a>(table: &'a Table, how: &Adoption, candidates: Vec<Candidate>) -> Result<Chosen<'a>, ErrorKind> {
     let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     if let Some(names) = &how.columns {
@@ -177,23 +177,23 @@ fn without_stamps(table: &Table) -> Table {
     Table { stamps: None, columns, ..table.clone() }
 }
 
-/// A column with one value a row, and the bytes of such a value.
+/// A column with one value per row, and the bytes of such a value.
 fn element<'a>(view: &'a TableView, name: &str, value: &str) -> Result<(&'a Column, Vec<u8>), ErrorKind> {
     let column = view.table.column(name)?;
     let dtype: Dtype = column.dtype()?;
     let bytes = dtype.parse_element(value).filter(|_| column.shape.is_empty());
-    let bad = || ErrorKind::BadRequest(format!("column '{name}' does not hold values like '{value}', one a row"));
+    let bad = || ErrorKind::BadRequest(format!("column '{name}' does not hold values like '{value}', one per row"));
     Ok((column, bytes.ok_or_else(bad)?))
 }
 
 impl Adoptee<'_> {
-    /// Whether a cell was written, as far as the file tells.
+    /// Whether a cell was written, according to the file.
     pub(super) fn was_written(&self, row: u64, bytes: &[u8]) -> bool {
         let dtype = self.column.dtype.as_ref().ok().copied();
         self.evidence.stored.contains(row) && !self.evidence.marks.iter().any(|mark| is_only(bytes, mark, dtype))
     }
 
-    /// Why some of its cells count and others do not.
+    /// Explains which of its cells count.
     pub(super) fn because(&self, rule: &Rule<'_>) -> String {
         let Evidence { marks, stored, .. } = &self.evidence;
         match rule {
@@ -206,13 +206,13 @@ impl Adoptee<'_> {
             Rule::Evidence => {}
         }
         if self.undefined.is_some() {
-            return "the guard: every word but its undefined value counts".to_owned();
+            return "the guard: every value except its undefined one counts".to_owned();
         }
         let dtype = self.column.dtype.as_ref().ok();
         let marks: Vec<String> = marks.iter().filter_map(|mark| Some(dtype?.format_element(mark))).collect();
         let marked = format!("cells that hold its fill value ({}) are not there", marks.join(", "));
         match (stored, marks.is_empty()) {
-            (Stored::Only(rows), _) if rows.is_empty() => "nothing of it was ever written".to_owned(),
+            (Stored::Only(rows), _) if rows.is_empty() => "nothing was ever written to it".to_owned(),
             (Stored::Only(_), true) => "rows in chunks that were never written are not there; zeros in the others are \
                                         values"
                 .to_owned(),
@@ -223,7 +223,7 @@ impl Adoptee<'_> {
     }
 }
 
-/// Whether all elements of a cell are this one; of NaN, any NaN.
+/// Whether all elements of a cell equal this one. All NaNs count as equal.
 fn is_only(cell: &[u8], mark: &[u8], dtype: Option<Dtype>) -> bool {
     let is_nan = |element: &[u8]| dtype.is_some_and(|dtype| dtype.is_nan(element));
     let any_nan = is_nan(mark);

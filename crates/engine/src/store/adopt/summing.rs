@@ -1,4 +1,4 @@
-//! Reading all values of an adopted table, and stamping those that count.
+//! Reads all values of an adopted table, and stamps those that count.
 
 use super::plan::{Adoptee, Plan, Rule};
 use super::{Adopted, Before, Decision, NOBODY};
@@ -16,10 +16,10 @@ use h5part_base::storage::StorageFile;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Cells are summed in blocks of about this, in bytes of values and stamps.
+/// Cells are summed in blocks of about this many bytes, of values and stamps.
 const BLOCK_BYTES: u64 = 16 << 20;
 
-/// Where stamps go.
+/// Where to write stamps.
 pub(super) struct Sink<'a> {
     pub(super) file: &'a dyn StorageFile,
     pub(super) stamps: &'a Stamps,
@@ -30,9 +30,9 @@ pub(super) struct Summing<'a> {
     plan: &'a Plan<'a>,
     seeds: Vec<Seed>,
     cells: CellReader,
-    /// `None`: what would be done is only counted.
+    /// `None`: only count what would be done.
     sink: Option<Sink<'a>>,
-    /// What storage alone says of columns that were allocated when they were made: nothing was written.
+    /// Whether nothing was written to the columns that were allocated at creation, so that their space proves nothing.
     blank: bool,
     counts: Vec<Count>,
 }
@@ -110,7 +110,7 @@ impl<'a> Summing<'a> {
         }
     }
 
-    /// Whether its space says nothing about what was written, and neither does a fill value.
+    /// Whether neither its space nor a fill value tells what was written.
     fn is_unclear(column: &Adoptee<'_>) -> bool {
         column.evidence.early && column.evidence.marks.is_empty() && column.evidence.stored == Stored::All
     }
@@ -119,7 +119,7 @@ impl<'a> Summing<'a> {
         self.blank && matches!(self.plan.rule, Rule::Evidence) && column.undefined.is_none() && Self::is_unclear(column)
     }
 
-    /// Whether every cell of the columns about which storage says nothing is zero. Ends at the first that is not.
+    /// Whether every cell of the unclear columns is zero. Stops at the first that is not.
     fn is_blank(&self, blocks: impl Iterator<Item = Result<Runs, ErrorKind>>) -> Result<bool, ErrorKind> {
         let unclear: Vec<&Column> =
             self.plan.columns.iter().filter(|column| Self::is_unclear(column)).map(|column| column.column).collect();
@@ -147,7 +147,7 @@ impl<'a> Summing<'a> {
     fn block(&self, runs: &Runs) -> Result<(), ErrorKind> {
         let rows = to_usize(runs.len());
         let (mut words, mut old) = (StampRows::default(), StampRows::default());
-        // Those of columns that had stamps before, and get none now, stay.
+        // Columns that had stamps before and get none now keep them.
         if let Some(sink) = &self.sink {
             read_stamps(sink.file, sink.stamps, runs, &mut words)?;
         }
@@ -167,7 +167,7 @@ impl<'a> Summing<'a> {
                 let mut counts = self.counts_as_value(adoptee, listed[k], row, bytes);
                 if let Some((place, target)) = &before {
                     let stamp = Stamp(old.get(k, *place));
-                    // A writer died here: nobody knows what it is.
+                    // A writer died in this cell, so its bytes may be anything.
                     counts &= stamp.state() != State::Writing;
                     count.compare(counts, stamp, || target.seed.matches(stamp, row, bytes));
                 }
@@ -191,7 +191,7 @@ impl<'a> Summing<'a> {
         match &self.plan.rule {
             Rule::All => true,
             Rule::NonFill => !adoptee.is_empty(bytes) && !adoptee.is_chosen_fill(bytes),
-            // What a guard says of a row is a value, also where it is not "complete".
+            // What a guard says of a row is a value, even if it is not "complete".
             Rule::Where { .. } => listed || undefined.is_some_and(|undefined| undefined != bytes),
             Rule::Evidence => match undefined {
                 Some(undefined) => undefined != bytes,
@@ -225,7 +225,7 @@ impl<'a> Summing<'a> {
 }
 
 impl Count {
-    /// Notes how a new stamp differs from the one before.
+    /// Counts how a new stamp differs from the earlier one.
     fn compare(&self, counts: bool, before: Stamp, matches: impl Fn() -> bool) {
         let add = |counter: &AtomicU64| {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -246,12 +246,12 @@ impl Count {
 }
 
 impl Adoptee<'_> {
-    /// Whether it holds the fill value that the dataset was given, written by whoever wrote it.
+    /// Whether a cell holds the fill value that the dataset was given, whoever wrote it.
     fn is_chosen_fill(&self, bytes: &[u8]) -> bool {
         self.undefined.is_none() && self.evidence.chosen.as_ref().is_some_and(|fill| is_fill(bytes, fill))
     }
 
-    /// Whether it holds what a cell without a stamp holds that is not there.
+    /// Whether a cell holds what readers take for "not there" without a stamp.
     fn is_empty(&self, bytes: &[u8]) -> bool {
         self.undefined.as_deref().map_or_else(|| is_fill(bytes, &self.column.fill), |undefined| undefined == bytes)
     }

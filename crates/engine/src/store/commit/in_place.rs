@@ -18,7 +18,7 @@ use h5part_base::record::stamp::Stamp;
 use h5part_base::storage::StorageFile;
 use std::ops::Range;
 
-/// What commits work on and with.
+/// The store, table and settings that commits work with.
 pub(super) struct CommitContext<'a> {
     pub(super) store: &'a Store,
     pub(super) view: &'a TableView,
@@ -34,8 +34,8 @@ pub(super) struct Scratch {
     pieces: Vec<Piece>,
 }
 
-/// Makes commits together. One that cannot be made, say because of a foreign value in its way, has its error among the
-/// answers; the others are made.
+/// Makes commits together. A commit that fails, say because it would overwrite a foreign value, returns its error in
+/// the answers; the others are made.
 pub(super) fn run(
     context: &mut CommitContext<'_>,
     plans: &[CommitPlan<'_>],
@@ -49,7 +49,7 @@ pub(super) fn run(
     let mut commits = Commits { file, view, stamps, options, scratch };
     // 3. Row locks, kept until the stamps are final.
     let mut rows = lock(context, stamps.table, plans).map_err(CommitError::BeforeWrite)?;
-    // 4. What is there?
+    // 4. What do the cells hold?
     let mut found = commits.inspect(plans).map_err(CommitError::BeforeWrite)?;
     if found.iter().any(Found::is_unsettled) {
         // Recovery takes row locks of its own, in order.
@@ -61,7 +61,7 @@ pub(super) fn run(
         .zip(plans)
         .map(|(found, plan)| match found {
             Found::Unsettled(Some(error)) => Err(error),
-            // Without an error: a writer died in a row that had no value, and nothing is to be put back.
+            // No error means that a writer died in a row without a value, so there is nothing to put back.
             Found::Settled | Found::Unsettled(None) => plan.check_expected(file),
         })
         .collect();
@@ -108,7 +108,7 @@ impl<'a> Commits<'a> {
         plans.iter().zip(states).map(|(plan, state)| plan.inspect(view, stamps, options, state, cells)).collect()
     }
 
-    /// Puts back what dead writers left, and inspects again, until no record explains what is still unsettled.
+    /// Recovers what dead writers left, and inspects again, until no record explains what is still unsettled.
     fn inspect_recovered<'c>(
         &mut self,
         context: &CommitContext<'c>,
@@ -121,8 +121,8 @@ impl<'a> Commits<'a> {
             let rows = lock(context, self.stamps.table, plans)?;
             let mut found = self.inspect(plans)?;
             if found.iter().any(Found::is_unsettled) {
-                // Another process is about to put these rows back, or their writer died only now. Until that is done,
-                // what is there must not pass for rows without a value.
+                // Another process is about to put these rows back, or their writer died only now. Until they are put
+                // back, their cells must not be taken for empty.
                 if has_record(store, view, &ranges_of(plans))? {
                     return Ok(None);
                 }
@@ -132,7 +132,7 @@ impl<'a> Commits<'a> {
             }
             Ok(Some((rows, found)))
         };
-        let holder = || "a process that puts back a dead writer's rows".to_owned();
+        let holder = || "a process that is recovering a dead writer's rows".to_owned();
         store.patience.wait_for("a recovery", attempt, holder)
     }
 
@@ -180,13 +180,13 @@ impl<'a> Commits<'a> {
         Ok(())
     }
 
-    /// The guard column as a target, where the commit leaves it out and hides it.
+    /// The guard column as a target, if the commit hides it without setting it.
     fn hidden_guard(&self, plan: &CommitPlan<'_>, k: usize) -> Result<Option<Direct<'a>>, ErrorKind> {
         let guard = plan.guard(self.stamps).filter(|_| self.scratch.states[k].hidden_guard.is_some());
         guard.map(|guard| self.view.guard_target(guard)).transpose()
     }
 
-    /// Adds to the entries what the commit will write. They are in the order of columns and rows.
+    /// Adds the checksums of the new bytes to the entries, which are sorted by column and row.
     fn complete_entries(&mut self, plan: &CommitPlan<'_>, k: usize) -> Result<(), ErrorKind> {
         let guard = self.hidden_guard(plan, k)?;
         let CommitState { stamps, entries, hidden_guard, .. } = &mut self.scratch.states[k];
@@ -215,11 +215,11 @@ impl<'a> Commits<'a> {
         for &k in made {
             self.begin_rows(&plans[k], k)?;
         }
-        // Before any value lies there: after a loss of power a value without a stamp would pass for
-        // another program's, and a guard would speak for values that are not there yet.
+        // This comes before the values: after a loss of power, a value without a stamp would pass for another
+        // program's, and a guard would speak for values that do not exist yet.
         sync()?;
-        // 6. The values. Their checksums were just computed, so their pages are resident: a kill falls
-        // between pages only.
+        // 6. The values. Their checksums were just computed, so their pages are resident. A kill therefore falls
+        //    between pages only.
         let is_guard = |write: &&ColumnWrite<'_>| self.stamps.guard_at(write.target.place).is_some();
         for &k in made {
             for ColumnWrite { target, bytes } in plans[k].writes.iter().filter(|write| !is_guard(write)) {
@@ -228,7 +228,7 @@ impl<'a> Commits<'a> {
             }
         }
         sync()?;
-        // 7. The guard, which is durable before a stamp says that it is there.
+        // 7. The guard. It must be durable before a stamp says that its row is committed.
         let mut shown = false;
         for &k in made {
             shown |= self.show_guard(&plans[k], k)?;
@@ -236,7 +236,7 @@ impl<'a> Commits<'a> {
         if shown {
             sync()?;
         }
-        // The stamps: those of a row lie within one sector and become final together.
+        // The stamps. Those of a row lie within one sector and become final together.
         for &k in made {
             let state = &mut self.scratch.states[k];
             finish(state, self.stamps, &plans[k], self.options.outcome);
@@ -246,7 +246,7 @@ impl<'a> Commits<'a> {
         Ok(())
     }
 
-    /// Writes stamps that say WRITING, and hides the guard.
+    /// Writes WRITING stamps, and hides the guard.
     fn begin_rows(&mut self, plan: &CommitPlan<'_>, k: usize) -> Result<(), ErrorKind> {
         let Scratch { states, pieces: buffer, .. } = &mut *self.scratch;
         let CommitState { stamps, stamp_plan, guard_speaks, .. } = &states[k];
@@ -260,7 +260,7 @@ impl<'a> Commits<'a> {
         Ok(())
     }
 
-    /// Writes guard cells: those that the commit sets, or those that it hid. Says whether there were any.
+    /// Writes guard cells: those that the commit sets, or those that it hid. Returns whether there were any.
     fn show_guard(&mut self, plan: &CommitPlan<'_>, k: usize) -> Result<bool, ErrorKind> {
         let Scratch { states, pieces: buffer, .. } = &mut *self.scratch;
         let Some(guard) = plan.guard(self.stamps) else { return Ok(false) };

@@ -35,26 +35,26 @@ pub(super) struct CommitState {
     pub(super) stamp_plan: Vec<Piece>,
     /// Cells that have a value, column by column.
     pub(super) entries: Vec<Entry>,
-    /// The guard cells, where the commit leaves the guard column out.
+    /// The guard cells, if the commit leaves out the guard column.
     pub(super) hidden_guard: Option<HiddenGuard>,
     /// Whether guard cells say anything but "undefined" now.
     pub(super) guard_speaks: bool,
 }
 
-/// Guard cells that a commit does not set: it hides them, and shows them again.
+/// Guard cells that a commit does not set. It hides them, and shows them again at the end.
 #[derive(Debug)]
 pub(super) struct HiddenGuard {
     /// In the order of the selection.
     pub(super) bytes: Vec<u8>,
-    /// By position in order of rows: whether the cell is ours, so that its stamp moves, too.
+    /// By position in order of rows: whether the cell is ours, so that its stamp changes, too.
     pub(super) ours: Vec<bool>,
 }
 
 /// What the cells of a commit hold.
 pub(super) enum Found {
-    /// Nothing, or values of ours; those are in the entries.
+    /// Nothing, or values of ours. The entries hold the latter.
     Settled,
-    /// Something that the record of a dead writer may explain. Where it does not, this is the error.
+    /// Something that the record of a dead writer may explain. If it does not, this is the error.
     Unsettled(Option<ErrorKind>),
 }
 
@@ -65,7 +65,7 @@ impl Found {
 }
 
 impl<'a> CommitPlan<'a> {
-    /// With where the columns of a request lie.
+    /// The plan of a request, with the places of its columns.
     pub(super) fn of(request: &'a CommitRequest<'_>, view: &'a TableView) -> Result<Self, ErrorKind> {
         let finder = view.table.finder(request.values.len());
         let write = |&(name, bytes)| Ok(ColumnWrite { target: view.direct(finder.column(name)?)?, bytes });
@@ -73,17 +73,17 @@ impl<'a> CommitPlan<'a> {
         Ok(Self { runs: &request.runs, writes: writes(&request.values)?, expected: writes(&request.expected)? })
     }
 
-    /// The guard that covers its columns: all have the same.
+    /// The guard that covers its columns. All of them have the same guard.
     pub(super) fn guard<'s>(&self, stamps: &'s Stamps) -> Option<&'s Guard> {
         stamps.guard_of(self.writes.first()?.target.place)
     }
 
-    /// What it writes to the guard column, if it sets that one.
+    /// Its write to the guard column, if it sets it.
     pub(super) fn guard_write(&self, guard: &Guard) -> Option<&ColumnWrite<'a>> {
         self.writes.iter().find(|write| write.target.place == guard.place)
     }
 
-    /// Whether it is to be made only where the guard says "undefined" of all of its rows.
+    /// Whether it requires the guard to say "undefined" in all of its rows.
     fn expects_nothing(&self, stamps: &Stamps) -> bool {
         let Some(guard) = self.guard(stamps) else { return false };
         let expected = self.expected.iter().find(|write| write.target.place == guard.place);
@@ -91,7 +91,7 @@ impl<'a> CommitPlan<'a> {
             .is_some_and(|write| write.bytes.chunks_exact(guard.undefined.len()).all(|cell| cell == guard.undefined))
     }
 
-    /// The stamps of its rows that it reads and writes: those of its columns and of their guard.
+    /// The stamps of each row that it reads and writes: those of its columns and of their guard.
     fn window(&self, stamps: &Stamps) -> Window {
         let guard = self.guard(stamps).map(|guard| guard.place);
         stamps.window(self.writes.iter().map(|write| write.target.place).chain(guard))
@@ -110,7 +110,7 @@ impl<'a> CommitPlan<'a> {
         (state.hidden_guard, state.guard_speaks) = (None, false);
         state.entries.clear();
         read_window(file, stamps, self.window(stamps), self.runs, &mut state.stamps)?;
-        // By the guard's word nothing of value is there, and whoever says so takes what is there for nothing.
+        // The guard says that nothing of value is there, and the caller trusts it.
         let nothing_there = options.accept_foreign && self.expects_nothing(stamps);
         let (mut interrupted, mut foreign) = (false, None);
         for ColumnWrite { target, .. } in &self.writes {
@@ -127,7 +127,7 @@ impl<'a> CommitPlan<'a> {
         Ok(if foreign.is_some() || interrupted { Found::Unsettled(foreign) } else { Found::Settled })
     }
 
-    /// Whether guard cells of the rows say anything, which they must not while the rows are written.
+    /// Checks whether guard cells of the rows are set. They must not be while the rows are written.
     fn inspect_guard(&self, view: &TableView, guard: &Guard, state: &mut CommitState) -> Result<(), ErrorKind> {
         let target = view.guard_target(guard)?;
         let size = guard.undefined.len();
@@ -145,7 +145,7 @@ impl<'a> CommitPlan<'a> {
             let stamp = Stamp(state.stamps.get(k, guard.place));
             ours.push(target.held(stamp, row, cell) == Held::Ours);
             if stamp.state() == State::Writing {
-                // Its writer died, and no value came back: it has nothing to say.
+                // Its writer died, and recovery put no value back, so the guard does not count as set.
                 bytes[start..start + size].copy_from_slice(&guard.undefined);
             } else if speaks(cell) {
                 state.entries.push(entry(target.place, target.layout, row, stamp, cell));
@@ -155,7 +155,7 @@ impl<'a> CommitPlan<'a> {
         Ok(())
     }
 
-    /// Whether what the caller has seen is still there.
+    /// Checks that columns still hold what the caller has seen.
     pub(super) fn check_expected(&self, file: &dyn StorageFile) -> Result<(), ErrorKind> {
         for ColumnWrite { target, bytes } in &self.expected {
             let mut now = vec![0; bytes.len()];
@@ -172,17 +172,17 @@ impl<'a> CommitPlan<'a> {
 pub(super) fn first_difference(runs: &Runs, one: &[u8], other: &[u8]) -> Option<u64> {
     let cell = one.len() / to_usize(runs.len()).max(1);
     let differs = |&(_, index): &(u64, u64)| cell_at(one, index, cell) != cell_at(other, index, cell);
-    // Nearly always.
+    // The fast path, which nearly always applies.
     if one == other { None } else { runs.iter().find(differs).map(|(row, _)| row) }
 }
 
-/// Cells of one column, whose stamps were read, in order of rows.
+/// Cells of one column in order of rows. Their stamps were read before.
 pub(super) trait Cells {
-    /// Calls `look(position, row, bytes)` for each.
+    /// Calls `look(position, row, bytes)` for each cell.
     fn for_each(&mut self, look: impl FnMut(usize, u64, &[u8])) -> Result<(), ErrorKind>;
 }
 
-/// Those of a direct column.
+/// The cells of a direct column.
 struct CellsInPlace<'a> {
     file: &'a dyn StorageFile,
     layout: &'a ColumnLayout,
@@ -199,32 +199,32 @@ impl Cells for CellsInPlace<'_> {
     }
 }
 
-/// Where the values of a direct column are kept that a commit overwrites.
+/// Keeps the values of a direct column that a commit overwrites.
 pub(super) struct Keep<'a> {
     layout: &'a ColumnLayout,
     entries: &'a mut Vec<Entry>,
 }
 
-/// A look at one column of a commit.
+/// The inspection of one column of a commit.
 pub(super) struct Inspection<'a> {
     pub(super) target: &'a Stamped<'a>,
     pub(super) stamps: &'a StampRows,
     pub(super) options: &'a CommitOptions<'a>,
-    /// Whether cells without a committed value hold nothing of value, whatever their bytes are.
+    /// Whether cells without a committed value count as empty, whatever their bytes are.
     pub(super) nothing_there: bool,
 }
 
 /// What was found in one column.
 #[derive(Default)]
 pub(super) struct Inspected {
-    /// A writer died in one of the cells.
+    /// Whether a writer died in one of the cells.
     interrupted: bool,
     /// The first row in which another program's value would be overwritten.
     pub(super) foreign: Option<u64>,
 }
 
 impl Inspection<'_> {
-    /// Reads the cells where their stamps do not say all. `keep`: where to keep the values that are found.
+    /// Reads those cells whose stamps do not say everything. `keep`: where to keep the values found.
     pub(super) fn run(&self, cells: &mut impl Cells, mut keep: Option<Keep<'_>>) -> Result<Inspected, ErrorKind> {
         let stamp_of = |k: usize| Stamp(self.stamps.get(k, self.target.place));
         let (mut found, mut look) = (Inspected::default(), false);

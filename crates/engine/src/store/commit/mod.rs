@@ -1,7 +1,7 @@
 //! Commits of rows to one table.
 //!
-//! A commit takes this way: [`super::Writer`] checks its values and enters the gate; the [`Committer`] here chooses its
-//! [`Route`]; [`inspect`] says what its cells hold; [`in_place`], [`via_library`] or [`unstamped`] makes it.
+//! The steps of a commit: [`super::Writer`] checks its values and enters the gate. The [`Committer`] here chooses its
+//! [`Route`]. [`inspect`] finds what its cells hold. [`in_place`], [`via_library`] or [`unstamped`] makes it.
 
 mod in_place;
 mod inspect;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 pub(super) use via_library::build;
 
-/// A file that is replaced this many times while a commit begins is not followed further.
+/// If the file is replaced more often than this while a commit begins, the commit fails.
 const MAX_REPLACEMENTS: usize = 100;
 
 /// What an acknowledged commit survives.
@@ -32,12 +32,12 @@ pub enum Durability {
     /// Loss of power: the commit is synced before it is acknowledged.
     #[default]
     Power,
-    /// Death of any process (`kill -9`), not loss of power; no sync, except where a commit replaces
-    /// what survives loss of power.
+    /// Death of any process (`kill -9`), but not loss of power. There is no sync, unless the commit replaces values
+    /// that survive loss of power.
     Process,
 }
 
-/// What the stamps of a commit become.
+/// The final state of a commit's stamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Committed,
@@ -50,7 +50,7 @@ pub(super) enum Outcome {
 pub(super) struct CommitOptions<'a> {
     pub(super) durability: Durability,
     pub(super) accept_foreign: bool,
-    /// Whether another program may have written into cells that have no stamp. This is known inside the gate only.
+    /// Whether another program may have written into cells without a stamp. This is known only inside the gate.
     pub(super) suspect: bool,
     pub(super) outcome: Outcome,
     /// Checked under the row locks.
@@ -63,7 +63,7 @@ impl CommitOptions<'_> {
     }
 }
 
-/// A commit whose values were checked: rows, and the values of each column.
+/// A commit with checked values: rows, and the values of each column.
 pub(super) struct CommitRequest<'v> {
     pub(super) runs: Runs,
     pub(super) values: Vec<(&'v str, &'v [u8])>,
@@ -86,7 +86,7 @@ pub(super) type Answers = Vec<Result<(), ErrorKind>>;
 pub(super) enum CommitError {
     /// Nothing was written.
     BeforeWrite(ErrorKind),
-    /// Something was written: nothing after it may be acknowledged.
+    /// Something was written, so no later commit may be acknowledged.
     DuringWrite(ErrorKind),
 }
 
@@ -115,7 +115,7 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Opens a table, and puts back what dead writers left half-written in it.
+    /// Opens a table, and recovers what dead writers left half-written in it.
     pub(super) fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         store.check_sharing()?;
         let locks = store.open_locks()?;
@@ -137,9 +137,9 @@ impl Committer {
         Ok(Self { store, name, view, gate, locks, scratch, recorder })
     }
 
-    /// Enters the gate and makes sure that file and layout are what they were. A file that was cut or replaced, or in
-    /// which another program moved our columns, is refused before a byte is written. A file that h5part itself
-    /// replaced (same uuid) is followed.
+    /// Enters the gate and makes sure that file and layout are unchanged. If the file was cut or replaced, or another
+    /// program moved our columns, this fails before a byte is written. A file that h5part itself replaced (same uuid)
+    /// is followed.
     pub(super) fn enter(&mut self) -> Result<SharedGate, ErrorKind> {
         for _ in 0..MAX_REPLACEMENTS {
             let gate = self.store.enter_shared(&self.gate, &self.locks)?;
@@ -158,7 +158,7 @@ impl Committer {
                         return Err(ErrorKind::Replaced);
                     }
                     self.view = newer;
-                    // Inside the gate nobody replaces it, unless that happened before we came.
+                    // Inside the gate nobody replaces it, unless that happened before we entered.
                     if gate.is_named() {
                         return Ok(gate);
                     }
@@ -172,17 +172,17 @@ impl Committer {
         TableView::load(&self.store, &self.name, Mode::Write)
     }
 
-    /// Puts back what dead writers left half-written in the table. The caller is inside the gate.
+    /// Recovers what dead writers left half-written in the table. The caller is inside the gate.
     pub(super) fn recover(&self) -> Result<Recovery, ErrorKind> {
         recover_table(&self.store, &self.view, &self.locks)
     }
 
-    /// The writer failed in a commit: from now on its record is everybody's.
+    /// Gives up the record after a failed commit, so that others recover from it.
     pub(super) fn abandon(&mut self) {
         self.recorder.abandon();
     }
 
-    /// Whether all rows are still there.
+    /// Checks that all rows still exist.
     pub(super) fn check_rows(&self, requests: &[CommitRequest<'_>]) -> Result<(), ErrorKind> {
         let table = &self.view.table;
         let rows = table.rows.min(table.stamped_rows());
@@ -192,8 +192,8 @@ impl Committer {
         }
     }
 
-    /// How commits are made. All of them take the same route, so that rows stay atomic: one that touches a library
-    /// column goes through the library as a whole, and one with stamps in several sectors through the log.
+    /// The route of the commits. All of them take the same one, so that rows stay atomic. A commit that touches a
+    /// library column goes through the library as a whole, and one with stamps in several sectors through the log.
     pub(super) fn route(&self, requests: &[CommitRequest<'_>]) -> Result<Route, ErrorKind> {
         let (table, mut route) = (&self.view.table, Route::InPlace);
         for request in requests {
@@ -233,7 +233,7 @@ impl Committer {
         in_place::run(&mut CommitContext { store, view, locks, recorder }, &plans, options, scratch)
     }
 
-    /// Makes commits while everybody else is kept out of the gate. The caller is outside.
+    /// Makes commits while the gate is held exclusively. The caller must be outside it.
     pub(super) fn commit_exclusively(
         &mut self,
         requests: &[CommitRequest<'_>],
@@ -273,7 +273,7 @@ impl Committer {
         requests: &[CommitRequest<'_>],
         options: &CommitOptions<'_>,
     ) -> Result<Answers, ErrorKind> {
-        // What takes long is done before anybody has to wait.
+        // The slow part is done before anyone has to wait.
         let mut repacked = Some(repack::prepare(&self.store, &self.view, requests)?);
         let store = self.store.clone();
         store.change_beside_readers(|exclusive| {
@@ -288,7 +288,7 @@ impl Committer {
     }
 }
 
-/// The same options, with what is known inside the gate.
+/// The same options, with what is known only inside the gate.
 fn within<'a>(exclusive: &Exclusive, options: &CommitOptions<'a>) -> CommitOptions<'a> {
     CommitOptions { suspect: exclusive.gate.is_suspect(), ..*options }
 }

@@ -1,7 +1,7 @@
-//! Chunks that a commit changes: read, patched and compressed in parallel, before anybody is kept waiting.
+//! Reads, patches and compresses, in parallel, the chunks that a commit changes, before anyone has to wait.
 //!
-//! What was read is compared with what lies there when the commit is alone with the file: a chunk that has
-//! changed meanwhile is done again then. A chunk all of whose rows are replaced is not read at all.
+//! Once the commit holds the gate exclusively, it compares what was read with what is stored then. A chunk that has
+//! changed meanwhile is processed again. A chunk all of whose rows are replaced is not read at all.
 
 use super::CommitRequest;
 use crate::filter::{self, Encoded};
@@ -15,31 +15,31 @@ use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 use rayon::prelude::*;
 
-/// The chunks of some commits, as they will be.
+/// The new chunks of some commits.
 pub(super) struct Repacked<'v> {
     chunks: Vec<Chunk<'v>>,
 }
 
-/// A chunk that is changed.
+/// A chunk that commits change.
 struct Chunk<'v> {
     column: Column,
     grid: Grid,
     band: u64,
     across: usize,
-    /// Rows of the chunk, and their values, in the order of the commits.
+    /// Rows of the chunk with their values, in the order of the commits.
     patches: Vec<Patch<'v>>,
     before: Before,
     after: Option<Encoded>,
 }
 
-/// How a chunk was stored when it was looked at.
+/// How a chunk was stored when it was read.
 #[derive(PartialEq, Eq)]
 enum Before {
-    /// Not looked at: it is replaced as a whole.
+    /// Not read, since the whole chunk is replaced.
     Unread,
     /// Not written yet.
     Absent,
-    /// So.
+    /// Stored as these bytes.
     Stored(Encoded),
 }
 
@@ -49,7 +49,7 @@ impl From<Option<Encoded>> for Before {
     }
 }
 
-/// Some rows of a band: the values of `bytes` from `index` on.
+/// Some rows of a band. Their values in `bytes` begin at `index`.
 #[derive(Clone)]
 struct Patch<'v> {
     rows: Runs,
@@ -62,7 +62,7 @@ pub(super) fn is_by_chunks(column: &Column) -> bool {
     column.layout.is_err() && column.filters.is_some()
 }
 
-/// The chunks that the commits change.
+/// Plans the chunks that the commits change.
 pub(super) fn plan<'a, 'v: 'a>(
     view: &TableView,
     requests: &(impl Iterator<Item = &'a CommitRequest<'v>> + Clone),
@@ -102,7 +102,7 @@ pub(super) fn prepare<'v>(
 }
 
 impl Repacked<'_> {
-    /// Puts the chunks into the file. The caller is alone with it; `view` is how it lies now.
+    /// Writes the chunks to the file. The caller holds the gate exclusively; `view` is the current layout.
     pub(super) fn write(&mut self, h5: &H5Change, view: &TableView) -> Result<(), ErrorKind> {
         let table = &view.table.path;
         let mut stale = Vec::new();
@@ -132,7 +132,7 @@ impl Chunk<'_> {
         self.grid.offset(self.band, self.across)
     }
 
-    /// Whether nothing of it stays.
+    /// Whether all of its rows are replaced.
     fn is_whole(&self) -> bool {
         let rows = self.grid.band(self.band);
         let set: u64 = self.patches.iter().map(|patch| patch.rows.len()).max().unwrap_or(0);
@@ -157,7 +157,7 @@ impl Chunk<'_> {
         Ok(())
     }
 
-    /// Puts the new values into the cells of a chunk.
+    /// Writes the new values into the cells of a decompressed chunk.
     fn patch(&self, values: &mut [u8]) {
         let (segments, start) = (self.grid.segments(self.across), self.grid.band(self.band).start);
         let (cell, part) = (self.grid.cell_bytes(), self.grid.part_bytes());
@@ -165,7 +165,7 @@ impl Chunk<'_> {
             for ((row, _), &index) in patch.rows.iter().zip(&patch.indices) {
                 let from = cell_at(patch.bytes, index, cell);
                 let to = cell_at_mut(values, row - start, part);
-                // Of a chunk the first byte is that of a cell's part.
+                // Offsets into a chunk count from the first byte of the cell's part.
                 for &Segment { from: in_part, to: in_cell, len } in &segments {
                     to[in_part..in_part + len].copy_from_slice(&from[in_cell..in_cell + len]);
                 }
@@ -174,7 +174,7 @@ impl Chunk<'_> {
     }
 }
 
-/// Which rows of which band get which values; `None`: the commits do not set the column.
+/// Which rows of which band get which values. `None`: the commits do not set the column.
 type Bands<'v> = Option<(Grid, Vec<(u64, Vec<Patch<'v>>)>)>;
 
 fn patches_of<'a, 'v: 'a>(
@@ -185,7 +185,7 @@ fn patches_of<'a, 'v: 'a>(
     let shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
     let chunk = column.chunk.clone().unwrap_or_default();
     let grid = Grid::new(&shape, &chunk, column.dtype()?.size());
-    let grid = grid.ok_or_else(|| ErrorKind::Hdf5(format!("odd chunks of column '{}'", column.name)))?;
+    let grid = grid.ok_or_else(|| ErrorKind::Hdf5(format!("unusable chunks of column '{}'", column.name)))?;
     let mut bands = std::collections::BTreeMap::<u64, Vec<Patch<'v>>>::new();
     for request in requests {
         let Some(&(_, bytes)) = request.values.iter().find(|(name, _)| *name == column.name) else { continue };

@@ -1,4 +1,4 @@
-//! Commits to tables without stamps: under row locks, but with less to promise.
+//! Commits to tables without stamps. They hold row locks, but guarantee less.
 
 use super::{CommitError, CommitOptions, CommitRequest, Durability};
 use crate::store::cells::write_pieces;
@@ -8,8 +8,7 @@ use h5part_base::checksum::crc32c;
 use h5part_base::dataspace::{cover, pieces};
 use h5part_base::lock::{MAX_RANGES, RowLocks};
 
-/// Numbers of tables without stamps, for their row locks, are from here on; those of stamped tables are
-/// below.
+/// Row locks of tables without stamps use numbers from here on. Numbers of stamped tables are lower.
 const FIRST: u64 = 1 << 22;
 
 pub(super) fn run(
@@ -38,7 +37,7 @@ pub(super) fn run(
     }
 }
 
-/// Two tables with one number keep each other waiting now and then, and nothing else.
+/// Two tables with the same number only make each other wait now and then.
 fn number(path: &str) -> u64 {
     FIRST | (u64::from(crc32c(path.as_bytes())) & (FIRST - 1))
 }

@@ -1,5 +1,5 @@
-//! Commits that cannot be made in place: as a whole through the log of a change, and through the library where they
-//! touch library columns.
+//! Commits that cannot be made in place. They go through the log of a change as a whole, and through the library if
+//! they touch library columns.
 
 use super::inspect::{Cells, Inspection, first_difference};
 use super::repack::{self, Repacked, is_by_chunks};
@@ -17,8 +17,8 @@ use h5part_base::record::stamp::Stamp;
 use h5part_base::storage::StorageFile;
 use std::borrow::Cow;
 
-/// Makes the commits in one change. Those that cannot be made (a foreign value is in the way) have
-/// their error in the answer; the others are made.
+/// Makes the commits in one change. A commit that would overwrite a foreign value has its error in the answers; the
+/// others are made.
 pub(super) fn run<'v>(
     store: &Store,
     exclusive: &Exclusive,
@@ -32,7 +32,7 @@ pub(super) fn run<'v>(
         let commits = Commits { store, h5: Some(site.h5), file: site.file, view, options };
         let answers = requests.iter().map(|request| commits.check(request)).collect::<Result<Vec<_>, _>>()?;
         let accepted = requests.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(request, _)| request);
-        // Chunks hold the values of all commits: where one is refused, they are made again.
+        // Chunks hold the values of all commits, so they are made again if one commit is refused.
         if answers.iter().any(Result::is_err) {
             repacked = repack::plan(view, &accepted)?;
         }
@@ -44,7 +44,7 @@ pub(super) fn run<'v>(
     })
 }
 
-/// Makes commits in a file that is being built: nothing is there that could be in their way.
+/// Makes commits in a file under construction. It holds no values that could be in their way.
 pub(in crate::store) fn build(
     store: &Store,
     site: &Changing<'_>,
@@ -63,8 +63,8 @@ pub(in crate::store) fn build(
     requests.iter().try_for_each(|request| commits.make(request))
 }
 
-/// The same of direct columns of a wide table, whose stamps lie in several sectors. The caller is alone inside the
-/// gate.
+/// Makes commits to direct columns of a wide table whose stamps lie in several sectors. The caller holds the gate
+/// exclusively.
 pub(super) fn run_in_log(
     store: &Store,
     exclusive: &Exclusive,
@@ -82,12 +82,12 @@ pub(super) fn run_in_log(
     })
 }
 
-/// Commits inside a change.
+/// Commits during a change.
 struct Commits<'a> {
     store: &'a Store,
     /// `None`: no library column is touched.
     h5: Option<&'a H5Change>,
-    /// As it will be.
+    /// The file as it will be.
     file: &'a dyn StorageFile,
     view: &'a TableView,
     options: &'a CommitOptions<'a>,
@@ -98,7 +98,7 @@ impl Commits<'_> {
         self.h5.ok_or_else(|| ErrorKind::Hdf5("the file is not open".to_owned()))
     }
 
-    /// Whether a commit may be made: no other program's value is in its way.
+    /// Checks that a commit overwrites no value of another program.
     fn check(&self, request: &CommitRequest<'_>) -> Result<Result<(), ErrorKind>, ErrorKind> {
         let table = &self.view.table;
         let Some(stamps) = &table.stamps else { return Ok(Ok(())) };
@@ -125,7 +125,7 @@ impl Commits<'_> {
         Ok(Ok(()))
     }
 
-    /// Makes a commit. What is written by chunks is there already.
+    /// Makes a commit. Values that go by chunks were written before.
     fn make(&self, request: &CommitRequest<'_>) -> Result<(), ErrorKind> {
         let table = &self.view.table;
         let Some(stamps) = &table.stamps else {
@@ -154,7 +154,7 @@ impl Commits<'_> {
         Ok(())
     }
 
-    /// The columns of a commit, and the stamps of a row that it is about.
+    /// The columns of a commit, and the window of stamps that they need.
     fn columns(&self, request: &CommitRequest<'_>, stamps: &Stamps) -> Result<(Vec<&Column>, Window), ErrorKind> {
         let finder = self.view.table.finder(request.values.len());
         let columns = request.values.iter().map(|(name, _)| finder.column(name)).collect::<Result<Vec<_>, _>>()?;
@@ -177,8 +177,8 @@ impl Commits<'_> {
         }
     }
 
-    /// Sets the stamps in memory to what they will be: the change is atomic, and always durable. Of the values: rows
-    /// with their places, all bytes, and bytes of a cell.
+    /// Sets the stamps in memory to their final state, since the change is atomic and always durable. The values are
+    /// given as rows with their places, all bytes, and the size of a cell.
     fn stamp(
         &self,
         column: &Column,
@@ -213,7 +213,7 @@ impl Commits<'_> {
     }
 }
 
-/// Cells of any column, as the library or the file has them.
+/// Cells of any column, read from the library or the file.
 struct CellsOfChange<'a> {
     commits: &'a Commits<'a>,
     column: &'a Column,
@@ -230,7 +230,7 @@ impl Cells for CellsOfChange<'_> {
     }
 }
 
-/// Rows whose stamps are in memory at once: of a narrow table all.
+/// How many rows' stamps are in memory at once. For a narrow table: all.
 fn rows_at_once(stamps: &Stamps) -> u64 {
     if stamps.is_wide() { stamps.block_rows(u64::MAX) } else { u64::MAX }
 }

@@ -1,4 +1,4 @@
-//! Cells as they are in the file, whatever their stamps say.
+//! Reads cells as they are in the file, whatever their stamps say.
 
 use super::look::Look;
 use super::wanted::{Cells, Wanted, Way};
@@ -22,7 +22,7 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// The chunks of a column, if it is read by them. The caller is inside the gate.
+    /// The chunks of a column, if it is read by chunks. The caller is inside the gate.
     pub(super) fn of(
         &self,
         store: &Store,
@@ -72,14 +72,14 @@ impl CellReader {
         Self { store: store.clone(), chunks: Chunks::default() }
     }
 
-    /// The bytes of the rows of any column of the view's table, in ascending order of rows.
+    /// Reads the rows of any column of the view's table, as bytes in ascending order of rows.
     pub(crate) fn read(&self, view: &TableView, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
-        // Direct columns stay where they are; others may move while nobody is inside.
+        // Direct columns stay in place. Others may move unless the gate is held.
         let _gate = column.layout.is_err().then(|| self.store.enter_to_read()).transpose()?;
         self.read_inside(view, column, runs)
     }
 
-    /// The same for a caller that is inside the gate already.
+    /// The same for a caller inside the gate.
     pub(crate) fn read_inside(&self, view: &TableView, column: &Column, runs: &Runs) -> Result<Vec<u8>, ErrorKind> {
         let cell = super::cell_bytes(column)?;
         let count = to_usize(runs.len());

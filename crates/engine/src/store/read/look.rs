@@ -24,17 +24,17 @@ const PART_BYTES: usize = 256 << 10;
 /// Stamps are read in parts of this many rows.
 const STAMP_ROWS: u64 = 1 << 15;
 
-/// The stamps of the rows that were read; and the rows that are to be read again, with their places.
+/// The stamps of the rows that were read, and the rows to read again, with their places.
 type Passed = (StampRows, Vec<(u64, usize)>);
 
-/// What is needed to read rows.
+/// State for reading rows.
 pub(super) struct Look<'a> {
     view: &'a TableView,
     patience: &'a Patience,
-    /// Open where a column is read through the library.
+    /// Open if a column is read through the library.
     h5: Option<H5File>,
     wanted: Vec<Wanted<'a>>,
-    /// The stamps that are read of each row.
+    /// Which stamps of each row are read.
     window: Window,
 }
 
@@ -60,7 +60,7 @@ impl<'a> Look<'a> {
         Ok(Self { view, patience: &store.patience, h5, wanted, window })
     }
 
-    /// Reads until no row changed while it was read. Returns the stamps of the rows.
+    /// Reads until no row changes while it is read. Returns the stamps of the rows.
     pub(super) fn settle(&self, rows: &Runs, out: &mut [Cells<'_>]) -> Result<StampRows, ErrorKind> {
         let (mut words, mut moved) = self.pass(rows, out, 1)?;
         for attempt in 2..=TRIES {
@@ -102,7 +102,7 @@ impl<'a> Look<'a> {
         Ok(still.into_iter().map(|(row, place)| (row, moved[place].1)).collect())
     }
 
-    /// One pass. Returns the stamps, and the rows to be read again, ascending, with their places.
+    /// One pass. Returns the stamps, and the rows to read again, ascending, with their places.
     fn pass(&self, rows: &Runs, out: &mut [Cells<'_>], attempt: u32) -> Result<Passed, ErrorKind> {
         let stamps = self.view.table.stamps.as_ref().filter(|_| self.wanted.iter().any(|w| w.stamped.is_some()));
         let words = match stamps {
@@ -117,7 +117,7 @@ impl<'a> Look<'a> {
             }
         }
         let file = self.view.file.as_ref();
-        // A single part is not worth waking another thread.
+        // A single part is not worth waking another thread for.
         if parts.len() < 2 {
             parts.into_iter().try_for_each(|part| part.read(file))?;
         } else {
@@ -156,7 +156,7 @@ impl<'a> Look<'a> {
         Ok(words)
     }
 
-    /// Rows one of whose stamps has changed, and their places.
+    /// Rows whose stamps have changed, with their places.
     fn moved(&self, stamps: &Stamps, rows: &Runs, words: &StampRows) -> Result<Vec<(u64, usize)>, ErrorKind> {
         let file = self.view.file.as_ref();
         let places: Vec<usize> = self.wanted.iter().filter(|w| w.stamped.is_some()).map(|w| w.at).collect();
@@ -167,7 +167,7 @@ impl<'a> Look<'a> {
             read_window(file, stamps, self.window, part, &mut now)?;
             let before = words.rows_from(first, now.len());
             let mut moved = Vec::new();
-            // Nearly always.
+            // The fast path, which nearly always applies.
             if before == now.words() {
                 return Ok(moved);
             }
@@ -208,8 +208,8 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Rows that do not match their checksums, with their places. Damage stays; what was read in the middle of a commit
-/// does not.
+/// Rows that do not match their checksums, with their places. A damaged row stays in this state; a row that was read in
+/// the middle of a commit does not.
 fn changed(rows: &Runs, out: &[Cells<'_>]) -> Vec<(u64, usize)> {
     let is = |place: usize| out.iter().any(|cells| cells.states[place] == CellState::Changed);
     if out.iter().all(|cells| !cells.states.contains(&CellState::Changed)) {

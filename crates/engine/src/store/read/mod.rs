@@ -49,7 +49,7 @@ pub struct Reader {
     view: TableView,
     chunks: Chunks,
     accept_foreign: bool,
-    /// While it is held, the structure of the file stands still.
+    /// While this is held, the structure of the file does not change.
     inside: Option<Arc<ReadGate>>,
 }
 
@@ -125,7 +125,7 @@ impl Reader {
     /// their checksums cover them, but only one portion of them is in memory at a time.
     ///
     /// # Errors
-    /// As [`Reader::read`]; [`ErrorKind::BadRequest`] where `inner` was made for cells of another shape.
+    /// As [`Reader::read`]; [`ErrorKind::BadRequest`] if `inner` was made for cells of another shape.
     pub fn read_inner(&mut self, column: &str, rows: &Rows, inner: &Inner) -> Result<Block> {
         let read = self.try_read(&[column], rows, Some(inner)).map(|mut blocks| blocks.swap_remove(0));
         read.map_err(|kind| self.at(kind))
@@ -192,7 +192,7 @@ impl Reader {
         Ok(blocks.into_iter().map(|block| block.block).collect())
     }
 
-    /// Reads rows of which some are named more than once; each is read once.
+    /// Reads rows of which some are named several times. Each is read once.
     fn read_repeated(&mut self, names: &[&str], rows: &Rows, inner: Option<&Inner>) -> Result<Vec<Block>, ErrorKind> {
         let (distinct, positions) = rows.distinct();
         let once = self.try_read(names, &distinct, inner)?;
@@ -269,7 +269,8 @@ impl Reader {
         let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
         let locks = RowLocks::look(&self.store.paths)?;
         let locked = |row| locks.as_ref().map_or(Ok(false), |locks| locks.is_locked(stamps.table, row));
-        // Rows that a record explains get their old values back soon. Mostly there is no record, so this is asked once.
+        // Rows that a record explains will soon get their old values back. Usually there is no record, so this is
+        // checked once for all rows.
         let has_record = |rows: &[Range<u64>]| has_record(&self.store, &self.view, rows);
         let all: Vec<Range<u64>> = rows.as_slice().iter().map(|run| run.row..run.end()).collect();
         let recorded = has_record(&all)?;
@@ -321,8 +322,8 @@ impl Reader {
         Ok(&self.view)
     }
 
-    /// Looks whether the file is still the one that was opened and lies as it did; if h5part or
-    /// another program changed its structure, loads the layout again. Returns whether it did.
+    /// Checks whether the file is still the one that was opened and has the same layout. If h5part or another program
+    /// changed its structure, loads the layout again. Returns whether it did.
     fn follow(&mut self, load: fn(&Self) -> Result<TableView, ErrorKind>) -> Result<bool, ErrorKind> {
         if self.inside.is_some() || self.view.change_since(&self.store)? == FileChange::Unchanged {
             return Ok(false);
@@ -340,18 +341,18 @@ impl Reader {
         load(&self.store, &self.name)
     }
 
-    /// The same for a caller that is inside the gate already, and must not wait for it again.
+    /// The same for a caller inside the gate, who must not wait for it again.
     fn load_inside(&self) -> Result<TableView, ErrorKind> {
         TableView::load(&self.store, &self.name, Mode::Read)
     }
 }
 
-/// A block that is being filled.
+/// A block under construction.
 struct OutputBlock {
     block: Block,
     /// Bytes of a whole cell.
     cell: usize,
-    /// The parts of a cell that go into the block; `None`: all of it.
+    /// The parts of a cell that go into the block. `None`: the whole cell.
     segments: Option<Vec<Segment>>,
     /// Bytes of these parts.
     kept: usize,
@@ -362,7 +363,7 @@ impl OutputBlock {
         let (dtype, cell) = (column.dtype()?, cell_bytes(column)?);
         if let Some(inner) = inner.filter(|inner| inner.cell() != column.shape) {
             let (made, is) = (inner.cell(), &column.shape);
-            let text = format!("a selection within cells of shape {made:?}, and cells of shape {is:?}");
+            let text = format!("the selection is for cells of shape {made:?}, not {is:?}");
             return Err(ErrorKind::BadRequest(text));
         }
         let element = to_usize(dtype.size());

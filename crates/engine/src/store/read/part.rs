@@ -1,4 +1,4 @@
-//! Parts of what is read; each can be read in parallel with the others.
+//! Parts of a read, which can run in parallel.
 
 use super::wanted::{Cells, Wanted, Way};
 use crate::filter;
@@ -46,7 +46,7 @@ impl<'a> Part<'a> {
         divided
     }
 
-    /// Reads its cells and judges them.
+    /// Reads its cells and classifies them.
     pub(super) fn read(mut self, file: &dyn StorageFile) -> Result<(), ErrorKind> {
         match &self.wanted.way {
             Way::Direct(layout) => read_cells(file, layout, &self.rows, self.cells.bytes)?,
@@ -57,7 +57,7 @@ impl<'a> Part<'a> {
         Ok(())
     }
 
-    /// All rows are of one band.
+    /// Decodes chunks. All rows must be of one band.
     fn decode(&mut self, table: &ChunkTable, file: &dyn StorageFile) -> Result<(), ErrorKind> {
         let Some(first) = self.rows.as_slice().first() else { return Ok(()) };
         let grid = &table.grid;
@@ -76,7 +76,7 @@ impl<'a> Part<'a> {
                 file.read_at(&mut stored, chunk.address)?;
                 packer.decode(start, (chunk.mask, &stored), out, codecs)
             };
-            // A whole chunk of whole rows is decompressed into its place.
+            // A whole chunk of whole rows is decompressed straight into its place.
             if let ([Some(chunk)], true) = (chunks, self.cells.bytes.len() == grid.chunk_bytes()) {
                 return read(chunk, self.cells.bytes);
             }

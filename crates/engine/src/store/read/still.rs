@@ -1,4 +1,4 @@
-//! Reading many tables of one file one after the other. The file is opened once.
+//! Reads many tables of one file one by one. The file is opened once.
 
 use super::Reader;
 use super::cells::Chunks;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The tables of a file, as they were when they were listed. The rest of a shortened column is among the columns.
+/// The tables of a file as they were listed. What is left of a shortened column is included.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// By path.
@@ -22,10 +22,10 @@ pub(crate) struct Known {
 }
 
 /// A file whose structure cannot change. Structural changes, which include commits to compressed columns, wait until
-/// this and its readers are dropped. Keep it for moments only.
+/// this and its readers are dropped. Hold it only briefly.
 pub(crate) struct Still<'k> {
     store: Store,
-    /// The tables, where they are as they were.
+    /// The tables, if they are unchanged.
     known: Option<&'k Known>,
     file: Arc<dyn StorageFile>,
     h5: H5File,
@@ -34,7 +34,7 @@ pub(crate) struct Still<'k> {
 }
 
 impl Store {
-    /// Looks at all tables, for [`Store::still`].
+    /// Lists all tables, for [`Store::still`].
     pub(crate) fn known(&self) -> Result<Known> {
         let tables = |h5: &H5File, file: &dyn StorageFile| {
             let tables = h5.tables()?.into_iter().map(|listing| listing.table.with_rest());
@@ -44,8 +44,8 @@ impl Store {
         self.with_h5(tables).at("read", self.path())
     }
 
-    /// Opens the file, and keeps its structure as it is. Tables that are still as they were known to be are not looked
-    /// up again.
+    /// Opens the file and keeps its structure from changing. If `known` is still up to date, tables are not loaded
+    /// again.
     pub(crate) fn still<'k>(&self, known: Option<&'k Known>) -> Result<Still<'k>> {
         self.try_still(known).at("read", self.path())
     }

@@ -1,4 +1,4 @@
-//! What is read of a column, how, and what is known of it.
+//! A column to read: how to reach its cells, and where they go.
 
 use crate::store::cells::fill_with;
 use crate::store::table_view::Stamped;
@@ -8,16 +8,16 @@ use h5part_base::record::stamp::Stamp;
 
 /// How the cells of a column are reached.
 pub(super) enum Way<'a> {
-    /// Where they lie.
+    /// In place.
     Direct(&'a ColumnLayout),
-    /// In chunks that are decompressed here.
+    /// In chunks that this crate decompresses.
     Chunks(&'a ChunkTable),
-    /// As the library can.
+    /// Through the library.
     Library,
 }
 
 impl<'a> Way<'a> {
-    /// Of a column, with its chunks, if it is read by them.
+    /// The way to a column. `chunks`: its chunks, if it is read by them.
     pub(super) fn of(column: &'a Column, chunks: Option<&'a ChunkTable>) -> Self {
         match (&column.layout, chunks) {
             (Ok(layout), _) => Self::Direct(layout),
@@ -32,13 +32,13 @@ pub(super) struct Wanted<'a> {
     pub(super) column: &'a Column,
     pub(super) way: Way<'a>,
     pub(super) stamped: Option<Stamped<'a>>,
-    /// Where its stamp is among those that are read of a row.
+    /// Index of its stamp among those that are read of a row.
     pub(super) at: usize,
-    /// Whether cells that do not match their stamps keep what they hold.
+    /// Whether cells that do not match their stamps keep their bytes.
     pub(super) keeps_foreign: bool,
 }
 
-/// Where the cells of a column, and what is known of them, are put.
+/// Where to put the cells of a column and their states.
 pub(super) struct Cells<'a> {
     /// Bytes of a cell.
     pub(super) cell: usize,
@@ -47,13 +47,13 @@ pub(super) struct Cells<'a> {
 }
 
 impl Wanted<'_> {
-    /// What cells that were just read hold, by the stamps of their rows. What is not there becomes fill.
+    /// Classifies cells that were just read, by the stamps of their rows. Cells that are not there become fill.
     pub(super) fn judge(&self, rows: &Runs, words: &[u64], cells: &mut Cells<'_>) {
         let Some(target) = &self.stamped else { return };
         let width = words.len() / cells.states.len().max(1);
         let states = cells.states.iter_mut().zip(words.chunks_exact(width));
         for (k, ((row, _), (state, words))) in rows.iter().zip(states).enumerate() {
-            // It may have no elements.
+            // A cell may have no elements.
             let cell = &mut cells.bytes[k * cells.cell..(k + 1) * cells.cell];
             *state = target.state(Stamp(words[self.at]), row, cell);
             let keeps = state.is_present() || (self.keeps_foreign && *state == CellState::Changed);

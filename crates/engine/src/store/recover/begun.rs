@@ -44,7 +44,7 @@ impl<'a> Begun<'a> {
         let mut cells = 0;
         for range in self.find(is_fresh)? {
             let _rows = self.locks.lock(self.stamps.table, std::slice::from_ref(&range), patience)?;
-            // If a record explains the row, it is put back first.
+            // A record that explains the row is handled first.
             if !(self.has_record)(std::slice::from_ref(&range))? {
                 cells += self.reset_range(range)?;
             }
@@ -73,7 +73,7 @@ impl<'a> Begun<'a> {
         if final_words.is_empty() {
             return Ok(0);
         }
-        // A cell without a stamp that is not fill would pass for another program's value.
+        // A cell that has no stamp and is not fill would pass for another program's value.
         file.sync()?;
         for (address, words) in final_words {
             file.write_at(bytemuck::cast_slice(&words), address)?;
@@ -95,7 +95,7 @@ impl<'a> Begun<'a> {
 
     fn fill(&self, row: u64, place: usize) -> Result<(), ErrorKind> {
         let column = self.view.table.column_at(place)?;
-        // No commit in place leaves anything in other columns.
+        // A commit in place leaves nothing in columns that are not direct.
         let Ok(layout) = &column.layout else { return Ok(()) };
         let element = match self.stamps.guard_at(place) {
             Some(guard) => &guard.undefined,

@@ -1,4 +1,4 @@
-//! Putting back what dead writers left half-written.
+//! Recovers what dead writers left half-written.
 
 mod begun;
 mod put_back;
@@ -41,7 +41,7 @@ pub struct Recovery {
     pub foreign: u64,
     /// Records of another file that had this name before. They are left as they are.
     pub other_file: u64,
-    /// Structural changes that were sealed, and are now made.
+    /// Structural changes that were sealed, and are now applied.
     pub changes_applied: u64,
     /// Structural changes that were not sealed, and are now undone.
     pub changes_discarded: u64,
@@ -68,7 +68,7 @@ impl std::ops::AddAssign for Recovery {
     }
 }
 
-/// What became of rows without a record.
+/// The result of settling rows without a record.
 struct Settled {
     recovery: Recovery,
     /// Cells whose old value is in no record. `None`: a record explains some cells that are still unsettled.
@@ -76,11 +76,11 @@ struct Settled {
 }
 
 impl Store {
-    /// Cleans up after all writers of the store that have died. Rows that they left half-written get their old values
-    /// back, and a structural change that was sealed is made.
+    /// Recovers from all dead writers of the store. Rows that they left half-written get their old values back, and a
+    /// sealed structural change is applied.
     ///
-    /// **Concurrency.** Writers, readers and other recoveries may run beside it; each row is put back under its lock.
-    /// If a recovery is killed, the next one finishes it. Writers recover by themselves what they meet.
+    /// **Concurrency.** Writers, readers and other recoveries may run beside it. Each row is put back under its lock.
+    /// If a recovery is killed, the next one finishes it. Writers recover on their own the rows that they meet.
     ///
     /// # Errors
     /// As [`Store::writer`]; [`ErrorKind::NewerFormat`] for records of a newer version, which stay as they are.
@@ -88,7 +88,7 @@ impl Store {
         self.recover_by(ForeignValues::IfDurable)
     }
 
-    /// The same; `foreign` says which values of other programs count as values in rows that a dead writer left.
+    /// As [`Store::recover`]. `foreign` says which values of other programs count in rows that a dead writer left.
     pub(crate) fn recover_by(&self, foreign: ForeignValues) -> Result<Recovery> {
         self.try_recover(foreign).at("recover", &self.paths.file)
     }
@@ -124,7 +124,7 @@ impl Store {
             found += settled.recovery;
             Ok(settled.without_record)
         };
-        let holder = || "a process that is about to end, or that puts back a dead writer's rows".to_owned();
+        let holder = || "a process that is exiting, or that is recovering a dead writer's rows".to_owned();
         found.without_record = self.patience.wait_for("a recovery", attempt, holder)?;
         Ok(found)
     }
@@ -228,16 +228,16 @@ fn recover_dead(
 }
 
 fn belongs(view: &TableView, header: &Header) -> bool {
-    // The device is not compared: some file systems get another number with every mount.
+    // The device number is not compared: on some file systems it changes with every mount.
     let RecordId { uuid, inode, table, .. } = header.id;
     let ours = view.table.stamps.as_ref().is_some_and(|s| s.table == table);
     ours && view.uuid == Some(uuid) && view.identity.inode == inode
 }
 
-/// A record that is not spent: its header, and its file.
+/// A record that is not spent: its header and its file.
 pub(crate) type Unspent = (Header, Box<dyn StorageFile>);
 
-/// Reads a record. `None`: it is empty, or spent, or was not written to its end.
+/// Reads a record. `None`: it is empty, spent or incomplete.
 pub(crate) fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspent>, ErrorKind> {
     let file = storage.open(path, Mode::Read)?;
     let len = file.identity()?.len;

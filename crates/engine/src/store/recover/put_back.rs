@@ -1,4 +1,4 @@
-//! Putting back old values, row by row, where a dead writer's record explains what is there.
+//! Puts back old values, row by row, where the record of a dead writer explains what is there.
 
 use super::Recovery;
 use crate::store::cells::read_stamps;
@@ -13,14 +13,14 @@ use h5part_base::record::stamp::{Stamp, State};
 use h5part_base::storage::StorageFile;
 use std::ops::Range;
 
-/// `None`: the record was not written to its end.
+/// The entries of a record. `None`: the record is incomplete.
 fn entries(header: &Header, file: &dyn StorageFile) -> Result<Option<Vec<Entry>>, ErrorKind> {
     let mut body = vec![0; to_usize(header.body_len)];
     file.read_at(&mut body, START + HEADER as u64)?;
     Ok(header.decode_body(&body))
 }
 
-/// Whether a record has something to put back in these rows, whose locks the caller holds.
+/// Whether a record has something to put back in these rows. The caller holds their locks.
 pub(super) fn has_work(
     view: &TableView,
     header: &Header,
@@ -76,7 +76,7 @@ pub(super) fn put_back(
     for plan in &plans {
         plan.make_count(view, stamps)?;
     }
-    // Before the record is gone: a stamp that was lost with the power would stay WRITING for ever.
+    // This precedes the removal of the record: a stamp that was lost with the power would stay WRITING for ever.
     view.file.sync()?;
     Ok(done)
 }
@@ -131,7 +131,7 @@ impl<'a> PutBack<'a> {
             let mut bytes = vec![0; entry.old.len()];
             view.file.read_at(&mut bytes, address)?;
             let guard = stamps.guard_at(place);
-            // While the row is written, the guard is hidden: neither old nor new.
+            // While a row is written, its guard is hidden: neither old nor new.
             let hidden = guard.is_some_and(|guard| bytes == guard.undefined);
             if bytes != entry.old && !hidden && !row::is_explained(entry, &bytes) {
                 done.foreign += 1;
@@ -143,7 +143,7 @@ impl<'a> PutBack<'a> {
             *word = entry.old_stamp;
             if guard.is_some() {
                 speaks = !hidden;
-                // It is written even if it has not changed: it may be hidden until the values are there.
+                // It is written even if it is unchanged, since it may be hidden until the values are there.
                 plan.guard = Some((address, entry.old.as_slice()));
                 explained = true;
             } else if bytes != entry.old {

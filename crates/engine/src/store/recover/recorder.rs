@@ -1,4 +1,4 @@
-//! A writer's record of what its commit under way overwrites.
+//! A writer's record of the values that its current commit overwrites.
 
 use crate::store::handle::Store;
 use crate::store::table_view::TableView;
@@ -9,7 +9,7 @@ use h5part_base::storage::{Mode, Storage, StorageFile};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A writer's own record: the values that the commit under way overwrites.
+/// A writer's own record of the values that its current commit overwrites.
 #[derive(Debug)]
 pub(in crate::store) struct Recorder {
     /// Holds the writer's lock. `None` once the writer has failed: then others recover from its record.
@@ -54,7 +54,7 @@ impl Recorder {
         self.file.write_at(&row::encode(&id, entries), START)?;
         if durable {
             self.file.sync()?;
-            // A record that no name leads to would not be found.
+            // A record that is not durable by name would not be found.
             for folder in &self.unsynced {
                 self.storage.sync_folder(folder)?;
             }

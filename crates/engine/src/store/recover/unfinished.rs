@@ -30,7 +30,7 @@ pub(crate) struct UnfinishedCell {
 }
 
 impl UnfinishedCell {
-    /// The stamp that it gets.
+    /// Its final stamp.
     fn settled(&self, stamp: Stamp) -> u64 {
         if self.state == CellState::Committed { stamp.finished().0 } else { 0 }
     }
@@ -99,14 +99,14 @@ fn settled(words: &[u64], cells: &[UnfinishedCell]) -> Vec<u64> {
 /// Numbers of cells that were settled.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::store) struct Counts {
-    /// Those of commits that had come to their last step.
+    /// Cells of commits that had reached their last step.
     pub(super) finished: u64,
-    /// Those of other programs.
+    /// Cells of other programs.
     pub(super) foreign: u64,
 }
 
 impl Counts {
-    /// Whether there are any.
+    /// Whether any cells were settled.
     pub(in crate::store) fn any(self) -> bool {
         self.finished + self.foreign > 0
     }
@@ -134,7 +134,7 @@ pub(in crate::store) fn settle_rows(
         }
     }
     if !plan.is_empty() {
-        // A stamp must never speak for bytes that a loss of power takes away.
+        // A stamp must never speak for bytes that a loss of power could take away.
         view.file.sync()?;
         for (address, words) in plan {
             view.file.write_at(bytemuck::cast_slice(&words), address)?;
@@ -147,8 +147,8 @@ pub(in crate::store) fn settle_rows(
 /// Whether a record explains what is in some rows.
 pub(super) type HasRecord<'a> = dyn Fn(&[Range<u64>]) -> Result<bool, ErrorKind> + 'a;
 
-/// The same for all rows of a table. It locks them; the caller is inside the gate. Rows for which `has_record` is true
-/// are left as they are.
+/// Settles the rows of a whole table. It locks them; the caller is inside the gate. Rows for which `has_record` is true
+/// are skipped.
 pub(super) fn settle_all(
     store: &Store,
     view: &TableView,
