@@ -194,7 +194,7 @@ def _new_table(
 
 
 def _tell_wait(what: str, holder: str, waited: float) -> None:
-    _log.warning("waiting for %s since %.0f s; it is held by %s", what, waited, holder)
+    _log.warning("waiting for %s for %.0f s; it is held by %s", what, waited, holder)
 
 
 class Store(Mapping[str, Table]):

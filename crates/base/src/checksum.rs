@@ -1,4 +1,4 @@
-//! The checksum of all formats of h5part's own.
+//! The checksum of all of h5part's own formats.
 
 use crc_fast::{CrcAlgorithm, checksum};
 

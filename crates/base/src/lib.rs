@@ -1,4 +1,4 @@
-//! The ground that h5part stands on, without any C: what failed and where, rows and cells, files, locks, and what is
+//! The foundation of h5part, without any C: errors, rows and cells, files, locks, and the records and logs that are
 //! written before anything of value is overwritten.
 #![cfg_attr(
     test,

@@ -1,7 +1,7 @@
-//! Numbers between file and memory.
+//! Conversions between numbers of the file and of memory.
 
-/// A count or an offset of the file as an index in memory. One that memory cannot hold becomes [`usize::MAX`], at
-/// which an allocation or an index fails.
+/// Converts a count or an offset in the file to an index in memory. One that is too large becomes [`usize::MAX`], which
+/// makes the allocation or the access fail.
 #[must_use]
 pub fn to_usize(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)

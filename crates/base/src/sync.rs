@@ -1,5 +1,5 @@
-//! Locks between threads that ignore poison: what they protect is whole between any two statements, and a thread
-//! that panicked is reported where it is joined.
+//! Locks between threads that ignore poison. What they protect is consistent between any two statements, and a panic of
+//! a thread is reported where it is joined.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -13,12 +13,12 @@ pub fn wait<'a, T>(condition: &Condvar, guard: MutexGuard<'a, T>) -> MutexGuard<
     condition.wait(guard).unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a mutex protects, for one who shares it with nobody.
+/// Access to what a mutex protects, for its only owner.
 pub fn get_mut<T: ?Sized>(mutex: &mut Mutex<T>) -> &mut T {
     mutex.get_mut().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes out what a mutex protects.
+/// Returns what a mutex protects.
 pub fn into_inner<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! How a dataset is cut into chunks, and where they lie: pure data, read once through the library.
+//! How a dataset is divided into chunks, and where they lie. Pure data, read once through the library.
 
 use super::Filter;
 use crate::num::to_usize;
@@ -8,29 +8,29 @@ use crate::num::to_usize;
 pub struct Chunk {
     /// Byte address in the file.
     pub address: u64,
-    /// Bytes as they are stored.
+    /// Length in its stored form, in bytes.
     pub bytes: u64,
-    /// Bit i: it did not pass filter i.
+    /// Bit i is set if filter i was skipped.
     pub mask: u32,
 }
 
-/// Bytes that are neighbours in what they are taken from and in what they are put into.
+/// Bytes that are contiguous in both source and destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// First byte of where they are taken from.
+    /// First byte in the source.
     pub from: usize,
-    /// First byte of where they are put.
+    /// First byte in the destination.
     pub to: usize,
     /// Number of bytes.
     pub len: usize,
 }
 
-/// A dataset of rows, cut into chunks along all axes. Chunks with the same rows are a **band**; those of one
-/// band lie side by side.
+/// A dataset of rows, divided into chunks along all axes. The chunks with the same rows form a **band**. The chunks of
+/// a band have consecutive numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grid {
     rows: u64,
-    /// Shape of a cell, and of what a chunk holds of one.
+    /// Shape of a cell, and of the part of a cell that a chunk holds.
     cell: Vec<usize>,
     part: Vec<usize>,
     chunk_rows: u64,
@@ -41,8 +41,8 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// For `shape` and chunks of shape `chunk`, rows first, of elements of `element` bytes. `None` where that
-    /// is no grid, or one that no memory holds a chunk of.
+    /// The grid of a dataset of shape `shape` with chunks of shape `chunk`, rows first, and elements of `element`
+    /// bytes. `None`: these do not form a grid, or a chunk would not fit into memory.
     #[must_use]
     pub fn new(shape: &[u64], chunk: &[u64], element: u64) -> Option<Self> {
         let ((&rows, cell), (&chunk_rows, part)) = (shape.split_first()?, chunk.split_first()?);
@@ -55,7 +55,7 @@ impl Grid {
         fits.then_some(Self { rows, cell, part, chunk_rows, element, cell_bytes, part_bytes, chunk_bytes })
     }
 
-    /// Rows of a chunk.
+    /// Rows per chunk.
     #[must_use]
     pub fn chunk_rows(&self) -> u64 {
         self.chunk_rows
@@ -73,13 +73,13 @@ impl Grid {
         self.cell_bytes
     }
 
-    /// Bytes of a chunk before its filters, those beyond the edge of the dataset included.
+    /// Bytes of a chunk before its filters, including those beyond the edge of the dataset.
     #[must_use]
     pub fn chunk_bytes(&self) -> usize {
         self.chunk_bytes
     }
 
-    /// Bytes that a chunk holds of a cell.
+    /// Bytes of one cell that a chunk holds.
     #[must_use]
     pub fn part_bytes(&self) -> usize {
         self.part_bytes
@@ -97,20 +97,21 @@ impl Grid {
         self.rows.div_ceil(self.chunk_rows)
     }
 
-    /// Rows of a band.
+    /// The rows of a band.
     #[must_use]
     pub fn band(&self, band: u64) -> std::ops::Range<u64> {
         let start = band * self.chunk_rows;
         start..(start + self.chunk_rows).min(self.rows)
     }
 
-    /// Chunks of a band.
+    /// Chunks per band.
     #[must_use]
     pub fn across(&self) -> usize {
         self.cell.iter().zip(&self.part).map(|(n, k)| n.div_ceil(*k)).product()
     }
 
-    /// Number of the chunk whose first element is at `offset`: band by band, in row-major order within.
+    /// Number of the chunk whose first element is at `offset`. Chunks are numbered band by band, in row-major order
+    /// within a band.
     #[must_use]
     pub fn position(&self, offset: &[u64]) -> Option<usize> {
         let (&row, inner) = offset.split_first()?;
@@ -122,7 +123,7 @@ impl Grid {
         (row < self.rows && inner.len() == self.cell.len()).then_some(position)
     }
 
-    /// Where the first element of a chunk is: chunk `across` of band `band`.
+    /// Offset of the first element of chunk `across` of band `band`.
     #[must_use]
     pub fn offset(&self, band: u64, across: usize) -> Vec<u64> {
         let inner = self.corner(across);
@@ -139,13 +140,13 @@ impl Grid {
         corner
     }
 
-    /// Which bytes of a row of chunk `across` are which bytes of the row's cell.
+    /// Maps bytes of a row in chunk `across` to bytes of the row's cell.
     #[must_use]
     pub fn segments(&self, across: usize) -> Vec<Segment> {
         let corner = self.corner(across);
         let here: Vec<usize> =
             self.cell.iter().zip(&self.part).zip(&corner).map(|((n, k), at)| (*k).min(n - at)).collect();
-        // The last axes that are whole in both are one piece.
+        // The last axes that chunk and cell hold completely form one piece.
         let whole = |axis: usize| self.part[axis] == self.cell[axis];
         let tail = (0..self.cell.len()).rev().take_while(|&axis| whole(axis)).count();
         let turning = self.cell.len() - tail;
@@ -174,16 +175,16 @@ impl Grid {
 /// Where the chunks of a dataset lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChunkTable {
-    /// How it is cut.
+    /// How the dataset is divided.
     pub grid: Grid,
-    /// What chunks pass through, in the order of writing.
+    /// Filters, in the order in which they are applied when writing.
     pub filters: Vec<Filter>,
-    /// All chunks by their number; `None`: not written yet.
+    /// All chunks by number. `None`: not written yet.
     pub chunks: Vec<Option<Chunk>>,
 }
 
 impl ChunkTable {
-    /// The chunks of a band, side by side.
+    /// The chunks of a band, in order.
     #[must_use]
     pub fn of_band(&self, band: u64) -> &[Option<Chunk>] {
         let across = self.grid.across();
@@ -218,7 +219,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the obvious model: each byte of each cell lies in one chunk at one place.
+        /// Against the obvious model: each byte of each cell lies in exactly one chunk.
         #[test]
         fn every_byte_of_a_cell_is_in_one_segment(
             axes in prop::collection::vec((1usize..6, 1usize..6), 0..4), rows in 1u64..9, chunk_rows in 1u64..5, element in 1u64..4,

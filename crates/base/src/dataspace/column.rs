@@ -5,7 +5,7 @@ use super::dtype::{NotADtype, parse, parse_shaped};
 use crate::error::ErrorKind;
 use std::str::FromStr;
 
-/// Name, element type, shape of one cell and fill of a column to be made.
+/// Name, element type, cell shape and fill of a column to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnSpec {
     /// Name of the dataset.
@@ -25,13 +25,13 @@ impl ColumnSpec {
         Self { name: name.to_owned(), dtype, shape: shape.to_vec(), fill: dtype.default_fill() }
     }
 
-    /// Bytes of one cell, unless they overflow.
+    /// Bytes of one cell. `None`: they overflow.
     #[must_use]
     pub fn cell_bytes(&self) -> Option<u64> {
         self.shape.iter().try_fold(self.dtype.size(), |bytes, &n| bytes.checked_mul(n))
     }
 
-    /// `NAME:DTYPE[:SHAPE]`, read from the right since names may hold colons.
+    /// Parses `NAME:DTYPE[:SHAPE]` from the right, since names may contain colons.
     fn parse_typed(text: &str) -> Option<Self> {
         let colons = text.rmatch_indices(':').map(|(at, _)| at);
         let mut splits = colons.map(|at| (&text[..at], &text[at + 1..]));
@@ -41,7 +41,7 @@ impl ColumnSpec {
         })
     }
 
-    /// Why there is no type in it.
+    /// Explains why no type was found.
     fn not_typed(text: &str) -> ErrorKind {
         let bad = |reason: String| ErrorKind::BadColumn { text: text.to_owned(), reason };
         let Some((rest, last)) = text.rsplit_once(':') else { return bad("dtype or shape not understood".to_owned()) };
@@ -60,11 +60,10 @@ impl ColumnSpec {
 impl FromStr for ColumnSpec {
     type Err = ErrorKind;
 
-    /// Parsed from the right: the name may hold colons, equal signs, spaces and any other
-    /// character but `/`.
+    /// Parses from the right: the name may contain colons, equal signs, spaces and any other character except `/`.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
         let bad = |reason: &str| ErrorKind::BadColumn { text: text.to_owned(), reason: reason.to_owned() };
-        // A fill may hold equal signs, and so may the members of an enum.
+        // A fill may contain equal signs, and so may the members of an enum.
         let mut signs = text.rmatch_indices('=').map(|(at, _)| (&text[..at], &text[at + 1..]));
         let with_fill = signs.find_map(|(left, fill)| Some((Self::parse_typed(left)?, fill)));
         let spec = match with_fill {
@@ -77,7 +76,7 @@ impl FromStr for ColumnSpec {
             None => Self::parse_typed(text).ok_or_else(|| Self::not_typed(text))?,
         };
         if spec.name.is_empty() || spec.name == "." || spec.name.contains(['/', '\0']) {
-            return Err(bad("the name is empty or holds a '/'"));
+            return Err(bad("the name must not be empty or contain '/'"));
         }
         if spec.cell_bytes().is_none_or(|bytes| bytes > i64::MAX as u64) {
             return Err(bad("a cell of this shape is too large"));
@@ -86,7 +85,7 @@ impl FromStr for ColumnSpec {
     }
 }
 
-/// A shape as the command line writes it: `10x100x3`; `scalar` for none.
+/// A shape as the command line writes it: `10x100x3`, or `scalar`.
 #[must_use]
 pub fn shape_text(shape: &[u64]) -> String {
     if shape.is_empty() {

@@ -1,10 +1,10 @@
-//! Row locks are ranges, and their cost grows with their number: cover scattered rows by few.
+//! Covers scattered rows by few ranges. Row locks are ranges, and their cost grows with their number.
 
 use super::rows::Run;
 use std::ops::Range;
 
-/// At most `most` ascending ranges that contain every run; the widest gaps stay open, so that
-/// writers of other rows are kept out as little as possible.
+/// Returns at most `most` ascending ranges that contain every run. The widest gaps stay open, so that writers of other
+/// rows are blocked as little as possible.
 #[must_use]
 pub fn cover(runs: &[Run], most: usize) -> Vec<Range<u64>> {
     let Some((first, last)) = runs.first().zip(runs.last()) else { return Vec::new() };

@@ -1,27 +1,27 @@
-//! Filters that chunks of a dataset pass through on their way into the file.
+//! Filters of chunks.
 
 use std::fmt;
 
 /// One filter, as the file names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// gzip of this level, 0 to 9: HDF5's filter 1.
+    /// gzip at this level, 0 to 9: HDF5's filter 1.
     Deflate(u8),
-    /// Bytes of equal weight together: HDF5's filter 2.
+    /// Shuffle, which groups bytes of equal weight: HDF5's filter 2.
     Shuffle,
-    /// Four bytes of checksum behind: HDF5's filter 3.
+    /// Appends a checksum of four bytes: HDF5's filter 3.
     Fletcher32,
-    /// LZF, which h5py brings: the registered filter 32000.
+    /// LZF, which comes with h5py: the registered filter 32000.
     Lzf,
-    /// Zstandard of this level: the registered filter 32015.
+    /// Zstandard at this level: the registered filter 32015.
     Zstd(i32),
-    /// `SZip`: HDF5's filter 4. Only decoded, as are all that follow.
+    /// `SZip`: HDF5's filter 4. It is only decoded, as are all filters below.
     Szip(Szip),
     /// bzip2: the registered filter 307.
     Bzip2,
     /// LZ4 in blocks: the registered filter 32004.
     Lz4,
-    /// Bits of equal weight together, perhaps compressed: the registered filter 32008.
+    /// Bitshuffle, which groups bits of equal weight and may compress them: the registered filter 32008.
     Bitshuffle(Bitshuffle),
     /// A container of Blosc 1: the registered filter 32001.
     Blosc,
@@ -30,7 +30,7 @@ pub enum Filter {
 /// The client values of `SZip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Szip {
-    /// Which coding, and the order of bytes.
+    /// The coding, and the byte order.
     pub options: u32,
     /// Samples per block: even, 2 to 32.
     pub block: u32,
@@ -41,7 +41,7 @@ pub struct Szip {
 }
 
 impl Szip {
-    /// From the client values, if they are those of a stream that can be decoded.
+    /// Parses the client values. `None`: such a stream cannot be decoded.
     #[must_use]
     pub fn new(values: &[u32]) -> Option<Self> {
         let &[options, block, bits, line, ..] = values else { return None };
@@ -58,7 +58,7 @@ pub struct Bitshuffle {
     pub element: u32,
     /// Elements per block; 0: the default.
     pub block: u32,
-    /// What blocks are compressed with.
+    /// How blocks are compressed, if they are.
     pub inside: Option<BlockCodec>,
 }
 
@@ -71,7 +71,7 @@ pub enum BlockCodec {
 }
 
 impl Bitshuffle {
-    /// From the client values, if they are understood.
+    /// Parses the client values. `None`: they are not understood.
     #[must_use]
     pub fn new(values: &[u32]) -> Option<Self> {
         let value = |i: usize| values.get(i).copied().unwrap_or(0);
@@ -87,13 +87,13 @@ impl Bitshuffle {
 }
 
 impl Filter {
-    /// Whether chunks can be passed through it here, not only taken back.
+    /// Whether this crate can encode chunks with it, not only decode.
     #[must_use]
     pub fn can_encode(self) -> bool {
         matches!(self, Self::Deflate(_) | Self::Shuffle | Self::Fletcher32 | Self::Lzf | Self::Zstd(_))
     }
 
-    /// Whether it makes chunks of another length, which only the chunk itself tells.
+    /// Whether the encoded length of a chunk depends on its content.
     #[must_use]
     pub fn compresses(self) -> bool {
         match self {

@@ -1,11 +1,11 @@
-//! Selections within the cells of a column: a slice of each axis but the rows.
+//! Selections within the cells of a column: one slice for each axis except the rows.
 
 use super::Segment;
 use super::rows::Span;
 use crate::error::ErrorKind;
 use crate::num::to_usize;
 
-/// What of each cell is wanted: one slice an axis.
+/// Which part of each cell is wanted: one slice per axis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inner {
     axes: Vec<Span>,
@@ -13,15 +13,15 @@ pub struct Inner {
 }
 
 impl Inner {
-    /// Everything of cells of this shape.
+    /// Selects whole cells of this shape.
     #[must_use]
     pub fn all(cell: &[u64]) -> Self {
         let axes = cell.iter().map(|&count| Span { start: 0, step: 1, count }).collect();
         Self { axes, cell: cell.to_vec() }
     }
 
-    /// Reads slices with commas between them, one an axis of a cell, the first ones first: `0:3`, `:,2`,
-    /// `::2,0:10`. Axes that are not named are whole. A plain index keeps its axis, with one element.
+    /// Parses comma-separated slices, one per axis of a cell from the first: `0:3`, `:,2`, `::2,0:10`. Axes without a
+    /// slice are whole. A plain index keeps its axis, with one element.
     ///
     /// # Errors
     /// [`ErrorKind::BadRows`], [`ErrorKind::EmptySelection`], [`ErrorKind::BadRequest`] for an index beyond
@@ -34,7 +34,7 @@ impl Inner {
                 0 => "a single value".to_owned(),
                 n => format!("{n} axes"),
             };
-            return Err(ErrorKind::BadRequest(format!("'{text}' has {} slices, and a cell has {axes}", parts.len())));
+            return Err(ErrorKind::BadRequest(format!("'{text}' has {} slices, but a cell has {axes}", parts.len())));
         }
         for ((axis, &len), part) in inner.axes.iter_mut().zip(cell).zip(parts) {
             let bad = |reason| ErrorKind::BadRows { text: part.chars().take(80).collect(), reason };
@@ -47,13 +47,13 @@ impl Inner {
         Ok(inner)
     }
 
-    /// Shape of what is selected of a cell.
+    /// Shape of the selection within a cell.
     #[must_use]
     pub fn shape(&self) -> Vec<u64> {
         self.axes.iter().map(|axis| axis.count).collect()
     }
 
-    /// Whether it is the whole cell.
+    /// Whether it selects the whole cell.
     #[must_use]
     pub fn is_all(&self) -> bool {
         *self == Self::all(&self.cell)
@@ -65,13 +65,13 @@ impl Inner {
         &self.cell
     }
 
-    /// Which bytes of a cell of elements of `element` bytes go where.
+    /// Maps bytes of a cell, whose elements have `element` bytes, to bytes of the selection.
     #[must_use]
     pub fn segments(&self, element: usize) -> Vec<Segment> {
         let size = |n: u64| to_usize(n);
         let mut segments = vec![Segment { from: 0, to: 0, len: element }];
         let (mut from_stride, mut to_stride) = (element, element);
-        // From the last axis to the first: what is selected so far, once for each index of the axis before.
+        // From the last axis to the first: repeats the segments so far for each index of the axis before.
         for (axis, &len) in self.axes.iter().zip(&self.cell).rev() {
             let mut turned: Vec<Segment> = Vec::with_capacity(segments.len() * size(axis.count));
             for k in 0..axis.count {

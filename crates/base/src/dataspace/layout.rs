@@ -1,4 +1,4 @@
-//! Where the cells of a direct column lie in the file: pure data, read once through the library.
+//! Where the cells of a direct column lie in the file. Pure data, read once through the library.
 
 use crate::num::to_usize;
 
@@ -23,7 +23,7 @@ pub enum Place {
     },
     /// Chunks of whole rows.
     Chunked {
-        /// Rows a chunk.
+        /// Rows per chunk.
         chunk_rows: u64,
         /// Byte address of each chunk, in order of rows.
         addresses: Vec<u64>,
@@ -31,7 +31,7 @@ pub enum Place {
 }
 
 impl ColumnLayout {
-    /// Rows of a chunk; `None`: the column is contiguous.
+    /// Rows per chunk. `None`: the column is contiguous.
     #[must_use]
     pub fn chunk_rows(&self) -> Option<u64> {
         match &self.place {
@@ -40,10 +40,10 @@ impl ColumnLayout {
         }
     }
 
-    /// Byte address of row `row`, and how many rows from it on lie in one piece: at least that row.
+    /// Byte address of row `row`, and the number of rows, at least one, that lie contiguously from it on.
     ///
     /// # Panics
-    /// When the row is beyond the column, which [`super::Rows::check`] excludes.
+    /// If the row is beyond the column, which [`super::Rows::check`] excludes.
     #[must_use]
     pub fn find(&self, row: u64) -> (u64, u64) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
@@ -57,7 +57,7 @@ impl ColumnLayout {
         }
     }
 
-    /// Whether all of these cells are where they are in `longer`, which may have more.
+    /// Whether all of these cells have the same place in `longer`, which may have more cells.
     #[must_use]
     pub fn is_start_of(&self, longer: &Self) -> bool {
         let place = match (&self.place, &longer.place) {
@@ -79,7 +79,7 @@ impl ColumnLayout {
         self.cell_bytes.is_multiple_of(bytes) && starts.iter().all(|start| start.is_multiple_of(bytes))
     }
 
-    /// First byte after everything that belongs to the column's rows.
+    /// First byte after everything that belongs to the rows of the column.
     #[must_use]
     pub fn end(&self) -> u64 {
         if self.rows == 0 {

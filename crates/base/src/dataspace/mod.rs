@@ -1,4 +1,4 @@
-//! Pure index arithmetic: which rows, of which columns, lie at which bytes. No effects.
+//! Pure index arithmetic: which bytes hold which rows of which columns. No side effects.
 
 mod chunks;
 mod column;

@@ -1,13 +1,13 @@
-//! Paths of groups and datasets, and the names that h5part keeps for what it writes itself.
+//! Paths of groups and datasets, and the names that h5part reserves for what it writes itself.
 
 use crate::error::ErrorKind;
 
 /// Group that holds the stamps.
 pub const STAMPS_GROUP: &str = "__h5part__";
-/// How the names of its attributes begin.
+/// Prefix of the names of its attributes.
 const PREFIX: &str = "h5part_";
 
-/// Refuses a name, or a path with a part, that is h5part's own. For all names that come from users.
+/// Refuses a name, or a path with a part, that is reserved for h5part. Call it for all names that come from users.
 ///
 /// # Errors
 /// [`ErrorKind::ReservedName`].
@@ -18,7 +18,7 @@ pub fn refuse_reserved(name: &str) -> Result<(), ErrorKind> {
     }
 }
 
-/// The path of what has this name in the group at `path`, which is empty for the root group.
+/// The path of a name in the group at `path`, which is empty for the root group.
 #[must_use]
 pub fn path_below(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") }

@@ -1,12 +1,12 @@
-//! Sets of places among the stamps of a row, and which stamps lie together.
+//! Sets of places among the stamps of a row, and the stamps that are written together.
 
 use super::{Piece, Runs, Stamps, pieces};
 use crate::num::to_usize;
 
-/// Stamps in a sector of 512 bytes, which is written whole or not at all.
+/// Stamps per sector of 512 bytes. A sector is written as a whole or not at all.
 pub const SECTOR_STAMPS: usize = 64;
 const SECTOR_BYTES: u64 = 512;
-/// Stamps are held in memory in blocks of about this, in bytes.
+/// Stamps are held in memory in blocks of about this many bytes.
 const BLOCK_BYTES: u64 = 32 << 20;
 
 /// A set of places, one bit each.
@@ -14,13 +14,13 @@ const BLOCK_BYTES: u64 = 32 << 20;
 pub struct Places(Vec<u64>);
 
 impl Places {
-    /// Whether a place is in it.
+    /// Whether the set contains a place.
     #[must_use]
     pub fn contains(&self, place: usize) -> bool {
         self.0.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1)
     }
 
-    /// Puts a place in.
+    /// Adds a place.
     pub fn insert(&mut self, place: usize) {
         if self.0.len() <= place / 64 {
             self.0.resize(place / 64 + 1, 0);
@@ -30,7 +30,7 @@ impl Places {
         }
     }
 
-    /// Whether all of its places are in another one.
+    /// Whether all of its places are in another set.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
         self.0.iter().enumerate().all(|(k, word)| word & !other.0.get(k).copied().unwrap_or(0) == 0)
@@ -45,8 +45,8 @@ impl FromIterator<usize> for Places {
     }
 }
 
-/// Neighbouring stamps of a row: those that are read and written of it. Of a table of up to 64 columns all; of a wider
-/// one the sectors in which some columns have theirs.
+/// Neighbouring stamps of a row that are read and written together. In a table of up to 64 columns these are all; in a
+/// wider one the sectors that hold the stamps of some columns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// Place of the first one.
@@ -56,13 +56,14 @@ pub struct Window {
 }
 
 impl Window {
-    /// Where the stamp of a place is among these.
+    /// Index of a place within the window.
     #[must_use]
     pub fn at(&self, place: usize) -> usize {
         place - self.first
     }
 
-    /// Fills `out` with where these stamps of the runs lie; the values are those of the runs' rows in order.
+    /// Fills `out` with the places of these stamps for the rows of the runs. The values are in the order of the runs'
+    /// rows.
     ///
     /// # Panics
     /// As [`pieces`].
@@ -94,7 +95,7 @@ impl Stamps {
         Window { first: 0, width: self.width }
     }
 
-    /// The stamps of a row that are read and written for columns at these places.
+    /// The window for columns at these places.
     #[must_use]
     pub fn window(&self, places: impl IntoIterator<Item = usize>) -> Window {
         if !self.is_wide() {
@@ -107,13 +108,13 @@ impl Stamps {
         Window { first, width: end.saturating_sub(first) }
     }
 
-    /// Whether the stamps of a row at these places become final together, with one write of one sector.
+    /// Whether one write of one sector makes the stamps of a row at these places final together.
     #[must_use]
     pub fn are_together(&self, places: impl IntoIterator<Item = usize>) -> bool {
         !self.is_wide() || (self.window(places).width <= SECTOR_STAMPS && self.layout.is_aligned(SECTOR_BYTES))
     }
 
-    /// Rows of a block whose stamps are held in memory, at most `most`.
+    /// Rows per block of stamps in memory, at most `most`.
     #[must_use]
     pub fn block_rows(&self, most: u64) -> u64 {
         (BLOCK_BYTES / (self.width as u64 * 8).max(1)).clamp(1, most.max(1))

@@ -1,9 +1,9 @@
-//! From runs of rows to runs of bytes.
+//! Converts runs of rows to runs of bytes.
 
 use super::{ColumnLayout, Runs};
 use crate::num::to_usize;
 
-/// Bytes that are neighbours in the file and among the values.
+/// Bytes that are contiguous both in the file and among the values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Byte address in the file.
@@ -14,10 +14,10 @@ pub struct Piece {
     pub len: usize,
 }
 
-/// Fills `out` with the pieces of `runs` in one column, in order of rows; neighbours are merged.
+/// Fills `out` with the pieces of `runs` in one column, in order of rows. Neighbouring pieces are merged.
 ///
 /// # Panics
-/// When a row is beyond the column, which [`super::Rows::check`] excludes.
+/// If a row is beyond the column, which [`super::Rows::check`] excludes.
 pub fn pieces(layout: &ColumnLayout, runs: &Runs, out: &mut Vec<Piece>) {
     out.clear();
     let bytes = |rows: u64| to_usize(rows * layout.cell_bytes);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     proptest! {
-        /// Against the obvious model: one address a row, one copy a byte.
+        /// Against the obvious model: one address per row, one copy per byte.
         #[test]
         fn every_byte_lands_where_its_row_is(
             list in prop::collection::hash_set(0u64..40, 1..40), cell in 1u64..9, chunk_rows in 1u64..12, gap in 0u64..7, contiguous: bool,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Adds a range that does not start before the last one. Ranges that touch or overlap become one.
+/// Adds a range that must not start before the last one. Ranges that touch or overlap are merged.
 pub fn push_range(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
     match ranges.last_mut() {
         Some(last) if range.start <= last.end => last.end = last.end.max(range.end),

@@ -1,10 +1,10 @@
-//! Row selections: what the user names, and the sorted runs that the engine works on.
+//! Row selections: what the user gives, and the sorted runs that the engine works on.
 
 use crate::error::ErrorKind;
 use std::fmt;
 
-/// Some rows of a table in the order in which the user named them: value `i` belongs to row `i`
-/// of this list, however scattered or unsorted it is.
+/// Some rows of a table in the order in which the user gave them: value `i` belongs to row `i` of this list, however
+/// scattered or unsorted it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rows {
     spans: Vec<Span>,
@@ -38,8 +38,7 @@ impl Run {
     }
 }
 
-/// A selection sorted by row, without duplicates; neighbours are merged where their values are
-/// neighbours too.
+/// A selection sorted by row, without duplicates. Neighbouring rows whose values are neighbours, too, are merged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Runs {
     runs: Vec<Run>,
@@ -61,7 +60,7 @@ impl Rows {
         Self { spans, len: count }
     }
 
-    /// Several ranges, one after the other; empty ones are left out.
+    /// Several ranges, one after the other. Empty ones are dropped.
     #[must_use]
     pub fn ranges(ranges: impl IntoIterator<Item = std::ops::Range<u64>>) -> Self {
         let span = |r: std::ops::Range<u64>| Span { start: r.start, step: 1, count: r.end - r.start };
@@ -83,9 +82,9 @@ impl Rows {
         Self { spans, len: rows.len() as u64 }
     }
 
-    /// Reads `7`, `0:100`, `0:100:2`, `:`, `90:`, and lists of them with commas. Open ends are those of a table of
-    /// `rows` rows; negative numbers count from its end, as in numpy: `-1`, `-10:`. Explicit rows beyond its end are
-    /// an error. The selection may be empty.
+    /// Parses `7`, `0:100`, `0:100:2`, `:`, `90:`, and comma-separated lists of them. Open ends are those of a table of
+    /// `rows` rows. Negative numbers count from its end, as in numpy: `-1`, `-10:`. Explicit rows beyond its end are an
+    /// error. The selection may be empty.
     ///
     /// # Errors
     /// [`ErrorKind::BadRows`], [`ErrorKind::RowOutOfRange`].
@@ -115,8 +114,7 @@ impl Rows {
         self.len == 0
     }
 
-    /// `count` of the rows in the order given, from position `from`: the rows that belong to
-    /// those values. Short at the end.
+    /// `count` of the rows in the order given, from position `from`; fewer at the end.
     #[must_use]
     pub fn slice(&self, from: u64, count: u64) -> Self {
         let end = from.saturating_add(count).min(self.len);
@@ -131,7 +129,7 @@ impl Rows {
         Self { spans, len: end.saturating_sub(from) }
     }
 
-    /// The rows by their numbers, each once, and for each row in the order given its position among those.
+    /// The rows in ascending order without repetition, and for each row in the order given its position among them.
     #[must_use]
     pub fn distinct(&self) -> (Self, Vec<usize>) {
         let mut sorted: Vec<u64> = self.iter().collect();
@@ -147,7 +145,7 @@ impl Rows {
         self.spans.iter().flat_map(|s| (0..s.count).map(|k| s.start + k * s.step))
     }
 
-    /// That all of them are in a table of `rows` rows.
+    /// Checks that all of them are in a table of `rows` rows.
     ///
     /// # Errors
     /// [`ErrorKind::RowOutOfRange`].
@@ -199,7 +197,7 @@ impl Rows {
 }
 
 impl fmt::Display for Rows {
-    /// As [`Rows::parse`] reads it: `0:10,15,20:30:2`; nothing for no rows.
+    /// Formats the selection as [`Rows::parse`] reads it: `0:10,15,20:30:2`. Empty for no rows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (k, Span { start, step, count }) in self.spans.iter().enumerate() {
             let comma = if k > 0 { "," } else { "" };
@@ -220,7 +218,8 @@ impl Span {
             None => t.trim().parse::<u64>().map_err(|_| "not a whole number"),
             Some(from_end) => {
                 let back = from_end.parse::<u64>().map_err(|_| "not a whole number")?;
-                rows.checked_sub(back).ok_or("a negative number counts from the end, and goes beyond the first row")
+                rows.checked_sub(back)
+                    .ok_or("a negative number counts from the end, and this one goes beyond the first row")
             }
         };
         let mut parts = text.split(':');
@@ -232,13 +231,13 @@ impl Span {
         let end = if second.trim().is_empty() { rows } else { number(second)? };
         let step = match parts.next() {
             None => 1,
-            Some(step) => step.trim().parse().map_err(|_| "a step is a whole number from 1 on")?,
+            Some(step) => step.trim().parse().map_err(|_| "a step must be a whole number of at least 1")?,
         };
         if parts.next().is_some() {
-            return Err("a range is START:END or START:END:STEP");
+            return Err("expected START:END or START:END:STEP");
         }
         if step == 0 {
-            return Err("the step of a range is at least 1");
+            return Err("the step of a range must be at least 1");
         }
         let count = end.saturating_sub(start).div_ceil(step);
         Ok((count > 0).then_some(Self { start, step: if count == 1 { 1 } else { step }, count }))
@@ -246,7 +245,7 @@ impl Span {
 }
 
 impl Runs {
-    /// The rows `start..end`, their values numbered from 0.
+    /// The rows `start..end`, with values numbered from 0.
     #[must_use]
     pub fn range(rows: std::ops::Range<u64>) -> Self {
         let count = rows.end.saturating_sub(rows.start);
@@ -266,19 +265,18 @@ impl Runs {
         self.len
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Every row with the position of its value, ascending by row.
+    /// All rows with the positions of their values, ascending by row.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.runs.iter().flat_map(|r| (0..r.count).map(|k| (r.row + k, r.index + k)))
     }
 
-    /// The same rows with their values numbered in ascending order of rows, as they lie in a
-    /// buffer that was read in that order.
+    /// The same rows with values numbered in ascending order of rows, as in a buffer that was read in that order.
     #[must_use]
     pub fn in_row_order(&self) -> Self {
         let mut index = 0;
@@ -290,7 +288,7 @@ impl Runs {
         Self { runs: runs.collect(), len: self.len }
     }
 
-    /// Those of the rows that come before `end`.
+    /// The rows that come before `end`.
     #[must_use]
     pub fn before(mut self, end: u64) -> Self {
         if self.runs.last().is_some_and(|run| run.end() > end) {
@@ -303,8 +301,8 @@ impl Runs {
         self
     }
 
-    /// The rows in parts of at most `most` rows (at least one), each with its values numbered from 0 in
-    /// ascending order of rows. With `band`, all rows of a part are of the same band of so many rows.
+    /// Splits the rows into parts of at most `most` rows (at least one). In each part, values are numbered from 0 in
+    /// ascending order of rows. With `band`, all rows of a part belong to the same band of that many rows.
     #[must_use]
     pub fn parts(&self, most: u64, band: Option<u64>) -> Vec<Self> {
         let mut parts: Vec<Self> = Vec::new();
@@ -404,7 +402,7 @@ mod tests {
             prop_assert_eq!(runs.in_row_order().len(), runs.len());
         }
 
-        /// Also where they touch, overlap in order of naming, or are empty.
+        /// Covers ranges that touch, overlap or are empty.
         #[test]
         fn ranges_are_the_list_of_their_rows(ranges in prop::collection::vec((0u64..40, 0u64..9), 0..6)) {
             let list: Vec<u64> = ranges.iter().flat_map(|&(start, n)| start..start + n).collect();
@@ -442,7 +440,7 @@ mod tests {
             prop_assert_eq!(got.iter().collect::<Vec<_>>(), slice);
         }
 
-        /// Ranges with steps: what they select, in which runs, in which slices, and what they are called.
+        /// Ranges with steps: what they select, their runs, their slices, and their text.
         #[test]
         fn steps_select_every_so_many(
             parts in prop::collection::vec((0u64..300, 1u64..5, 1u64..12), 1..6),
@@ -480,7 +478,7 @@ mod tests {
             if let Ok(rows) = Rows::parse(&text, n) {
                 prop_assert!(rows.iter().all(|r| r < n));
                 prop_assert_eq!(rows.iter().count() as u64, rows.len());
-                // No rows have no text.
+                // A selection without rows has no text.
                 if !rows.is_empty() {
                     prop_assert_eq!(Rows::parse(&rows.to_string(), n).expect("its own text"), rows);
                 }

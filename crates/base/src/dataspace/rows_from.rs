@@ -1,6 +1,6 @@
-//! What names rows: a number, a range, a list.
+//! Conversions to [`Rows`] from a number, a range, or a list.
 //!
-//! Row numbers are `u64` only: with further integer types Rust could not tell the type of `20..30`.
+//! Row numbers are only `u64`: with more integer types, Rust could not infer the type of `20..30`.
 
 use super::Rows;
 use std::ops::{Range, RangeInclusive};
@@ -13,20 +13,20 @@ impl From<u64> for Rows {
 }
 
 impl From<Range<u64>> for Rows {
-    /// The rows `start..end`; none where `end` is not larger.
+    /// The rows `start..end`. There are none if `end` is not larger.
     fn from(range: Range<u64>) -> Self {
         Self::range(range)
     }
 }
 
 impl From<RangeInclusive<u64>> for Rows {
-    /// The rows `start..=end`; none where `end` is smaller.
+    /// The rows `start..=end`. There are none if `end` is smaller.
     fn from(range: RangeInclusive<u64>) -> Self {
         let (start, end) = (*range.start(), *range.end());
         match end.checked_add(1) {
             _ if range.is_empty() => Self::range(0..0),
             Some(end) => Self::range(start..end),
-            // The last number of all is out of range in every table. It must stay, so that this is noticed.
+            // The largest `u64` is out of range in every table. It is kept, so that the error is noticed.
             None => Self::list(&[start, end]),
         }
     }

@@ -3,7 +3,7 @@
 use super::Window;
 use std::slice::{ChunksExact, ChunksExactMut};
 
-/// Stamps of some rows, one row after the other. Of each row it holds the stamps of one [`Window`].
+/// Stamps of some rows, row by row. It holds those stamps of each row that lie in one [`Window`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StampRows {
     window: Window,
@@ -11,14 +11,14 @@ pub struct StampRows {
 }
 
 impl StampRows {
-    /// Makes it hold this many rows, with every stamp zero. Keeps its memory.
+    /// Resizes it to this many rows and sets all stamps to zero. Reuses its memory.
     pub fn reset(&mut self, window: Window, rows: usize) {
         self.window = window;
         self.words.clear();
         self.words.resize(rows.saturating_mul(window.width), 0);
     }
 
-    /// The stamps of each row that it holds.
+    /// Which stamps of each row it holds.
     #[must_use]
     pub fn window(&self) -> Window {
         self.window
@@ -36,16 +36,16 @@ impl StampRows {
         self.words.is_empty()
     }
 
-    /// The stamp of the column at `place` in row `k` of these.
+    /// The stamp of the column at `place` in row number `k`.
     ///
     /// # Panics
-    /// When there is no such row, or the place is outside the window.
+    /// If there is no such row, or the place is outside the window.
     #[must_use]
     pub fn get(&self, k: usize, place: usize) -> u64 {
         self.words[k * self.window.width + self.window.at(place)]
     }
 
-    /// The same, to be changed.
+    /// The same stamp for writing.
     ///
     /// # Panics
     /// As [`StampRows::get`].
@@ -53,36 +53,36 @@ impl StampRows {
         &mut self.words[k * self.window.width + self.window.at(place)]
     }
 
-    /// The stamps of row `k` of these.
+    /// The stamps of row number `k`.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     #[must_use]
     pub fn row(&self, k: usize) -> &[u64] {
         self.rows_from(k, 1)
     }
 
-    /// The stamps of `count` rows from row `k` on.
+    /// The stamps of `count` rows from row number `k` on.
     ///
     /// # Panics
-    /// When there are not as many.
+    /// If there are not that many rows.
     #[must_use]
     pub fn rows_from(&self, k: usize, count: usize) -> &[u64] {
         &self.words[k * self.window.width..(k + count) * self.window.width]
     }
 
-    /// The stamps of row `k` of these, to be changed.
+    /// The stamps of row number `k` for writing.
     ///
     /// # Panics
-    /// When there is no such row.
+    /// If there is no such row.
     pub fn row_mut(&mut self, k: usize) -> &mut [u64] {
         &mut self.words[k * self.window.width..(k + 1) * self.window.width]
     }
 
-    /// Replaces the stamps of row `k` of these.
+    /// Replaces the stamps of row number `k`.
     ///
     /// # Panics
-    /// When there is no such row, or `stamps` has another length.
+    /// If there is no such row, or `stamps` has another length.
     pub fn set_row(&mut self, k: usize, stamps: &[u64]) {
         self.row_mut(k).copy_from_slice(stamps);
     }
@@ -92,7 +92,7 @@ impl StampRows {
         self.words.chunks_exact(self.window.width.max(1))
     }
 
-    /// The same, to be changed.
+    /// The stamps of each row for writing.
     pub fn rows_mut(&mut self) -> ChunksExactMut<'_, u64> {
         self.words.chunks_exact_mut(self.window.width.max(1))
     }
@@ -103,7 +103,7 @@ impl StampRows {
         &self.words
     }
 
-    /// The same, to be changed.
+    /// The stamps of all rows for writing.
     pub fn words_mut(&mut self) -> &mut [u64] {
         &mut self.words
     }

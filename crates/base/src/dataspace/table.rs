@@ -1,10 +1,10 @@
-//! A table as read from a file: its columns, where they lie, and where their stamps are.
+//! A table as read from a file: its columns and stamps, and where they lie.
 
 use super::{ColumnLayout, Dtype, Filter, Places, Rows, SECTOR_STAMPS};
 use crate::error::{ErrorKind, Item};
 use std::collections::HashMap;
 
-/// Why a column whose values are in other files is no direct one.
+/// The reason why a column whose values lie in other files is not direct.
 pub const OUTSIDE: &str = "stored outside the file";
 
 /// One table of an open file.
@@ -18,12 +18,12 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Where its stamps are, if h5part made or adopted it.
     pub stamps: Option<Stamps>,
-    /// Columns that have stamps, and that another program has deleted, renamed, shortened or retyped.
+    /// Stamped columns that another program has deleted, renamed, shortened or retyped.
     pub lost: Vec<LostColumn>,
-    /// Further names of its columns: each with the name of its column.
+    /// Other names of its columns, each with the name of its column.
     pub aliases: Vec<(String, String)>,
-    /// Stamped columns that another program made longer than the others, with their lengths: what they hold beyond the
-    /// rows of the table belongs to no row.
+    /// Stamped columns that another program made longer than the others, with their lengths. Elements beyond the rows
+    /// of the table belong to no row.
     pub surplus: Vec<(String, u64)>,
     /// Names of datasets in its group that HDF5 cannot open; `verify` says why.
     pub unopenable: Vec<String>,
@@ -36,7 +36,7 @@ pub struct LostColumn {
     pub name: String,
     /// Its place among the stamps of a row.
     pub place: usize,
-    /// What became of it.
+    /// What happened to it.
     pub loss: Loss,
     /// The rows that a shortened column still has.
     pub rest: Option<Box<Column>>,
@@ -45,25 +45,25 @@ pub struct LostColumn {
 /// What another program did to a stamped column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// No dataset has its name. Where one without stamps has its length, type and cell shape: the name of that one.
+    /// No dataset has its name.
     Gone {
-        /// Name of the dataset that it may have become.
+        /// Name of a dataset without stamps that it may have become, since length, type and cell shape are the same.
         renamed: Option<String>,
     },
     /// Its dataset has fewer rows than the stamps.
     Shortened {
-        /// Rows that it has.
+        /// Remaining rows.
         rows: u64,
     },
     /// Its dataset has another type or cell shape.
     Retyped {
-        /// What it is now.
+        /// Its current type and cell shape.
         now: String,
     },
 }
 
 impl LostColumn {
-    /// First row that is gone.
+    /// First row that is lost.
     #[must_use]
     pub fn first_row(&self) -> u64 {
         if let Loss::Shortened { rows } = self.loss { rows } else { 0 }
@@ -88,23 +88,23 @@ pub struct Stamps {
     pub table: u64,
     /// Where they lie; a cell is the row's `width` stamps.
     pub layout: ColumnLayout,
-    /// Stamps a row: a power of two, at least the number of columns.
+    /// Stamps per row: a power of two, at least the number of columns.
     pub width: usize,
-    /// Its guard columns; no column is covered by two of them.
+    /// Its guard columns. No column is covered by two of them.
     pub guards: Vec<Guard>,
 }
 
-/// A column that says whether a row is complete in the columns that it covers, to programs that know
-/// nothing of stamps: it is undefined while anything of them is being written.
+/// A column that tells programs without knowledge of stamps whether a row is complete in the columns that it covers. It
+/// is undefined while any of these is being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
     /// Its place among the stamps of a row.
     pub place: usize,
-    /// The places of the columns that it covers; its own is among them.
+    /// The places of the columns that it covers, including its own.
     pub covers: Places,
     /// Little-endian bytes of the element that says "undefined".
     pub undefined: Vec<u8>,
-    /// The same of the element that says "complete", where that is known; else every other one does.
+    /// Little-endian bytes of the element that says "complete", if known. Otherwise every other element says so.
     pub complete: Option<Vec<u8>>,
 }
 
@@ -123,14 +123,14 @@ impl Stamps {
 }
 
 impl Guard {
-    /// Whether `now` is this guard at a later time: it may cover more columns.
+    /// Whether `now` is the same guard at a later time. It may cover more columns by then.
     #[must_use]
     pub fn is_still(&self, now: &Self) -> bool {
         let same = |guard: &Self| (guard.place, guard.undefined.clone(), guard.complete.clone());
         same(self) == same(now) && self.covers.is_within(&now.covers)
     }
 
-    /// Whether it speaks of the column at this place.
+    /// Whether it covers the column at this place.
     #[must_use]
     pub fn covers(&self, place: usize) -> bool {
         self.covers.contains(place)
@@ -148,32 +148,32 @@ impl Guard {
 pub struct Column {
     /// Name of the dataset in its group.
     pub name: String,
-    /// Element type, or what the file says where h5part has no name for it.
+    /// Element type, or the file's description of a type that h5part has no name for.
     pub dtype: Result<Dtype, String>,
     /// Shape of one row's cell.
     pub shape: Vec<u64>,
-    /// Little-endian bytes of the fill element; zeros where HDF5 must never write one (`H5D_FILL_TIME_NEVER`).
+    /// Little-endian bytes of the fill element; zeros if HDF5 must never write it (`H5D_FILL_TIME_NEVER`).
     pub fill: Vec<u8>,
-    /// Shape of a chunk, where it is chunked.
+    /// Shape of a chunk, if it is chunked.
     pub chunk: Option<Vec<u64>>,
-    /// Direct: where the cells lie. Library: why only the library can reach them.
+    /// For a direct column, where its cells lie. For a library column, why only the library can reach them.
     pub layout: Result<ColumnLayout, String>,
-    /// Filters that its chunks pass through, where h5part reads those without the library.
+    /// Filters of its chunks, if h5part decodes them without the library.
     pub filters: Option<Vec<Filter>>,
-    /// Whether its elements lie in the file with their most significant byte first.
+    /// Whether its elements are big-endian in the file.
     pub big_endian: bool,
-    /// Why it is never written, though it can be read: a filter that loses something, or that is only decoded. Such a
-    /// column gets no stamps, and is copied as it is stored.
+    /// Why it can be read but is never written: a filter that loses information, or that is only decoded. Such a column
+    /// gets no stamps, and is copied as it is stored.
     pub frozen: Option<String>,
     /// Position of its stamp in a row of stamps.
     pub stamp: Option<usize>,
 }
 
 impl Table {
-    /// The column of this name.
+    /// The column with this name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]; [`ErrorKind::ColumnLost`] where it was stamped and is not as it was.
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::ColumnLost`] if it was stamped and another program has changed it.
     pub fn column(&self, name: &str) -> Result<&Column, ErrorKind> {
         let name = self.aliases.iter().find(|(alias, _)| alias == name).map_or(name, |(_, column)| column);
         self.columns.iter().find(|c| c.name == name).ok_or_else(|| match self.lost.iter().find(|l| l.name == name) {
@@ -185,7 +185,7 @@ impl Table {
         })
     }
 
-    /// The column of this name, to be read: of a shortened one what is left.
+    /// The column with this name, for reading. A shortened column is returned with its remaining rows.
     ///
     /// # Errors
     /// As [`Table::column`].
@@ -196,17 +196,17 @@ impl Table {
         })
     }
 
-    /// The same table, for those who know how long its columns are: what is left of shortened ones is among them.
+    /// The same table, with what is left of shortened columns. It is for callers that check the length of each column.
     #[must_use]
     pub fn with_rest(mut self) -> Self {
         self.columns.extend(self.lost.iter().filter_map(|lost| lost.rest.as_deref().cloned()));
         self
     }
 
-    /// That these rows of columns can be read.
+    /// Checks that these rows of columns can be read.
     ///
     /// # Errors
-    /// [`ErrorKind::ColumnLost`] where another program has cut them off.
+    /// [`ErrorKind::ColumnLost`] if another program has removed them.
     pub fn refuse_cut_off(&self, names: &[&str], rows: &Rows) -> Result<(), ErrorKind> {
         let mut named = self.lost.iter().filter(|lost| names.contains(&lost.name.as_str()));
         let cut = |lost: &&LostColumn| lost.rest.is_some() && rows.check(lost.first_row()).is_err();
@@ -218,7 +218,7 @@ impl Table {
         ErrorKind::ColumnLost { table: self.path.clone(), column, what }
     }
 
-    /// Refuses a table of which stamped values are gone.
+    /// Refuses a table that has lost stamped values.
     ///
     /// # Errors
     /// [`ErrorKind::ColumnLost`] for the first of them.
@@ -247,31 +247,31 @@ impl Table {
         self.stamps.as_ref().map_or(self.rows, |stamps| stamps.layout.rows)
     }
 
-    /// Its stamps.
+    /// The stamps of the table.
     ///
     /// # Errors
-    /// [`ErrorKind::Unstamped`] where it has none.
+    /// [`ErrorKind::Unstamped`] if it has none.
     pub fn expect_stamps(&self) -> Result<&Stamps, ErrorKind> {
         self.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.path.clone()))
     }
 
-    /// The column whose stamp has this place.
+    /// The column whose stamp is at this place.
     ///
     /// # Errors
-    /// [`ErrorKind::ColumnMoved`]: none.
+    /// [`ErrorKind::ColumnMoved`] if there is none.
     pub fn column_at(&self, place: usize) -> Result<&Column, ErrorKind> {
         self.find_at(place).ok_or_else(|| ErrorKind::ColumnMoved(format!("number {place} of the stamps")))
     }
 
-    /// The same, where there may be none.
+    /// The column at this place, if there is one.
     #[must_use]
     pub fn find_at(&self, place: usize) -> Option<&Column> {
         let is_it = |column: &&Column| column.stamp == Some(place);
-        // They are in the order of their places, and mostly none is missing.
+        // Columns are sorted by place, and usually none is missing.
         self.columns.get(place).filter(is_it).or_else(|| self.columns.iter().find(is_it))
     }
 
-    /// For who asks for so many columns by name.
+    /// A finder for looking up this many names.
     #[must_use]
     pub fn finder(&self, names: usize) -> Finder<'_> {
         let many = names.saturating_mul(self.columns.len()) > SECTOR_STAMPS * SECTOR_STAMPS;
@@ -285,7 +285,7 @@ impl Table {
         self.stamps.as_ref()?.guard_of(column.stamp?)
     }
 
-    /// Names of the columns with stamps: those that one guard covers together, and those that none covers.
+    /// Names of the columns with stamps, grouped by the guard that covers them; one group for those without a guard.
     #[must_use]
     pub fn by_guard(&self) -> Vec<Vec<String>> {
         let mut parts: Vec<(Option<usize>, Vec<String>)> = Vec::new();
@@ -299,13 +299,13 @@ impl Table {
         parts.into_iter().map(|(_, names)| names).collect()
     }
 
-    /// The guard that this column is.
+    /// The guard whose column this is.
     #[must_use]
     pub fn as_guard(&self, column: &Column) -> Option<&Guard> {
         self.stamps.as_ref()?.guard_at(column.stamp?)
     }
 
-    /// Bytes of values in a row, of all columns whose type is supported.
+    /// Bytes of values per row, over all columns of supported types.
     #[must_use]
     pub fn row_bytes(&self) -> u64 {
         self.columns.iter().map(Column::cell_bytes).sum()
@@ -320,7 +320,7 @@ impl Table {
     }
 }
 
-/// Finds columns of a table by name: of a wide table without a look at all of them for each.
+/// Finds columns of a table by name. For a wide table it does not search all columns each time.
 #[derive(Debug)]
 pub struct Finder<'a> {
     table: &'a Table,
@@ -335,7 +335,7 @@ impl<'a> Finder<'a> {
     pub fn column(&self, name: &str) -> Result<&'a Column, ErrorKind> {
         match self.by_name.as_ref().and_then(|known| known.get(name)) {
             Some(column) => Ok(column),
-            // Another name of a column, or none.
+            // Another name of a column, or an unknown one.
             None => self.table.column(name),
         }
     }
@@ -361,9 +361,9 @@ impl Column {
         self.dtype.clone().map_err(|dtype| ErrorKind::UnsupportedType { column: self.name.clone(), dtype })
     }
 
-    /// Whether `now` is this column at a later time: what is written in place is where it was. Library
-    /// columns may move, and tables may grow; another program may do so without space for the new rows, and then the
-    /// column is a library column.
+    /// Whether `now` is this column at a later time: everything that is written in place lies where it was. Library
+    /// columns may move. Tables may grow; if another program extends a column without allocating space for the new
+    /// rows, it becomes a library column.
     #[must_use]
     pub fn is_still(&self, now: &Self) -> bool {
         let same = |c: &Self| (c.dtype.clone(), c.shape.clone(), c.fill.clone(), c.stamp);
@@ -374,7 +374,7 @@ impl Column {
         stays && same(self) == same(now)
     }
 
-    /// That it may be written.
+    /// Checks that it may be written.
     ///
     /// # Errors
     /// [`ErrorKind::LibraryColumn`] with the reason: see [`Column::frozen`].
@@ -385,7 +385,7 @@ impl Column {
         }
     }
 
-    /// Where its cells lie.
+    /// The layout of a direct column.
     ///
     /// # Errors
     /// [`ErrorKind::LibraryColumn`].
@@ -395,14 +395,14 @@ impl Column {
             .map_err(|reason| ErrorKind::LibraryColumn { column: self.name.clone(), reason: reason.clone() })
     }
 
-    /// Bytes of a cell; 0 where its type is not supported.
+    /// Bytes per cell; 0 if its type is not supported.
     #[must_use]
     pub fn cell_bytes(&self) -> u64 {
         let size = self.dtype.as_ref().map_or(0, |dtype| dtype.size());
         self.shape.iter().fold(size, |n, &k| n.saturating_mul(k))
     }
 
-    /// Bytes of the cell of a row that is not there.
+    /// The cell of a row that is not there, as bytes.
     #[must_use]
     pub fn fill_cell(&self) -> Vec<u8> {
         let elements = self.shape.iter().product::<u64>();

@@ -1,4 +1,4 @@
-//! Which store the sidecar belongs to, so that another file in its place is noticed.
+//! Records which store the sidecar belongs to, so that another file in its place is noticed.
 
 use super::paths::Paths;
 use std::fs;
@@ -25,7 +25,7 @@ pub fn read_store_uuid(paths: &Paths) -> io::Result<Option<Uuid>> {
     }
 }
 
-/// Removes the uuid: another store is about to take the name.
+/// Removes the uuid, before another store takes the name.
 ///
 /// # Errors
 /// As unlink(2).

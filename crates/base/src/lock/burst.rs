@@ -50,7 +50,7 @@ pub struct InBurst<'a> {
 }
 
 impl Burst {
-    /// Not in the gate yet.
+    /// A burst that has not entered the gate.
     #[must_use]
     pub fn new() -> Self {
         Self { shared: Arc::default(), watch: None, last_end: None }

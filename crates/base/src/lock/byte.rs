@@ -1,4 +1,4 @@
-//! An exclusive lock on a file as a whole, by one byte far behind its end.
+//! An exclusive lock on a whole file, as a lock on one byte far beyond its end.
 
 use super::inherited::LockFile;
 use super::ofd::{self, Kind};

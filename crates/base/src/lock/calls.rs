@@ -1,4 +1,4 @@
-//! The two kinds of lock that a store uses, as bare calls, to test whether they work.
+//! The two kinds of lock that a store uses, as plain calls, for testing whether they work.
 
 use super::gate::taken;
 use super::ofd::{self, Kind};
@@ -17,7 +17,7 @@ pub enum LockCall {
 }
 
 impl LockCall {
-    /// Takes it without waiting, shared or exclusively. `false`: somebody else holds it.
+    /// Takes it without waiting, shared or exclusively. `false`: someone else holds it.
     ///
     /// # Errors
     /// As flock(2), fcntl(2).

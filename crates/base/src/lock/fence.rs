@@ -3,8 +3,8 @@
 use crate::error::ErrorKind;
 use std::fmt::Debug;
 
-/// Decides whether the work that a writer does is still its own. A commit asks after locking its rows and before
-/// writing a byte. Whoever has taken the work over can commit to these rows only later.
+/// Decides whether a writer's work is still its own. A commit checks this after locking its rows and before writing a
+/// byte. So whoever took over the work can commit to these rows only later.
 pub trait Fence: Debug + Send + Sync {
     /// Checks. If this fails, nothing is written.
     ///

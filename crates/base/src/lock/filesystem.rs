@@ -1,6 +1,6 @@
-//! File systems whose advisory locks do not reach all who may share a file.
+//! File systems whose advisory locks are not visible to everyone who may share a file.
 //!
-//! What is said here follows from the kind and the options of a mount alone; `doctor` also tries.
+//! These statements follow from the kind and the options of a mount alone. `doctor` also tests the locks.
 
 use super::mounts::Mount;
 use nix::sys::statfs::statfs;
@@ -11,11 +11,11 @@ use std::path::Path;
 /// Who may share a file of a file system for writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
-    /// Everybody who can reach it.
+    /// Everyone who can reach it.
     Safe(Reach),
-    /// Nothing is known against it, nor for it.
+    /// Nothing is known for or against it.
     Unknown(&'static str),
-    /// The processes of one host.
+    /// Only the processes of one host.
     OneHost(Why),
     /// Nobody.
     Unsafe(Why),
@@ -26,7 +26,7 @@ pub enum Sharing {
 pub enum Reach {
     /// The processes of this host.
     ThisHost,
-    /// Those of all hosts that mount it.
+    /// The processes of all hosts that mount it.
     AllHosts,
 }
 
@@ -39,12 +39,12 @@ pub struct Why {
     pub remedy: &'static str,
 }
 
-/// A file system as the system knows it.
+/// A file system, as the system describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSystem {
     /// Its kind: `ext4`, `nfs4`, `fuse.sshfs`.
     pub kind: String,
-    /// Its line in the mount table, where it is there.
+    /// Its line in the mount table, if it has one.
     pub mount: Option<Mount>,
 }
 
@@ -55,7 +55,7 @@ const fn why(what: &'static str) -> Why {
     Why { what, remedy: ELSEWHERE }
 }
 
-/// For file systems that are known from the statfs(2) number alone (linux/magic.h).
+/// File systems that are known only by the number that statfs(2) gives (linux/magic.h).
 const MAGIC: [(i64, &str); 9] = [
     (0x6969, "nfs"),
     (0x517B, "smb"),
@@ -69,7 +69,7 @@ const MAGIC: [(i64, &str); 9] = [
 ];
 
 impl FileSystem {
-    /// That of a path that exists.
+    /// The file system of a path that exists.
     #[must_use]
     pub fn of(path: &Path) -> Self {
         match Mount::at(path) {
@@ -78,20 +78,20 @@ impl FileSystem {
         }
     }
 
-    /// Who may share files on it.
+    /// Who may share files on it for writing.
     #[must_use]
     pub fn sharing(&self) -> Sharing {
         let options = self.mount.as_ref().map(|mount| mount.options.as_slice()).unwrap_or_default();
         Sharing::of(&self.kind, options)
     }
 
-    /// Why a commit that is acknowledged may not survive loss of power here, where that can be seen.
+    /// Why an acknowledged commit may not survive loss of power here, if that is visible.
     #[must_use]
     pub fn forgets(&self) -> Option<&'static str> {
         let has = |option: &str| self.mount.as_ref().is_some_and(|mount| mount.has(option));
         match self.kind.as_str() {
             "tmpfs" | "ramfs" => Some("it is in memory: nothing on it survives loss of power"),
-            // As Linux tells it now, and as it did before.
+            // The current and the former name of the option in Linux.
             "overlay" if has("fsync=volatile") || has("volatile") => {
                 Some("'volatile': syncs do nothing, and loss of power may lose everything")
             }
@@ -119,7 +119,7 @@ fn by_number(path: &Path) -> &'static str {
 }
 
 impl Sharing {
-    /// What kind and options of a file system say.
+    /// Decides by the kind and options of a file system.
     #[must_use]
     pub fn of(kind: &str, options: &[String]) -> Self {
         let has = |option: &str| options.iter().any(|o| o == option);
@@ -132,30 +132,30 @@ impl Sharing {
             "lustre" => lustre(has),
             "gfs2" => gfs2(has),
             "ocfs2" => ocfs2(options),
-            "gpfs" => Self::Unknown("byte-range locks reach all hosts that mount it; flock(2) is to be tested"),
+            "gpfs" => Self::Unknown("byte-range locks reach all hosts that mount it; flock(2) must be tested"),
             "beegfs" => Self::OneHost(Why {
-                what: "unless the client is set to tuneUseGlobalFileLocks each host keeps its locks for itself, and \
+                what: "unless the client is set to tuneUseGlobalFileLocks each host keeps its locks to itself, and \
                        clients buffer what they read",
                 remedy: "test it with 'h5part doctor --listen' and '--peer'; if all holds, write with --trust-locks; \
                          else let each worker write a file of its own and 'h5part merge' them",
             }),
             "orangefs" | "pvfs2" if !has("local_lock") => Self::Unsafe(why("it has no locks")),
-            "orangefs" | "pvfs2" => Self::OneHost(why("'local_lock': each host keeps its locks for itself")),
+            "orangefs" | "pvfs2" => Self::OneHost(why("'local_lock': each host keeps its locks to itself")),
             "cifs" | "smb3" | "smb" | "smbfs" | "smb2" => Self::OneHost(smb(has)),
             "9p" => Self::OneHost(why("servers of 9p grant every lock, and clients may cache")),
-            "afs" | "openafs" | "yfs" => Self::OneHost(why("each host keeps byte-range locks for itself")),
-            "coda" => Self::OneHost(why("each host keeps its locks for itself")),
-            "virtiofs" => Self::OneHost(why("each virtual machine keeps its locks for itself")),
-            "vboxsf" | "prl_fs" | "vmhgfs" => Self::OneHost(why("host and guest keep their locks for themselves")),
-            "fuseblk" => Self::OneHost(why("a program serves it, and its locks may not reach everybody")),
+            "afs" | "openafs" | "yfs" => Self::OneHost(why("each host keeps byte-range locks to itself")),
+            "coda" => Self::OneHost(why("each host keeps its locks to itself")),
+            "virtiofs" => Self::OneHost(why("each virtual machine keeps its locks to itself")),
+            "vboxsf" | "prl_fs" | "vmhgfs" => Self::OneHost(why("host and guest keep their locks to themselves")),
+            "fuseblk" => Self::OneHost(why("a program serves it, and its locks may not reach everyone")),
             _ if kind == "fuse" || kind.starts_with("fuse.") => Self::OneHost(why(
-                "a program serves it (FUSE): each host keeps its locks for itself unless that program keeps them",
+                "a program serves it (FUSE): each host keeps its locks to itself unless that program keeps them",
             )),
             _ => Self::Unknown("h5part knows nothing of its locks"),
         }
     }
 
-    /// Why writing is refused here unless somebody overrules it.
+    /// Why writing is refused here, unless the user overrules it.
     #[must_use]
     pub fn refusal(&self) -> Option<Why> {
         match self {
@@ -167,11 +167,11 @@ impl Sharing {
 
 fn nfs(has: impl Fn(&str) -> bool) -> Why {
     if has("nolock") || has("local_lock=all") {
-        why("each host keeps its locks for itself ('nolock' or 'local_lock=all')")
+        why("each host keeps its locks to itself ('nolock' or 'local_lock=all')")
     } else if has("local_lock=flock") {
-        why("each host keeps its flock(2) locks for itself ('local_lock=flock')")
+        why("each host keeps its flock(2) locks to itself ('local_lock=flock')")
     } else if has("local_lock=posix") {
-        why("each host keeps its byte-range locks for itself ('local_lock=posix')")
+        why("each host keeps its byte-range locks to itself ('local_lock=posix')")
     } else {
         why("hosts cache what they read and write whole pages over what others wrote, and locks taken on the server \
              itself do not meet those of its clients")
@@ -179,10 +179,10 @@ fn nfs(has: impl Fn(&str) -> bool) -> Why {
 }
 
 fn lustre(has: impl Fn(&str) -> bool) -> Sharing {
-    // Later options win in the kernel; it shows the one that holds.
+    // In the kernel the last option wins, and it shows only that one.
     if has("localflock") {
         Sharing::OneHost(Why {
-            what: "each host keeps its locks for itself ('localflock')",
+            what: "each host keeps its locks to itself ('localflock')",
             remedy: "mount it with 'flock' on all hosts; until then let each worker write a file of its own and \
                      'h5part merge' them, or one host alone write, with --trust-locks",
         })
@@ -201,7 +201,7 @@ fn gfs2(has: impl Fn(&str) -> bool) -> Sharing {
     if has("lockproto=lock_nolock") {
         Sharing::Safe(Reach::ThisHost)
     } else if has("localflocks") {
-        Sharing::OneHost(why("each host keeps its locks for itself ('localflocks')"))
+        Sharing::OneHost(why("each host keeps its locks to itself ('localflocks')"))
     } else {
         Sharing::Safe(Reach::AllHosts)
     }
@@ -209,17 +209,17 @@ fn gfs2(has: impl Fn(&str) -> bool) -> Sharing {
 
 fn ocfs2(options: &[String]) -> Sharing {
     if options.iter().any(|o| o == "localflocks") {
-        Sharing::OneHost(why("each host keeps its locks for itself ('localflocks')"))
+        Sharing::OneHost(why("each host keeps its locks to itself ('localflocks')"))
     } else if options.iter().any(|o| o.starts_with("cluster_stack=") && o != "cluster_stack=o2cb") {
         Sharing::Safe(Reach::AllHosts)
     } else {
-        Sharing::OneHost(why("with the o2cb stack each host keeps byte-range locks for itself"))
+        Sharing::OneHost(why("with the o2cb stack each host keeps byte-range locks to itself"))
     }
 }
 
 fn smb(has: impl Fn(&str) -> bool) -> Why {
     if has("nobrl") {
-        why("each host keeps its locks for itself ('nobrl')")
+        why("each host keeps its locks to itself ('nobrl')")
     } else {
         why("its locks forbid reading and writing, and hosts cache what they read")
     }
@@ -229,7 +229,7 @@ fn smb(has: impl Fn(&str) -> bool) -> Why {
 mod tests {
     use super::*;
 
-    /// By a line of the mount table, as these file systems write it.
+    /// Decides by a line of the mount table, as these file systems write it.
     fn sharing(line: &str) -> Sharing {
         let mount = Mount::parse(line).expect("a line of the table");
         FileSystem { kind: mount.kind.clone(), mount: Some(mount) }.sharing()
@@ -251,7 +251,7 @@ mod tests {
             "25 24 0:23 / /dev/shm rw,nosuid,nodev shared:4 - tmpfs tmpfs rw,size=24684096k,inode64",
             "500 499 0:77 / / rw,relatime - overlay overlay rw,lowerdir=/l2:/l1,upperdir=/u/diff,workdir=/u/work",
             "88 27 0:45 / /tank rw,noatime shared:50 - zfs tank/data rw,xattr,noacl",
-            // A folder of it, seen elsewhere.
+            // A folder of a file system, mounted elsewhere.
             "90 27 8:1 /srv/data /data rw,relatime shared:5 - ext4 /dev/sda1 rw",
         ] {
             assert_eq!(sharing(line), Sharing::Safe(Reach::ThisHost), "{line}");

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// The byte of `rows.lock` that processes share while they wait at the turnstile or the gate.
 const QUEUE: Range<u64> = 3..4;
-/// A structural change lets waiting processes pass first, for at most this long.
+/// A structural change lets waiting processes go first, for at most this long.
 const QUEUE_PASSES: Duration = Duration::from_millis(100);
 const QUEUE_LOOK: Duration = Duration::from_micros(200);
 /// Stock readers that opened the file during a change get this long to close it.
@@ -42,7 +42,7 @@ pub struct Gate {
 pub struct SharedGate {
     gate: Arc<Gate>,
     suspect: bool,
-    /// Whether the name still stands for the file that the lock is on.
+    /// Whether the name still refers to the file that the lock is on.
     named: bool,
 }
 
@@ -55,21 +55,21 @@ pub struct ExclusiveGate {
     stock: StockReaders,
 }
 
-/// Keeps everybody else from opening the file, until it is dropped.
+/// Keeps everyone else from opening the file while it lives.
 #[derive(Debug)]
 pub struct ReadersOut<'a>(&'a ExclusiveGate);
 
 /// What stock readers may do during a structural change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockReaders {
-    /// They are waited for once. Then they may open the file again until [`ExclusiveGate::keep_readers_out`]: until then
-    /// nothing changes that they can see.
+    /// The change waits for them once. After that they may open the file again until
+    /// [`ExclusiveGate::keep_readers_out`]; until then nothing changes that they can see.
     MayStay,
-    /// They are waited for, and kept out until the change ends.
+    /// The change waits for them, and keeps them out until it ends.
     MustLeave,
 }
 
-/// The locks, before the file that they guard has been checked.
+/// Locks on a file that has not been checked yet.
 #[derive(Debug)]
 struct Entered {
     gate: Arc<Gate>,
@@ -81,7 +81,7 @@ impl Entered {
         Self { gate: Arc::clone(gate), stays: false }
     }
 
-    /// From here on somebody else unlocks.
+    /// Keeps the locks when this is dropped. The caller releases them.
     fn stay(mut self) {
         self.stays = true;
     }
@@ -99,8 +99,8 @@ impl Gate {
         Ok(Arc::new(Self { gate, data, turnstile, paths: paths.clone(), courtesy }))
     }
 
-    /// Enters for row commits. Waits while a structural change, another program that holds the gate, or a stock writer
-    /// has the file.
+    /// Enters for row commits. Waits for a structural change, for another program that holds the gate, and for a stock
+    /// writer that has the file open.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
@@ -120,7 +120,7 @@ impl Gate {
 
     fn shared(self: &Arc<Self>, entered: Entered) -> Result<SharedGate, ErrorKind> {
         self.check_lock_files()?;
-        // The witness is about the file that has the name, not about another one.
+        // The witness describes the file that has the name, not another one.
         let named = same(&self.data, &self.paths.file).unwrap_or(false);
         let suspect = !named || witness::enter(self.turnstile.file(), &self.data)?;
         entered.stay();
@@ -181,9 +181,9 @@ impl Gate {
         entered
     }
 
-    /// Writes the witness, then releases both locks.
+    /// Updates the witness, then releases both locks.
     fn leave_with_note(&self) {
-        // Without the witness the next process to enter looks at the bytes of cells, which is right.
+        // Without the witness the next process to enter checks the bytes of cells, which is safe.
         let _ = witness::leave(self.turnstile.file(), &self.data);
         self.leave();
     }
@@ -192,7 +192,7 @@ impl Gate {
         holders::of_file(&self.paths, &self.paths.gate)
     }
 
-    /// Refuses a lock file that was removed: a program that removes it separates the writers of a living store.
+    /// Refuses a lock file that was removed. A program that removes it separates the writers of a living store.
     fn check_lock_files(&self) -> Result<(), ErrorKind> {
         let intact = same(&self.gate, &self.paths.gate)
             .and_then(|gate| Ok(gate && same(self.turnstile.file(), &self.paths.rows)?));
@@ -212,7 +212,7 @@ impl Gate {
 }
 
 impl SharedGate {
-    /// Whether the name stood for the file that the lock is on when it was taken.
+    /// Whether the name referred to the file that the lock is on when it was taken.
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.named
@@ -232,7 +232,7 @@ impl ExclusiveGate {
         self.suspect
     }
 
-    /// Whether the name still stands for the file that the lock is on.
+    /// Whether the name still refers to the file that the lock is on.
     ///
     /// # Errors
     /// As stat(2).
@@ -241,11 +241,11 @@ impl ExclusiveGate {
     }
 
     /// Keeps stock readers out while bytes change that they can see. Waits for those that opened the file since the
-    /// gate was entered, but not for long, since the gate is closed for everybody meanwhile.
+    /// gate was entered, but only briefly, since the gate is closed for everyone meanwhile.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`]: a stock program has the file open and may have written to it. Whatever was read of
-    /// the file must be read again.
+    /// [`ErrorKind::LockTimeout`]: a stock program has the file open and may have written to it. Everything that was
+    /// read from the file must be read again.
     pub fn keep_readers_out(&self, patience: &Patience) -> Result<ReadersOut<'_>, ErrorKind> {
         let gate = &self.gate;
         if self.stock == StockReaders::MustLeave {
@@ -255,7 +255,7 @@ impl ExclusiveGate {
         let start = Instant::now();
         loop {
             let out = taken(FileExt::try_lock(&*gate.data))?;
-            // A failed attempt releases the shared lock: for an instant a stock writer could have opened the file.
+            // A failed attempt releases the shared lock, so a stock writer could have opened the file for an instant.
             let kept = out || taken(FileExt::try_lock_shared(&*gate.data))?;
             let unchanged = kept && Touched::of(&gate.data)? == before;
             if out && unchanged {
@@ -271,7 +271,7 @@ impl ExclusiveGate {
     }
 }
 
-/// When a file was last written to, and how long it is.
+/// When a file was last written to, and its length.
 #[derive(Debug, PartialEq, Eq)]
 struct Touched(i64, i64, u64);
 
@@ -293,7 +293,7 @@ impl Drop for Entered {
 impl Drop for ReadersOut<'_> {
     fn drop(&mut self) {
         if self.0.stock != StockReaders::MustLeave {
-            // All bytes are written: a stock writer that opens the file in this instant does no harm.
+            // All bytes are written, so a stock writer that opens the file in this instant does no harm.
             let _ = FileExt::try_lock_shared(&*self.0.gate.data);
         }
     }
@@ -314,24 +314,24 @@ impl Drop for ExclusiveGate {
         if self.is_named().unwrap_or(false) {
             self.gate.leave_with_note();
         } else {
-            // Another file took the name. The witness is about that one.
+            // Another file took the name, and the witness describes that one.
             let _ = ofd::set(self.gate.turnstile.file(), Kind::Unlock, &witness::PRESENCE);
             self.gate.leave();
         }
     }
 }
 
-/// The shared side of the gate for reading, with any permissions. It makes no file. A store that nobody ever wrote to
-/// has no gate.
+/// The shared side of the gate for reading, which needs no write permission. It creates no files. A store that nobody
+/// has written to has no gate.
 #[derive(Debug)]
 pub struct ReadGate {
-    // Released in this order, so that whoever holds the gate exclusively finds the HDF5 file free.
+    // Fields are dropped in this order, so that whoever holds the gate exclusively finds the HDF5 file free.
     _data: LockFile,
     _gate: Option<LockFile>,
 }
 
 impl ReadGate {
-    /// Enters for loading a layout; left when dropped.
+    /// Enters to load a layout. Dropping it leaves the gate.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], open(2).
@@ -353,7 +353,7 @@ impl ReadGate {
     }
 }
 
-/// Whether h5part alone has ever written to the file: then it is no file of unknown origin. Takes no lock.
+/// Whether only h5part has ever written to the file, so that its origin is known. Takes no lock.
 ///
 /// # Errors
 /// As open(2).
@@ -364,12 +364,12 @@ pub fn is_ours(paths: &Paths) -> io::Result<bool> {
     }
 }
 
-/// The gate of a file that is not there yet, held by the one who makes it.
+/// The gate of a file that does not exist yet, held by the process that creates it.
 #[derive(Debug)]
 pub struct CreationLock(#[expect(dead_code, reason = "held for its lock")] LockFile);
 
 impl CreationLock {
-    /// Takes the gate exclusively; left when dropped.
+    /// Enters the gate exclusively. Dropping it leaves the gate.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], open(2).
@@ -379,7 +379,7 @@ impl CreationLock {
         Ok(Self(gate))
     }
 
-    /// The file is there now, and nobody but h5part has written to it.
+    /// Records that the file exists now, and that only h5part has written to it.
     ///
     /// # Errors
     /// As open(2) and pwrite(2).
@@ -388,8 +388,8 @@ impl CreationLock {
     }
 }
 
-/// Takes the shared side of the gate, through the turnstile. Those who have to wait are in a queue,
-/// which is let pass before the next structural change: changes in close succession starve nobody.
+/// Enters the shared side of the gate through the turnstile. Processes that must wait join a queue, which goes before
+/// the next structural change. So changes in close succession starve nobody.
 fn pass(rows: &File, gate: Option<&File>, paths: &Paths, patience: &Patience) -> Result<(), ErrorKind> {
     let free = || Ok(ofd::conflict(rows, Kind::Shared, &TURNSTILE)?.is_none());
     let enter = || gate.map_or(Ok(true), |gate| taken(FileExt::try_lock_shared(gate)));
@@ -408,7 +408,7 @@ fn wait_shared(gate: &File, paths: &Paths, patience: &Patience) -> Result<(), Er
     patience.wait("the gate", || taken(FileExt::try_lock_shared(gate)), || holders::of_file(paths, &paths.gate))
 }
 
-/// Lets those in the queue enter first, for a while.
+/// Lets the queue enter first, for a limited time.
 fn let_queue_pass(rows: &File, patience: &Patience) -> io::Result<()> {
     let start = Instant::now();
     while start.elapsed() < QUEUE_PASSES && ofd::conflict(rows, Kind::Exclusive, &QUEUE)?.is_some() {
@@ -417,13 +417,13 @@ fn let_queue_pass(rows: &File, patience: &Patience) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether the path names the file that is open.
+/// Whether the path refers to the open file.
 fn same(file: &File, path: &Path) -> io::Result<bool> {
     let (ours, named) = (file.metadata()?, std::fs::metadata(path)?);
     Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
 }
 
-/// `flock` outcomes: taken, held by another, or an error.
+/// The outcome of `flock`: taken, held by another, or an error.
 pub(super) fn taken(outcome: Result<(), fs2::TryLockError>) -> io::Result<bool> {
     match outcome {
         Ok(()) => Ok(true),
@@ -432,7 +432,7 @@ pub(super) fn taken(outcome: Result<(), fs2::TryLockError>) -> io::Result<bool> 
     }
 }
 
-/// Never truncated, never removed. A lock file of another user may be read-only for us.
+/// Opens the lock file, which is never truncated and never removed. Another user's lock file may be read-only for us.
 fn open_gate(path: &Path) -> io::Result<LockFile> {
     let file = match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| e),

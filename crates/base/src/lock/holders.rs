@@ -1,4 +1,4 @@
-//! Finds the holder of a lock, as far as the system says: from the kernel's list of locks, from the descriptors of the
+//! Finds the holder of a lock, as far as the system tells: from the kernel's list of locks, from the descriptors of the
 //! processes that left a note, and from the notes themselves.
 
 use super::owner::{self, OwnerNote, Process};
@@ -20,7 +20,7 @@ pub struct Holder {
     pub host: String,
     /// Its command line.
     pub command: String,
-    /// Seconds since its writer was opened; without a note, since the process was started.
+    /// Seconds since its writer was opened. Without a note, seconds since the process started.
     pub for_s: Option<u64>,
     /// Whether the process is stopped (SIGSTOP). It is alive and keeps its locks.
     pub stopped: bool,
@@ -55,7 +55,7 @@ pub fn report(paths: &Paths) -> io::Result<LockReport> {
     })
 }
 
-/// A holder is looked for this many times.
+/// How often to look for a holder.
 const LOOKS: usize = 5;
 
 /// Text for a wait on a `flock` lock.
@@ -103,8 +103,8 @@ pub(super) fn of_byte(file: &Path, range: &Range<u64>) -> String {
     describe(&holding.into_iter().map(|pid| Holder::of_pid(pid, &[])).collect::<Vec<_>>())
 }
 
-/// The processes that have the file open for writing, as far as this host shows them; `None`: there are none. This
-/// process and writers of h5part do not count.
+/// The processes that have the file open for writing, as far as this host shows them. `None`: there are none. This
+/// process and writers of h5part are not included.
 ///
 /// # Errors
 /// As stat(2).
@@ -127,15 +127,14 @@ fn is_open_for_writing(pid: i32, file: &fs::Metadata, rows: &Path) -> bool {
     writes && !ours
 }
 
-/// From /proc/PID/fdinfo, a line such as `flags:\t0100002`, in octal: 1 and 2 are the modes that write.
+/// Parses /proc/PID/fdinfo, a line such as `flags:\t0100002`, in octal. Modes 1 and 2 can write.
 fn may_write(pid: i32, descriptor: &str) -> bool {
     let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
     let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
     flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok()).is_some_and(|flags| flags & 3 != 0)
 }
 
-/// Whether a program that is not one of our writers has the gate open: writers have the row locks
-/// open too.
+/// Whether a program that is not one of our writers has the gate open. Writers have the row locks open, too.
 pub(super) fn foreign_at_gate(paths: &Paths) -> bool {
     pids().filter(|&pid| pid != own_pid()).any(|pid| {
         let (mut gate, mut rows) = (false, false);
@@ -193,7 +192,7 @@ fn flock_holders(file: &Path, notes: &[(OwnerNote, bool)]) -> Vec<Holder> {
     others.map(|pid| Holder::of_pid(pid, notes)).collect()
 }
 
-/// From /proc/locks, lines such as `1: FLOCK ADVISORY WRITE 1234 fd:00:5678 0 EOF`.
+/// Parses /proc/locks, lines such as `1: FLOCK ADVISORY WRITE 1234 fd:00:5678 0 EOF`.
 fn flock_pids(file: &Path) -> Vec<i32> {
     let Ok(inode) = fs::metadata(file).map(|m| m.ino().to_string()) else { return Vec::new() };
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
@@ -208,7 +207,7 @@ fn flock_pids(file: &Path) -> Vec<i32> {
     pids
 }
 
-/// From /proc/PID/fdinfo, lines such as `lock: 1: OFDLCK ADVISORY WRITE -1 fd:00:5678 7 9`.
+/// Parses /proc/PID/fdinfo, lines such as `lock: 1: OFDLCK ADVISORY WRITE -1 fd:00:5678 7 9`.
 fn holds(pid: i32, inode: u64, range: &Range<u64>) -> bool {
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
     descriptors.filter_map(|d| fs::read_to_string(d.ok()?.path()).ok()).any(|info| {

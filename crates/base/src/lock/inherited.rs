@@ -1,8 +1,8 @@
-//! Descriptors that carry locks, and what becomes of them in a child that was forked.
+//! Descriptors that carry locks, and their fate in a forked child.
 //!
-//! The locks of [`flock`](https://man7.org/linux/man-pages/man2/flock.2.html), and those of open file descriptions,
-//! belong to what was opened. A child that keeps a descriptor would hold its parent's locks for as long as it lives,
-//! and would release them where it unlocks. So a child puts `/dev/null` in their place.
+//! Both [`flock`](https://man7.org/linux/man-pages/man2/flock.2.html) locks and locks of open file descriptions belong
+//! to the open file. A child that kept a descriptor would hold its parent's locks as long as it lives, and would
+//! release them by unlocking. So a child replaces these descriptors by `/dev/null`.
 
 use crate::sync;
 use nix::libc;
@@ -57,8 +57,8 @@ pub fn after_fork_in_parent() {
     FORKING.with(|forking| forking.borrow_mut().take());
 }
 
-/// Call this after fork(2) in the child. What the parent has open is of no use here: it must not be touched, nor
-/// dropped, since its threads are not there.
+/// Call this after fork(2) in the child. Objects of the parent that hold these descriptors must not be used or dropped
+/// in the child, since their threads do not exist there.
 ///
 /// # Errors
 /// As open(2) of `/dev/null` and dup2(2).

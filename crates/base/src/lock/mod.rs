@@ -1,4 +1,4 @@
-//! Locks: the gate of a file, the file itself, its rows; and who holds them.
+//! Locks of the gate, the file and its rows, and who holds them.
 //!
 //! They are always taken in this order (`docs/design/locks.md`): turnstile, gate (`FILE.lock`), the HDF5 file, rows
 //! ascending. All are advisory locks of the kernel, which releases them when their owner dies.

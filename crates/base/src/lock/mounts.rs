@@ -1,4 +1,4 @@
-//! The mount table, `/proc/self/mountinfo`: what is mounted where, and how.
+//! The mount table, `/proc/self/mountinfo`.
 
 use std::ffi::OsString;
 use std::os::fd::AsRawFd;
@@ -13,23 +13,23 @@ pub struct Mount {
     pub id: u64,
     /// Device number, `major:minor`.
     pub device: String,
-    /// The part of the file system that is mounted; not `/` for a bind mount or a subvolume.
+    /// The part of the file system that is mounted. It is not `/` for a bind mount or a subvolume.
     pub root: PathBuf,
-    /// Where it is.
+    /// The mount point.
     pub point: PathBuf,
     /// Its kind: `ext4`, `nfs4`, `fuse.sshfs`.
     pub kind: String,
-    /// What is mounted: a device, a server's folder.
+    /// What is mounted: a device, or a server's folder.
     pub source: String,
-    /// Options of the mount, then those of the file system; each once.
+    /// Options of the mount, then those of the file system, without duplicates.
     pub options: Vec<String>,
 }
 
 impl Mount {
-    /// Reads one line. `None`: it is none.
+    /// Parses one line. `None`: it is not a line of the table.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
-        // Between the two halves lie optional fields, any number of them.
+        // Any number of optional fields lie between the two halves.
         let (mount, system) = line.split_once(" - ")?;
         let mut mount = mount.split(' ');
         let id = mount.next()?.parse().ok()?;
@@ -60,8 +60,8 @@ impl Mount {
         text.lines().filter_map(Self::parse).collect()
     }
 
-    /// The mount that has `path`, which is absolute: that of this number, else that of the longest mount
-    /// point, among several the one that was mounted last.
+    /// The mount that holds the absolute path `path`: the one with number `id`, else the one with the longest mount
+    /// point; among several, the one mounted last.
     #[must_use]
     pub fn of<'a>(table: &'a [Self], path: &Path, id: Option<u64>) -> Option<&'a Self> {
         let by_id = id.and_then(|id| table.iter().find(|mount| mount.id == id));
@@ -69,7 +69,7 @@ impl Mount {
         by_id.or_else(|| above().max_by_key(|mount| mount.point.components().count()))
     }
 
-    /// The mount that has `path` now.
+    /// The mount that holds `path` now.
     #[must_use]
     pub fn at(path: &Path) -> Option<Self> {
         let path = path.canonicalize().ok()?;
@@ -84,7 +84,7 @@ impl Mount {
     }
 }
 
-/// The number of the mount that a path leads to: mounts may be hidden below others.
+/// The number of the mount that a path leads to, since mounts may be hidden by others.
 fn mount_id(path: &Path) -> Option<u64> {
     let flags = nix::libc::O_PATH;
     let file = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -92,7 +92,7 @@ fn mount_id(path: &Path) -> Option<u64> {
     info.lines().find_map(|line| line.strip_prefix("mnt_id:")?.trim().parse().ok())
 }
 
-/// Blanks, tabs, newlines and backslashes of names are written as `\040`, in octal.
+/// In names, blanks, tabs, newlines and backslashes are written as `\040`, in octal.
 fn unescaped(text: &str) -> OsString {
     let bytes = text.as_bytes();
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
@@ -124,7 +124,7 @@ mod tests {
         let both = one("412 398 8:1 /srv/data /data ro,relatime shared:5 master:1 propagate_from:2 - xfs /dev/sda1 rw");
         assert_eq!(both.root.to_str(), Some("/srv/data"));
         assert_eq!(both.options, ["ro", "relatime", "rw"]);
-        // No options of the file system at all.
+        // Without options of the file system.
         assert!(one("1 0 0:1 / / rw - rootfs none").has("rw"));
     }
 
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(source("/data/a.h5"), "server:/data");
         assert_eq!(source("/data/fast"), "/dev/sda1");
         assert_eq!(source("/data/fast/x/y"), "/dev/sda1");
-        // Not below /data/fast, nor /data: names are compared as a whole.
+        // Not below /data/fast or /data: names are compared as a whole.
         assert_eq!(source("/data/faster"), "server:/data");
         assert_eq!(source("/database"), "/dev/vda");
         assert_eq!(source("/data base/a"), "/dev/sda1");

@@ -15,7 +15,7 @@ pub(super) enum Kind {
     Unlock,
 }
 
-/// The kernel's constants are `int`, its structure has `short`s.
+/// The kernel's constants are `int`, but its structure has `short`s.
 const fn short(constant: libc::c_int) -> libc::c_short {
     constant.to_le_bytes()[0] as libc::c_short
 }
@@ -36,7 +36,7 @@ fn request(kind: Kind, range: &Range<u64>) -> io::Result<libc::flock> {
     })
 }
 
-/// Locks or releases a range without waiting. `false`: somebody else holds a part of it.
+/// Locks or releases a range without waiting. `false`: someone else holds a part of it.
 pub(super) fn set(file: &File, kind: Kind, range: &Range<u64>) -> io::Result<bool> {
     let request = request(kind, range)?;
     loop {
@@ -49,7 +49,7 @@ pub(super) fn set(file: &File, kind: Kind, range: &Range<u64>) -> io::Result<boo
     }
 }
 
-/// The first range held by others that keeps `kind` out of `range`, clipped to it.
+/// The first range held by others that conflicts with locking `range`, clipped to it.
 pub(super) fn conflict(file: &File, kind: Kind, range: &Range<u64>) -> io::Result<Option<Range<u64>>> {
     let mut request = request(kind, range)?;
     fcntl(file, FcntlArg::F_OFD_GETLK(&mut request))?;

@@ -1,4 +1,4 @@
-//! Owner notes: they say who a writer is, so that others can name whom they wait for.
+//! Owner notes say who a writer is, so that others can name the process that they wait for.
 
 use super::inherited::LockFile;
 use super::paths::Paths;
@@ -14,7 +14,7 @@ const SUFFIX: &str = "writer";
 /// Bytes of the note at the start of the writer's file; the record follows it.
 const NOTE_LEN: usize = 4096;
 
-/// What a writer notes about itself.
+/// A writer's note about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerNote {
     /// Process id on its host.
@@ -39,7 +39,7 @@ pub struct Owner {
     path: PathBuf,
     /// Holds the lock. The kernel releases it when the process dies.
     _file: LockFile,
-    /// Whether the file stays for others to recover from.
+    /// Whether the file stays so that others can recover from it.
     abandoned: bool,
 }
 
@@ -68,7 +68,7 @@ impl OwnerNote {
         }
     }
 
-    /// Whether it is a process of this host that still runs.
+    /// Whether it is a running process of this host.
     #[must_use]
     pub fn runs_here(&self) -> bool {
         let here = self.host == host() && self.boot_id == boot_id();
@@ -77,7 +77,7 @@ impl OwnerNote {
 }
 
 impl Owner {
-    /// Makes this writer's file, with its note.
+    /// Creates this writer's file, with its note.
     ///
     /// # Errors
     /// As mkdir(2), open(2), write(2), flock(2).
@@ -90,7 +90,7 @@ impl Owner {
             let path = paths.records.join(name);
             let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
             FileExt::lock(&file)?;
-            // Before it was locked, another process may have taken it for a dead writer's.
+            // Before it was locked, another process may have taken it for a dead writer's file and removed it.
             if file.metadata()?.nlink() > 0 {
                 file.write_all(text.as_bytes())?;
                 return Ok(Self { path, _file: LockFile::new(file), abandoned: false });
@@ -117,7 +117,7 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         if !self.abandoned {
-            // A file that stays is cleared by the next writer.
+            // If it cannot be removed, the next writer clears it.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -144,7 +144,7 @@ impl Dead {
 
     /// Removes it: nothing is left to do for the writer.
     pub fn clear(self) {
-        // Another user's file may stay. It is looked at again, and nothing is done twice.
+        // Another user's file may stay. It is examined again later, and nothing is done twice.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -157,7 +157,7 @@ pub fn records(paths: &Paths) -> io::Result<Vec<PathBuf>> {
     Ok(files(paths)?.into_iter().map(|(path, _)| path).collect())
 }
 
-/// The notes of all writers, and whether each still lives: then its note is locked.
+/// The notes of all writers, and whether each writer lives, which its lock tells.
 pub(super) fn notes(paths: &Paths) -> io::Result<Vec<(OwnerNote, bool)>> {
     let mut notes = Vec::new();
     for (path, file) in files(paths)? {
@@ -185,7 +185,7 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
         if path.extension().is_some_and(|e| e == SUFFIX) {
             match File::open(&path) {
                 Ok(file) => files.push((path, file)),
-                // It was removed meanwhile, or belongs to another user.
+                // The file was removed meanwhile, or belongs to another user.
                 Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
                 Err(e) => return Err(e),
             }
@@ -194,22 +194,22 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
     Ok(files)
 }
 
-/// What /proc says about a process.
+/// A process, according to /proc.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) start_ticks: u64,
     pub(super) stopped: bool,
-    /// Whether it is a zombie with all its threads: it has ended, and its parent has not waited for it.
+    /// Whether it is a zombie with all its threads: it has ended, but its parent has not waited for it.
     pub(super) ended: bool,
 }
 
 impl Process {
     pub(super) fn read(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The command's name is in parentheses and may hold anything.
+        // The command's name is in parentheses and may contain anything.
         let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
         let state = *fields.first()?;
-        // The state is that of its first thread, which may have ended while others run, or are still in a write.
+        // The state is that of its first thread, which may have ended while others still run or finish a write.
         let threads: u64 = fields.get(17)?.parse().ok()?;
         let (stopped, ended) = (matches!(state, "T" | "t"), matches!(state, "Z" | "X") && threads <= 1);
         Some(Self { start_ticks: fields.get(19)?.parse().ok()?, stopped, ended })
@@ -240,7 +240,7 @@ pub(super) fn boot_id() -> String {
 pub(super) fn command(pid: i32) -> String {
     let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let line = String::from_utf8_lossy(&line);
-    // An error is one line, whatever a program was given as an argument.
+    // An error must stay on one line, whatever arguments a program was given.
     let line = line.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = line.collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(120) {
@@ -273,7 +273,7 @@ mod tests {
         assert!(OwnerNote::this_process().runs_here());
     }
 
-    /// A note has no checksum: it tells people whom they wait for, and the lock decides.
+    /// A note has no checksum: it only tells people who holds a lock, and the lock itself decides.
     #[test]
     #[cfg_attr(miri, ignore = "asks the system for the host's name, and takes locks")]
     fn no_bit_flip_and_no_truncation_of_a_note_is_an_error() {
@@ -300,7 +300,7 @@ mod tests {
             other[bit / 8] ^= 1 << (bit % 8);
             let found = read(&other);
             assert!(found.iter().all(|(other, locked)| *other != note && !locked), "bit {bit}: {found:?}");
-            // Whatever it names, it can be looked up.
+            // Whatever the note says, looking it up must not fail.
             assert!(found.iter().filter(|(note, _)| note.runs_here()).count() <= 1, "bit {bit}");
         }
     }

@@ -1,4 +1,4 @@
-//! The names beside a store's file.
+//! The names of the files that belong to a store.
 
 use crate::error::ErrorKind;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub struct Paths {
     /// The HDF5 file, with symbolic links resolved, so that a link and its target share their locks.
     pub file: PathBuf,
-    /// The gate, `FILE.lock`; name and kind are shared with other programs.
+    /// The gate, `FILE.lock`. Other programs use a lock of the same name and kind.
     pub gate: PathBuf,
     /// The sidecar folder, `FILE.part`.
     pub sidecar: PathBuf,
@@ -18,7 +18,7 @@ pub struct Paths {
     pub rows: PathBuf,
     /// Folder with one file per writer.
     pub records: PathBuf,
-    /// The log of a structural change; empty when there is none.
+    /// The log of a structural change. It is empty if there is none.
     pub change: PathBuf,
     /// The uuid of the store that the sidecar belongs to.
     pub uuid: PathBuf,
@@ -36,7 +36,7 @@ impl Paths {
     /// Names for a file that may not exist yet, in a folder that does.
     ///
     /// # Errors
-    /// As [`Paths::of`], for the folder; `InvalidInput` where the path has no file name.
+    /// As [`Paths::of`], for the folder; `InvalidInput` if the path has no file name.
     pub fn of_new(file: &Path) -> Result<Self, ErrorKind> {
         if file.symlink_metadata().is_ok() {
             return Self::of(file);

@@ -1,24 +1,24 @@
-//! Identifies a process for good: pids are reused, and hosts reboot.
+//! Identifies a process permanently, although pids are reused and hosts reboot.
 
 use super::owner::{self, Process};
 use serde::{Deserialize, Serialize};
 
-/// A process, told apart from all others with the same pid, earlier, later or on another host.
+/// A process, distinguished from all others with the same pid: earlier ones, later ones, and those on other hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ProcessId {
-    /// Its number on its host.
+    /// Pid on its host.
     pub pid: i32,
     /// Its start in clock ticks since boot.
     pub start_ticks: u64,
     /// Id of the host's boot.
     pub boot_id: String,
-    /// The pid namespace of its number; containers have their own.
+    /// The pid namespace of `pid`. Containers have their own.
     pub namespace: u64,
     /// Name of the host.
     pub host: String,
 }
 
-/// What is known of a process.
+/// The state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It runs here.
@@ -55,7 +55,8 @@ impl ProcessId {
             return Fate::Elsewhere;
         }
         if self.boot_id != owner::boot_id() {
-            // The host has rebooted since. Containers may share a host name, but not a boot id.
+            // The host has rebooted, or this is another host with the same name, as containers may have. Only after a
+            // reboot is the namespace the same.
             return if self.namespace == namespace() { Fate::Ended } else { Fate::Elsewhere };
         }
         if self.namespace != namespace() {
@@ -104,7 +105,7 @@ mod tests {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         child.kill().expect("kills");
-        // A zombie has ended, too.
+        // A zombie counts as ended.
         while id.fate() != Fate::Ended {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }

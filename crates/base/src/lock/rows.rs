@@ -41,7 +41,7 @@ impl RowLocks {
         Ok(Self { file: LockFile::new(file), paths: paths.clone() })
     }
 
-    /// Opens `rows.lock` without making anything; `None` if there is no sidecar.
+    /// Opens `rows.lock` without creating it. `None`: it does not exist.
     ///
     /// # Errors
     /// As open(2).
@@ -73,7 +73,7 @@ impl RowLocks {
         Ok(guard)
     }
 
-    /// Whether somebody else holds the lock of a row and so is writing it.
+    /// Whether someone else holds the lock of a row, and so is writing it.
     ///
     /// # Errors
     /// As fcntl(2).

@@ -1,4 +1,4 @@
-//! Waiting with a time limit, with back-off, and with reports of who is waited for.
+//! Waits with a time limit, back-off, and reports of the lock's holder.
 
 use crate::error::ErrorKind;
 use std::fmt;
@@ -13,7 +13,7 @@ const SHORT_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 /// A wait is reported after this long, and again each time it has become three times as long.
 const FIRST_WORD: Duration = Duration::from_secs(1);
-/// Time between two questions whether to give up.
+/// Interval between calls of [`Interrupt`].
 const ASK: Duration = Duration::from_millis(100);
 
 /// A wait that is long enough to be reported.
@@ -30,7 +30,7 @@ pub struct Waiting<'a> {
 /// Called when a wait has lasted a second, and then at growing intervals.
 pub type Tell = Arc<dyn Fn(&Waiting<'_>) + Send + Sync>;
 
-/// Asked during a wait whether to give up.
+/// Called during a wait; returns whether to give up.
 pub type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// How long to wait for locks, and where to report long waits.
@@ -40,7 +40,7 @@ pub struct Patience {
     pub timeout: Duration,
     /// Receives reports of long waits.
     pub tell: Option<Tell>,
-    /// Asked ten times a second whether to give up.
+    /// Called ten times per second; returns whether to give up.
     pub interrupt: Option<Interrupt>,
     /// How to pause between two attempts: [`std::thread::sleep`], or something else in tests that schedule threads
     /// themselves.
@@ -68,7 +68,7 @@ impl Patience {
             // If standard error is closed, the wait goes on without reports.
             let _ = writeln!(
                 io::stderr(),
-                "h5part: waiting for {} since {:.0} s; it is held by {}",
+                "h5part: waiting for {} for {:.0} s; it is held by {}",
                 w.what,
                 w.waited.as_secs_f64(),
                 w.holder
@@ -77,7 +77,7 @@ impl Patience {
         Self { timeout, tell: Some(Arc::new(tell)), ..Self::default() }
     }
 
-    /// Retries until `attempt` says that the lock was taken, or until the time is over.
+    /// Retries until `attempt` says that the lock was taken, or the time is up.
     pub(super) fn wait(
         &self,
         what: &'static str,
@@ -87,7 +87,7 @@ impl Patience {
         self.wait_for(what, || Ok(attempt()?.then_some(())), holder)
     }
 
-    /// The same for an attempt that returns something.
+    /// Retries until `attempt` returns something.
     ///
     /// # Errors
     /// Those of `attempt`; [`ErrorKind::LockTimeout`]; [`ErrorKind::Interrupted`].
@@ -123,13 +123,13 @@ impl Patience {
                     tell(&Waiting { what, holder: &holder(), waited });
                 }
             }
-            // The pause is in proportion to the wait, so that the last pause does not make a short wait long.
+            // The pause is proportional to the wait, so that the last pause does not make a short wait long.
             pause = (pause * 2).min((waited / 8).clamp(SHORT_PAUSE, LONGEST_PAUSE));
         }
     }
 }
 
-/// Between half and all of the pause, so that waiting processes do not run in step.
+/// Returns between half and all of the pause, so that waiting processes do not run in step.
 fn jitter(pause: Duration) -> Duration {
     let nanos = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
     let share = f64::from(nanos.wrapping_mul(2_654_435_761) >> 16) / f64::from(1u32 << 16);

@@ -17,7 +17,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
-/// Bytes of `rows.lock` that are locked for other purposes than rows; see also the turnstile (0).
+/// Bytes of `rows.lock` that are locked for other purposes than rows; byte 0 is the turnstile.
 pub(super) const PRESENCE: Range<u64> = 1..2;
 const UPDATE: Range<u64> = 2..3;
 
@@ -57,7 +57,7 @@ fn look(rows: &File, data: &File) -> io::Result<bool> {
     }
 }
 
-/// Whether only h5part has written to the file, as far as can be said without a lock.
+/// Whether only h5part has written to the file, as far as this can be known without a lock.
 pub(super) fn knows(rows: &File, data: &File) -> io::Result<bool> {
     let Some(note) = Note::read(rows)? else { return Ok(false) };
     let found = Note::of(data, false)?;
@@ -66,21 +66,22 @@ pub(super) fn knows(rows: &File, data: &File) -> io::Result<bool> {
     Ok(same && !note.suspect && (note == found || attended(rows)?))
 }
 
-/// Called before the gate is left.
+/// Called before the process leaves the gate.
 pub(super) fn leave(rows: &File, data: &File) -> io::Result<()> {
-    // One process at a time, else an older time could be written after a newer one.
+    // Only one process at a time may write it, else an older time could replace a newer one.
     if ofd::set(rows, Kind::Exclusive, &UPDATE)? {
         let suspect = Note::read(rows)?.is_none_or(|note| note.suspect);
         Note::of(data, suspect)?.write(rows)?;
         ofd::set(rows, Kind::Unlock, &UPDATE)?;
     }
-    // If another process is writing it, it may have missed our last write. Then the next one to enter looks closer.
+    // If another process is writing it now, that process may miss our last write. Then the next one to enter checks the
+    // bytes.
     ofd::set(rows, Kind::Unlock, &PRESENCE)?;
     Ok(())
 }
 
-/// Writes the witness of a file that h5part just made. `suspect`: it was made from a file that others may have written
-/// to.
+/// Writes the witness of a file that h5part just created. `suspect`: the source of the file may have been written by
+/// others.
 pub(super) fn begin(rows: &File, data: &File, suspect: bool) -> io::Result<()> {
     Note::of(data, suspect)?.write(rows)
 }
@@ -123,7 +124,7 @@ impl Note {
         bytes
     }
 
-    /// `None`: it is damaged or of another version, and counts as missing.
+    /// `None`: it is damaged or has another version, so it counts as missing.
     fn decode(bytes: &[u8; LEN]) -> Option<Self> {
         if bytes[..8] != MAGIC || bytes[LEN - 4..] != crc32c(&bytes[..LEN - 4]).to_le_bytes() {
             return None;

@@ -1,13 +1,13 @@
-//! Which bytes of a file lie in a log instead, and where there.
+//! Which bytes of a file are replaced by a log, and where they are in the log.
 
 use std::collections::BTreeMap;
 
-/// Where the bytes of an extent are.
+/// The source of the bytes of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// In the log, from this position.
+    /// In the log, at this position.
     Log(u64),
-    /// Nowhere: they are zeros.
+    /// They are zeros.
     Zeros,
 }
 
@@ -18,11 +18,11 @@ pub struct Extent {
     pub start: u64,
     /// First byte after it.
     pub end: u64,
-    /// `None`: the file's own bytes.
+    /// `None`: the bytes of the file itself.
     pub source: Option<Source>,
 }
 
-/// Disjoint extents of a file that something else stands for.
+/// Disjoint extents of a file whose bytes come from elsewhere.
 #[derive(Debug, Default)]
 pub struct Extents(BTreeMap<u64, (u64, Source)>);
 
@@ -56,10 +56,10 @@ impl Extents {
         out
     }
 
-    /// From now on `source` stands for the bytes `start..end`.
+    /// Sets the source of the bytes `start..end`.
     pub fn put(&mut self, start: u64, end: u64, source: Source) {
         self.cut(start, end);
-        // Neighbours in file and log are one extent.
+        // Extents that are contiguous in both file and log are merged.
         if let (Source::Log(position), Some((&from, &(to, Source::Log(before))))) =
             (source, self.0.range(..start).next_back())
             && to == start
@@ -93,7 +93,7 @@ impl Extents {
         }
     }
 
-    /// Where the extent begins that reaches over `start`, else `start`.
+    /// Start of the extent that contains `start`, else `start`.
     fn first_that_touches(&self, start: u64) -> u64 {
         let before = self.0.range(..=start).next_back();
         before.filter(|(_, (to, _))| *to > start).map_or(start, |(&from, _)| from)

@@ -1,7 +1,7 @@
-//! The log of a structural change: what the library wrote below the old end of the file.
+//! The log of a structural change, which holds what the library wrote below the old end of the file.
 //!
-//! `header sector | heap of bytes | table of ranges`. The header says how far the change has come; it
-//! lies in one sector, so that it is there as a whole or not at all. Nothing here touches a file.
+//! `header sector | heap of bytes | table of ranges`. The header says how far the change has come. It fits into one
+//! sector, so it is written as a whole or not at all. This module does no I/O.
 
 use super::row::{PIECE, piece_sums};
 use crate::checksum::crc32c;
@@ -13,39 +13,39 @@ use uuid::Uuid;
 
 /// Length of the header: one sector.
 pub const HEADER: usize = 512;
-/// Bytes at the end of the new file that the header has a checksum of.
+/// Bytes at the end of the new file that the header's checksum covers.
 pub const TAIL: u64 = 4096;
 
 const MAGIC: [u8; 7] = *b"h5partL";
 const VERSION: u8 = b'1';
-/// Header bytes in use, the checksum of them last.
+/// Header bytes in use, including their checksum at the end.
 const USED: usize = 116;
-/// Bytes of a range before the checksums of its old pieces.
+/// Bytes of a range before the checksums of its pieces.
 const RANGE: usize = 32;
-/// The position of a range that is all zeros.
+/// Position that marks a range of zeros.
 const ZEROS: u64 = u64::MAX;
-/// A table larger than this is damaged, whatever it says.
+/// A table larger than this counts as damaged.
 const LONGEST: u64 = 1 << 40;
 
 /// How far a change has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The library is at work: the file is as it was, up to its old end.
+    /// The library is at work. Up to its old end the file is unchanged.
     Begun,
-    /// The log is whole; the file may be in the middle of taking it over.
+    /// The log is complete. The file may be partly changed.
     Sealed,
-    /// The file has taken it over.
+    /// The file has been changed.
     Spent,
 }
 
-/// What the first sector of a log says.
+/// The first sector of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// How far the change has come.
     pub progress: Progress,
-    /// The store; nil where the file had no uuid when the change began.
+    /// The store's uuid; nil if the file had none when the change began.
     pub uuid: Uuid,
-    /// Device and inode of its file.
+    /// Device number of its file.
     pub device: u64,
     /// Inode number.
     pub inode: u64,
@@ -53,7 +53,7 @@ pub struct Header {
     pub old_end: u64,
     /// Length of the file after.
     pub new_end: u64,
-    /// Where the table is in the log.
+    /// Position of the table in the log.
     pub table_at: u64,
     /// Length of the table in bytes.
     pub table_len: u64,
@@ -63,25 +63,25 @@ pub struct Header {
     pub tail_sum: u32,
 }
 
-/// Bytes below the old end of the file that are to change.
+/// Bytes below the old end of the file that will change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {
     /// Byte address in the file.
     pub address: u64,
     /// Number of bytes.
     pub len: u64,
-    /// Where the new bytes are in the log; `None`: they are zeros.
+    /// Position of the new bytes in the log. `None`: they are zeros.
     pub position: Option<u64>,
     /// CRC-32C of the new bytes, in pieces that end where a sector of the file ends.
     pub new_pieces: Vec<u32>,
-    /// The same of the old bytes.
+    /// CRC-32C of the old bytes, in the same pieces.
     pub old_pieces: Vec<u32>,
 }
 
-/// What a log file holds.
+/// The content of a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing that is still to do.
+    /// Nothing is left to do.
     Nothing,
     /// A change that was begun or sealed.
     Change(Header),
@@ -90,7 +90,7 @@ pub enum Found {
 }
 
 impl Header {
-    /// The sector as it is written at the start of the log.
+    /// Encodes the first sector of the log.
     #[must_use]
     pub fn encode(&self) -> [u8; HEADER] {
         let mut out = Vec::with_capacity(HEADER);
@@ -116,7 +116,7 @@ impl Header {
         sector
     }
 
-    /// Reads the start of a log; less than a sector, or zeros: nothing was begun.
+    /// Decodes the start of a log. Less than a sector, or zeros, mean that no change was begun.
     ///
     /// # Errors
     /// [`ErrorKind::NewerFormat`].
@@ -155,8 +155,7 @@ impl Header {
         Ok(if sound && header.table_len < LONGEST { Found::Change(header) } else { Found::Damaged })
     }
 
-    /// Where the tail of the new file begins, and its length: at most [`TAIL`] bytes beyond the old
-    /// end.
+    /// Start and length of the tail of the new file: at most [`TAIL`] bytes beyond the old end.
     #[must_use]
     pub fn tail(&self) -> (u64, usize) {
         let start = self.old_end.max(self.new_end.saturating_sub(TAIL));
@@ -164,7 +163,7 @@ impl Header {
     }
 }
 
-/// The table of ranges as it is written behind the heap.
+/// Encodes the table of ranges, which follows the heap.
 #[must_use]
 pub fn encode_table(ranges: &[Range]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -177,7 +176,7 @@ pub fn encode_table(ranges: &[Range]) -> Vec<u8> {
     out
 }
 
-/// Reads a table. `None`: damaged.
+/// Decodes a table. `None`: it is damaged.
 #[must_use]
 pub fn decode_table(header: &Header, bytes: &[u8]) -> Option<Vec<Range>> {
     if bytes.len() as u64 != header.table_len || crc32c(bytes) != header.table_sum {
@@ -207,7 +206,7 @@ pub fn decode_table(header: &Header, bytes: &[u8]) -> Option<Vec<Range>> {
     Some(ranges)
 }
 
-/// Goes through a range in blocks that end where sectors end: `(address, bytes before it, buffer)`.
+/// Visits a range in blocks that end at sector boundaries: `(address, bytes before it, buffer)`.
 pub(super) fn each_block(range: &Range, mut body: impl FnMut(u64, u64, &mut [u8]) -> io::Result<()>) -> io::Result<()> {
     let mut buf = vec![0; BLOCK.min(index(range.len))];
     let mut done = 0;
@@ -225,7 +224,7 @@ fn index(n: u64) -> usize {
     to_usize(n)
 }
 
-/// Checksums of the pieces of bytes that lie at `address`.
+/// Checksums of the pieces of bytes that begin at `address`.
 #[must_use]
 pub fn sums(bytes: &[u8], address: u64) -> Vec<u32> {
     piece_sums(bytes, u16::try_from(address % PIECE as u64).unwrap_or(0))
@@ -235,7 +234,7 @@ pub fn sums(bytes: &[u8], address: u64) -> Vec<u32> {
 mod tests {
     use super::*;
 
-    /// Miri is slow: it sees some.
+    /// Miri is slow, so it checks only some.
     const STEP: usize = if cfg!(miri) { 97 } else { 1 };
 
     fn header(progress: Progress) -> Header {
@@ -291,7 +290,7 @@ mod tests {
         assert_eq!(decode_table(&header, &table), Some(ranges));
         for len in (0..table.len()).step_by(STEP) {
             assert_eq!(decode_table(&header, &table[..len]), None);
-            // Even if the header agreed.
+            // Even if the header agrees.
             let shorter = Header { table_len: len as u64, table_sum: crc32c(&table[..len]), ..header };
             let _ = decode_table(&shorter, &table[..len]);
         }
@@ -344,7 +343,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Each byte once, in blocks of bounded length that end where sectors end.
+        /// Each byte is visited once, in blocks of bounded length that end at sector boundaries.
         #[test]
         fn blocks_cover_a_range(address in 0u64..2_000, len in 0u64..3 * BLOCK as u64) {
             let range = Range { address, len, position: None, old_pieces: vec![], new_pieces: vec![] };

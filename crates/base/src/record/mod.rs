@@ -1,5 +1,5 @@
-//! What is written before anything of value is overwritten: row records, and the log of a structural
-//! change. Their bytes are in `docs/design/formats.md`.
+//! Formats of what is written before anything of value is overwritten: row records, and the log of a structural change.
+//! `docs/design/formats.md` describes their bytes.
 
 mod extents;
 pub mod log;

@@ -11,17 +11,16 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use uuid::Uuid;
 
-/// The file as it will be. Below its old end, what is written goes to the log and is laid over what is
-/// read; beyond it, straight to the file, where nobody looks yet. Until [`Overlay::seal`] the file is
-/// as it was, up to its old end.
+/// The file as it will be. Writes below its old end go to the log, and reads return them. Writes beyond it go straight
+/// to the file, where nobody looks yet. Until [`Overlay::seal`] the file is unchanged up to its old end.
 ///
-/// After a write that failed, and after [`Overlay::discard`], writes vanish: the library still has to
-/// close what it opened, and nothing of it will count.
+/// After a failed write, and after [`Overlay::discard`], writes are ignored: the library still has to close what it
+/// opened, and nothing of it will count.
 #[derive(Debug)]
 pub struct Overlay {
     base: Arc<dyn StorageFile>,
     log: Arc<dyn StorageFile>,
-    /// The header as it is written with the first change of any kind.
+    /// The header, which the first change of any kind writes.
     header: Header,
     state: Mutex<State>,
 }
@@ -31,16 +30,16 @@ struct State {
     extents: Extents,
     /// End of the heap in the log.
     heap_end: u64,
-    /// Length of the file as it will be.
+    /// Length that the file will have.
     len: u64,
     begun: bool,
-    /// Bytes beyond the old end were written.
+    /// Whether bytes beyond the old end were written.
     grown: bool,
     vanishing: bool,
 }
 
 impl Overlay {
-    /// Lays nothing over `base` yet. `log` is empty. Nothing is written before the first change.
+    /// An overlay over `base` without changes. `log` must be empty. Nothing is written before the first change.
     ///
     /// # Errors
     /// As fstat(2).
@@ -73,7 +72,7 @@ impl Overlay {
         sync::lock(&self.state)
     }
 
-    /// Runs a change; if it fails, nothing after it counts.
+    /// Runs a change. If it fails, later ones are ignored.
     fn change(&self, body: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
         let mut state = self.lock();
         if state.vanishing {
@@ -105,15 +104,15 @@ impl Overlay {
         Ok(())
     }
 
-    /// Gives the change up: the file is cut to what it was.
+    /// Discards the change, and cuts the file to its old length.
     ///
     /// # Errors
-    /// As ftruncate(2). The next one to meet the log finishes the job.
+    /// As ftruncate(2). The next process that finds the log then finishes this.
     pub fn discard(&self) -> io::Result<()> {
         let mut state = self.lock();
         state.vanishing = true;
         if state.begun {
-            // It may have been sealed already: a sealed log beside a file that was cut fits nothing.
+            // The log may be sealed already, and a sealed log beside a file that was cut fits nothing.
             self.log.write_at(&self.header.encode(), 0)?;
             if self.base.identity()?.len > self.header.old_end {
                 self.base.set_len(self.header.old_end)?;
@@ -124,20 +123,20 @@ impl Overlay {
         Ok(())
     }
 
-    /// Takes the seal back, durably: the change is not to be made. What was written beyond the old end is still there.
+    /// Takes back the seal, durably: the change will not be made. What was written beyond the old end stays.
     ///
     /// # Errors
-    /// As pwrite(2), fdatasync(2): then it may still be made.
+    /// As pwrite(2), fdatasync(2). The change may then still be made.
     pub fn unseal(&self) -> io::Result<()> {
         self.log.write_at(&self.header.encode(), 0)?;
         self.log.sync()
     }
 
-    /// Completes the log. From here on the change will be made, whoever finishes it: the caller goes on
-    /// with [`Sealed::apply`]. `None`: nothing was changed.
+    /// Completes the log. From here on the change will be made, whoever finishes it; the caller continues with
+    /// [`Sealed::apply`]. `None`: nothing was changed.
     ///
     /// # Errors
-    /// The failed write of before; as pread(2), pwrite(2), fdatasync(2).
+    /// An earlier failed write; as pread(2), pwrite(2), fdatasync(2).
     pub fn seal(&self) -> io::Result<Option<Sealed>> {
         let mut state = self.lock();
         if state.vanishing {
@@ -164,7 +163,7 @@ impl Overlay {
         self.base.read_at(&mut tail, start)?;
         header.tail_sum = crc32c(&tail);
         self.log.write_at(&table, header.table_at)?;
-        // A seal that was durable before what it seals would pass for a damaged log.
+        // If the seal became durable before the bytes that it covers, the log would count as damaged.
         self.log.sync()?;
         self.log.write_at(&header.encode(), 0)?;
         state.vanishing = true;
@@ -222,7 +221,7 @@ impl StorageFile for Overlay {
     }
 
     fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()> {
-        // As pwrite(2): the file becomes no longer.
+        // As with pwrite(2), an empty write does not extend the file.
         if buf.is_empty() {
             return Ok(());
         }
@@ -245,7 +244,7 @@ impl StorageFile for Overlay {
             if len < old_end {
                 state.extents.put(len, old_end, Source::Zeros);
             }
-            // The file itself is not cut below its old end before the change is sealed.
+            // Before the seal, the file itself is not cut below its old end.
             let real = len.max(old_end);
             if self.base.identity()?.len != real {
                 state.grown = true;
@@ -256,7 +255,7 @@ impl StorageFile for Overlay {
         })
     }
 
-    /// Nothing counts before the seal.
+    /// Does nothing, since nothing counts before the seal.
     fn sync(&self) -> io::Result<()> {
         Ok(())
     }
@@ -289,7 +288,7 @@ mod tests {
 
     impl StorageFile for Memory {
         fn read_at(&self, buf: &mut [u8], address: u64) -> io::Result<()> {
-            // As pread(2): of nothing, anywhere.
+            // As with pread(2), an empty read succeeds anywhere.
             if buf.is_empty() {
                 return Ok(());
             }
@@ -328,7 +327,7 @@ mod tests {
         Len(u64),
     }
 
-    /// Around the old end of 3000 bytes, across sectors.
+    /// Steps around the old end of 3000 bytes, across sectors.
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let bytes = prop::collection::vec(any::<u8>(), 1..1200);
         let write = (0u64..4000, bytes).prop_map(|(at, bytes)| Step::Write(at, bytes));
@@ -339,7 +338,7 @@ mod tests {
         (0..3000u32).map(|i| (i % 251) as u8).collect()
     }
 
-    /// The steps on an overlay, and on plain bytes.
+    /// Applies the steps to an overlay and to plain bytes.
     fn play(steps: &[Step]) -> (Memory, Memory, Overlay, Vec<u8>) {
         let (base, log) = (Memory::of(&old()), Memory::default());
         let overlay = Overlay::new(Arc::new(base.clone()), Arc::new(log.clone()), Some(Uuid::from_u128(9)));
@@ -410,7 +409,7 @@ mod tests {
             prop_assert!(base.bytes() == old() && log.bytes().is_empty());
         }
 
-        /// A byte of a range that is neither old nor new, of the tail, or another length.
+        /// Foreign bytes: one in a range that is neither old nor new, one in the tail, or another length.
         #[test]
         fn a_foreign_byte_is_noticed(steps in steps(), pick: prop::sample::Index, longer: bool) {
             let (base, log, overlay, _) = play(&steps);

@@ -1,17 +1,17 @@
-//! Row records: what a commit is about to overwrite, so that a dead writer's half-written rows can be
-//! put back as they were.
+//! Row records: what a commit is about to overwrite, so that half-written rows of a dead writer can be put back as they
+//! were.
 //!
-//! A writer keeps one record at a time, in its own file behind its owner note. The bytes are in
-//! `docs/design/formats.md`, "Row record". Nothing here touches a file.
+//! A writer keeps one record at a time, in its own file after its owner note. `docs/design/formats.md`, "Row record",
+//! describes the bytes. This module does no I/O.
 
 use crate::checksum::crc32c;
 use crate::error::ErrorKind;
 use uuid::Uuid;
 
-/// Where the record begins in a writer's file; the owner note is before it.
+/// Where the record begins in a writer's file, after the owner note.
 pub const START: u64 = 4096;
-/// Bytes are compared in pieces that end where a sector of the file ends: a write is cut there, or not
-/// at all.
+/// Length of the pieces in which bytes are compared. A piece ends where a sector of the file ends, since writes are
+/// torn only there.
 pub const PIECE: usize = 512;
 
 const MAGIC: [u8; 7] = *b"h5partR";
@@ -20,19 +20,19 @@ const VERSION: u8 = b'1';
 pub const HEADER: usize = 88;
 /// Length of an entry before its bytes: row, place, shift, length, old and new stamp.
 const ENTRY: usize = 32;
-/// A record larger than this is damaged, whatever it says.
+/// A record larger than this counts as damaged.
 const LONGEST: u64 = 1 << 40;
 
 /// Which file, table and commit a record belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordId {
-    /// The store.
+    /// The store's uuid.
     pub uuid: Uuid,
-    /// Device and inode of its file: a file put in its place is another one.
+    /// Device number of its file.
     pub device: u64,
-    /// Inode number.
+    /// Inode number of its file. A file that takes its place has another one.
     pub inode: u64,
-    /// Structural generation of the file: a change of its structure resolves all records first.
+    /// Structural generation of the file. A structural change resolves all records first.
     pub generation: u64,
     /// Number of the table.
     pub table: u64,
@@ -47,7 +47,7 @@ pub struct Entry {
     pub row: u64,
     /// Position of its column among the table's stamps.
     pub place: u16,
-    /// Where its first byte lies in a sector of the file.
+    /// Offset of its first byte in a sector of the file.
     pub shift: u16,
     /// Its stamp before the commit.
     pub old_stamp: u64,
@@ -59,7 +59,7 @@ pub struct Entry {
     pub new_pieces: Vec<u32>,
 }
 
-/// What a header says, before the body is read.
+/// A decoded header. The body is not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// What the record belongs to.
@@ -70,26 +70,26 @@ pub struct Header {
     body_sum: u32,
 }
 
-/// The bytes of a cell, cut where the sectors of the file end.
+/// Splits the bytes of a cell where sectors of the file end.
 fn cut(bytes: &[u8], shift: u16) -> impl Iterator<Item = &[u8]> {
     let (first, rest) = bytes.split_at((PIECE - usize::from(shift) % PIECE).min(bytes.len()));
     std::iter::once(first).filter(|first| !first.is_empty()).chain(rest.chunks(PIECE))
 }
 
-/// Checksums of the pieces of a cell whose first byte lies at `shift` in a sector.
+/// Checksums of the pieces of a cell whose first byte has offset `shift` in a sector.
 #[must_use]
 pub fn piece_sums(bytes: &[u8], shift: u16) -> Vec<u32> {
     cut(bytes, shift).map(crc32c).collect()
 }
 
-/// Whether every piece of `now` is the old or the new one: nobody else has been there.
+/// Whether every piece of `now` is the old or the new one, so nobody else has changed it.
 #[must_use]
 pub fn is_explained(entry: &Entry, now: &[u8]) -> bool {
     let mut pieces = cut(now, entry.shift).zip(cut(&entry.old, entry.shift)).zip(&entry.new_pieces);
     now.len() == entry.old.len() && pieces.all(|((now, old), new)| now == old || crc32c(now) == *new)
 }
 
-/// The whole record, ready to be written at [`START`].
+/// Encodes a record, to be written at [`START`].
 #[must_use]
 pub fn encode(id: &RecordId, entries: &[&Entry]) -> Vec<u8> {
     let mut out = vec![0; HEADER];
@@ -120,14 +120,14 @@ pub fn encode(id: &RecordId, entries: &[&Entry]) -> Vec<u8> {
     out
 }
 
-/// What marks a record as spent: a header that is none.
+/// The bytes that mark a record as spent, which are not a valid header.
 #[must_use]
 pub fn spent() -> [u8; 8] {
     [0; 8]
 }
 
-/// Reads a header. `None`: there is no record, or a spent one, or one that was not written to its
-/// end: then nothing of value was overwritten.
+/// Decodes a header. `None`: there is no record, or a spent one, or an incomplete one. In the last case nothing of
+/// value was overwritten.
 ///
 /// # Errors
 /// [`ErrorKind::NewerFormat`].
@@ -152,7 +152,7 @@ pub fn decode_header(bytes: &[u8; HEADER]) -> Result<Option<Header>, ErrorKind> 
 }
 
 impl Header {
-    /// Reads the body. `None`: it was not written to its end.
+    /// Decodes the body. `None`: it is incomplete.
     #[must_use]
     pub fn decode_body(&self, body: &[u8]) -> Option<Vec<Entry>> {
         if body.len() as u64 != self.body_len || crc32c(body) != self.body_sum {
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Miri is slow: it sees some.
+    /// Miri is slow, so it checks only some.
     const STEP: usize = if cfg!(miri) { 97 } else { 1 };
 
     fn entry(row: u64, len: usize) -> Entry {
@@ -238,7 +238,7 @@ mod tests {
     fn a_mixture_of_old_and_new_pieces_is_explained_and_a_foreign_byte_is_not() {
         let entry = entry(3, 1300);
         let new: Vec<u8> = entry.old.iter().map(|b| !b).collect();
-        // At 300 in its sector: pieces of 212, 512, 512 and 64 bytes.
+        // At offset 300 in its sector: pieces of 212, 512, 512 and 64 bytes.
         let ends = [0, 212, 724, 1236, 1300];
         for mask in 0..16 {
             let mut now = entry.old.clone();

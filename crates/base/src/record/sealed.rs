@@ -1,4 +1,4 @@
-//! A change whose log is whole: it is made, again if need be, unless somebody else was there.
+//! A change whose log is sealed. It is applied, again if necessary, unless another program has changed the file.
 
 use super::log::{self, Header, Range, each_block};
 use crate::checksum::crc32c;
@@ -13,19 +13,19 @@ pub struct Sealed {
     pub(super) ranges: Vec<Range>,
 }
 
-/// Whether a sealed log fits the file that it is found beside.
+/// Whether a sealed log fits the file beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
     /// Every sector is old or new.
     Fits,
-    /// Another program was there since.
+    /// Another program has changed the file since.
     Foreign,
-    /// The log's own bytes are not what was sealed.
+    /// The log's own bytes have changed since it was sealed.
     Damaged,
 }
 
 impl Sealed {
-    /// Reads the table that belongs to `header`. `None`: damaged.
+    /// Reads the table that belongs to `header`. `None`: it is damaged.
     ///
     /// # Errors
     /// As pread(2).
@@ -45,7 +45,7 @@ impl Sealed {
         self.ranges.len()
     }
 
-    /// Whether the file is in the old state, the new one, or between them.
+    /// Checks whether the file is in the old state, in the new one, or between them.
     ///
     /// # Errors
     /// As pread(2).
@@ -70,7 +70,7 @@ impl Sealed {
         Ok(Fit::Fits)
     }
 
-    /// Makes the change, durably.
+    /// Applies the change, durably.
     ///
     /// # Errors
     /// As pread(2), pwrite(2), ftruncate(2), fdatasync(2). It can be applied again.
@@ -79,8 +79,8 @@ impl Sealed {
         base.sync()
     }
 
-    /// Makes the change: superblock first, so that the file's new end is known before anything else
-    /// points there. It survives loss of power once `base` is synced.
+    /// Applies the change: superblock first, so that the file's new end is known before anything else points there. It
+    /// survives loss of power once `base` is synced.
     ///
     /// # Errors
     /// As pread(2), pwrite(2), ftruncate(2). It can be applied again.
@@ -100,8 +100,7 @@ impl Sealed {
         Ok(())
     }
 
-    /// Marks the log as spent, durably: a log that reappeared after a loss of power could undo what was
-    /// committed since.
+    /// Marks the log as spent, durably. A log that reappeared after a loss of power could undo later commits.
     ///
     /// # Errors
     /// As pwrite(2), fdatasync(2).
@@ -109,7 +108,7 @@ impl Sealed {
         let spent = Header { progress: log::Progress::Spent, ..self.header };
         file.write_at(&spent.encode(), 0)?;
         file.sync()?;
-        // An empty log is told by its length alone.
+        // Others recognize an empty log by its length alone.
         file.set_len(0)
     }
 }

@@ -1,9 +1,9 @@
-//! Stamps: eight bytes a cell that say which state it is in, and what its bytes sum to.
+//! Stamps: eight bytes per cell with its state, and a checksum of its bytes.
 //!
-//! Little-endian u64: `state:7 | durable:1 | version:24 | crc32c:32`, the state in the lowest bits; the
-//! next one says whether the commit was made to survive a loss of power. The
-//! checksum is seeded with the file's uuid, the column, the row and the stamp's own other bits, so that
-//! bytes that belong elsewhere or to another time never match, nor a stamp that has changed.
+//! Little-endian u64: `state:7 | durable:1 | version:24 | crc32c:32`, with the state in the lowest bits. The next bit
+//! says whether the commit was made to survive a loss of power. The checksum is seeded with the file's uuid, the
+//! column, the row and the other bits of the stamp. So bytes that belong elsewhere or to another time never match, nor
+//! does a changed stamp.
 
 use crc_fast::{CrcAlgorithm, Digest};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub enum State {
     Writing,
     /// Committed, if the checksum matches the bytes.
     Committed,
-    /// Declared to be of no value when the table was adopted, if the checksum matches the bytes.
+    /// Declared empty when the table was adopted, if the checksum matches the bytes.
     Vacant,
     /// A state that this version does not know.
     Unknown(u8),
@@ -36,11 +36,11 @@ impl Stamp {
     const VACANT: u8 = 3;
     const DURABLE: u64 = 0x80;
 
-    /// What the checksum covers of a stamp beside its version.
+    /// Bits that the checksum covers besides the version.
     const COVERED_DURABLE: u32 = 1 << VERSION_BITS;
     const COVERED_VACANT: u32 = 1 << (VERSION_BITS + 1);
 
-    /// A stamp of a commit under way; [`Seed::seal`] gives it its checksum, as for the other two.
+    /// The stamp of a commit under way. [`Seed::seal`] adds the checksum, as for the two below.
     #[must_use]
     pub fn writing(version: u32) -> Self {
         Self::pack(Self::WRITING, version, 0)
@@ -52,13 +52,13 @@ impl Stamp {
         Self::pack(Self::COMMITTED, version, 0)
     }
 
-    /// A stamp of a cell whose bytes are of no value. No commit has written it.
+    /// The stamp of a cell whose bytes count as no value. No commit has written it.
     #[must_use]
     pub fn vacant() -> Self {
         Self::pack(Self::VACANT, 0, 0)
     }
 
-    /// The same, of a commit that survives a loss of power, or of one that does not.
+    /// The same stamp, with or without the mark of a commit that survives loss of power.
     #[must_use]
     pub fn with_durability(self, durable: bool) -> Self {
         Self(self.0 & !Self::DURABLE | if durable { Self::DURABLE } else { 0 })
@@ -74,7 +74,7 @@ impl Stamp {
         Self(u64::from(state) | u64::from(version & VERSION_MASK) << 8 | u64::from(checksum) << 32)
     }
 
-    /// Which state.
+    /// The state of the cell.
     #[must_use]
     pub fn state(self) -> State {
         match (self.0, (self.0 & 0x7F) as u8) {
@@ -100,7 +100,7 @@ impl Stamp {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// The bits that its checksum covers. A commit that ends keeps them.
+    /// The bits of the stamp that its checksum covers. They do not change when the commit ends.
     fn covered(self) -> u32 {
         let durable = if self.is_durable() { Self::COVERED_DURABLE } else { 0 };
         let vacant = if self.state() == State::Vacant { Self::COVERED_VACANT } else { 0 };
@@ -112,25 +112,25 @@ impl Stamp {
         u32::from_le_bytes([a, b, c, d])
     }
 
-    /// The version of the next commit of this cell. One that never ended does not count: from 2 on, a
-    /// cell had a value before.
+    /// The version of the cell's next commit. A commit that never ended does not count. From 2 on, the cell had a value
+    /// before.
     #[must_use]
     pub fn next_version(self) -> u32 {
         let ended = u32::from(self.state() != State::Writing || self.version() == 0);
         match (self.version() + ended) & VERSION_MASK {
-            // After 2^24 commits; 0 and 1 would say that there was no value.
+            // This happens after 2^24 commits. 0 and 1 would say that there was no value.
             0 => 2,
             next => next,
         }
     }
 
-    /// Whether it says WRITING of a cell that had a value before.
+    /// Whether it says WRITING for a cell that had a value before.
     #[must_use]
     pub fn had_value(self) -> bool {
         self.state() == State::Writing && self.version() > 1
     }
 
-    /// The same commit, finished.
+    /// The stamp of the same commit when it is finished.
     #[must_use]
     pub fn finished(self) -> Self {
         Self::pack(Self::COMMITTED, self.version(), self.checksum()).with_durability(self.is_durable())
@@ -139,7 +139,7 @@ impl Stamp {
 
 /// Bytes of row and stamp, which precede the cell in its checksum.
 const HEAD: usize = 12;
-/// Cells of so many bytes are summed in one call.
+/// Cells of at most this many bytes are summed in one call.
 const SMALL: usize = 52;
 
 /// Checksums of one column's cells.
@@ -147,7 +147,7 @@ const SMALL: usize = 52;
 pub struct Seed(u64);
 
 impl Seed {
-    /// For column number `column` (its position among the stamps) of a table of a file.
+    /// The seed of column number `column` (its place among the stamps) of a table of a file.
     #[must_use]
     pub fn new(uuid: &Uuid, table: u64, column: usize) -> Self {
         let mut digest = Digest::new(CrcAlgorithm::Crc32Iscsi);
@@ -169,13 +169,13 @@ impl Seed {
         self.checksum(stamp.covered(), row, cell) == stamp.checksum()
     }
 
-    /// CRC-32C of seed, row, what is covered of the stamp, and bytes.
+    /// CRC-32C of the seed, the row, the covered bits of the stamp, and the bytes.
     fn checksum(self, covered: u32, row: u64, cell: &[u8]) -> u32 {
         let mut buf = [0; HEAD + SMALL];
         buf[..8].copy_from_slice(&row.to_le_bytes());
         buf[8..HEAD].copy_from_slice(&covered.to_le_bytes());
         let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc32Iscsi, self.0);
-        // A call costs more than a few bytes do: small cells go in one.
+        // A call costs more than a few bytes, so small cells take only one.
         if cell.len() <= SMALL {
             buf[HEAD..HEAD + cell.len()].copy_from_slice(cell);
             digest.update(&buf[..HEAD + cell.len()]);
@@ -215,8 +215,8 @@ mod tests {
         }
     }
 
-    /// The format itself, as `docs/design/formats.md` has it: bits of state, durability and version, and which of them the
-    /// checksum covers, at which places.
+    /// The format itself, as `docs/design/formats.md` describes it: bits of state, durability and version, and the bits
+    /// that the checksum covers.
     #[test]
     fn stamps_are_laid_out_as_documented() {
         let uuid = Uuid::from_u128(9);
@@ -250,7 +250,7 @@ mod tests {
         assert!(seed.matches(stamp, 4, &cell) && !seed.matches(stamp, 5, &cell));
     }
 
-    /// Of what counts for a value, or for none. What a commit under way holds counts for neither.
+    /// Covers stamps that say a cell has a value, or has none. WRITING says neither.
     #[test]
     fn every_bit_flip_of_a_stamp_is_seen() {
         let seed = Seed::new(&Uuid::from_u128(1), 1, 0);

@@ -1,4 +1,4 @@
-//! The file system itself.
+//! The real file system.
 
 use super::{Identity, Mode, Storage, StorageFile};
 use nix::errno::Errno;

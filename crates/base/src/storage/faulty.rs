@@ -1,4 +1,4 @@
-//! A storage that fails on command: what the disk does on a bad day, for tests.
+//! A storage that fails on command, as a bad disk would, for tests.
 
 use super::{Disk, Identity, Mode, Storage, StorageFile};
 use crate::sync;
@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Which call fails, how, and whether it goes on failing.
+/// Which call fails, how, and whether later calls fail too.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
     /// Number of the first write or sync call that fails, counted from 0.
@@ -18,7 +18,7 @@ pub struct Fault {
     pub persistent: bool,
 }
 
-/// Counts the calls that change something, of all files opened through it, and fails the chosen ones.
+/// Counts the calls that change something, over all files opened through it, and fails the chosen ones.
 #[derive(Clone, Debug, Default)]
 pub struct Faulty {
     shared: Arc<Shared>,
@@ -27,7 +27,7 @@ pub struct Faulty {
 #[derive(Debug, Default)]
 struct Shared {
     calls: AtomicU64,
-    /// Whether calls that only look are counted, and fail, too.
+    /// Whether calls that change nothing count and fail, too.
     looks: bool,
     fault: Mutex<Option<Fault>>,
 }
@@ -39,19 +39,19 @@ struct FaultyFile {
 }
 
 impl Faulty {
-    /// Counts all calls: opens, reads and looks, too.
+    /// Counts all calls, including opens and reads.
     #[must_use]
     pub fn of_every_call() -> Self {
         Self { shared: Arc::new(Shared { looks: true, ..Shared::default() }) }
     }
 
-    /// Starts counting anew, with this fault armed.
+    /// Starts counting again, with this fault armed.
     pub fn arm(&self, fault: Option<Fault>) {
         *sync::lock(&self.shared.fault) = fault;
         self.shared.calls.store(0, Ordering::Relaxed);
     }
 
-    /// Calls since the last [`Faulty::arm`].
+    /// Number of calls since the last [`Faulty::arm`].
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.shared.calls.load(Ordering::Relaxed)
@@ -112,7 +112,7 @@ impl StorageFile for FaultyFile {
         self.inner.read_at(buf, address)
     }
 
-    /// A failing write is a short one: about half of its sectors arrive.
+    /// A failing write is a short one: about half of its sectors are written.
     fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()> {
         if let Err(e) = self.shared.call() {
             const SECTOR: u64 = 512;

@@ -1,7 +1,7 @@
-//! The seam through which every byte of a store passes.
+//! The interface through which every byte of a store passes.
 //!
-//! The engine never calls the file system itself: it asks a [`Storage`], which is [`Disk`] in
-//! production. Tests put a faulty or a recording one in its place.
+//! The engine never calls the file system itself. It uses a [`Storage`], which is [`Disk`] in production. Tests replace
+//! it by a faulty or a recording one.
 
 mod disk;
 mod faulty;
@@ -15,7 +15,7 @@ use std::fmt::Debug;
 use std::io;
 use std::path::Path;
 
-/// Which file a name or a descriptor stands for, and how long it is.
+/// Which file a name or a descriptor refers to, and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Device number.
@@ -29,7 +29,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether both are the same file, at whatever length.
+    /// Whether both are the same file. Lengths may differ.
     #[must_use]
     pub fn same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
@@ -41,34 +41,34 @@ impl Identity {
 pub enum Mode {
     /// For reading only.
     Read,
-    /// For reading and writing; it exists.
+    /// For reading and writing. The file must exist.
     Write,
-    /// For reading and writing; it must not exist.
+    /// For reading and writing. The file must not exist.
     CreateNew,
 }
 
 /// A folder's worth of operations. All paths are absolute.
 pub trait Storage: Debug + Send + Sync {
-    /// Opens a file; the descriptor is not inherited by started programs.
+    /// Opens a file. Started programs do not inherit the descriptor.
     ///
     /// # Errors
     /// As open(2).
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Box<dyn StorageFile>>;
 
-    /// What the path names now.
+    /// The file that the path refers to now.
     ///
     /// # Errors
     /// As stat(2).
     fn identity(&self, path: &Path) -> io::Result<Identity>;
 
-    /// Atomic rename over whatever has the name `to`. Use [`replace`], which also syncs.
+    /// Renames atomically over whatever has the name `to`. Use [`replace`], which also syncs.
     ///
     /// # Errors
     /// As rename(2).
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Rename to a name that nothing has: fails with `AlreadyExists` else. Use [`take_name`], which also
-    /// syncs. Where the system has no such call, two who do this at once may both succeed.
+    /// Renames to a name that must not exist; fails with `AlreadyExists` if it does. Use [`take_name`], which also
+    /// syncs. If the system has no such call, two processes that do this at the same time may both succeed.
     ///
     /// # Errors
     /// As rename(2).
@@ -86,7 +86,7 @@ pub trait Storage: Debug + Send + Sync {
     /// As unlink(2).
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes names in this folder durable.
+    /// Syncs the names in this folder.
     ///
     /// # Errors
     /// As fsync(2).
@@ -107,19 +107,19 @@ pub trait StorageFile: Debug + Send + Sync {
     /// As pwrite(2).
     fn write_at(&self, buf: &[u8], address: u64) -> io::Result<()>;
 
-    /// Cuts or extends the file, with zeros, to this length in bytes.
+    /// Truncates the file, or extends it with zeros, to this length in bytes.
     ///
     /// # Errors
     /// As ftruncate(2).
     fn set_len(&self, len: u64) -> io::Result<()>;
 
-    /// Makes data and length durable.
+    /// Syncs data and length.
     ///
     /// # Errors
     /// As fdatasync(2).
     fn sync(&self) -> io::Result<()>;
 
-    /// What this descriptor is open on.
+    /// The file that this descriptor refers to.
     ///
     /// # Errors
     /// As fstat(2).

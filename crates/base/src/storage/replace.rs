@@ -1,4 +1,4 @@
-//! Files built beside their name, and the one way in which they take it.
+//! Files that are built beside their name, and the one way in which they are renamed into place.
 
 use super::{Mode, Storage};
 use std::fs::Permissions;
@@ -7,13 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use tempfile::NamedTempFile;
 
-/// Files are filled in pieces of this. The page cache keeps a file in folios as
-/// large as the writes that made it, and small writes into large folios are slow: on ext4 (Linux
-/// 6.18) 8 bytes take 2.4 us in folios of 1 MiB and 0.9 us in folios of 64 KiB.
+/// Files are filled in pieces of this length. The page cache keeps a file in folios as large as the writes that made
+/// it, and small writes into large folios are slow: on ext4 (Linux 6.18) 8 bytes take 2.4 us in folios of 1 MiB and 0.9
+/// us in folios of 64 KiB.
 pub const PIECE: usize = 64 << 10;
 
-/// A new file in the folder of `path`, which is to take that name later. Its name begins with `prefix` and ends in
-/// `suffix`; its permissions are those that open(2) would give, so that the user's umask decides.
+/// A new file in the folder of `path`, to be renamed to that name later. Its name begins with `prefix` and ends in
+/// `suffix`. Its permissions are those that open(2) would give, so the user's umask decides.
 ///
 /// # Errors
 /// As open(2).
@@ -23,7 +23,7 @@ pub fn beside(path: &Path, prefix: &str, suffix: &str) -> io::Result<NamedTempFi
     builder.prefix(prefix).suffix(suffix).permissions(Permissions::from_mode(0o666)).tempfile_in(folder)
 }
 
-/// As [`replace`], but fails with `AlreadyExists` where there is something of the name `to`.
+/// As [`replace`], but fails with `AlreadyExists` if the name `to` exists.
 ///
 /// # Errors
 /// As [`replace`].
@@ -33,11 +33,11 @@ pub fn take_name(storage: &dyn Storage, from: &Path, to: &Path) -> io::Result<()
     sync_folder_of(storage, to)
 }
 
-/// Syncs `from`, renames it to `to` (replacing what is there) and syncs the folder. A crash leaves
-/// the old file or the new one under the name, never a part.
+/// Syncs `from`, renames it to `to` (replacing any existing file) and syncs the folder. After a crash the name refers
+/// to the old file or to the new one, never to a part.
 ///
 /// # Errors
-/// As the calls named; after an error from the folder's sync the name may be either.
+/// As the calls named. If the sync of the folder fails, the name may refer to either file.
 pub fn replace(storage: &dyn Storage, from: &Path, to: &Path) -> io::Result<()> {
     storage.open(from, Mode::Write)?.sync()?;
     storage.rename(from, to)?;

@@ -140,7 +140,7 @@ impl TableView {
     /// they were read before.
     ///
     /// If the stamps are the same before and after the row's lock was found free, the writer died. If they differ, the
-    /// next commit may have begun already.
+    /// next commit may have begun, so it looks again until they are the same or none of them says WRITING.
     pub(super) fn row_without_writer(
         &self,
         row: u64,

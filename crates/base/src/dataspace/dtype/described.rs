@@ -1,7 +1,7 @@
 //! Types that need a description: named numbers, and fields of several types.
 //!
-//! Each distinct description is kept once, as long as the process lives: so a [`Dtype`] stays a small value that is
-//! copied and compared like any other. A description in a file is shorter than 64 KiB.
+//! Each distinct description is stored once and never freed, so that a [`Dtype`] is a small value that is copied and
+//! compared like any other. In a file a description is shorter than 64 KiB.
 
 use super::Dtype;
 use crate::error::ErrorKind;
@@ -10,17 +10,17 @@ use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::{LazyLock, Mutex};
 
-/// Compounds in compounds, at most.
+/// Deepest nesting of compounds.
 const DEEPEST: usize = 8;
 
-/// Whole numbers that have names.
+/// Whole numbers with names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EnumType {
     pub(super) base: Dtype,
     pub(super) members: Vec<(String, i128)>,
 }
 
-/// Fields of several types, side by side. There may be gaps between them.
+/// Fields of several types, one after the other. There may be gaps between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CompoundType {
     pub(super) size: u64,
@@ -30,9 +30,9 @@ pub struct CompoundType {
 /// A field of a compound.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Field {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its first byte within the compound.
+    /// Offset of its first byte in the compound.
     pub offset: u64,
     /// Type of an element.
     pub dtype: Dtype,
@@ -41,7 +41,7 @@ pub struct Field {
 }
 
 impl Field {
-    /// Bytes that it takes; `None`: they overflow.
+    /// Size in bytes. `None`: it overflows.
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         self.shape.iter().try_fold(self.dtype.size(), |n, &k| n.checked_mul(k))
@@ -49,7 +49,7 @@ impl Field {
 }
 
 impl EnumType {
-    /// The type of whole numbers below it.
+    /// The type of the underlying whole numbers.
     #[must_use]
     pub fn base(&self) -> Dtype {
         self.base
@@ -96,10 +96,10 @@ impl Dtype {
     pub fn enumeration(base: Self, members: Vec<(String, i128)>) -> Result<Self, ErrorKind> {
         let bad = |text: String| Err(ErrorKind::BadRequest(text));
         if !base.is_whole() {
-            return bad(format!("an enum is over whole numbers, not over {base}"));
+            return bad(format!("an enum must be over whole numbers, not over {base}"));
         }
         if members.is_empty() {
-            return bad("an enum has at least one member".to_owned());
+            return bad("an enum must have at least one member".to_owned());
         }
         let (mut names, mut values) = (HashSet::new(), HashSet::new());
         for (name, value) in &members {
@@ -107,7 +107,7 @@ impl Dtype {
                 return bad("a member of an enum needs a name without NUL".to_owned());
             }
             if !names.insert(name) || !values.insert(value) {
-                return bad(format!("the name or the value of member '{name}' of an enum is there twice"));
+                return bad(format!("the name or the value of member '{name}' of an enum occurs twice"));
             }
             if base.parse_element(&value.to_string()).is_none() {
                 return bad(format!("member '{name}' of an enum is {value}, which {base} cannot hold"));
@@ -119,12 +119,12 @@ impl Dtype {
     /// A compound of `size` bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: no fields, a name twice, fields that overlap or do not fit, compounds in compounds
-    /// more than 8 deep.
+    /// [`ErrorKind::BadRequest`]: no fields, a name twice, fields that overlap or do not fit, compounds nested more
+    /// than 8 deep.
     pub fn compound(size: u64, fields: Vec<Field>) -> Result<Self, ErrorKind> {
         let bad = |text: String| Err(ErrorKind::BadRequest(text));
         if fields.is_empty() {
-            return bad("a compound has at least one field".to_owned());
+            return bad("a compound must have at least one field".to_owned());
         }
         let mut names = HashSet::new();
         let mut places: Vec<(u64, u64)> = Vec::with_capacity(fields.len());
@@ -134,7 +134,7 @@ impl Dtype {
                 return bad("a field of a compound needs a name without NUL".to_owned());
             }
             if !names.insert(name) {
-                return bad(format!("field '{name}' of a compound is there twice"));
+                return bad(format!("field '{name}' of a compound occurs twice"));
             }
             let end = field.bytes().filter(|&n| n > 0).and_then(|n| field.offset.checked_add(n));
             let Some(end) = end.filter(|&end| end <= size) else {
@@ -148,12 +148,12 @@ impl Dtype {
         }
         let kind = CompoundType { size, fields };
         if kind.depth() > DEEPEST {
-            return bad(format!("compounds in compounds are more than {DEEPEST} deep"));
+            return bad(format!("compounds are nested more than {DEEPEST} deep"));
         }
         Ok(Self::Compound(COMPOUNDS.get(kind)))
     }
 
-    /// A compound whose fields lie one behind the other: name, type and shape of each.
+    /// A compound whose fields follow each other without gaps: name, type and shape of each.
     ///
     /// # Errors
     /// As [`Dtype::compound`].
@@ -182,7 +182,7 @@ impl CompoundType {
 static ENUMS: Known<EnumType> = Known::new();
 static COMPOUNDS: Known<CompoundType> = Known::new();
 
-/// Descriptions that were seen.
+/// Descriptions seen so far.
 struct Known<T: 'static>(LazyLock<Mutex<HashSet<&'static T>>>);
 
 impl<T: Eq + Hash> Known<T> {

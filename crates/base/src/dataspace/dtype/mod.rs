@@ -11,8 +11,8 @@ pub(super) use names::{NotADtype, parse, parse_shaped};
 
 use std::fmt;
 
-/// Type of one element. Numbers are little-endian in files that h5part makes. Everything has a fixed size: elements of
-/// variable length have no place that could be written to.
+/// Type of one element. Numbers are little-endian in files that h5part creates. All elements have a fixed size, since
+/// those of variable length have no fixed place to write to.
 ///
 /// | here | in a file | numpy |
 /// |---|---|---|
@@ -45,7 +45,7 @@ pub enum Dtype {
     U16,
     /// Whole numbers of 32 bits, not negative.
     U32,
-    /// Whole numbers of 64 bits, not negative.
+    /// Unsigned whole numbers of 8 bits.
     U64,
     /// False or true.
     Bool,
@@ -66,7 +66,7 @@ pub enum Dtype {
 use Dtype::{Bool, Bytes, C64, C128, Compound, Enum, F16, F32, F64, I8, I16, I32, I64, Text, U8, U16, U32, U64};
 
 impl Dtype {
-    /// All that have no length, members or fields.
+    /// All types without length, members or fields.
     pub const ALL: [Self; 14] = [F32, F64, I8, I16, I32, I64, U8, U16, U32, U64, Bool, F16, C64, C128];
 
     /// Bytes per element.
@@ -84,7 +84,7 @@ impl Dtype {
         }
     }
 
-    /// Bytes of the numbers that an element consists of, where these have an order of bytes.
+    /// Bytes of the numbers that an element consists of, if those have a byte order.
     #[must_use]
     pub const fn word_bytes(self) -> u64 {
         match self {
@@ -94,7 +94,7 @@ impl Dtype {
         }
     }
 
-    /// Whether its elements are whole numbers. Those of bool and of enums are not.
+    /// Whether its elements are whole numbers. Bool and enums do not count.
     #[must_use]
     pub const fn is_whole(self) -> bool {
         matches!(self, I8 | I16 | I32 | I64 | U8 | U16 | U32 | U64)
@@ -112,7 +112,7 @@ impl Dtype {
         matches!(self, Bytes(_) | Text(_))
     }
 
-    /// The value of a row that is not there, unless the user names another: NaN, 0, false, empty; of a compound zeros.
+    /// The value of a row that is not there, unless the user gives another: NaN, 0, false, empty; zeros for a compound.
     #[must_use]
     pub fn default_fill(self) -> Vec<u8> {
         match self {
@@ -125,7 +125,7 @@ impl Dtype {
         }
     }
 
-    /// Whether an element is not a number; of a complex one, whether neither part is.
+    /// Whether an element is NaN. A complex number is NaN if both parts are.
     #[must_use]
     pub fn is_nan(self, bytes: &[u8]) -> bool {
         match self {

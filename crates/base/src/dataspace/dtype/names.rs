@@ -1,4 +1,4 @@
-//! Names of types: h5part's own, which count bits, and numpy's.
+//! Names of types: h5part's own, which count bits, and those of numpy.
 
 use super::{Bool, Bytes, C64, C128, Compound, Dtype, Enum, F16, F32, F64, I8, I16, I32, I64, Text, U8, U16, U32, U64};
 use crate::dataspace::shape_text;
@@ -6,16 +6,16 @@ use crate::error::ErrorKind;
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
-/// Longest text of a column that is made, in bytes: the fill value lies in the header of the dataset.
+/// Longest text of a new column, in bytes. The fill value must fit into the object header of the dataset.
 const LONGEST: u32 = 32 << 10;
-/// Members or fields that are named for people.
+/// How many members or fields a short name lists.
 const NAMED: usize = 4;
 
 /// Why a text does not name a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dataspace) struct NotADtype {
     pub(in crate::dataspace) reason: String,
-    /// What it is, if numpy knows it as a type whose elements have a variable length.
+    /// The kind of type, if numpy knows it as one of variable length.
     pub(in crate::dataspace) variable: Option<&'static str>,
 }
 
@@ -34,15 +34,15 @@ impl From<ErrorKind> for NotADtype {
 impl FromStr for Dtype {
     type Err = ErrorKind;
 
-    /// Reads h5part's names and numpy's: `f64`, `float64`, `<f8`, `S20`, `<U20`, `enum(u8){idle=0,busy=1}`,
-    /// `{x:f64,y:f32:3}`. Without a sign of byte order `i8` and `u8` have 8 bits; with one, as in `<i8`, numpy's 8
-    /// bytes.
+    /// Parses h5part's names and numpy's: `f64`, `float64`, `<f8`, `S20`, `<U20`, `enum(u8){idle=0,busy=1}`,
+    /// `{x:f64,y:f32:3}`. Without a byte order `i8` and `u8` have 8 bits; with one, as in `<i8`, they are numpy's and
+    /// have 8 bytes.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
         parse(text).map_err(|e| ErrorKind::BadRequest(format!("no such type: '{text}' ({})", e.reason)))
     }
 }
 
-/// Reads a name.
+/// Parses a name.
 pub(in crate::dataspace) fn parse(text: &str) -> Result<Dtype, NotADtype> {
     let text = text.trim();
     if let Some(dtype) = plain(text).or_else(|| code(text)) {
@@ -73,7 +73,7 @@ pub(in crate::dataspace) fn parse(text: &str) -> Result<Dtype, NotADtype> {
     Err(NotADtype { reason: unknown(kind).to_owned(), variable: variable(kind) })
 }
 
-/// Names that stand for themselves.
+/// Names of plain types.
 fn plain(text: &str) -> Option<Dtype> {
     Some(match text {
         "f16" | "float16" | "half" => F16,
@@ -94,7 +94,7 @@ fn plain(text: &str) -> Option<Dtype> {
     })
 }
 
-/// numpy's codes, which count bytes, but for those that are h5part's names as well.
+/// numpy's codes, which count bytes, except those that are also h5part's names.
 fn code(text: &str) -> Option<Dtype> {
     Some(match text {
         "f2" => F16,
@@ -113,7 +113,7 @@ fn code(text: &str) -> Option<Dtype> {
     })
 }
 
-/// Texts of a length: `S20` and `a20` of bytes, `T20` of bytes in UTF-8, `U20` of code points.
+/// Texts of fixed length: `S20` and `a20` of bytes, `T20` of bytes in UTF-8, `U20` of code points.
 fn sized(text: &str) -> Option<Result<Dtype, String>> {
     let (kind, length) = text.split_at_checked(1)?;
     if !matches!(kind, "S" | "a" | "T" | "U") || length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
@@ -123,7 +123,7 @@ fn sized(text: &str) -> Option<Result<Dtype, String>> {
     Some(match bytes {
         Some(n @ 1..=LONGEST) if matches!(kind, "S" | "a") => Ok(Bytes(n)),
         Some(n @ 1..=LONGEST) => Ok(Text(n)),
-        _ => Err(format!("a text has 1 to {LONGEST} bytes, four per code point of 'U'")),
+        _ => Err(format!("a text must have 1 to {LONGEST} bytes, four per code point of 'U'")),
     })
 }
 
@@ -173,7 +173,7 @@ fn parse_fields(text: &str) -> Result<Dtype, NotADtype> {
     Ok(Dtype::packed(fields.collect::<Result<_, NotADtype>>()?)?)
 }
 
-/// `DTYPE[:SHAPE]`
+/// Parses `DTYPE[:SHAPE]`.
 pub(in crate::dataspace) fn parse_shaped(text: &str) -> Result<(Dtype, Vec<u64>), NotADtype> {
     let whole = parse(text);
     if whole.is_ok() {
@@ -185,7 +185,7 @@ pub(in crate::dataspace) fn parse_shaped(text: &str) -> Result<(Dtype, Vec<u64>)
     Ok((parse(kind)?, axes))
 }
 
-/// The parts between commas that are not within braces.
+/// Splits at commas outside of braces.
 fn split_outside(text: &str) -> Vec<&str> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0usize);
     for (at, c) in text.char_indices() {
@@ -204,7 +204,7 @@ fn split_outside(text: &str) -> Vec<&str> {
 }
 
 impl Dtype {
-    /// Its name for people: of many members or fields the first ones.
+    /// Its name for people. Long lists of members or fields are shortened.
     #[must_use]
     pub fn short_name(self) -> String {
         self.name(NAMED)
@@ -235,7 +235,7 @@ impl Dtype {
             Compound(kind) => {
                 let mut next = 0;
                 let fields = kind.fields().iter().map(|field| {
-                    // Where a field does not follow the one before, its place is told.
+                    // The offset of a field is shown only if it does not follow the field before.
                     let gap = if field.offset == next { String::new() } else { format!("@{}", field.offset) };
                     next = field.offset + field.bytes().unwrap_or(0);
                     let mut text = format!("{}{gap}:{}", field.name, field.dtype.name(most));
@@ -308,7 +308,7 @@ mod tests {
             ("T20", Text(20)),
             ("<U20", Text(80)),
             ("U1", Text(4)),
-            // It is stored as UTF-8, which has no order of bytes.
+            // It is stored as UTF-8, which has no byte order.
             (">U1", Text(4)),
             (">i1", I8),
         ] {

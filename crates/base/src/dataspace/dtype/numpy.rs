@@ -1,12 +1,11 @@
-//! Types as numpy describes them.
+//! Descriptions of types for numpy.
 
 use super::{Bool, Bytes, C64, C128, Compound, Dtype, Enum, F16, F32, F64, I8, I16, I32, I64, Text, U8, U16, U32, U64};
 use std::fmt::Write;
 
 impl Dtype {
-    /// The bytes of an element as a literal of Python: what `numpy.lib.format.descr_to_dtype` takes, and what stands in
-    /// a `.npy` file. Text is bytes in UTF-8, an enum the whole number below it, a gap in a compound a field without a
-    /// name.
+    /// The layout of an element as a Python literal, which `numpy.lib.format.descr_to_dtype` takes and `.npy` files
+    /// contain. A text becomes bytes, an enum its underlying whole number, a gap in a compound a field without a name.
     #[must_use]
     pub fn numpy(self) -> String {
         let code = match self {
@@ -57,7 +56,7 @@ fn in_order(fields: &[super::Field]) -> Vec<&super::Field> {
     fields
 }
 
-/// A text in quotes.
+/// A quoted text.
 fn literal(text: &str) -> String {
     let mut out = String::from("'");
     for c in text.chars() {

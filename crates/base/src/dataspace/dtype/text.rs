@@ -1,18 +1,18 @@
-//! Elements as texts: of the command line, of guards, of what `read` prints.
+//! Elements as text, for the command line, for guards, and for the output of `read`.
 //!
-//! Numbers are as Rust writes them. Texts are JSON strings, complex numbers lists of two, members of enums their names,
-//! compounds JSON objects: so that what stands on one line can be taken apart again.
+//! Numbers are written as Rust does. Texts are JSON strings, complex numbers lists of two, members of enums their
+//! names, and compounds JSON objects. So a line with several elements can be parsed again.
 
 use super::{Bool, Bytes, C64, C128, Compound, Dtype, Enum, F16, F32, F64, I8, I16, I32, I64, Text, U8, U16, U32, U64};
 use super::{CompoundType, EnumType};
 use half::f16;
 use std::str::FromStr;
 
-/// An object with this one name stands for bytes that are not text.
+/// Key of the object that stands for bytes that are not text.
 const HEX: &str = "hex";
 
 impl Dtype {
-    /// Little-endian bytes of one element from its text. A compound has none.
+    /// Parses one element to little-endian bytes. Compounds cannot be parsed.
     #[must_use]
     pub fn parse_element(self, text: &str) -> Option<Vec<u8>> {
         fn bytes<T: FromStr, const N: usize>(text: &str, to: fn(T) -> [u8; N]) -> Option<Vec<u8>> {
@@ -43,8 +43,8 @@ impl Dtype {
         }
     }
 
-    /// A text as it is, padded with zeros; of an enum the member of this name. `None`: it is too long, which never cuts
-    /// it, or not a member, or the type is another one.
+    /// A text padded with zeros, or for an enum the member with this name. `None`: the text is too long, since texts
+    /// are never cut; or it is not a member; or the type is neither.
     #[must_use]
     pub fn element_of(self, text: &str) -> Option<Vec<u8>> {
         match self {
@@ -54,7 +54,7 @@ impl Dtype {
         }
     }
 
-    /// Text of one element from its little-endian bytes (`size()` of them).
+    /// Formats one element from its `size()` little-endian bytes.
     #[must_use]
     pub fn format_element(self, bytes: &[u8]) -> String {
         match self {
@@ -65,7 +65,7 @@ impl Dtype {
         }
     }
 
-    /// The element as JSON, but for NaN, Infinity and -Infinity, which are as Python's `json` writes them.
+    /// The element as JSON, except for NaN, Infinity and -Infinity, which are written as Python's `json` does.
     #[must_use]
     pub fn to_json(self, bytes: &[u8]) -> String {
         match self {
@@ -90,7 +90,7 @@ impl Dtype {
 }
 
 impl EnumType {
-    /// A name, as it is or quoted, or the number of a member.
+    /// Parses a name, quoted or not, or the number of a member.
     fn parse(&self, text: &str) -> Option<Vec<u8>> {
         let quoted: Option<String> = serde_json::from_str(text).ok();
         let name = quoted.as_deref().unwrap_or(text);
@@ -111,7 +111,7 @@ impl CompoundType {
     }
 }
 
-/// Lists in lists, of elements of this shape.
+/// Nested lists of elements of this shape.
 fn nested(dtype: Dtype, shape: &[u64], bytes: &[u8]) -> String {
     let Some((&n, inner)) = shape.split_first() else { return dtype.to_json(bytes) };
     let each = bytes.len() / usize::try_from(n).unwrap_or(1).max(1);
@@ -170,7 +170,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Without the zeros behind it; what is not UTF-8 as an object.
+/// Drops trailing zeros. Bytes that are not UTF-8 become an object.
 fn json_text(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let bytes = bytes.get(..end).unwrap_or_default();
@@ -181,7 +181,7 @@ fn json_text(bytes: &[u8]) -> String {
     format!("{{\"{HEX}\":\"{}\"}}", hex.concat())
 }
 
-/// A JSON string, an object as above, or the text as it is.
+/// Parses a JSON string, an object for bytes, or plain text.
 fn parse_text(dtype: Dtype, text: &str) -> Option<Vec<u8>> {
     let quoted = || text.starts_with('"').then(|| serde_json::from_str::<String>(text).ok()).flatten();
     let hex = || {
@@ -204,12 +204,12 @@ fn padded(dtype: Dtype, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
 }
 
 fn parse_float(dtype: Dtype, text: &str) -> Option<f64> {
-    // Read at once as what it becomes: two roundings are not one.
+    // Parse directly to the final type: rounding twice may give another result.
     let value = match dtype {
         F32 => text.parse::<f32>().ok().map(f64::from)?,
         _ => text.parse::<f64>().ok()?,
     };
-    // A finite number that the type cannot hold is no infinity.
+    // A finite number that the type cannot hold must not become infinity.
     let written = text.contains(|c: char| c.is_ascii_digit());
     (!(written && value.is_infinite())).then_some(value)
 }
@@ -237,7 +237,7 @@ fn complex_bytes(dtype: Dtype, text: &str) -> Option<Vec<u8>> {
     }
     let text = text.strip_prefix('(').and_then(|text| text.strip_suffix(')')).unwrap_or(text);
     let Some(text) = text.strip_suffix(['j', 'i']) else { return bytes(text, "0") };
-    // The sign between the parts is neither the first one nor that of an exponent.
+    // The sign between the parts is neither the first one nor part of an exponent.
     let signs = text.char_indices().skip(1).filter(|&(_, c)| c == '+' || c == '-');
     let between = signs.map(|(at, _)| at).filter(|&at| !text[..at].ends_with(['e', 'E'])).last();
     between.map_or_else(|| bytes("0", text), |at| bytes(&text[..at], &text[at..]))

@@ -1,10 +1,10 @@
-//! Which bytes are elements of a type, and which types have the same ones.
+//! Which bytes are valid elements of a type, and which types share their bytes.
 
 use super::{Bool, Bytes, Compound, Dtype, Enum, Text, text};
 
 impl Dtype {
-    /// What is wrong with elements that are to be stored: booleans that are neither 0 nor 1, text that is not UTF-8,
-    /// numbers that are no member of an enum.
+    /// What is wrong with elements that are to be stored: booleans other than 0 and 1, text that is not UTF-8, numbers
+    /// that are not members of an enum.
     #[must_use]
     pub fn flaw_of(self, elements: &[u8]) -> Option<&'static str> {
         let size = usize::try_from(self.size()).unwrap_or(usize::MAX).max(1);
@@ -12,7 +12,7 @@ impl Dtype {
             Bool => elements.iter().any(|&byte| byte > 1).then_some("bytes other than 0 and 1"),
             Text(_) => {
                 let is_text = |element: &[u8]| std::str::from_utf8(element).is_ok();
-                // Zeros are UTF-8: so the whole is, where each is.
+                // Zeros are valid UTF-8, so all elements are valid if the whole is and each of them is.
                 (!elements.chunks_exact(size).all(is_text)).then_some("text that is not UTF-8")
             }
             Enum(kind) => {
@@ -35,7 +35,7 @@ impl Dtype {
         }
     }
 
-    /// Whether there are bytes that are not elements.
+    /// Whether the type has invalid bytes.
     fn has_flaws(self) -> bool {
         match self {
             Bool | Text(_) | Enum(_) => true,
@@ -44,8 +44,8 @@ impl Dtype {
         }
     }
 
-    /// Whether elements of `other` have the same bytes, and mean the same: an enum and the whole numbers below it, both
-    /// kinds of text, compounds of such.
+    /// Whether elements of `other` have the same bytes with the same meaning: an enum and its underlying whole numbers,
+    /// both kinds of text, compounds of such types.
     #[must_use]
     pub fn has_bytes_of(self, other: Self) -> bool {
         match (self, other) {
@@ -65,8 +65,8 @@ impl Dtype {
         }
     }
 
-    /// The elements as those of `to`, where that needs no decision of the user: texts of another length, and types that
-    /// have the same bytes. `None`: it does, or one of the elements is not one of `to`; a text is never cut.
+    /// Converts elements to type `to` if that loses nothing: texts of another length, and types with the same bytes.
+    /// `None`: it would, or an element is not valid for `to`; a text is never cut.
     #[must_use]
     pub fn relabel(self, to: Self, elements: &[u8]) -> Option<Vec<u8>> {
         let out = match (self, to) {
@@ -86,7 +86,7 @@ impl Dtype {
             _ if self.has_bytes_of(to) => elements.to_vec(),
             _ => return None,
         };
-        // Bytes take ASCII from a text: what else it holds would be read as something else.
+        // Bytes accept only ASCII from a text, since readers would misread anything else.
         let is_kept = !matches!((self, to), (Text(_), Bytes(_))) || out.is_ascii();
         (is_kept && to.flaw_of(&out).is_none()).then_some(out)
     }
@@ -110,7 +110,7 @@ mod tests {
     fn flaws() {
         assert!(dtype("bool").flaw_of(&[0, 1]).is_none() && dtype("bool").flaw_of(&[0, 2]).is_some());
         assert!(dtype("T3").flaw_of("é\0abc".as_bytes()).is_none());
-        // Each element by itself: a character over two of them is in neither.
+        // Each element is checked on its own: a character split over two elements is invalid in both.
         assert!(dtype("T1").flaw_of("é".as_bytes()).is_some() && dtype("S1").flaw_of("é".as_bytes()).is_none());
         let state = dtype("enum(u8){a=1,b=7}");
         assert!(state.flaw_of(&[1, 7, 7]).is_none() && state.flaw_of(&[1, 0]).is_some());
