@@ -3,10 +3,10 @@
 /// Why work on ledgers, runs, pools, SLURM and measurements fails. A program finds it by [`h5part_base::error::Error::kind_of`].
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// The file is no ledger, or its header is damaged.
+    /// The file is not a ledger, or its header is damaged.
     #[error("not a usable ledger: {0}")]
     NotALedger(String),
-    /// A slot, or a name, of a ledger does not fit its checksum.
+    /// A slot or a name in the ledger does not match its checksum.
     #[error("the ledger is damaged at task {task}")]
     DamagedTask {
         /// Its position in the order of claims.
@@ -21,42 +21,42 @@ pub enum ErrorKind {
     /// A task's rows are not in the store.
     #[error("{}", not_committed(.rows, .missing, .present))]
     NotCommitted {
-        /// Its name.
+        /// The task's name.
         task: String,
-        /// Its rows.
+        /// The task's rows.
         rows: std::ops::Range<u64>,
         /// The columns that some of its rows lack.
         missing: Vec<String>,
         /// The columns that all of its rows have.
         present: Vec<String>,
     },
-    /// The ledger was made without a store.
+    /// The ledger was created without a store.
     #[error("the ledger names no store")]
     NoStore,
-    /// The ledger was made for another store.
+    /// The ledger was created for another store.
     #[error("the ledger belongs to another store: {0}")]
     OtherStore(String),
-    /// The file holds no measurements.
+    /// The file contains no measurements.
     #[error("not a file of measurements: {0}")]
     NotMeasurements(&'static str),
-    /// The folder holds no files of measurements.
+    /// The folder contains no files of measurements.
     #[error("the folder holds no measurements (*.jsonl)")]
     NothingMeasured,
-    /// A program that is needed is not there.
+    /// A required program does not exist.
     #[error("no such program '{0}' on the PATH")]
     NoProgram(String),
-    /// SLURM's programs are not here.
+    /// SLURM's programs are not installed here.
     #[error("SLURM's '{0}' is not on the PATH")]
     NoSlurm(String),
-    /// A program of SLURM refused.
+    /// A program of SLURM reported an error.
     #[error("'{program}' refused: {message}")]
     Slurm {
         /// Its name.
         program: String,
-        /// Its own words.
+        /// Its message.
         message: String,
     },
-    /// A worker process ended in a way it should not.
+    /// A worker process ended unexpectedly.
     #[error("worker {worker} {how}")]
     Worker {
         /// Number of the worker.
@@ -64,20 +64,20 @@ pub enum ErrorKind {
         /// How it ended.
         how: String,
     },
-    /// More workers, with their own, than there are cores.
+    /// Workers and threads exceed the cores.
     #[error("{workers} workers with {threads} threads each would share {cores} cores, without 'oversubscribe'")]
     Oversubscribed {
-        /// Workers that were asked for.
+        /// Number of workers that was asked for.
         workers: usize,
-        /// Threads in each.
+        /// Threads per worker.
         threads: usize,
         /// Cores that may be used.
         cores: usize,
     },
-    /// The pool takes no more tasks, or none of this run.
+    /// The pool accepts no more tasks, or none of this run.
     #[error("the pool was shut down, or the run was cancelled")]
     PoolClosed,
-    /// The works of the program do not include this one.
+    /// The program has no work of this name.
     #[error("no work '{0}' is registered")]
     NoSuchWork(String),
     /// Worker processes would run the whole program again.
@@ -88,7 +88,7 @@ pub enum ErrorKind {
 impl h5part_base::error::Kind for ErrorKind {}
 
 impl ErrorKind {
-    /// What all tasks that leave these columns out have in common: "column 'F' not committed".
+    /// The text that is common to all tasks that lack these columns: "column 'F' not committed".
     #[must_use]
     pub fn columns_missing(missing: &[String]) -> String {
         let s = if missing.len() == 1 { "" } else { "s" };
@@ -96,7 +96,7 @@ impl ErrorKind {
     }
 }
 
-/// The first columns of many.
+/// Names the first of many columns.
 fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 6;
     let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();

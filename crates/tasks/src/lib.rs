@@ -1,5 +1,5 @@
-//! Tasks: what is to be done, who does it, and where it runs. Nothing in here knows of HDF5: what a task has to leave
-//! behind is asked through [`ledger::TaskData`].
+//! Tasks: what is to be done, who does it, and where it runs. This crate does not know HDF5: it checks the results of
+//! tasks through [`ledger::TaskData`].
 #![cfg_attr(test, expect(clippy::cast_possible_truncation, reason = "small numbers of tests"))]
 
 pub mod budget;

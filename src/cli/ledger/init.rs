@@ -175,7 +175,7 @@ fn weights(path: &Path, ledger: &Path) -> Result<Vec<f64>> {
     let text = String::from_utf8(bytes_of(path)?).map_err(|_| request(INIT, ledger, "the weights are not UTF-8"))?;
     let parse = |(k, line): (usize, &str)| {
         let number = line.trim().parse::<f64>().ok().filter(|w| w.is_finite());
-        number.ok_or_else(|| request("read weights from", path, format!("line {} is no number: '{line}'", k + 1)))
+        number.ok_or_else(|| request("read weights from", path, format!("line {} is not a number: '{line}'", k + 1)))
     };
     text.lines().enumerate().map(parse).collect()
 }

@@ -132,7 +132,7 @@ fn a_probe_of_what_fails_or_is_not_there_is_an_error() {
         (&["--probe", "--", "no such program"], 3, "no such program"),
         (&["--probe", "--", "sh", "-c", "exit 3"], 2, "exit status: 3"),
         (&["--probe"], 2, "COMMAND"),
-        (&["--memory-per-worker", "much"], 2, "no amount of memory"),
+        (&["--memory-per-worker", "much"], 2, "not an amount of memory"),
     ];
     for (args, exit, why) in cases {
         let (code, out, err) = run(&[&["recommend"], args].concat());

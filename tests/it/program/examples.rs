@@ -150,7 +150,7 @@ fn ensemble_with_a_worker_killed_and_one_that_goes_on_give_the_same_bits() {
     let scratch = Scratch::new();
     let (serial, _) = output_of("ensemble", &[&scratch.text("s.h5"), "--pool", r#"{"type": "serial"}"#]);
     let (out, err) = output_of("ensemble", &[&scratch.text("k.h5"), "--kill", "--pool", TWO_BY_TWO]);
-    assert!(err.contains(" was killed\n") && err.contains("; 1 attempts were made again"), "{err}");
+    assert!(err.contains(" was killed\n") && err.contains("; 1 attempts were retries"), "{err}");
     assert_eq!(out, serial, "{err}");
     // In two goes: the second finds what the first committed.
     output_of("ensemble", &[&scratch.text("g.h5"), "--blocks", "3"]);

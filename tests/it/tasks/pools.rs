@@ -68,7 +68,7 @@ fn workers_that_die_are_replaced_and_their_tasks_done_again() {
         let (code, out, err) = run(&config, "mixed", tasks);
         assert_eq!(code, 0, "{out}{err}");
         assert_eq!(sorted(&out, tasks), sorted(&serial, tasks), "{err}");
-        assert!(out.contains("70 tasks: 70 done, 0 failed, 0 lost, 0 cancelled; 40 attempts were made again"), "{out}");
+        assert!(out.contains("70 tasks: 70 done, 0 failed, 0 lost, 0 cancelled; 40 attempts were retries"), "{out}");
     }
 }
 
@@ -85,7 +85,7 @@ fn tasks_that_die_every_time_are_told_with_how_and_the_others_are_done() {
     ] {
         assert!(ends.contains(end), "{end}: {out}");
     }
-    assert!(out.contains("8 tasks: 0 done, 4 failed, 4 lost, 0 cancelled; 12 attempts were made again"), "{out}");
+    assert!(out.contains("8 tasks: 0 done, 4 failed, 4 lost, 0 cancelled; 12 attempts were retries"), "{out}");
     // In threads a panic fails its task alone. What a task reads is nothing, and not the pool's messages.
     let (code, out, _) = run(r#"{"type": "threads", "kwargs": {"max_workers": 2}}"#, "panic", 9);
     assert!(code == 1 && out.contains("9 tasks: 6 done, 3 failed, 0 lost"), "{out}");

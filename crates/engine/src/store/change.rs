@@ -40,6 +40,7 @@ impl Store {
     /// Direct columns of tables must stay where they are. All groups, datasets and attributes must be dropped before
     /// `work` returns.
     ///
+    /// # Errors
     /// Those of `work`; [`ErrorKind::StillOpen`], [`ErrorKind::LockTimeout`], [`ErrorKind::LogAside`], library and I/O
     /// errors. After an error the file is unchanged, unless the last step failed: see [`Store::recover`].
     pub fn change<T>(&self, work: impl FnOnce(&H5Change) -> std::result::Result<T, Failed>) -> Result<T> {

@@ -1,4 +1,4 @@
-//! Limits of the control group, version 1 or 2. Those of the groups around it hold as well.
+//! Limits of the control group, version 1 or 2. The limits of its parent groups apply as well.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GroupMemory {
     pub(super) max: u64,
-    /// Without the pages of files that the kernel may take back.
+    /// Without the file pages that the kernel may reclaim.
     pub(super) used: u64,
 }
 
@@ -17,7 +17,7 @@ pub(super) struct Limits {
     pub(super) memory: Option<GroupMemory>,
 }
 
-/// Above this, a limit of version 1 means none.
+/// A limit of version 1 above this means no limit.
 const NO_LIMIT: u64 = 1 << 60;
 
 pub(super) fn limits(root: &Path) -> Limits {
@@ -44,7 +44,7 @@ pub(super) fn limits(root: &Path) -> Limits {
 }
 
 impl Limits {
-    /// The stricter of what is known and what was found.
+    /// Keeps the stricter of the known and the new limits.
     fn lower(&mut self, quota: Option<f64>, memory: Option<GroupMemory>) {
         if let Some(quota) = quota {
             self.quota = Some(self.quota.map_or(quota, |known| known.min(quota)));
@@ -56,8 +56,8 @@ impl Limits {
     }
 }
 
-/// The group's folder and those around it. In a container the path may be one of the host's, and the
-/// group's own limits lie at the top.
+/// The group's folder and its parents. In a container the path may be one of the host's; the group's own limits then
+/// lie at the top.
 fn folders(mounts: &[PathBuf], path: &str) -> Vec<PathBuf> {
     let Some(mount) = mounts.iter().find(|mount| mount.is_dir()) else { return vec![] };
     let group = mount.join(path.trim_start_matches('/'));
@@ -79,7 +79,7 @@ fn quota_v2(folder: &Path) -> Option<f64> {
 }
 
 fn quota_v1(folder: &Path) -> Option<f64> {
-    // -1 stands for none.
+    // -1 means no limit.
     share(number(folder, "cpu.cfs_quota_us")?, number(folder, "cpu.cfs_period_us")?)
 }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Number of each logical processor, and of its physical core.
+/// Numbers of each logical processor and its physical core.
 pub(super) fn topology(root: &Path) -> Vec<(usize, usize)> {
     let mut found = from_sys(root);
     if found.is_empty() {
         found = from_cpuinfo(root);
     }
     found.sort_unstable();
-    // Cores are named by package and number within it; a plain number will do.
+    // Cores are identified by package and by number within it. These pairs are mapped to plain numbers.
     let mut cores = BTreeMap::new();
     let number = |(number, place): (usize, (usize, usize))| {
         let next = cores.len();
@@ -27,7 +27,7 @@ fn from_sys(root: &Path) -> Vec<(usize, Place)> {
         let number = entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok()?;
         let topology = entry.path().join("topology");
         let read = |name| std::fs::read_to_string(topology.join(name)).ok()?.trim().parse::<usize>().ok();
-        // A processor that is offline has no topology. A virtual one may have no package.
+        // An offline processor has no topology. A virtual one may have no package.
         Some((number, (read("physical_package_id").unwrap_or(0), read("core_id")?)))
     };
     entries.flatten().filter_map(cpu).collect()

@@ -1,44 +1,44 @@
-//! What there is to share out.
+//! The resources of this machine.
 
 use serde::Serialize;
 
 /// A logical processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Cpu {
-    /// Its number, as the system counts.
+    /// Its number in the system.
     pub number: usize,
-    /// The physical core that it belongs to; others with the same number share it.
+    /// The physical core that it belongs to. Others with the same number share the core.
     pub core: usize,
     /// Whether this process may run on it (affinity).
     pub allowed: bool,
 }
 
-/// What was found out about the machine, and about what this process may use of it.
+/// The machine, and what this process may use of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Machine {
     /// Logical processors.
     pub cpus: Vec<Cpu>,
-    /// CPU time that the control group may use, in processors.
+    /// CPU time that the control group may use, in numbers of processors.
     pub quota: Option<f64>,
-    /// Processors that SLURM gives to this task, or else to the job on this node.
+    /// Processors that SLURM gives to this task, or otherwise to the job on this node.
     pub slurm_cpus: Option<usize>,
     /// Memory of the machine, in bytes.
     pub memory_total: u64,
-    /// Memory that the system says is available, in bytes.
+    /// Memory that the system reports as available, in bytes.
     pub memory_available: u64,
-    /// What is left to the control group, in bytes.
+    /// Memory that is left to the control group, in bytes.
     pub cgroup_left: Option<u64>,
-    /// What SLURM gives to the job on this node, in bytes.
+    /// Memory that SLURM gives to the job on this node, in bytes.
     pub slurm_memory: Option<u64>,
 }
 
-/// What a number was limited by.
+/// What limits a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
     /// The machine itself.
     Machine,
-    /// The processors that the process is kept on.
+    /// The CPU affinity of the process.
     Affinity,
     /// The control group.
     ControlGroup,
@@ -47,12 +47,12 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// In words.
+    /// Describes the limit.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
             Self::Machine => "all that the machine has",
-            Self::Affinity => "those that this process is kept on",
+            Self::Affinity => "those that this process is pinned to",
             Self::ControlGroup => "the limit of the control group",
             Self::Slurm => "what SLURM has allocated",
         }
@@ -72,8 +72,8 @@ impl Machine {
         distinct(self.cpus.iter().map(|cpu| cpu.core)).max(1)
     }
 
-    /// Cores that workers may use, at least 1, and what limits them. Two logical processors of one core
-    /// count once: work that computes gains little from the second.
+    /// Cores that workers may use, at least 1, and what limits them. Two logical processors of one core count once,
+    /// since computing gains little from the second.
     #[must_use]
     pub fn cores(&self) -> (usize, Limit) {
         let allowed = distinct(self.cpus.iter().filter(|cpu| cpu.allowed).map(|cpu| cpu.core)).max(1);
@@ -93,7 +93,7 @@ impl Machine {
         found
     }
 
-    /// Memory that may be used from here on, in bytes, and what limits it.
+    /// Memory that may still be used, in bytes, and what limits it.
     #[must_use]
     pub fn memory(&self) -> (u64, Limit) {
         let mut found = (self.memory_available, Limit::Machine);
@@ -115,6 +115,6 @@ fn distinct(numbers: impl Iterator<Item = usize>) -> usize {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
 fn whole(quota: f64) -> usize {
-    // Half a processor more is worth no worker of its own.
+    // Half a processor is not worth another worker.
     quota.floor() as usize
 }

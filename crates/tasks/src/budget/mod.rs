@@ -1,6 +1,6 @@
-//! How many workers this machine has room for: cores and memory.
+//! How many workers this machine has room for, by cores and memory.
 //!
-//! [`Machine`] is what was found, [`Budget::plan`] what follows from it; the plan asks nobody anything.
+//! [`Machine`] describes the machine, and [`Budget::plan`] derives the plan from it without any I/O.
 
 pub mod pin;
 

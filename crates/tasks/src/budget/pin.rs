@@ -1,19 +1,19 @@
-//! Keeps workers on cores of their own.
+//! Pins workers to cores.
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 
-/// Numbers of the processors that this process may run on; empty where the system does not tell.
+/// Numbers of the processors that this process may run on. Empty if the system does not tell.
 #[must_use]
 pub fn allowed() -> Vec<usize> {
     let Ok(set) = sched_getaffinity(Pid::from_raw(0)) else { return vec![] };
     (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect()
 }
 
-/// Keeps this thread, and those that it starts from now on, on these processors.
+/// Pins this thread, and the threads that it starts later, to these processors.
 ///
 /// # Errors
-/// As `sched_setaffinity(2)`; a list without any.
+/// As `sched_setaffinity(2)`; an error for an empty list.
 pub fn keep_on(cpus: &[usize]) -> std::io::Result<()> {
     let mut set = CpuSet::new();
     for &cpu in cpus {
@@ -22,8 +22,8 @@ pub fn keep_on(cpus: &[usize]) -> std::io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// Does something with this thread kept on these processors, and what it starts meanwhile with it; none:
-/// wherever it may run anyway. Where the system refuses, it is done all the same.
+/// Runs `act` with this thread pinned to these processors, along with whatever it starts meanwhile. With an empty list,
+/// or if the system refuses, it runs without pinning.
 pub fn while_kept_on<T>(cpus: &[usize], act: impl FnOnce() -> T) -> T {
     let before = if cpus.is_empty() { vec![] } else { allowed() };
     let is_kept = !cpus.is_empty() && keep_on(cpus).is_ok();
@@ -34,7 +34,7 @@ pub fn while_kept_on<T>(cpus: &[usize], act: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Processors of each worker: `threads` neighbours each, all in turn where there are too few.
+/// Processors of each worker: `threads` neighbouring ones each. If there are too few, workers share them in turn.
 #[must_use]
 pub fn shares(allowed: &[usize], workers: usize, threads: usize) -> Vec<Vec<usize>> {
     if allowed.is_empty() {

@@ -1,54 +1,53 @@
-//! From machine and need to numbers of workers. Nothing here looks at the system.
+//! Plans the number of workers from machine and needs. It does no I/O.
 
 use super::machine::Machine;
 use h5part_base::error::{ErrorKind, Result};
 use serde::Serialize;
 
-/// What the work needs, and what was asked for explicitly.
+/// What the work needs, and what the user asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Need {
-    /// Number of tasks: more workers have nothing to do.
+    /// Number of tasks. More workers would have nothing to do.
     pub tasks: Option<u64>,
     /// Memory that a worker needs, in bytes.
     pub memory_per_worker: Option<u64>,
-    /// Workers, if they are to be as many as that.
+    /// Number of workers, if the user asked for one.
     pub workers: Option<usize>,
-    /// Threads in each, if they are to be as many as that.
+    /// Threads per worker, if the user asked for a number.
     pub threads: Option<usize>,
-    /// Obey numbers for both that multiply to more than there are cores.
+    /// Accept numbers of workers and threads whose product exceeds the cores.
     pub oversubscribe: bool,
 }
 
-/// How many workers, of how many threads each.
+/// A number of workers, and of threads per worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Budget {
-    /// Workers at once: processes, or threads.
+    /// Workers at the same time: processes or threads.
     pub workers: usize,
-    /// Threads in each.
+    /// Threads per worker.
     pub threads: usize,
     /// Cores that they share.
     pub cores: usize,
-    /// Memory that they may use together, in bytes: 80 % of what is available.
+    /// Memory that they may use together, in bytes: 80 % of the available memory.
     pub memory: u64,
-    /// Why these numbers: sentences.
+    /// Why these numbers were chosen, in sentences.
     pub reasons: Vec<String>,
-    /// What is wrong with them: sentences. Only numbers that were asked for can be too large.
+    /// Warnings about them, in sentences. Only numbers that the user asked for can be too large.
     pub warnings: Vec<String>,
 }
 
-/// The share of the memory that may be used: 4 of 5.
+/// The share of the memory that may be used: four fifths.
 fn usable(available: u64) -> u64 {
     available / 5 * 4
 }
 
 impl Budget {
-    /// Plans the workers. Numbers that were not asked for never exceed cores or memory, except that
-    /// there is always one worker.
+    /// Plans the workers. Numbers that the user did not ask for never exceed cores or memory, except that there is
+    /// always one worker.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::Oversubscribed`]: several workers and several threads in each were asked for, more
-    /// than there are cores, without `oversubscribe`. Two by two processes on two cores were 2.6 times
-    /// slower than one.
+    /// [`crate::ErrorKind::Oversubscribed`]: the user asked for more workers and threads than there are cores, several
+    /// of each, without `oversubscribe`. Two by two processes on two cores were 2.6 times slower than one.
     pub fn plan(machine: &Machine, need: &Need) -> Result<Self, ErrorKind> {
         let (cores, limit) = machine.cores();
         let memory = usable(machine.memory().0);
@@ -75,13 +74,13 @@ impl Budget {
         Ok(plan)
     }
 
-    /// How many workers the memory has room for; may be none.
+    /// How many workers the memory has room for, possibly none.
     fn fit(&mut self, machine: &Machine, need: &Need) -> usize {
         let Some(each) = need.memory_per_worker.filter(|each| *each > 0) else { return usize::MAX };
         let fit = self.memory / each;
         let (available, limit) = machine.memory();
         self.reasons.push(format!(
-            "{} of memory are available ({}); 80 % of it hold {} of {} each.",
+            "{} of memory is available ({}); 80 % of it has room for {} of {} each.",
             size(available),
             limit.words(),
             count(usize::try_from(fit).unwrap_or(usize::MAX), "worker"),
@@ -117,7 +116,7 @@ impl Budget {
         if self.workers > by_memory {
             let each = need.memory_per_worker.unwrap_or(0);
             let text = format!(
-                "{} of {} each need more than 80 % of the memory that is available ({}): the system may end some",
+                "{} of {} each need more than 80 % of the memory that is available ({}): the system may kill some",
                 count(self.workers, "worker"),
                 size(each),
                 size(self.memory)
@@ -153,7 +152,7 @@ mod tests {
 
     const GB: u64 = 1_000_000_000;
 
-    /// A machine with hyperthreads: processor `n` lies on core `n % cores`.
+    /// A machine with hyperthreads. Processor `n` belongs to core `n % cores`.
     fn machine(cores: usize, per_core: usize, gb: u64) -> Machine {
         let cpus = (0..cores * per_core).map(|number| Cpu { number, core: number % cores, allowed: true });
         Machine { cpus: cpus.collect(), memory_total: gb * GB, memory_available: gb * GB, ..Machine::default() }
@@ -168,15 +167,16 @@ mod tests {
     fn numbers_of_known_machines() {
         let none = Need::default();
         let each = |gb: u64| Need { memory_per_worker: Some(gb * GB), ..none };
-        // A laptop, its hyperthreads not counted; a node; a host of one core.
+        // A laptop whose hyperthreads do not count, a node, and a host with one core.
         assert_eq!(numbers(&machine(4, 2, 16), &none), (4, 1, 0));
         assert_eq!(numbers(&machine(64, 1, 256), &none), (64, 1, 0));
         assert_eq!(numbers(&machine(1, 1, 1), &none), (1, 1, 0));
-        // Memory for 0.8 * 16 / 5 = 2 workers: they get the cores that are left. For none: one, and a warning.
+        // The memory has room for 0.8 * 16 / 5 = 2 workers, which get all cores. If it has room for none, there is one
+        // worker and a warning.
         assert_eq!(numbers(&machine(4, 1, 16), &each(5)), (2, 2, 0));
         assert_eq!(numbers(&machine(4, 1, 16), &each(13)), (1, 4, 1));
         assert_eq!(numbers(&machine(4, 1, 16), &Need { tasks: Some(3), ..none }), (3, 1, 0));
-        // A container of 1.5 processors, an array task, a process kept on the two halves of one core.
+        // A container of 1.5 processors, an array task, and a process pinned to the two halves of one core.
         assert_eq!(numbers(&Machine { quota: Some(1.5), ..machine(8, 1, 8) }, &none), (1, 1, 0));
         assert_eq!(numbers(&Machine { slurm_cpus: Some(6), ..machine(8, 1, 8) }, &none), (6, 1, 0));
         let mut kept = machine(4, 2, 8);
@@ -237,7 +237,7 @@ mod tests {
             let plan = Budget::plan(&machine, &need).expect("a plan");
             let (cores, _) = machine.cores();
             prop_assert!(plan.workers >= 1 && plan.threads >= 1 && cores >= 1);
-            // What was asked for is obeyed.
+            // Numbers that the user asked for are obeyed.
             prop_assert!(workers.is_none_or(|n| n == plan.workers) && threads.is_none_or(|n| n == plan.threads));
             let within_cores = plan.workers * plan.threads <= cores;
             let within_memory = each.is_none_or(|gb| plan.workers as u64 * gb * GB <= machine.memory().0 / 5 * 4);
@@ -249,7 +249,7 @@ mod tests {
                 prop_assert!(within_memory || plan.workers == 1);
                 prop_assert!(within_cores || plan.workers == 1);
             }
-            // Nothing is exceeded without a word.
+            // Nothing is exceeded without a warning.
             prop_assert_eq!(plan.warnings.len(), usize::from(!within_cores) + usize::from(!within_memory));
         }
     }

@@ -1,4 +1,4 @@
-//! Looks at the machine.
+//! Examines the machine.
 
 use super::machine::{Cpu, Machine};
 use super::{cgroup, cpus, pin};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 const MIB: u64 = 1 << 20;
 
-/// Where /proc and /sys are, and what the environment says.
+/// Where /proc and /sys are, and the environment.
 struct Site<'a> {
     root: PathBuf,
     variable: &'a dyn Fn(&str) -> Option<String>,
@@ -14,7 +14,7 @@ struct Site<'a> {
 }
 
 impl Machine {
-    /// What there is here, now. What the system does not tell is taken as absent.
+    /// Examines this machine now. What the system does not tell counts as absent.
     #[must_use]
     pub fn probe() -> Self {
         Self::at(&Site {
@@ -36,7 +36,7 @@ impl Machine {
         let number = |name| (site.variable)(name)?.trim().parse::<u64>().ok();
         let slurm_cpus = number("SLURM_CPUS_PER_TASK").or_else(|| number("SLURM_CPUS_ON_NODE"));
         let slurm_cpus = slurm_cpus.and_then(|cpus| usize::try_from(cpus).ok());
-        // 0 stands for all of the node's memory.
+        // 0 means all of the node's memory.
         let per_node = number("SLURM_MEM_PER_NODE").filter(|mib| *mib > 0);
         let per_cpu = || Some(number("SLURM_MEM_PER_CPU")?.saturating_mul(number("SLURM_CPUS_ON_NODE")?));
         let group = cgroup::limits(&site.root);
@@ -69,8 +69,7 @@ fn meminfo(root: &Path) -> Memory {
     Memory { total, available: kib("MemAvailable").or_else(|| kib("MemFree")).unwrap_or(0).saturating_mul(1024) }
 }
 
-/// The share of the memory that is in use, 0 to 1: the machine's, or the control group's, whichever is
-/// nearer to its end.
+/// The share of memory in use, 0 to 1, of the machine or of the control group, whichever is larger.
 #[expect(clippy::cast_precision_loss, reason = "a share")]
 pub(super) fn used_share() -> Option<f64> {
     let root = Path::new("/");
@@ -161,7 +160,7 @@ mod tests {
         );
         let found = probe(root, &[], &[]);
         assert_eq!((found.logical(), found.physical(), found.quota), (4, 2, Some(1.5)));
-        // Over its limit already: nothing is left.
+        // Memory over its limit leaves nothing.
         assert_eq!(found.memory(), (0, super::super::Limit::ControlGroup));
         assert_eq!(found.memory_available, 1_024_000);
     }

@@ -1,4 +1,4 @@
-//! An eye on the memory while tasks run.
+//! Watches the memory while tasks run.
 
 use super::probe::used_share;
 use std::io;
@@ -7,17 +7,16 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Receives warnings: what is worth to be known and is not an error.
+/// Receives warnings, which are worth knowing but are not errors.
 pub type Warn = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// The share of the memory in use above which a warning is given.
+/// Warn if a larger share of the memory is in use.
 pub const SHARE: f64 = 0.8;
-/// Below this it is all right again, and may be warned of anew.
+/// Below this share the warning is reset.
 const RELIEF: f64 = 0.75;
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Warns when more than 80 % of the memory are in use, once each time that it comes to that. Ends when it
-/// is dropped.
+/// Warns when more than 80 % of the memory is in use, once each time that this happens. It ends when it is dropped.
 #[derive(Debug)]
 pub struct MemoryWatch {
     end: Option<Sender<()>>,
@@ -25,10 +24,10 @@ pub struct MemoryWatch {
 }
 
 impl MemoryWatch {
-    /// Watches the memory of the machine and of the control group, once a second.
+    /// Watches the memory of the machine and of the control group once per second.
     ///
     /// # Errors
-    /// The system starts no more threads.
+    /// The system cannot start another thread.
     pub fn start(warn: Warn) -> io::Result<Self> {
         Self::start_with(Box::new(used_share), INTERVAL, warn)
     }
@@ -61,7 +60,7 @@ impl Drop for MemoryWatch {
     }
 }
 
-/// Whether the last warning still stands.
+/// Whether the last warning still applies.
 #[derive(Debug, Default)]
 struct Level {
     high: bool,
@@ -72,7 +71,7 @@ impl Level {
         let was_high = self.high;
         self.high = share > if was_high { RELIEF } else { SHARE };
         (self.high && !was_high)
-            .then(|| format!("{:.0} % of the memory are in use: fewer workers would be safer", share * 100.0))
+            .then(|| format!("{:.0} % of the memory is in use: fewer workers would be safer", share * 100.0))
     }
 }
 

@@ -1,9 +1,9 @@
-//! Which tasks may be waiting: a bit for each, and a bit for each sector of those. They are hints, which
-//! make a claim as cheap among ten million tasks as among ten; the slots alone say what is.
+//! Bits that say which tasks may be waiting: one bit per task, and one per sector of these. They are hints, which make
+//! a claim as cheap among ten million tasks as among ten. Only the slots say which tasks wait.
 //!
-//! A bit is set before its task waits, and cleared after it does not: who dies in between leaves a bit
-//! that the next one clears. What a loss of power hides is found when no bit is left
-//! ([`super::Ledger::claim`] looks at the slots then).
+//! A bit is set before its task waits, and cleared after the task stops waiting. A process that dies in between leaves
+//! a bit that the next one clears. If a loss of power hides a waiting task, it is found when no bit is left
+//! ([`super::Ledger::claim`] then reads the slots).
 
 use super::header::{SECTOR, SECTOR_LEN, Shape};
 use h5part_base::storage::StorageFile;
@@ -77,7 +77,7 @@ impl Bits {
         Ok(None)
     }
 
-    /// Says that these tasks may be waiting; the upper level first, so that no death hides a bit.
+    /// Marks tasks as possibly waiting. The upper level comes first, so that no death hides a bit.
     pub(super) fn set(&self, file: &dyn StorageFile, tasks: Range<u64>) -> io::Result<()> {
         self.each_leaf(tasks, |leaf, bits| {
             let top = self.shape.top + leaf / BITS * SECTOR;
@@ -93,7 +93,7 @@ impl Bits {
         })
     }
 
-    /// Says that these tasks are not waiting.
+    /// Marks tasks as not waiting.
     pub(super) fn clear(&self, file: &dyn StorageFile, tasks: Range<u64>) -> io::Result<()> {
         self.each_leaf(tasks, |leaf, bits| {
             let at = self.shape.leaves + leaf * SECTOR;

@@ -1,4 +1,4 @@
-//! Claims: the first tasks that wait, as one block of neighbours.
+//! Claims the first waiting tasks, as one block of neighbours.
 
 use super::header::Header;
 use super::task::{OwnerId, Refusal, State, Task};
@@ -10,9 +10,9 @@ use std::time::Duration;
 /// What to claim.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimOptions {
-    /// At most so many tasks, neighbours in the order of claims.
+    /// Claim at most this many tasks, neighbours in the order of claims.
     pub count: u64,
-    /// A task that failed rests for so long.
+    /// How long a failed task rests before it is retried.
     pub delay: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Default for ClaimOptions {
     }
 }
 
-/// A task that was claimed, to be done now.
+/// A claimed task, which its owner must do now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// Its position in the order of claims.
@@ -40,37 +40,37 @@ pub struct Claim {
     pub name: String,
     /// Its rows in the table of the store.
     pub rows: Option<Range<u64>>,
-    /// Number of the claim; what is done for the task is done in its name.
+    /// Number of the claim. All work for the task is done under it.
     pub fence: u64,
     /// Who claimed it.
     pub owner: OwnerId,
-    /// How often it failed before.
+    /// How many times it has failed before.
     pub attempts: u16,
 }
 
-/// What a claim brought.
+/// The result of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claimed {
     /// At least one task.
     Tasks(Vec<Claim>),
-    /// Nothing waits now.
+    /// No task can be claimed now.
     Nothing {
         /// Tasks that rest after a failure.
         resting: u64,
-        /// Tasks that others work on; they may come back.
+        /// Tasks that others work on. They may wait again later.
         running: u64,
     },
 }
 
 impl Ledger {
-    /// Claims the first tasks that wait, for an owner that was registered.
+    /// Claims the first waiting tasks for a registered owner.
     ///
-    /// **Concurrency.** Beside anything. Each task goes to one owner. Its cost does not depend on the
-    /// number of tasks, unless none waits: then all slots are looked at, without the lock.
+    /// **Concurrency.** Beside anything. Each task goes to one owner. The cost does not depend on the number of tasks,
+    /// unless none waits: then all slots are read, without the lock.
     ///
     /// # Errors
-    /// [`ErrorKind::Fenced`]: others gave the owner up. [`ErrorKind::LockTimeout`], I/O errors: nothing was
-    /// claimed, or what was comes back when the owner ends.
+    /// [`ErrorKind::Fenced`]: others gave the owner up. [`ErrorKind::LockTimeout`], I/O errors: nothing was claimed, or
+    /// claimed tasks wait again when the owner ends.
     pub fn claim(&self, owner: OwnerId, options: &ClaimOptions) -> Result<Claimed> {
         self.try_claim(owner, options).at("claim a task of", &self.path)
     }
@@ -89,7 +89,7 @@ impl Ledger {
         }
     }
 
-    /// Sets the bits of tasks that wait, where one was found that had none.
+    /// Sets the missing bit of a waiting task.
     fn show(&self, hidden: u64) -> Result<(), ErrorKind> {
         let _held = self.hold()?;
         let start = hidden / PORTION * PORTION;
@@ -106,12 +106,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes a block under the lock.
+    /// Claims a block under the lock.
     fn take(&self, owner: OwnerId, options: &ClaimOptions) -> Result<Vec<(u64, Task)>, ErrorKind> {
         let (now, delay) = ((self.clock)(), options.delay_ms());
         let file = self.file.as_ref();
         let _held = self.hold()?;
-        // Whom others gave up would leave tasks that nobody looks for.
+        // A worker that others gave up would leave tasks that nobody looks for.
         self.working(owner)?;
         let mut from = 0;
         while let Some(start) = self.bits.next(file, from)? {
@@ -156,7 +156,7 @@ impl Ledger {
         })
     }
 
-    /// What the slots say when the bits say nothing.
+    /// Reads from the slots what the bits do not say.
     fn outlook(&self, options: &ClaimOptions) -> Result<Outlook, ErrorKind> {
         let (now, delay) = ((self.clock)(), options.delay_ms());
         let mut outlook = Outlook::default();
@@ -177,14 +177,14 @@ impl Ledger {
 
 #[derive(Debug, Default)]
 struct Outlook {
-    /// A task that waits though its bit does not say so.
+    /// A task that waits although its bit is not set.
     hidden: Option<u64>,
     resting: u64,
     running: u64,
 }
 
-/// Where a block of claims ends that begins at `start`: at most `count` further, and at a boundary of
-/// chunks where it reaches one.
+/// The end of a block of claims that begins at `start`: at most `count` tasks, and at a boundary of chunks if there is
+/// one.
 fn block_end(header: &Header, start: u64, count: u64) -> u64 {
     let end = start.saturating_add(count.max(1)).min(header.tasks);
     let align = u64::from(header.align.max(1));

@@ -1,4 +1,4 @@
-//! Making a ledger: built beside, and whole when it takes its name.
+//! Creates a ledger. It is built beside its name, and renamed once it is complete.
 
 use super::header::{Header, SECTOR_LEN, Shape, StoreRef};
 use super::names::{LONGEST, first_probe};
@@ -12,10 +12,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// Failures after which a task stays failed, unless said otherwise.
+/// Default number of failures after which a task stays failed.
 pub const MAX_ATTEMPTS: u16 = 3;
 
-/// Names of tasks, one after the other.
+/// Names of tasks, in order.
 #[derive(Clone, Debug, Default)]
 pub struct NameList {
     bytes: Vec<u8>,
@@ -23,10 +23,10 @@ pub struct NameList {
 }
 
 impl NameList {
-    /// A name a line, or, with `null`, a name before each NUL, as `find -print0` writes them.
+    /// Parses one name per line. With `null`, each name ends with a NUL, as `find -print0` writes them.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: not UTF-8, an empty name, or one that is too long; its number is told.
+    /// [`ErrorKind::BadRequest`]: not UTF-8, an empty name, or a name that is too long. The message gives its number.
     pub fn parse(text: Vec<u8>, null: bool) -> Result<Self, ErrorKind> {
         let text = String::from_utf8(text).map_err(|e| {
             let line = e.as_bytes()[..e.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
@@ -36,7 +36,7 @@ impl NameList {
         let separator = if null { '\0' } else { '\n' };
         let mut names = text.split(separator).peekable();
         while let Some(name) = names.next() {
-            // What follows the last separator is no name.
+            // The last separator may be missing.
             if name.is_empty() && names.peek().is_none() {
                 break;
             }
@@ -48,7 +48,7 @@ impl NameList {
     /// Adds a name.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: it is empty, or too long.
+    /// [`ErrorKind::BadRequest`]: the name is empty or too long.
     pub fn push(&mut self, name: &str) -> Result<(), ErrorKind> {
         let number = self.ends.len() + 1;
         if name.is_empty() {
@@ -71,7 +71,7 @@ impl NameList {
         self.ends.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no names.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
@@ -93,31 +93,31 @@ impl<S: AsRef<str>> TryFrom<&[S]> for NameList {
     }
 }
 
-/// What a ledger is made of.
+/// Specification of a ledger.
 #[derive(Clone, Debug)]
 pub struct NewLedger {
-    /// Names of the tasks; `None`: there are `blocks` of rows, and their rows are their names.
+    /// Names of the tasks. `None`: tasks are blocks of rows, and their rows are their names.
     pub names: Option<NameList>,
-    /// Rows that the tasks share; 0: tasks have no rows.
+    /// Rows of the table that the tasks share; 0: tasks have no rows.
     pub rows: u64,
-    /// Rows of each task.
+    /// Rows per task.
     pub rows_per_task: u64,
-    /// How heavy each task is; heavy ones come first.
+    /// Weight of each task. Heavy tasks come first.
     pub weights: Option<Vec<f64>>,
-    /// Where each task stands to begin with; else all wait.
+    /// Initial state of each task. `None`: all wait.
     pub states: Option<Vec<State>>,
-    /// A task that failed so often stays failed.
+    /// Number of failures after which a task stays failed.
     pub max_attempts: u16,
-    /// Rows of a chunk of the table: blocks of claims end where chunks do.
+    /// Rows per chunk of the table. Blocks of claims end where chunks do.
     pub chunk_rows: u64,
-    /// The store that has the rows.
+    /// The store with the rows.
     pub store: Option<StoreRef>,
-    /// Where the list came from.
+    /// Where the list of tasks came from.
     pub origin: String,
 }
 
 impl NewLedger {
-    /// Tasks with names, which all wait.
+    /// Tasks with names, all waiting.
     #[must_use]
     pub fn of_names(names: NameList) -> Self {
         Self {
@@ -133,16 +133,16 @@ impl NewLedger {
         }
     }
 
-    /// Blocks of rows.
+    /// Tasks that are blocks of rows.
     #[must_use]
     pub fn of_rows(rows: u64, rows_per_task: u64) -> Self {
         Self { names: None, rows, rows_per_task, ..Self::of_names(NameList::default()) }
     }
 
-    /// Makes the ledger.
+    /// Creates the ledger.
     ///
-    /// **Concurrency.** The file is built beside its name and takes it when it is whole and durable; a kill
-    /// leaves none.
+    /// **Concurrency.** The file is built beside its name, and renamed once it is complete and durable. A kill leaves
+    /// no ledger.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`crate::ErrorKind::DuplicateTask`], [`ErrorKind::BadRequest`], I/O errors.
@@ -150,7 +150,7 @@ impl NewLedger {
         self.create_in(path, &Disk)
     }
 
-    /// The same, in this storage.
+    /// Creates the ledger in this storage.
     ///
     /// # Errors
     /// As [`NewLedger::create`].
@@ -168,19 +168,19 @@ impl NewLedger {
             return Err(ErrorKind::AlreadyExists(Item::File));
         }
         plan.build(&path, storage, take_name).map_err(|e| match e.kind() {
-            // Another one was made meanwhile: ten million tasks take a while.
+            // Another one was created meanwhile: ten million tasks take a while.
             io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists(Item::File),
             _ => e.into(),
         })
     }
 
-    /// Makes the ledger in the place of another, whose lock is held.
+    /// Replaces a ledger. The caller holds the lock of the old one.
     pub(super) fn take_place(&self, path: &Path, storage: &dyn Storage) -> Result<(), ErrorKind> {
         Ok(Plan::of(self)?.build(path, storage, replace)?)
     }
 }
 
-/// How a file takes its name.
+/// How to rename a file into place.
 type Take = fn(&dyn Storage, &Path, &Path) -> io::Result<()>;
 
 fn beside(path: &Path) -> PathBuf {
@@ -189,7 +189,7 @@ fn beside(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// All that will be in the file.
+/// The contents of the file.
 struct Plan<'a> {
     /// The header's bytes.
     header: Vec<u8>,
@@ -205,7 +205,7 @@ impl<'a> Plan<'a> {
     fn of(new: &'a NewLedger) -> Result<Self, ErrorKind> {
         let bad = |text: String| Err(ErrorKind::BadRequest(text));
         if new.names.is_none() && (new.rows_per_task == 0 || new.rows == 0) {
-            return bad("there are no rows to share out".to_owned());
+            return bad("there are no rows to divide into tasks".to_owned());
         }
         let tasks = match &new.names {
             Some(names) => names.len() as u64,
@@ -216,20 +216,20 @@ impl<'a> Plan<'a> {
         }
         if new.names.is_some() && new.rows > 0 && tasks != new.rows.div_ceil(new.rows_per_task.max(1)) {
             return bad(format!(
-                "{tasks} tasks of {} rows do not make up the {} rows of the table",
+                "{tasks} tasks of {} rows do not add up to the {} rows of the table",
                 new.rows_per_task, new.rows
             ));
         }
         let lens = [new.weights.as_ref().map(Vec::len), new.states.as_ref().map(Vec::len)];
         if let Some(len) = lens.into_iter().flatten().find(|&len| len as u64 != tasks) {
-            return bad(format!("there are {tasks} tasks and {len} weights"));
+            return bad(format!("there are {tasks} tasks but {len} weights"));
         }
         if let Some(k) = new.weights.as_ref().and_then(|w| w.iter().position(|w| !w.is_finite())) {
-            return bad(format!("weight {} is no finite number", k + 1));
+            return bad(format!("weight {} is not a finite number", k + 1));
         }
-        // Enough to tell that there are too many before anything is laid out.
+        // This tells whether there are too many tasks before anything is laid out.
         let shape = |names_len| Shape::of(tasks, names_len);
-        let too_many = || ErrorKind::BadRequest(format!("{tasks} tasks are more than a ledger holds"));
+        let too_many = || ErrorKind::BadRequest(format!("{tasks} tasks are more than a ledger can hold"));
         shape(1).ok_or_else(too_many)?;
         let order = order(tasks, new.weights.as_deref());
         let names = new.all_names(tasks)?;
@@ -250,13 +250,13 @@ impl<'a> Plan<'a> {
         Ok(Self { header, shape, new, names, order, index })
     }
 
-    /// Writes it beside its name, which it then takes.
+    /// Writes the file beside its name, and renames it.
     fn build(&self, path: &Path, storage: &dyn Storage, take: Take) -> io::Result<()> {
         let beside = beside(path);
         let built = storage.open(&beside, Mode::CreateNew).and_then(|file| self.write(file.as_ref()));
         let made = built.and_then(|()| take(storage, &beside, path));
         if made.is_err() {
-            // What stays is small talk beside the error.
+            // A leftover file matters less than the error.
             let _ = storage.remove(&beside);
         }
         made
@@ -303,14 +303,14 @@ impl<'a> Plan<'a> {
         };
         let weight = self.new.weights.as_ref().map_or(0.0, |weights| weights[number as usize]);
         let state = self.state(place);
-        // What is done was so when the ledger was made: what changes later is newer.
+        // Tasks that are done now were done before. Later changes have a later time.
         let since_ms = if state == State::Done { super::now_ms() } else { 0 };
         Task { state, since_ms, ..Task::new(number, name, weight) }
     }
 }
 
 impl NewLedger {
-    /// Names that must be written down: rows alone are names only as long as tasks are in their order.
+    /// The names that must be stored. Rows need no stored names as long as tasks are in their order.
     fn all_names(&self, tasks: u64) -> Result<NameList, ErrorKind> {
         match (&self.names, &self.weights) {
             (Some(names), _) => Ok(names.clone()),
@@ -327,7 +327,7 @@ impl NewLedger {
     }
 }
 
-/// Tasks between two boundaries of chunks.
+/// Tasks between two chunk boundaries.
 fn align(new: &NewLedger) -> u32 {
     let (chunk, task) = (new.chunk_rows.max(1), new.rows_per_task.max(1));
     if chunk.is_multiple_of(task) { u32::try_from(chunk / task).unwrap_or(1) } else { 1 }
@@ -336,13 +336,13 @@ fn align(new: &NewLedger) -> u32 {
 fn order(tasks: u64, weights: Option<&[f64]>) -> Vec<u32> {
     let mut order: Vec<u32> = (0..u32::try_from(tasks).unwrap_or(u32::MAX)).collect();
     if let Some(weights) = weights {
-        // Stable: tasks of one weight stay in their order.
+        // The sort is stable: tasks of equal weight keep their order.
         order.sort_by(|&a, &b| weights[b as usize].total_cmp(&weights[a as usize]));
     }
     order
 }
 
-/// From names to positions: open addressing, 0 for empty, else the position and 1.
+/// An index from names to positions by open addressing. An entry is the position plus 1; 0 means empty.
 fn index(names: &NameList, order: &[u32], entries: u64) -> Result<Vec<u32>, ErrorKind> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -370,7 +370,7 @@ fn bits(count: usize, is_set: impl Fn(usize) -> bool) -> Vec<u64> {
     words
 }
 
-/// A file written from its start in pieces, as [`PIECE`] has its reasons for.
+/// Writes a file from its start in pieces of [`PIECE`], which explains why.
 struct Pieces<'a> {
     file: &'a dyn StorageFile,
     at: u64,

@@ -1,25 +1,25 @@
-//! What a task produces, as far as a run has to know.
+//! What a task produces, as far as a run must know.
 
 use super::{Claim, State};
 use h5part_base::error::Result;
 
-/// Where the results of tasks are, for runs that take a task for done only when they are there.
+/// Where the results of tasks are, for runs that count a task as done only if its results exist.
 ///
 /// **Concurrency.** All methods may be called from several threads, and beside other runs of the ledger.
 pub trait TaskData: Sync {
-    /// To be called when a task was claimed, before anything is done for it.
+    /// Call this after a task was claimed, before any work on it.
     ///
     /// # Errors
-    /// [`h5part_base::error::ErrorKind::Fenced`]; what keeps the results from being looked up.
+    /// [`h5part_base::error::ErrorKind::Fenced`]; errors in looking up the results.
     fn begin(&self, claim: &Claim) -> Result<()>;
 
-    /// Tells the ledger that a task is done, if its results are there.
+    /// Records in the ledger that a task is done, if its results exist.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotCommitted`]: they are not, and the task is held still; as [`TaskData::begin`].
+    /// [`crate::ErrorKind::NotCommitted`]: they do not exist, and the task is still held; as [`TaskData::begin`].
     fn done(&self, claim: &Claim) -> Result<State>;
 
-    /// Whether a task that expired with its owner is done all the same; the ledger knows it then.
+    /// Checks whether a task that expired with its owner is done, and records this in the ledger.
     ///
     /// # Errors
     /// As [`TaskData::begin`].

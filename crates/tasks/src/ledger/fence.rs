@@ -1,4 +1,4 @@
-//! A claim that a store asks about before it writes: whose task was taken over writes no more.
+//! A fence that checks a claim before a store writes: once a task is taken over, its former owner cannot write.
 
 use super::finish::fenced;
 use super::{Claim, Ledger};
@@ -6,14 +6,14 @@ use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fence;
 use std::sync::Arc;
 
-/// Names the ledger to programs that run for a task.
+/// Environment variable with the ledger, for programs that run for a task.
 pub const LEDGER_VAR: &str = "H5PART_LEDGER";
-/// Names the task to programs that run for it.
+/// Environment variable with the task, for programs that run for it.
 pub const TASK_VAR: &str = "H5PART_TASK";
-/// Gives the fence to programs that run for a task.
+/// Environment variable with the fence, for programs that run for a task.
 pub const FENCE_VAR: &str = "H5PART_FENCE";
 
-/// The claim of a task, as a writer of a store asks about it under its row locks.
+/// The claim of a task, which a writer of a store checks under its row locks.
 #[derive(Clone, Debug)]
 pub struct TaskFence {
     ledger: Arc<Ledger>,
@@ -21,28 +21,28 @@ pub struct TaskFence {
 }
 
 impl TaskFence {
-    /// For a claim of this ledger.
+    /// A fence for a claim of this ledger.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, claim: Claim) -> Self {
         Self { ledger, claim }
     }
 
-    /// The task that this program was started for, as `h5part run` tells in its environment. `None`: it
-    /// was started by somebody else.
+    /// The task that this program was started for, according to the environment that `h5part run` sets. `None`: the
+    /// program was started by something else.
     ///
     /// # Errors
-    /// As [`Ledger::open`] and [`Ledger::find`]; a fence that is no number.
+    /// As [`Ledger::open`] and [`Ledger::find`]; an error for a fence that is not a number.
     pub fn from_env() -> Result<Option<Self>> {
         let var = |name: &str| std::env::var(name).ok();
         let (Some(path), Some(task), Some(fence)) = (var(LEDGER_VAR), var(TASK_VAR), var(FENCE_VAR)) else {
             return Ok(None);
         };
-        let bad = || ErrorKind::BadRequest(format!("{FENCE_VAR} is '{fence}', which is no number"));
+        let bad = || ErrorKind::BadRequest(format!("{FENCE_VAR} is '{fence}', which is not a number"));
         let fence = fence.parse().map_err(|_| bad()).at("read the environment for", &path)?;
         Self::of(&path, &task, fence).map(Some)
     }
 
-    /// The claim of a task of a ledger.
+    /// A fence for a task of a ledger.
     ///
     /// # Errors
     /// As [`Ledger::open`] and [`Ledger::find`].

@@ -1,4 +1,4 @@
-//! How tasks end, and what people do to them.
+//! How tasks end, and how people change them.
 
 use super::task::{Reason, Refusal, State, Task};
 use super::{Claim, Ledger};
@@ -7,36 +7,36 @@ use h5part_base::error::{At, ErrorKind, Result};
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Its work is there.
+    /// Its work is complete.
     Done,
-    /// It failed; it waits again, until it has failed too often.
+    /// It failed. It waits again, until it has failed too often.
     Failed(Reason),
-    /// It was given back, which is no failure.
+    /// It was released, which does not count as a failure.
     Released,
 }
 
-/// What a person's wish came to.
+/// The result of changing tasks by hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Changed {
     /// Tasks that changed.
     pub changed: u64,
-    /// Tasks that were named and had nothing to change.
+    /// Tasks that were selected but needed no change.
     pub unchanged: u64,
 }
 
 impl Ledger {
-    /// Tells how a claimed task ended. Returns the state that it has now.
+    /// Records how a claimed task ended. Returns its new state.
     ///
-    /// **Concurrency.** Beside anything. Data first, then this: what is told here is not undone.
+    /// **Concurrency.** Beside anything. Write the data first: what is recorded here is not undone.
     ///
     /// # Errors
-    /// [`ErrorKind::Fenced`]: somebody else has the task now, or it was cancelled. I/O errors.
+    /// [`ErrorKind::Fenced`]: someone else has the task now, or it was cancelled. I/O errors.
     pub fn finish(&self, claim: &Claim, end: End) -> Result<State> {
         let mut answers = self.finish_all(std::slice::from_ref(claim), end)?;
         answers.pop().unwrap_or(Ok(State::Waiting))
     }
 
-    /// The same for several tasks, under one lock. Each has its own answer.
+    /// Records the end of several tasks under one lock. Each has its own result.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
@@ -47,13 +47,13 @@ impl Ledger {
     /// Whether a claim still holds.
     ///
     /// # Errors
-    /// [`ErrorKind::Fenced`]: somebody else has the task now, or it was ended. I/O errors.
+    /// [`ErrorKind::Fenced`]: someone else has the task now, or it has ended. I/O errors.
     pub fn check_claim(&self, claim: &Claim) -> Result<()> {
         let task = self.task(claim.place)?;
         if task.is_held(claim.fence) { Ok(()) } else { Err(fenced(claim, &task).at("finish a task of", &self.path)) }
     }
 
-    /// Makes a task done that nobody holds, if it still is what `is_same` says.
+    /// Marks a task that nobody holds as done, if `is_same` accepts its current state.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
@@ -92,7 +92,7 @@ impl Ledger {
         }
     }
 
-    /// Writes those that changed; neighbours together.
+    /// Writes the changed slots, neighbours together.
     fn write_ended(&self, start: u64, ended: &[Result<Task, Task>]) -> Result<(), ErrorKind> {
         let mut at = start;
         for run in ended.chunk_by(|a, b| a.is_ok() == b.is_ok()) {
@@ -105,7 +105,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Writes slots under the lock; the bits of those that wait come first, so that none is overlooked.
+    /// Writes slots under the lock. The bits of waiting tasks are set first, so that none is overlooked.
     pub(super) fn put(&self, place: u64, tasks: &[Task]) -> Result<(), ErrorKind> {
         let mut at = place;
         for run in tasks.chunk_by(|a, b| a.state == b.state) {
@@ -118,8 +118,8 @@ impl Ledger {
         Ok(self.write(place, tasks)?)
     }
 
-    /// Notes that a task's rows had no value when it was claimed: if its owner dies after their commit,
-    /// they count as its work.
+    /// Records that a task's rows had no values when it was claimed. If its owner dies after committing them, they
+    /// count as its work.
     ///
     /// # Errors
     /// [`ErrorKind::Fenced`], I/O errors.
@@ -134,31 +134,30 @@ impl Ledger {
         Ok(self.write(claim.place, &[noted])?)
     }
 
-    /// Lets tasks wait again that a person wants done again: with all their attempts before them.
-    /// `which` says of each whether it is meant.
+    /// Requeues tasks that a person wants done again, with all attempts available again. `which` selects the tasks.
     ///
     /// **Concurrency.** Beside anything; the owner of a running task finds itself fenced.
     ///
     /// # Errors
-    /// I/O errors; some may have been changed then.
+    /// I/O errors. Some tasks may have been changed by then.
     pub fn requeue(&self, places: &[u64], which: impl Fn(&Task) -> bool) -> Result<Changed> {
         let now = (self.clock)();
         let wish = |task: &Task| (which(task) && task.state != State::Waiting).then(|| task.requeue(now));
         self.change(places, wish).at("requeue tasks of", &self.path)
     }
 
-    /// Cancels tasks that wait or run: they are failed.
+    /// Cancels tasks that wait or run. They count as failed.
     ///
     /// **Concurrency.** Beside anything; the owner of a running task finds itself fenced.
     ///
     /// # Errors
-    /// I/O errors; some may have been changed then.
+    /// I/O errors. Some tasks may have been changed by then.
     pub fn cancel(&self, places: &[u64]) -> Result<Changed> {
         let now = (self.clock)();
         self.change(places, |task| task.cancel(now)).at("cancel tasks of", &self.path)
     }
 
-    /// Each change by itself: others get their turn between two.
+    /// Changes tasks one by one, so that others can take the lock in between.
     pub(super) fn change(&self, places: &[u64], wish: impl Fn(&Task) -> Option<Task>) -> Result<Changed, ErrorKind> {
         let mut changed = Changed::default();
         for &place in places {
@@ -175,7 +174,7 @@ impl Ledger {
     }
 }
 
-/// What became of a claim that does not hold.
+/// Explains why a claim no longer holds.
 pub(super) fn fenced(claim: &Claim, task: &Task) -> ErrorKind {
     let how = match task.state {
         State::Running => format!("it was claimed again (claim {} is the latest, this is {})", task.fence, claim.fence),

@@ -1,4 +1,4 @@
-//! The ledger's first 4096 bytes, and where everything lies behind them. Nothing here touches a file.
+//! The ledger's first 4096 bytes, and the layout of everything after them. This module does no I/O.
 
 use super::task::SLOT;
 use h5part_base::checksum::crc32c;
@@ -10,22 +10,22 @@ use uuid::Uuid;
 pub const HEADER: usize = 4096;
 /// Everything is laid out in sectors of this many bytes.
 pub const SECTOR: u64 = SECTOR_LEN as u64;
-/// The same, in memory.
+/// The same in memory.
 pub const SECTOR_LEN: usize = 512;
 /// The first bytes of every ledger.
 pub(super) const MAGIC: [u8; 7] = *b"h5partT";
-/// Those of the log of a structural change, and of the ledgers of development versions.
+/// First bytes of the log of a structural change, and of the ledgers of development versions.
 const OLD_MAGIC: [u8; 7] = *b"h5partL";
-/// What every program reads.
+/// The version that every program reads.
 const VERSION: u8 = b'1';
-/// With columns of the store: who does not know them would take tasks for done, or not, by others.
+/// With columns of the store. A program that ignored them would decide by other columns whether tasks are done.
 const VERSION_COLUMNS: u8 = b'2';
-/// Where the length of the text of columns is, and its checksum.
+/// Offset of the length of the text of columns, and of its checksum.
 const COLUMNS: usize = 96;
-/// The numbers; texts come after them.
+/// Length of the numbers. Texts follow them.
 const NUMBERS: usize = 512;
 const USED: usize = 124;
-/// Tasks have numbers of 32 bits; one number stands for "none".
+/// Tasks have 32-bit numbers. One number stands for "none".
 const MOST_TASKS: u64 = u32::MAX as u64 - 1;
 
 /// The store whose rows the tasks fill.
@@ -33,47 +33,47 @@ const MOST_TASKS: u64 = u32::MAX as u64 - 1;
 pub struct StoreRef {
     /// Its file.
     pub path: String,
-    /// Its identity.
+    /// Its uuid.
     pub uuid: Uuid,
     /// Path of the table in it.
     pub table: String,
-    /// The columns that make a task done; none: all that are in use.
+    /// The columns that make a task done. Empty: all columns in use.
     pub columns: Vec<String>,
 }
 
-/// What a ledger says of itself; it never changes.
+/// The properties of a ledger, which never change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Identity of the ledger.
     pub uuid: Uuid,
     /// Number of tasks.
     pub tasks: u64,
-    /// Bytes of all names; 0: a task's rows are its name.
+    /// Bytes of all names; 0: the names of tasks are their rows.
     pub names_len: u64,
-    /// A task that failed so often stays failed.
+    /// Number of failures after which a task stays failed.
     pub max_attempts: u16,
-    /// A block of claims ends at a multiple of so many tasks, if it can.
+    /// Blocks of claims end at a multiple of this many tasks, if possible.
     pub align: u32,
     /// Rows of the table that the tasks share; 0: tasks have no rows.
     pub rows: u64,
-    /// Rows of each task, in order; the last one may have fewer.
+    /// Rows per task, in order. The last task may have fewer.
     pub rows_per_task: u64,
-    /// The store that has the rows.
+    /// The store with the rows.
     pub store: Option<StoreRef>,
-    /// Where the list of tasks came from, for those who write it back.
+    /// Where the list of tasks came from, for programs that write it back.
     pub origin: String,
 }
 
-/// Where the parts of a ledger begin, in bytes.
+/// Offsets of the parts of a ledger, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
-    /// One bit for each sector of [`Shape::leaves`].
+    /// One bit per sector of [`Shape::leaves`].
     pub top: u64,
-    /// One bit for each task: whether it may be waiting.
+    /// One bit per task: whether it may be waiting.
     pub leaves: u64,
     /// The slots.
     pub slots: u64,
-    /// From names to slots, open addressing.
+    /// An index from names to slots, by open addressing.
     pub index: u64,
     /// Entries of the index, 4 bytes each.
     pub index_len: u64,
@@ -88,7 +88,7 @@ fn sectors(bytes: u64) -> u64 {
 }
 
 impl Shape {
-    /// For so many tasks with names of so many bytes. `None`: too many.
+    /// The shape for this many tasks with names of this many bytes. `None`: too many.
     #[must_use]
     pub fn of(tasks: u64, names_len: u64) -> Option<Self> {
         if tasks > MOST_TASKS || names_len > 1 << 56 {
@@ -107,13 +107,13 @@ impl Shape {
 }
 
 impl Header {
-    /// Where everything lies.
+    /// The offsets of all parts.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: more tasks than there can be.
+    /// [`ErrorKind::BadRequest`]: too many tasks.
     pub fn shape(&self) -> Result<Shape, ErrorKind> {
         Shape::of(self.tasks, self.names_len)
-            .ok_or_else(|| ErrorKind::BadRequest(format!("{} tasks are more than a ledger holds", self.tasks)))
+            .ok_or_else(|| ErrorKind::BadRequest(format!("{} tasks are more than a ledger can hold", self.tasks)))
     }
 
     /// The rows of a task.
@@ -126,7 +126,7 @@ impl Header {
         Some(start..start.saturating_add(self.rows_per_task).min(self.rows))
     }
 
-    /// The header's bytes.
+    /// Encodes the header.
     ///
     /// # Errors
     /// [`ErrorKind::BadRequest`]: the texts are too long.
@@ -134,7 +134,7 @@ impl Header {
         let (path, table) = self.store.as_ref().map_or(("", ""), |s| (&s.path, &s.table));
         let texts = [path, table, &self.origin];
         let joined = texts.concat().into_bytes();
-        // No name of an HDF5 object has a NUL.
+        // Names of HDF5 objects contain no NUL.
         let columns = self.store.as_ref().map_or_else(String::new, |s| s.columns.join("\0"));
         if joined.len() + columns.len() > HEADER - NUMBERS {
             let most = HEADER - NUMBERS;
@@ -168,7 +168,7 @@ impl Header {
         Ok(out)
     }
 
-    /// Reads the header of a file of `len` bytes.
+    /// Decodes the header of a file of `len` bytes.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotALedger`], [`ErrorKind::NewerFormat`], [`ErrorKind::Cut`].
@@ -178,7 +178,7 @@ impl Header {
             return Err(bad("it is the log of a structural change, or was made by a development version of h5part"));
         }
         if bytes[..7] != MAGIC {
-            return Err(bad("it does not begin as one"));
+            return Err(bad("it does not begin like one"));
         }
         if bytes[7] > VERSION_COLUMNS {
             let digit = |byte: u8| u64::from(byte.saturating_sub(b'0'));
@@ -216,7 +216,7 @@ impl Header {
             store: Some(uuid(64)).filter(|id| !id.is_nil()).map(|uuid| StoreRef { path, uuid, table, columns }),
             origin: cut(lens[0] + lens[1], lens[2]),
         };
-        let shape = header.shape().map_err(|_| bad("its header names more tasks than there can be"))?;
+        let shape = header.shape().map_err(|_| bad("its header has more tasks than a ledger can hold"))?;
         if len < shape.owners {
             return Err(ErrorKind::Cut { expected: shape.owners, found: len });
         }

@@ -1,13 +1,12 @@
-//! Which tasks there are, who works on them, and which are done: one file that any number of workers,
-//! on any number of hosts, share without a server.
+//! Which tasks there are, who works on them, and which are done: one file that any number of workers on any number of
+//! hosts share without a server.
 //!
-//! Every task has a slot with a checksum, within one sector of the file; slots alone say what is. All
-//! changes are made under one lock, for microseconds. A worker that dies in between leaves slots of
-//! before or after, and a lock that the kernel frees.
+//! Every task has a slot with a checksum, within one sector of the file. Only the slots define the state. All changes
+//! are made under one lock, which is held for microseconds. If a worker dies during a change, each slot is in its old
+//! or its new state, and the kernel releases the lock.
 //!
-//! A claim has a *fence*, the number of times that its task was claimed. What is done for a task that
-//! somebody else has taken over since is refused: in the ledger, and, by [`TaskFence`], under the
-//! row locks of a store.
+//! A claim has a *fence*, which counts how many times its task was claimed. Work for a task that someone else has taken
+//! over is refused: by the ledger, and, through [`TaskFence`], under the row locks of a store.
 
 mod bits;
 mod claim;
@@ -49,17 +48,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tasks whose slots are read at once where all are looked at.
+/// Tasks whose slots are read at once when all are read.
 const PORTION: u64 = (1 << 20) / SLOT as u64;
-/// A slot that is read while it is written is read again so often, then under the lock.
+/// How many times a slot that is being written is read again, before the lock is taken.
 const READS: usize = 3;
 
 /// An open ledger.
 ///
-/// **Concurrency.** Any number of processes and threads may use a ledger at the same time; every call is
-/// atomic. A slot changes whole or not at all when a process is killed; a call for several tasks may
-/// then have been made for some of them. After a loss of power a task is in some state that it had
-/// since the last sync; the ledger syncs when it is made and on [`Ledger::sync`].
+/// **Concurrency.** Any number of processes and threads may use a ledger at the same time, and every call is atomic. If
+/// a process is killed, each slot is changed as a whole or not at all; a call for several tasks may have changed only
+/// some of them. After a loss of power a task has some state that it had since the last sync. The ledger syncs when it
+/// is created and on [`Ledger::sync`].
 #[derive(Debug)]
 pub struct Ledger {
     path: PathBuf,
@@ -68,7 +67,7 @@ pub struct Ledger {
     header: Header,
     shape: Shape,
     bits: Bits,
-    /// `None`: it was opened to be read.
+    /// `None`: the ledger was opened for reading.
     lock: Option<ByteLock>,
     patience: Patience,
     max_attempts: u16,
@@ -89,7 +88,7 @@ impl Ledger {
         Self::open_in(path, Arc::new(Disk))
     }
 
-    /// The same, in this storage.
+    /// Opens a ledger in this storage.
     ///
     /// # Errors
     /// As [`Ledger::open`].
@@ -98,10 +97,10 @@ impl Ledger {
         Self::try_open(path, storage, Mode::Write).at("open ledger", path)
     }
 
-    /// Opens a ledger to be read only, which needs no permission to write.
+    /// Opens a ledger for reading, which needs no write permission.
     ///
     /// # Errors
-    /// As [`Ledger::open`]. What would change it then fails with [`ErrorKind::ReadOnly`].
+    /// As [`Ledger::open`]. Changing it fails with [`ErrorKind::ReadOnly`].
     pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Self::try_open(path, Arc::new(Disk), Mode::Read).at("open ledger", path)
@@ -122,21 +121,21 @@ impl Ledger {
         self.lock.as_ref().ok_or(ErrorKind::ReadOnly)?.hold(&self.patience)
     }
 
-    /// Waits so long for the lock.
+    /// Sets how long to wait for the lock.
     #[must_use]
     pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
         self
     }
 
-    /// A task that failed so often stays failed; default: what the ledger was made with.
+    /// Sets the number of failures after which a task stays failed. Default: the ledger's own setting.
     #[must_use]
     pub fn with_max_attempts(mut self, attempts: u16) -> Self {
         self.max_attempts = attempts.max(1);
         self
     }
 
-    /// Takes the time from here, in milliseconds since 1970.
+    /// Sets the clock, in milliseconds since 1970.
     #[must_use]
     pub fn with_clock(mut self, clock: fn() -> u64) -> Self {
         self.clock = clock;
@@ -149,7 +148,7 @@ impl Ledger {
         &self.path
     }
 
-    /// The folder for what belongs to it: logs of programs, measurements.
+    /// The folder for its other files: logs of programs, measurements.
     #[must_use]
     pub fn sidecar(&self) -> PathBuf {
         let mut name = self.path.clone().into_os_string();
@@ -157,7 +156,7 @@ impl Ledger {
         PathBuf::from(name)
     }
 
-    /// What it says of itself.
+    /// The properties of the ledger.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
@@ -169,19 +168,19 @@ impl Ledger {
         self.header.tasks
     }
 
-    /// Whether there is no task at all.
+    /// Whether there are no tasks.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.header.tasks == 0
     }
 
-    /// How often a task may fail.
+    /// The number of failures after which a task stays failed.
     #[must_use]
     pub fn max_attempts(&self) -> u16 {
         self.max_attempts
     }
 
-    /// Makes everything that was told so far survive a loss of power.
+    /// Makes everything recorded so far survive a loss of power.
     ///
     /// # Errors
     /// As fdatasync(2).
@@ -189,7 +188,7 @@ impl Ledger {
         self.file.sync().at("sync ledger", &self.path)
     }
 
-    /// Whether the file is still the one under its name.
+    /// Checks that the file still has its name.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`], or as stat(2).
@@ -197,7 +196,7 @@ impl Ledger {
         self.still_named().at("look at ledger", &self.path)
     }
 
-    /// Pauses as those who wait for its lock do.
+    /// Pauses in the same way as waiting for the lock.
     pub fn pause(&self, time: Duration) {
         (self.patience.sleep)(time);
     }
@@ -206,7 +205,7 @@ impl Ledger {
         self.shape.slots + place * SLOT as u64
     }
 
-    /// The slots of some tasks as they are now; `None`: damaged, or just being written.
+    /// The current slots of some tasks. `None`: damaged, or being written.
     fn slots(&self, places: std::ops::Range<u64>) -> std::io::Result<Vec<Option<Task>>> {
         let count = to_usize(places.end - places.start);
         let mut slots = vec![[0; SLOT]; count];
@@ -214,7 +213,7 @@ impl Ledger {
         Ok(slots.iter().map(Task::decode).collect())
     }
 
-    /// All tasks in the order of claims, read in portions; `None`: damaged.
+    /// All tasks in the order of claims, read in portions. `None`: damaged.
     fn walk(&self) -> impl Iterator<Item = Result<(u64, Option<Task>), ErrorKind>> + '_ {
         let tasks = self.header.tasks;
         (0..tasks.div_ceil(PORTION)).flat_map(move |portion| {
@@ -224,21 +223,21 @@ impl Ledger {
                 Ok(slots) => (slots, None),
                 Err(e) => (Vec::new(), Some(Err(e.into()))),
             };
-            // Perhaps it was just being written; whoever overlooks a task ends too early.
+            // It may have been in the middle of a write. A caller that overlooks a task ends too early.
             let whole =
                 move |(place, task): (u64, Option<Task>)| Ok((place, task.or_else(|| self.look_at(place).ok())));
             (start..end).zip(slots).map(whole).chain(failure)
         })
     }
 
-    /// One task, under the lock.
+    /// Reads one task under the lock.
     fn task_locked(&self, place: u64) -> Result<Task, ErrorKind> {
         let mut slot = [0; SLOT];
         self.file.read_at(&mut slot, self.at_slot(place))?;
         Task::decode(&slot).ok_or(crate::ErrorKind::DamagedTask { task: place }.into())
     }
 
-    /// One task, beside those who change it.
+    /// Reads one task while others may change it.
     fn look_at(&self, place: u64) -> Result<Task, ErrorKind> {
         let mut slot = [0; SLOT];
         for _ in 0..READS {

@@ -1,4 +1,4 @@
-//! Names of tasks, and the way back from a name to its task.
+//! Names of tasks, and finding a task by its name.
 
 use super::scan::spec;
 use super::task::Task;
@@ -12,7 +12,7 @@ use std::ops::Range;
 /// Longest name in bytes.
 pub(super) const LONGEST: usize = 64 << 10;
 
-/// Where the search for a name begins in an index of so many entries.
+/// Where the search for a name begins in an index of this many entries.
 pub(super) fn first_probe(name: &[u8], entries: u64) -> u64 {
     checksum(CrcAlgorithm::Crc64Nvme, name) % entries.max(1)
 }
@@ -47,7 +47,7 @@ impl Ledger {
         let sum = crc32c(name.as_bytes());
         match self.find_in_index(name, sum)? {
             Some(place) => Ok(Some(place)),
-            // The index has no checksum: it is a hint, as the bits are.
+            // The index has no checksum. Like the bits, it is a hint.
             None => self.find_in_slots(name, sum),
         }
     }
@@ -58,7 +58,7 @@ impl Ledger {
         for _ in 0..entries {
             let mut entry = [0; 4];
             self.file.read_at(&mut entry, self.shape.index + probe * 4)?;
-            // 0: here the search ends.
+            // 0 ends the search.
             let Some(place) = u64::from(u32::from_le_bytes(entry)).checked_sub(1) else { return Ok(None) };
             if place < self.header.tasks && self.look_at(place).is_ok_and(|task| self.is_named(place, &task, name, sum))
             {
@@ -81,7 +81,7 @@ impl Ledger {
         };
         self.each(look).map_err(h5part_base::error::Error::into_kind)?;
         match (found, damaged) {
-            // Perhaps that one.
+            // The damaged task may be the one.
             (None, Some(task)) => Err(crate::ErrorKind::DamagedTask { task }.into()),
             (found, _) => Ok(found),
         }
@@ -91,7 +91,7 @@ impl Ledger {
         may_have(task, name, sum) && self.name_of(place, task).is_ok_and(|its| its == name)
     }
 
-    /// Names that are rows: the task's number follows from them, and is its position.
+    /// Finds a task whose name is its rows: its number, which is its position, follows from them.
     fn find_rows(&self, name: &str) -> Option<u64> {
         let index = match name.split_once(':') {
             _ if self.header.rows == 0 => name.parse().ok()?,
@@ -99,7 +99,7 @@ impl Ledger {
             None => name.parse::<u64>().ok().and_then(|row| self.block(row..row.checked_add(1)?))?,
         };
         let rows = self.header.rows_of(u32::try_from(index).ok()?);
-        // '+3' and '03' are no names.
+        // '+3' and '03' are not names.
         let is_its_name = rows.map_or_else(|| index.to_string(), |rows| spec(&rows)) == name;
         (index < self.header.tasks && is_its_name).then_some(index)
     }
@@ -109,14 +109,14 @@ impl Ledger {
         (self.header.rows_of(index)? == rows).then_some(u64::from(index))
     }
 
-    /// Whether a task runs, and with which claim.
+    /// The fence of the claim that holds a task. `None`: it is not running.
     pub(super) fn held_by(&self, place: u64) -> Result<Option<u64>, ErrorKind> {
         let task = self.look_at(place)?;
         Ok((task.state == State::Running).then_some(task.fence))
     }
 }
 
-/// Whether length and checksum of a task's name are those of this one.
+/// Whether length and checksum of a task's name match these.
 fn may_have(task: &Task, name: &str, sum: u32) -> bool {
     task.name.sum == sum && u64::from(task.name.len) == name.len() as u64
 }

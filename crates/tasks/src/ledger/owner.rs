@@ -11,38 +11,38 @@ use uuid::Uuid;
 
 /// Length of an entry in bytes.
 pub const ENTRY: usize = SECTOR_LEN;
-/// Numbers before the text.
+/// Length of the numbers before the text.
 const NUMBERS: usize = 24;
 
-/// A job of SLURM, told apart from its own earlier starts.
+/// A SLURM job, distinguished from its earlier starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Job {
-    /// `JOB` or `ARRAYJOB_TASK`, as squeue(1) takes it.
+    /// `JOB` or `ARRAYJOB_TASK`, as squeue(1) accepts it.
     pub id: String,
-    /// How often it was requeued.
+    /// How many times it was requeued.
     pub restarts: u32,
-    /// Name of its cluster, where it is known: others number their jobs, too.
+    /// Name of its cluster, if known. Other clusters number their own jobs.
     #[serde(default)]
     pub cluster: Option<String>,
-    /// Number of its user, where it is known: a queue may show nobody else's jobs.
+    /// User id of its owner, if known. A queue may hide other users' jobs.
     #[serde(default)]
     pub user: Option<u32>,
 }
 
-/// Who claims tasks.
+/// An owner of tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The process; a worker's own, or the one that `h5part ledger claim` was told.
+    /// The process: the worker's own, or the one given to `h5part ledger claim`.
     pub process: ProcessId,
     /// The SLURM job it belongs to.
     pub job: Option<Job>,
-    /// The job is the owner: the process may end before it.
+    /// Whether the job is the owner. The process may then end before it.
     pub by_job: bool,
-    /// Tells apart several owners within a process; 0: the process as a whole.
+    /// Distinguishes several owners within a process; 0: the process as a whole.
     pub ticket: u64,
     /// Its command line.
     pub command: String,
-    /// Since when, in seconds since 1970.
+    /// When it was registered, in seconds since 1970.
     pub since_s: u64,
 }
 
@@ -62,13 +62,13 @@ impl Job {
 }
 
 impl Owner {
-    /// One of the owners within this process, for as long as that lives; each call makes another one.
+    /// A new owner within this process, which lives as long as the process. Each call makes another one.
     #[must_use]
     pub fn this_process() -> Self {
         Self { ticket: Uuid::new_v4().as_u64_pair().0.max(1), ..Self::of(ProcessId::this()) }
     }
 
-    /// A process, for as long as it lives.
+    /// A process as owner, which lives as long as the process.
     #[must_use]
     pub fn of(process: ProcessId) -> Self {
         let command = process.command();
@@ -76,13 +76,13 @@ impl Owner {
         Self { process, job: Job::this(), by_job: false, ticket: 0, command, since_s }
     }
 
-    /// A SLURM job, for as long as it lives; the process is one of it.
+    /// A SLURM job as owner, which lives as long as the job. `process` is one of its processes.
     #[must_use]
     pub fn of_job(job: Job, process: ProcessId) -> Self {
         Self { job: Some(job), by_job: true, ..Self::of(process) }
     }
 
-    /// Whether both are one and the same.
+    /// Whether both are the same owner.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         if self.by_job || other.by_job {
@@ -91,7 +91,7 @@ impl Owner {
         self.process == other.process && self.ticket == other.ticket
     }
 
-    /// What can be known of it from here without asking others.
+    /// The fate of the owner, as far as it can be known here without asking others.
     #[must_use]
     pub fn fate(&self) -> Fate {
         if self.by_job { Fate::Elsewhere } else { self.process.fate() }
@@ -111,18 +111,19 @@ impl fmt::Display for Owner {
 /// An entry of the owner table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which of those that had it in turn: a number drawn for each.
+    /// Distinguishes successive owners of the entry: a number drawn for each.
     pub generation: u32,
-    /// Moves while the owner lives.
+    /// Counts heartbeats.
     pub beat: u64,
-    /// Its tasks go back, and it claims no more: somebody took it for dead, or it said so itself.
+    /// Whether the owner claims no more, and its tasks will be requeued: someone took it for dead, or it said so
+    /// itself.
     pub given_up: bool,
-    /// `None`: free.
+    /// `None`: the entry is free.
     pub owner: Option<Owner>,
 }
 
 impl Entry {
-    /// The entry's bytes.
+    /// Encodes the entry.
     #[must_use]
     pub fn encode(&self) -> [u8; ENTRY] {
         let mut out = [0; ENTRY];
@@ -141,7 +142,7 @@ impl Entry {
         out
     }
 
-    /// `None`: it is damaged, or was read while it was written.
+    /// Decodes an entry. `None`: it is damaged, or was read while it was being written.
     #[must_use]
     pub fn decode(bytes: &[u8; ENTRY]) -> Option<Self> {
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
@@ -157,14 +158,14 @@ impl Entry {
         Some(Self { generation: u32_at(8), beat, given_up: bytes[5] != 0, owner })
     }
 
-    /// Whether it is that owner's, as of that registration.
+    /// Whether it belongs to that registration of an owner.
     #[must_use]
     pub fn is_of(&self, id: OwnerId) -> bool {
         self.owner.is_some() && self.generation == id.generation
     }
 }
 
-/// As JSON, with a command line as long as there is room for it.
+/// The owner as JSON, with as much of the command line as fits.
 fn text_of(owner: &Owner) -> Vec<u8> {
     let mut shorter = owner.clone();
     loop {

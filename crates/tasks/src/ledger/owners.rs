@@ -1,4 +1,4 @@
-//! The owner table: registration, beats, leaving.
+//! The owner table: registration, heartbeats, leaving.
 
 use super::Ledger;
 use super::owner::{ENTRY, Entry, Owner};
@@ -8,26 +8,26 @@ use h5part_base::num::to_usize;
 use uuid::Uuid;
 
 impl Ledger {
-    /// Enters an owner, or finds it where it is entered already.
+    /// Registers an owner, or returns its existing registration.
     ///
     /// **Concurrency.** Beside anything.
     ///
     /// # Errors
-    /// [`ErrorKind::Replaced`]: another ledger has the name. [`ErrorKind::LockTimeout`], I/O errors.
+    /// [`ErrorKind::Replaced`]: another ledger has the name now. [`ErrorKind::LockTimeout`], I/O errors.
     pub fn register(&self, owner: &Owner) -> Result<OwnerId> {
-        self.try_register(owner).at("enter a worker in", &self.path)
+        self.try_register(owner).at("register a worker in", &self.path)
     }
 
     fn try_register(&self, owner: &Owner) -> Result<OwnerId, ErrorKind> {
         let _held = self.hold()?;
-        // Nobody would look for its tasks in a ledger that has no name.
+        // Nobody would look for its tasks in a ledger without a name.
         self.still_named()?;
         let entries = self.entries()?;
         let own = |entry: &Entry| !entry.given_up && entry.owner.as_ref().is_some_and(|o| o.is(owner));
         if let Some((place, Some(entry))) = entries.iter().enumerate().find(|(_, e)| e.as_ref().is_some_and(own)) {
             return Ok(OwnerId { place: number(place)?, generation: entry.generation });
         }
-        // Damaged entries are left alone: perhaps their owners live.
+        // Damaged entries are kept, since their owners may live.
         let free = entries.iter().position(|entry| matches!(entry, Some(Entry { owner: None, .. })));
         let place = free.unwrap_or(entries.len());
         let before = entries.get(place).and_then(Option::as_ref).map_or(0, |entry| entry.generation);
@@ -37,7 +37,7 @@ impl Ledger {
         Ok(id)
     }
 
-    /// Shows that the owner lives, to those who cannot see its process.
+    /// Sends a heartbeat, for those who cannot see the owner's process.
     ///
     /// # Errors
     /// [`ErrorKind::Fenced`]: others gave it up. I/O errors.
@@ -50,7 +50,7 @@ impl Ledger {
         beat().at("beat in", &self.path)
     }
 
-    /// The owner ends, and holds no task any more.
+    /// Ends a registration. The owner must not hold tasks.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
@@ -58,7 +58,7 @@ impl Ledger {
         self.free(id).at("leave", &self.path)
     }
 
-    /// The owner ends, and may hold tasks: whoever looks for dead workers next takes them.
+    /// Ends a registration whose owner may hold tasks. The next search for dead workers takes them back.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
@@ -66,7 +66,7 @@ impl Ledger {
         self.mark_given_up(id, None).map(|_| ()).at("leave", &self.path)
     }
 
-    /// From here on it claims nothing. Not so, if it has beaten since: `false`.
+    /// Marks the owner as given up, so that it can claim nothing more. `false`: it has sent a heartbeat since `beat`.
     pub(super) fn mark_given_up(&self, id: OwnerId, beat: Option<u64>) -> Result<bool, ErrorKind> {
         let _held = self.hold()?;
         match self.entry(id)? {
@@ -87,7 +87,7 @@ impl Ledger {
         }
     }
 
-    /// The owner of some task, if it is entered still.
+    /// The owner with this id, if it is still registered.
     ///
     /// # Errors
     /// I/O errors.
@@ -97,14 +97,14 @@ impl Ledger {
             if seen.is_some() || self.lock.is_none() {
                 return Ok(seen);
             }
-            // Perhaps it was just being written.
+            // It may be in the middle of a write.
             let _held = self.hold()?;
             self.entry(id)
         };
         Ok(look().at("read", &self.path)?.and_then(|entry| entry.owner))
     }
 
-    /// All owners that are entered, with their entries, as they are now; without the lock.
+    /// All registered owners with their current entries, read without the lock.
     ///
     /// # Errors
     /// I/O errors.
@@ -118,7 +118,7 @@ impl Ledger {
         Ok(entries.into_iter().enumerate().filter_map(numbered).collect())
     }
 
-    /// The entry of an owner that nobody has given up; under the lock.
+    /// The entry of an owner that nobody has given up. The caller holds the lock.
     pub(super) fn working(&self, id: OwnerId) -> Result<Entry, ErrorKind> {
         let entry = self.entry(id)?.filter(|entry| !entry.given_up);
         entry.ok_or_else(|| ErrorKind::Fenced {
@@ -127,7 +127,7 @@ impl Ledger {
         })
     }
 
-    /// The entry, if it is that owner's.
+    /// The entry, if it belongs to that owner.
     pub(super) fn entry(&self, id: OwnerId) -> Result<Option<Entry>, ErrorKind> {
         let mut bytes = [0; ENTRY];
         match self.file.read_at(&mut bytes, self.shape.owners + u64::from(id.place) * ENTRY as u64) {
@@ -141,9 +141,9 @@ impl Ledger {
         Ok(self.file.write_at(&entry.encode(), self.shape.owners + u64::from(id.place) * ENTRY as u64)?)
     }
 
-    /// All entries; `None`: damaged, or just being written.
+    /// All entries. `None`: damaged, or being written.
     pub(super) fn entries(&self) -> Result<Vec<Option<Entry>>, ErrorKind> {
-        // A death while the table grew may leave a part of an entry.
+        // If a process died while the table grew, part of an entry may be left.
         let len = self.file.identity()?.len.saturating_sub(self.shape.owners);
         let count = to_usize(len) / ENTRY;
         let mut entries = vec![[0; ENTRY]; count];
@@ -152,8 +152,8 @@ impl Ledger {
     }
 }
 
-/// What no owner of this entry had before. A counter would give some numbers twice: a loss of power takes
-/// entries, and leaves slots that name them.
+/// A number that no owner of this entry had before. A counter could repeat: a loss of power may take entries, but leave
+/// slots that refer to them.
 fn drawn(before: u32) -> u32 {
     match Uuid::new_v4().as_fields().0 {
         same if same == before => same.wrapping_add(1),

@@ -1,8 +1,8 @@
-//! Tasks of owners that have died go back.
+//! Takes back the tasks of owners that have died.
 //!
-//! Dead is who is proven so: its process has ended on this host, SLURM does not know its job any more.
-//! Of one whom we cannot see, a beat that stands still for long is taken for death; should it live after
-//! all, its claims are fenced. A process that is stopped lives.
+//! Death must be proven: the owner's process has ended on this host, or SLURM no longer knows its job. An owner that we
+//! cannot see counts as dead after a long time without a heartbeat. If it lives after all, its claims are fenced. A
+//! stopped process counts as alive.
 
 use super::owner::{Entry, Job};
 use super::task::{OwnerId, Reason, State, Task};
@@ -13,11 +13,11 @@ use h5part_base::num::to_usize;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// SLURM is asked about a job when its worker is met, and again when a beat stands still for so long: thousands
+/// SLURM is asked about a job when its worker is first seen, and again after this long without a heartbeat. Thousands
 /// of workers must not ask all the time.
 const ASK: Duration = Duration::from_secs(30);
 
-/// Whether a SLURM job is gone; `None`: that cannot be told here.
+/// Whether a SLURM job is gone. `None`: unknown.
 pub type JobIsGone = fn(&Job) -> Option<bool>;
 
 /// What an observer remembers of owners that it cannot see.
@@ -29,12 +29,12 @@ pub struct Watch {
     looked: bool,
 }
 
-/// What was seen of an owner.
+/// The observations of an owner.
 #[derive(Debug)]
 struct Beat {
     count: u64,
     since: Instant,
-    /// When SLURM was asked about its job.
+    /// When SLURM was last asked about its job.
     asked: Option<Instant>,
 }
 
@@ -43,22 +43,22 @@ struct Beat {
 pub struct Expired {
     /// The claim that expired.
     pub claim: Claim,
-    /// Who had it, as text.
+    /// The former owner, as text.
     pub owner: String,
-    /// How that is known.
+    /// How its death is known.
     pub reason: Reason,
-    /// Where the task stands now.
+    /// The task's new state.
     pub state: State,
 }
 
 impl Watch {
-    /// A beat that stands still for so long, by this process's own clock, means death.
+    /// Treats an owner as dead after this long without a heartbeat, by this process's own clock.
     #[must_use]
     pub fn new(stale_after: Duration, job_is_gone: JobIsGone) -> Self {
         Self { stale_after, job_is_gone, beats: HashMap::new(), looked: false }
     }
 
-    /// Whether the owner of an entry is dead, and how that is known.
+    /// Whether the owner of an entry is dead, and how this is known.
     fn verdict(&mut self, id: OwnerId, entry: &Entry, now: Instant) -> Option<Reason> {
         let owner = entry.owner.as_ref()?;
         if entry.given_up {
@@ -84,9 +84,9 @@ impl Watch {
 }
 
 impl Ledger {
-    /// Takes tasks from owners that have died; they wait again, or are failed if that was once too often.
+    /// Takes back tasks of dead owners. They wait again, or fail if this was one attempt too many.
     ///
-    /// **Concurrency.** Beside anything; several may do it at once, and each task expires once.
+    /// **Concurrency.** Beside anything. Several processes may do it at once, and each task expires once.
     ///
     /// # Errors
     /// I/O errors; [`ErrorKind::Replaced`].
@@ -106,12 +106,13 @@ impl Ledger {
             let Some(entry) = entry else { continue };
             let id = OwnerId { place: u32::try_from(place).unwrap_or(u32::MAX), generation: entry.generation };
             let Some(reason) = watch.verdict(id, entry, now) else { continue };
-            // First this: else it could claim more, which nobody would look for once it is forgotten.
+            // This comes first: otherwise it could claim more tasks, which nobody would look for once it is forgotten.
             if self.mark_given_up(id, Some(entry.beat))? {
                 dead.insert(id, reason);
             }
         }
-        // Owners that left, or whose entry a loss of power took, leave tasks of nobody: seen at first.
+        // Owners that left, or whose entry was lost with the power, leave tasks without an owner. The first look finds
+        // these.
         if dead.is_empty() && watch.looked {
             return Ok(Vec::new());
         }
@@ -150,11 +151,11 @@ impl Ledger {
         Ok(expired)
     }
 
-    /// Takes one task from its owner, unless something became of it meanwhile.
+    /// Takes one task from its owner, unless its state has changed meanwhile.
     fn expire(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
         let _held = self.hold()?;
         let task = self.task_locked(place)?;
-        // An owner that was in no entry may have come after we looked: then it is in the table by now.
+        // An owner without an entry may have registered after our look. Then it is in the table by now.
         if task.owner != seen.owner || (!is_dead && self.entry(task.owner)?.is_some()) {
             return Ok(None);
         }
@@ -167,7 +168,7 @@ impl Ledger {
         }
     }
 
-    /// All tasks that run.
+    /// All running tasks.
     pub(super) fn running(&self) -> Result<Vec<(u64, Task)>, ErrorKind> {
         let running = |slot: Result<(u64, Option<Task>), ErrorKind>| {
             let taken = |(place, task): (u64, Option<Task>)| Some((place, task.filter(|t| t.state == State::Running)?));
@@ -202,11 +203,11 @@ mod tests {
             (verdict, ASKED.load(Ordering::Relaxed))
         };
         assert_eq!(look(0, 0, &owner), (None, 1));
-        // While it beats nobody asks.
+        // While it sends heartbeats, nobody asks.
         for second in 1..200 {
             assert_eq!(look(second, second / 10, &owner), (None, 1));
         }
-        // It stands still since second 190.
+        // No heartbeat since second 190.
         assert_eq!(look(219, 19, &owner), (None, 1));
         assert_eq!(look(220, 19, &owner), (None, 2));
         assert_eq!(look(249, 19, &owner), (None, 2));

@@ -1,4 +1,4 @@
-//! How far everything is, and lists.
+//! Counts and lists tasks.
 
 use super::task::{Reason, State, Task};
 use super::{Claim, Ledger};
@@ -6,40 +6,40 @@ use h5part_base::error::{At, ErrorKind, Kind, Result};
 use serde::Serialize;
 use std::ops::Range;
 
-/// Tasks by state.
+/// Numbers of tasks by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// All tasks.
     pub total: u64,
-    /// To be claimed.
+    /// Can be claimed.
     pub waiting: u64,
     /// Claimed.
     pub running: u64,
     /// Done.
     pub done: u64,
-    /// Failed for good, or cancelled.
+    /// Failed finally, or were cancelled.
     pub failed: u64,
-    /// Those of the failed that a person cancelled.
+    /// Failed tasks that a person cancelled.
     pub cancelled: u64,
-    /// Those of the waiting that failed before.
+    /// Waiting tasks that have failed before.
     pub retried: u64,
-    /// Slots that do not fit their checksum; they are in no other number.
+    /// Slots that do not match their checksum. They are not counted elsewhere.
     pub damaged: u64,
 }
 
-/// A task for people.
+/// A task as it is shown to people.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Listed {
     /// Its name.
     pub name: String,
     /// Its number in the list of tasks.
     pub index: u32,
-    /// Where it stands.
+    /// Its state.
     pub state: &'static str,
     /// Its rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<String>,
-    /// How often it failed.
+    /// How many times it has failed.
     pub attempts: u16,
     /// Number of its latest claim.
     pub fence: u64,
@@ -49,22 +49,22 @@ pub struct Listed {
     /// Who works on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Since when it is so, in seconds since 1970.
+    /// When it entered this state, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since_s: Option<u64>,
 }
 
-/// A task by its name.
+/// A task's name and state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
     /// Its name.
     pub name: String,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
 }
 
 impl Tally {
-    /// Counts one more.
+    /// Counts a task.
     pub fn add(&mut self, task: &Task) {
         match task.state {
             State::Waiting => self.waiting += 1,
@@ -76,7 +76,7 @@ impl Tally {
         self.retried += u64::from(task.state == State::Waiting && task.attempts > 0);
     }
 
-    /// Whether nothing is left to do.
+    /// Whether no task waits or runs.
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.waiting + self.running == 0
@@ -84,8 +84,8 @@ impl Tally {
 }
 
 impl Ledger {
-    /// Counts all tasks by state. 64 bytes a task are read, without the lock: beside workers each task
-    /// counts as it was at some moment within the call.
+    /// Counts all tasks by state. It reads 64 bytes per task, without the lock. Beside workers, each task counts as it
+    /// was at some moment during the call.
     ///
     /// # Errors
     /// I/O errors.
@@ -101,7 +101,7 @@ impl Ledger {
         Ok(tally)
     }
 
-    /// All tasks in the order of their list. 64 bytes and a name are read for each, without the lock.
+    /// All tasks in the order of the list. It reads 64 bytes and the name of each, without the lock.
     ///
     /// # Errors
     /// [`crate::ErrorKind::DamagedTask`], I/O errors.
@@ -123,7 +123,7 @@ impl Ledger {
         Ok(tasks.into_iter().map(|(_, standing)| standing).collect())
     }
 
-    /// Calls `f` for all tasks in the order of claims; `None`: damaged.
+    /// Calls `f` for all tasks in the order of claims. `None`: damaged.
     ///
     /// # Errors
     /// I/O errors, and those of `f`.
@@ -135,7 +135,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The task as it is now.
+    /// The current state of a task.
     ///
     /// # Errors
     /// [`crate::ErrorKind::DamagedTask`], I/O errors.
@@ -143,7 +143,7 @@ impl Ledger {
         self.look_at(place).at("read", &self.path)
     }
 
-    /// A task with its name, for people.
+    /// A task with its name, as it is shown to people.
     ///
     /// # Errors
     /// [`crate::ErrorKind::DamagedTask`], I/O errors.
@@ -174,8 +174,7 @@ impl Ledger {
         found.ok_or_else(|| crate::ErrorKind::NoSuchTask(name.to_owned()).at("look for a task in", &self.path))
     }
 
-    /// The claim of a task that another process made, by its fence; whether it holds is seen when it is
-    /// used.
+    /// The claim that another process made, by task and fence. Whether it still holds is checked when it is used.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NoSuchTask`], I/O errors.

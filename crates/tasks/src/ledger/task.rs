@@ -1,32 +1,32 @@
-//! A task's slot: 64 bytes with a checksum, and what may become of it. Nothing here touches a file.
+//! A task's slot: 64 bytes with a checksum, and its transitions. This module does no I/O.
 //!
-//! Every transition is a function from a slot to the next one, or a refusal. The bytes are in
-//! `docs/design/formats.md`, "Ledger".
+//! Every transition is a function from a slot to the next one, or a refusal. `docs/design/formats.md`, "Ledger",
+//! describes the bytes.
 
 use h5part_base::checksum::crc32c;
 use std::fmt;
 
 /// Length of a slot in bytes; eight fill a sector.
 pub const SLOT: usize = 64;
-/// A task's rows had no value when it was claimed.
+/// Flag: the task's rows had no values when it was claimed.
 const ROWS_WERE_EMPTY: u8 = 1;
 
-/// Where a task stands.
+/// State of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum State {
-    /// To be claimed.
+    /// Can be claimed.
     Waiting = 0,
-    /// Claimed by somebody.
+    /// Claimed by an owner.
     Running = 1,
-    /// Its work is there.
+    /// Its work is complete.
     Done = 2,
     /// It failed too often, or was cancelled.
     Failed = 3,
 }
 
 impl State {
-    /// The word for it.
+    /// The name of the state.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -38,23 +38,23 @@ impl State {
     }
 }
 
-/// Why an attempt ended without success. Numbers from 0 to 255 are exit codes of the program.
+/// Why an attempt did not succeed. Numbers from 0 to 255 are exit codes of the program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reason {
-    /// None was given, or there is none.
+    /// No reason was given, or none applies.
     #[default]
     None,
-    /// The program ended with this exit code.
+    /// The program exited with this code.
     Exit(u8),
-    /// The program was ended by this signal.
+    /// This signal ended the program.
     Signal(u8),
     /// The owner died.
     OwnerDied,
-    /// The owner's beat stood still.
+    /// The owner sent no heartbeat for too long.
     OwnerSilent,
-    /// It took longer than it may.
+    /// It ran longer than its time limit.
     TimedOut,
-    /// It ended well, but its rows are not there.
+    /// It exited with success, but its rows are not committed.
     NoData,
     /// A person cancelled it.
     Cancelled,
@@ -62,11 +62,11 @@ pub enum Reason {
     Panicked,
     /// The program could not be started.
     NotStarted,
-    /// It ended well, but what it made could not be kept.
+    /// It exited with success, but its results could not be kept.
     NotKept,
 }
 
-/// Marks numbers that are no exit code.
+/// Numbers of the reasons that are not exit codes.
 const SPECIAL: [(i32, Reason); 9] = [
     (-1, Reason::None),
     (-2, Reason::OwnerDied),
@@ -107,27 +107,27 @@ impl fmt::Display for Reason {
             Self::Exit(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "ended by signal {signal}"),
             Self::OwnerDied => f.write_str("its worker died"),
-            Self::OwnerSilent => f.write_str("its worker fell silent"),
+            Self::OwnerSilent => f.write_str("its worker stopped sending heartbeats"),
             Self::TimedOut => f.write_str("it took longer than its time limit"),
             Self::NoData => f.write_str("exited with 0, but its rows are not committed"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Panicked => f.write_str("its code panicked"),
-            Self::NotKept => f.write_str("it ended well, but what it made could not be kept"),
+            Self::NotKept => f.write_str("exited with 0, but its results could not be kept"),
             Self::NotStarted => f.write_str("its program could not be started"),
         }
     }
 }
 
-/// An entry of the owner table, as of one registration.
+/// A registration in the owner table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OwnerId {
     /// Position in the table.
     pub place: u32,
-    /// Which of those that had the entry in turn.
+    /// Distinguishes successive owners of the entry.
     pub generation: u32,
 }
 
-/// Where a name lies among the names, and its checksum.
+/// Position of a name among the names, and its checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameAt {
     /// Byte offset in the ledger.
@@ -138,44 +138,44 @@ pub struct NameAt {
     pub sum: u32,
 }
 
-/// One task as its slot has it.
+/// A decoded slot.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Task {
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// How often it failed.
+    /// How many times it has failed.
     pub attempts: u16,
     /// Whether its rows had no value when it was claimed.
     pub rows_were_empty: bool,
-    /// How often it was claimed: the number of its latest claim.
+    /// How many times it was claimed, which is the number of its latest claim.
     pub fence: u64,
-    /// Who claimed it last.
+    /// Its latest owner.
     pub owner: OwnerId,
     /// Its number in the list of tasks.
     pub index: u32,
     /// Why it last failed.
     pub reason: Reason,
-    /// When it came into this state, in milliseconds since 1970.
+    /// When it entered this state, in milliseconds since 1970.
     pub since_ms: u64,
     /// Its name.
     pub name: NameAt,
-    /// How heavy it is; heavy tasks come first.
+    /// Its weight. Heavy tasks come first.
     pub weight: f64,
 }
 
-/// Why a task was not to be had.
+/// Why a transition is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It is not waiting.
     NotWaiting,
-    /// It failed a moment ago.
+    /// It has failed too recently.
     TooEarly,
-    /// Somebody else has it now, or nobody.
+    /// Another claim holds it, or none does.
     NotYours,
 }
 
 impl Task {
-    /// A task that waits.
+    /// A waiting task.
     #[must_use]
     pub fn new(index: u32, name: NameAt, weight: f64) -> Self {
         Self {
@@ -192,7 +192,7 @@ impl Task {
         }
     }
 
-    /// The slot's bytes.
+    /// Encodes the slot.
     #[must_use]
     pub fn encode(&self) -> [u8; SLOT] {
         let mut out = [0; SLOT];
@@ -214,7 +214,7 @@ impl Task {
         out
     }
 
-    /// `None`: the slot is damaged, or was read while it was written.
+    /// Decodes a slot. `None`: it is damaged, or was read while it was being written.
     #[must_use]
     pub fn decode(slot: &[u8; SLOT]) -> Option<Self> {
         let u32_at = |at: usize| u32::from_le_bytes([slot[at], slot[at + 1], slot[at + 2], slot[at + 3]]);
@@ -237,8 +237,7 @@ impl Task {
         })
     }
 
-    /// Somebody takes it. A task that failed rests for `delay_ms`; a clock that was set back does not
-    /// make that longer.
+    /// An owner claims it. A failed task rests for `delay_ms`; setting back the clock does not extend this.
     ///
     /// # Errors
     /// [`Refusal::NotWaiting`], [`Refusal::TooEarly`].
@@ -272,7 +271,7 @@ impl Task {
         self.held(fence).map(|task| Self { rows_were_empty: true, ..*task })
     }
 
-    /// Its work is there.
+    /// The owner has completed it.
     ///
     /// # Errors
     /// [`Refusal::NotYours`].
@@ -280,8 +279,8 @@ impl Task {
         self.held(fence).map(|task| Self { state: State::Done, reason: Reason::None, since_ms: now_ms, ..*task })
     }
 
-    /// The attempt failed: it waits again, or stays failed after `max_attempts`. Rows that an owner wrote
-    /// count as its work only if it died: one that says itself that it failed has no work there.
+    /// The attempt failed. The task waits again, or stays failed after `max_attempts`. Rows that were written count as
+    /// its work only if the owner died, not if the owner reports a failure.
     ///
     /// # Errors
     /// [`Refusal::NotYours`].
@@ -294,7 +293,7 @@ impl Task {
         Ok(Self { state, attempts, reason, rows_were_empty, since_ms: now_ms, ..*self })
     }
 
-    /// The owner gives it back; that is no failure.
+    /// The owner releases it, which does not count as a failure.
     ///
     /// # Errors
     /// [`Refusal::NotYours`].
@@ -302,7 +301,7 @@ impl Task {
         self.held(fence).map(|task| Self { rows_were_empty: false, ..task.waiting(now_ms) })
     }
 
-    /// A person wants it done again, whatever became of it.
+    /// A person requeues it, whatever its state.
     #[must_use]
     pub fn requeue(&self, now_ms: u64) -> Self {
         Self { attempts: 0, reason: Reason::None, rows_were_empty: false, ..self.waiting(now_ms) }
@@ -312,13 +311,13 @@ impl Task {
         Self { state: State::Waiting, since_ms: now_ms, ..*self }
     }
 
-    /// Nobody holds it, and its work is there.
+    /// Marks it as done, although nobody holds it, since its work is complete.
     #[must_use]
     pub fn settle(&self, now_ms: u64) -> Self {
         Self { state: State::Done, reason: Reason::None, since_ms: now_ms, ..*self }
     }
 
-    /// A person does not want it any more. `None`: it has ended.
+    /// A person cancels it. `None`: it has already ended.
     #[must_use]
     pub fn cancel(&self, now_ms: u64) -> Option<Self> {
         let open = matches!(self.state, State::Waiting | State::Running);
@@ -331,7 +330,7 @@ impl Task {
 mod tests {
     use super::*;
 
-    /// A slot whose checksum is right may still hold any number.
+    /// A slot with a valid checksum may still hold any number.
     #[test]
     fn any_number_is_a_reason() {
         for code in [i32::MIN, i32::MIN + 255, -10, 512, i32::MAX] {

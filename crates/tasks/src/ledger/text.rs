@@ -1,6 +1,6 @@
-//! The checkpoint text of multiplanet, read and written; nothing here touches a file.
+//! Reads and writes the checkpoint text of multiplanet. This module does no I/O.
 //!
-//! A task a line, its state after it: -1 waiting, 0 running, 1 done.
+//! Each line holds a task and its state: -1 waiting, 0 running, 1 done.
 
 use h5part_base::error::ErrorKind;
 
@@ -8,7 +8,7 @@ const FILE: &str = "Vspace File:";
 const COUNT: &str = "Total Number of Simulations:";
 const END: &str = "THE END";
 
-/// Where a task stands, as the text can say it.
+/// State of a task, as far as the text can express it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
     /// -1
@@ -26,7 +26,7 @@ pub struct Checkpoint {
     pub origin: String,
     /// Tasks in order.
     pub tasks: Vec<(String, Mark)>,
-    /// How many tasks it says that it has, where it was cut and has fewer.
+    /// The number of tasks that it announces, if it was cut and has fewer.
     pub announced: Option<u64>,
 }
 
@@ -45,13 +45,13 @@ impl Mark {
 }
 
 impl Checkpoint {
-    /// Reads a text, with or without blanks at the ends of lines. A damaged tail, as a kill leaves it, is
-    /// left out; [`Checkpoint::announced`] says so.
+    /// Parses a text, with or without blanks at the ends of lines. A damaged tail, as a kill leaves it, is dropped, and
+    /// [`Checkpoint::announced`] is set.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: it is no such text.
+    /// [`ErrorKind::BadRequest`]: it is not such a text.
     pub fn parse(text: &str) -> Result<Self, ErrorKind> {
-        let bad = |why: String| ErrorKind::BadRequest(format!("this is no checkpoint of multiplanet: {why}"));
+        let bad = |why: String| ErrorKind::BadRequest(format!("this is not a checkpoint of multiplanet: {why}"));
         let mut lines = text.lines().enumerate();
         let mut head = |key: &str| {
             let line = lines.next().map(|(_, line)| line);
@@ -59,7 +59,7 @@ impl Checkpoint {
         };
         let origin = head(FILE).ok_or_else(|| bad(format!("its first line does not begin with '{FILE}'")))?;
         let count = head(COUNT).ok_or_else(|| bad(format!("its second line does not begin with '{COUNT}'")))?;
-        let count: u64 = count.parse().map_err(|_| bad(format!("'{count}' is no number of simulations")))?;
+        let count: u64 = count.parse().map_err(|_| bad(format!("'{count}' is not a number of simulations")))?;
         let mut checkpoint = Self { origin, ..Self::default() };
         let mut damaged = None;
         for (number, line) in lines {
@@ -72,7 +72,7 @@ impl Checkpoint {
             match line.trim_end().rsplit_once(' ').and_then(|(name, word)| Some((name, Mark::of_word(word)?))) {
                 Some((name, mark)) if !name.is_empty() => checkpoint.tasks.push((name.to_owned(), mark)),
                 _ if line.trim().is_empty() => {}
-                // At the very end that is what a kill leaves.
+                // At the very end, this is what a kill leaves.
                 _ => damaged = Some(number + 1),
             }
         }
@@ -80,17 +80,17 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// Whether a kill has left only a part of its first two lines, or nothing.
+    /// Whether a kill left only a part of its first two lines, or nothing.
     #[must_use]
     pub fn is_cut_in_head(bytes: &[u8]) -> bool {
         let mut lines = bytes.split(|&byte| byte == b'\n');
         let begins = |line: &[u8], key: &str| line.starts_with(key.as_bytes()) || key.as_bytes().starts_with(line);
         let first = lines.next().is_some_and(|line| begins(line, FILE));
-        // What follows the last end of a line is a line that was cut.
+        // What follows the last line end is a line that was cut.
         first && lines.next().is_none_or(|line| begins(line, COUNT) && lines.next().is_none())
     }
 
-    /// The text.
+    /// Formats the text.
     #[must_use]
     pub fn format(&self) -> String {
         let mut out = format!("{FILE} {}\n{COUNT} {}\n", self.origin, self.tasks.len());

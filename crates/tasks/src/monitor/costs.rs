@@ -1,36 +1,36 @@
-//! Records added up: time, memory, and how much of what was asked for was used.
+//! Sums of records: time, memory, and the used share of what was requested.
 
 use super::record::Record;
 use serde::Serialize;
 
-/// What records cost, whatever they were grouped by.
+/// The cost of a group of records.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Costs {
     /// Number of records.
     pub records: u64,
-    /// Of them, those that failed.
+    /// Number of failed records.
     pub failed: u64,
-    /// Wall time a record, in seconds.
+    /// Wall time per record, in seconds.
     pub wall_s: Spread,
-    /// The same by rank, in seconds.
+    /// Percentiles of the wall time, in seconds.
     pub wall_percentiles_s: Percentiles,
-    /// Processor time a record, in seconds.
+    /// Processor time per record, in seconds.
     pub cpu_s: Spread,
-    /// Processors that were asked for times wall time, summed, in seconds.
+    /// Sum of requested processors times wall time, in seconds.
     pub core_s: f64,
-    /// Processor time by [`Costs::core_s`]; `None` where no time passed.
+    /// Processor time divided by [`Costs::core_s`]. `None`: no time passed.
     pub cpu_share: Option<f64>,
     /// The largest peak of memory, in bytes.
     pub memory_bytes: u64,
-    /// That peak is this or less: see [`super::ChildUsage::memory_at_most`].
+    /// Whether that peak is an upper bound: see [`super::ChildUsage::memory_at_most`].
     pub memory_at_most: bool,
-    /// The largest limit of memory that was set, in bytes; `None`: there was none.
+    /// The largest memory limit, in bytes. `None`: there was none.
     pub memory_limit_bytes: Option<u64>,
-    /// The largest share of its limit that a record came to; `None` without limits.
+    /// The largest share of its limit that a record reached. `None`: there were no limits.
     pub memory_share: Option<f64>,
 }
 
-/// Sum, mean and range, in the unit of the field that has it.
+/// Sum, mean and range, in the unit of the field.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "each field is named after what it holds")]
 pub struct Spread {
@@ -40,7 +40,7 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// The least values that half, nine tenths and so on of all values do not exceed; 0 without values.
+/// The smallest values that half, nine tenths and so on of all values do not exceed; 0 without values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "each field is named after its percentage")]
 pub struct Percentiles {
@@ -50,7 +50,7 @@ pub struct Percentiles {
 }
 
 impl Percentiles {
-    /// Of these values, whose order is lost.
+    /// Percentiles of these values, which it reorders.
     #[must_use]
     pub fn of(values: &mut [f64]) -> Self {
         let mut at = |percent: usize| {
@@ -62,7 +62,7 @@ impl Percentiles {
     }
 }
 
-/// The largest peak so far; of equal ones, the exact one.
+/// The largest peak so far. Among equal ones an exact one wins.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
     bytes: u64,
@@ -105,7 +105,7 @@ impl Times {
     }
 }
 
-/// Records of one kind in one file, or in several. Takes 8 bytes of memory a record.
+/// Sums of records of one kind, from one or several files. Takes 8 bytes of memory per record.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     records: u64,
@@ -224,7 +224,7 @@ mod tests {
     }
 
     proptest! {
-        /// Beside a naive model: sorted, and counted from the front.
+        /// Against a naive model: sort and count from the front.
         #[test]
         fn percentiles_are_the_least_that_so_many_do_not_exceed(values in prop::collection::vec(0.0f64..1e6, 0..300)) {
             let mut sorted = values.clone();

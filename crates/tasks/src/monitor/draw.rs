@@ -1,4 +1,4 @@
-//! A drawing of a run: workers over time.
+//! Draws a run: workers over time.
 
 use super::lanes::{Lane, lanes, step};
 use super::timeline::{Event, Timeline};
@@ -14,31 +14,31 @@ const RIGHT: f64 = 20.0;
 const TOP: f64 = 46.0;
 const LEVEL: f64 = 12.0;
 const GAP: f64 = 5.0;
-/// Boxes narrower than this are joined with their neighbours of the same colour.
+/// Boxes narrower than this are merged with their neighbours of the same colour.
 const NARROW: f64 = 0.5;
-/// Up to so many records, each box says what it is when pointed at.
+/// Up to this many records, each box has a tooltip.
 const MOST_TITLES: usize = 5000;
-/// Characters of a name.
+/// Longest name, in characters.
 const MOST_NAME: usize = 26;
 const LEGEND_COLUMNS: usize = 5;
-/// Colours that most people can tell apart, in the order of the operations' total time; the last is for
-/// all others.
+/// Colours that most people can distinguish, in the order of the operations' total time. The last one is for all other
+/// operations.
 const COLOURS: [&str; 12] = [
     "#4477aa", "#ee8866", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#882255", "#44bb99", "#ddaa33", "#6699cc",
     "#994455", "#bbbbbb",
 ];
 const FAILED: &str = "#dd0000";
 
-/// How moments become pixels, and operations colours.
+/// Maps times to pixels, and operations to colours.
 #[derive(Debug)]
 struct Scale {
     start_s: f64,
     span_s: f64,
-    /// Colour by operation.
+    /// Colour of each operation.
     colours: Vec<usize>,
 }
 
-/// A box, or several that were joined.
+/// One box, or several merged ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Bar<'a> {
     event: &'a Event,
@@ -48,9 +48,9 @@ struct Bar<'a> {
     failed: bool,
 }
 
-/// Draws workers over time as an SVG document: one lane a worker (or a thread of it), one box an
-/// operation, coloured by its name; what was measured within an operation lies below it. Seconds count
-/// from the beginning of the first.
+/// Draws workers over time as an SVG document: one lane per worker (or per thread), one box per operation, coloured by
+/// name. Operations measured within another one are drawn below it. Seconds count from the beginning of the first
+/// operation.
 #[must_use]
 pub fn draw(timeline: &Timeline) -> String {
     let scale = Scale::of(timeline);
@@ -118,14 +118,14 @@ impl Scale {
     }
 }
 
-/// Boxes of a level: at most about two a pixel, however many events there are.
+/// The boxes of a level: at most about two per pixel, however many events there are.
 fn joined<'a>(scale: &Scale, events: &[&'a Event]) -> Vec<Bar<'a>> {
     let mut bars: Vec<Bar<'a>> = Vec::new();
     for event in events {
         let bar = scale.bar(event);
         let narrow = bar.right - bar.left <= NARROW;
         match bars.last_mut() {
-            // A failure is never drawn over.
+            // A failure is never covered by another box.
             Some(last) if narrow && bar.left < last.right + NARROW && (last.failed || !bar.failed) => {
                 if (last.colour, last.failed) == (bar.colour, bar.failed) {
                     last.right = last.right.max(bar.right);
@@ -147,7 +147,7 @@ fn label(lane: &Lane<'_>) -> String {
     if lane.thread == 0 { name } else { format!("{name} /{}", lane.thread) }
 }
 
-/// Few boxes are rectangles that say what they are; many are one path a colour.
+/// A few boxes are drawn as rectangles with tooltips, many as one path per colour.
 fn lane_bars(timeline: &Timeline, scale: &Scale, lane: &Lane<'_>, top: f64) -> Group {
     let mut group = Group::new();
     let mut paths: BTreeMap<(usize, bool), String> = BTreeMap::new();
@@ -159,7 +159,7 @@ fn lane_bars(timeline: &Timeline, scale: &Scale, lane: &Lane<'_>, top: f64) -> G
             } else {
                 let path = paths.entry((bar.colour, bar.failed)).or_default();
                 let (x, width) = (number(bar.left), number(bar.right - bar.left));
-                // Writing to a text does not fail.
+                // Writing to a string cannot fail.
                 let _ = write!(path, "M{x} {}h{width}v{}h-{width}z", number(y), number(LEVEL - 1.0));
             }
         }
@@ -186,7 +186,7 @@ fn rectangle(timeline: &Timeline, scale: &Scale, bar: &Bar<'_>, y: f64) -> Group
     outlined(Group::new().add(Title::new(what)).add(rectangle), bar.failed)
 }
 
-/// Red around what failed.
+/// Outlines failures in red.
 fn outlined<T: svg::Node>(mut node: T, failed: bool) -> T {
     if failed {
         node.assign("stroke", FAILED);
@@ -250,7 +250,7 @@ fn text(content: &str, x: f64, y: f64) -> Text {
     Text::new(printable(content)).set("x", number(x)).set("y", number(y)).set("fill", "#222222")
 }
 
-/// XML has no control characters.
+/// XML does not allow control characters.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') { '\u{fffd}' } else { c }).collect()
 }
@@ -262,13 +262,13 @@ fn shortened(name: &str) -> String {
     }
 }
 
-/// With as many decimals as the step of the axis needs.
+/// Formats seconds with as many decimals as the step of the axis needs.
 fn seconds(value: f64, step: f64) -> String {
     let decimals = if step >= 1.0 { 0 } else { (1..9).find(|k| step * 10f64.powi(*k) > 0.999).unwrap_or(9) };
     format!("{value:.*}", usize::try_from(decimals).unwrap_or(9))
 }
 
-/// To a hundredth, without zeros at the end.
+/// Rounds to hundredths, and drops trailing zeros.
 fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -289,13 +289,13 @@ mod tests {
         let a = vec![record("load", 0.0, 2.0), Record { failed: true, task: Some(7), ..record("fit", 2.0, 3.0) }];
         let b = vec![record("fit", 1.0, 4.0)];
         let drawing = draw(&timeline(&[("worker a", a), ("worker b", b)]));
-        // Texts have lines of their own.
+        // Texts are on lines of their own.
         let drawing: String = drawing.lines().collect();
         assert_eq!(boxes(&drawing), 3);
         for part in ["worker a", "worker b", ">load<", ">fit<", ">1 failed<", ">seconds<", "task 7", "in 5 s"] {
             assert!(drawing.contains(part), "{part} in {drawing}");
         }
-        // Both of 'fit' have its colour, the first of all; there is one more in the legend.
+        // Both boxes of 'fit' have its colour, the first one; the legend has one more.
         assert_eq!(drawing.matches(COLOURS[0]).count(), 3);
         assert_eq!(drawing.matches(FAILED).count(), 2);
         let svg = svg::read(&drawing).expect("parses").filter(|e| matches!(e, svg::parser::Event::Error(_))).count();

@@ -1,4 +1,4 @@
-//! Files of measurements: each worker appends to its own.
+//! Files of measurements. Each worker appends to its own.
 
 use super::record::{self, Header, Record};
 use h5part_base::error::{At, ErrorKind, Kind, Result};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const SUFFIX: &str = "jsonl";
-/// A longer line is no record, in bytes.
+/// A longer line is not a record, in bytes.
 const MOST_LINE: u64 = 1 << 20;
-/// Clocks of a host and its file server differ by less, in seconds.
+/// Clocks of a host and its file server differ by less than this, in seconds.
 const CLOCKS_APART_S: f64 = 600.0;
 
 /// A worker's own file, open for appending.
@@ -19,14 +19,14 @@ const CLOCKS_APART_S: f64 = 600.0;
 pub(super) struct Log {
     file: File,
     path: PathBuf,
-    /// The last write ended within a line.
+    /// Whether the last write ended within a line.
     torn: AtomicBool,
-    /// Records that could not be written, and of which no later record tells.
+    /// Number of records that could not be written, and that no later record counts.
     lost: AtomicU64,
 }
 
 impl Log {
-    /// Makes the folder, where it is not there, and a new file in it.
+    /// Creates the folder if it is missing, and a new file in it.
     pub(super) fn create(folder: &Path, header: &Header) -> Result<Self, ErrorKind> {
         std::fs::create_dir_all(folder)?;
         let word = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
@@ -51,12 +51,12 @@ impl Log {
         &self.path
     }
 
-    /// Records that were lost since the last one that was written.
+    /// Number of records lost since the last one that was written.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Appends a record by one write(2): whole, or, when the disk is full, perhaps not.
+    /// Appends a record by one write(2). If the disk is full, only a part may be written.
     pub(super) fn append(&self, mut record: Record) -> Result<(), ErrorKind> {
         thread_local! {
             static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -91,7 +91,7 @@ impl Log {
     }
 }
 
-/// What a path stands for: a folder of files, one file, or a ledger, whose folder is beside it.
+/// The files that a path stands for: a folder of files, one file, or a ledger with its folder beside it.
 pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>> {
     let is_folder = std::fs::metadata(path).at("read measurements of", path)?.is_dir();
     let mut beside = path.as_os_str().to_owned();
@@ -105,7 +105,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Those of them that were written to since then, in seconds since 1970.
+/// Those files that were written to since then, in seconds since 1970.
 pub(super) fn list_since(path: &Path, since_s: f64) -> Result<Vec<PathBuf>> {
     let is_recent = |file: &PathBuf| {
         let changed = std::fs::metadata(file).and_then(|metadata| metadata.modified());
@@ -131,32 +131,32 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     if files.is_empty() { Err(crate::ErrorKind::NothingMeasured.at("read measurements in", folder)) } else { Ok(files) }
 }
 
-/// How a file was read, beside its records.
+/// The properties of a file, apart from its records.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
     pub(super) path: PathBuf,
-    /// `None`: its worker was killed before it had said who it was.
+    /// `None`: the worker was killed before it wrote the header.
     pub(super) header: Option<Header>,
-    /// Lines that are cut, or damaged.
+    /// Number of cut or damaged lines.
     pub(super) cut: u64,
 }
 
 impl Origin {
-    /// Name of the worker; that of its file, if it was killed before it had said its own.
+    /// Name of the worker, or of the file if the worker was killed before it wrote its name.
     pub(super) fn worker(&self) -> String {
         let stem = || self.path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
         self.header.as_ref().map_or_else(stem, |header| header.worker.clone())
     }
 }
 
-/// Hands over each record of a file, in the order in which they ended. A line without an end is being
-/// written, or was cut by the death of its worker.
+/// Calls `each` for the records of a file in the order in which they ended. A line without an end is being written, or
+/// was cut by the death of its worker.
 pub(super) fn read(path: &Path, each: &mut dyn FnMut(Record)) -> Result<Origin> {
     open(path).and_then(|lines| read_lines(path, lines, each)).at("read measurements of", path)
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, ErrorKind> {
-    // An open(2) of a pipe would wait for its other end.
+    // Opening a pipe would wait for its other end.
     if !std::fs::metadata(path)?.is_file() {
         return Err(crate::ErrorKind::NotMeasurements("it is neither a file nor a folder").into());
     }
@@ -184,8 +184,8 @@ fn read_lines(path: &Path, mut lines: impl BufRead, each: &mut dyn FnMut(Record)
     Ok(origin)
 }
 
-/// The next line, with its end if it has one. Of a line that is too long, its beginning without an end;
-/// the rest is skipped.
+/// Reads the next line, with its end if it has one. Of a line that is too long, only the beginning is returned, without
+/// an end; the rest is skipped.
 fn next_line(lines: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     line.clear();
     lines.by_ref().take(MOST_LINE).read_until(b'\n', line)?;

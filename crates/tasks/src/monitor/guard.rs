@@ -1,4 +1,4 @@
-//! Measuring: a monitor is a worker's own file, a measurement is a guard.
+//! Measures operations. A monitor is a worker's own file, and a measurement is a guard.
 
 use super::files::Log;
 use super::record::{FORMAT, Header, Record};
@@ -13,22 +13,21 @@ use std::time::{Duration, Instant};
 
 /// One worker's measurements, in a file of its own.
 ///
-/// **Concurrency.** Any number of processes and hosts may have monitors on one folder: each has its own
-/// file, and nobody waits for anybody. The threads of a process may share one monitor, or each open its
-/// own; records of a shared one say which thread they are of. The folder may be read meanwhile.
-/// **Survives**: each record is one write(2) to a file open for appending, so a process that is killed
-/// loses no record but those of operations under way. Nothing is synced: a loss of power may cost the
-/// last seconds.
+/// **Concurrency.** Any number of processes and hosts may have monitors on one folder: each has its own file, and
+/// nobody waits for anybody. The threads of a process may share one monitor, or each open its own. Records of a shared
+/// monitor name the thread. The folder may be read meanwhile. **Survives**: each record is one write(2) to a file open
+/// for appending, so a killed process loses only the records of running operations. Nothing is synced, so a loss of
+/// power may cost the last seconds.
 #[derive(Debug)]
 pub struct Monitor {
     log: Log,
-    /// A moment by both clocks: a wall clock that jumps does not disorder what one worker measured.
+    /// One moment on both clocks. So a wall clock that jumps does not reorder what one worker measures.
     opened: Instant,
     opened_s: f64,
 }
 
-/// An operation that is being measured, until it is dropped. It stays in its thread, whose processor
-/// time it measures.
+/// An operation that is being measured until this is dropped. It cannot leave its thread, whose processor time it
+/// measures.
 #[derive(Debug)]
 #[must_use = "it measures until it is dropped"]
 pub struct Measure<'a> {
@@ -38,20 +37,20 @@ pub struct Measure<'a> {
     began: Instant,
     cpu: Duration,
     peak: u64,
-    /// What this measurement put in the place of what.
+    /// What this measurement replaced.
     before: Option<Before>,
     ended: bool,
     _of_its_thread: PhantomData<*const ()>,
 }
 
-/// The task that a thread was at before.
+/// The task that the thread worked on before.
 #[derive(Debug)]
 struct Before {
     task: Option<u64>,
 }
 
 thread_local! {
-    /// The task that this thread is at.
+    /// The task that this thread works on.
     static TASK: Cell<Option<u64>> = const { Cell::new(None) };
     static THREAD: u32 = {
         static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -60,7 +59,7 @@ thread_local! {
 }
 
 impl Monitor {
-    /// Starts a file in a folder, which is made if it is not there. The worker's name is `HOST-PID`.
+    /// Creates a file in a folder, which is created if it is missing. The worker's name is `HOST-PID`.
     ///
     /// # Errors
     /// As mkdir(2), open(2) and write(2).
@@ -68,7 +67,7 @@ impl Monitor {
         Self::open_as(folder, &format!("{}-{}", host(), std::process::id()))
     }
 
-    /// As [`Monitor::open`], for a worker of this name. Names need not differ.
+    /// As [`Monitor::open`], for a worker with this name. Names need not be unique.
     ///
     /// # Errors
     /// As [`Monitor::open`].
@@ -85,8 +84,8 @@ impl Monitor {
         self.log.path()
     }
 
-    /// Measurements that could not be written since the last one that could; that of a guard that is
-    /// dropped has nobody to tell. The next record in the file tells how many are missing.
+    /// Number of measurements that could not be written since the last successful one. A guard that is dropped cannot
+    /// report errors. The next record in the file contains this number.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.log.lost()
@@ -97,17 +96,17 @@ impl Monitor {
         self.begin(operation, Whose::Thread)
     }
 
-    /// As [`Monitor::measure`], with the processor time of all threads of this process: for what
-    /// spreads its work over threads, and has the process to itself.
+    /// As [`Monitor::measure`], with the processor time of all threads of this process. This is for operations that use
+    /// several threads and have the process to themselves.
     pub fn measure_process(&self, operation: &str) -> Measure<'_> {
         self.begin(operation, Whose::Process)
     }
 
-    /// Writes a record that was made otherwise; a start of 0 becomes `wall_s` before now.
+    /// Writes a record from another source. A start of 0 is replaced by `wall_s` before now.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] for times that no measurement gives. As write(2): the record is lost
-    /// then, and the next one tells so.
+    /// [`ErrorKind::BadRequest`] for impossible times. As write(2): the record is then lost, and the next one counts
+    /// it.
     pub fn record(&self, mut record: Record) -> Result<()> {
         if record.start_s == 0.0 {
             record.start_s = self.unix_s(Instant::now()) - record.wall_s;
@@ -115,13 +114,13 @@ impl Monitor {
         let written = if record.is_possible() {
             self.log.append(record)
         } else {
-            Err(ErrorKind::BadRequest("times and weights are finite, and not negative".to_owned()))
+            Err(ErrorKind::BadRequest("times and weights must be finite and not negative".to_owned()))
         };
         written.at("write measurements to", self.path())
     }
 
-    /// Writes what a child used, and whether it failed: see [`super::wait_child`]. With a task, it is that task
-    /// as a whole.
+    /// Writes what a child used, and whether it failed: see [`super::wait_child`]. With `task`, the record stands for
+    /// that whole task.
     ///
     /// # Errors
     /// As [`Monitor::record`].
@@ -156,8 +155,7 @@ impl Monitor {
 }
 
 impl ChildUsage {
-    /// A record of it, to which task, attempt, failure and sizes may be added before
-    /// [`Monitor::record`].
+    /// A record of this usage. Task, attempt, failure and sizes may be added before [`Monitor::record`].
     #[must_use]
     pub fn record(&self, operation: &str) -> Record {
         Record {
@@ -167,7 +165,7 @@ impl ChildUsage {
             cpu_s: self.cpu_s,
             memory_bytes: self.memory_bytes,
             memory_at_most: self.memory_at_most,
-            // A program begins with nothing.
+            // A program starts with no memory.
             memory_rise_bytes: self.memory_bytes,
             thread: THREAD.with(|t| *t),
             ..Record::default()
@@ -176,8 +174,8 @@ impl ChildUsage {
 }
 
 impl Measure<'_> {
-    /// It is of this task (from 0). Where the thread was at no task yet, it is the task as a whole, and
-    /// what the thread measures until it ends is part of the task.
+    /// Assigns the measurement to a task (counted from 0). If the thread works on no task yet, the measurement stands
+    /// for the whole task, and whatever the thread measures until it ends is part of the task.
     pub fn task(&mut self, index: u64) -> &mut Self {
         if TASK.get().is_none() {
             self.before = Some(Before { task: TASK.replace(Some(index)) });
@@ -186,19 +184,19 @@ impl Measure<'_> {
         self.part_of(index)
     }
 
-    /// It is part of this task (from 0), which another thread began.
+    /// Makes the measurement part of a task (counted from 0) that another thread began.
     pub fn part_of(&mut self, index: u64) -> &mut Self {
         self.record.task = Some(index);
         self
     }
 
-    /// Which attempt at the task it is, from 1.
+    /// Sets the number of the attempt, counted from 1.
     pub fn attempt(&mut self, attempt: u32) -> &mut Self {
         self.record.attempt = attempt;
         self
     }
 
-    /// Adds to the things counted.
+    /// Adds to the count of things.
     pub fn count(&mut self, n: u64) -> &mut Self {
         self.record.counts = self.record.counts.saturating_add(n);
         self
@@ -210,32 +208,32 @@ impl Measure<'_> {
         self
     }
 
-    /// Adds to the bytes of the result that were received.
+    /// Adds to the received bytes of the result.
     pub fn received(&mut self, bytes: u64) -> &mut Self {
         self.record.received = self.record.received.saturating_add(bytes);
         self
     }
 
-    /// Adds to the bytes that were sent to the task as this argument.
+    /// Adds to the bytes sent to the task for this argument.
     pub fn sent(&mut self, argument: &str, bytes: u64) -> &mut Self {
         let sum = self.record.sent.entry(argument.to_owned()).or_default();
         *sum = sum.saturating_add(bytes);
         self
     }
 
-    /// How heavy the task was said to be. Not finite or negative, it is left out.
+    /// Sets the weight of the task. A weight that is negative or not finite is ignored.
     pub fn weight(&mut self, weight: f64) -> &mut Self {
         self.record.weight = Some(weight).filter(|w| w.is_finite() && *w >= 0.0);
         self
     }
 
-    /// It failed. A measurement that ends in a panic has failed without being told.
+    /// Marks it as failed. A measurement that ends in a panic is marked without this call.
     pub fn fail(&mut self) -> &mut Self {
         self.record.failed = true;
         self
     }
 
-    /// Ends it, as dropping it does, and says whether it could be written.
+    /// Ends the measurement, as dropping it does, and reports errors.
     ///
     /// # Errors
     /// As [`Monitor::record`].
@@ -267,7 +265,7 @@ impl Measure<'_> {
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            // The work goes on without its measurement; the next record tells that one is missing.
+            // The work goes on without its measurement. The next record counts it as missing.
             let _ = self.end();
         }
     }

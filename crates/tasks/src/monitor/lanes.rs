@@ -1,21 +1,21 @@
-//! Where boxes go in a drawing: pure.
+//! Places boxes in a drawing. Pure.
 
 use super::timeline::{Event, Timeline};
 use std::collections::BTreeMap;
 
-/// More levels than these are drawn on top of each other.
+/// Further levels are drawn on top of each other.
 const MOST_LEVELS: usize = 48;
-/// Clocks are read one after the other: neighbours may seem to overlap by this, in seconds.
+/// Clocks are read one after the other, so neighbours may seem to overlap by this much, in seconds.
 const OVERLAP_S: f64 = 1e-6;
 
-/// One worker, or one thread of it: events on as many levels as overlap. What is measured within
-/// something lies on a level below it.
+/// One worker, or one of its threads. It has as many levels as events overlap. Operations within another one are on a
+/// level below it.
 #[derive(Debug)]
 pub(super) struct Lane<'a> {
     pub(super) worker: &'a str,
-    /// Number of the thread among those of its worker, from 1; 0 where it is the only one.
+    /// Number of the thread within its worker, from 1; 0 if it is the only one.
     pub(super) thread: usize,
-    /// At least one; each in order of time.
+    /// At least one level, each in order of time.
     pub(super) levels: Vec<Vec<&'a Event>>,
 }
 
@@ -42,7 +42,8 @@ pub(super) fn lanes(timeline: &Timeline) -> Vec<Lane<'_>> {
         .collect()
 }
 
-/// Each on the first level that is free when it begins; of those that begin together, the longest first.
+/// Puts each event on the first level that is free when it begins. Of events that begin together, the longest comes
+/// first.
 fn levels(mut events: Vec<&Event>) -> Vec<Vec<&Event>> {
     events.sort_by(|a, b| a.start_s.total_cmp(&b.start_s).then(b.wall_s.total_cmp(&a.wall_s)));
     let mut levels: Vec<(f64, Vec<&Event>)> = Vec::new();
@@ -62,8 +63,7 @@ fn levels(mut events: Vec<&Event>) -> Vec<Vec<&Event>> {
     levels.into_iter().map(|(_, events)| events).collect()
 }
 
-/// Distance of the marks of an axis over `span`, at most about `most` of them: 1, 2 or 5 times a power
-/// of ten.
+/// Distance of the marks of an axis over `span`, for at most about `most` marks: 1, 2 or 5 times a power of ten.
 pub(super) fn step(span: f64, most: f64) -> f64 {
     let least = (span / most).max(1e-9);
     let power = 10f64.powf(least.log10().floor());

@@ -1,9 +1,9 @@
-//! What work cost: time, memory, counts and bytes of named operations, each worker in a file of its own.
+//! The cost of work: time, memory, counts and bytes of named operations. Each worker has a file of its own.
 //!
-//! A [`Monitor`] is a worker's file in a folder that all workers of a run share. [`Monitor::measure`]
-//! gives a guard; when it is dropped, one line is appended. [`Summary`] adds all files of a folder up,
-//! beside workers that go on; [`draw`] shows workers over time; `h5part::monitor::export` writes OpenQuake's tables.
-//! Lines, fields and columns are in `docs/monitor.md`.
+//! A [`Monitor`] is a worker's file in a folder that all workers of a run share. [`Monitor::measure`] returns a guard,
+//! which appends one line when it is dropped. [`Summary`] adds up all files of a folder, also while workers go on.
+//! [`draw`] shows workers over time; `h5part::monitor::export` writes OpenQuake's tables. `docs/monitor.md` describes
+//! lines, fields and columns.
 //!
 //! ```
 //! use h5part_tasks::monitor::{Monitor, Summary};

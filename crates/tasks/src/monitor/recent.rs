@@ -1,4 +1,4 @@
-//! What one run cost: the records of tasks since it began.
+//! The cost of one run: the records of tasks since it began.
 
 use super::files;
 use super::record::Record;
@@ -6,20 +6,20 @@ use h5part_base::error::Result;
 use rayon::prelude::*;
 use std::path::Path;
 
-/// What the tasks of one run cost, attempts that failed included.
+/// The cost of one run's tasks, including failed attempts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recent {
-    /// Attempts that were measured.
+    /// Number of measured attempts.
     pub records: u64,
     /// Processor time, in seconds.
     pub cpu_s: f64,
-    /// Processor time that was asked for, in seconds: see [`Record::core_s`].
+    /// Requested processor time, in seconds: see [`Record::core_s`].
     pub core_s: f64,
     /// The largest peak of memory, in bytes.
     pub memory_bytes: u64,
-    /// That peak is this or less.
+    /// Whether that peak is an upper bound.
     pub memory_at_most: bool,
-    /// The largest limit of memory, in bytes; 0: there was none.
+    /// The largest memory limit, in bytes; 0: there was none.
     pub memory_limit_bytes: u64,
     /// The slowest attempts, slowest first.
     pub slowest: Vec<Slow>,
@@ -38,7 +38,7 @@ pub struct Slow {
 
 impl Recent {
     /// Adds up the tasks that began at `since_s` (seconds since 1970) or later, and keeps the `keep` slowest attempts.
-    /// `path`: as for [`super::Summary::read`]. Files that were not written to since then are not read.
+    /// `path` is as for [`super::Summary::read`]. Files that were not written to since then are not read.
     ///
     /// # Errors
     /// As [`super::Summary::read`].

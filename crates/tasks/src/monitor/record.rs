@@ -1,15 +1,15 @@
-//! One measurement a line, as JSON. Pure: no file is touched here.
+//! Measurements as JSON, one per line. This module does no I/O.
 
 use h5part_base::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Format of the files that this version writes, and the newest that it reads.
+/// Format of the files that this version writes, and the newest one that it reads.
 pub const FORMAT: u64 = 1;
-/// No duration or date of a true measurement comes near this, in seconds.
+/// Durations and dates of true measurements are far below this, in seconds.
 const MOST_SECONDS: f64 = 1e12;
 
-/// First line of a worker's file: who measures.
+/// First line of a worker's file, which identifies the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// Format of the lines that follow: [`FORMAT`].
@@ -18,35 +18,35 @@ pub struct Header {
     pub worker: String,
     /// Name of its host.
     pub host: String,
-    /// Its process id there.
+    /// Its process id on the host.
     pub pid: u32,
 }
 
-/// One measured operation. Fields that hold nothing are left out of the line.
+/// One measured operation. Empty fields are omitted from the line.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// Name of the operation; operations of the same name are added up.
+    /// Name of the operation. Operations with the same name are added up.
     pub operation: String,
     /// When it began, in seconds since 1970.
     pub start_s: f64,
     /// How long it took, in seconds.
     pub wall_s: f64,
-    /// Processor time of its thread, process or child, user and system together, in seconds.
+    /// Processor time of its thread, process or child, user plus system, in seconds.
     #[serde(default)]
     pub cpu_s: f64,
-    /// Peak of the process' (or child's) resident memory since it was started, in bytes.
+    /// Peak of the resident memory of the process (or child) since its start, in bytes.
     #[serde(default)]
     pub memory_bytes: u64,
-    /// The child's peak is this or less: see [`super::ChildUsage::memory_at_most`].
+    /// Whether the child's peak is an upper bound: see [`super::ChildUsage::memory_at_most`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub memory_at_most: bool,
-    /// By how much the peak rose meanwhile, in bytes.
+    /// How much the peak rose during the operation, in bytes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub memory_rise_bytes: u64,
-    /// Processors that were asked for it; 0: nobody said, which counts as one.
+    /// Number of requested processors; 0: unknown, which counts as one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub cores: u32,
-    /// Memory that it was allowed, in bytes; 0: no limit was set.
+    /// Memory limit in bytes; 0: there was none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub memory_limit_bytes: u64,
     /// Number of the thread within its process, from 1.
@@ -55,31 +55,31 @@ pub struct Record {
     /// Number of the task that it belongs to, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<u64>,
-    /// It is that task as a whole, not a part of it.
+    /// Whether it stands for that whole task, not for a part of it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub whole: bool,
-    /// Which attempt at the task, from 1; 0 where attempts are not counted.
+    /// Number of the attempt, from 1; 0 if attempts are not counted.
     #[serde(default, skip_serializing_if = "is_default")]
     pub attempt: u32,
-    /// It failed.
+    /// Whether it failed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub failed: bool,
-    /// Things counted.
+    /// Number of things, as counted by the caller.
     #[serde(default, skip_serializing_if = "is_default")]
     pub counts: u64,
     /// Bytes worked on.
     #[serde(default, skip_serializing_if = "is_default")]
     pub bytes: u64,
-    /// Bytes of the task's result, as whoever shared out the work received it.
+    /// Bytes of the task's result that the distributor of the work received.
     #[serde(default, skip_serializing_if = "is_default")]
     pub received: u64,
-    /// How heavy the task was said to be, in units of the caller's choice.
+    /// Weight of the task, in units of the caller's choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<f64>,
     /// Bytes sent to the task, by argument.
     #[serde(default, skip_serializing_if = "is_default")]
     pub sent: BTreeMap<String, u64>,
-    /// Records of this worker before this one that could not be written.
+    /// Number of earlier records of this worker that could not be written.
     #[serde(default, skip_serializing_if = "is_default")]
     pub lost: u64,
 }
@@ -89,7 +89,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Header {
-    /// Reads a first line, without its end.
+    /// Parses a first line, without its end.
     ///
     /// # Errors
     /// [`ErrorKind::NewerFormat`], [`crate::ErrorKind::NotMeasurements`].
@@ -108,13 +108,13 @@ impl Header {
 }
 
 impl Record {
-    /// Reads a line, without its end. `None`: it is cut, or damaged.
+    /// Parses a line, without its end. `None`: it is cut or damaged.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok().filter(Self::is_possible)
     }
 
-    /// Whether times and weight are finite, not negative, and shorter than the age of mankind.
+    /// Whether times and weight are finite, not negative, and below any true duration.
     #[must_use]
     pub fn is_possible(&self) -> bool {
         let duration = |s: f64| (0.0..MOST_SECONDS).contains(&s);
@@ -122,7 +122,7 @@ impl Record {
         self.start_s.abs() < MOST_SECONDS && duration(self.wall_s) && duration(self.cpu_s) && weight
     }
 
-    /// Processor time that was asked for it: processors times wall time, in seconds.
+    /// Requested processor time: processors times wall time, in seconds.
     #[must_use]
     pub fn core_s(&self) -> f64 {
         self.wall_s * f64::from(self.cores.max(1))
@@ -135,10 +135,10 @@ impl Record {
     }
 }
 
-/// Adds one line, with its end, of a header or a record.
+/// Appends a header or a record as one line, with its end.
 ///
 /// # Errors
-/// [`ErrorKind::BadRequest`] for what JSON cannot hold; no header or record of ours is that.
+/// [`ErrorKind::BadRequest`] for values that JSON cannot express. Headers and records have none.
 pub(super) fn add_line(out: &mut Vec<u8>, value: &impl Serialize) -> Result<(), ErrorKind> {
     serde_json::to_writer(&mut *out, value).map_err(|e| ErrorKind::BadRequest(e.to_string()))?;
     out.push(b'\n');

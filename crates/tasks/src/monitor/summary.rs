@@ -1,4 +1,4 @@
-//! All records of a run added up: by operation, and by worker.
+//! Adds up all records of a run, by operation and by worker.
 
 use super::costs::{Costs, Tally};
 use super::files::{self, Origin};
@@ -9,30 +9,30 @@ use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// What a run's measurements add up to. As JSON it is the output of `h5part monitor --json`.
+/// The sums of a run's measurements. As JSON this is the output of `h5part monitor --json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Format of this document.
     pub format: u64,
-    /// What was read.
+    /// The path that was read.
     pub path: PathBuf,
     /// Number of records.
     pub records: u64,
-    /// Of them, those of operations that failed.
+    /// Number of records of failed operations.
     pub failed: u64,
-    /// Lines that were cut by the death of their worker, are being written, or are damaged.
+    /// Number of lines that were cut by the death of their worker, are being written, or are damaged.
     pub cut_lines: u64,
-    /// Records that workers could not write, as they told later.
+    /// Number of records that workers could not write, as later records say.
     pub lost: u64,
-    /// When the first operation began, in seconds since 1970; `None` without records.
+    /// When the first operation began, in seconds since 1970. `None`: there are no records.
     pub start_s: Option<f64>,
-    /// From then to the end of the last one, in seconds.
+    /// Time from then to the end of the last operation, in seconds.
     pub span_s: f64,
-    /// In descending order of total wall time.
+    /// Operations in descending order of total wall time.
     pub operations: Vec<Operation>,
-    /// One a file, in order of names.
+    /// One worker per file, sorted by name.
     pub workers: Vec<Worker>,
-    /// In order of names.
+    /// Hosts sorted by name.
     pub hosts: Vec<Host>,
 }
 
@@ -41,56 +41,56 @@ pub struct Summary {
 pub struct Operation {
     /// Its name.
     pub operation: String,
-    /// What they cost.
+    /// Their cost.
     #[serde(flatten)]
     pub costs: Costs,
-    /// Sum of what was counted.
+    /// Sum of the counts.
     pub counts: u64,
     /// Sum of the bytes worked on.
     pub bytes: u64,
-    /// Sum of the bytes of results.
+    /// Sum of the received bytes.
     pub received: u64,
 }
 
 /// All records of one file.
 #[derive(Clone, Debug, Serialize)]
 pub struct Worker {
-    /// Its name; several workers may have the same.
+    /// Its name. Several workers may have the same name.
     pub worker: String,
     /// Name of its host.
     pub host: String,
-    /// Its process id there; `None` if it was killed before it said so.
+    /// Its process id on the host. `None`: it was killed before it wrote this.
     pub pid: Option<u32>,
     /// Its file.
     pub file: PathBuf,
-    /// Threads that measured something.
+    /// Number of threads with measurements.
     pub threads: usize,
-    /// What its records cost.
+    /// The cost of its records.
     #[serde(flatten)]
     pub costs: Costs,
-    /// When its first operation began, in seconds since 1970; `None` without records.
+    /// When its first operation began, in seconds since 1970. `None`: there are no records.
     pub start_s: Option<f64>,
-    /// From then to the end of its last one, in seconds.
+    /// Time from then to the end of its last operation, in seconds.
     pub span_s: f64,
-    /// Time in which at least one operation was under way, in seconds.
+    /// Time during which at least one operation ran, in seconds.
     pub busy_s: f64,
 }
 
 /// All records of the workers of one host.
 #[derive(Clone, Debug, Serialize)]
 pub struct Host {
-    /// Its name; empty for workers that were killed before they said it.
+    /// Its name. Empty for workers that were killed before they wrote it.
     pub host: String,
     /// Number of its workers.
     pub workers: u64,
-    /// What their records cost.
+    /// The cost of their records.
     #[serde(flatten)]
     pub costs: Costs,
-    /// Sum over its workers of the time in which at least one operation was under way, in seconds.
+    /// Sum over its workers of the time during which at least one operation ran, in seconds.
     pub busy_s: f64,
 }
 
-/// From the first beginning to the last end.
+/// The time from the first beginning to the last end.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     start: f64,
@@ -110,11 +110,11 @@ impl Span {
     }
 }
 
-/// Moments at which at least one of many spans holds, in bounded memory where they overlap or meet.
+/// The union of many time spans, in bounded memory if they overlap or touch.
 #[derive(Debug, Default)]
 struct Union {
     spans: Vec<Span>,
-    /// So many are joined when they come together.
+    /// Spans are merged when there are this many.
     limit: usize,
 }
 
@@ -145,7 +145,7 @@ impl Union {
     }
 }
 
-/// One file.
+/// The sums of one file.
 #[derive(Debug, Default)]
 struct Sums {
     operations: BTreeMap<String, Tally>,
@@ -191,11 +191,11 @@ impl Sums {
 }
 
 impl Summary {
-    /// Adds up the measurements of a run: those in a folder, in one file, or beside a ledger. Files are
-    /// read in parallel; some 30 bytes of memory are taken for each record.
+    /// Adds up the measurements of a run: those in a folder, in one file, or beside a ledger. Files are read in
+    /// parallel. It takes some 30 bytes of memory per record.
     ///
-    /// **Concurrency.** Workers may go on meanwhile; what each had written by some moment within the
-    /// call counts.
+    /// **Concurrency.** Workers may go on meanwhile. For each worker, the records count that it had written by some
+    /// moment during the call.
     ///
     /// # Errors
     /// [`h5part_base::error::ErrorKind::NotFound`], [`crate::ErrorKind::NothingMeasured`],
@@ -256,7 +256,7 @@ impl Summary {
     }
 }
 
-/// All records of one host.
+/// The sums of one host.
 #[derive(Debug, Default)]
 struct HostTally {
     workers: u64,
@@ -311,7 +311,7 @@ mod tests {
     }
 
     proptest! {
-        /// Beside a naive model: moments counted one by one.
+        /// Against a naive model: count moments one by one.
         #[test]
         fn busy_is_the_time_covered(spans in prop::collection::vec((0u32..20_000, 0u32..9), 0..6000)) {
             let mut covered = vec![false; 20_010];

@@ -1,4 +1,4 @@
-//! All records of a run, small and in order: for what needs each of them.
+//! All records of a run in compact form and in order, for callers that need each of them.
 
 use super::files;
 use super::record::Record;
@@ -7,31 +7,31 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// All records of a run, in order of their beginning.
+/// All records of a run, in the order in which they began.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
-    /// Names of operations. An event has its place in here.
+    /// Names of operations. Events refer to them by index.
     pub operations: Vec<String>,
-    /// Names of workers. An event has its place in here.
+    /// Names of workers. Events refer to them by index.
     pub workers: Vec<String>,
-    /// One for each record, in order of their beginning.
+    /// One event per record, in the order in which they began.
     pub events: Vec<Event>,
-    /// Bytes sent, by name of the task and argument.
+    /// Bytes sent, by name of the operation and argument.
     pub sent: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 /// A [`Record`], without texts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Event {
-    /// Place in [`Timeline::operations`].
+    /// Index in [`Timeline::operations`].
     pub operation: u32,
-    /// Place in [`Timeline::workers`].
+    /// Index in [`Timeline::workers`].
     pub worker: u32,
     /// Thread of the worker, from 0.
     pub thread: u32,
     /// Number of the attempt at the task.
     pub attempt: u32,
-    /// Begin in seconds since 1970.
+    /// Begin, in seconds since 1970.
     pub start_s: f64,
     /// Wall time in seconds.
     pub wall_s: f64,
@@ -39,19 +39,19 @@ pub struct Event {
     pub cpu_s: f64,
     /// Number of the task.
     pub task: Option<u64>,
-    /// Memory in bytes at the end.
+    /// Peak of memory in bytes.
     pub memory_bytes: u64,
-    /// By how many bytes memory had grown.
+    /// How much that peak rose, in bytes.
     pub memory_rise_bytes: u64,
-    /// Operations in the record.
+    /// Things counted.
     pub counts: u64,
     /// Bytes worked on.
     pub bytes: u64,
-    /// Bytes received.
+    /// Received bytes of the result.
     pub received: u64,
     /// Weight of the task, without a unit.
     pub weight: f32,
-    /// Whether the record is of a task as a whole.
+    /// Whether the record stands for a whole task.
     pub whole: bool,
     /// Whether it failed.
     pub failed: bool,
@@ -63,7 +63,7 @@ impl Event {
     }
 }
 
-/// Texts by number, in order of their first appearance.
+/// Texts by number, in the order in which they first appear.
 #[derive(Debug, Default)]
 struct Names {
     numbers: BTreeMap<String, u32>,
@@ -82,7 +82,7 @@ impl Names {
     }
 }
 
-/// One file.
+/// The records of one file.
 #[derive(Debug, Default)]
 struct Part {
     operations: Names,
@@ -117,7 +117,7 @@ impl Part {
     }
 }
 
-/// The nearest of the 32-bit floats that are finite.
+/// The nearest finite 32-bit float.
 #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose, and within the range")]
 #[must_use]
 pub fn small(value: f64) -> f32 {
@@ -125,8 +125,8 @@ pub fn small(value: f64) -> f32 {
 }
 
 impl Timeline {
-    /// Reads all records: those in a folder, in one file, or beside a ledger. Takes about 120 bytes of
-    /// memory a record.
+    /// Reads all records: those in a folder, in one file, or beside a ledger. Takes about 120 bytes of memory per
+    /// record.
     ///
     /// **Concurrency.** As [`super::Summary::read`].
     ///
@@ -142,7 +142,7 @@ impl Timeline {
         Ok(Self::of(parts))
     }
 
-    /// As if the records of each worker had been a file of its own.
+    /// A timeline as if each worker's records came from a file of its own.
     #[must_use]
     pub fn of_records(workers: &[(&str, Vec<Record>)]) -> Self {
         let part = |records: &Vec<Record>| {

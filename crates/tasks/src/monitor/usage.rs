@@ -1,4 +1,4 @@
-//! What the system says of processor time and memory: of this thread, this process, and one child.
+//! Processor time and memory, as the system reports them, of this thread, this process, or one child.
 
 use nix::errno::Errno;
 use nix::sys::resource::{UsageWho, getrusage};
@@ -10,29 +10,28 @@ use std::process::{Child, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Counters of memory are kept for each processor and added up now and then: two looks at the same
-/// memory differ by less than this, in bytes.
+/// Memory counters are kept per processor and added up from time to time. Two readings of the same memory differ by
+/// less than this, in bytes.
 const SLACK: u64 = 1 << 20;
 
-/// What one child used, for itself: not the most that any child used.
+/// What one child used. This is not the maximum over all children.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChildUsage {
     /// When it was started, in seconds since 1970.
     pub start_s: f64,
-    /// From its start to its end, in seconds.
+    /// Time from its start to its end, in seconds.
     pub wall_s: f64,
-    /// Processor time, user and system together, of it and of the children that it waited for, in
-    /// seconds.
+    /// Processor time, user plus system, of it and of the children that it waited for, in seconds.
     pub cpu_s: f64,
-    /// Peak of its resident memory (or of the largest child that it waited for), in bytes.
+    /// Peak of its resident memory (or that of the largest child that it waited for), in bytes.
     pub memory_bytes: u64,
-    /// The peak is this or less. Linux hands the peak of the process that starts a program on to the
-    /// program; so what uses less memory than its starter cannot be told apart from one that uses as
-    /// much. Starters that use little memory themselves get exact figures.
+    /// Whether the peak is only an upper bound. Linux passes the peak of the starting process on to the program. So a
+    /// program that uses less memory than its starter looks like one that uses as much. Starters that use little memory
+    /// get exact values.
     pub memory_at_most: bool,
 }
 
-/// Whose processor time is measured.
+/// Whose processor time to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whose {
     Thread,
@@ -40,7 +39,7 @@ pub(super) enum Whose {
 }
 
 impl Whose {
-    /// Processor time so far. Resource usage (getrusage) would be as of the last tick of the scheduler.
+    /// Processor time so far. getrusage(2) would report it as of the scheduler's last tick.
     pub(super) fn cpu(self) -> Duration {
         let clock = match self {
             Self::Thread => ClockId::CLOCK_THREAD_CPUTIME_ID,
@@ -50,25 +49,25 @@ impl Whose {
     }
 }
 
-/// Peak of this process' resident memory since its program was started, in bytes.
+/// Peak of this process's resident memory since its program was started, in bytes.
 pub fn own_peak() -> u64 {
-    /// What getrusage told at first, if that was the peak of whoever started us; else 0.
+    /// The first value of getrusage(2), if that was the peak of our starter; else 0.
     static INHERITED: OnceLock<u64> = OnceLock::new();
     let told = told_peak();
     let own = |program: u64| if program + SLACK < told { told } else { 0 };
     let inherited = *INHERITED.get_or_init(|| program_peak().map_or(0, own));
-    // Reading /proc takes 20 us, getrusage less than one.
+    // Reading /proc takes 20 us, getrusage(2) less than one.
     if told > inherited { told } else { program_peak().unwrap_or(told) }
 }
 
-/// Of this process, or of the one that started it if that is more, in bytes.
+/// The peak of this process, or of its starter if that is larger, in bytes.
 fn told_peak() -> u64 {
-    // Of the thread: the peak is the same, and no other threads are visited.
+    // RUSAGE_THREAD gives the same peak without visiting the other threads.
     let kib = getrusage(UsageWho::RUSAGE_THREAD).map_or(0, |usage| usage.max_rss());
     u64::try_from(kib).unwrap_or(0).saturating_mul(1024)
 }
 
-/// Of this program alone, in bytes.
+/// The peak of this program alone, in bytes.
 fn program_peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -80,21 +79,20 @@ pub(super) fn unix_s() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64())
 }
 
-/// Waits for the end of one child, and says what that child used. `started` is when it was spawned.
+/// Waits until one child ends, and returns what it used. `started` is when it was spawned.
 ///
-/// Its standard input, if that is a pipe of ours, is closed first, as [`Child::wait`] does.
+/// If its standard input is a pipe of ours, that is closed first, as [`Child::wait`] does.
 ///
-/// **Concurrency.** Any number of threads may wait, each for a child of its own. Nobody may wait for
-/// any child whatever meanwhile, which would take the end of this one. Afterwards the child is gone,
-/// which `child` does not know: don't wait for it again and don't signal it, its process id may belong to
-/// another by then.
+/// **Concurrency.** Any number of threads may wait, each for a child of its own. Meanwhile nobody may wait for an
+/// arbitrary child, since this could take the end of this one. Afterwards the child is reaped, but `child` does not
+/// know it: do not wait for it again or signal it, since its process id may belong to another process by then.
 ///
 /// # Errors
 /// As waitid(2) and wait4(2).
 pub fn wait_child(child: &mut Child, started: Instant) -> io::Result<(ExitStatus, ChildUsage)> {
     drop(child.stdin.take());
     let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
-    // Returns when it has ended, and leaves it to be reaped.
+    // Returns when it has ended, without reaping it.
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
     while let Err(e) = waitid(Id::Pid(Pid::from_raw(pid)), flags) {
         if e != Errno::EINTR {
@@ -124,7 +122,7 @@ mod tests {
     fn processor_time_is_that_of_the_thread_and_the_peak_rises() {
         let (thread, process, peak) = (Whose::Thread.cpu(), Whose::Process.cpu(), own_peak());
         let other = std::thread::spawn(|| {
-            // Its own processor time, not the clock's: on a busy machine a thread gets a part of it.
+            // Waits by its own processor time, not the clock's: on a busy machine a thread gets only a part of it.
             let start = Whose::Thread.cpu();
             while Whose::Thread.cpu() < start + Duration::from_millis(60) {
                 black_box(start);

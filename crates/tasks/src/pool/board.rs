@@ -1,5 +1,4 @@
-//! Jobs that wait and events that were not taken yet, of all runs of a pool: what its workers and its
-//! users meet at.
+//! Waiting jobs and unread events of all runs of a pool, shared by its workers and its users.
 
 use super::{Death, Event, EventKind, Job, RunId};
 use h5part_base::error::{Kind, Result};
@@ -9,7 +8,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// A job, and the sign that it is to end.
+/// A job, and the flag that tells it to stop.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) job: Job,
@@ -19,15 +18,15 @@ pub(super) struct Taken {
 #[derive(Debug)]
 pub(super) struct Board {
     state: Mutex<State>,
-    /// There is a job.
+    /// Signals that there is a job.
     jobs: Condvar,
-    /// There is an event, or a run has ended.
+    /// Signals that there is an event, or that a run has ended.
     events: Condvar,
-    /// There is room for a result, or nobody wants it any more.
+    /// Signals that there is room for a result, or that nobody wants it any more.
     room: Condvar,
-    /// Workers that may wait for room.
+    /// Number of workers that may wait for room.
     workers: usize,
-    /// Results of a run that wait to be taken.
+    /// Most results of a run that may wait to be taken.
     parts: usize,
 }
 
@@ -36,7 +35,7 @@ struct State {
     runs: BTreeMap<RunId, Run>,
     /// The run that was served last.
     last: Option<RunId>,
-    /// Workers that wait for room.
+    /// Number of workers that wait for room.
     blocked: usize,
     closed: bool,
 }
@@ -46,18 +45,18 @@ struct Run {
     waiting: VecDeque<Job>,
     running: usize,
     events: VecDeque<Event>,
-    /// Results among the events.
+    /// Number of results among the events.
     parts: usize,
-    /// Tells its running jobs to end.
+    /// Tells its running jobs to stop.
     stop: Arc<AtomicBool>,
-    /// Nothing is to be heard of it any more.
+    /// Whether the run was cancelled. No more events are delivered.
     cancelled: bool,
-    /// Somebody waits for its events.
+    /// Whether someone waits for its events.
     awaited: bool,
 }
 
 impl Run {
-    /// Somebody waits for what only a free worker can give.
+    /// Whether someone waits for an event that only a free worker can produce.
     fn starves(&self) -> bool {
         self.awaited && self.events.is_empty() && !self.waiting.is_empty()
     }
@@ -70,7 +69,7 @@ impl Event {
 }
 
 impl State {
-    /// The next job; runs take turns.
+    /// The next job. Runs take turns.
     fn next_job(&mut self) -> Option<Taken> {
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
         let has_job = |(_, run): &(&RunId, &mut Run)| !run.waiting.is_empty();
@@ -85,8 +84,8 @@ impl State {
         Some(Taken { job, stop: Arc::clone(&run.stop) })
     }
 
-    /// Whether a result finds room. Where all workers wait for room in runs that nobody looks at, and
-    /// somebody waits for another run, the bound gives way: else that wait would never end.
+    /// Whether there is room for a result. If all workers wait for room in runs that nobody reads, and someone waits
+    /// for another run, the bound is lifted: otherwise that wait would never end.
     fn has_room(&self, id: RunId, bound: usize, workers: usize) -> bool {
         let Some(run) = self.runs.get(&id) else { return true };
         let starving = || self.runs.iter().any(|(other, run)| *other != id && run.starves());
@@ -120,7 +119,7 @@ impl Board {
         Ok(())
     }
 
-    /// A job, as soon as there is one; `None` when the pool is shut down.
+    /// Takes a job, and waits for one if necessary. `None`: the pool is shut down.
     pub(super) fn take(&self) -> Option<Taken> {
         let mut state = self.lock();
         loop {
@@ -134,18 +133,18 @@ impl Board {
         }
     }
 
-    /// A job, if there is one.
+    /// Takes a job without waiting.
     pub(super) fn try_take(&self) -> Option<Taken> {
         let mut state = self.lock();
         if state.closed { None } else { state.next_job() }
     }
 
-    /// A result. Waits for room; false: nobody wants it any more.
+    /// Delivers a result, and waits for room if necessary. `false`: nobody wants it any more.
     pub(super) fn part(&self, taken: &Taken, event: EventKind) -> bool {
         self.put_part(taken, event, self.parts)
     }
 
-    /// A result for whose room there is nobody to wait.
+    /// Delivers a result without waiting for room.
     pub(super) fn part_at_once(&self, taken: &Taken, event: EventKind) -> bool {
         self.put_part(taken, event, usize::MAX)
     }
@@ -169,7 +168,7 @@ impl Board {
         true
     }
 
-    /// The end of a job that was taken.
+    /// Delivers the end of a job that was taken.
     pub(super) fn end(&self, taken: &Taken, kind: EventKind) {
         let mut state = self.lock();
         let id = taken.job.run;
@@ -185,8 +184,8 @@ impl Board {
         self.events.notify_all();
     }
 
-    /// The next event of a run, as soon as there is one. `None`: it has no jobs here. Before it waits it
-    /// calls `help`, which may run a job in this thread, and says whether it did.
+    /// The next event of a run, waiting for it if necessary. `None`: it has no jobs here. Before waiting it calls
+    /// `help`, which may run a job in this thread and returns whether it did.
     pub(super) fn next(&self, id: RunId, help: &dyn Fn() -> bool) -> Option<Event> {
         let mut state = self.lock();
         loop {
@@ -243,12 +242,12 @@ impl Board {
         self.events.notify_all();
     }
 
-    /// No more jobs; those that wait are lost, those that run are told to end.
+    /// Accepts no more jobs. Waiting jobs are lost, and running ones are told to stop.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
         for run in state.runs.values_mut() {
-            // Not cancelled: that they ended is still told.
+            // The runs are not cancelled, so the ends of their jobs are still delivered.
             run.stop.store(true, Ordering::Relaxed);
             let lost = |job: Job| Event::of(&job, EventKind::Lost(Death::ShutDown));
             run.events.extend(run.waiting.drain(..).map(lost));

@@ -1,43 +1,43 @@
-//! Configuration of a pool, as text that another process can rebuild it from.
+//! Configuration of a pool, as text from which another process can rebuild it.
 
 use crate::pool::mode::Mode;
 use serde::{Deserialize, Serialize};
 
-/// Which pool: `{"type": "threads", "kwargs": {"max_workers": 2}}`, the form of `pyTransC`.
+/// Configuration of a pool: `{"type": "threads", "kwargs": {"max_workers": 2}}`, the form of `pyTransC`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PoolConfig {
     /// Where tasks run.
     #[serde(rename = "type")]
     pub mode: Mode,
-    /// How.
+    /// Settings.
     #[serde(default)]
     pub kwargs: Kwargs,
 }
 
-/// Settings of a pool. What is left out is chosen by the [`budget`](crate::budget).
+/// Settings of a pool. The [`budget`](crate::budget) chooses those that are not given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Kwargs {
-    /// Tasks that run at once.
+    /// Number of tasks that run at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_workers: Option<usize>,
     /// The pool that each worker has for tasks within its tasks. Default: serial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inner: Option<Box<PoolConfig>>,
-    /// What a worker needs, in bytes: automatic choices start no more workers than fit.
+    /// Memory that a worker needs, in bytes. Automatic choices start no more workers than fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_per_worker: Option<u64>,
-    /// Address space that a worker process may have, in bytes (`RLIMIT_AS`). One that wants more ends.
+    /// Most address space of a worker process, in bytes (`RLIMIT_AS`). A worker that wants more ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<u64>,
-    /// Results of a run that may wait to be taken. Default: 64.
+    /// Most results of a run that may wait to be taken. Default: 64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parts_in_flight: Option<usize>,
-    /// Keep each worker on cores of its own.
+    /// Pin each worker to cores of its own.
     #[serde(skip_serializing_if = "is_false")]
     pub pin: bool,
-    /// Obey numbers of workers within workers that are more than there are cores.
+    /// Accept nested workers that together exceed the cores.
     #[serde(skip_serializing_if = "is_false")]
     pub oversubscribe: bool,
 }
@@ -68,14 +68,14 @@ impl PoolConfig {
         Self { mode, kwargs: Kwargs::default() }
     }
 
-    /// The same, each worker with a pool of its own.
+    /// The same pool, where each worker has a pool of its own.
     #[must_use]
     pub fn with_inner(mut self, inner: Self) -> Self {
         self.kwargs.inner = Some(Box::new(inner));
         self
     }
 
-    /// The inner pool's configuration, or that of one worker.
+    /// Configuration of the inner pool. Default: one worker, serial.
     #[must_use]
     pub fn inner(&self) -> Self {
         self.kwargs.inner.as_deref().cloned().unwrap_or_else(|| Self::new(Mode::Serial, 1))

@@ -1,4 +1,4 @@
-//! Runs one job in this thread, whatever the pool.
+//! Runs one job in this thread, for every kind of pool.
 
 use super::config::PoolConfig;
 use super::inner::InnerPools;
@@ -11,11 +11,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Opens a pool of settled numbers for the works of a registry: what a task that wants a pool of its own needs. It is
-/// handed down from where all kinds of pools are known.
+/// Opens a pool with settled numbers for the works of a registry. A task that wants a pool of its own needs it. It is
+/// passed in from the module that knows all kinds of pools.
 pub(super) type OpenPool = fn(&PoolConfig, &Registry) -> Result<Arc<dyn Pool>>;
 
-/// What a worker has for all its jobs.
+/// What a worker keeps for all its jobs.
 #[derive(Debug)]
 pub(super) struct Host {
     pub(super) registry: Registry,
@@ -29,7 +29,7 @@ impl Host {
         Self { registry: registry.clone(), inner }
     }
 
-    /// Runs a job to its end; a panic is caught, after the hook has told it with its backtrace.
+    /// Runs a job to its end. A panic is caught, after the panic hook has printed it with its backtrace.
     pub(super) fn run(&self, job: &Job, cancelled: &AtomicBool, sink: &mut Sink<'_>) -> EventKind {
         let Some(work) = self.registry.get(&job.work) else {
             return EventKind::Failed(TaskError::Failed(format!("no work '{}' is registered", job.work)));
@@ -41,7 +41,7 @@ impl Host {
             work.run_any(&mut Task { job, inner: &self.inner, cancelled, parts, sink, pool })
         };
         let ended = catch_unwind(AssertUnwindSafe(run));
-        // Where the task panicked its pool may still be at work for it, and is not used again.
+        // If the task panicked, its pool may still be working for it, so it is not reused.
         match (pool, &ended) {
             (Some(pool), Ok(_)) => self.inner.give_back(pool),
             (Some(pool), Err(_)) => pool.shut_down(),

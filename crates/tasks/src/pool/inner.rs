@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 /// Opens a pool of this configuration.
 pub(super) type Open = dyn Fn(&PoolConfig) -> Result<Arc<dyn Pool>> + Send + Sync;
 
-/// Pools within tasks: as many as tasks that use one run at once, made when first needed.
+/// Pools within tasks: as many as tasks that use one run at once. They are made on demand.
 pub(super) struct InnerPools {
     config: PoolConfig,
     open: Box<Open>,

@@ -1,8 +1,8 @@
 //! Where tasks run: in this thread, in threads, in processes, in a SLURM job array.
 //!
-//! A [`Work`] is what a task does; a [`Registry`] names the works of a program; a [`Pool`] runs tasks
-//! of any of them; a [`Starmap`] is one run: it submits inputs and iterates over what comes back. How
-//! many workers there should be is a matter of the [`budget`](crate::budget).
+//! A [`Work`] is what a task does, and a [`Registry`] names the works of a program. A [`Pool`] runs tasks of any of
+//! them. A [`Starmap`] is one run: it submits inputs and iterates over the results. The [`budget`](crate::budget)
+//! decides how many workers there should be.
 //!
 //! ```
 //! use h5part_tasks::pool::{Context, Mode, Options, PoolConfig, Registry, Starmap, TaskError, What, Work, open};
@@ -71,12 +71,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A run: tasks that belong together, are iterated over together and cancelled together.
+/// A run: tasks that belong together. They are iterated over, and cancelled, together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RunId(u64);
 
 impl RunId {
-    /// One that no other run of this process has.
+    /// An id that no other run of this process has.
     #[must_use]
     pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -84,8 +84,8 @@ impl RunId {
     }
 }
 
-/// An input or a result as bytes: `MessagePack` with named fields, as `rmp_serde::to_vec_named` writes
-/// it. Cheap to clone.
+/// An input or a result as bytes: `MessagePack` with named fields, as `rmp_serde::to_vec_named` writes it. It is cheap
+/// to clone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Arc<[u8]>);
 
@@ -128,13 +128,13 @@ pub struct Job {
     pub run: RunId,
     /// Number of the task in its run, from 0.
     pub index: u64,
-    /// How often it was tried before.
+    /// How many times it was tried before.
     pub attempt: u32,
     /// See [`crate::pool::task_seed`].
     pub seed: u64,
     /// Name of its work in the registry.
     pub work: Cow<'static, str>,
-    /// What the work is given.
+    /// The input of the work.
     pub input: Payload,
 }
 
@@ -145,13 +145,13 @@ pub struct Event {
     pub run: RunId,
     /// The job's task.
     pub index: u64,
-    /// Which attempt at it.
+    /// Number of the attempt.
     pub attempt: u32,
     /// What happened.
     pub kind: EventKind,
 }
 
-/// What happened to a job. All but `Partial` end it.
+/// What happened to a job. Every kind except `Partial` ends it.
 #[derive(Clone, Debug)]
 pub enum EventKind {
     /// It yielded a result.
@@ -161,14 +161,14 @@ pub enum EventKind {
         /// The result.
         value: Payload,
     },
-    /// It ended well.
+    /// It succeeded.
     Done {
         /// How many results it yielded.
         parts: u64,
     },
-    /// It said that it failed, or panicked.
+    /// It reported a failure, or panicked.
     Failed(TaskError),
-    /// Its worker died, or there was none.
+    /// Its worker died, or could not be started.
     Lost(Death),
 }
 
@@ -179,16 +179,16 @@ pub enum Death {
     Exit(i32),
     /// A signal ended it.
     Signal {
-        /// Its number.
+        /// Its signal number.
         number: i32,
-        /// The system's out-of-memory killer was at work meanwhile.
+        /// Whether the system's out-of-memory killer was active meanwhile.
         out_of_memory: bool,
     },
     /// No worker could be started.
     NotStarted(String),
-    /// It said what no worker says, or the pool forgot the job.
+    /// It sent an invalid message, or the pool lost the job.
     Vanished(String),
-    /// The pool was shut down first.
+    /// The pool was shut down before.
     ShutDown,
 }
 
@@ -210,36 +210,34 @@ impl fmt::Display for Death {
     }
 }
 
-/// A place where tasks run. Object-safe, so that others can add places.
+/// A place where tasks run. The trait is object-safe, so that others can add places.
 ///
-/// **Concurrency.** Any number of runs, in any threads, may use a pool at the same time, and none
-/// disturbs another: jobs of all runs take turns, and events are kept for each run. One thread at a
-/// time asks for the events of a run.
+/// **Concurrency.** Any number of runs, in any threads, may use a pool at the same time without disturbing each other.
+/// Jobs of all runs take turns, and events are kept per run. Only one thread at a time may ask for the events of a run.
 ///
-/// **Contract.** Each job that was accepted ends in exactly one event that is not `Partial`, unless
-/// its run is cancelled. A pool does not try a job again; who submitted it may ([`crate::pool::Starmap`]
-/// does).
+/// **Contract.** Each accepted job ends in exactly one event that is not `Partial`, unless its run is cancelled. A pool
+/// never retries a job; the submitter may ([`crate::pool::Starmap`] does).
 pub trait Pool: Send + Sync + fmt::Debug {
-    /// How many jobs run at once.
+    /// Number of jobs that run at once.
     fn workers(&self) -> usize;
 
-    /// Whether a work of this name can be run.
+    /// Whether it can run a work with this name.
     fn knows(&self, work: &str) -> bool;
 
-    /// Takes a job; returns before it has run.
+    /// Accepts a job, and returns before it has run.
     ///
     /// # Errors
-    /// The pool is shut down, or the run cancelled ([`crate::ErrorKind::PoolClosed`]).
+    /// The pool is shut down, or the run was cancelled ([`crate::ErrorKind::PoolClosed`]).
     fn submit(&self, job: Job) -> Result<()>;
 
-    /// The next event of a run; waits for it. `None`: the run has no jobs here.
+    /// The next event of a run, waiting for it if necessary. `None`: the run has no jobs here.
     fn next(&self, run: RunId) -> Option<Event>;
 
-    /// Forgets a run: its waiting jobs, its events. Its running jobs are told to end, and nothing is
-    /// heard of them. Does not wait.
+    /// Forgets a run, with its waiting jobs and its events. Its running jobs are told to stop, and their events are
+    /// dropped. Does not wait.
     fn cancel(&self, run: RunId);
 
-    /// Takes no more jobs; those that wait end as [`Death::ShutDown`], those that run are told to end.
-    /// Returns when they have.
+    /// Accepts no more jobs. Waiting jobs end as [`Death::ShutDown`], and running ones are told to stop. Returns when
+    /// they have.
     fn shut_down(&self);
 }

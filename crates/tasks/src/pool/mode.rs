@@ -1,4 +1,4 @@
-//! Which kind of pool.
+//! The kinds of pools.
 
 use crate::budget::Machine;
 use h5part_base::error::{ErrorKind, Result};
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// Names a mode where no argument does.
+/// Environment variable with the mode, if no argument gives one.
 pub const MODE_VARIABLE: &str = "H5PART_DISTRIBUTE";
 
 /// Where tasks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// In the caller's thread, one after another: for debugging.
+    /// In the caller's thread, one after another. For debugging.
     Serial,
     /// In threads of this process.
     Threads,
-    /// In worker processes of this host: a worker that dies takes one task with it.
+    /// In worker processes of this host. A worker that dies loses only its own task.
     Processes,
     /// In a SLURM job array of workers.
     Slurm,
@@ -43,20 +43,20 @@ impl FromStr for Mode {
     }
 }
 
-/// A mode, and what chose it.
+/// A mode, and why it was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chosen {
     /// The mode.
     pub mode: Mode,
-    /// Why this one.
+    /// The reason.
     pub why: &'static str,
 }
 
-/// The mode: that of the argument, else of the variable [`MODE_VARIABLE`], else of the configuration,
-/// else what fits this machine. Never `slurm` by itself: nobody is sent to a queue unasked.
+/// Chooses the mode: that of the argument, else of the variable [`MODE_VARIABLE`], else of the configuration, else one
+/// that fits this machine. It never chooses `slurm` on its own, since no one wants to be queued unasked.
 ///
 /// # Errors
-/// The variable names no mode ([`ErrorKind::BadRequest`]).
+/// The variable has an invalid mode ([`ErrorKind::BadRequest`]).
 pub fn choose(argument: Option<Mode>, config: Option<Mode>) -> Result<Chosen> {
     let variable = std::env::var(MODE_VARIABLE).ok();
     from(argument, variable.as_deref(), config, || Machine::probe().cores().0)

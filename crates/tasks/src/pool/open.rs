@@ -1,4 +1,4 @@
-//! From a configuration to a pool.
+//! Opens a pool from a configuration.
 
 use super::config::PoolConfig;
 use super::processes::{self, Processes};
@@ -12,12 +12,13 @@ use h5part_base::error::{ErrorKind, Result};
 use std::io::Write;
 use std::sync::Arc;
 
-/// Opens a pool for the works of `registry`. Numbers that the configuration leaves out are chosen so that
-/// cores and memory suffice; those that it gives are obeyed. A warning on standard error says where they
-/// are too large, and, for as long as the pool is open, when 80 % of the memory are used.
+/// Opens a pool for the works of `registry`. Numbers that the configuration does not give are chosen so that cores and
+/// memory suffice; given numbers are obeyed. A warning on standard error says if they are too large. Another one
+/// appears whenever 80 % of the memory is used while the pool is open.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Oversubscribed`]; [`crate::ErrorKind::NotServing`]; the system starts no threads or processes.
+/// [`crate::ErrorKind::Oversubscribed`]; [`crate::ErrorKind::NotServing`]; an error if no threads or processes can be
+/// started.
 pub fn open(config: &PoolConfig, registry: &Registry) -> Result<Arc<dyn Pool>> {
     let warn: Warn = Arc::new(|text: &str| {
         let _ = writeln!(std::io::stderr(), "h5part: warning: {text}");
@@ -25,7 +26,7 @@ pub fn open(config: &PoolConfig, registry: &Registry) -> Result<Arc<dyn Pool>> {
     open_with(config, registry, &warn)
 }
 
-/// [`open`], with warnings that go elsewhere.
+/// As [`open`], with another receiver of warnings.
 ///
 /// # Errors
 /// As [`open`].
@@ -35,7 +36,7 @@ pub fn open_with(config: &PoolConfig, registry: &Registry, warn: &Warn) -> Resul
         warn(text);
     }
     let pool = open_resolved(&config, registry)?;
-    // One watch a run of the program: that of the process that the user started.
+    // Only the process that the user started watches the memory.
     if processes::is_worker() {
         return Ok(pool);
     }
@@ -44,21 +45,21 @@ pub fn open_with(config: &PoolConfig, registry: &Registry, warn: &Warn) -> Resul
     Ok(Arc::new(Watched { pool, _watch: watch }))
 }
 
-/// Makes worker processes possible: to be called first in `main`, by a program that opens a pool of
-/// processes. Such a pool starts the same program again. In the program that the user started this returns at
-/// once; in a worker it runs tasks, and does not return.
+/// Makes worker processes possible. A program that opens a pool of processes must call it first in `main`, since such a
+/// pool starts the same program again. In the program that the user started it returns at once. In a worker it runs
+/// tasks, and does not return.
 ///
-/// Standard output of a worker goes to standard error, and its standard input is empty: the pool's
-/// messages take the pipes. Descriptors that it inherited are closed.
+/// A worker's standard output goes to standard error, and its standard input is empty, since the pool's messages use
+/// the pipes. Descriptors that it inherited are closed.
 pub fn serve(registry: &Registry) {
     processes::serve(registry, open_resolved);
 }
 
-/// Puts a number of workers at both levels of a configuration; returns what is to be warned of.
+/// Sets the numbers of workers at both levels of a configuration. Returns warnings.
 ///
 /// # Errors
-/// [`crate::ErrorKind::Oversubscribed`]: workers within workers, more than there are cores, and not told to
-/// oversubscribe. [`ErrorKind::BadRequest`]: more than two levels.
+/// [`crate::ErrorKind::Oversubscribed`]: nested workers exceed the cores, without `oversubscribe`.
+/// [`ErrorKind::BadRequest`]: more than two levels.
 pub fn resolve(config: &PoolConfig, machine: &Machine) -> Result<(PoolConfig, Vec<String>), ErrorKind> {
     let mut config = config.clone();
     let workers = |config: &PoolConfig| match config.mode {
@@ -67,7 +68,7 @@ pub fn resolve(config: &PoolConfig, machine: &Machine) -> Result<(PoolConfig, Ve
     };
     let inner = config.inner();
     if inner.kwargs.inner.is_some() {
-        return Err(ErrorKind::BadRequest("pools have two levels at most".to_owned()));
+        return Err(ErrorKind::BadRequest("pools can have at most two levels".to_owned()));
     }
     let need = Need {
         workers: workers(&config),
@@ -84,7 +85,7 @@ pub fn resolve(config: &PoolConfig, machine: &Machine) -> Result<(PoolConfig, Ve
     Ok((config, budget.warnings))
 }
 
-/// Opens a pool whose numbers are settled: those of an inner one were settled with the outer one's.
+/// Opens a pool with settled numbers. Those of an inner pool were settled with those of the outer one.
 pub(super) fn open_resolved(config: &PoolConfig, registry: &Registry) -> Result<Arc<dyn Pool>> {
     let kwargs = &config.kwargs;
     let workers = kwargs.max_workers.unwrap_or(1).max(1);
@@ -108,7 +109,7 @@ pub(super) fn open_resolved(config: &PoolConfig, registry: &Registry) -> Result<
     })
 }
 
-/// A pool, and an eye on the memory for as long as it is open.
+/// A pool with a watch on the memory while it is open.
 #[derive(Debug)]
 struct Watched {
     pool: Arc<dyn Pool>,

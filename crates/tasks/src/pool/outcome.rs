@@ -1,24 +1,24 @@
-//! What comes back from a run.
+//! Results of a run.
 
 use super::Death;
 use super::task::TaskError;
 use serde::Serialize;
 use std::fmt;
 
-/// Something that came back from a task.
+/// One result or end of a task.
 #[derive(Clone, Debug)]
 pub struct Outcome<O> {
     /// Number of the task in its run, from 0.
     pub index: u64,
-    /// Where its random numbers started.
+    /// The seed of its random numbers.
     pub seed: u64,
-    /// How often it had been tried before.
+    /// How many times it had been tried before.
     pub attempt: u32,
-    /// What it is.
+    /// The result or end.
     pub what: What<O>,
 }
 
-/// A result, or the end of a task: each task ends once.
+/// A result, or the end of a task. Each task ends once.
 #[derive(Clone, Debug)]
 pub enum What<O> {
     /// A result.
@@ -28,19 +28,19 @@ pub enum What<O> {
         /// The result.
         value: O,
     },
-    /// The task is done, and all its results were given.
+    /// The task is done, and all its results were delivered.
     Done {
-        /// How many results it had.
+        /// Number of its results.
         parts: u64,
     },
-    /// The task failed, and is not tried again.
+    /// The task failed, and is not retried.
     Failed(TaskError),
-    /// The task's worker died in each attempt.
+    /// The task's worker died in every attempt.
     Lost(Death),
 }
 
 impl<O> Outcome<O> {
-    /// The result, if it is one.
+    /// The result, unless it is an end.
     #[must_use]
     pub fn value(self) -> Option<O> {
         match self.what {
@@ -56,12 +56,12 @@ impl<O> Outcome<O> {
     }
 }
 
-/// A task that did not come to a good end.
+/// A task that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unfinished {
     /// Number of the task.
     pub index: u64,
-    /// How often it was tried.
+    /// How many times it was tried.
     pub attempts: u32,
     /// Why the last attempt failed.
     pub why: String,
@@ -78,9 +78,9 @@ pub struct Summary {
     pub failed: Vec<Unfinished>,
     /// Tasks whose workers died.
     pub lost: Vec<Unfinished>,
-    /// Tasks that were given up, since the run was cancelled.
+    /// Tasks that were dropped when the run was cancelled.
     pub cancelled: u64,
-    /// Attempts that were made again.
+    /// Attempts that were retries.
     pub retried: u64,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for Summary {
         let (bad, gone) = (failed.len(), lost.len());
         write!(f, "{submitted} tasks: {done} done, {bad} failed, {gone} lost, {cancelled} cancelled")?;
         if *retried > 0 {
-            write!(f, "; {retried} attempts were made again")?;
+            write!(f, "; {retried} attempts were retries")?;
         }
         for (word, tasks) in [("failed", failed), ("was lost", lost)] {
             for task in tasks {

@@ -2,11 +2,11 @@
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// The seed of a task: output number `index` (from 0) of the generator `SplitMix64` started at
-/// `run_seed`. It depends on nothing else: not on the mode, the number of workers or the attempt. The
-/// tasks of one run all have different seeds. This function will not change.
+/// The seed of a task: output number `index` (from 0) of the generator `SplitMix64`, started at `run_seed`. It depends
+/// on nothing else: not on the mode, the number of workers or the attempt. All tasks of one run have different seeds.
+/// This function will not change.
 ///
-/// A task that starts a run of its own gives it its own seed as the run's seed.
+/// A task that starts a run of its own uses its own seed as the seed of that run.
 #[must_use]
 pub fn task_seed(run_seed: u64, index: u64) -> u64 {
     let z = run_seed.wrapping_add(GOLDEN.wrapping_mul(index.wrapping_add(1)));

@@ -1,4 +1,4 @@
-//! In the caller's own thread, one task after another: for debugging.
+//! Runs tasks one after another in the caller's own thread. For debugging.
 
 use super::board::Board;
 use super::config::PoolConfig;
@@ -7,8 +7,8 @@ use super::work::Registry;
 use super::{Event, EventKind, Job, Pool, RunId};
 use h5part_base::error::Result;
 
-/// Runs jobs in the thread that asks for events, while it asks: a breakpoint works, and a panic tells its
-/// backtrace. Results of a job wait until it ends, however many they are.
+/// Runs jobs in the thread that asks for events, while it asks. So breakpoints work, and a panic shows its backtrace.
+/// Results of a job wait until it ends, however many they are.
 #[derive(Debug)]
 pub struct Serial {
     board: Board,
@@ -16,7 +16,7 @@ pub struct Serial {
 }
 
 impl Serial {
-    /// A pool of this thread.
+    /// A pool that uses the calling thread.
     pub(super) fn new(registry: &Registry, inner: PoolConfig, open: OpenPool) -> Self {
         Self { board: Board::new(1, usize::MAX), host: Host::new(registry, inner, open) }
     }

@@ -12,30 +12,29 @@ use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How a run is done.
+/// Options of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Where all random numbers of the run start.
+    /// The seed of all random numbers of the run.
     pub seed: u64,
-    /// How often a task is tried whose worker dies, that panics, or fails with
-    /// [`TaskError::Transient`]. At least once. Default: 3.
+    /// How many times a task is tried if its worker dies, or if it panics or fails with [`TaskError::Transient`]. At
+    /// least once. Default: 3.
     pub max_attempts: u32,
 }
 
 impl Options {
-    /// The usual ones, and this seed.
+    /// The default options with this seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self { seed, max_attempts: 3 }
     }
 }
 
-/// A run: submits inputs, and iterates over what comes back, in the order in which it comes.
+/// A run: submits inputs, and iterates over the results in the order in which they arrive.
 ///
-/// Tasks may be submitted while results are taken. The iterator ends when every task that was
-/// submitted has ended; it goes on when more are submitted. Each result of a task is given once, also
-/// when the task had to be run again, and each task ends once. A run that is dropped is cancelled; the
-/// pool is as good as before.
+/// Tasks may be submitted while results are taken. The iterator ends when every submitted task has ended, and goes on
+/// when more are submitted. Each result of a task is delivered once, even if the task had to be run again, and each
+/// task ends once. Dropping a run cancels it; the pool remains usable.
 ///
 /// **Concurrency.** Any number of runs may share a pool, from one thread or many.
 #[derive(Debug)]
@@ -53,7 +52,7 @@ pub struct Starmap<W> {
 #[derive(Debug)]
 struct Open {
     input: Payload,
-    /// Results that were given.
+    /// Number of results delivered.
     given: u64,
 }
 
@@ -77,7 +76,7 @@ impl<W: Work> Starmap<W> {
         })
     }
 
-    /// Submits a task; returns its number. Tasks are numbered from 0.
+    /// Submits a task. Returns its number, counted from 0.
     ///
     /// # Errors
     /// The input cannot be encoded ([`ErrorKind::BadRequest`]); [`crate::ErrorKind::PoolClosed`].
@@ -93,10 +92,10 @@ impl<W: Work> Starmap<W> {
         Ok(index)
     }
 
-    /// Submits a task for each input; returns their numbers.
+    /// Submits a task for each input. Returns their numbers.
     ///
     /// # Errors
-    /// As [`Starmap::submit`]; the inputs before were submitted.
+    /// As [`Starmap::submit`]. Earlier inputs were submitted.
     pub fn submit_many(&mut self, inputs: impl IntoIterator<Item = W::Input>) -> Result<Range<u64>> {
         let first = self.summary.submitted;
         for input in inputs {
@@ -105,7 +104,7 @@ impl<W: Work> Starmap<W> {
         Ok(first..self.summary.submitted)
     }
 
-    /// Gives up all tasks that have not ended. Tasks that run are told; nothing is heard of them.
+    /// Drops all tasks that have not ended. Running tasks are told to stop, and their results are dropped.
     pub fn cancel(&mut self) {
         self.pool.cancel(self.run);
         self.summary.cancelled += self.open.len() as u64;
@@ -113,14 +112,14 @@ impl<W: Work> Starmap<W> {
         self.cancelled = true;
     }
 
-    /// Ends the run, and says how it went. Tasks that have not ended are given up.
+    /// Ends the run, and returns how it went. Tasks that have not ended are dropped.
     #[must_use]
     pub fn shut_down(mut self) -> Summary {
         self.cancel();
         std::mem::take(&mut self.summary)
     }
 
-    /// How the run goes.
+    /// How the run is going.
     #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
@@ -135,13 +134,13 @@ impl<W: Work> Starmap<W> {
         self.pool.submit(Job { run: self.run, index, attempt, seed, work, input: input.clone() })
     }
 
-    /// What an event means to the caller. `None`: nothing.
+    /// The meaning of an event for the caller. `None`: it has none.
     fn outcome(&mut self, event: Event) -> Option<What<W::Output>> {
         let Event { index, attempt, kind, .. } = event;
         let open = self.open.get_mut(&index)?;
         match kind {
             EventKind::Partial { part, value } => {
-                // One that is run again begins anew.
+                // A retried task starts again from its first result.
                 if part < open.given {
                     return None;
                 }
@@ -166,7 +165,7 @@ impl<W: Work> Starmap<W> {
         }
     }
 
-    /// Tries a task again, if it may be tried again.
+    /// Retries a task if it may be retried. Returns whether it did.
     fn again(&mut self, index: u64, attempt: u32) -> bool {
         let Some(open) = self.open.get(&index).filter(|_| attempt + 1 < self.options.max_attempts) else {
             return false;
@@ -201,8 +200,8 @@ impl<W: Work> Iterator for Starmap<W> {
                     let Some(what) = self.outcome(event) else { continue };
                     (index, attempt, what)
                 }
-                // A pool that forgot its jobs: told, rather than waited for.
-                None => (first, 0, self.lose(first, 0, Death::Vanished("the pool forgot it".to_owned()))),
+                // The pool lost its jobs. This is reported instead of waiting for ever.
+                None => (first, 0, self.lose(first, 0, Death::Vanished("the pool lost it".to_owned()))),
             };
             return Some(Outcome { index, seed: task_seed(self.options.seed, index), attempt, what });
         }

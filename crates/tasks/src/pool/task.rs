@@ -1,4 +1,4 @@
-//! One task while it runs, and why it fails.
+//! A task while it runs, and why it fails.
 
 use super::inner::InnerPools;
 use super::{Job, Payload, Pool};
@@ -8,21 +8,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Why a task did not succeed. Any error becomes `Failed` by `?`.
+/// Why a task did not succeed. `?` converts any error to `Failed`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskError {
-    /// It would fail again.
+    /// A retry would fail, too.
     Failed(String),
-    /// It may succeed when it is tried again.
+    /// A retry may succeed.
     Transient(String),
-    /// It panicked. It is tried again.
+    /// It panicked. It is retried.
     Panicked(String),
     /// Its run was cancelled, and it noticed.
     Cancelled,
 }
 
 impl TaskError {
-    /// Whether the task is worth another attempt.
+    /// Whether the task is worth a retry.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Transient(_) | Self::Panicked(_))
@@ -39,14 +39,14 @@ impl fmt::Display for TaskError {
     }
 }
 
-// Not an error itself, so that `?` takes any error.
+// This type is not an `Error` itself, so that `?` accepts any error.
 impl<E: std::error::Error> From<E> for TaskError {
     fn from(error: E) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
-/// Where results of a job go; false: nobody wants them any more.
+/// Where results of a job go. `false`: nobody wants them any more.
 pub(super) type Sink<'a> = dyn FnMut(u64, Payload) -> bool + 'a;
 
 /// A job while it runs.

@@ -1,4 +1,4 @@
-//! Runs in pools of this process, by way of the front.
+//! Tests runs in pools of this process, through the public interface.
 
 use super::{
     Context, Death, Event, EventKind, Job, Options, Payload, Pool, PoolConfig, Registry, RunId, Serial, Starmap,
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Yields as many numbers as it is told, the first of them its seed.
+/// Yields as many numbers as its input says. The first one is its seed.
 struct Count;
 
 impl Work for Count {
@@ -26,7 +26,7 @@ impl Work for Count {
     }
 }
 
-/// Fails in the way that it is told.
+/// Fails in the way that its input says.
 struct Fail;
 
 impl Work for Fail {
@@ -47,7 +47,7 @@ impl Work for Fail {
     }
 }
 
-/// Waits until it is told to end.
+/// Waits until it is told to stop.
 struct Wait(Arc<AtomicU64>);
 
 impl Work for Wait {
@@ -64,7 +64,7 @@ impl Work for Wait {
     }
 }
 
-/// Sums what tasks of its inner pool yield.
+/// Sums the results of tasks in its inner pool.
 struct Nest;
 
 impl Work for Nest {
@@ -130,7 +130,7 @@ fn every_pool_gives_the_same_values() {
         let (found, summary) = run_of::<Count>(&pool, inputs());
         assert_eq!(found, expected, "{pool:?}");
         assert!(summary.is_complete() && summary.done == 200, "{summary}");
-        // The same pool again, with tasks within tasks.
+        // The same pool again, with nested tasks.
         nested.push(run_of::<Nest>(&pool, vec![4; 10]).0);
     }
     assert!(nested.iter().all(|found| *found == nested[0] && found.len() == 10));
@@ -154,7 +154,7 @@ fn a_task_that_fails_ends_once_and_is_tried_again_where_that_may_help() {
         }
         let expected = [(1, ""), (2, ""), (2, "busy"), (0, "broken"), (0, ""), (2, "panicked: on purpose")];
         assert_eq!(ends.into_values().collect::<Vec<_>>(), expected.map(|(n, why)| (n, why.to_owned())), "{pool:?}");
-        // The first part was given once, whatever the attempts.
+        // The first part was delivered once, whatever the number of attempts.
         let all = [vec![7, 8], vec![7, 8], vec![7], vec![7], vec![7, 8], vec![7]];
         assert_eq!(values.into_values().collect::<Vec<_>>(), all, "{pool:?}");
         let summary = run.shut_down();
@@ -190,7 +190,7 @@ fn results_wait_for_room_and_two_runs_of_one_thread_do_not_wait_for_each_other()
         let most = taken + 5 + 2;
         assert!(yielded.load(Ordering::SeqCst) <= most, "{yielded:?} yielded, {taken} taken");
     }
-    // Both workers wait for somebody to take results of the first run. The second comes to its end all the same.
+    // Both workers wait until someone takes results of the first run. The second run ends nevertheless.
     let (found, summary) = run_of::<Count>(&pool, vec![50; 20]);
     assert!(found.len() == 1000 && summary.is_complete());
     assert_eq!(first.by_ref().filter(|outcome| !outcome.is_end()).count(), 300);
@@ -215,7 +215,7 @@ fn cancelling_a_run_ends_its_tasks_and_no_others() {
     let summary = endless.shut_down();
     assert_eq!((summary.submitted, summary.done, summary.cancelled), (50, 0, 50));
     assert!(started.load(Ordering::Relaxed) <= 3, "waiting tasks of the run began after all");
-    // A run that is dropped while it is at work leaves the pool to others.
+    // A run that is dropped while it works leaves the pool to others.
     let mut dropped = Starmap::<Wait>::new(&pool, Options::seeded(1)).expect("run");
     dropped.submit_many([(); 5]).expect("submits");
     drop(dropped);
@@ -240,7 +240,7 @@ fn a_pool_that_is_shut_down_tells_what_was_lost() {
     assert_eq!((summary.failed.len(), summary.lost.len()), (2, 4), "{summary}");
 }
 
-/// A pool of somebody else: loses every second job, and forgets every tenth.
+/// Another implementation of a pool. It loses every second job, and forgets every tenth.
 #[derive(Debug, Default)]
 struct Careless(Mutex<Vec<Job>>);
 
@@ -279,8 +279,8 @@ fn whatever_a_pool_does_every_task_ends_once() {
     let pool: Arc<dyn Pool> = Arc::new(Careless::default());
     let (_, summary) = run_of::<Count>(&pool, vec![0; 100]);
     assert_eq!((summary.done, summary.lost.len(), summary.retried), (50, 50, 80));
-    assert_eq!(summary.lost.iter().filter(|task| task.why == "the pool forgot it").count(), 10);
-    assert!(summary.lost.iter().all(|task| task.attempts == 3 || task.why == "the pool forgot it"));
+    assert_eq!(summary.lost.iter().filter(|task| task.why == "the pool lost it").count(), 10);
+    assert!(summary.lost.iter().all(|task| task.attempts == 3 || task.why == "the pool lost it"));
     let refused = Starmap::<Fail>::new(&pool, Options::seeded(0)).err().expect("refused");
     assert!(matches!(refused.kind_of(), Some(crate::ErrorKind::NoSuchWork(_))), "{refused}");
 }
@@ -313,7 +313,7 @@ fn pools_that_cannot_be_opened_say_why() {
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&said);
     let warn: super::Warn = Arc::new(move |text: &str| heard.lock().expect("lock").push(text.to_owned()));
-    // This test's program does not call `serve`.
+    // The program of this test does not call `serve`.
     let error = open_with(&PoolConfig::new(Mode::Processes, 1), &registry(), &warn).expect_err("refused");
     assert!(error.to_string().contains("at the start of main"), "{error}");
     assert!(said.lock().expect("lock").is_empty());
@@ -321,7 +321,7 @@ fn pools_that_cannot_be_opened_say_why() {
     let pool = open_with(&PoolConfig::new(Mode::Threads, many), &registry(), &warn);
     drop(pool.expect("obeyed"));
     assert!(said.lock().expect("lock")[0].starts_with(&format!("{many} workers of 1 thread each")));
-    // What is no input of the work, and a work that is not there, fail the task alone.
+    // An invalid input, or a work that does not exist, fails only its own task.
     let pool = threads(&registry(), 1, 1);
     for (work, why) in [("count", "cannot be read"), ("other", "no work 'other'")] {
         let run = RunId::next();

@@ -10,9 +10,8 @@ use h5part_base::error::{ErrorKind, Result};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
 
-/// Runs jobs in the threads of a rayon pool of its own; a task's own rayon calls run in it, too. A panic
-/// in a task fails the task alone. What ends the whole process ends all: where tasks may do that, use
-/// [`super::Processes`].
+/// Runs jobs in the threads of a rayon pool of its own; a task's own rayon calls run in it, too. A panic in a task
+/// fails only that task. A task that ends the whole process ends everything: for such tasks use [`super::Processes`].
 #[derive(Debug)]
 pub struct Threads {
     shared: Arc<Shared>,
@@ -26,7 +25,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Runs a job, if one waits. Jobs were taken back where a run was cancelled.
+    /// Runs a waiting job, if there is one. If a run was cancelled, its jobs were removed.
     fn run_one(&self) -> bool {
         let Some(taken) = self.board.try_take() else { return false };
         let mut sink = |part, value| self.board.part(&taken, EventKind::Partial { part, value });
@@ -37,11 +36,11 @@ impl Shared {
 }
 
 impl Threads {
-    /// A pool of `workers` threads, each kept on the cores of its list, where there are lists. `parts`:
-    /// results of a run that may wait to be taken.
+    /// A pool of `workers` threads, each pinned to its list of cores if there are lists. `parts`: most results of a run
+    /// that may wait to be taken.
     ///
     /// # Errors
-    /// The system starts no more threads ([`ErrorKind::Io`]).
+    /// The system cannot start another thread ([`ErrorKind::Io`]).
     pub(super) fn new(
         registry: &Registry,
         workers: usize,
@@ -53,7 +52,7 @@ impl Threads {
         let workers = workers.max(1);
         let pin = move |number: usize| {
             if let Some(cores) = cores.get(number) {
-                // Where it is refused, tasks run all the same.
+                // If this fails, tasks run without pinning.
                 let _ = pin::keep_on(cores);
             }
         };
@@ -87,7 +86,7 @@ impl Pool for Threads {
     }
 
     fn next(&self, run: RunId) -> Option<Event> {
-        // A task that waits for tasks of its own in the same pool would keep a thread from them.
+        // A task that waits for its own tasks in the same pool would block a thread that they need.
         let help = || self.threads.current_thread_index().is_some() && self.shared.run_one();
         self.shared.board.next(run, &help)
     }

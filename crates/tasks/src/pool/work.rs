@@ -11,26 +11,26 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// A kind of task: code under a name, so that another process can be told to run it.
+/// A kind of task: code with a name, so that another process can be told to run it.
 ///
-/// A task that is run again (its worker died) has the same input and the same seed. Let it then yield
-/// the same parts: those that were already given to the caller are not given again.
+/// If a task is run again because its worker died, input and seed are the same. It should then yield the same parts:
+/// those that the caller already has are not delivered again.
 pub trait Work: Send + Sync + 'static {
     /// Name in the registry.
     const NAME: &'static str;
-    /// What a task is given.
+    /// Input of a task.
     type Input: Serialize + DeserializeOwned + Send;
-    /// What a task yields, once or many times.
+    /// What a task yields, once or several times.
     type Output: Serialize + DeserializeOwned + Send;
 
-    /// Does one task.
+    /// Runs one task.
     ///
     /// # Errors
-    /// Whatever the task says; see [`TaskError`].
+    /// Any error of the task; see [`TaskError`].
     fn run(&self, input: Self::Input, context: &mut Context<'_, Self::Output>) -> Result<(), TaskError>;
 }
 
-/// What a task knows of itself, and how it gives results.
+/// What a task knows of itself, and how it yields results.
 #[derive(Debug)]
 pub struct Context<'a, O> {
     task: &'a mut Task<'a>,
@@ -42,12 +42,11 @@ impl<'a, O: Serialize> Context<'a, O> {
         Self { task, output: PhantomData }
     }
 
-    /// Gives a result to the caller, now. Waits while as many results of the run as the pool allows
-    /// have not been taken yet. In the mode `serial` nothing can be taken before the task ends, and
-    /// nothing waits.
+    /// Delivers a result to the caller now. Waits while the run has as many untaken results as the pool allows. In the
+    /// mode `serial` nothing can be taken before the task ends, so it does not wait.
     ///
     /// # Errors
-    /// [`TaskError::Cancelled`]: nobody wants it any more; [`TaskError::Failed`]: it cannot be encoded.
+    /// [`TaskError::Cancelled`]: nobody wants the result any more; [`TaskError::Failed`]: it cannot be encoded.
     pub fn yield_partial(&mut self, output: &O) -> Result<(), TaskError> {
         let bytes = rmp_serde::to_vec_named(output)?;
         self.task.give(bytes)
@@ -61,34 +60,33 @@ impl<O> Context<'_, O> {
         self.task.job.index
     }
 
-    /// How often it was tried before.
+    /// How many times it was tried before.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.task.job.attempt
     }
 
-    /// Where the task's random numbers start; see [`super::task_seed`]. The same in every attempt, in
-    /// every mode, with any number of workers.
+    /// The seed of the task's random numbers; see [`super::task_seed`]. It is the same in every attempt, in every mode,
+    /// and with any number of workers.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.task.job.seed
     }
 
-    /// Whether the run was cancelled: a long task looks from time to time, and returns
+    /// Whether the run was cancelled. A long task should check this from time to time, and return
     /// [`TaskError::Cancelled`].
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.task.is_cancelled()
     }
 
-    /// Configuration of the pool that tasks of this task are to run in.
+    /// Configuration of the pool for tasks of this task.
     #[must_use]
     pub fn inner(&self) -> &PoolConfig {
         self.task.inner.config()
     }
 
-    /// The inner pool itself: made at the first call, and used again by the tasks that follow in this
-    /// worker.
+    /// The inner pool. It is created at the first call, and reused by later tasks of this worker.
     ///
     /// # Errors
     /// As [`super::open`].
@@ -110,27 +108,27 @@ impl<W: Work> AnyWork for W {
     }
 }
 
-/// The works of a program, by name. Cheap to clone.
+/// The works of a program, by name. It is cheap to clone.
 #[derive(Clone, Default)]
 pub struct Registry {
     works: Arc<BTreeMap<&'static str, Arc<dyn AnyWork>>>,
 }
 
 impl Registry {
-    /// One without any work.
+    /// A registry without any work.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a work. One of the same name takes the place of the former.
+    /// Adds a work. It replaces a work of the same name.
     #[must_use]
     pub fn with<W: Work>(mut self, work: W) -> Self {
         Arc::make_mut(&mut self.works).insert(W::NAME, Arc::new(work));
         self
     }
 
-    /// Whether there is a work of this name.
+    /// Whether there is a work with this name.
     #[must_use]
     pub fn knows(&self, name: &str) -> bool {
         self.works.contains_key(name)

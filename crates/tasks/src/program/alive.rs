@@ -1,9 +1,9 @@
-//! Whether a task's former program still lives, wherever it is.
+//! Checks whether a task's earlier program still lives, wherever it runs.
 //!
-//! A program's standard input is a file at its end that is locked (flock(2)) through the very descriptor that it
-//! inherits, and so is the log that takes what it says: the locks last as long as the program, or anything it
-//! started, has one of them open. Shells give what they start in the background another input, but not another
-//! output. Who wants to start the task again waits for both locks.
+//! A program's standard input is a file whose end has been reached. It is locked (flock(2)) through the very descriptor
+//! that the program inherits, and so is the log that takes its output. The locks last as long as the program, or
+//! anything that it started, has one of them open. Shells give background commands another input, but not another
+//! output. Whoever wants to start the task again waits for both locks.
 
 use super::Running;
 use super::inputs::{Inputs, Note, is_named};
@@ -17,7 +17,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// The input and the log of a task's program, locked.
+/// The locked input and log of a task's program.
 #[derive(Debug)]
 pub struct Alive<'a> {
     inputs: &'a Inputs,
@@ -30,8 +30,8 @@ pub struct Alive<'a> {
 }
 
 impl<'a> Alive<'a> {
-    /// Waits until no program of the task lives; one that its runner left behind on this host is ended. The folder
-    /// of the log is there. `again`: there may have been programs of the task before, whose inputs are looked for.
+    /// Waits until no program of the task lives. One that its runner left behind on this host is killed. The folder of
+    /// the log must exist. `again`: there may have been earlier programs of the task, whose inputs must be searched.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
@@ -68,7 +68,7 @@ impl<'a> Alive<'a> {
         self.input.try_clone()
     }
 
-    /// Another descriptor of the log: what is written through it comes to its end.
+    /// Another descriptor of the log, which appends.
     ///
     /// # Errors
     /// As dup(2).
@@ -76,8 +76,7 @@ impl<'a> Alive<'a> {
         self.log.try_clone()
     }
 
-    /// Notes which processes it belongs to; the reading position stays at the end, so that the program reads
-    /// nothing.
+    /// Records the program's process group. The reading position stays at the end, so that the program reads nothing.
     ///
     /// # Errors
     /// As write(2).
@@ -86,10 +85,10 @@ impl<'a> Alive<'a> {
         self.input.write_all(note.text().as_bytes())
     }
 
-    /// Adds what is in a file to the log; the file is empty then.
+    /// Appends the contents of a file to the log, and empties the file.
     ///
     /// # Errors
-    /// As reading the one and writing the other.
+    /// As reading the file and writing the log.
     pub fn add(&mut self, mut file: &File) -> io::Result<()> {
         if file.metadata()?.len() > 0 {
             file.rewind()?;
@@ -100,13 +99,13 @@ impl<'a> Alive<'a> {
         Ok(())
     }
 
-    /// Adds a line to the log. A log that cannot be written to is no reason for a task to fail.
+    /// Appends a line to the log. A task does not fail because its log cannot be written.
     pub fn say(&mut self, text: &str) {
         let _ = writeln!(self.log, "h5part: {text}");
     }
 
-    /// The program has ended, with all that it started. A log in which nothing was said goes away, unless it is
-    /// to be kept. Returns whether all that it started has ended, too.
+    /// Call this when the program has ended. An empty log is removed, unless it is to be kept. Returns whether
+    /// everything that the program started has ended, too.
     #[must_use]
     pub fn end(self, keep_log: bool) -> bool {
         let Self { inputs, input, input_path, log, log_path, task: _ } = self;
@@ -114,8 +113,8 @@ impl<'a> Alive<'a> {
             let _ = std::fs::remove_file(log_path);
         }
         drop(input);
-        // Something that left the program's process group may have it still: then it stays for the next
-        // attempt to see.
+        // A process that left the program's process group may still have it. Then the file stays for the next attempt
+        // to see.
         inputs.give_back(input_path)
     }
 }
@@ -127,8 +126,8 @@ fn shown(held: &[(File, Note)]) -> String {
     )
 }
 
-/// Ends the processes that hold a lock that we do not: their runner has died, since the task is ours now. Only
-/// those that are seen to have one of the files open: the group's number may be another's by now.
+/// Kills processes that hold a lock that we want. Their runner has died, since the task is ours now. Only processes
+/// that have one of the files open are killed, since the group's number may be in use again.
 fn end_left_behind(note: &Note, input: &File, log: &File) -> io::Result<()> {
     if note.host != host() {
         return Ok(());
@@ -136,7 +135,7 @@ fn end_left_behind(note: &Note, input: &File, log: &File) -> io::Result<()> {
     let files = [Identity::from(input.metadata()?), Identity::from(log.metadata()?)];
     for pid in members(note.group) {
         if has_open(pid, &files) {
-            // It may just have ended.
+            // It may have just ended.
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
     }

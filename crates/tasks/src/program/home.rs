@@ -1,31 +1,31 @@
-//! Where the program of a task works, and where what it says goes.
+//! Where the program of a task runs, and where its output goes.
 
 use crate::ledger::Ledger;
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-/// Logs in a folder.
+/// Logs per folder.
 const LOGS: u32 = 1000;
 
-/// What a task's program has for itself.
+/// The folder and log of a task's program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home {
-    /// Its working folder; else that of the runner.
+    /// Its working folder. `None`: that of the runner.
     pub folder: Option<PathBuf>,
-    /// What it says is added here.
+    /// The log that its output is appended to.
     pub log: PathBuf,
-    /// Its errors are added first and, when it has ended, its output; the log stays though it said nothing. When its
-    /// runner is killed, what it put out is lost.
+    /// Append its errors first, and its output when it has ended; keep the log even if it is empty. If the runner is
+    /// killed, the output is lost.
     pub apart: bool,
 }
 
-/// Homes of tasks.
+/// The homes of tasks.
 pub trait Homes: Debug + Send + Sync {
-    /// That of the task with this number and name.
+    /// The home of the task with this number and name.
     fn of(&self, ledger: &Ledger, index: u32, name: &str) -> Home;
 }
 
-/// Programs work where the runner does; what they say goes to the ledger's own folder, as it comes.
+/// Programs run in the runner's folder, and their output goes to the ledger's own folder as it comes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BesideLedger;
 

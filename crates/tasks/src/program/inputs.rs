@@ -1,6 +1,6 @@
-//! Inputs of programs: small files that say whose they are, one for each program at a time, used again.
+//! Inputs of programs: small files that name their task. Each is used by one program at a time, and then reused.
 //!
-//! A file that is made and removed for each program would cost more than to start it.
+//! Creating and removing a file for each program would cost more than starting it.
 
 use fs2::FileExt;
 use h5part_base::storage::Identity;
@@ -12,18 +12,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use uuid::Uuid;
 
-/// Longest note that is read.
+/// Most bytes of a note that are read.
 const NOTE: u64 = 4096;
-/// Notes are added, and begun anew when there are so many bytes of them: to cut a file takes longer.
+/// Notes are appended, and the file is emptied once it has this many bytes, since truncating it takes longer.
 const LONGEST: u64 = 1 << 16;
 
-/// The inputs of one runner, in a folder that several share.
+/// The inputs of one runner, in a folder that several runners share.
 #[derive(Debug)]
 pub struct Inputs {
     folder: PathBuf,
-    /// In the names of this runner's.
+    /// Part of the names of this runner's inputs.
     id: String,
-    /// Tasks whose programs had one when this runner began.
+    /// Tasks whose programs had an input when this runner began.
     met: HashSet<String>,
     state: Mutex<State>,
 }
@@ -31,12 +31,12 @@ pub struct Inputs {
 #[derive(Debug, Default)]
 struct State {
     free: Vec<PathBuf>,
-    /// Something had them still when their programs had ended.
+    /// Inputs that something still had open when their programs had ended.
     left: Vec<PathBuf>,
     made: u32,
 }
 
-/// Who has an input.
+/// Who uses an input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Note {
     pub(super) group: i32,
@@ -50,7 +50,7 @@ impl Note {
         format!("{} {} {}\n", self.group, self.host, self.task)
     }
 
-    /// The last one.
+    /// Parses the last note.
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.strip_suffix('\n')?.rsplit('\n').next()?.splitn(3, ' ');
         let group = words.next()?.parse().ok().filter(|&group| group > 1)?;
@@ -67,7 +67,8 @@ impl Note {
 }
 
 impl Inputs {
-    /// Inputs in this folder, which is made. What killed runners left there, and nothing has open, goes away.
+    /// Creates inputs in this folder, which is created if it is missing. Inputs that killed runners left and nothing
+    /// has open are removed.
     ///
     /// # Errors
     /// As making the folder.
@@ -77,7 +78,7 @@ impl Inputs {
         let mut inputs = Self { folder, id, met: HashSet::new(), state: Mutex::default() };
         for path in inputs.all() {
             if is_free(&path) {
-                // Of another runner that lives, it is one that is just not used: it makes another.
+                // If it belongs to a live runner, it is an unused one, and the runner makes another.
                 let _ = std::fs::remove_file(path);
             } else if let Some(note) = File::open(path).ok().and_then(|file| Note::read(&file)) {
                 inputs.met.insert(note.task);
@@ -86,12 +87,12 @@ impl Inputs {
         Ok(inputs)
     }
 
-    /// One that nobody has, locked, at its end: whoever reads it reads nothing.
+    /// Takes an unused input, locked and positioned at its end, so that whoever reads it reads nothing.
     pub(super) fn take(&self) -> io::Result<(File, PathBuf)> {
         loop {
             let path = self.next();
             let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-            // Something that a program left behind, or another runner that tidies up, may have it.
+            // A process that a program left behind, or another runner that cleans up, may have it.
             if FileExt::try_lock(&file).is_ok() && is_named(&file, &path) {
                 if file.seek(SeekFrom::End(0))? > LONGEST {
                     file.set_len(0)?;
@@ -111,9 +112,10 @@ impl Inputs {
         self.folder.join(format!("{}-{}", self.id, state.made))
     }
 
-    /// The program that had it has ended; whether with all that it started. Else it stays for others to see.
+    /// Returns an input whose program has ended. `false`: something that the program started still lives, so the input
+    /// stays for others to see.
     pub(super) fn give_back(&self, path: PathBuf) -> bool {
-        // Also not free for a moment: another thread is just starting a program, which has all descriptors until it
+        // It may be in use for a moment: another thread is just starting a program, which has all descriptors until it
         // begins.
         let is_free = is_free(&path);
         let mut state = sync::lock(&self.state);
@@ -121,12 +123,12 @@ impl Inputs {
         is_free
     }
 
-    /// Whether a program of this task had one when this runner began.
+    /// Whether a program of this task had an input when this runner began.
     pub(super) fn has_met(&self, task: &str) -> bool {
         self.met.contains(task)
     }
 
-    /// Inputs that programs of this task still have, of any runner.
+    /// Inputs of any runner that programs of this task still have.
     pub(super) fn held_for(&self, task: &str) -> Vec<(File, Note)> {
         let noted = |path: PathBuf| {
             let file = File::open(path).ok()?;
@@ -151,7 +153,7 @@ impl Drop for Inputs {
     }
 }
 
-/// Whether a file still has its name: it may have been removed between our open and our lock.
+/// Whether a file still has its name. It may have been removed between our open and our lock.
 pub(super) fn is_named(file: &File, path: &Path) -> bool {
     let named = std::fs::metadata(path).map(Identity::from);
     let own = file.metadata().map(Identity::from);

@@ -1,8 +1,8 @@
-//! The keeper: a small process beside a runner that ends the runner's programs when the runner is gone.
+//! The keeper: a small process beside a runner, which kills the runner's programs when the runner is gone.
 //!
-//! The kernel kills a program with its runner, but not what the program started. The keeper has the other end
-//! of a pipe: it is told of every process group that begins, by the program itself before it is one, and that
-//! ends; when the pipe closes, it kills those that are left.
+//! The kernel kills a program with its runner, but not what the program started. The keeper has the other end of a
+//! pipe. It is told of every process group that begins, by the program itself before it executes, and of every group
+//! that ends. When the pipe closes, it kills the remaining groups.
 
 use super::Running;
 use h5part_base::sync;
@@ -16,7 +16,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// The runner's end.
+/// The runner's end of the pipe.
 #[derive(Debug)]
 pub struct Keeper {
     pipe: Mutex<ChildStdin>,
@@ -24,18 +24,18 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the keeper: `command` runs a process that calls [`keep`].
+    /// Starts the keeper. `command` must run a process that calls [`keep`].
     ///
     /// # Errors
-    /// As starting it.
+    /// As starting the process.
     pub fn start(mut command: Command) -> io::Result<Self> {
-        // In a group of its own: what ends the runner, from the keyboard, does not end it.
+        // It has a process group of its own, so that Ctrl-C, which ends the runner, does not end it.
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn()?;
         let pipe = child.stdin.take().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         Ok(Self { pipe: Mutex::new(pipe), _child: child })
     }
 
-    /// Where a program tells that it begins: a line, a plus and its process group.
+    /// Where a program reports that it begins: a line with a plus and its process group.
     pub(super) fn descriptor(&self) -> i32 {
         sync::lock(&self.pipe).as_raw_fd()
     }
@@ -44,21 +44,21 @@ impl Keeper {
         self.tell(&format!("-{}\n", program.group()))
     }
 
-    /// A program told that it begins, and could not be started.
+    /// A program reported that it begins, but could not be started.
     pub(super) fn nothing_begins(&self) -> io::Result<()> {
         self.tell("?\n")
     }
 
     fn tell(&self, line: &str) -> io::Result<()> {
-        // A line is shorter than what a pipe takes at once, and whole.
+        // A line is shorter than what a pipe takes at once, so it is written as a whole.
         sync::lock(&self.pipe).write_all(line.as_bytes())
     }
 }
 
-/// It looks at what it is told so often: waking it for every line would cost as much as a short program.
+/// Interval between reads. Waking up for every line would cost as much as a short program.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What can be read, a portion at a time.
+/// Reads what is available, one portion at a time.
 struct Unhurried<R>(R);
 
 impl<R: Read> Read for Unhurried<R> {
@@ -71,7 +71,7 @@ impl<R: Read> Read for Unhurried<R> {
     }
 }
 
-/// What the keeper does: reads until the runner is gone.
+/// The keeper's work: reads until the runner is gone.
 pub fn keep(input: impl Read) {
     let mut groups = BTreeSet::new();
     for line in BufReader::new(Unhurried(input)).lines().map_while(Result::ok) {
@@ -79,7 +79,7 @@ pub fn keep(input: impl Read) {
         match (line.as_bytes().first(), group) {
             (Some(b'+'), Some(group)) => _ = groups.insert(group),
             (Some(b'-'), Some(group)) => _ = groups.remove(&group),
-            // One of them is not there.
+            // One of the groups does not exist.
             _ => groups.retain(|&group| killpg(Pid::from_raw(group), None).is_ok()),
         }
     }

@@ -1,4 +1,4 @@
-//! How much memory a program may have: by a control group where one can be made, else by a resource limit.
+//! Limits a program's memory: by a control group if one can be made, else by a resource limit.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// An amount of memory in bytes, as people write it: 500M, 2G, 1.5G.
+/// An amount of memory in bytes, which people write as 500M, 2G, 1.5G.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory(pub u64);
 
@@ -14,7 +14,7 @@ impl FromStr for Memory {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("'{text}' is no amount of memory: 500M, 2G and the like");
+        let bad = || format!("'{text}' is not an amount of memory such as 500M or 2G");
         let trimmed = text.trim().trim_end_matches(['B', 'b']).trim_end_matches('i');
         let (number, power) = match trimmed.chars().last().map(|c| c.to_ascii_uppercase()) {
             Some('K') => (&trimmed[..trimmed.len() - 1], 1),
@@ -23,7 +23,7 @@ impl FromStr for Memory {
             Some('T') => (&trimmed[..trimmed.len() - 1], 4),
             _ => (trimmed, 0),
         };
-        // Multiplied one by one: exact, which a power of a float need not be.
+        // Repeated multiplication is exact, while a power of a float need not be.
         let unit = (0..power).fold(1.0, |unit, _| unit * 1024.0);
         let number: f64 = number.trim().parse().map_err(|_| bad())?;
         let bytes: f64 = number * unit;
@@ -35,22 +35,22 @@ impl FromStr for Memory {
     }
 }
 
-/// A limit for one program after the other; each control group is for one at a time.
+/// A memory limit for one program after another. A control group serves one at a time.
 #[derive(Debug)]
 pub enum MemoryLimit {
-    /// All that the program and what it starts use together.
+    /// Limits what the program and everything that it starts use together.
     Group {
-        /// The group's folder, which goes away with this.
+        /// The group's folder, which is removed when this is dropped.
         folder: PathBuf,
         /// Its list of processes.
         processes: File,
     },
-    /// What each process by itself may have as data (`RLIMIT_DATA`).
+    /// Limits the data of each process (`RLIMIT_DATA`).
     Each(Memory),
 }
 
 impl MemoryLimit {
-    /// A control group of this process's own one if the system lets us make it, else a resource limit.
+    /// A new control group if the system lets us make one, else a resource limit.
     #[must_use]
     pub fn new(memory: Memory, name: &str) -> Self {
         own_groups()
@@ -86,7 +86,7 @@ impl MemoryLimit {
         }
     }
 
-    /// In words.
+    /// Describes the limit.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -99,14 +99,13 @@ impl MemoryLimit {
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
         if let Self::Group { folder, .. } = self {
-            // It stays if something in it still runs.
+            // The folder stays if something in it still runs.
             let _ = fs::remove_dir(folder);
         }
     }
 }
 
-/// This process's own groups that may limit memory: version 2, then version 1, with the name of the file that
-/// says how much.
+/// This process's own groups that can limit memory: version 2, then version 1, each with the name of the limit's file.
 fn own_groups() -> Vec<(PathBuf, &'static str)> {
     let text = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let mut groups = Vec::new();

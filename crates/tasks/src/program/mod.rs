@@ -1,4 +1,4 @@
-//! Programs as tasks: started with nothing but their three descriptors, ended with their runner.
+//! Programs as tasks. They start with only their three standard descriptors, and end with their runner.
 
 mod alive;
 mod home;
@@ -21,15 +21,15 @@ use h5part_base::error::ErrorKind;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Names the task's rows to the program, as START:END.
+/// Environment variable with the task's rows, as START:END.
 pub const ROWS_VAR: &str = "H5PART_ROWS";
-/// Gives the task's number to the program.
+/// Environment variable with the task's number.
 pub const INDEX_VAR: &str = "H5PART_INDEX";
-/// Tells the program how often its task failed before.
+/// Environment variable with the number of earlier failures of the task.
 pub const ATTEMPT_VAR: &str = "H5PART_ATTEMPT";
 
-/// A command with placeholders: `{name}`, `{rows}`, `{index}`. There is no shell: each argument stays one
-/// argument, whatever is put into it.
+/// A command with placeholders: `{name}`, `{rows}`, `{index}`. There is no shell: each argument stays one argument,
+/// whatever is inserted.
 #[derive(Clone, Debug)]
 pub struct Template(Vec<String>);
 
@@ -46,11 +46,11 @@ impl Template {
         self.0.iter().map(|part| filled(part, claim).into()).collect()
     }
 
-    /// That every placeholder in it is one that tasks can fill: a word in braces is a placeholder. `{{word}}` is
-    /// `{word}` itself; `${word}`, a variable of a shell, and all other braces are what they are.
+    /// Checks that tasks can fill every placeholder, which is a word in braces. `{{word}}` stands for `{word}` itself.
+    /// `${word}`, a variable of a shell, and all other braces are plain text.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] for another word, and for `{rows}` where tasks have none.
+    /// [`ErrorKind::BadRequest`] for an unknown word, and for `{rows}` if tasks have no rows.
     pub fn check(&self, tasks_have_rows: bool) -> Result<(), ErrorKind> {
         for part in &self.0 {
             for piece in Pieces(part) {
@@ -72,18 +72,18 @@ impl Template {
         Ok(())
     }
 
-    /// The program as it was given.
+    /// The program, as given.
     #[must_use]
     pub fn name(&self) -> &str {
         self.0.first().map_or("", String::as_str)
     }
 
-    /// Where the program is. `None`: nowhere, or it may not be run.
+    /// Path of the program. `None`: it does not exist or is not executable.
     #[must_use]
     pub fn program(&self) -> Option<PathBuf> {
         let name = self.0.first()?;
         if Pieces(name).any(|piece| matches!(piece, Piece::Placeholder(_))) {
-            // It differs from task to task.
+            // It depends on the task.
             return Some(PathBuf::from(name));
         }
         if name.contains('/') {
@@ -99,17 +99,17 @@ fn may_be_run(path: &std::path::Path) -> bool {
     may && path.is_file()
 }
 
-/// What may stand in braces.
+/// The words allowed in braces.
 const PLACEHOLDERS: [&str; 3] = ["name", "rows", "index"];
 
 /// A part of an argument.
 enum Piece<'a> {
     Text(&'a str),
-    /// The word that stood in braces.
+    /// The word in braces.
     Placeholder(&'a str),
 }
 
-/// An argument from its start; what is put in is not looked at again.
+/// Splits an argument into pieces. Inserted text is not parsed again.
 struct Pieces<'a>(&'a str);
 
 impl<'a> Iterator for Pieces<'a> {
@@ -118,7 +118,7 @@ impl<'a> Iterator for Pieces<'a> {
     fn next(&mut self) -> Option<Piece<'a>> {
         let Self(rest) = *self;
         let first = rest.chars().next()?;
-        // ${HOME} is a shell's.
+        // `${HOME}` belongs to a shell.
         if let Some(word) = rest.strip_prefix('$').and_then(word_in_braces).filter(|word| !PLACEHOLDERS.contains(word))
         {
             let (text, rest) = rest.split_at(word.len() + 3);
@@ -126,7 +126,7 @@ impl<'a> Iterator for Pieces<'a> {
             return Some(Piece::Text(text));
         }
         if let Some(literal) = rest.strip_prefix('{').filter(|tail| tail.starts_with('{')) {
-            // {{word}}
+            // `{{word}}`
             if let Some(word) = word_in_braces(literal).filter(|word| literal[word.len() + 2..].starts_with('}')) {
                 let (text, rest) = literal.split_at(word.len() + 2);
                 self.0 = &rest[1..];
@@ -144,7 +144,7 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// The word of a text that begins with `{word}`.
+/// The word, if the text begins with `{word}`.
 fn word_in_braces(text: &str) -> Option<&str> {
     let (word, _) = text.strip_prefix('{')?.split_once('}')?;
     let starts = word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
@@ -162,7 +162,7 @@ fn filled(part: &str, claim: &Claim) -> String {
     Pieces(part).map(fill).collect()
 }
 
-/// A task's rows as `--rows` takes them; nothing where it has none.
+/// A task's rows as `--rows` accepts them. Empty if it has none.
 #[must_use]
 pub fn rows_of(claim: &Claim) -> String {
     claim.rows.as_ref().map_or_else(String::new, |rows| format!("{}:{}", rows.start, rows.end))

@@ -1,4 +1,4 @@
-//! One program from its start to its end.
+//! Runs one program from start to end.
 
 use super::limit::MemoryLimit;
 use super::{Alive, Keeper, spawn};
@@ -9,18 +9,18 @@ use std::fs::File;
 use std::io;
 use std::process::{Child, Command};
 
-/// A program that was started, in a process group of its own.
+/// A running program, in a process group of its own.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
 }
 
 impl Running {
-    /// Starts a program: its input is empty, its errors go to the end of the log, as they come, and so does its
-    /// output, unless there is another file for it. What goes to input and log keeps the task's locks.
+    /// Starts a program. Its input is empty. Its errors are appended to the log as they come, and so is its output,
+    /// unless it has another file. Input and log keep the task's locks.
     ///
     /// # Errors
-    /// As starting it: no such program, not executable, no memory.
+    /// As starting it: no such program, not executable, out of memory.
     pub fn start(
         mut command: Command,
         alive: &mut Alive<'_>,
@@ -31,11 +31,11 @@ impl Running {
         command.stdin(alive.stdin()?).stdout(output.map_or_else(|| alive.log(), File::try_clone)?).stderr(alive.log()?);
         spawn::prepare(&mut command, memory, keeper.map(Keeper::descriptor));
         let child = command.spawn().inspect_err(|_| {
-            // A keeper that is gone has nothing to look after.
+            // If the keeper is gone, it need not be told.
             let _ = keeper.map(Keeper::nothing_begins);
         })?;
         let running = Self { child };
-        // The program reads nothing, whatever is noted meanwhile: its position is at the end.
+        // The position is at the end, so the program reads nothing, whatever is written there meanwhile.
         match alive.note(&running) {
             Ok(()) => Ok(running),
             Err(e) => {
@@ -53,12 +53,12 @@ impl Running {
         i32::try_from(self.child.id()).unwrap_or(0)
     }
 
-    /// Sends a signal to it and all that it started.
+    /// Sends a signal to it and everything that it started.
     pub fn signal(&self, signal: Signal) {
         signal_group(self.group(), signal);
     }
 
-    /// Waits until it has ended; its number stays taken until [`Running::into_child`] was waited for.
+    /// Waits until it has ended. Its process id stays in use until [`Running::into_child`] was waited for.
     ///
     /// # Errors
     /// As waitid(2).
@@ -73,20 +73,20 @@ impl Running {
         }
     }
 
-    /// To be waited for, when [`Running::wait_ended`] has returned: ends what it left behind first.
+    /// Call this after [`Running::wait_ended`]. Kills what the program left behind, and returns the child to wait for.
     #[must_use]
     pub fn into_child(self, keeper: Option<&Keeper>) -> Child {
-        // Its own number is still taken: nobody else's group can be meant.
+        // Its own process id is still in use, so the group cannot be another one.
         self.signal(Signal::SIGKILL);
         if let Some(keeper) = keeper {
-            // A keeper that is gone has nothing to look after.
+            // If the keeper is gone, it need not be told.
             let _ = keeper.ended(&self);
         }
         self.child
     }
 }
 
-/// Sends a signal to a process group, if it is there.
+/// Sends a signal to a process group, if it exists.
 pub(crate) fn signal_group(group: i32, signal: Signal) {
     if group > 1 {
         let _ = killpg(Pid::from_raw(group), signal);

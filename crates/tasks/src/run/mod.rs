@@ -1,7 +1,7 @@
-//! A run over a ledger: workers claim, do and finish its tasks until none is left.
+//! A run over a ledger: workers claim, run and finish its tasks until none is left.
 //!
-//! Everything that a worker knows is in the ledger: runs end, die, and are started again, on any number of
-//! hosts, and share it.
+//! Everything that a worker knows is in the ledger. So runs can end, die and be started again, on any number of hosts,
+//! and share the ledger.
 
 mod programs;
 mod stop;
@@ -15,18 +15,19 @@ use crate::ledger::{Claim, End, Expired, Job, Ledger, Owner, OwnerId, Reason, St
 use h5part_base::error::Result;
 use std::time::Duration;
 
-/// What is done for a task.
+/// How to run tasks.
 pub trait Tasks: Sync {
-    /// Does it, and says how it ended. A panic is a failure of the task. When `stop` says
-    /// [`Level::End`], it should soon return [`End::Released`].
+    /// Runs a task, and returns how it ended. A panic counts as a failure. When `stop` says [`Level::End`], it should
+    /// soon return [`End::Released`].
     fn run(&self, claim: &Claim, stop: &Stop) -> End;
 
-    /// It ended well, but its rows are not there: the place to note why. Called before others may claim it again.
+    /// Called if a task ended well but its rows are not committed, so that the reason can be recorded. It is called
+    /// before others may claim the task again.
     fn note_failure(&self, claim: &Claim, why: &h5part_base::error::ErrorKind) {
         let _ = (claim, why);
     }
 
-    /// Called a few times a second while tasks run.
+    /// Called a few times per second while tasks run.
     fn tick(&self, stop: &Stop) {
         let _ = stop;
     }
@@ -38,29 +39,30 @@ impl<F: Fn(&Claim) -> End + Sync> Tasks for F {
     }
 }
 
-/// How a run goes.
+/// Options of a run.
 #[derive(Clone, Debug)]
 pub struct RunOptions {
-    /// Workers, each a thread.
+    /// Number of workers, each a thread.
     pub workers: usize,
-    /// Tasks that a worker claims at once.
+    /// Tasks per claim.
     pub block: u64,
-    /// A task that failed rests for so long.
+    /// How long a failed task rests before it is retried.
     pub retry_delay: Duration,
-    /// An owner on another host whose beat stands still for so long is dead.
+    /// Treat an owner on another host as dead after this long without a heartbeat.
     pub stale_after: Duration,
-    /// Whether workers that find nothing to claim stay while others, anywhere, work on tasks that may come back.
+    /// Whether workers that find nothing to claim stay while any worker, anywhere, runs tasks that may wait again.
     pub linger: bool,
-    /// Time between two beats.
+    /// Interval between heartbeats.
     pub beat: Duration,
-    /// Processors that each worker, and what it starts, is kept on; none: those of this process.
+    /// Processors to pin each worker to, along with what it starts. Empty: no pinning.
     pub cores: Vec<Vec<usize>>,
-    /// Whether a SLURM job is gone; `None`: that cannot be told here.
+    /// Whether a SLURM job is gone. `None`: unknown.
     pub job_is_gone: fn(&Job) -> Option<bool>,
 }
 
 impl Default for RunOptions {
-    /// One worker that lingers, one task at a time, a rest of 1 s, a beat every 10 s that others miss after 300 s.
+    /// One worker that lingers, one task per claim, 1 s of rest after a failure, a heartbeat every 10 s, and death
+    /// after 300 s without one.
     fn default() -> Self {
         Self {
             workers: 1,
@@ -75,28 +77,28 @@ impl Default for RunOptions {
     }
 }
 
-/// What happens in a run.
+/// An event in a run.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A task begins.
     Begins(&'a Claim),
-    /// It ended so, and is in this state now.
+    /// It ended in this way, and is in this state now.
     Ended(&'a Claim, End, State),
-    /// It ended well, and its rows are not in the store; told before [`Event::Ended`].
+    /// It ended well, but its rows are not in the store. This comes before [`Event::Ended`].
     NotCommitted(&'a Claim, &'a h5part_base::error::ErrorKind, State),
-    /// It was taken from us: what we did for it was refused.
+    /// It was taken from us, and our result was refused.
     Lost(&'a Claim, &'a h5part_base::error::Error),
-    /// A dead owner's task.
+    /// A task of a dead owner was taken back.
     Expired(&'a Expired),
-    /// Its owner had died, and its rows are there: it is done.
+    /// Its owner had died, but its rows are committed, so it is done.
     Completed(&'a Claim),
-    /// Something that people should know.
+    /// A warning for people.
     Warning(String),
-    /// Some time has passed.
+    /// Sent from time to time.
     Tick,
 }
 
-/// Told of everything; called from all threads.
+/// Receives all events. It is called from all threads.
 pub trait Observer: Sync {
     /// What happened.
     fn event(&self, event: &Event<'_>);
@@ -106,39 +108,39 @@ impl Observer for () {
     fn event(&self, _event: &Event<'_>) {}
 }
 
-/// What this run did; what is left is in the ledger.
+/// What this run did. The ledger knows what is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
-    /// Tasks that ended well.
+    /// Tasks that succeeded.
     pub done: u64,
     /// Attempts that failed.
     pub failed: u64,
-    /// Tasks that were given back.
+    /// Tasks that were released.
     pub released: u64,
     /// Tasks that others had taken over.
     pub lost: u64,
 }
 
-/// What a run works on.
+/// What a run works with.
 #[derive(Clone, Copy)]
 pub struct RunContext<'a> {
     /// Its tasks.
     pub ledger: &'a Ledger,
-    /// Their rows: a task is done when they are there.
+    /// The results: a task is done when they exist.
     pub rows: Option<&'a dyn TaskData>,
-    /// Told of what happens.
+    /// Receives events.
     pub observer: &'a dyn Observer,
-    /// Asks for an end.
+    /// Tells when to end.
     pub stop: &'a Stop,
 }
 
 impl RunContext<'_> {
-    /// A task begins for its owner: notes whether its rows are empty.
+    /// Begins a task: records whether its rows are empty.
     fn begin(&self, claim: &Claim) -> Result<()> {
         self.rows.map_or(Ok(()), |rows| rows.begin(claim))
     }
 
-    /// Tells that a task is done; without its rows, it failed.
+    /// Records that a task is done. If its rows are not committed, it has failed.
     fn done(&self, claim: &Claim, tasks: &dyn Tasks) -> Result<(End, State)> {
         let Some(rows) = self.rows else {
             return Ok((End::Done, self.ledger.finish(claim, End::Done)?));
@@ -156,7 +158,7 @@ impl RunContext<'_> {
     }
 }
 
-/// Takes tasks from dead owners, and tells of each; one whose rows are there is done all the same.
+/// Takes tasks from dead owners, and reports each. A task whose rows are committed counts as done.
 ///
 /// **Concurrency.** As [`Ledger::reap`].
 ///
@@ -174,18 +176,18 @@ pub fn reap(ledger: &Ledger, rows: Option<&dyn TaskData>, watch: &mut Watch, obs
     Ok(())
 }
 
-/// Runs tasks until none is left, or an end is asked for.
+/// Runs tasks until none is left, or until asked to end.
 ///
-/// **Concurrency.** Beside any number of other runs of the same ledger, here and on other hosts. Returns when
-/// no task waits or runs anywhere; without [`RunOptions::linger`], when none waits. When the process dies, its tasks go back as soon as another run sees
-/// that.
+/// **Concurrency.** Beside any number of other runs of the same ledger, here and on other hosts. Returns when no task
+/// waits or runs anywhere; without [`RunOptions::linger`], when none waits. If the process dies, its tasks are requeued
+/// as soon as another run notices.
 ///
 /// # Errors
-/// What keeps the ledger or the store from being used; tasks that run then come to their end first.
+/// Errors in using the ledger or the store. Running tasks end before it returns.
 pub fn run(context: &RunContext<'_>, options: &RunOptions, tasks: &dyn Tasks) -> Result<Summary> {
     let owner: OwnerId = context.ledger.register(&Owner::this_process())?;
     let summary = worker::run_all(context, options, tasks, owner);
-    // After an error it may still hold tasks, though nothing of ours runs any more.
+    // After an error it may still hold tasks, although none of them runs any more.
     let left = if summary.is_ok() { context.ledger.leave(owner) } else { context.ledger.give_up(owner) };
     let summary = summary?;
     left?;

@@ -1,4 +1,4 @@
-//! Tasks that are programs: each is started, watched, and ended with its run.
+//! Tasks that are programs. Each is started, watched, and ended with its run.
 
 use super::stop::{Level, Stop};
 use super::{Event, Observer, Tasks};
@@ -22,27 +22,27 @@ use std::process::{Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// From the polite signal to the other one.
+/// Time between the first signal and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// Between two looks whether a program's task is still ours.
+/// Interval between checks whether a program's task is still ours.
 const LOOK: Duration = Duration::from_secs(1);
-/// One signal reaches several processes within this time.
+/// Within this time one signal counts as sent to several processes at once.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
-/// How programs are started.
+/// How to start programs.
 #[derive(Debug)]
 pub struct Launch {
     /// The command.
     pub template: Template,
-    /// Where it works, and where what it says goes.
+    /// Where it runs, and where its output goes.
     pub homes: Box<dyn Homes>,
-    /// A program that takes longer is ended, and its task failed.
+    /// Kill a program that runs longer than this. Its task counts as failed.
     pub time_limit: Option<Duration>,
-    /// What a program may use.
+    /// Most memory of a program.
     pub memory: Option<Memory>,
-    /// Processors that each program may keep busy, as its measurement tells; 0 counts as one.
+    /// Number of processors that each program may use, for its measurement; 0 counts as one.
     pub cores: u32,
-    /// Looks after what programs leave behind when this process is killed.
+    /// Kills what programs leave behind when this process is killed.
     pub keeper: Option<Keeper>,
     /// How long to wait for a program of an earlier attempt.
     pub patience: Patience,
@@ -59,13 +59,13 @@ pub struct Programs<'a> {
     spares: Mutex<Vec<File>>,
 }
 
-/// A program on its way.
+/// A running program.
 #[derive(Debug)]
 struct Watched {
     claim: Claim,
     deadline: Option<Instant>,
     looked: Instant,
-    /// Why it is being ended, and when the other signal is due.
+    /// Why it is being ended, and when SIGKILL is due.
     ending: Option<(Why, Instant)>,
 }
 
@@ -77,10 +77,10 @@ enum Why {
 }
 
 impl<'a> Programs<'a> {
-    /// Programs for the tasks of a ledger; logs and measurements go into its folder.
+    /// Programs for the tasks of a ledger. Logs and measurements go into its folder.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]: there is no such program. As making the folder.
+    /// [`ErrorKind::NotFound`]: the program does not exist. As creating the folder.
     pub fn new(ledger: &'a Ledger, launch: Launch, observer: &'a dyn Observer) -> Result<Self> {
         let monitor = Monitor::open(ledger.sidecar().join("monitor"))?;
         let folder = ledger.sidecar().join("programs");
@@ -120,7 +120,7 @@ impl<'a> Programs<'a> {
         }
     }
 
-    /// A file without a name, empty, for the output of a program; they are used again.
+    /// An empty file without a name, for the output of a program. These files are reused.
     fn spare(&self) -> io::Result<File> {
         let spare = sync::lock(&self.spares).pop();
         spare.map_or_else(|| tempfile::tempfile_in(self.ledger.sidecar()), Ok)
@@ -138,11 +138,11 @@ impl<'a> Programs<'a> {
         let watched = Watched { claim: claim.clone(), deadline, looked: started, ending: None };
         self.watched().insert(group, watched);
         if stop.level() == Level::End {
-            // It was asked for while the program was started.
+            // The end may have been asked for while the program was starting.
             self.tick(stop);
         }
         let ended = running.wait_ended();
-        // From here on nobody sends it signals: its number may soon be another's.
+        // From here on nobody sends it signals, since its process id may soon be reused.
         let why = self.watched().remove(&group).and_then(|watched| watched.ending).map(|(why, _)| why);
         let waited = wait_child(&mut running.into_child(self.launch.keeper.as_ref()), started);
         ended?;
@@ -154,7 +154,7 @@ impl<'a> Programs<'a> {
         sync::lock(&self.running)
     }
 
-    /// `None`: its log cannot be written, which is told.
+    /// `None`: its log cannot be written, which was reported.
     fn alive(&self, claim: &Claim, home: &Home) -> Result<Option<Alive<'_>>, ErrorKind> {
         let again = claim.fence > 1;
         match Alive::take(&self.inputs, &claim.name, &home.log, again, &self.launch.patience) {
@@ -201,14 +201,14 @@ impl<'a> Programs<'a> {
         if let End::Failed(reason) = end {
             alive.say(&format!("attempt {attempt} failed: {reason}"));
         }
-        // Something that is left may still have it, or there is something left in it.
+        // It is reused unless something still has it open, or it is not empty.
         if alive.end(home.apart) && added.is_ok() {
             sync::lock(&self.spares).extend(output);
         }
         Ok(end)
     }
 
-    /// What is to be done about a program now.
+    /// Decides which signal, if any, a program gets now.
     fn judge(&self, watched: &mut Watched, stop: &Stop, now: Instant) -> Option<Signal> {
         if let Some((_, due)) = watched.ending {
             return (now >= due).then_some(Signal::SIGKILL);
@@ -261,15 +261,15 @@ impl Tasks for Programs<'_> {
         for (group, watched) in self.watched().iter_mut() {
             if let Some(signal) = self.judge(watched, stop, now) {
                 signal_group(*group, signal);
-                // One that is stopped (SIGSTOP) gets the polite signal only when it goes on.
+                // A stopped program handles the first signal only when it continues.
                 signal_group(*group, Signal::SIGCONT);
             }
         }
     }
 }
 
-/// A signal to a whole SLURM job, or to all that runs in a terminal, reaches the program as well, and perhaps
-/// before us: then it was stopped, and has not failed.
+/// A signal to a whole SLURM job, or to everything in a terminal, also reaches the program, perhaps before us. Then the
+/// program was stopped and has not failed.
 fn with_us(status: ExitStatus, stop: &Stop) -> Option<Why> {
     let signal = status.signal().or(status.code().map(|code| code - 128))?;
     if stop.level() < Level::End && ![Signal::SIGTERM, Signal::SIGHUP].contains(&Signal::try_from(signal).ok()?) {

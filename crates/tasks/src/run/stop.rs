@@ -1,22 +1,22 @@
-//! How a run is asked to end, ever more urgently.
+//! Asks a run to end, with increasing urgency.
 
 use h5part_base::sync;
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
-/// How much a run is to end.
+/// How urgently a run must end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// It goes on.
     #[default]
     Run,
-    /// No more claims; tasks that run come to their end.
+    /// No more claims. Running tasks are completed.
     Drain,
-    /// Tasks that run are ended and given back.
+    /// Running tasks are ended and released.
     End,
 }
 
-/// Shared by all that take part in a run.
+/// Shared by all parts of a run.
 #[derive(Debug, Default)]
 pub struct Stop {
     level: Mutex<Level>,
@@ -24,29 +24,29 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Nobody asks for an end yet.
+    /// Nobody has asked for an end yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks for an end; never takes back what was asked.
+    /// Asks for an end. A request is never taken back.
     pub fn raise(&self, level: Level) {
         let mut now = self.lock();
         *now = level.max(*now);
         self.raised.notify_all();
     }
 
-    /// How much it is to end now.
+    /// The current level.
     #[must_use]
     pub fn level(&self) -> Level {
         *self.lock()
     }
 
-    /// Waits so long, or until more of an end is asked for than `level`.
+    /// Waits for this long, or until the level is higher than `level`.
     pub fn wait(&self, level: Level, time: Duration) {
         let waits = |now: &mut Level| *now <= level;
-        // Whether the time is over or the level was raised is seen by whoever looks next.
+        // The caller checks the level again, so the result of the wait does not matter.
         drop(self.raised.wait_timeout_while(self.lock(), time, waits));
     }
 

@@ -1,4 +1,4 @@
-//! Beside the workers: beats, dead owners, and a tick for whoever wants one.
+//! Runs beside the workers: heartbeats, dead owners, and ticks.
 
 use super::{Event, Level, RunContext, RunOptions, Tasks};
 use crate::ledger::{OwnerId, Watch};
@@ -7,9 +7,9 @@ use h5part_base::error::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Between two ticks.
+/// Interval between ticks.
 const TICK: Duration = Duration::from_millis(100);
-/// Between two looks for dead owners.
+/// Interval between searches for dead owners.
 const REAP: Duration = Duration::from_secs(1);
 
 pub(super) struct Supervisor<'a> {
@@ -32,7 +32,7 @@ impl<'a> Supervisor<'a> {
         Self { context, options, tasks, owner, over, thread }
     }
 
-    /// The workers have ended.
+    /// Called when the workers have ended.
     pub(super) fn end(&self) {
         self.over.store(true, Ordering::Release);
         if let Some(thread) = self.thread.get() {
@@ -41,12 +41,12 @@ impl<'a> Supervisor<'a> {
     }
 
     pub(super) fn watch(&self) -> Result<()> {
-        // Set once, before anybody can want to wake it.
+        // It is set once, before anyone can want to wake the thread.
         let _ = self.thread.set(std::thread::current());
         let outcome = self.until_over();
         if outcome.is_err() {
             self.context.stop.raise(Level::Drain);
-            // Programs still have their time limits.
+            // Programs still have time limits.
             while !self.over.load(Ordering::Acquire) {
                 self.tasks.tick(self.context.stop);
                 std::thread::park_timeout(TICK);
@@ -77,7 +77,7 @@ impl<'a> Supervisor<'a> {
     fn beat(&self) -> Result<()> {
         match self.context.ledger.beat(self.owner) {
             Err(e) if matches!(e.kind(), ErrorKind::Fenced { .. }) => {
-                // We were silent for too long, e.g. stopped: everything of ours is somebody else's by now.
+                // We were silent for too long, for example stopped, so all our tasks belong to others by now.
                 self.context.observer.event(&Event::Warning(format!("{e}; no more tasks are claimed")));
                 self.context.stop.raise(Level::End);
                 Ok(())

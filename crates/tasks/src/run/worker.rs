@@ -1,4 +1,4 @@
-//! One worker: claims a block, does its tasks, tells how they ended.
+//! One worker: claims a block, runs its tasks, and records how they ended.
 
 use super::supervisor::Supervisor;
 use super::{Event, Level, RunContext, RunOptions, Summary, Tasks};
@@ -12,14 +12,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Tasks of a block that are done are told together, but not later than this.
+/// Finished tasks of a block are recorded together, but no later than this.
 const TELL: Duration = Duration::from_millis(50);
 /// First and longest pause of a worker that finds nothing to claim.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
-/// A pause is so many times as long as the look before it.
+/// A pause is this many times as long as the search before it.
 const IDLE: u32 = 20;
 
-/// All workers, and the supervisor beside them.
+/// Runs all workers, with the supervisor beside them.
 pub(super) fn run_all(
     context: &RunContext<'_>,
     options: &RunOptions,
@@ -31,7 +31,7 @@ pub(super) fn run_all(
     let worker = &Worker { context, options, tasks, owner, summary: &summary };
     let outcome = std::thread::scope(|scope| {
         let watching = scope.spawn(|| supervisor.watch());
-        // More of them than tasks would find nothing to do.
+        // More workers than tasks would find nothing to do.
         let count = options.workers.min(to_usize(context.ledger.len()));
         let (mut others, mut outcome) = (Vec::new(), Ok(()));
         for number in 1..count {
@@ -44,7 +44,7 @@ pub(super) fn run_all(
                 }
             }
         }
-        // The first worker is this thread: with one worker, tasks run where the run was begun.
+        // The first worker is this thread. So with one worker, tasks run in the thread that began the run.
         outcome = outcome.and_then(|()| worker.work(0));
         for other in others {
             outcome = outcome.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
@@ -69,7 +69,7 @@ impl Worker<'_> {
         let cores = self.options.cores.get(number).map_or(&[][..], Vec::as_slice);
         let outcome = pin::while_kept_on(cores, || self.until_nothing_is_left());
         if outcome.is_err() {
-            // The others end, too: they would meet the same.
+            // The others end, too, since they would meet the same error.
             self.context.stop.raise(Level::Drain);
         }
         outcome
@@ -81,7 +81,7 @@ impl Worker<'_> {
         while self.context.stop.level() == Level::Run {
             let start = Instant::now();
             let claimed = match self.context.ledger.claim(self.owner, &options) {
-                // Others took us for dead: the supervisor's next beat says so, too.
+                // Others took us for dead. The supervisor's next heartbeat fails for the same reason.
                 Err(e) if matches!(e.kind(), ErrorKind::Fenced { .. }) => {
                     self.context.observer.event(&Event::Warning(e.to_string()));
                     self.context.stop.raise(Level::End);
@@ -162,7 +162,7 @@ impl Worker<'_> {
         self.context.observer.event(&Event::Ended(claim, end, state));
     }
 
-    /// Whose task was taken over loses that task, and nothing else.
+    /// If a task was taken over, only that task is lost. Other errors are returned.
     fn lost_or(&self, claim: &Claim, e: h5part_base::error::Error) -> Result<()> {
         if !matches!(e.kind(), ErrorKind::Fenced { .. }) {
             return Err(e);

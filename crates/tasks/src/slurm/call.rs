@@ -1,4 +1,4 @@
-//! One call of one of SLURM's programs.
+//! Calls one of SLURM's programs.
 
 use h5part_base::error::{ErrorKind, Result};
 use std::io::{self, Write};
@@ -7,7 +7,8 @@ use std::process::{Command, Output, Stdio};
 /// Runs a program with `input`, and returns what it printed.
 ///
 /// # Errors
-/// [`crate::ErrorKind::NoSlurm`]: there is no such program. [`crate::ErrorKind::Slurm`]: it refused, in its own words.
+/// [`crate::ErrorKind::NoSlurm`]: the program does not exist. [`crate::ErrorKind::Slurm`]: it failed, with its own
+/// message.
 pub(super) fn call(mut command: Command, input: &[u8]) -> Result<String, ErrorKind> {
     let program = command.get_program().to_string_lossy().into_owned();
     let done = output(&mut command, input).map_err(|e| match e.kind() {
@@ -27,7 +28,7 @@ fn output(command: &mut Command, input: &[u8]) -> io::Result<Output> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(input) {
-            // It has ended without reading: what it says tells why.
+            // It has ended without reading its input. Its output tells why.
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {}
             other => other?,
         }

@@ -1,4 +1,4 @@
-//! Whether a job is gone: proof that the workers it held are dead.
+//! Finds out whether a job is gone, which proves that its workers are dead.
 
 use super::call::call;
 use super::queue::{Element, Phase, look_soon};
@@ -11,14 +11,14 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-/// One answer speaks for all elements of an array for so long: a controller has many to answer.
+/// How long one answer is used for all elements of an array, since a controller must answer many.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// What the queue last said of each array; `None`: nothing that could be used.
+/// The queue's last answer for each array. `None`: an unusable answer.
 type Seen = HashMap<String, (Instant, Option<Vec<Element>>)>;
 
-/// Whether SLURM says that a job is gone: it has ended, was requeued since, or is known no more. `None`: that
-/// cannot be told here, as where there is no SLURM, it does not answer, or it is another cluster's.
+/// Whether SLURM says that a job is gone: it has ended, was requeued since, or is no longer known. `None`: unknown,
+/// since there is no SLURM here, it does not answer, or the job belongs to another cluster.
 #[must_use]
 pub fn job_is_gone(job: &Job) -> Option<bool> {
     static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
@@ -35,17 +35,17 @@ pub fn job_is_gone(job: &Job) -> Option<bool> {
     is_gone(job, elements.as_deref()?, is_ours)
 }
 
-/// An absence proves something only where it would be seen: queues may hide jobs of other users.
+/// A missing job proves something only if we would see it: queues may hide jobs of other users.
 fn is_gone(job: &Job, elements: &[Element], is_ours: bool) -> Option<bool> {
     match elements.iter().find(|element| element.id == job.id) {
-        // Of one that was just requeued, processes may still be about.
+        // Processes of a job that was just requeued may still exist.
         Some(element) if element.state == "COMPLETING" => Some(false),
         Some(element) => Some(element.phase() != Phase::Runs || element.restarts > job.restarts),
         None => is_ours.then_some(true),
     }
 }
 
-/// Name of the cluster whose queue is seen from here.
+/// Name of the cluster whose queue is visible here.
 fn this_cluster() -> Option<&'static str> {
     static NAME: OnceLock<Option<String>> = OnceLock::new();
     let ask = || {

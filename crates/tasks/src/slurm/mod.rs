@@ -1,7 +1,7 @@
-//! SLURM: a job array of workers on one ledger, what the queue says of it, and whether a job is gone.
+//! SLURM: a job array of workers on one ledger, the state of its queue, and whether a job is gone.
 //!
-//! Everything goes through SLURM's own programs, which every cluster has: `sbatch`, `squeue`, `scancel`,
-//! `scontrol`. Nothing here needs accounting (`sacct`).
+//! All access goes through SLURM's own programs, which every cluster has: `sbatch`, `squeue`, `scancel`, `scontrol`.
+//! Accounting (`sacct`) is not needed.
 
 mod call;
 mod gone;

@@ -1,12 +1,12 @@
-//! What the queue says.
+//! Reads the queue.
 
 use super::call::call;
 use h5part_base::error::{ErrorKind, Result};
 use std::process::Command;
 
-/// What squeue(1) is asked for. State and reason are words; widths only have to be enough.
+/// The columns requested from squeue(1). State and reason are words, and widths need only be large enough.
 const COLUMNS: &str = "JobArrayID:48,State:24,RestartCnt:12,Reason:64";
-/// See [`look_soon`]; in seconds.
+/// Time limit of [`look_soon`], in seconds.
 const SOON_S: &str = "10";
 
 /// An element of a job array, or a job without one.
@@ -14,9 +14,9 @@ const SOON_S: &str = "10";
 pub struct Element {
     /// `JOB_TASK` or `JOB`.
     pub id: String,
-    /// In SLURM's word.
+    /// State in SLURM's words.
     pub state: String,
-    /// How often it was requeued.
+    /// How many times it was requeued.
     pub restarts: u32,
     /// Why it waits, or how it ended.
     pub reason: String,
@@ -25,23 +25,23 @@ pub struct Element {
 /// What a state means for workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It has not begun, or will begin anew.
+    /// It has not begun, or will begin again.
     Waits,
-    /// Processes of it may be there.
+    /// Some of its processes may exist.
     Runs,
     /// Nothing of it is left.
     Ended,
 }
 
 impl Element {
-    /// What its state means.
+    /// The meaning of its state.
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.state.as_str() {
             "PENDING" | "REQUEUED" | "REQUEUE_HOLD" | "REQUEUE_FED" | "SPECIAL_EXIT" | "RESV_DEL_HOLD" => Phase::Waits,
             "COMPLETED" | "CANCELLED" | "FAILED" | "TIMEOUT" | "NODE_FAIL" | "PREEMPTED" | "BOOT_FAIL" | "DEADLINE"
             | "OUT_OF_MEMORY" | "REVOKED" => Phase::Ended,
-            // Also what is not known here: nothing is proven by it.
+            // An unknown state proves nothing.
             _ => Phase::Runs,
         }
     }
@@ -53,15 +53,15 @@ impl Element {
     }
 }
 
-/// All elements of these jobs that SLURM still knows: those that have ended for a few minutes more.
+/// All elements of these jobs that SLURM still knows. It knows ended ones for a few more minutes.
 ///
 /// # Errors
-/// [`crate::ErrorKind::NoSlurm`]; [`crate::ErrorKind::Slurm`]: e.g. the controller does not answer.
+/// [`crate::ErrorKind::NoSlurm`]; [`crate::ErrorKind::Slurm`]: for example, the controller does not answer.
 pub fn look(jobs: &[String]) -> Result<Vec<Element>, ErrorKind> {
     if jobs.is_empty() { Ok(Vec::new()) } else { ask(Command::new("squeue"), &jobs.join(",")) }
 }
 
-/// The elements of one job, for those who cannot wait until a controller in trouble answers.
+/// The elements of one job, for callers that cannot wait for a controller in trouble.
 pub(super) fn look_soon(job: &str) -> Result<Vec<Element>, ErrorKind> {
     let mut command = Command::new("timeout");
     command.args([SOON_S, "squeue"]);
@@ -70,7 +70,7 @@ pub(super) fn look_soon(job: &str) -> Result<Vec<Element>, ErrorKind> {
 
 fn ask(mut command: Command, list: &str) -> Result<Vec<Element>, ErrorKind> {
     command.args(["--noheader", "--array", "--states=all", "--jobs", list, "--Format", COLUMNS]);
-    // Variables may hide jobs, or show those of other clusters.
+    // These variables may hide jobs, or show those of other clusters.
     for name in ["ACCOUNT", "NAMES", "PARTITION", "QOS", "STATES", "USERS", "CLUSTERS", "FORMAT", "FORMAT2", "SORT"] {
         command.env_remove(format!("SQUEUE_{name}"));
     }
@@ -95,12 +95,12 @@ fn element(line: &str) -> Option<Element> {
     })
 }
 
-/// Takes back jobs, whatever they do.
+/// Cancels jobs, whatever their state.
 pub(super) fn cancel(jobs: &[String]) -> Result<(), ErrorKind> {
     cancel_with(&[], jobs)
 }
 
-/// Takes back the elements that have not begun.
+/// Cancels the elements that have not begun.
 ///
 /// # Errors
 /// As [`look`].

@@ -1,13 +1,13 @@
-//! The text of a job script. Pure.
+//! Writes the text of a job script. Pure.
 
 use h5part_base::error::ErrorKind;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-/// So long before their time limit, workers claim nothing more, and what runs comes to its end.
+/// This long before their time limit, workers stop claiming, and running tasks are completed.
 pub const GRACE_S: u64 = 60;
-/// SLURM sends signals up to so much too early.
+/// SLURM may send signals this much too early.
 const EARLY_S: u64 = 60;
 
 /// A job array of workers.
@@ -15,34 +15,34 @@ const EARLY_S: u64 = 60;
 pub struct Array {
     /// Name of the job.
     pub name: String,
-    /// At most so many elements run at a time.
+    /// Most elements that run at once.
     pub throttle: Option<u64>,
-    /// Where it is to run.
+    /// The partition to run in.
     pub partition: Option<String>,
-    /// Time limit of an element, as SLURM takes it.
+    /// Time limit per element, in SLURM's syntax.
     pub time: Option<String>,
-    /// What it waits for, as SLURM takes it.
+    /// Dependencies, in SLURM's syntax.
     pub dependency: Option<String>,
-    /// Processors of an element, unless SLURM's own default is meant.
+    /// Processors per element. `None`: SLURM's default.
     pub cpus: Option<usize>,
-    /// More options, as they stand after `#SBATCH`; they overrule those above.
+    /// More options, as they stand after `#SBATCH`. They override those above.
     pub extra: Vec<String>,
-    /// Where workers begin.
+    /// Working folder of the workers.
     pub folder: PathBuf,
     /// Folder of the elements' logs.
     pub logs: PathBuf,
-    /// The worker: a program and its arguments.
+    /// The worker: a program with its arguments.
     pub worker: Vec<OsString>,
 }
 
 impl Array {
     /// The script for an array of `size` elements.
     ///
-    /// When a node is lost or the job preempted, SLURM puts the element back into the queue. Before a time
-    /// limit the worker gets SIGINT, at it SIGTERM; it takes the place of the shell, so that signals reach it.
+    /// When a node is lost or the job preempted, SLURM requeues the element. Before the time limit the worker gets
+    /// SIGINT, and at the limit SIGTERM. It replaces the shell, so that signals reach it.
     ///
     /// # Errors
-    /// Text that no line of a script can hold ([`ErrorKind::BadRequest`]).
+    /// Text that does not fit into a line of a script ([`ErrorKind::BadRequest`]).
     pub fn script(&self, size: u64) -> Result<Vec<u8>, ErrorKind> {
         let mut lines = Lines(b"#!/bin/sh\n".to_vec());
         lines.option("job-name", self.name.as_bytes())?;
@@ -57,13 +57,14 @@ impl Array {
             }
         }
         if self.dependency.is_some() {
-            // Else the array would wait for ever.
+            // Otherwise the array would wait for ever.
             lines.option("kill-on-invalid-dep", b"yes")?;
         }
         lines.option("chdir", self.folder.as_os_str().as_bytes())?;
         let logs = self.logs.as_os_str().as_bytes();
         if logs.contains(&b'\\') {
-            let text = format!("SLURM writes no log into '{}': it takes a backslash for its own", self.logs.display());
+            let text =
+                format!("SLURM cannot write logs into '{}': it treats a backslash specially", self.logs.display());
             return Err(ErrorKind::BadRequest(text));
         }
         lines.option("output", &[percent_escaped(logs).as_slice(), b"/%A_%a.log"].concat())?;
@@ -87,15 +88,15 @@ impl Array {
         }
     }
 
-    /// None where the time limit is so short that little would be left of it.
+    /// The grace period. `None`: the time limit is so short that little would be left.
     fn grace_s(&self) -> Option<u64> {
         let limit_s = self.time.as_deref().and_then(minutes).map(|minutes| minutes.saturating_mul(60));
         limit_s.is_none_or(|limit| limit >= 4 * (GRACE_S + EARLY_S)).then_some(GRACE_S)
     }
 }
 
-/// A time limit in minutes, rounded up: `M`, `M:S`, `H:M:S`, `D-H`, `D-H:M`, `D-H:M:S`. `None`: none that is
-/// known here, as `UNLIMITED`.
+/// A time limit in minutes, rounded up: `M`, `M:S`, `H:M:S`, `D-H`, `D-H:M`, `D-H:M:S`. `None`: not one of these, such
+/// as `UNLIMITED`.
 #[must_use]
 pub fn minutes(text: &str) -> Option<u64> {
     let (days, rest) = match text.split_once('-') {
@@ -115,7 +116,7 @@ pub fn minutes(text: &str) -> Option<u64> {
     hours.checked_mul(60)?.checked_add(minutes)?.checked_add(seconds.div_ceil(60))
 }
 
-/// `%` begins a placeholder in names of logs.
+/// In names of logs, `%` begins a placeholder.
 fn percent_escaped(path: &[u8]) -> Vec<u8> {
     path.iter().flat_map(|byte| if *byte == b'%' { vec![b'%', b'%'] } else { vec![*byte] }).collect()
 }
@@ -130,7 +131,7 @@ impl Lines {
         if value.iter().all(is_plain) {
             self.0.extend(value);
         } else {
-            // sbatch knows double quotes, and the backslash before those and before itself.
+            // sbatch understands double quotes, with a backslash before quotes and backslashes.
             let escaped = value.iter().flat_map(|byte| match byte {
                 b'"' | b'\\' => vec![b'\\', *byte],
                 _ => vec![*byte],
@@ -246,7 +247,7 @@ mod tests {
         let command = text.split_once("exec ").expect("a command").1;
         let words = ["/bin/h5part", "it's $HOME `x`; {name}", "two\nlines", ""];
         assert_eq!(shlex::split(command).expect("words"), words);
-        // A line that would end the options, or begin another, is refused.
+        // A line that would end the options or begin another one is refused.
         for bad in ["a\nb", "a\0", "\r"] {
             assert!(Array { partition: Some(bad.to_owned()), ..array() }.script(1).is_err());
             assert!(Array { extra: vec![bad.to_owned()], ..array() }.script(1).is_err());

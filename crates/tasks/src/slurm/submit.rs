@@ -1,4 +1,4 @@
-//! Submission: as many arrays as SLURM's limit makes necessary.
+//! Submits job arrays, as many as SLURM's limit requires.
 
 use super::call::call;
 use super::queue::cancel;
@@ -15,21 +15,21 @@ pub struct Submitted {
     pub elements: u64,
 }
 
-/// Sizes of arrays of at most `most` elements that make `size` together, as equal as can be.
+/// Sizes of arrays with at most `most` elements that add up to `size`, as equal as possible.
 #[must_use]
 pub fn parts(size: u64, most: u64) -> Vec<u64> {
     let count = size.div_ceil(most.max(1));
     (0..count).map(|k| size / count + u64::from(k < size % count)).collect()
 }
 
-/// Submits an array of `size` elements; where SLURM takes fewer at once (`MaxArraySize`), several arrays.
-/// With a throttle they run one after the other, so that it holds for all together. A copy of each script is
-/// kept beside the logs, as `JOB.sbatch`. Either all are submitted, or none stays in the queue.
+/// Submits an array of `size` elements, or several arrays if SLURM accepts fewer at once (`MaxArraySize`). With a
+/// throttle they run one after the other, so that it applies to all together. A copy of each script is kept beside the
+/// logs, as `JOB.sbatch`. Either all are submitted, or none stays in the queue.
 ///
 /// **Concurrency.** Beside anything.
 ///
 /// # Errors
-/// [`crate::ErrorKind::NoSlurm`], [`crate::ErrorKind::Slurm`] with what it says; I/O errors of the folder of logs.
+/// [`crate::ErrorKind::NoSlurm`], [`crate::ErrorKind::Slurm`] with its message; I/O errors of the folder of logs.
 pub fn submit(array: &Array, size: u64) -> Result<Vec<Submitted>, ErrorKind> {
     std::fs::create_dir_all(&array.logs)?;
     let most = max_array_size()?;
@@ -37,7 +37,7 @@ pub fn submit(array: &Array, size: u64) -> Result<Vec<Submitted>, ErrorKind> {
     for elements in parts(size, most) {
         let after = submitted.last().filter(|_| array.throttle.is_some()).map(|last| format!("afterany:{}", last.id));
         let part = match after {
-            // Whatever the whole waits for, the first part has waited for.
+            // The first part has waited for whatever the whole waits for.
             Some(after) => Array { dependency: Some(after), ..array.clone() },
             None => array.clone(),
         };
@@ -45,7 +45,7 @@ pub fn submit(array: &Array, size: u64) -> Result<Vec<Submitted>, ErrorKind> {
             Ok(id) => submitted.push(Submitted { id, elements }),
             Err(e) => {
                 let ids: Vec<_> = submitted.into_iter().map(|job| job.id).collect();
-                // What keeps it from being cancelled keeps nothing from being told.
+                // The first error matters more than a failed cancellation.
                 let _ = cancel(&ids);
                 return Err(e);
             }
@@ -58,7 +58,7 @@ fn submit_one(array: &Array, size: u64) -> Result<String, ErrorKind> {
     let script = array.script(size)?;
     let mut command = Command::new("sbatch");
     command.arg("--parsable");
-    // Variables would overrule the script.
+    // These variables would override the script.
     for name in ["ARRAY_INX", "JOB_NAME", "OUTPUT", "OPEN_MODE", "SIGNAL"] {
         command.env_remove(format!("SBATCH_{name}"));
     }
@@ -72,18 +72,18 @@ fn submit_one(array: &Array, size: u64) -> Result<String, ErrorKind> {
     Ok(id)
 }
 
-/// `JOB` or `JOB;CLUSTER`, the last line: a site's own notices may come before it.
+/// Parses `JOB` or `JOB;CLUSTER` from the last line, since a site's own notices may precede it.
 fn id_of(said: &str) -> Result<String, ErrorKind> {
     let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     let id = last.split(';').next().unwrap_or_default();
     if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(id.to_owned());
     }
-    let message = format!("it gave no job number but '{}'", last.escape_debug());
+    let message = format!("expected a job number, found '{}'", last.escape_debug());
     Err(crate::ErrorKind::Slurm { program: "sbatch".to_owned(), message }.into())
 }
 
-/// The most elements that an array may have.
+/// The largest number of elements of an array.
 fn max_array_size() -> Result<u64, ErrorKind> {
     let mut command = Command::new("scontrol");
     command.args(["show", "config"]);
@@ -94,11 +94,11 @@ fn max_array_size() -> Result<u64, ErrorKind> {
     match size {
         Some(0) => Err(slurm("job arrays are switched off here (MaxArraySize is 0)")),
         Some(size) => Ok(size),
-        None => Err(slurm("it does not tell MaxArraySize")),
+        None => Err(slurm("it does not report MaxArraySize")),
     }
 }
 
-/// One of the lines `Name = value` of `scontrol show config`.
+/// The value of a line `Name = value` of `scontrol show config`.
 pub(super) fn setting(config: &str, name: &str) -> Option<String> {
     config.lines().find_map(|line| {
         let (found, value) = line.split_once('=')?;

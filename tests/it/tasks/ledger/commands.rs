@@ -157,7 +157,7 @@ fn what_is_refused_makes_no_ledger() {
     }
     std::fs::write(&names, "a\nb\n").expect("writes");
     for (list, says) in
-        [("1\n", "2 tasks and 1 weights"), ("1\nheavy\n", "line 2 is no number"), ("1\nNaN\n", "line 2")]
+        [("1\n", "2 tasks but 1 weights"), ("1\nheavy\n", "line 2 is not a number"), ("1\nNaN\n", "line 2")]
     {
         std::fs::write(&weights, list).expect("writes");
         let (code, _, err) = run(&["ledger", "init", &ledger, "--tasks", &names, "--weights", &weights]);

@@ -3,7 +3,6 @@
 //! Groups and links are made anew, in their original order. The library copies datasets one by one, so that some can be
 //! left out. References are pointed at the copies at the end, because the library does not carry those in compounds or
 //! lists into another file. See `docs/design/publish.md`, "Copying a structure".
-//! structure".
 #![expect(unsafe_code, reason = "the safe wrapper copies nothing between files")]
 
 mod attributes;

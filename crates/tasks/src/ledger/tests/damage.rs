@@ -1,4 +1,4 @@
-//! Every flipped bit, and every cut: what is damaged is told, and no task is lost by a hint.
+//! Every flipped bit, and every cut: damage is reported, and no task is lost because of a hint.
 
 use crate::ledger::owner::Job;
 use crate::ledger::{
@@ -39,7 +39,7 @@ fn a_bit_of_the_header_is_told_or_means_nothing() {
     let read = |bytes: &[u8]| Header::decode(bytes.try_into().expect("length"), u64::MAX);
     assert_eq!(read(&bytes).expect("reads"), header);
     let (mut newer, mut harmless) = (0, 0);
-    // Under miri a part of them.
+    // Miri checks only some.
     for bit in (0..HEADER * 8).step_by(if cfg!(miri) { 97 } else { 1 }) {
         let mut other = bytes.clone();
         flip(&mut other, bit);
@@ -75,7 +75,7 @@ fn a_bit_of_a_slot_is_noticed() {
         flip(&mut other, bit);
         assert_eq!(Task::decode(&other), None, "bit {bit}");
     }
-    // A slot that was never written, or of which only a part was.
+    // A slot that was never written, or only partly.
     for len in 0..SLOT {
         let mut cut = bytes;
         cut[len..].fill(0);
@@ -102,7 +102,7 @@ fn a_bit_of_an_owners_entry_is_noticed() {
     assert_eq!(Entry::decode(&free.encode()), Some(free));
 }
 
-/// However long its command line is.
+/// The command line may have any length.
 #[test]
 #[cfg_attr(miri, ignore = "asks the system")]
 fn an_entry_has_room_for_any_owner() {
@@ -132,7 +132,7 @@ fn made() -> Made {
     Made { _folder: folder, path, names }
 }
 
-/// All tasks that can be claimed and done, and what kept the others from it.
+/// All tasks that can be claimed and done, and the errors that the others caused.
 fn do_all(path: &PathBuf) -> (Vec<String>, Vec<ErrorKind>) {
     let ledger = match Ledger::open(path) {
         Ok(ledger) => ledger,
@@ -141,7 +141,7 @@ fn do_all(path: &PathBuf) -> (Vec<String>, Vec<ErrorKind>) {
     let mut done = Vec::new();
     let mut told = Vec::new();
     let owner = ledger.register(&Owner::this_process()).expect("registers");
-    // More claims than there are tasks: one that fails must not come for ever.
+    // More claims than there are tasks, so that a task that fails cannot come for ever.
     for _ in 0..20 {
         match ledger.claim(owner, &ClaimOptions::default()) {
             Ok(Claimed::Tasks(claims)) => {
@@ -157,7 +157,7 @@ fn do_all(path: &PathBuf) -> (Vec<String>, Vec<ErrorKind>) {
     (done, told)
 }
 
-/// One bit, anywhere in the ledger's file.
+/// Flips one bit anywhere in the ledger's file.
 #[test]
 #[cfg_attr(miri, ignore = "locks files")]
 fn a_bit_anywhere_loses_no_task_unnoticed() {
@@ -175,7 +175,7 @@ fn a_bit_anywhere_loses_no_task_unnoticed() {
         (shape.names, 0..names.concat().len() * 8),
     ];
     for (start, bits) in parts {
-        // Of bits that mean nothing some.
+        // Of bits without a meaning, only some are flipped.
         let step =
             |bit: usize| if start < shape.slots && bit > 64 && start > 0 { bit.is_multiple_of(37) } else { true };
         for bit in bits.filter(|&bit| step(bit)) {
@@ -192,7 +192,7 @@ fn a_bit_anywhere_loses_no_task_unnoticed() {
             let where_ = format!("byte {start} + {}, bit {}", bit / 8, bit % 8);
             let hint = start < shape.slots || start == shape.index;
             if hint {
-                // Hints: nothing is lost, and nothing is wrong.
+                // Hints: nothing is lost, and nothing fails.
                 assert_eq!((done.as_slice(), told.len()), (names.as_slice(), 0), "{where_}");
                 assert!(found.expect("opens").iter().all(Result::is_ok), "{where_}");
                 continue;
@@ -226,7 +226,7 @@ fn every_cut_is_told_and_nothing_is_written() {
         }
         assert_eq!(std::fs::read(&path).expect("reads"), &whole[..len]);
     }
-    // Owners come behind that: a part of an entry is none.
+    // Owners follow, and a part of an entry is not one.
     std::fs::write(&path, &whole).expect("writes");
     let ledger = Ledger::open(&path).expect("opens");
     let id = ledger.register(&Owner::this_process()).expect("registers");
@@ -246,11 +246,11 @@ fn every_cut_is_told_and_nothing_is_written() {
 fn a_bit_of_a_checkpoint_makes_another_text_or_is_told() {
     let tasks = vec![("/a b/semi_a0".to_owned(), Mark::Done), ("/a b/semi_a1".to_owned(), Mark::Waiting)];
     let text = Checkpoint { origin: "/a b/vspace.in".to_owned(), tasks, announced: None }.format();
-    // Miri is slow: it sees some.
+    // Miri is slow, so it checks only some.
     for bit in (0..text.len() * 8).step_by(if cfg!(miri) { 97 } else { 1 }) {
         let mut bytes = text.clone().into_bytes();
         flip(&mut bytes, bit);
-        // It has no checksum: what is read is what is written there.
+        // It has no checksum, so any text that parses is accepted.
         let Some(read) = std::str::from_utf8(&bytes).ok().and_then(|text| Checkpoint::parse(text).ok()) else {
             continue;
         };

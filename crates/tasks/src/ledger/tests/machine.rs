@@ -1,5 +1,5 @@
-//! One task's transitions against its history: what is so now follows from what was done, counted anew each
-//! time.
+//! Checks one task's transitions against its history: each time, the state is derived again from everything that was
+//! done.
 
 use crate::ledger::{NameAt, OwnerId, Reason, Refusal, State, Task};
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ enum Act {
         owner: u32,
         delay: bool,
     },
-    /// With the fence of this claim, counted from 1: any that was ever made, or none.
+    /// With the fence of this claim, counted from 1: any claim ever made, or none.
     Done(u64),
     Fail(u64, Reason),
     Release(u64),
@@ -23,7 +23,7 @@ enum Act {
     Cancel,
 }
 
-/// All that was done and not refused, with the time.
+/// Every act that was not refused, with its time.
 #[derive(Debug, Default)]
 struct History(Vec<(Act, u64)>);
 
@@ -36,7 +36,7 @@ impl History {
         self.0.iter().rev().find(|(act, _)| is(act)).copied()
     }
 
-    /// What it came to last.
+    /// The last act that changed the state.
     fn turn(&self) -> Option<(Act, u64)> {
         self.last(|act| !matches!(act, Act::FoundEmpty(_)))
     }
@@ -65,7 +65,7 @@ impl History {
         }
     }
 
-    /// Its rows were empty when it was claimed, and whoever claimed it has said no word about it since.
+    /// Whether its rows were empty when it was claimed, and its owner has reported nothing since.
     fn rows_were_empty(&self) -> bool {
         let spoken = |act: &Act| match act {
             Act::Done(_) | Act::Settle => false,
@@ -75,7 +75,7 @@ impl History {
         matches!(self.last(spoken), Some((Act::FoundEmpty(_), _)))
     }
 
-    /// What becomes of an act.
+    /// Whether an act is allowed.
     fn allows(&self, act: Act, now: u64) -> Result<(), Refusal> {
         let held = |fence| self.state() == State::Running && fence == self.claims();
         let yours = |fence| if held(fence) { Ok(()) } else { Err(Refusal::NotYours) };
@@ -149,7 +149,7 @@ proptest! {
             let outcome = act(&task, wish, now);
             prop_assert_eq!(outcome.map(|_| ()), history.allows(wish, now), "{:?} after {:?}", wish, history);
             let Ok(next) = outcome else { continue };
-            // Settling is for tasks that nobody holds; the pure function leaves that to its caller.
+            // Only tasks that nobody holds may be settled. The pure function leaves that check to its caller.
             if wish == Act::Settle && task.state == State::Running {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! A ledger against plain models of it, and against damage.
+//! Tests of a ledger against plain models, and against damage.
 
 mod damage;
 mod machine;

@@ -1,4 +1,4 @@
-//! A ledger as plain lists.
+//! A model of a ledger as plain lists.
 
 use crate::ledger::{Reason, State};
 
@@ -9,7 +9,7 @@ pub(super) struct Slot {
     pub(super) state: State,
     pub(super) attempts: u16,
     pub(super) fence: u64,
-    /// Number of the owner that claimed it last.
+    /// Number of its latest owner.
     pub(super) owner: Option<usize>,
     pub(super) reason: Reason,
     pub(super) empty: bool,
@@ -21,12 +21,12 @@ pub(super) struct Model {
     pub(super) slots: Vec<Slot>,
     pub(super) align: u64,
     pub(super) max_attempts: u16,
-    /// Owners by number: whether they may claim.
+    /// For each owner, whether it may claim.
     pub(super) owners: Vec<bool>,
 }
 
 impl Model {
-    /// Names in the order of the list; those with more weight come first.
+    /// Names in the order of the list. Heavier ones come first.
     pub(super) fn new(names: Vec<String>, weights: Option<&[f64]>, align: u64, max_attempts: u16) -> Self {
         let slot = |(k, name)| Slot {
             name,
@@ -51,7 +51,7 @@ impl Model {
         slot.state == State::Waiting && (slot.attempts == 0 || slot.since > now || now - slot.since >= delay)
     }
 
-    /// Places that a claim takes.
+    /// The positions that a claim takes.
     pub(super) fn claim(&mut self, owner: usize, count: u64, delay: u64, now: u64) -> Vec<usize> {
         let all = self.slots.len();
         let Some(start) = (0..all).find(|&place| self.claimable(place, delay, now)) else { return Vec::new() };
@@ -81,7 +81,7 @@ impl Model {
         (slot.reason, slot.since) = (reason, now);
     }
 
-    /// Tasks of these owners go back; the owners are forgotten.
+    /// Requeues the tasks of dead owners, and removes these owners.
     pub(super) fn lapse(&mut self, dead: impl Fn(usize) -> Option<Reason>, now: u64) -> Vec<usize> {
         let mut lapsed = Vec::new();
         for place in 0..self.slots.len() {

@@ -1,4 +1,4 @@
-//! A real ledger, through two handles, against the model.
+//! Tests a real ledger through two handles, against the model.
 
 use super::model::{Model, Slot};
 use crate::ledger::{
@@ -32,7 +32,7 @@ enum Act {
         count: u64,
         delay: u64,
     },
-    /// One of the claims that were made so far, however long ago.
+    /// One of the claims made so far, however long ago.
     End {
         claim: usize,
         end: End,
@@ -53,7 +53,7 @@ enum Act {
     Leave {
         owner: usize,
     },
-    /// Owners of other hosts are silent for too long.
+    /// Owners of other hosts send no heartbeat for too long.
     Reap {
         silent: bool,
     },
@@ -94,7 +94,7 @@ fn acts() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Tasks with names or rows, weights or none.
+/// Tasks with names or rows, with or without weights.
 #[derive(Clone, Debug)]
 struct Kind {
     tasks: usize,
@@ -271,7 +271,7 @@ impl Rig {
         Some(self.model.slots[place].state)
     }
 
-    /// Only who holds nothing may.
+    /// Only an owner without tasks may leave.
     fn leave(&mut self, ledger: usize, owner: usize) {
         let holds = |slot: &Slot| slot.state == State::Running && slot.owner == Some(owner);
         if !self.model.slots.iter().any(holds) {
@@ -317,7 +317,7 @@ impl Rig {
         assert_eq!(changed, expected);
     }
 
-    /// Every slot, and what is counted, as the other handle sees it.
+    /// Compares every slot, and all counts, as the other handle sees them.
     fn check(&self, ledger: usize) {
         let ledger = &self.handles[ledger];
         ledger
@@ -370,7 +370,7 @@ proptest! {
     }
 }
 
-/// More tasks than a sector of hints has bits, and than a sector of sectors.
+/// More tasks than a sector of hints has bits, and than the upper level's sector covers.
 #[test]
 #[cfg_attr(miri, ignore = "locks files")]
 fn claims_go_on_over_sectors_of_hints() {
@@ -387,13 +387,13 @@ fn claims_go_on_over_sectors_of_hints() {
             if made.is_empty() {
                 break;
             }
-            // Some come back.
+            // Some are requeued.
             let end = if turn % 5 == 0 { End::Released } else { End::Done };
             for (claim, told) in made.iter().zip(rig.handles[0].finish_all(&made, end).expect("tells")) {
                 assert_eq!(told.ok(), rig.ended(claim, end));
             }
             assert!(turn < 1000);
-            // Else they come first again, for ever.
+            // Otherwise they would come first again, for ever.
             if end == End::Released {
                 rig.claim(1, 0, 500, 0);
                 let made = std::mem::take(&mut rig.claims);

@@ -1,4 +1,4 @@
-//! Several threads, with handles of their own and with one that they share.
+//! Tests with several threads that share a handle or have handles of their own.
 
 use crate::ledger::{ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, Reason, State, Watch};
 use std::collections::HashMap;
@@ -9,10 +9,10 @@ use std::time::Duration;
 const TASKS: u64 = 3_000;
 const WORKERS: usize = 4;
 
-/// What each worker was told, by task.
+/// What each worker reported, by task.
 type Told = Mutex<HashMap<u64, u64>>;
 
-/// Works until nothing is left; some tasks fail, are given back, or are left behind.
+/// Works until nothing is left. Some tasks fail, are released, or are left behind.
 fn work(ledger: &Ledger, told: &Told, turn: &AtomicU64) {
     let mut owner = ledger.register(&Owner::this_process()).expect("registers");
     let mut watch = Watch::new(Duration::MAX, |_| None);
@@ -32,7 +32,7 @@ fn work(ledger: &Ledger, told: &Told, turn: &AtomicU64) {
             3 => End::Failed(Reason::Exit(1)),
             5 => End::Released,
             7 => {
-                // As one that died: its tasks go back.
+                // Behaves like a dead worker, so its tasks are requeued.
                 ledger.give_up(owner).expect("gives up");
                 ledger.reap(&mut watch).expect("reaps");
                 owner = ledger.register(&Owner::this_process()).expect("registers");
@@ -87,7 +87,7 @@ fn threads_with_handles_of_their_own_do_each_task_once() {
     each_task_is_done_once(|| Arc::new(Ledger::open(&path).expect("opens")));
 }
 
-/// Of two who make it at once, one does, and the other is told.
+/// If two threads create it at once, one succeeds, and the other gets an error.
 #[test]
 #[cfg_attr(miri, ignore = "renames")]
 fn two_who_make_it_at_once() {

@@ -1,8 +1,7 @@
 //! Worker processes of this host: the program itself, started again.
 //!
-//! Each worker has a thread here that starts it, tells it what to do, hears what comes of it, and starts
-//! another in its place when it dies. Never forked: a forked process would share what the HDF5 library
-//! has open.
+//! For each worker there is a thread here that starts it, sends it orders, receives its reports, and replaces it when
+//! it dies. Workers are never forked: a forked process would share what the HDF5 library has open.
 
 mod serve;
 mod slot;
@@ -27,9 +26,9 @@ pub(super) fn is_worker() -> bool {
     serve::is_worker()
 }
 
-/// Runs jobs in worker processes. One that dies, however it dies, is noticed at once; its job is lost,
-/// the others know nothing of it, and another worker takes its place. Workers end with the process that
-/// started them, also when that is killed.
+/// Runs jobs in worker processes. If one dies for any reason, this is noticed at once: its job is lost, the others are
+/// not affected, and another worker replaces it. Workers end with the process that started them, even if that is
+/// killed.
 #[derive(Debug)]
 pub struct Processes {
     shared: Arc<Shared>,
@@ -39,12 +38,13 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// A pool of `workers` processes, each kept on the processors of its list, where there are lists. Of
-    /// the configuration, memory limit, results in flight and inner pool count. They start at once; this does
-    /// not wait for them.
+    /// A pool of `workers` processes, each pinned to its list of processors if there are lists. From the configuration
+    /// it uses the memory limit, the results in flight and the inner pool. Workers start at once, and this does not
+    /// wait for them.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotServing`]: this program has not called [`super::serve`], and neither would its workers.
+    /// [`crate::ErrorKind::NotServing`]: this program has not called [`super::serve`], so its workers would not call it
+    /// either.
     pub(super) fn new(
         registry: &Registry,
         config: &PoolConfig,

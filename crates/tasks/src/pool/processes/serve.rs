@@ -1,4 +1,4 @@
-//! A worker process, seen from within.
+//! The worker's side of a worker process.
 
 use super::wire::{Hello, Order, Report, receive, send};
 use super::worker::FLAG;
@@ -22,12 +22,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 static CALLED: AtomicBool = AtomicBool::new(false);
 static WORKER: AtomicBool = AtomicBool::new(false);
-/// Exit code after a panic, as that of a program that panics.
+/// Exit code after a panic, the same as that of any panicking program.
 const PANICKED: i32 = 101;
-/// Exit code of a worker that cannot begin.
+/// Exit code of a worker that cannot start.
 const UNFIT: i32 = 102;
 
-/// As [`crate::pool::serve`]; tasks get pools of their own by `open`.
+/// As [`crate::pool::serve`]. `open` gives tasks pools of their own.
 pub(crate) fn serve(registry: &Registry, open: OpenPool) {
     CALLED.store(true, Ordering::Relaxed);
     let mut arguments = std::env::args_os().skip(1);
@@ -38,10 +38,10 @@ pub(crate) fn serve(registry: &Registry, open: OpenPool) {
     let parent = arguments.next().and_then(|id| id.to_str()?.parse().ok());
     let code = match parent.map(|parent| work(registry, open, Pid::from_raw(parent))) {
         Some(Ok(code)) => code,
-        // The parent is gone: nobody is there to be told.
+        // The parent is gone, so nobody needs an error message.
         Some(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => 0,
         Some(Err(e)) => {
-            eprintln!("h5part: a worker process cannot begin: {e}");
+            eprintln!("h5part: a worker process cannot start: {e}");
             UNFIT
         }
         None => UNFIT,
@@ -59,7 +59,7 @@ pub(super) fn is_worker() -> bool {
 
 fn work(registry: &Registry, open: OpenPool, parent: Pid) -> io::Result<i32> {
     set_pdeathsig(Signal::SIGKILL)?;
-    // It may have died before.
+    // The parent may have died before.
     if getppid() != parent {
         return Ok(0);
     }
@@ -73,9 +73,9 @@ fn work(registry: &Registry, open: OpenPool, parent: Pid) -> io::Result<i32> {
     run(&host, &line, &jobs.1, &mut reports)
 }
 
-/// The pipes to the pool, put where no task reads or writes by accident.
+/// Moves the pipes to the pool to where no task reads or writes by accident.
 fn pipes() -> io::Result<(File, File)> {
-    // Closed in programs that a task starts.
+    // They are closed in programs that a task starts.
     let orders = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let reports = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     dup2_stdin(File::open("/dev/null")?)?;
@@ -83,15 +83,14 @@ fn pipes() -> io::Result<(File, File)> {
     Ok((orders, reports))
 }
 
-/// Closes what was inherited: the HDF5 library opens files in a way that every child keeps them, and
-/// their locks, open.
+/// Closes inherited descriptors: the HDF5 library opens files such that every child keeps them, and their locks, open.
 fn close_all_but(kept: &[RawFd]) -> io::Result<()> {
     let mut open: Vec<RawFd> = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         open.extend(entry?.file_name().to_str().and_then(|name| name.parse::<RawFd>().ok()));
     }
     for fd in open.into_iter().filter(|fd| *fd > 2 && !kept.contains(fd)) {
-        // Among them is the one that listed them, which is closed by now.
+        // One of them listed the others, and is closed by now.
         let _ = close(fd);
     }
     Ok(())
@@ -103,16 +102,16 @@ fn prepare(registry: &Registry, open: OpenPool, hello: Hello) -> io::Result<Host
         setrlimit(Resource::RLIMIT_AS, soft.min(limit), hard.min(limit))?;
     }
     if !hello.cores.is_empty() {
-        // Where it is refused, tasks run all the same.
+        // If this fails, tasks run without pinning.
         let _ = pin::keep_on(&hello.cores);
     }
     Ok(Host::new(registry, hello.inner, open))
 }
 
-/// A job, and the sign that it is to end.
+/// A job, and the flag that tells it to stop.
 type Ordered = (Job, Arc<AtomicBool>);
 
-/// What the thread that listens and the one that works share.
+/// Shared by the thread that listens and the one that works.
 #[derive(Debug, Default)]
 struct Line {
     state: Mutex<State>,
@@ -123,7 +122,7 @@ struct Line {
 struct State {
     /// Jobs that were ordered and have not ended.
     jobs: usize,
-    /// Results that were sent and have not found room.
+    /// Results that were sent and not yet taken.
     sent: usize,
     stop: Arc<AtomicBool>,
 }
@@ -133,7 +132,7 @@ impl Line {
         sync::lock(&self.state)
     }
 
-    /// Hears orders until the pool ends.
+    /// Receives orders until the pool ends.
     fn listen(&self, orders: &mut File, jobs: &Sender<Ordered>) {
         while let Ok(order) = receive(orders) {
             let mut state = self.lock();
@@ -151,14 +150,14 @@ impl Line {
             self.changed.notify_all();
         }
         if self.lock().jobs > 0 {
-            // Nobody wants what the task is at. Not by `exit`, which would tidy up libraries under its hands.
+            // Nobody wants the task's result. `exit` would shut down libraries that the task is still using.
             let _ = kill(Pid::this(), Signal::SIGKILL);
         }
-        // An idle one sees that no more jobs can come.
+        // An idle worker notices that no more jobs can come.
     }
 
-    /// Waits until the last result has found room; false: the job is to end. So one result of a worker is
-    /// under way while it computes the next.
+    /// Waits until the last result was taken. `false`: the job must stop. So one result of a worker is on its way while
+    /// it computes the next.
     fn has_room(&self, stop: &AtomicBool) -> bool {
         let mut state = self.lock();
         while state.sent > 0 && !stop.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! The place of a worker process: one after another, as they die.
+//! The place of a worker process. When one dies, another takes the place.
 
 use super::wire::{Hello, Order, Report};
 use super::worker::Worker;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Between two looks whether a job is to end. Reports and deaths are noticed at once.
+/// Interval between checks whether a job must stop. Reports and deaths are noticed at once.
 const LOOK: Duration = Duration::from_millis(100);
-/// A task that is to end has this long before its worker is killed.
+/// A task that must stop has this long before its worker is killed.
 const GRACE: Duration = Duration::from_secs(2);
-/// Workers that die before they begin are not the job's fault; after so many, something else is wrong.
+/// A worker that dies before it begins is not the job's fault. After this many such deaths, the job is lost.
 const STARTS: usize = 3;
 
-/// What all slots need.
+/// Shared by all slots.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) board: Board,
@@ -30,13 +30,13 @@ pub(super) struct Slot {
     worker: Option<Worker>,
 }
 
-/// What became of a job.
+/// How a job ended.
 enum Ended {
-    /// It ended; the worker is ready for the next.
+    /// The job ended, and the worker is ready for the next.
     Well(EventKind),
-    /// The worker is of no more use.
+    /// The job ended, and the worker cannot be used any more.
     Last(EventKind),
-    /// The worker died before it began.
+    /// The worker died before it began the job.
     Unbegun(Death),
 }
 
@@ -48,7 +48,7 @@ impl Slot {
 
     /// Runs jobs until the pool is shut down.
     pub(super) fn run(mut self) {
-        // Ready when the first job comes. Where it fails, the first job tells it.
+        // The worker is ready when the first job comes. If it cannot be started, the first job reports it.
         self.worker = Worker::start(&self.hello).ok();
         let shared = Arc::clone(&self.shared);
         while let Some(taken) = shared.board.take() {
@@ -82,7 +82,9 @@ impl Slot {
             Err((begun, error)) => {
                 if error.kind() == io::ErrorKind::InvalidData {
                     worker.kill();
-                    return Ended::Last(EventKind::Lost(Death::Vanished(format!("its worker said nonsense: {error}"))));
+                    return Ended::Last(EventKind::Lost(Death::Vanished(format!(
+                        "its worker sent an invalid message: {error}"
+                    ))));
                 }
                 let death = worker.bury();
                 return if begun { Ended::Last(EventKind::Lost(death)) } else { Ended::Unbegun(death) };
@@ -97,11 +99,11 @@ impl Slot {
 
 enum Said {
     End(EventKind),
-    /// Its process is not used again: whatever the panic left behind would be met by the next task.
+    /// The process is not reused: the next task would meet whatever the panic left behind.
     Panicked(EventKind),
 }
 
-/// Gives a job to a worker, and hears it to its end. The error says whether the job was begun.
+/// Sends a job to a worker, and receives its reports until it ends. The error says whether the job was begun.
 fn converse(worker: &mut Worker, taken: &Taken, shared: &Shared) -> Result<Said, (bool, io::Error)> {
     let mut begun = false;
     worker.tell(&Order::Job(taken.job.clone())).map_err(|e| (begun, e))?;
@@ -131,7 +133,7 @@ fn converse(worker: &mut Worker, taken: &Taken, shared: &Shared) -> Result<Said,
     }
 }
 
-/// One that has died hears nothing. What it said before that is heard first, and its end then.
+/// Sends an order. A dead worker does not receive it; its earlier reports are still read, and then its end is noticed.
 fn tell(worker: &mut Worker, order: &Order) -> io::Result<()> {
     match worker.tell(order) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),

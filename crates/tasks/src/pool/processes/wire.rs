@@ -1,5 +1,5 @@
-//! What a pool and its worker processes say to each other: frames of a length (u32, little-endian) and a
-//! message in `MessagePack`.
+//! Messages between a pool and its worker processes: frames of a length (u32, little-endian) and a message in
+//! `MessagePack`.
 
 use crate::pool::config::PoolConfig;
 use crate::pool::task::TaskError;
@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 
 const LENGTH: usize = size_of::<u32>();
 
-/// The first thing that a worker is told: what it is.
+/// The first message to a worker: its configuration.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Hello {
     pub(super) inner: PoolConfig,
@@ -18,21 +18,21 @@ pub(super) struct Hello {
     pub(super) cores: Vec<usize>,
 }
 
-/// What a worker is told.
+/// An order to a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Order {
     Hello(Hello),
     Job(Job),
-    /// A result has found room.
+    /// A result was taken.
     Taken,
-    /// The job is to end.
+    /// The job must stop.
     Stop,
 }
 
-/// What a worker says.
+/// A report of a worker.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// It has the job, and begins.
+    /// It has received the job, and begins.
     Begun,
     Part {
         part: u64,
@@ -44,7 +44,7 @@ pub(super) enum Report {
     Failed(TaskError),
 }
 
-/// Writes a message in one piece.
+/// Writes a message as one piece.
 pub(super) fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
     let mut frame = vec![0; LENGTH];
     rmp_serde::encode::write_named(&mut frame, message).map_err(io::Error::other)?;
@@ -58,7 +58,7 @@ fn too_large() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "a message of more than 4 GiB")
 }
 
-/// Reads a message; waits for it. At the end of the stream: [`io::ErrorKind::UnexpectedEof`].
+/// Reads a message, waiting for it. At the end of the stream: [`io::ErrorKind::UnexpectedEof`].
 pub(super) fn receive<M: DeserializeOwned>(from: &mut impl Read) -> io::Result<M> {
     let mut length = [0; LENGTH];
     from.read_exact(&mut length)?;
@@ -70,7 +70,7 @@ pub(super) fn receive<M: DeserializeOwned>(from: &mut impl Read) -> io::Result<M
     rmp_serde::from_slice(&body).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))
 }
 
-/// Takes the first whole message from what was read so far.
+/// Removes the first complete message from the bytes read so far.
 pub(super) fn split<M: DeserializeOwned>(read: &mut Vec<u8>) -> io::Result<Option<M>> {
     let Some((head, rest)) = read.split_first_chunk::<LENGTH>() else { return Ok(None) };
     let length = usize::try_from(u32::from_le_bytes(*head)).map_err(io::Error::other)?;

@@ -1,4 +1,4 @@
-//! A worker process, seen from the pool.
+//! The pool's side of a worker process.
 
 use super::wire::{Hello, Order, Report, send, split};
 use crate::pool::Death;
@@ -11,34 +11,34 @@ use std::time::{Duration, Instant};
 
 /// The first argument of a worker process; its parent's id is the second.
 pub(super) const FLAG: &str = "h5part-pool-worker";
-/// A worker that has closed its end of the pipe is given this long to end.
+/// How long a worker that has closed its end of the pipe may take to end.
 const PARTING: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(1);
-/// Read at once.
+/// Bytes per read.
 const PIECE: usize = 1 << 16;
 
-/// A worker process. It is ended when this goes out of scope.
+/// A worker process. It is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Worker {
     child: Child,
     /// `None`: closed, which tells the worker to end.
     orders: Option<ChildStdin>,
     reports: ChildStdout,
-    /// What was read of it, and is no whole report yet.
+    /// Bytes that were read and are not a complete report yet.
     read: Vec<u8>,
     oom_kills: Option<u64>,
 }
 
 impl Worker {
-    /// Starts this program again as a worker. It dies with the calling thread.
+    /// Starts this program again as a worker. It is killed when the calling thread ends.
     pub(super) fn start(hello: &Hello) -> io::Result<Self> {
-        // The very file that runs, also when another was put in its place.
+        // This is the running file itself, even if another file took its name.
         let mut command = Command::new("/proc/self/exe");
         if let Some(name) = std::env::args_os().next() {
             command.arg0(name);
         }
         command.arg(FLAG).arg(std::process::id().to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
-        // Ctrl-C is for the program that the user started: it decides what becomes of its workers.
+        // Ctrl-C is for the program that the user started, which decides about its workers.
         command.process_group(0);
         let oom_kills = oom_kills();
         let mut child = command.spawn()?;
@@ -55,14 +55,14 @@ impl Worker {
         send(orders, order)
     }
 
-    /// Its next report; `None`: nothing for this long. At its end: [`io::ErrorKind::UnexpectedEof`].
+    /// Its next report. `None`: nothing arrived in time. At its end: [`io::ErrorKind::UnexpectedEof`].
     pub(super) fn hear(&mut self, at_most: Duration) -> io::Result<Option<Report>> {
         loop {
             if let Some(report) = split(&mut self.read)? {
                 return Ok(Some(report));
             }
             if !self.says_more(at_most)? {
-                // What a task has left behind may keep the pipe open when the worker is dead.
+                // A process that a task left behind may keep the pipe open although the worker is dead.
                 let is_dead = self.child.try_wait()?.is_some();
                 match (is_dead, is_dead && self.says_more(Duration::ZERO)?) {
                     (true, true) => {}
@@ -78,7 +78,7 @@ impl Worker {
         }
     }
 
-    /// Whether there is something to read, or its pipe has come to the end.
+    /// Whether there is something to read, or the pipe has ended.
     fn says_more(&self, at_most: Duration) -> io::Result<bool> {
         let timeout = u16::try_from(at_most.as_millis()).unwrap_or(u16::MAX);
         match poll(&mut [PollFd::new(self.reports.as_fd(), PollFlags::POLLIN)], timeout) {
@@ -89,11 +89,11 @@ impl Worker {
     }
 
     pub(super) fn kill(&mut self) {
-        // One that is dead already is what was wanted.
+        // If it is already dead, nothing is left to do.
         let _ = self.child.kill();
     }
 
-    /// Says how it ended; one that does not end is killed.
+    /// Returns how it ended. A worker that does not end is killed.
     pub(super) fn bury(mut self) -> Death {
         self.orders = None;
         match self.part() {
@@ -130,12 +130,12 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.orders = None;
-        // A zombie that stays is the system's to clear.
+        // The system clears a zombie that stays.
         let _ = self.part();
     }
 }
 
-/// How often the system has killed a process for want of memory.
+/// How many times the system has killed a process for lack of memory.
 fn oom_kills() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/vmstat").ok()?;
     text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
