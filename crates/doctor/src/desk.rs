@@ -1,4 +1,4 @@
-//! One side of a test: it does what it is asked to, on the files of a test.
+//! One side of a test, which executes requests on the files of a test.
 
 use h5part_base::lock::{LockCall, ProcessId};
 use h5part_base::storage::{Disk, replace};
@@ -9,51 +9,51 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// What a side is asked for.
+/// A request to a side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Who it is.
+    /// Return its identity.
     Who,
-    /// Close all files: what was held is held no more.
+    /// Close all files, which releases all locks.
     Reset,
-    /// Take a lock without waiting, alone or beside others.
+    /// Take a lock without waiting, exclusively or shared.
     Take(Lock, bool),
-    /// Give it back.
+    /// Release a lock.
     Release(Lock),
-    /// Write text into the file of data.
+    /// Write text into the data file.
     Write {
         /// At this byte.
         at: u64,
         /// Plain ASCII.
         text: String,
     },
-    /// Read text from the file of data.
+    /// Read text from the data file.
     Read {
-        /// From this byte on.
+        /// Starting at this byte.
         at: u64,
-        /// So many.
+        /// Number of bytes.
         len: usize,
     },
-    /// Put a new file in the place of the named one.
+    /// Replace the named file by a new one.
     Replace(String),
-    /// What the file has that has the name now.
+    /// Return the content of the named file.
     Named,
-    /// End without a word, and have a successor.
+    /// End without an answer, and let a successor take over.
     Die,
 }
 
-/// What a side says.
+/// An answer of a side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// It is this process.
     Is(ProcessId),
-    /// It is done; a lock was taken.
+    /// It is done, or the lock was taken.
     Done,
-    /// Somebody else holds the lock.
+    /// Someone else holds the lock.
     Refused,
     /// The text.
     Text(String),
-    /// The system's words.
+    /// The system's error message.
     Failed(String),
 }
 
@@ -62,7 +62,7 @@ pub enum Answer {
 pub enum Lock {
     /// The gate: flock(2).
     Gate,
-    /// The file of data: flock(2).
+    /// The data file: flock(2).
     Data,
     /// A row: a byte-range lock.
     Row(u64),
@@ -72,13 +72,13 @@ impl Lock {
     pub(super) fn call(self) -> LockCall {
         match self {
             Self::Gate | Self::Data => LockCall::Whole,
-            // Where the rows of a store's first table have theirs.
+            // Where the rows of a store's first table are locked.
             Self::Row(row) => LockCall::Bytes((1 << 40) + row..(1 << 40) + row + 1),
         }
     }
 }
 
-/// What the call is named in the manual.
+/// The name of the call, as in the manual.
 impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -88,22 +88,22 @@ impl fmt::Display for Lock {
     }
 }
 
-/// The calls that are put to the test. Tests of the tests put others in their place.
+/// The calls under test. Tests of the tests replace them.
 pub trait Locks: fmt::Debug + Send {
-    /// Takes a lock without waiting; `false`: somebody else holds it.
+    /// Takes a lock without waiting. `false`: someone else holds it.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     fn take(&mut self, lock: Lock, file: &File, alone: bool) -> io::Result<bool>;
 
-    /// Gives it back.
+    /// Releases a lock.
     ///
     /// # Errors
-    /// The system's.
+    /// Those of the system.
     fn release(&mut self, lock: Lock, file: &File) -> io::Result<()>;
 }
 
-/// The kernel's.
+/// The kernel's locks.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Kernel;
 
@@ -122,17 +122,17 @@ pub(super) const GATE: &str = "gate";
 pub(super) const ROWS: &str = "rows";
 pub(super) const DATA: &str = "data";
 const NAMED: &str = "named";
-/// Length of the file of data, in bytes.
+/// Length of the data file, in bytes.
 pub(super) const DATA_LEN: usize = 512;
 
-/// Makes them.
+/// Creates the files.
 pub(super) fn make(folder: &Path) -> io::Result<()> {
     File::create_new(folder.join(GATE))?;
     File::create_new(folder.join(ROWS))?;
     std::fs::write(folder.join(DATA), [b'.'; DATA_LEN])
 }
 
-/// One side, with descriptors of its own.
+/// One side, with its own descriptors.
 #[derive(Debug)]
 pub struct Desk {
     folder: PathBuf,
@@ -158,13 +158,13 @@ impl Files {
 }
 
 impl Desk {
-    /// At the files of a folder.
+    /// A side that works on the files of a folder.
     #[must_use]
     pub fn new(folder: &Path, locks: Box<dyn Locks>) -> Self {
         Self { folder: folder.to_owned(), locks, files: None }
     }
 
-    /// Does it.
+    /// Executes a request.
     pub fn answer(&mut self, request: &Request) -> Answer {
         self.attempt(request).unwrap_or_else(|e| Answer::Failed(e.to_string()))
     }
@@ -183,7 +183,7 @@ impl Desk {
             Request::Release(lock) => locks.release(*lock, opened(files, folder)?.of(*lock))?,
             Request::Write { at, text } => opened(files, folder)?.data.write_all_at(text.as_bytes(), *at)?,
             Request::Read { at, len } => {
-                // A file of tests is not longer.
+                // A test's files are no longer than this.
                 let mut bytes = vec![0; (*len).min(DATA_LEN)];
                 opened(files, folder)?.data.read_exact_at(&mut bytes, *at)?;
                 return Ok(Answer::Text(String::from_utf8_lossy(&bytes).into_owned()));

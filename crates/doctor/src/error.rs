@@ -3,12 +3,12 @@
 /// Why a file system could not be examined. A program finds it by [`h5part_base::error::Error::kind_of`].
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// Somebody who was asked, or awaited, said nothing.
+    /// A process or host sent no answer.
     #[error("no answer from {what} after {waited_s:.1} s")]
     NoAnswer {
-        /// From whom.
+        /// Who should have answered.
         what: String,
-        /// How long it was waited for, in seconds.
+        /// How long the wait lasted, in seconds.
         waited_s: f64,
     },
 }

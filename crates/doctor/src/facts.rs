@@ -1,4 +1,4 @@
-//! What a folder is on, and what may be used of it.
+//! Facts about a folder: its file system, and limits on its use.
 
 use super::desk::{DATA, GATE, ROWS};
 use h5part_base::lock::{FileSystem, LockCall};
@@ -11,12 +11,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// The mount that has a folder.
+/// The mount that holds a folder.
 #[derive(Clone, Debug, Serialize)]
 pub struct System {
     /// Its kind: `ext4`, `nfs4`.
     pub kind: String,
-    /// Where it is mounted; null where the mount table does not tell.
+    /// Mount point; null if the mount table does not list it.
     pub mount_point: Option<PathBuf>,
     /// What is mounted.
     pub source: Option<String>,
@@ -24,7 +24,7 @@ pub struct System {
     pub root: Option<PathBuf>,
     /// Device number, `major:minor`.
     pub device: Option<String>,
-    /// Options, those of the mount first.
+    /// Options, beginning with those of the mount.
     pub options: Vec<String>,
 }
 
@@ -42,12 +42,12 @@ impl System {
     }
 }
 
-/// What is free.
+/// Free space.
 #[derive(Clone, Debug, Serialize)]
 pub struct Space {
-    /// Bytes that this user may take.
+    /// Bytes that this user may use.
     pub bytes: u64,
-    /// Files that may be made; null where the file system has no such limit.
+    /// Files that may be created; null if the file system has no such limit.
     pub files: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ impl Space {
     }
 }
 
-/// Limits of this process; null: none.
+/// Limits of this process; null if there is no limit.
 #[derive(Clone, Debug, Serialize)]
 pub struct Limits {
     /// Length of a file, in bytes (`RLIMIT_FSIZE`).
@@ -87,19 +87,19 @@ impl Limits {
     }
 }
 
-/// What calls take here, in microseconds: medians of a few, to know, not to judge.
+/// Durations of calls in microseconds: medians of a few. They are for information, and do not affect the verdict.
 #[derive(Clone, Debug, Serialize)]
 pub struct Latency {
-    /// Taking a flock(2) lock and giving it back.
+    /// Taking and releasing a flock(2) lock.
     pub flock_us: f64,
-    /// Taking a byte-range lock and giving it back.
+    /// Taking and releasing a byte-range lock.
     pub range_us: f64,
     /// fdatasync(2) after 4 KiB.
     pub sync_us: f64,
 }
 
 impl Latency {
-    /// By the files of a test.
+    /// Measures with the files of a test.
     pub(super) fn measure(folder: &Path) -> io::Result<Self> {
         let open = |name| OpenOptions::new().read(true).write(true).open(folder.join(name));
         let (gate, rows, data) = (open(GATE)?, open(ROWS)?, open(DATA)?);
@@ -131,14 +131,14 @@ fn median(times: usize, mut call: impl FnMut() -> io::Result<()>) -> io::Result<
     Ok(taken[times / 2])
 }
 
-/// Whether the change time of a file tells one write from the next: the witness relies on it.
+/// Whether change times distinguish one write from the next. The witness relies on this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ChangeTimes {
-    /// Writes, one after the other.
+    /// Number of consecutive writes.
     pub writes: usize,
-    /// Those that gave the file another change time than the one before.
+    /// Writes that changed the file's change time.
     pub told_apart: usize,
-    /// The smallest difference seen, in microseconds; null: none was.
+    /// The smallest difference seen, in microseconds; null if there was none.
     pub step_us: Option<u64>,
 }
 
@@ -156,7 +156,7 @@ impl ChangeTimes {
         Ok(Self::of(&times))
     }
 
-    /// By the times after each write, in nanoseconds.
+    /// Evaluates the times after each write, in nanoseconds.
     fn of(times: &[i128]) -> Self {
         let steps = times.windows(2).map(|pair| (pair[1] - pair[0]).unsigned_abs());
         let others: Vec<u128> = steps.filter(|step| *step > 0).collect();

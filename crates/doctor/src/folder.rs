@@ -1,18 +1,18 @@
-//! The folder of a test's files. Whoever is last clears it away.
+//! The folder of a test's files. Whoever finishes last removes it.
 
 use super::desk;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Names of such folders begin so.
+/// Prefix of the names of such folders.
 pub(super) const PREFIX: &str = ".h5part-doctor-";
 
-/// Files of a test, which vanish with this.
+/// Files of a test, which are removed when this is dropped.
 #[derive(Debug)]
 pub(super) struct TestFolder(PathBuf);
 
 impl TestFolder {
-    /// Makes them, in a folder of a new name within `folder`.
+    /// Creates them, in a folder with a new name inside `folder`.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
         let made = Self(folder.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple())));
         std::fs::create_dir(made.path())?;
@@ -20,7 +20,7 @@ impl TestFolder {
         Ok(made)
     }
 
-    /// Where they are.
+    /// Path of the folder.
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
@@ -32,10 +32,10 @@ impl Drop for TestFolder {
     }
 }
 
-/// Removes a folder of tests, and no other.
+/// Removes a folder of tests, and nothing else.
 pub(super) fn clear(folder: &Path) {
     if is_ours(folder) {
-        // Somebody else may have been first; there is nobody to tell here.
+        // Someone else may have removed it first, and there is nobody to report to.
         let _ = std::fs::remove_dir_all(folder);
     }
 }

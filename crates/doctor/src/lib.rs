@@ -1,8 +1,8 @@
-//! Is a file system safe for shared writing? What the mount says of its locks, and whether they hold: between
-//! threads, between processes, between hosts. `docs/doctor.md` says what is tested.
+//! Examines whether a file system is safe for shared writing: what its mount says about locks, and whether they work
+//! between threads, processes and hosts. `docs/doctor.md` says what is tested.
 //!
-//! Processes are started for the tests, since a lock call on a broken file system may never return: [`examine`]
-//! takes the way to start them as an argument. Each calls [`serve`], and dies when its tests are over.
+//! Processes are started for the tests, since a lock call on a broken file system may never return. [`examine`] gets
+//! the way to start them as an argument. Each process calls [`serve`], and ends with its tests.
 
 mod desk;
 mod error;
@@ -30,10 +30,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A call on this host is waited for so long.
+/// Time limit for a call on this host.
 const CALL: Duration = Duration::from_secs(30);
 
-/// What is to be tested between hosts.
+/// Which tests to run between hosts.
 #[derive(Clone, Copy, Debug)]
 pub enum Meeting<'a> {
     /// Nothing.
@@ -44,31 +44,31 @@ pub enum Meeting<'a> {
     Join(Waits<'a>),
 }
 
-/// What was found.
+/// The result of an examination.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The path, with symbolic links resolved.
     pub path: PathBuf,
-    /// The answer.
+    /// The verdict.
     #[serde(flatten)]
     pub verdict: Verdict,
-    /// What it is on.
+    /// The file system of the path.
     pub file_system: System,
-    /// What was tested between threads: descriptors of one process. Nothing where it fails between processes.
+    /// Tests between threads, that is, between descriptors of one process. Empty if a test between processes failed.
     pub threads: Vec<Check>,
-    /// What was tested between processes.
+    /// Tests between processes.
     pub processes: Vec<Check>,
-    /// What was tested with another host; null: nothing.
+    /// Tests with another host; null if there were none.
     pub hosts: Option<Hosts>,
-    /// What calls take; null where they fail.
+    /// Durations of calls; null if the calls fail.
     pub latency: Option<Latency>,
-    /// Whether change times tell writes apart.
+    /// Whether change times distinguish writes.
     pub change_times: ChangeTimes,
-    /// What is free.
+    /// Free space.
     pub free: Space,
     /// Limits of this process.
     pub limits: Limits,
-    /// What else is worth to be known.
+    /// Other remarks.
     pub notes: Vec<String>,
     /// Release of the kernel.
     pub kernel: String,
@@ -76,11 +76,12 @@ pub struct Report {
     pub version: &'static str,
 }
 
-/// Looks at a folder, a file, or a file yet to be made. Files of its own, in the folder, are cleared away
-/// whatever happens; others are not touched. It may run beside anything.
+/// Examines a folder, a file, or a path where a file is to be created. It creates its own files in the folder, and
+/// always removes them; it does not touch others. It may run beside anything.
 ///
 /// # Errors
-/// No such folder, [`base::ErrorKind::ReadOnly`]; [`ErrorKind::NoAnswer`] where nobody was met; as starting processes.
+/// The folder does not exist, [`base::ErrorKind::ReadOnly`]; [`ErrorKind::NoAnswer`] if no other host was found; as
+/// starting processes.
 pub fn examine(path: &Path, start: Start<'_>, meeting: Meeting<'_>) -> Result<Report> {
     let place = Place::of(path).at("look at", path)?;
     place.examine(start, meeting).at("test the locks of", &place.folder)
@@ -102,7 +103,7 @@ impl Place {
             _ => path.parent().unwrap_or(Path::new("/")).to_owned(),
         };
         let links = found.filter(std::fs::Metadata::is_file).map_or(1, |found| found.nlink());
-        // A file may be mounted by itself.
+        // A file may be a mount of its own.
         let system = FileSystem::of(if path.exists() { &path } else { &folder });
         Ok(Self { path, folder, links, system })
     }
@@ -110,7 +111,7 @@ impl Place {
     fn examine(&self, start: Start<'_>, meeting: Meeting<'_>) -> Result<Report, base::ErrorKind> {
         let test = TestFolder::new(&self.folder)?;
         let processes = between_processes(test.path(), start, CALL)?;
-        // What fails, or never returns, is not tried in this process.
+        // Calls that fail or never return must not be tried in this process.
         let works = processes.iter().all(|check| check.passed);
         let threads = if works { between_threads(test.path())? } else { Vec::new() };
         let latency = if works { Some(Latency::measure(test.path())?) } else { None };
@@ -178,7 +179,7 @@ impl Place {
             )
         });
         let same = hosts.filter(|hosts| hosts.same_host).map(|hosts| {
-            format!("{} and {} are one host: this proves nothing of what holds between hosts", hosts.host, hosts.peer)
+            format!("{} and {} are one host: this proves nothing about other hosts", hosts.host, hosts.peer)
         });
         let held = hosts.filter(|hosts| !hosts.same_host && hosts.checks.iter().all(|check| check.passed));
         let held = held.filter(|_| verdict.is_refused()).map(|hosts| {
@@ -191,7 +192,7 @@ impl Place {
     }
 }
 
-/// Of the one that listens, and of the one that joined it.
+/// Names for the host that listens, and for the one that joins it.
 fn names(listens: &str, joined: &str) -> [String; 2] {
     let [a, b] = if listens == joined { [" (which listens)", " (its peer)"] } else { [""; 2] };
     [format!("{listens}{a}"), format!("{joined}{b}")]
@@ -232,7 +233,7 @@ mod tests {
         let checks = between_processes(folder.path(), &silent, Duration::from_millis(50)).expect("a finding");
         assert!(checks.len() == 1 && !checks[0].passed, "{checks:?}");
         assert!(checks[0].seen.as_deref().is_some_and(|seen| seen.contains("no answer from")), "{checks:?}");
-        // One that ends is an error: nothing was learned of the locks.
+        // A process that ends is an error, since it teaches nothing about the locks.
         let ends = |_: &Path| Ok(Command::new("true"));
         assert!(between_processes(folder.path(), &ends, Duration::from_secs(60)).is_err());
     }

@@ -1,7 +1,8 @@
-//! Two hosts that meet through files in a folder that both see. Nothing is assumed of it but that a file which
-//! one renames into place comes to be seen by the other.
+//! Lets two hosts meet through files in a folder that both see. The only assumption is that a file that one of them
+//! renames into place becomes visible to the other.
 //!
-//! `listening` is taken by who joins. Then one asks, `request-N`, and the other answers, `answer-N`, in turn.
+//! The host that joins takes the file `listening`. Then one asks (`request-N`) and the other answers (`answer-N`), in
+//! turn.
 
 use super::desk::{Answer, Request};
 use super::folder::{PREFIX, TestFolder, clear, is_ours};
@@ -20,25 +21,25 @@ use std::time::{Duration, Instant};
 const LISTENING: &str = "listening";
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
-/// After so long a wait the folder is touched at each look, so that what the host remembers of it is not believed.
+/// After this long, each look touches the folder, so that the host does not trust its cache.
 const TOUCH_AFTER: Duration = Duration::from_millis(200);
-/// The listener clears the folder away at the end.
+/// How long to wait for the listener to remove the folder at the end.
 const PARTING: Duration = Duration::from_secs(10);
 
-/// What both say of themselves before anything is tested.
+/// What both sides exchange before any test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduction {
     /// The process.
     pub process: ProcessId,
     /// Version of h5part.
     pub version: String,
-    /// The file system, as it is mounted there.
+    /// How the file system is mounted there.
     pub file_system: String,
     /// Why writing is refused there.
     pub refusal: Option<String>,
 }
 
-/// What is sent to the listener.
+/// A message to the listener.
 #[derive(Debug, Serialize, Deserialize)]
 enum Order {
     Hello(Introduction),
@@ -46,14 +47,14 @@ enum Order {
     End(Vec<Check>),
 }
 
-/// What comes back.
+/// A message from the listener.
 #[derive(Debug, Serialize, Deserialize)]
 enum Reply {
     Hello(Introduction),
     Answer(Answer),
 }
 
-/// How long to wait for the other, and whether to give up.
+/// How long to wait for the other host, and a flag for giving up.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits<'a> {
     /// Give up after this long.
@@ -63,7 +64,7 @@ pub struct Waits<'a> {
 }
 
 impl Waits<'_> {
-    /// Tries until it succeeds. `what` names whom it waits for.
+    /// Retries until it succeeds. `what` says what it waits for.
     fn until<T>(
         &self,
         folder: &Path,
@@ -91,10 +92,10 @@ impl Waits<'_> {
     }
 }
 
-/// Hosts remember for seconds which names a folder has, unless they change it themselves.
+/// Changes the folder: hosts cache its names for seconds, unless they change it themselves.
 fn touch(folder: &Path) {
     let path = folder.join(format!("{PREFIX}look-{}", std::process::id()));
-    // Where it fails, the wait is longer.
+    // If this fails, the wait takes longer.
     let _ = File::create(&path);
     let _ = std::fs::remove_file(&path);
 }
@@ -105,7 +106,7 @@ fn put(folder: &Path, name: &str, value: &impl Serialize) -> Result<(), ErrorKin
     Ok(replace(&Disk, &new, &folder.join(name))?)
 }
 
-/// What a file holds that is there, whole.
+/// Reads a file that was renamed into place. `None`: it does not exist yet.
 fn get<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ErrorKind> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).map_err(io::Error::from)?)),
@@ -114,7 +115,7 @@ fn get<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ErrorKind> {
     }
 }
 
-/// One who waits in a folder for another to join.
+/// The side that waits in a folder for another host to join.
 #[derive(Debug)]
 pub(super) struct Listener<'a> {
     folder: TestFolder,
@@ -122,19 +123,19 @@ pub(super) struct Listener<'a> {
 }
 
 impl<'a> Listener<'a> {
-    /// Makes the files, which vanish with it.
+    /// Creates the files, which are removed when this is dropped.
     pub(super) fn new(folder: &Path, waits: Waits<'a>) -> Result<Self, ErrorKind> {
         let folder = TestFolder::new(folder)?;
         put(folder.path(), LISTENING, &ProcessId::this())?;
         Ok(Self { folder, waits })
     }
 
-    /// Where the side is to work that answers.
+    /// The folder in which the answering side works.
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Waits for who joins, answers until the other has asked enough, and says who it was and what was found.
+    /// Waits for a host to join, answers until it has asked enough, and returns its introduction and results.
     pub(super) fn answer(
         &self,
         own: &Introduction,
@@ -153,7 +154,7 @@ impl<'a> Listener<'a> {
             };
             let reply = match self.waits.until(self.path(), whom, order)? {
                 Order::Hello(introduction) => {
-                    // It learns from the reply whether it understands the other.
+                    // The other host learns from the reply whether it understands this one.
                     peer = Some(introduction);
                     Reply::Hello(own.clone())
                 }
@@ -169,18 +170,18 @@ impl<'a> Listener<'a> {
     }
 }
 
-/// The listener, seen from who joined it.
+/// The listener, as seen by the host that joined it.
 #[derive(Debug)]
 pub(super) struct Peer<'a> {
     folder: PathBuf,
     waits: Waits<'a>,
-    /// Who it is.
+    /// The listener's introduction.
     pub(super) introduction: Introduction,
     sent: u64,
 }
 
 impl<'a> Peer<'a> {
-    /// Waits for a listener in `folder`, joins it, and learns who it is.
+    /// Waits for a listener in `folder`, joins it, and gets its introduction.
     pub(super) fn join(folder: &Path, own: &Introduction, waits: Waits<'a>) -> Result<Self, ErrorKind> {
         let whom = || "'h5part doctor --listen' on another host, in the same folder".to_owned();
         let met = waits.until(folder, whom, || claim(folder))?;
@@ -188,12 +189,12 @@ impl<'a> Peer<'a> {
         match peer.send(&Order::Hello(own.clone()))? {
             Reply::Hello(listener) if listener.version != own.version => return Err(other_version(&listener).into()),
             Reply::Hello(listener) => peer.introduction = listener,
-            Reply::Answer(answer) => return Err(io::Error::other(format!("{answer:?} is no introduction")).into()),
+            Reply::Answer(answer) => return Err(io::Error::other(format!("{answer:?} is not an introduction")).into()),
         }
         Ok(peer)
     }
 
-    /// Where the side is to work that asks.
+    /// The folder in which the asking side works.
     pub(super) fn path(&self) -> &Path {
         &self.folder
     }
@@ -207,12 +208,12 @@ impl<'a> Peer<'a> {
         self.waits.until(&self.folder, whom, || get(&path))
     }
 
-    /// Tells what was found; returns when the listener has cleared the files away.
+    /// Sends the results. Returns when the listener has removed the files.
     pub(super) fn end(self, checks: &[Check]) -> Result<(), ErrorKind> {
         put(&self.folder, &format!("request-{}", self.sent), &Order::End(checks.to_vec()))?;
         let gone = || Ok((!self.folder.exists()).then_some(()));
         let waits = Waits { timeout: PARTING.min(self.waits.timeout), ..self.waits };
-        // If it has not, the folder is cleared away here.
+        // If it has not, the folder is removed here.
         let _ = waits.until(&self.folder, String::new, gone);
         Ok(())
     }
@@ -228,17 +229,17 @@ impl Side for Peer<'_> {
     fn ask(&mut self, request: &Request) -> Result<Answer, ErrorKind> {
         match self.send(&Order::Ask(request.clone()))? {
             Reply::Answer(answer) => Ok(answer),
-            Reply::Hello(_) => Err(io::Error::other("an introduction is no answer").into()),
+            Reply::Hello(_) => Err(io::Error::other("expected an answer, found an introduction").into()),
         }
     }
 }
 
 fn other_version(listener: &Introduction) -> io::Error {
     let Introduction { process, version, .. } = listener;
-    io::Error::other(format!("host {} has h5part {version}: take the same version on both", process.host))
+    io::Error::other(format!("host {} has h5part {version}: use the same version on both", process.host))
 }
 
-/// Takes the invitation of a listener, where there is one: one of several gets it.
+/// Takes the invitation of a listener, if there is one. If several hosts try, only one gets it.
 fn claim(folder: &Path) -> Result<Option<PathBuf>, ErrorKind> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
@@ -301,7 +302,7 @@ mod tests {
         assert!(error.contains("'h5part doctor --peer' on another host"), "{error}");
         let error = Peer::join(folder.path(), &introduction("joins"), waits).expect_err("nobody listens").to_string();
         assert!(error.contains("'h5part doctor --listen' on another host"), "{error}");
-        // One who joins, and then is silent.
+        // A host joins, and then sends nothing.
         let error = std::thread::scope(|scope| {
             let listener = scope.spawn(|| listen(folder.path(), waits).expect_err("silence").to_string());
             let peer = Peer::join(folder.path(), &introduction("joins"), waits).expect("joins");
@@ -341,12 +342,12 @@ mod tests {
             let joined = Peer::join(folder.path(), &other, waits).expect_err("another version").to_string();
             (listener.join().expect("ends"), joined)
         });
-        assert!(joined.contains("host listens has h5part 1: take the same version"), "{joined}");
+        assert!(joined.contains("host listens has h5part 1: use the same version"), "{joined}");
         assert!(listened.contains("the other host gave up"), "{listened}");
         assert!(is_empty(folder.path()));
     }
 
-    /// Several who join one listener: one gets it.
+    /// Several hosts join one listener, and only one gets it.
     #[test]
     fn an_invitation_is_for_one() {
         let folder = tempfile::tempdir().expect("tempdir");
@@ -355,7 +356,7 @@ mod tests {
         let listener = Listener::new(folder.path(), waits).expect("listens");
         assert_eq!(claim(folder.path()).expect("looks").as_deref(), Some(listener.path()));
         assert_eq!(claim(folder.path()).expect("looks"), None);
-        // Folders of others are not touched.
+        // Other folders are not touched.
         let other = folder.path().join("data");
         std::fs::create_dir(&other).expect("mkdir");
         std::fs::write(other.join(LISTENING), "mine").expect("write");

@@ -1,4 +1,4 @@
-//! A side that is a process of its own: asked through its standard input, it answers on its standard output.
+//! A side in a process of its own. It receives requests on its standard input, and answers on its standard output.
 
 use super::desk::{Answer, Desk, Kernel, Request};
 use super::folder;
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// How to start a process that calls [`serve`] for a folder.
 pub type Start<'a> = &'a dyn Fn(&Path) -> io::Result<Command>;
 
-/// A process that stands for one side. It is killed when this goes out of scope.
+/// A process that acts as one side. It is killed when this is dropped.
 pub struct Process<'a> {
     start: Start<'a>,
     folder: &'a Path,
@@ -30,7 +30,7 @@ struct Running {
 }
 
 impl<'a> Process<'a> {
-    /// Starts it. An answer is waited for as long as `patience`.
+    /// Starts the process. An answer must come within `patience`.
     ///
     /// # Errors
     /// As starting processes.
@@ -52,7 +52,7 @@ impl Side for Process<'_> {
 impl Running {
     fn new(start: Start<'_>, folder: &Path) -> io::Result<Self> {
         let mut command = start(folder)?;
-        // Ctrl-C is for the program that the user started, which clears its files away.
+        // Ctrl-C is for the program that the user started, which removes the test files.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut child = command.spawn()?;
         let (Some(requests), Some(answers)) = (child.stdin.take(), child.stdout.take()) else {
@@ -72,7 +72,7 @@ impl Running {
         }
         let mut answer = String::new();
         match self.answers.read_line(&mut answer).map_err(ErrorKind::Io)? {
-            0 => Err(ErrorKind::Io(io::Error::other("a process of the tests ended before its time"))),
+            0 => Err(ErrorKind::Io(io::Error::other("a process of the tests ended too early"))),
             _ => Ok(serde_json::from_str(&answer).map_err(io::Error::from)?),
         }
     }
@@ -81,13 +81,13 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
-        // Its locks are gone when it has been waited for.
+        // After this wait, its locks are released.
         let _ = self.child.wait();
     }
 }
 
-/// Is a side, at the files in `folder`, until standard input ends. If that was not the end of the tests but of
-/// the program that made them, the files are cleared away.
+/// Acts as a side on the files in `folder`, until standard input ends. If the tests have not ended by then, the program
+/// that runs them has died, and the files are removed.
 ///
 /// # Errors
 /// As reading and writing the standard streams.

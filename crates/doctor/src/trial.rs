@@ -1,16 +1,16 @@
-//! What is tested between two sides: the steps, and how they are gone through.
+//! The tests between two sides: their steps, and how to run them.
 
 use super::desk::{Answer, DATA_LEN, Desk, Lock, Request};
 use h5part_base::error::ErrorKind;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// Somebody who does what is asked for at files that both sides see.
+/// Executes requests on files that both sides see.
 pub trait Side {
-    /// Asks, and waits for the answer.
+    /// Sends a request, and waits for the answer.
     ///
     /// # Errors
-    /// There is none: [`crate::ErrorKind::NoAnswer`], or the way to it is broken.
+    /// No answer arrived: [`crate::ErrorKind::NoAnswer`], or the connection is broken.
     fn ask(&mut self, request: &Request) -> Result<Answer, ErrorKind>;
 }
 
@@ -20,12 +20,12 @@ impl Side for Desk {
     }
 }
 
-/// One thing that was tested.
+/// The result of one test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
-    /// What must hold.
+    /// What should hold.
     pub what: String,
-    /// Whether it did.
+    /// Whether it does.
     pub passed: bool,
     /// What was seen instead.
     pub seen: Option<String>,
@@ -36,7 +36,7 @@ struct Step {
     who: usize,
     request: Request,
     expected: Answer,
-    /// The answer may come to be the expected one.
+    /// The expected answer may take some time.
     soon: bool,
 }
 
@@ -46,17 +46,17 @@ struct Case {
     steps: Vec<Step>,
 }
 
-/// The locks of somebody who died may be freed by a server, which takes its time.
+/// A server may take its time to release the locks of a dead process.
 const SOON: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
-/// What both sides write into the same page, in turn; in bytes.
+/// Bytes that the sides write in turn into the same page.
 const PIECE: usize = 8;
 const PIECES: usize = 24;
 
-/// Goes through all that must hold between two sides, which are told by their names.
+/// Runs all tests between two sides with these names.
 ///
 /// # Errors
-/// Those of [`Side::ask`]: then it is not known what holds.
+/// Those of [`Side::ask`]. The result is then unknown.
 pub fn trial(mut sides: [&mut dyn Side; 2], names: [&str; 2]) -> Result<Vec<Check>, ErrorKind> {
     cases(names).iter().map(|case| check(case, &mut sides, names)).collect()
 }
@@ -91,10 +91,10 @@ fn told(step: &Step, answer: &Answer, side: &str) -> String {
     match (&step.request, answer) {
         (_, Answer::Failed(words)) => format!("{side} got an error: {words}"),
         (Request::Take(lock, true), Answer::Done) => {
-            format!("{side} got an exclusive {lock} in spite of the other's lock")
+            format!("{side} got an exclusive {lock} despite the other's lock")
         }
         (Request::Take(lock, false), Answer::Done) => {
-            format!("{side} got a shared {lock} in spite of the other's exclusive one")
+            format!("{side} got a shared {lock} despite the other's exclusive one")
         }
         (Request::Take(lock, _), Answer::Refused) => {
             format!("{side} was refused a {lock} that nobody holds against it")
@@ -107,7 +107,7 @@ fn told(step: &Step, answer: &Answer, side: &str) -> String {
     }
 }
 
-/// From the first byte on that is another one.
+/// Describes the text from the first differing byte on.
 fn differs(side: &str, expected: &str, text: &str) -> String {
     let at = expected.bytes().zip(text.bytes()).take_while(|(a, b)| a == b).count() / PIECE * PIECE;
     let piece = |text: &str| {
@@ -189,7 +189,7 @@ fn neighbours() -> Case {
     }
 }
 
-/// As commits do it: both have the file locked to share it, both have read the page before.
+/// As in commits: both have a shared lock on the file, and both have read the page before.
 fn bytes() -> Case {
     let blank = Request::Write { at: 0, text: ".".repeat(DATA_LEN) };
     let mut steps = vec![step(0, blank, Answer::Done), takes(0, Lock::Data, false), takes(1, Lock::Data, false)];
@@ -206,14 +206,14 @@ fn bytes() -> Case {
         steps.push(step(1 - writer, read, Answer::Text(text)));
     }
     steps.extend([0, 1].map(|who| step(who, page.clone(), all(&content))));
-    Case { what: "bytes: what one writes beside what the other wrote both read at once".to_owned(), steps }
+    Case { what: "bytes: each side reads at once what both have written side by side".to_owned(), steps }
 }
 
 fn renames() -> Case {
     let replace = |who, text: &str| step(who, Request::Replace(text.to_owned()), Answer::Done);
     let named = |who, text: &str| step(who, Request::Named, Answer::Text(text.to_owned()));
     Case {
-        what: "names: a file that one renames over another is what the other finds at once".to_owned(),
+        what: "names: when one side renames a file over another, the other side finds it at once".to_owned(),
         steps: vec![
             replace(0, "one"),
             named(1, "one"),
@@ -232,20 +232,20 @@ mod tests {
     use std::fs::File;
     use std::io;
 
-    /// Locks of a file system that keeps them to itself, in one way or another.
+    /// Broken locks of a file system, in several ways.
     #[derive(Clone, Copy, Debug)]
     enum Broken {
-        /// All are granted.
+        /// Every lock is granted.
         Granted,
-        /// flock(2) alone is kept by each host for itself.
+        /// Each host keeps its flock(2) locks to itself.
         FlockLocal,
-        /// So are byte ranges.
+        /// Each host keeps its byte-range locks to itself.
         RangesLocal,
-        /// There are none.
+        /// There are no locks.
         None,
-        /// A range is the whole file.
+        /// A range locks the whole file.
         WholeFile,
-        /// Exclusive is no more than shared.
+        /// Exclusive locks act like shared ones.
         AllShared,
     }
 
@@ -295,9 +295,9 @@ mod tests {
     #[test]
     fn locks_that_do_not_exclude_are_found() {
         let granted = failed(Broken::Granted);
-        // All of both kinds but what concerns bytes and names.
+        // All tests of both kinds of locks fail; those of bytes and names pass.
         assert_eq!(granted.len(), 13, "{granted:#?}");
-        assert!(granted[0].ends_with("B got an exclusive flock in spite of the other's lock"), "{granted:#?}");
+        assert!(granted[0].ends_with("B got an exclusive flock despite the other's lock"), "{granted:#?}");
         let flock = failed(Broken::FlockLocal);
         assert!(flock.len() == 6 && flock.iter().all(|told| told.starts_with("flock")), "{flock:#?}");
         let ranges = failed(Broken::RangesLocal);
@@ -315,7 +315,7 @@ mod tests {
         assert!(wide.len() == 1 && wide[0].contains("neighbouring"), "{wide:#?}");
     }
 
-    /// A side that remembers what it has read, as clients of servers do.
+    /// A side that caches what it has read, as clients of servers do.
     struct Caching {
         desk: Desk,
         page: Option<Vec<u8>>,

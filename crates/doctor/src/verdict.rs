@@ -1,4 +1,4 @@
-//! What follows from what is known and what was seen.
+//! Derives a verdict from what is known and what was tested.
 
 use super::meeting::Introduction;
 use super::trial::Check;
@@ -9,29 +9,29 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
-    /// Everybody who can reach it.
+    /// Everyone who can reach it.
     Safe,
-    /// Nothing was found against it, but nothing is known for it between hosts.
+    /// No problem was found, but nothing is known about other hosts.
     Unknown,
-    /// The processes of one host.
+    /// Only the processes of one host.
     OneHost,
     /// Nobody.
     Unsafe,
 }
 
-/// The answer, its reason, and what to do.
+/// The verdict, its reason, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
-    /// The answer.
+    /// The verdict.
     pub verdict: Level,
     /// Its reason.
     pub why: String,
-    /// What to do; null where there is nothing to do.
+    /// What to do; null if nothing needs to be done.
     pub remedy: Option<String>,
 }
 
 impl Verdict {
-    /// Whether `update` and all else that writes would refuse, or should.
+    /// Whether `update` and all other writing commands refuse, or should refuse.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.verdict, Level::OneHost | Level::Unsafe)
@@ -42,16 +42,16 @@ impl Verdict {
     }
 }
 
-/// What was tested with another host.
+/// The tests with another host.
 #[derive(Clone, Debug, Serialize)]
 pub struct Hosts {
     /// Name of this host.
     pub host: String,
     /// Name of the other one.
     pub peer: String,
-    /// Whether they are one and the same: then nothing was learned of what holds between hosts.
+    /// Whether both are the same host. The tests then show nothing about different hosts.
     pub same_host: bool,
-    /// The file system as the other one has it mounted.
+    /// How the file system is mounted on the other host.
     pub peer_file_system: String,
     /// Why writing is refused there.
     pub peer_refusal: Option<String>,
@@ -63,7 +63,7 @@ impl Hosts {
     pub(super) fn new(own: &Introduction, peer: Introduction, checks: Vec<Check>) -> Self {
         Self {
             host: own.process.host.clone(),
-            // Containers have other names than their host, and its boot.
+            // Containers have names of their own, but share their host's boot id.
             same_host: own.process.boot_id == peer.process.boot_id,
             peer: peer.process.host,
             peer_file_system: peer.file_system,
@@ -91,10 +91,10 @@ const ONE_NAME: &str = "keep one name, e.g. by a copy; a symbolic link is fine";
 const TO_TEST: &str = "before several hosts write, run 'h5part doctor FOLDER --listen' on one and 'h5part doctor FOLDER \
                        --peer' on another";
 
-/// By the file system, the number of names of the file, what was tested on this host and with another one.
+/// Decides by the file system, the number of hard links of the file, and the tests on this host and with another one.
 pub(super) fn judge(system: &FileSystem, links: u64, here: &[&[Check]], hosts: Option<&Hosts>) -> Verdict {
     let sharing = system.sharing();
-    // Two processes of one host that met through the folder are processes of one host.
+    // If both turn out to be the same host, their tests count as tests on this host.
     let alone = hosts.filter(|hosts| hosts.same_host).map(|hosts| hosts.checks.as_slice());
     if let Some(seen) = here.iter().copied().chain(alone).find_map(failure) {
         return Verdict::new(
@@ -132,9 +132,11 @@ pub(super) fn judge(system: &FileSystem, links: u64, here: &[&[Check]], hosts: O
             Verdict::new(Level::Unknown, format!("{system}: locks hold on this host; {what}"), Some(TO_TEST))
         }
         (Sharing::Safe(Reach::AllHosts), None) => {
-            Verdict::new(Level::Safe, format!("{system}: it keeps locks for all hosts that mount it so"), None)
+            Verdict::new(Level::Safe, format!("{system}: it keeps locks for all hosts that mount it this way"), None)
         }
-        (_, None) => Verdict::new(Level::Safe, format!("{system}: it is of this host alone, and its locks hold"), None),
+        (_, None) => {
+            Verdict::new(Level::Safe, format!("{system}: it belongs to this host alone, and its locks hold"), None)
+        }
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
         assert_eq!(level(&new, true, Some(&hosts(false, false, None))), Level::OneHost);
         assert_eq!(level(&new, true, Some(&hosts(false, true, None))), Level::Unsafe);
         assert_eq!(level(&flock, true, Some(&hosts(false, false, None))), Level::OneHost);
-        // A test that passes does not overrule what is known.
+        // A passed test does not overrule what is known.
         assert_eq!(level(&local, true, Some(&hosts(true, false, None))), Level::OneHost);
         assert_eq!(level(&flock, true, Some(&hosts(true, false, Some("localflock")))), Level::OneHost);
     }

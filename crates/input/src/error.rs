@@ -3,7 +3,7 @@
 /// Why `.npy` files are refused. A program finds it by [`h5part_base::error::Error::kind_of`].
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// A `.npy` file of a type that tables do not hold.
+    /// A `.npy` file with a type that tables cannot hold.
     #[error("its type '{0}' is not supported")]
     NpyType(String),
     /// A `.npy` file that cannot be read.

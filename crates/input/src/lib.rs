@@ -1,4 +1,4 @@
-//! What users hand to the program and get from it: `.npy` files, and requests as JSON lines.
+//! What users exchange with the program: `.npy` files, and requests as JSON lines.
 
 mod error;
 pub mod npy;

@@ -1,4 +1,4 @@
-//! Requests of `h5part update --stream`: commits as JSON lines. Nothing here opens a file.
+//! Requests of `h5part update --stream`: commits as JSON lines. This module opens no files.
 
 use crate::npy::cast;
 use h5part_base::dataspace::{Column, CompoundType, Dtype, Rows, shape_text};
@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-/// Below 2^53 no two whole numbers are the same float.
+/// Below 2^53 each whole number has a float of its own.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// One line, read as far as that takes no table.
+/// One line, parsed as far as possible without a table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
@@ -23,24 +23,24 @@ pub struct Request {
     rows: Value,
     #[serde(deserialize_with = "each_once")]
     set: BTreeMap<String, Value>,
-    /// Given back with the answer.
+    /// Returned with the answer.
     #[serde(default)]
     pub id: Option<Value>,
 }
 
-/// Which rows a request is about.
+/// The rows of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection<'r> {
     /// By their numbers.
     Rows(Rows),
-    /// By a text that is read with the table at hand.
+    /// A text that can be parsed only with the table.
     Spec(&'r str),
 }
 
-/// Where the values of a column are.
+/// The source of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Source<'r> {
-    /// In the `.npy` file of this path.
+    /// In the `.npy` file at this path.
     Npy(&'r str),
     /// A text: see [`Source::of`].
     Text(&'r Value),
@@ -49,7 +49,8 @@ pub enum Source<'r> {
 }
 
 impl Source<'_> {
-    /// What a text is for this column: the value of one of texts or of an enum, else the path of a `.npy` file.
+    /// Interprets a text for this column: it is a value of a column of texts or of an enum, else the path of a `.npy`
+    /// file.
     #[must_use]
     pub fn of(self, column: &Column) -> Self {
         match (self, &column.dtype) {
@@ -60,19 +61,19 @@ impl Source<'_> {
     }
 }
 
-/// Little-endian bytes of values of this shape.
+/// Little-endian bytes of values with a shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elements {
     /// Type of an element.
     pub dtype: Dtype,
-    /// Shape, rows first; of a single row perhaps without its axis.
+    /// Shape, rows first. A single row may omit its axis.
     pub shape: Vec<u64>,
-    /// As many as type and shape say.
+    /// As many bytes as type and shape say.
     pub bytes: Vec<u8>,
 }
 
 impl Request {
-    /// Reads a line. `NaN`, `Infinity` and `-Infinity`, which Python's `json.dumps` writes, are numbers.
+    /// Parses a line. `NaN`, `Infinity` and `-Infinity`, which Python's `json.dumps` writes, count as numbers.
     ///
     /// # Errors
     /// [`ErrorKind::BadRequest`].
@@ -85,7 +86,7 @@ impl Request {
         })
     }
 
-    /// Whether a line says that no more will come: `{"end": true}`.
+    /// Whether a line announces the end: `{"end": true}`.
     #[must_use]
     pub fn is_end(line: &[u8]) -> bool {
         #[derive(Deserialize)]
@@ -93,11 +94,11 @@ impl Request {
         struct End {
             end: bool,
         }
-        // Requests are longer: they are not read twice.
+        // Requests are longer, so they are not parsed twice.
         line.len() < 64 && serde_json::from_slice(line).is_ok_and(|end: End| end.end)
     }
 
-    /// The rows. That they are in the table, and named once, is not looked at.
+    /// The rows. Whether they exist and are named once is not checked here.
     ///
     /// # Errors
     /// [`ErrorKind::BadRows`].
@@ -123,18 +124,18 @@ impl Request {
     }
 }
 
-/// `{"npy": PATH}`: a file, also for a column of texts.
+/// `{"npy": PATH}`: a file, even for a column of texts.
 fn npy_path(value: &Value) -> Option<&str> {
     value.as_object().filter(|object| object.len() == 1)?.get("npy")?.as_str()
 }
 
-/// Floats that JSON has no words for, as Python's `json` writes them, in order of search.
+/// Floats that JSON cannot express, as Python's `json` writes them, in search order.
 const PYTHON_FLOATS: [(&[u8], f64); 3] =
     [(b"NaN", f64::NAN), (b"-Infinity", f64::NEG_INFINITY), (b"Infinity", f64::INFINITY)];
-/// Stands for such a float in the place of a value: an object with this one name.
+/// Key of the object that stands for such a float.
 const FLOAT: &str = "\0float";
 
-/// The line with such floats outside of texts as objects. `None`: there are none.
+/// Replaces such floats outside of texts by objects. `None`: there are none.
 fn with_python_floats(line: &[u8]) -> Option<Vec<u8>> {
     let (mut out, mut at, mut in_text, mut found) = (Vec::with_capacity(line.len()), 0, false, false);
     while let Some(&byte) = line.get(at) {
@@ -156,13 +157,13 @@ fn with_python_floats(line: &[u8]) -> Option<Vec<u8>> {
     found.then_some(out)
 }
 
-/// The float that an object stands for.
+/// The float that an object stands for, if it does.
 fn python_float(value: &Value) -> Option<f64> {
     let index = value.as_object().filter(|object| object.len() == 1)?.get(FLOAT)?.as_u64()?;
     PYTHON_FLOATS.get(usize::try_from(index).ok()?).map(|(_, float)| *float)
 }
 
-/// A map whose names differ: of two values for one column none is the right one.
+/// Parses a map and refuses duplicate names, since neither of two values for one column would be the right one.
 fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Value>, D::Error> {
     struct EachOnce;
     impl<'de> Visitor<'de> for EachOnce {
@@ -189,20 +190,20 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Stri
 }
 
 fn row_number(value: &Value) -> Result<u64, ErrorKind> {
-    let reason = "rows are a number from 0 on, a list of them, or a text such as 0:10";
+    let reason = "rows must be a number of at least 0, a list of them, or a text such as 0:10";
     value.as_u64().ok_or_else(|| ErrorKind::BadRows { text: value.to_string(), reason })
 }
 
-/// Values of `column` for this many rows: elements, or nested lists of them. Numbers are numbers, and null stands for
-/// NaN; texts, and members of an enum, are strings; complex numbers are lists of two; compounds are objects of all their
-/// fields.
+/// Values of `column` for this many rows: elements, or nested lists of them. Numbers are JSON numbers, and null stands
+/// for NaN. Texts, and members of an enum, are strings. Complex numbers are lists of two. Compounds are objects with
+/// all of their fields.
 ///
 /// # Errors
 /// [`ErrorKind::UnsupportedType`], [`ErrorKind::ShapeMismatch`].
 pub fn elements(value: &Value, column: &Column, rows: u64) -> Result<Elements, ErrorKind> {
     let dtype = column.dtype()?;
     let mut shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
-    // A single row may come without its own axis.
+    // A single row may omit its axis.
     let below = usize::from(is_complex(dtype) && ends_in_pairs(value, shape.len()));
     if rows == 1 && depth(value) == column.shape.len() + below {
         shape.remove(0);
@@ -221,7 +222,8 @@ fn is_complex(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::C64 | Dtype::C128)
 }
 
-/// Whether the innermost lists are complex numbers: there are as many axes above as a single row has without its own.
+/// Whether the innermost lists are complex numbers: there are at least as many axes above them as a single row without
+/// its own axis has.
 fn ends_in_pairs(value: &Value, axes: usize) -> bool {
     depth(value) >= axes && innermost(value).is_some_and(|list| list.len() == 2)
 }
@@ -257,7 +259,7 @@ fn flatten(value: &Value, shape: &[u64], dtype: Dtype, out: &mut Vec<u8>) -> Res
     }
 }
 
-/// An object of all fields.
+/// Parses an object with all fields.
 fn compound(fields: &Map<String, Value>, kind: &CompoundType, out: &mut Vec<u8>) -> Result<(), String> {
     let mut element = vec![0; to_usize(kind.size())];
     if let Some(unknown) = fields.keys().find(|name| kind.fields().iter().all(|field| field.name != **name)) {
@@ -281,7 +283,7 @@ fn scalar(value: &Value, dtype: Dtype, out: &mut Vec<u8>) -> Result<(), String> 
         Value::Null if dtype.is_float() || is_complex(dtype) => Some(dtype.default_fill()),
         Value::Number(_) | Value::Bool(_) if !dtype.is_text() => {
             let text = value.to_string();
-            // 3.0 is a whole number, too.
+            // 3.0 counts as a whole number, too.
             let float = || value.as_f64().filter(|x| x.abs() < EXACT && !dtype.is_float() && !is_complex(dtype));
             let whole = || cast(Dtype::F64, dtype, &float()?.to_le_bytes());
             dtype.parse_element(&text).or_else(whole)
@@ -323,7 +325,7 @@ mod tests {
         }
     }
 
-    /// The values of E for so many rows.
+    /// The values of E for this many rows.
     fn inline(text: &str, dtype: Dtype, shape: &[u64], rows: u64) -> Result<Elements, ErrorKind> {
         let request = Request::parse(format!(r#"{{"rows": 0, "set": {{"E": {text}}}}}"#).as_bytes())?;
         let mut set = request.set();
@@ -391,7 +393,7 @@ mod tests {
         assert!(
             matches!(inline("NaN", Dtype::I64, &[], 1), Err(ErrorKind::ShapeMismatch { found, .. }) if found == "NaN")
         );
-        // In texts they are texts.
+        // Within texts they stay text.
         let request = Request::parse(br#"{"rows": 0, "set": {"a \" NaN": "Infinity.npy", "E": NaN}}"#).expect("reads");
         let names: Vec<_> = request
             .set()
@@ -480,7 +482,8 @@ mod tests {
         assert!(error.to_string().contains("column 'E' is set twice"), "{error}");
     }
 
-    /// A float stands for whole numbers up to 2^53; beyond, it may be the neighbour of what was written.
+    /// A float represents whole numbers exactly up to 2^53. Beyond, it may be the neighbour of the number that was
+    /// written.
     #[test]
     fn whole_numbers_arrive_exactly_or_not() {
         for text in ["-9223372036854775809", "9007199254740993.0", "9007199254740993e0", "18446744073709551616"] {

@@ -1,10 +1,10 @@
-//! The comment line of extended XYZ: `key=value` pairs. Pure.
+//! Parses the comment line of extended XYZ: `key=value` pairs. Pure.
 
 use std::collections::BTreeMap;
 
-/// Pairs of a comment line, with keys in lower case. Blanks around `=` mean nothing; a value is a word, a text in
-/// quotation marks, or a list in brackets or braces; within quotation marks `\` keeps the next character. Words without
-/// `=` are no pairs; of a key that comes twice the last value counts.
+/// Pairs of a comment line, with keys in lower case. Blanks around `=` are ignored. A value is a word, a text in
+/// quotation marks, or a list in brackets or braces. Within quotation marks `\` escapes the next character. Words
+/// without `=` are not pairs. If a key occurs twice, the last value counts.
 ///
 /// `None`: a quotation mark or bracket is not closed.
 pub(super) fn pairs(line: &str) -> Option<BTreeMap<String, String>> {
@@ -23,7 +23,7 @@ pub(super) fn pairs(line: &str) -> Option<BTreeMap<String, String>> {
     Some(found)
 }
 
-/// The first token, and what comes after it. At least a character is taken.
+/// The first token, and the rest. It consumes at least one character.
 fn token(text: &str, is_key: bool) -> Option<(String, &str)> {
     match text.chars().next() {
         Some(mark @ ('"' | '\'')) => quoted(&text[1..], mark),
@@ -67,8 +67,8 @@ fn bracketed(text: &str, open: char) -> Option<(String, &str)> {
     None
 }
 
-/// The items of a list: words with blanks or commas between them, in one pair of brackets or none. `None`: lists within
-/// the list.
+/// The items of a list: words separated by blanks or commas, in one pair of brackets or none. `None`: the list contains
+/// lists.
 pub(super) fn items(value: &str) -> Option<Vec<&str>> {
     let value = value.trim();
     let inner = value.strip_prefix('[').and_then(|v| v.strip_suffix(']'));
@@ -81,7 +81,7 @@ pub(super) fn items(value: &str) -> Option<Vec<&str>> {
 mod tests {
     use super::*;
 
-    /// As ASE 3.26 reads them, but for letter case.
+    /// As ASE 3.26 reads them, except for letter case.
     #[test]
     fn pairs_are_what_ase_reads() {
         for (line, expected) in [

@@ -1,4 +1,4 @@
-//! Making structures.
+//! Creates structures.
 
 use super::elements::mass;
 use super::names::{ANGSTROM, DATACLASS, GROUND_TRUTH, SLASH};
@@ -10,15 +10,15 @@ use h5part_base::num::to_usize;
 use h5part_engine::h5::{Attribute, NewArray, NextRows};
 use h5part_engine::store::AsStore;
 
-/// An array of a structure: its shape, and its rows as they are asked for, little-endian.
+/// An array of a structure: its shape, and its rows on demand, little-endian.
 pub struct Array<'v> {
     /// Its shape.
     pub shape: Vec<u64>,
-    /// f64, or i64 of atomic numbers.
+    /// f64, or i64 for atomic numbers.
     pub values: NextRows<'v>,
 }
 
-/// A structure to be made. Shapes are of N frames and A atoms; a single frame may come without its axis.
+/// A structure to create. Shapes are for N frames and A atoms. A single frame may omit its axis.
 pub struct NewStructure<'v> {
     /// (N, A, 3), f64 in Å.
     pub positions: Array<'v>,
@@ -26,20 +26,20 @@ pub struct NewStructure<'v> {
     pub atomic_numbers: Vec<i64>,
     /// Shape of the atomic numbers.
     pub atomic_numbers_shape: Vec<u64>,
-    /// As many as atomic numbers, f64 in u; default: standard atomic weights.
+    /// As many as atomic numbers, f64 in u. Default: standard atomic weights.
     pub masses: Option<Vec<f64>>,
-    /// (3, 3) or (N, 3, 3), f64 in Å: then it is periodic.
+    /// (3, 3) or (N, 3, 3), f64 in Å. The structure is then periodic.
     pub cell_vectors: Option<Array<'v>>,
-    /// (N), f64 in eV an atom.
+    /// (N), f64 in eV per atom.
     pub energies: Option<Array<'v>>,
     /// (N, A, 3), f64 in eV/Å.
     pub forces: Option<Array<'v>>,
-    /// With which energies, forces or frames were made.
+    /// The level of theory of energies, forces or frames.
     pub level_of_theory: Option<String>,
 }
 
 impl Array<'_> {
-    /// Of values in memory.
+    /// An array of values in memory.
     #[must_use]
     pub fn of<T: bytemuck::NoUninit>(shape: Vec<u64>, values: Vec<T>) -> Self {
         let mut from = 0;
@@ -49,14 +49,14 @@ impl Array<'_> {
             let here = end.and_then(|end| values.get(from..end));
             let bytes = here.map(|values| bytemuck::cast_slice(values).to_vec());
             from = end.unwrap_or(from);
-            bytes.ok_or_else(|| ErrorKind::BadValues("fewer than the shape says".to_owned()))
+            bytes.ok_or_else(|| ErrorKind::BadValues("there are fewer than the shape says".to_owned()))
         };
         Self { shape, values: Box::new(next) }
     }
 }
 
 impl NewStructure<'static> {
-    /// Of all frames of an XYZ file. What is the same in every frame is there once.
+    /// A structure with all frames of an XYZ file. What all frames share is stored once.
     ///
     /// # Errors
     /// [`ErrorKind::BadValues`].
@@ -67,7 +67,7 @@ impl NewStructure<'static> {
             let (cells, same) = once(cells, frames);
             Array::of(if same { vec![3, 3] } else { vec![frames, 3, 3] }, cells)
         });
-        // Of whole frames in the file, an atom here.
+        // The file has energies per frame, the structure per atom.
         #[expect(clippy::cast_precision_loss, reason = "no frame has 2^53 atoms")]
         let an_atom = |energy: &f64| energy / atoms as f64;
         Ok(Self {
@@ -83,7 +83,7 @@ impl NewStructure<'static> {
     }
 }
 
-/// The first of `frames` equal parts, if they are all the same.
+/// The first of `frames` equal parts, if all of them are the same.
 fn once<T: PartialEq + Clone>(values: Vec<T>, frames: u64) -> (Vec<T>, bool) {
     let part = values.len() / to_usize(frames).max(1);
     let same = values.chunks_exact(part.max(1)).all(|other| other == &values[..part]);
@@ -93,14 +93,14 @@ fn once<T: PartialEq + Clone>(values: Vec<T>, frames: u64) -> (Vec<T>, bool) {
 /// Datasets and attributes of a group.
 type Plan<'v> = (Vec<NewArray<'v>>, Vec<(String, Attribute)>);
 
-/// Values are checked in portions of about this, in bytes.
+/// Values are checked in portions of about this many bytes.
 const PORTION_BYTES: u64 = 8 << 20;
 
-/// Names of our own in a file begin with this.
+/// Prefix of our own names in a file.
 const OURS: &str = "__h5part__";
 
 impl<'v> NewStructure<'v> {
-    /// Reads all of it and makes nothing: whether [`NewStructure::create`] would take it.
+    /// Reads everything and creates nothing: checks whether [`NewStructure::create`] would accept it.
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`], [`ErrorKind::BadValues`], [`ErrorKind::BadRequest`], those of the values.
@@ -116,15 +116,15 @@ impl<'v> NewStructure<'v> {
         Ok(())
     }
 
-    /// Makes it at `key`, in a new file or in one that is there, as Python would: plain contiguous datasets.
+    /// Creates it at `key`, in a new or an existing file, as Python would: plain contiguous datasets.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: see
     /// [`Store::add_arrays`](h5part_engine::store::Store::add_arrays).
     ///
     /// # Errors
     /// [`ErrorKind::ShapeMismatch`]; [`ErrorKind::BadValues`]: positions or cell vectors that are not finite, cell
-    /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is no key; [`ErrorKind::AlreadyExists`]:
-    /// there is something at `key`; those of `add_arrays`.
+    /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is invalid;
+    /// [`ErrorKind::AlreadyExists`]: something exists at `key`; those of `add_arrays`.
     pub fn create(self, store: &impl AsStore, key: &str) -> Result<Structure> {
         let store = store.as_store();
         let key = key.trim_matches('/').to_owned();
@@ -187,7 +187,7 @@ impl<'v> NewStructure<'v> {
         ];
         for (name, array, of) in optional {
             let Some(array) = array else { continue };
-            // A single number has no axis, and a dataset needs one.
+            // A single number has no axis, but a dataset needs one.
             if array.shape.is_empty() || !a_frame(&array.shape, &of) {
                 let expected = shape_text(&[&[frames], of.as_slice()].concat());
                 return Err(mismatch(&name, &expected, &array.shape));
@@ -198,24 +198,27 @@ impl<'v> NewStructure<'v> {
     }
 }
 
-/// That a key can be that of a structure, and be found again.
+/// Checks that a structure can have this key, and be found by it.
 fn check_key(key: &str) -> Result<(), ErrorKind> {
     let bad = |text: String| Err(ErrorKind::BadRequest(text));
     if key.is_empty() {
-        return bad("a structure has a key, such as training/urea".to_owned());
+        return bad("a structure needs a key, such as training/urea".to_owned());
     }
     for part in key.split('/') {
         if matches!(part, "" | "." | "..") || part.contains(char::is_control) {
-            return bad(format!("'{}' is no key: its parts have names, as in training/urea", key.escape_debug()));
+            return bad(format!(
+                "'{}' is not a key: its parts must have names, as in training/urea",
+                key.escape_debug()
+            ));
         }
         if part == GROUND_TRUTH || part.starts_with(OURS) {
-            return bad(format!("'{key}' is no key: '{part}' is the name of something else"));
+            return bad(format!("'{key}' is not a key: '{part}' is the name of something else"));
         }
     }
     Ok(())
 }
 
-/// Looks at each frame as it comes. A single one may come without its axis, and is looked at as it comes.
+/// Checks each frame as it arrives. A single frame without its axis is checked as it is.
 fn checked<'v>(array: Array<'v>, is_fine: impl Fn(&[u8]) -> Result<(), &'static str> + 'v) -> Array<'v> {
     let Array { shape, mut values } = array;
     let row = shape.iter().skip(1).product::<u64>().saturating_mul(8);

@@ -11,11 +11,11 @@ pub fn atomic_number(symbol: &str) -> Result<i64, ErrorKind> {
     let found = Element::list().iter().find(|e| e.symbol() == symbol || e.atomic_number().to_string() == symbol);
     found
         .map(|element| i64::from(element.atomic_number()))
-        .ok_or_else(|| ErrorKind::BadValues(format!("'{symbol}' is no chemical element")))
+        .ok_or_else(|| ErrorKind::BadValues(format!("'{symbol}' is not a chemical element")))
 }
 
-/// Standard atomic weight in u, the conventional one where it is an interval; of elements without a stable isotope
-/// the mass number of the one that lives longest.
+/// Standard atomic weight in u, or the conventional one if it is an interval. For elements without a stable isotope,
+/// the mass number of the longest-lived one.
 ///
 /// # Errors
 /// [`ErrorKind::BadValues`].
@@ -23,7 +23,7 @@ pub fn mass(number: i64) -> Result<f64, ErrorKind> {
     let found = Element::list().iter().find(|e| i64::from(e.atomic_number()) == number);
     found
         .map(|element| f64::from(element.atomic_weight()))
-        .ok_or_else(|| ErrorKind::BadValues(format!("{number} is no atomic number")))
+        .ok_or_else(|| ErrorKind::BadValues(format!("{number} is not an atomic number")))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The ground truth of a structure at one level of theory: what of it is there, and how it is prepared.
+//! The ground truth of a structure at one level of theory: what exists of it, and how to prepare it.
 
 use super::names::{LEVELS_OF_THEORY, Method, Quantity};
 use super::status::FrameStatus;
@@ -10,7 +10,7 @@ use h5part_base::storage::StorageFile;
 use h5part_engine::h5::H5File;
 use h5part_engine::store::{Adopt, Adoption, Attribute, H5Change, NewArray, NewTable};
 
-/// So many others who prepare the same at the same time are not waited for.
+/// Preparing fails if more than this many others prepare the same at the same time.
 const TRIES: u32 = 100;
 
 /// Energies, forces and statuses of a structure at one level of theory.
@@ -20,30 +20,30 @@ pub struct GroundTruth {
     method: Method,
 }
 
-/// What is in the file of a ground truth.
+/// What exists of a ground truth in the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Present {
-    /// Whether there are statuses. Without them every frame counts as completed, as on the other side.
+    /// Whether there are statuses. Without them every frame counts as completed, as in Python.
     pub status: bool,
     /// The quantities that have a dataset.
     pub quantities: Vec<Quantity>,
-    /// Whether `h5part` looks after it: stamps, with the status as guard.
+    /// Whether `h5part` manages it: it has stamps, and the status is the guard.
     pub guarded: bool,
 }
 
-/// What came of preparing.
+/// The result of preparing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prepared {
-    /// Nothing was left to be done.
+    /// Nothing had to be done.
     AlreadyThere,
-    /// Datasets were made.
+    /// Datasets were created.
     Made,
-    /// What Python had made was given stamps; datasets may have been added.
+    /// Python's datasets got stamps. Datasets may have been added.
     Adopted,
 }
 
 impl Structure {
-    /// What is there, or is to be, at a level of theory.
+    /// The ground truth at a level of theory, which need not exist yet.
     #[must_use]
     pub fn ground_truth(&self, method: &Method) -> GroundTruth {
         GroundTruth { structure: self.clone(), method: method.clone() }
@@ -63,7 +63,7 @@ impl GroundTruth {
         &self.method
     }
 
-    /// What of it is in the file.
+    /// What exists of it in the file.
     ///
     /// # Errors
     /// Those of [`h5part_engine::store::Store::reader`].
@@ -71,8 +71,8 @@ impl GroundTruth {
         Ok(self.table()?.map_or_else(Present::default, |table| self.present_in(&table)))
     }
 
-    /// The table as it is; `None` where nothing was computed yet, at any level of theory. What it has of this method is
-    /// what it must be.
+    /// The table in its current state. `None`: nothing was computed yet, at any level of theory. Checks that existing
+    /// datasets of this method are valid.
     pub(super) fn table(&self) -> Result<Option<Table>> {
         let path = self.structure.table();
         let look = |h5: &H5File, file: &dyn StorageFile| match h5.table(&path, file).map_err(ErrorKind::from) {
@@ -86,7 +86,7 @@ impl GroundTruth {
         self.structure.store().with_h5(look).at("read", self.structure.store().path())
     }
 
-    /// That datasets with the names of this method are what those names say.
+    /// Checks that datasets with the names of this method are what those names say.
     fn check(&self, h5: &H5File, table: &Table) -> Result<(), ErrorKind> {
         for spec in [self.status_column(), self.column(Quantity::Energies), self.column(Quantity::Forces)] {
             let text = |dtype: &str, rows: u64, cell: &[u64]| {
@@ -97,7 +97,7 @@ impl GroundTruth {
                     let dtype = column.dtype.as_ref().map_or_else(Clone::clone, ToString::to_string);
                     text(&dtype, table.rows, &column.shape)
                 }
-                // Columns are what has as many rows as most.
+                // Only datasets with the most common number of rows are columns.
                 Err(_) if h5.object(&format!("{}/{}", table.path, spec.name)).is_ok() => {
                     format!("no dataset of {} rows", self.structure.frames())
                 }
@@ -119,27 +119,27 @@ impl GroundTruth {
         Present { status: has(&self.method.status()), guarded: guarded && !quantities.is_empty(), quantities }
     }
 
-    /// Whether a column has stamps, and the status as its guard.
+    /// Whether a column has stamps, with the status as its guard.
     fn is_guarded(&self, table: &Table, name: &str) -> bool {
         let column = |name: &str| table.columns.iter().find(|column| column.name == name);
         let guard = column(name).and_then(|column| table.guard_of(column));
         guard.is_some_and(|guard| column(&self.method.status()).and_then(|status| status.stamp) == Some(guard.place))
     }
 
-    /// Makes what is missing of statuses (UNDEFINED) and of these quantities (NaN), and lists the method. What is
-    /// there stays as it is; of what Python has made, completed frames count as committed.
+    /// Creates missing statuses (UNDEFINED) and missing datasets of these quantities (NaN), and lists the method.
+    /// Existing datasets are kept. In those that Python made, completed frames count as committed.
     ///
     /// **Concurrency.** Any number of processes may call it at the same time, beside writers and beside Python, which
-    /// is kept out by its own lock meanwhile. **Atomic** is each of its steps, a structural change (see
-    /// [`h5part_engine::store::Store::change`]): making or adopting the datasets, listing the method. A call that was
-    /// interrupted is made good by the next one.
+    /// its own lock keeps out meanwhile. **Atomic**: each of its steps, which are structural changes (see
+    /// [`h5part_engine::store::Store::change`]): making or adopting the datasets, and listing the method. The next call
+    /// completes one that was interrupted.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`] without quantities; [`crate::ErrorKind::UnfitDataset`]: what is there of this method is of
+    /// [`ErrorKind::BadRequest`] without quantities; [`crate::ErrorKind::UnfitDataset`]: a dataset of this method has
     /// another type or shape, and nothing was changed; and those of [`h5part_engine::store::Store::change`].
     pub fn prepare(&self, quantities: &[Quantity]) -> Result<Prepared> {
         if quantities.is_empty() {
-            let text = "energies, forces or both are to be prepared".to_owned();
+            let text = "select energies, forces or both".to_owned();
             return Err(ErrorKind::BadRequest(text).at("prepare", self.structure.store().path()));
         }
         let mut prepared = Prepared::AlreadyThere;
@@ -150,7 +150,7 @@ impl GroundTruth {
                     return Ok(prepared);
                 }
                 Ok(Some(done)) => prepared = if prepared == Prepared::Adopted { prepared } else { done },
-                // Another process was first; what is left to be done is seen at the next look.
+                // Another process was first. The next look shows what is left to do.
                 Err(e) if is_there_already(e.kind()) => {}
                 Err(e) => return Err(e),
             }
@@ -158,7 +158,7 @@ impl GroundTruth {
         Err(ErrorKind::Replaced.at("prepare", self.structure.store().path()))
     }
 
-    /// The next thing that is to be done, a structural change. `None`: there is nothing left.
+    /// Takes the next step, which is a structural change. `None`: nothing is left to do.
     fn step(&self, quantities: &[Quantity]) -> Result<Option<Prepared>> {
         let store = self.structure.store();
         let Some(table) = self.table()? else {
@@ -192,7 +192,7 @@ impl GroundTruth {
         Ok(Some(Prepared::Made))
     }
 
-    /// Columns to be made: quantities of this method, and their statuses if there are none.
+    /// Columns to create: quantities of this method, and its statuses if it has none.
     fn columns(&self, status: bool, quantities: &[Quantity]) -> NewTable {
         let status = status.then(|| self.status_column());
         let columns = status.into_iter().chain(quantities.iter().map(|&quantity| self.column(quantity))).collect();
@@ -216,7 +216,7 @@ impl GroundTruth {
         ColumnSpec::new(&quantity.dataset(&self.method), Dtype::F64, &shape)
     }
 
-    /// Statuses for a method that has none: until now all of its frames counted as completed.
+    /// Adds statuses to a method without them. Until now all of its frames counted as completed.
     fn complete_all(&self) -> Result<()> {
         let frames = self.structure.frames();
         let zeros = |frames: u64| Ok(vec![0; to_usize(frames * 8)]);
@@ -227,7 +227,7 @@ impl GroundTruth {
         })
     }
 
-    /// Stamps for what Python has made of this method.
+    /// Gives stamps to what Python has made of this method.
     fn adopt(&self, names: Vec<String>) -> Result<()> {
         let how = Adoption {
             columns: Some(names),
@@ -242,7 +242,7 @@ impl GroundTruth {
         Ok(())
     }
 
-    /// Makes sure that the method is listed, among those that others list meanwhile.
+    /// Lists the method, beside methods that others list meanwhile.
     fn list(&self) -> Result<()> {
         let listed = |names: &[String]| names.iter().any(|name| name == self.method.name());
         if listed(&self.structure.methods()?) {
@@ -267,7 +267,7 @@ impl GroundTruth {
         crate::ErrorKind::NoGroundTruth { key, method, what, known: self.known() }.into()
     }
 
-    /// The methods of which there is something, whatever is listed. Of an error, this is only to help.
+    /// The methods that exist in part at least, whether listed or not. This is only for error messages.
     fn known(&self) -> Vec<String> {
         let Ok(Some(table)) = self.table() else { return Vec::new() };
         let mut names = self.structure.methods().unwrap_or_default();
@@ -279,7 +279,7 @@ impl GroundTruth {
     }
 }
 
-/// Whether somebody else has made what was to be made.
+/// Whether someone else has created it first.
 fn is_there_already(kind: &ErrorKind) -> bool {
     matches!(kind, ErrorKind::AlreadyExists(Item::Table(_) | Item::Column { .. }) | ErrorKind::Adopted(_))
 }

@@ -1,9 +1,9 @@
-//! Ground truth of `mbe_automation`: energies and forces of the frames of a structure, computed by many processes,
-//! in one HDF5 file that Python goes on reading and writing.
+//! Ground truth of `mbe_automation`: energies and forces of the frames of a structure. Many processes compute them and
+//! write one HDF5 file, which Python keeps reading and writing.
 //!
-//! A [`Structure`] is a group of the file; its [`GroundTruth`] at a level of theory are some columns of the table
-//! `ground_truth` in it. Frames are rows of that table. The layout, and how both sides share the file, are
-//! told in `docs/mbe.md`.
+//! A [`Structure`] is a group of the file. Its [`GroundTruth`] at a level of theory consists of some columns of the
+//! table `ground_truth` in that group. Frames are rows of that table. `docs/mbe.md` describes the layout, and how both
+//! sides share the file.
 
 mod comment;
 mod create;

@@ -1,51 +1,53 @@
-//! Names and units as `mbe_automation` writes them. Two of their characters have doubles in Unicode that look the
-//! same; with those a name is another one, and the data behind it is not found.
+//! Names and units as `mbe_automation` writes them. Two of their characters have look-alikes in Unicode. A name with
+//! one of those is a different name, and its data would not be found.
 
 use h5part_base::error::ErrorKind;
 
 /// Å as in the names of datasets: U+212B, not U+00C5.
 pub const ANGSTROM: char = '\u{212B}';
-/// The slash of units, and in place of `/` in the names of methods: U+2215.
+/// The slash of units, and the replacement of `/` in names of methods: U+2215.
 pub const SLASH: char = '\u{2215}';
-/// Attribute of a group that says what it is.
+/// Attribute of a group with its kind.
 pub const DATACLASS: &str = "dataclass";
-/// Attribute of `ground_truth` that lists its methods, by their own names, sorted.
+/// Attribute of `ground_truth` that lists its methods by their original names, sorted.
 pub const LEVELS_OF_THEORY: &str = "levels_of_theory";
-/// The group of a structure that holds what was computed of it.
+/// The group of a structure that holds its computed values.
 pub const GROUND_TRUTH: &str = "ground_truth";
-/// Where a `FiniteSubsystem` has its structure.
+/// The group in a `FiniteSubsystem` that holds its structure.
 pub const CLUSTER: &str = "cluster_of_molecules";
 
-/// A level of theory, and what its datasets are called.
+/// A level of theory, and the names of its datasets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method {
     name: String,
 }
 
 impl Method {
-    /// By its name, as in `r2scan-d4/def2-tzvp`.
+    /// A method with this name, such as `r2scan-d4/def2-tzvp`.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: empty, or with characters that cannot be printed.
+    /// [`ErrorKind::BadRequest`]: it is empty, or has characters that cannot be printed.
     pub fn new(name: &str) -> Result<Self, ErrorKind> {
         if name.contains(char::is_control) {
-            let text =
-                format!("'{}' is no name of a method: it has characters that cannot be printed", name.escape_debug());
+            let text = format!(
+                "'{}' is not a name of a method: it has characters that cannot be printed",
+                name.escape_debug()
+            );
             return Err(ErrorKind::BadRequest(text));
         }
         if name.trim().is_empty() || name == "." {
-            return Err(ErrorKind::BadRequest("a method has a name, such as r2scan-d4/def2-tzvp".to_owned()));
+            return Err(ErrorKind::BadRequest("a method needs a name, such as r2scan-d4/def2-tzvp".to_owned()));
         }
         Ok(Self { name: name.to_owned() })
     }
 
-    /// Its own name.
+    /// Its original name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// In names of datasets, where `/` would make a group.
+    /// The form for names of datasets, where `/` would make a group.
     fn sanitised(&self) -> String {
         self.name.replace('/', &SLASH.to_string())
     }
@@ -56,7 +58,7 @@ impl Method {
         format!("status_{}", self.sanitised())
     }
 
-    /// The dataset of energies, f64 (frames), in eV an atom.
+    /// The dataset of energies, f64 (frames), in eV per atom.
     #[must_use]
     pub fn energies(&self) -> String {
         format!("E_{} (eV{SLASH}atom)", self.sanitised())
@@ -72,7 +74,7 @@ impl Method {
 /// A quantity of a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quantity {
-    /// Energies, f64 (frames), in eV an atom.
+    /// Energies, f64 (frames), in eV per atom.
     Energies,
     /// Forces, f64 (frames, atoms, 3), in eV/Å.
     Forces,
@@ -82,7 +84,7 @@ impl Quantity {
     /// Both, in the order in which they are written.
     pub const ALL: [Self; 2] = [Self::Energies, Self::Forces];
 
-    /// The word for it.
+    /// The name of the quantity.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Reading what is there, and how much that is.
+//! Reads a ground truth, and counts its frames.
 
 use super::ground_truth::{GroundTruth, Present};
 use super::names::Quantity;
@@ -10,14 +10,14 @@ use h5part_base::num::to_usize;
 use h5part_engine::store::{Block, Reader};
 use std::collections::BTreeMap;
 
-/// Frames are read in portions of about this, in bytes.
+/// Frames are read in portions of about this many bytes.
 const PORTION_BYTES: u64 = 64 << 20;
 
 /// Reads a ground truth.
 ///
-/// **Concurrency.** Beside any number of writers and of Python processes that keep the lock protocol, for which it waits
-/// while they have the file. Keeps no saver of other frames waiting. **Sees** each frame whole: values and
-/// status of one save.
+/// **Concurrency.** Beside any number of writers, and of Python processes that keep the lock protocol. It waits while
+/// these have the file. It keeps nobody waiting who saves other frames. **Sees** each frame whole: values and status of
+/// one save.
 #[derive(Debug)]
 pub struct TruthReader {
     reader: Reader,
@@ -25,29 +25,29 @@ pub struct TruthReader {
     present: Present,
 }
 
-/// Frames that were read, in the order of the selection. Of frames that are not COMPLETED, and where a completed one
-/// lacks it, values are NaN.
+/// Frames that were read, in the order of the selection. Values are NaN in frames that are not COMPLETED, and where a
+/// completed frame lacks them.
 #[derive(Clone, Debug)]
 pub struct Frames {
     /// Status of each frame.
     pub statuses: Vec<FrameStatus>,
-    /// Energies, little-endian f64 (frames), where there are any.
+    /// Energies, little-endian f64 (frames), if there are any.
     pub energies: Option<Vec<f64>>,
-    /// Forces, f64 (frames, atoms, 3), where there are any.
+    /// Forces, f64 (frames, atoms, 3), if there are any.
     pub forces: Option<Vec<f64>>,
 }
 
-/// How far a ground truth is.
+/// Progress of a ground truth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Number of frames of each status.
     pub counts: BTreeMap<String, u64>,
-    /// Completed frames that lack a quantity: some of its values are NaN.
+    /// Completed frames that lack a quantity, since some of its values are NaN.
     pub lacking: BTreeMap<Quantity, Vec<u64>>,
 }
 
 impl GroundTruth {
-    /// Opens it for reading. Python may have made it.
+    /// Opens it for reading. It may have been made by Python.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NoGroundTruth`]; those of [`h5part_engine::store::Store::reader`].
@@ -59,14 +59,14 @@ impl GroundTruth {
             return Err(missing());
         }
         let mut reader = store.reader(&self.structure().table())?;
-        // Python may write over what we have committed: these are the values then.
+        // Python may overwrite committed values, and its values then count.
         reader.set_accept_foreign(true);
         Ok(TruthReader { reader, truth: self.clone(), present })
     }
 }
 
 impl TruthReader {
-    /// What there is to read.
+    /// What exists for reading.
     #[must_use]
     pub fn present(&self) -> &Present {
         &self.present
@@ -78,7 +78,7 @@ impl TruthReader {
         self.reader.table().rows
     }
 
-    /// Frames with these quantities; others are not read.
+    /// Reads frames with these quantities. Others are not read.
     ///
     /// # Errors
     /// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`], [`crate::ErrorKind::NoGroundTruth`], those of
@@ -101,7 +101,7 @@ impl TruthReader {
         let mut blocks = self.reader.read_columns(&names, frames)?.into_iter();
         read.statuses = match self.present.status.then(|| blocks.next()).flatten() {
             Some(block) => statuses(&block).at("read", path)?,
-            // So it is on the other side.
+            // This is also Python's rule.
             None => frames.iter().map(|_| FrameStatus::Completed).collect(),
         };
         for (quantity, block) in quantities.iter().zip(blocks) {
@@ -114,7 +114,7 @@ impl TruthReader {
         Ok(read)
     }
 
-    /// Statuses of all frames.
+    /// Reads the statuses of all frames.
     ///
     /// # Errors
     /// As [`TruthReader::read`].
@@ -123,8 +123,8 @@ impl TruthReader {
         Ok(self.read(&all, &[])?.statuses)
     }
 
-    /// The frames that are to be computed, ascending: see [`frames_to_compute`]. With `lacking`, completed frames that
-    /// lack one of these quantities are among them.
+    /// The frames to compute, ascending: see [`frames_to_compute`]. With `lacking`, completed frames that lack one of
+    /// these quantities are included.
     ///
     /// # Errors
     /// As [`frames_to_compute`], [`TruthReader::read`].
@@ -147,8 +147,8 @@ impl TruthReader {
             .at("select frames of", self.truth.structure().store().path())
     }
 
-    /// Counts frames by their statuses, and looks which of the completed ones lack one of these quantities. Reads
-    /// all values of them; `progress` is called with frames done and all frames.
+    /// Counts frames by status, and finds completed frames that lack one of these quantities. It reads all values of
+    /// these quantities; `progress` is called with the frames done and the number of all frames.
     ///
     /// # Errors
     /// As [`TruthReader::read`].
@@ -179,7 +179,7 @@ impl TruthReader {
     }
 }
 
-/// Places of completed frames with NaN.
+/// Indices of completed frames with NaN.
 fn lacking<'a>(values: &'a [f64], statuses: &'a [FrameStatus]) -> impl Iterator<Item = u64> + 'a {
     let cell = values.len() / statuses.len().max(1);
     let frames = (0..).zip(statuses.iter().zip(values.chunks_exact(cell.max(1))));
@@ -188,12 +188,12 @@ fn lacking<'a>(values: &'a [f64], statuses: &'a [FrameStatus]) -> impl Iterator<
 
 fn statuses(block: &Block) -> Result<Vec<FrameStatus>, ErrorKind> {
     let numbers = block.array::<i64>()?;
-    // What has no value is undefined, whatever the fill is.
+    // A status that is not committed counts as undefined, whatever the fill is.
     let status = |(&number, is_there): (&i64, bool)| if is_there { number.into() } else { FrameStatus::Undefined };
     Ok(numbers.iter().zip(block.states().iter().map(|state| state.is_present())).map(status).collect())
 }
 
-/// Values of completed frames; NaN for the others, whatever lies there.
+/// Values of completed frames; NaN for the others, whatever the file holds.
 fn values(block: &Block, statuses: &[FrameStatus]) -> Result<Vec<f64>, ErrorKind> {
     let mut values: Vec<f64> = block.array::<f64>()?.into_iter().collect();
     let cell = values.len() / statuses.len().max(1);

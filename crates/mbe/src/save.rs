@@ -1,5 +1,4 @@
-//! Saving what was computed, by the rules of the other side: only frames of one's own are touched, and a completed
-//! frame stays as it is.
+//! Saves computed values by Python's rules: a process only touches its own frames, and a completed frame is kept.
 
 use super::ground_truth::GroundTruth;
 use super::names::{Method, Quantity};
@@ -11,28 +10,28 @@ use h5part_base::num::to_usize;
 use h5part_engine::store::{Durability, Values, Writer, check_fit};
 use std::collections::BTreeMap;
 
-/// Statuses that change under our hands so often are not followed further.
+/// Saving fails if statuses change more than this many times while it works.
 const TRIES: u32 = 1000;
 
-/// What was computed for some frames: value `i` belongs to frame `i` of the selection.
+/// The results for some frames: value `i` belongs to frame `i` of the selection.
 #[derive(Clone, Debug)]
 pub struct Results<'a> {
-    /// Statuses: one for all frames, or one each.
+    /// Statuses: a single one for all frames, or one per frame.
     pub statuses: Vec<FrameStatus>,
-    /// Energies, f64 (frames), in eV an atom.
+    /// Energies, f64 (frames), in eV per atom.
     pub energies: Option<Values<'a>>,
     /// Forces, f64 (frames, atoms, 3), in eV/Å.
     pub forces: Option<Values<'a>>,
 }
 
-/// What became of the frames.
+/// What happened to the frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Saved {
     /// Frames whose values were written.
     pub completed: u64,
-    /// Frames of which only the status was written: those that are not COMPLETED.
+    /// Frames of which only the status was written, since they are not COMPLETED.
     pub marked: u64,
-    /// Frames that were left as they are: completed before, or UNDEFINED now.
+    /// Frames that were kept as they are: completed before, or UNDEFINED now.
     pub left: u64,
 }
 
@@ -48,13 +47,13 @@ impl Saved {
     }
 }
 
-/// Saves batch after batch of one ground truth.
+/// Saves results of one ground truth, batch by batch.
 ///
-/// **Concurrency.** Any number may work at the same time, in any number of processes, beside Python processes that
-/// keep the lock protocol; those that save other frames do not wait for each other. What a frame's status is
-/// is looked at under its lock, so that of two who computed the same frame the first one stands, and a value that
-/// was corrected is never reverted. **Atomic** is each frame: for Python its status says UNDEFINED while its values are
-/// written. **Survives**: as a commit of [`Writer`].
+/// **Concurrency.** Any number may work at the same time, in any number of processes, beside Python processes that keep
+/// the lock protocol. Savers of different frames do not wait for each other. A frame's status is checked under its
+/// lock. So if two processes computed the same frame, the first one counts, and a corrected value is never reverted.
+/// **Atomic**: each frame. For Python its status says UNDEFINED while its values are written. **Survives**: as a commit
+/// of [`Writer`].
 #[derive(Debug)]
 pub struct Saver {
     writer: Writer,
@@ -64,25 +63,25 @@ pub struct Saver {
     truth: GroundTruth,
 }
 
-/// What is to be written of a frame. Quantities by their places in [`Quantity::ALL`].
+/// What to write of a frame. Quantities are given by their index in [`Quantity::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Action {
-    /// Status and all values given; NaN for these, which are not: what lies there is of a calculation that counted
-    /// as failed, and would count as completed now.
+    /// Status and all given values. Quantities that are not given become NaN where marked: the file holds values of a
+    /// calculation that counted as failed, which would now count as completed.
     Whole([bool; 2]),
-    /// Status alone.
+    /// Only the status.
     Mark,
-    /// A completed frame lacks values: these.
+    /// The values that a completed frame lacks: these quantities.
     Fill([bool; 2]),
 }
 
 const COMPLETED: i64 = FrameStatus::Completed.number();
 
-/// Quantities that are not given are looked at in portions of about this, in bytes.
+/// Quantities that are not given are read in portions of about this many bytes.
 const PORTION_BYTES: u64 = 64 << 20;
 
 impl GroundTruth {
-    /// Opens it for saving. It was prepared before.
+    /// Opens it for saving. It must have been prepared.
     ///
     /// # Errors
     /// [`crate::ErrorKind::NoGroundTruth`]; those of [`h5part_engine::store::Store::writer`].
@@ -99,7 +98,7 @@ impl GroundTruth {
             return Err(self.missing(what).at("save to", store.path()));
         }
         let mut writer = store.writer(&self.structure().table())?;
-        // Which values of others may be replaced is decided by the statuses.
+        // The statuses decide which foreign values may be replaced.
         writer.set_accept_foreign(true);
         Ok(Saver {
             writer,
@@ -112,12 +111,12 @@ impl GroundTruth {
 }
 
 impl Saver {
-    /// What saved frames survive from here on. Default: [`Durability::Power`].
+    /// Sets what frames saved from now on survive. Default: [`Durability::Power`].
     pub fn set_durability(&mut self, durability: Durability) {
         self.writer.set_durability(durability);
     }
 
-    /// Whether frames that are completed are saved anew. Default: they are left as they are.
+    /// Sets whether completed frames are saved again. Default: they are kept.
     pub fn set_overwrite(&mut self, overwrite: bool) {
         self.overwrite = overwrite;
     }
@@ -128,7 +127,7 @@ impl Saver {
         &mut self.writer
     }
 
-    /// Quantities that were prepared, and so are expected of completed frames.
+    /// Quantities that were prepared, so completed frames should have them.
     #[must_use]
     pub fn quantities(&self) -> &[Quantity] {
         &self.quantities
@@ -147,19 +146,19 @@ impl Saver {
 
     /// Saves frames.
     ///
-    /// - Energies and forces are written of frames whose status is COMPLETED.
+    /// - Energies and forces are written for frames whose status is COMPLETED.
     /// - A status changes unless it was COMPLETED, or the new one is UNDEFINED.
-    /// - A frame that is COMPLETED already gets those values only that it lacks (NaN); with
-    ///   [`Saver::set_overwrite`] it is treated like any other, except that it keeps what is not given.
-    /// - Of a frame that becomes COMPLETED, quantities that were prepared and are not given become NaN.
+    /// - A frame that is already COMPLETED only gets the values that it lacks (NaN). With [`Saver::set_overwrite`] it
+    ///   is treated like any other, except that it keeps what is not given.
+    /// - In a frame that becomes COMPLETED, prepared quantities that are not given become NaN.
     ///
-    /// See [`Saver`] for what may run beside it, what is atomic and what survives. Frames of different
-    /// treatment are separate commits, one after the other.
+    /// See [`Saver`] for what may run beside it, what is atomic and what survives. Frames that are treated differently
+    /// are separate commits, one after the other.
     ///
     /// # Errors
     /// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`]; [`ErrorKind::BadValues`] for a
-    /// COMPLETED frame with NaN or inf, and statuses without a name; values of another shape or type; [`crate::ErrorKind::NoGroundTruth`] for a quantity that
-    /// was not prepared; those of [`Writer::commit`].
+    /// COMPLETED frame with NaN or inf, and for statuses without a name; values of another shape or type;
+    /// [`crate::ErrorKind::NoGroundTruth`] for a quantity that was not prepared; those of [`Writer::commit`].
     pub fn save(&mut self, frames: &Rows, results: &Results<'_>) -> Result<Saved> {
         self.try_save(frames, results).map_err(|kind| kind.at("save to", self.truth.structure().store().path()))
     }
@@ -171,7 +170,7 @@ impl Saver {
         for place in 0..batch.frames.len() {
             if batch.status(place) == FrameStatus::Undefined { saved.left += 1 } else { waiting.push(place) }
         }
-        // Mostly nothing is known of the frames: that is tried before their statuses are read.
+        // Usually the frames are undefined, so this is tried before their statuses are read.
         let undefined = vec![FrameStatus::Undefined.number(); waiting.len()];
         waiting = self.pass(&batch, &waiting, &undefined, &mut saved)?;
         for _ in 0..TRIES {
@@ -185,8 +184,8 @@ impl Saver {
         Err(ErrorKind::NotAsExpected { column: self.method.status(), row: frame })
     }
 
-    /// Saves what is waiting if these are its statuses. Returns those of the frames whose status is another one, or
-    /// that are treated as such a frame is.
+    /// Saves what is waiting if these are its statuses. Returns the frames with another status, and those that are
+    /// treated like them.
     fn pass(
         &mut self,
         batch: &Batch<'_>,
@@ -231,14 +230,14 @@ impl Saver {
         Ok(again)
     }
 
-    /// The quantities that were prepared and are not given, where others are.
+    /// The quantities that were prepared but are not given while others are.
     fn not_given(&self, batch: &Batch<'_>) -> [bool; 2] {
         let given = Quantity::ALL.map(|quantity| batch.values(quantity).is_some());
         let prepared = Quantity::ALL.map(|quantity| self.quantities.contains(&quantity));
         [0, 1].map(|k| prepared[k] && !given[k] && given.contains(&true))
     }
 
-    /// Of how many frames what is not given may be held in memory.
+    /// For how many frames the quantities that are not given may be held in memory.
     fn most_at_once(&self, batch: &Batch<'_>) -> usize {
         let bytes = match self.not_given(batch) {
             [_, true] => self.truth.structure().atoms().saturating_mul(24),
@@ -248,8 +247,8 @@ impl Saver {
         to_usize(PORTION_BYTES / bytes.max(1)).max(1)
     }
 
-    /// Which quantities that are not given have numbers in the file, frame by frame. Where all are given, nothing is
-    /// looked at.
+    /// For each frame, which quantities that are not given have numbers in the file. If all quantities are given,
+    /// nothing is read.
     fn stale(&mut self, batch: &Batch<'_>, places: &[usize]) -> Result<Vec<[bool; 2]>, ErrorKind> {
         let mut stale = vec![[false; 2]; places.len()];
         let not_given = self.not_given(batch);
@@ -289,7 +288,7 @@ impl Saver {
         Ok(lacks.contains(&true).then_some(Action::Fill(lacks)))
     }
 
-    /// Commits frames of one treatment, if their statuses are still these.
+    /// Commits frames that are treated alike, if their statuses are still these.
     fn commit(&mut self, batch: &Batch<'_>, action: Action, places: &[usize], old: &[i64]) -> Result<(), ErrorKind> {
         let rows = batch.rows(places);
         let statuses: Vec<i64> = places.iter().map(|&place| batch.status(place).number()).collect();
@@ -311,7 +310,7 @@ impl Saver {
             }
             match action {
                 Action::Whole(blank) if blank[k] => values.push((name, self.blank(name, rows.len())?)),
-                // It has no numbers still, and lacks them still.
+                // It must still have no numbers, or still lack them.
                 Action::Whole(_) if not_given[k] => {
                     let without = |place: usize, cell: &[u8]| old[place] == COMPLETED || !has_number(cell);
                     expected.push((name, self.as_it_lies(name, &rows, without)?));
@@ -329,7 +328,7 @@ impl Saver {
         Ok(())
     }
 
-    /// What lies there, if that is as it should be, cell by cell.
+    /// The bytes in the file, if `is_fine` accepts every cell.
     fn as_it_lies(
         &mut self,
         name: &str,
@@ -346,7 +345,7 @@ impl Saver {
         Values::new(Dtype::F64, &shape, lies.into_bytes())
     }
 
-    /// NaN for so many cells.
+    /// NaN for this many cells.
     fn blank(&self, name: &str, rows: u64) -> Result<Values<'static>, ErrorKind> {
         let column = self.writer.table().column(name)?;
         let shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
@@ -359,7 +358,7 @@ impl Saver {
         Ok(lies.array::<i64>()?.into_iter().collect())
     }
 
-    /// All that can be said before anything is looked at in the file.
+    /// Everything that can be checked before the file is read.
     fn batch<'a>(&mut self, frames: &Rows, results: &'a Results<'a>) -> Result<Batch<'a>, ErrorKind> {
         check_frames(frames, self.truth.structure().frames())?;
         let batch = Batch { frames: frames.iter().collect(), results };
@@ -389,14 +388,14 @@ impl Saver {
         }
         let completes = (0..batch.frames.len()).any(|place| batch.status(place).is_completed());
         if completes && Quantity::ALL.iter().all(|&quantity| batch.values(quantity).is_none()) {
-            let text = "COMPLETED frames come with energies, forces or both";
+            let text = "COMPLETED frames need energies, forces or both";
             return Err(ErrorKind::BadValues(text.to_owned()));
         }
         Ok(batch)
     }
 }
 
-/// What is to be saved, by the places of its frames.
+/// What to save, by the index of its frames.
 struct Batch<'a> {
     frames: Vec<u64>,
     results: &'a Results<'a>,
@@ -421,12 +420,12 @@ impl<'a> Batch<'a> {
         Rows::list(&places.iter().map(|&place| self.frames[place]).collect::<Vec<_>>())
     }
 
-    /// Bytes of the values of a frame.
+    /// Bytes of the values per frame.
     fn cell(&self, values: &Values<'_>) -> usize {
         values.bytes().len() / self.frames.len().max(1)
     }
 
-    /// The values of some of the frames; all of them without a copy.
+    /// The values of some of the frames. All of them are returned without a copy.
     fn part(&self, values: &'a Values<'a>, places: &[usize]) -> Result<Values<'a>, ErrorKind> {
         if places.len() == self.frames.len() {
             return Values::new(values.dtype(), values.shape(), values.bytes());
@@ -434,30 +433,30 @@ impl<'a> Batch<'a> {
         let cell = self.cell(values);
         let bytes: Vec<u8> =
             places.iter().flat_map(|&place| &values.bytes()[place * cell..(place + 1) * cell]).copied().collect();
-        // A single frame may have come without its axis; it is then all of them.
+        // A single frame may have come without its axis. It is then the whole batch.
         let shape: Vec<u64> = [places.len() as u64].into_iter().chain(values.shape().iter().skip(1).copied()).collect();
         Values::new(values.dtype(), &shape, bytes)
     }
 }
 
-/// The bytes of so many cells, one after the other.
+/// The bytes of this many cells, one after the other.
 fn cells(bytes: &[u8], count: usize) -> impl Iterator<Item = &[u8]> {
     bytes.chunks_exact((bytes.len() / count.max(1)).max(1))
 }
 
-/// Whether one of the f64 is a number.
+/// Whether any of the f64 values is a number.
 fn has_number(bytes: &[u8]) -> bool {
     bytes.chunks_exact(8).any(|b| !f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
 }
 
-/// Whether all of the f64 are finite.
+/// Whether all of the f64 values are finite.
 fn is_finite(bytes: &[u8]) -> bool {
-    // Looked at to the end: nearly always they are, and so it takes several at a time.
+    // It never stops early: nearly always all are finite, and this form checks several at a time.
     let finite = |b: &[u8]| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_finite();
     bytes.chunks_exact(8).fold(true, |all, b| all & finite(b))
 }
 
-/// Whether one of the f64 is no number.
+/// Whether any of the f64 values is NaN.
 fn has_nan(bytes: &[u8]) -> bool {
     bytes.chunks_exact(8).any(|b| f64::from_le_bytes(b.try_into().unwrap_or_default()).is_nan())
 }

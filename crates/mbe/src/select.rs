@@ -1,4 +1,4 @@
-//! Which frames are to be computed, and by whom. Pure.
+//! Decides which frames to compute, and by which process. Pure.
 
 use super::status::FrameStatus;
 use h5part_base::dataspace::Rows;
@@ -24,17 +24,17 @@ impl Chunk {
         Ok(Self { index, of })
     }
 
-    /// The task of a SLURM job array that this is, from `SLURM_ARRAY_TASK_ID`, `_MIN`, `_MAX` and `_COUNT`: the
-    /// first task has the first chunk, whatever number the array begins with, and in whatever steps it goes.
+    /// The chunk of a SLURM job array's task, from `SLURM_ARRAY_TASK_ID`, `_MIN`, `_MAX` and `_COUNT`. The first task
+    /// gets the first chunk, whatever the first number and the step of the array are.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: no job array, or one whose numbers are not evenly spaced.
+    /// [`ErrorKind::BadRequest`]: there is no job array, or its numbers are not evenly spaced.
     pub fn of_slurm(environment: impl Fn(&str) -> Option<String>) -> Result<Self, ErrorKind> {
         let get = |name: &str| {
             let name = format!("SLURM_ARRAY_TASK_{name}");
-            let unset = || ErrorKind::BadRequest(format!("{name} is not set: this is no task of a job array"));
+            let unset = || ErrorKind::BadRequest(format!("{name} is not set: this is not a task of a job array"));
             let text = environment(&name).ok_or_else(unset)?;
-            text.trim().parse::<u64>().map_err(|_| ErrorKind::BadRequest(format!("{name} is '{text}', and no number")))
+            text.trim().parse::<u64>().map_err(|_| ErrorKind::BadRequest(format!("{name} is '{text}', not a number")))
         };
         let (id, min, max, count) = (get("ID")?, get("MIN")?, get("MAX")?, get("COUNT")?);
         let place = || {
@@ -44,13 +44,13 @@ impl Chunk {
             even.then(|| after / step + 1)
         };
         let uneven = || {
-            let text = "the numbers of the job array are not evenly spaced, so that they name no chunks";
+            let text = "the numbers of the job array are not evenly spaced, so they do not identify chunks";
             ErrorKind::BadRequest(format!("{text} ({count} from {min} to {max}): say which with i/n"))
         };
         Self::new(place().ok_or_else(uneven)?, count)
     }
 
-    /// Its part of `len` frames: neighbours, parts differ by one at most, longer ones first.
+    /// Its part of `len` frames. Parts are contiguous, differ by at most one frame, and the longer ones come first.
     #[must_use]
     pub fn part(self, len: u64) -> std::ops::Range<u64> {
         let (each, more) = (len / self.of, len % self.of);
@@ -63,21 +63,20 @@ impl Chunk {
 impl FromStr for Chunk {
     type Err = ErrorKind;
 
-    /// `i/n`.
+    /// Parses `i/n`.
     fn from_str(text: &str) -> Result<Self, ErrorKind> {
         let parsed = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
-        let bad = || ErrorKind::BadRequest(format!("'{text}' is no chunk: i/n is needed, such as 1/8"));
+        let bad = || ErrorKind::BadRequest(format!("'{text}' is not a chunk: expected i/n, such as 1/8"));
         let (index, of) = parsed.ok_or_else(bad)?;
         Self::new(index, of)
     }
 }
 
-/// The frames to compute: those selected (all without a selection), of them the chunk, of that those that `is_done`
-/// says nothing of. The chunk comes first, so that those of several processes have nothing in common, whenever
-/// each of them asks.
+/// The frames to compute: the selection (all frames if there is none), reduced to the chunk, without those for which
+/// `is_done` is true. The chunk comes first, so that processes have no frames in common, whenever each of them asks.
 ///
 /// # Errors
-/// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`]: of the selection.
+/// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`], both for the selection.
 pub fn selected_frames(
     frames: u64,
     selection: Option<&Rows>,
@@ -98,7 +97,7 @@ pub fn selected_frames(
     Ok(left)
 }
 
-/// That each frame is there, and named once.
+/// Checks that each frame exists and is named once.
 ///
 /// # Errors
 /// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`], [`ErrorKind::EmptySelection`].
@@ -109,7 +108,7 @@ pub fn check_frames(selection: &Rows, frames: u64) -> Result<(), ErrorKind> {
     selection.check(frames).and_then(|()| selection.runs().map(drop)).map_err(of_frames)
 }
 
-/// An error on rows of the table, in the words of those who select frames.
+/// Rewords an error on rows of the table as one on frames.
 #[must_use]
 pub fn of_frames(kind: ErrorKind) -> ErrorKind {
     match kind {
@@ -119,7 +118,7 @@ pub fn of_frames(kind: ErrorKind) -> ErrorKind {
     }
 }
 
-/// [`selected_frames`] by what the statuses say: those that are not completed, or all with `overwrite`.
+/// [`selected_frames`] by status: frames that are not completed, or all with `overwrite`.
 ///
 /// # Errors
 /// As [`selected_frames`].
@@ -172,7 +171,7 @@ mod tests {
             assert!(slurm(id, min, max, count).is_err(), "{id} of {min} to {max}, {count}");
         }
         let said = Chunk::of_slurm(|_| Some("a".to_owned())).expect_err("no number").to_string();
-        assert!(said.contains("SLURM_ARRAY_TASK_ID is 'a', and no number"), "{said}");
+        assert!(said.contains("SLURM_ARRAY_TASK_ID is 'a', not a number"), "{said}");
         assert!(Chunk::of_slurm(|_| None).is_err_and(|e| e.to_string().contains("SLURM_ARRAY_TASK_ID")));
     }
 
@@ -199,7 +198,7 @@ mod tests {
     }
 
     proptest! {
-        /// `numpy.array_split` gives the first `len % n` parts one more.
+        /// As with `numpy.array_split`, the first `len % n` parts have one frame more.
         #[test]
         fn chunks_part_all_frames_evenly(len in 0u64..200, of in 1u64..30) {
             let parts: Vec<_> = (1..=of).map(|index| Chunk { index, of }.part(len)).collect();

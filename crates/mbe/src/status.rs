@@ -1,4 +1,4 @@
-//! What came of computing a frame.
+//! The result of computing a frame.
 
 use h5part_base::dataspace::Rows;
 use h5part_base::error::ErrorKind;
@@ -8,23 +8,23 @@ use std::str::FromStr;
 /// Status of a frame at one level of theory, an i64 in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameStatus {
-    /// 0: its values are there.
+    /// 0: its values are complete.
     Completed,
-    /// 1: nothing is known of it. So is a frame while its values are being written.
+    /// 1: its values are unknown. A frame also has this status while its values are written.
     Undefined,
     /// 2: the self-consistent field did not converge.
     ScfNotConverged,
     /// 3: the calculation failed.
     Failed,
-    /// A number that has no name here: not completed.
+    /// A number without a name here. It counts as not completed.
     Other(i64),
 }
 
 impl FrameStatus {
-    /// Those that have names.
+    /// The statuses with names.
     pub const NAMED: [Self; 4] = [Self::Completed, Self::Undefined, Self::ScfNotConverged, Self::Failed];
 
-    /// As it is in the file.
+    /// Its number in the file.
     #[must_use]
     pub const fn number(self) -> i64 {
         match self {
@@ -36,7 +36,7 @@ impl FrameStatus {
         }
     }
 
-    /// Whether the values of the frame are there.
+    /// Whether the frame's values are complete.
     #[must_use]
     pub fn is_completed(self) -> bool {
         self == Self::Completed
@@ -64,11 +64,11 @@ impl fmt::Display for FrameStatus {
 impl FromStr for FrameStatus {
     type Err = String;
 
-    /// A name in any case, or the number of one.
+    /// Parses a name in any case, or a number.
     fn from_str(text: &str) -> Result<Self, String> {
         let named = Self::NAMED.into_iter();
         let mut named = named.filter(|s| s.to_string().eq_ignore_ascii_case(text) || s.number().to_string() == text);
-        named.next().ok_or_else(|| format!("'{text}' is no status; there are {}", named_ones()))
+        named.next().ok_or_else(|| format!("'{text}' is not a status: expected one of {}", named_ones()))
     }
 }
 
@@ -77,15 +77,15 @@ fn named_ones() -> String {
     FrameStatus::NAMED.map(|status| format!("{status} ({})", status.number())).join(", ")
 }
 
-/// That statuses to be saved, one for all frames or one each, are such as have a name: the other side knows no others.
+/// Checks that the statuses to save (one for all frames, or one per frame) have names, since Python knows no others.
 ///
 /// # Errors
-/// [`ErrorKind::BadValues`] names frame and number.
+/// [`ErrorKind::BadValues`], with frame and number.
 pub fn check_statuses(frames: &Rows, statuses: &[FrameStatus]) -> Result<(), ErrorKind> {
     let unnamed = |status: &FrameStatus| matches!(status, FrameStatus::Other(_));
     let Some(place) = statuses.iter().position(unnamed) else { return Ok(()) };
     let frame = frames.iter().nth(place).map_or_else(String::new, |frame| format!(" of frame {frame}"));
-    let text = format!("the status{frame} is {}; there are {}", statuses[place], named_ones());
+    let text = format!("the status{frame} is {}; expected one of {}", statuses[place], named_ones());
     Err(ErrorKind::BadValues(text))
 }
 

@@ -1,4 +1,4 @@
-//! Structures: which groups they are, and how many frames and atoms they have.
+//! Finds structures in a file, and counts their frames and atoms.
 
 use super::names::{CLUSTER, DATACLASS, GROUND_TRUTH, LEVELS_OF_THEORY};
 use h5part_base::error::{At, ErrorKind, Item, Result};
@@ -17,18 +17,18 @@ pub struct Structure {
 }
 
 impl Structure {
-    /// The structure at `key`: a `Structure`, a `Trajectory`, or that of a `FiniteSubsystem`. Makes nothing, and
+    /// The structure at `key`: a `Structure`, a `Trajectory`, or that of a `FiniteSubsystem`. It creates nothing, and
     /// keeps nobody waiting.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::NotAStructure`] names those that are there; those of [`Store::reader`].
+    /// [`crate::ErrorKind::NotAStructure`], which lists those that exist; those of [`Store::reader`].
     pub fn open(store: &impl AsStore, key: &str) -> Result<Self> {
         let store = store.as_store();
         let key = key.trim_matches('/');
         store.with_h5(|h5, _| Self::find(store, h5, key)).at("open a structure of", store.path())
     }
 
-    /// All structures of the file, ascending by their paths; of one that cannot be used, why not.
+    /// All structures of the file, sorted by path. For one that cannot be used, the reason.
     ///
     /// # Errors
     /// Those of [`Store::reader`].
@@ -57,7 +57,7 @@ impl Structure {
             Ok(Some(Attribute::Text(class))) if is_structure(&class) => Ok((key.to_owned(), class)),
             Ok(Some(Attribute::Text(class))) => Err(format!("a {class}")),
             Ok(_) => Err(format!("a group without the attribute '{DATACLASS}'")),
-            Err(ErrorKind::NotFound { what: Item::Table(_), .. }) => Err("nothing that is in the file".to_owned()),
+            Err(ErrorKind::NotFound { what: Item::Table(_), .. }) => Err("not in the file".to_owned()),
             Err(ErrorKind::NotATable { .. }) => Err("a dataset".to_owned()),
             Err(other) => return Err(other),
         };
@@ -128,7 +128,7 @@ impl Structure {
         format!("{}/{GROUND_TRUTH}", self.path)
     }
 
-    /// Its levels of theory, by their own names, as the file lists them.
+    /// Its levels of theory, by their original names, as listed in the file.
     ///
     /// # Errors
     /// Those of [`Store::reader`].

@@ -1,4 +1,5 @@
-//! Extended XYZ: frames one after the other, each a number of atoms, a line of properties, and a line an atom. Pure.
+//! Extended XYZ: a sequence of frames, each with the number of atoms, a line of properties, and one line per atom.
+//! Pure.
 
 use super::comment::{items, pairs};
 use super::elements::atomic_number;
@@ -6,28 +7,28 @@ use h5part_base::error::ErrorKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
-/// What all frames of a file have, one after the other.
+/// The frames of a file, one after the other.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Xyz {
     /// Number of frames.
     pub frames: u64,
     /// Number of atoms in each frame.
     pub atoms: u64,
-    /// (frames, atoms), in Å: three a position.
+    /// (frames, atoms), in Å; three values per position.
     pub positions: Vec<f64>,
     /// (frames, atoms).
     pub atomic_numbers: Vec<i64>,
-    /// (frames, 3, 3) in Å, where the frames have lattices and are periodic.
+    /// (frames, 3, 3) in Å, if the frames are periodic and have lattices.
     pub cell_vectors: Option<Vec<f64>>,
-    /// (frames), in eV, of all atoms together, where the frames have energies.
+    /// (frames), in eV, for all atoms of a frame together, if the frames have energies.
     pub energies: Option<Vec<f64>>,
-    /// (frames, atoms, 3) in eV/Å, where the frames have forces.
+    /// (frames, atoms, 3) in eV/Å, if the frames have forces.
     pub forces: Option<Vec<f64>>,
-    /// Keys that look like energies or forces, and were not asked for.
+    /// Keys that look like energies or forces, but were not asked for.
     pub not_taken: BTreeSet<String>,
 }
 
-/// Under which keys a file has its energies and forces; letter case means nothing.
+/// The keys of energies and forces in a file. Letter case is ignored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct XyzKeys {
     /// Key of the energy of all atoms together, in eV.
@@ -37,16 +38,16 @@ pub struct XyzKeys {
 }
 
 impl Default for XyzKeys {
-    /// `energy` and `forces`, as ASE has them.
+    /// `energy` and `forces`, as in ASE.
     fn default() -> Self {
         Self { energy: "energy".to_owned(), forces: "forces".to_owned() }
     }
 }
 
-/// Longest line that is read, in bytes: lists of a comment line may be long.
+/// Longest accepted line, in bytes. Lists in a comment line may be long.
 const LONGEST: u64 = 1 << 28;
 
-/// Columns of the lines of atoms, by their first place.
+/// Columns of the lines of atoms, by their first index.
 #[derive(Debug, Default, PartialEq)]
 struct Places {
     species: usize,
@@ -56,8 +57,8 @@ struct Places {
 }
 
 impl Xyz {
-    /// Reads all frames. They have as many atoms each, and all of them a lattice, an energy, forces, or none of
-    /// them.
+    /// Reads all frames. They must have the same number of atoms. Either all or none of them have a lattice, an energy,
+    /// and forces.
     ///
     /// # Errors
     /// [`ErrorKind::BadValues`] with the number of the line, I/O errors.
@@ -69,7 +70,7 @@ impl Xyz {
             if head.trim().is_empty() {
                 continue;
             }
-            let atoms: u64 = head.trim().parse().map_err(|_| lines.bad("the number of atoms is expected"))?;
+            let atoms: u64 = head.trim().parse().map_err(|_| lines.bad("expected the number of atoms"))?;
             if atoms == 0 || (xyz.frames > 0 && atoms != xyz.atoms) {
                 let text = format!("a frame of {atoms} atoms after frames of {}", xyz.atoms);
                 return Err(lines.bad(if atoms == 0 { "a frame without atoms" } else { &text }));
@@ -117,7 +118,7 @@ impl Xyz {
     fn atom(&mut self, line: &str, places: &Places) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         if words.len() < places.columns {
-            return Err(format!("{} columns where {} are expected", words.len(), places.columns));
+            return Err(format!("{} columns instead of {}", words.len(), places.columns));
         }
         let three = |from: usize| -> Result<Vec<f64>, String> {
             let read = |word: &&str| number(word).ok_or_else(|| format!("'{word}' is not a number"));
@@ -132,8 +133,8 @@ impl Xyz {
     }
 }
 
-/// Adds what a frame has, or begins with it. What one frame has and others do not is an error: which of them, the
-/// first one or this, does not have it.
+/// Appends the values of a frame, or begins with them. It is an error if some frames have values and others do not. The
+/// error tells whether the first frame or this one lacks them.
 fn extend(values: &mut Option<Vec<f64>>, more: Option<Vec<f64>>, is_first: bool) -> Result<(), Lacks> {
     match (values, more) {
         (values, more) if is_first => *values = more,
@@ -151,7 +152,7 @@ enum Lacks {
     This,
 }
 
-/// The cell vectors of a frame, if it is periodic: with a lattice, unless `pbc` says F in all directions.
+/// The cell vectors of a frame. It is periodic if it has a lattice, unless `pbc` says F in all directions.
 fn lattice(properties: &BTreeMap<String, String>) -> Result<Option<Vec<f64>>, &'static str> {
     let numbers = |text: &String| items(text)?.into_iter().map(number).collect::<Option<Vec<f64>>>();
     let lattice = match properties.get("lattice").map(numbers) {
@@ -165,7 +166,7 @@ fn lattice(properties: &BTreeMap<String, String>) -> Result<Option<Vec<f64>>, &'
     };
     match lattice {
         Some(lattice) if periodic && lattice.iter().all(|x| *x == 0.0) => Err("the lattice is zero"),
-        None if periodic => Err("it is periodic (pbc), and has no lattice"),
+        None if periodic => Err("it is periodic (pbc), but has no lattice"),
         lattice => Ok(lattice.filter(|_| periodic)),
     }
 }
@@ -180,18 +181,20 @@ fn is_periodic(pbc: &str) -> Result<bool, &'static str> {
     match flags.as_deref() {
         Some([all]) => Ok(*all),
         Some([a, b, c]) if a == b && b == c => Ok(*a),
-        Some([_, _, _]) => Err("it is periodic in some directions only (pbc): a structure is so in all, or in none"),
+        Some([_, _, _]) => {
+            Err("it is periodic in some directions only (pbc): a structure must be periodic in all or none")
+        }
         _ => Err("pbc is not T or F for each of the three directions"),
     }
 }
 
-/// A finite number; Fortran writes its exponents with D.
+/// A finite number. Fortran writes exponents with D.
 fn number(text: &str) -> Option<f64> {
     text.replace(['d', 'D'], "e").parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
 impl Places {
-    /// `species:S:1:pos:R:3:forces:R:3`. Other columns that look like forces are added to `not_taken`.
+    /// Parses `species:S:1:pos:R:3:forces:R:3`. Other columns that look like forces are added to `not_taken`.
     fn parse(text: &str, forces: &str, not_taken: &mut BTreeSet<String>) -> Option<Self> {
         let words: Vec<&str> = text.split(':').collect();
         let (mut places, mut species, mut positions) = (Self::default(), None, None);
@@ -219,7 +222,7 @@ impl Places {
 struct Lines<'a, R> {
     input: &'a mut R,
     number: u64,
-    /// Where the properties of the first frame are.
+    /// Number of the line with the properties of the first frame.
     first: u64,
 }
 
@@ -244,7 +247,7 @@ impl<R: BufRead> Lines<'_, R> {
             Lacks::First => self.first,
             Lacks::This => self.number,
         };
-        ErrorKind::BadValues(format!("line {line}: there is no {what}, which other frames have"))
+        ErrorKind::BadValues(format!("line {line}: it has no {what}, but other frames do"))
     }
 }
 
@@ -282,17 +285,17 @@ mod tests {
     #[test]
     fn what_one_frame_has_all_of_them_have() {
         for (from, to, says) in [
-            (" energy=-3.25", "", "line 6: there is no energy"),
-            (" energy=-3.5", "", "line 2: there is no energy"),
-            ("Lattice='4 0 0 0 4 0 0 0 5'", "", "line 6: there is no periodic lattice"),
-            ("Lattice=\"4 0 0 0 4 0 0 0 4\"", "pbc='F F F'", "line 2: there is no periodic lattice"),
-            ("note", "pbc='F F F'", "line 6: there is no periodic lattice"),
-            ("tag:I:1:forces:R:3\n", "tag:I:4\n", "line 6: there is no force"),
+            (" energy=-3.25", "", "line 6: it has no energy"),
+            (" energy=-3.5", "", "line 2: it has no energy"),
+            ("Lattice='4 0 0 0 4 0 0 0 5'", "", "line 6: it has no periodic lattice"),
+            ("Lattice=\"4 0 0 0 4 0 0 0 4\"", "pbc='F F F'", "line 2: it has no periodic lattice"),
+            ("note", "pbc='F F F'", "line 6: it has no periodic lattice"),
+            ("tag:I:1:forces:R:3\n", "tag:I:4\n", "line 6: it has no force"),
         ] {
             let text = TWO.replacen(" pbc=\"T T T\"", "", 1);
             assert!(text.contains(from), "{from}");
             let error = read(&text.replacen(from, to, 1)).expect_err(from).to_string();
-            assert!(error.contains(says) && error.contains("which other frames have"), "{from}: {error}");
+            assert!(error.contains(says) && error.contains("but other frames do"), "{from}: {error}");
         }
     }
 
@@ -306,7 +309,7 @@ mod tests {
         for (bad, says) in [
             (format!("{cell} pbc=\"T T F\""), "line 2: it is periodic in some directions only"),
             (format!("{cell} pbc=\"T T\""), "line 2: pbc is not T or F"),
-            ("pbc=\"T T T\"".to_owned(), "line 2: it is periodic (pbc), and has no lattice"),
+            ("pbc=\"T T T\"".to_owned(), "line 2: it is periodic (pbc), but has no lattice"),
             ("Lattice=\"0 0 0 0 0 0 0 0 0\"".to_owned(), "line 2: the lattice is zero"),
         ] {
             let error = read(&frame(&bad)).expect_err(&bad).to_string();
@@ -314,7 +317,7 @@ mod tests {
         }
     }
 
-    /// What ASE reads is read, or told.
+    /// What ASE reads is read or reported.
     #[test]
     fn keys_are_chosen_and_none_is_passed_over_silently() {
         let text = "1\nProperties=species:S:1:pos:R:3:dft_forces:R:3 free_energy = -2 REF_energy=-1 energy_unit=eV\nH 0 0 0 1 2 3\n";
@@ -335,7 +338,7 @@ mod tests {
     fn what_is_wrong_is_told_with_its_line() {
         for (text, line) in [
             ("", "line 1: there are no frames"),
-            ("two\n", "line 1: the number of atoms"),
+            ("two\n", "line 1: expected the number of atoms"),
             ("0\n\n", "line 1: a frame without atoms"),
             ("1\n", "line 2: the line of properties"),
             ("1\nLattice=\"1 2\nH 0 0 0\n", "line 2: a quotation mark"),
@@ -346,7 +349,7 @@ mod tests {
             ("2\n\nH 0 0 0\n", "line 4: the file ends"),
             ("1\n\nH 0 0\n", "line 3: 3 columns"),
             ("1\n\nH 0 0 nan\n", "line 3: 'nan' is not a number"),
-            ("1\n\nXx 0 0 0\n", "'Xx' is no chemical element"),
+            ("1\n\nXx 0 0 0\n", "'Xx' is not a chemical element"),
             ("1\n\nH 0 0 0\n2\n", "line 4: a frame of 2 atoms after frames of 1"),
         ] {
             let error = read(text).expect_err(text).to_string();

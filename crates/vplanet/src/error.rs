@@ -5,23 +5,23 @@ use std::path::PathBuf;
 /// Why work on files of vspace, multiplanet and BigPlanet fails. A program finds it by [`h5part_base::error::Error::kind_of`].
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// Names in an archive that lead astray: a program was killed while it wrote it.
+    /// Invalid names in an archive: a program was killed while it wrote the archive.
     #[error("the archive is damaged: {0}")]
     DamagedArchive(String),
-    /// An archive has trials whose raw data are gone.
+    /// The raw data of some trials in an archive are gone.
     #[error("these of its trials are not in {}: {}", .folder.display(), .trials.join(", "))]
     NoRawData {
-        /// Where the others are.
+        /// The folder with the other trials.
         folder: PathBuf,
-        /// Their names.
+        /// Names of the trials that are missing there.
         trials: Vec<String>,
     },
-    /// A text file of another program that cannot be read.
+    /// A text file of another program that cannot be parsed.
     #[error("{}{what}", of_line(*.line))]
     BadText {
-        /// Number of the line, from 1; 0: it is about the whole.
+        /// Number of the line, from 1; 0 if it concerns the whole file.
         line: u64,
-        /// What is wrong there.
+        /// What is wrong.
         what: String,
     },
 }

@@ -1,7 +1,7 @@
 //! vspace, multiplanet and BigPlanet: each translates between the files of its original and the engine.
 //!
-//! Nothing in here locks files, syncs or schedules by itself: trials are tasks of a [ledger](h5part_tasks::ledger), and
-//! what is kept goes through a [store](h5part_engine::store).
+//! Nothing in this crate locks files, syncs or schedules: trials are tasks of a [ledger](h5part_tasks::ledger), and
+//! results are kept in a [store](h5part_engine::store).
 
 pub mod bigplanet;
 pub mod checkpoint;

@@ -185,11 +185,11 @@ fn what_is_there_is_replaced_only_when_that_is_wanted() {
 #[test]
 fn a_destination_that_is_no_folder_or_has_templates_is_never_replaced() {
     let cases = [
-        ("sSrcFolder .\nsDestFolder earth.in\nfile earth.in\ndSemi [1,2,n2] a\n", "is no folder"),
-        ("sSrcFolder .\nsDestFolder notes.txt\nfile earth.in\n", "is no folder"),
-        ("sSrcFolder .\nsDestFolder dangling\nfile earth.in\n", "is no folder"),
-        ("sSrcFolder .\nsDestFolder link\nfile templates/vpl.in\n", "has the template files"),
-        ("sSrcFolder .\nsDestFolder templates\nfile earth.in\nfile templates/vpl.in\n", "has the template files"),
+        ("sSrcFolder .\nsDestFolder earth.in\nfile earth.in\ndSemi [1,2,n2] a\n", "is not a folder"),
+        ("sSrcFolder .\nsDestFolder notes.txt\nfile earth.in\n", "is not a folder"),
+        ("sSrcFolder .\nsDestFolder dangling\nfile earth.in\n", "is not a folder"),
+        ("sSrcFolder .\nsDestFolder link\nfile templates/vpl.in\n", "contains the template files"),
+        ("sSrcFolder .\nsDestFolder templates\nfile earth.in\nfile templates/vpl.in\n", "contains the template files"),
     ];
     for (text, said) in cases {
         let dir = folder(text.as_bytes());
@@ -221,12 +221,12 @@ fn bad_input_is_refused_with_its_line_before_anything_is_made() {
         (
             format!("{HEAD}file earth.in\nrm dNothing\n"),
             5,
-            "line 5: 'dNothing' is to be removed, and is not in earth.in",
+            "line 5: 'dNothing' is to be removed, but is not in earth.in",
         ),
         ("sSrcFolder nowhere\nsDestFolder MP\nfile earth.in\n".to_owned(), 3, "nowhere/earth.in: no such file"),
         ("sSrcFolder templates\nsDestFolder a/b/MP\nfile earth.in\n".to_owned(), 3, "a/b/MP: no such file"),
-        ("sSrcFolder templates\nsDestFolder templates\nfile earth.in\n".to_owned(), 2, "has the template files"),
-        ("sSrcFolder templates\nsDestFolder .\nfile earth.in\n".to_owned(), 5, "no name of a folder"),
+        ("sSrcFolder templates\nsDestFolder templates\nfile earth.in\n".to_owned(), 2, "contains the template files"),
+        ("sSrcFolder templates\nsDestFolder .\nfile earth.in\n".to_owned(), 5, "not a name of a folder"),
     ];
     for (text, expected, said) in cases {
         let dir = folder(text.as_bytes());

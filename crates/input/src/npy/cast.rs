@@ -3,16 +3,16 @@
 use h5part_base::dataspace::Dtype;
 use half::f16;
 
-/// One element on its way from one type to another.
+/// One element during the conversion from one type to another.
 #[derive(Clone, Copy)]
 enum Number {
     Int(i128),
     Float(f64),
 }
 
-/// Little-endian elements of `from` as elements of `to`. `None` where a value does not fit:
-/// out of range, fractions into whole numbers, whole numbers that a float cannot hold, texts that are too long, parts of
-/// complex numbers into real ones. Only the last digits of floats are rounded, to f32 and f16.
+/// Converts little-endian elements of `from` to elements of `to`. `None`: a value does not fit. It is out of range, a
+/// fraction for a whole number, a whole number that a float cannot hold exactly, a text that is too long, or a complex
+/// number for a real one. Only the last digits of floats are rounded, to f32 and f16.
 #[must_use]
 pub fn cast(from: Dtype, to: Dtype, bytes: &[u8]) -> Option<Vec<u8>> {
     match (from, to) {
@@ -31,17 +31,17 @@ pub fn cast(from: Dtype, to: Dtype, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The elements, if they are elements of this type.
+/// The bytes, if they are valid elements of this type.
 fn kind_of(dtype: Dtype, bytes: Vec<u8>) -> Option<Vec<u8>> {
     dtype.flaw_of(&bytes).is_none().then_some(bytes)
 }
 
-/// The type of either part of a complex number.
+/// The type of the two parts of a complex number.
 fn part(dtype: Dtype) -> Dtype {
     if dtype == Dtype::C64 { Dtype::F32 } else { Dtype::F64 }
 }
 
-/// Complex numbers that have these as their real parts.
+/// Complex numbers with these real parts.
 fn complex(part: Dtype, real: &[u8]) -> Vec<u8> {
     let size = usize::try_from(part.size()).unwrap_or(8);
     let zero = vec![0; size];

@@ -8,21 +8,20 @@ use std::io::{self, Read};
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// NumPy refuses longer ones too.
 const LONGEST: usize = 10_000;
-/// Bytes of an element at most.
+/// Most bytes of an element.
 const MOST_TEXT_BYTES: u32 = 1 << 20;
-/// A structured type nests two deeper for each compound in another one. Deeper nesting is only there to exhaust the
-/// stack.
+/// Each level of nested compounds takes two levels of brackets. Anything deeper can only be meant to exhaust the stack.
 const DEEPEST: usize = 10;
 const TOO_DEEP: &str = "its type is nested too deeply";
 
-/// What a `.npy` file holds.
+/// The content of a `.npy` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
     /// Element type.
     pub dtype: Dtype,
     /// Whether elements are big-endian.
     pub big_endian: bool,
-    /// Whether they are texts with four bytes per code point, to become UTF-8 in as many bytes.
+    /// Whether elements are texts with four bytes per code point. They become UTF-8 of the same number of bytes.
     pub code_points: bool,
     /// Whether the first axis varies fastest.
     pub fortran_order: bool,
@@ -33,7 +32,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads up to the first element.
+    /// Reads the header, up to the first element.
     ///
     /// # Errors
     /// [`crate::ErrorKind::BadNpy`], [`crate::ErrorKind::NpyType`], I/O errors.
@@ -41,17 +40,17 @@ impl Header {
         let mut head = [0; 8];
         read(source, &mut head)?;
         if head.starts_with(b"PK") {
-            return Err(bad("it is an .npz archive: save each array by itself with numpy.save"));
+            return Err(bad("it is an .npz archive: save each array separately with numpy.save"));
         }
         if matches!(head, [0x80, 2..=5, ..]) {
             return Err(bad("it is a pickled Python object: save an array of numbers with numpy.save"));
         }
         if head[..6] != *MAGIC {
-            return Err(bad("it does not start like one"));
+            return Err(bad("it does not begin like one"));
         }
         if !(1..=3).contains(&head[6]) || head[7] != 0 {
             return Err(crate::ErrorKind::BadNpy(format!(
-                "its version is {}.{}; 1.0 to 3.0 are known",
+                "its version is {}.{}, but must be 1.0 to 3.0",
                 head[6], head[7]
             ))
             .into());
@@ -98,21 +97,21 @@ impl Header {
         Ok(header)
     }
 
-    /// Number of elements, unless it overflows.
+    /// Number of elements. `None`: it overflows.
     #[must_use]
     pub fn elements(&self) -> Option<u64> {
         self.shape.iter().try_fold(1u64, |n, &k| n.checked_mul(k))
     }
 
-    /// Bytes of all elements, unless they overflow.
+    /// Bytes of all elements. `None`: they overflow.
     #[must_use]
     pub fn data_bytes(&self) -> Option<u64> {
         let bytes = self.elements()?.checked_mul(self.dtype.size())?;
         i64::try_from(bytes).is_ok().then_some(bytes)
     }
 
-    /// The header's own bytes: little-endian, C order, and the oldest version that can say so. Text in UTF-8 is written
-    /// as numpy's, with four bytes per code point.
+    /// Encodes a header: little-endian, C order, in the oldest version that can express it. Texts in UTF-8 are written
+    /// as numpy's texts, with four bytes per code point.
     #[must_use]
     pub fn to_bytes(dtype: Dtype, shape: &[u64]) -> Vec<u8> {
         let mut axes = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
@@ -121,7 +120,7 @@ impl Header {
         }
         let descr = if let Dtype::Text(n) = dtype { format!("'<U{n}'") } else { dtype.numpy() };
         let text = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': ({axes}), }}");
-        // Ends with a newline, on a multiple of 64 bytes.
+        // It ends with a newline, at a multiple of 64 bytes.
         let filled = |before: usize| (before + text.len() + 1).next_multiple_of(64) - before;
         let mut bytes = MAGIC.to_vec();
         let len = match u16::try_from(filled(10)) {
@@ -143,7 +142,7 @@ impl Header {
     }
 }
 
-/// The text with numbers such as `5L` as `5`; texts in quotes stay.
+/// Replaces numbers such as `5L` by `5`. Quoted texts are kept.
 fn without_long(text: &str) -> String {
     let (mut out, mut quote, mut before) = (String::with_capacity(text.len()), None, ' ');
     for c in text.chars() {
@@ -160,7 +159,7 @@ fn without_long(text: &str) -> String {
     out
 }
 
-/// How deep brackets are nested.
+/// Nesting depth of brackets.
 fn depth(text: &str) -> usize {
     let (mut now, mut deepest) = (0usize, 0);
     for c in text.chars() {
@@ -182,7 +181,7 @@ fn shape_of(axes: &[Value]) -> Result<Vec<u64>, ErrorKind> {
     axes.iter().map(axis).collect()
 }
 
-/// A type, and how its elements lie.
+/// A type, with the layout of its elements.
 struct Found {
     dtype: Dtype,
     big_endian: bool,
@@ -216,7 +215,7 @@ fn parse_code(descr: &str) -> Option<Found> {
     Some(Found { dtype, big_endian: big && dtype.word_bytes() > 1, code_points: false })
 }
 
-/// Tuples of name, type and perhaps shape; gaps are fields of bytes without a name.
+/// Parses tuples of name, type and optional shape. Gaps are byte fields without a name.
 fn parse_fields(fields: &[Value]) -> Result<Dtype, ErrorKind> {
     let odd = || bad("its structured type is not understood");
     let (mut found, mut size) = (Vec::new(), 0u64);
@@ -367,7 +366,7 @@ mod tests {
         assert!(refused(b"PK\x03\x04........").contains(".npz") && refused(b"\x80\x04........").contains("pickle"));
     }
 
-    /// A header has no checksum: a flipped digit is another shape. Cut ones are noticed.
+    /// A header has no checksum, so a flipped digit gives another shape. Truncated headers are noticed.
     #[test]
     #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
     fn every_truncation_is_noticed_and_no_bit_flip_makes_a_file_without_a_size() {

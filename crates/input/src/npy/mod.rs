@@ -1,7 +1,7 @@
 //! `.npy` files as sources and sinks of rows, in bounded memory.
 //!
-//! Files are streamed: C order as it comes, Fortran order by positioned reads, big-endian values
-//! turned around. Casts are explicit and lose nothing but a float's last digits.
+//! Files are streamed: C order as it comes, Fortran order by positioned reads, big-endian values with their bytes
+//! swapped. Casts are explicit and lose nothing except the last digits of floats.
 
 mod cast;
 mod header;

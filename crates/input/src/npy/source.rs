@@ -1,4 +1,4 @@
-//! Rows of values from a `.npy` file, or from raw little-endian bytes.
+//! Reads rows of values from a `.npy` file, or from raw little-endian bytes.
 
 use super::{Header, cast};
 use h5part_base::dataspace::Dtype;
@@ -12,25 +12,25 @@ use std::path::Path;
 /// Largest list of row indices taken from a file.
 const MOST_INDICES: u64 = 1 << 32;
 
-/// Hands out rows of values in order, a bounded number at a time.
+/// Returns rows of values in order, a bounded number at a time.
 pub struct RowSource {
     input: Input,
     dtype: Dtype,
     shape: Vec<u64>,
     wanted: Dtype,
-    /// Raw bytes: nothing says how many there are.
+    /// Whether the values are raw bytes of unknown length.
     headless: bool,
 }
 
 enum Input {
-    /// C order: read on.
+    /// C order, which is read sequentially.
     Stream { reader: Box<dyn Read>, big_endian: bool, code_points: bool },
-    /// Fortran order: the elements of a row are a stride apart.
+    /// Fortran order: the elements of a row are one stride apart.
     Fortran { file: File, header: Header, next_row: u64 },
 }
 
 impl RowSource {
-    /// A `.npy` file; its length is checked against its header.
+    /// Opens a `.npy` file, and checks its length against its header.
     ///
     /// # Errors
     /// [`crate::ErrorKind::BadNpy`], I/O errors.
@@ -55,7 +55,7 @@ impl RowSource {
         Ok(Self { input, dtype, shape, wanted: dtype, headless: false })
     }
 
-    /// Raw little-endian elements from a stream that has no header.
+    /// Reads raw little-endian elements from a stream without a header.
     #[must_use]
     pub fn raw(reader: Box<dyn Read>, dtype: Dtype, shape: &[u64]) -> Self {
         Self {
@@ -67,26 +67,26 @@ impl RowSource {
         }
     }
 
-    /// Converts texts to another length, and whole numbers to members of an enum over them, as
-    /// [`Dtype::relabel`] does. Other types stay as they are.
+    /// Converts texts to another length, and whole numbers to members of an enum over them, as [`Dtype::relabel`] does.
+    /// Other types are not converted.
     pub fn fit(&mut self, dtype: Dtype) {
         if self.dtype.relabels(dtype) {
             self.wanted = dtype;
         }
     }
 
-    /// Converts the values to another type on the way.
+    /// Casts the values to another type as they are read.
     pub fn cast_to(&mut self, dtype: Dtype) {
         self.wanted = dtype;
     }
 
-    /// Type of the values handed out.
+    /// Type of the values returned.
     #[must_use]
     pub fn dtype_out(&self) -> Dtype {
         self.wanted
     }
 
-    /// Shape as in the header.
+    /// Shape in the header.
     #[must_use]
     pub fn shape(&self) -> &[u64] {
         &self.shape
@@ -95,7 +95,7 @@ impl RowSource {
     /// Little-endian bytes of the next `rows` rows of `cell` elements each.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::BadNpy`] when there are too few, or when a value does not fit the cast.
+    /// [`crate::ErrorKind::BadNpy`] if there are too few values, or if a value does not fit the cast.
     pub fn next_rows(&mut self, rows: u64, cell: u64) -> Result<Vec<u8>, ErrorKind> {
         let size = self.dtype.size();
         let bytes = rows.checked_mul(cell).and_then(|n| n.checked_mul(size)).and_then(|n| usize::try_from(n).ok());
@@ -107,7 +107,7 @@ impl RowSource {
                 (*big_endian, *code_points)
             }
             Input::Fortran { file, header, next_row } => {
-                // A lone cell comes without the axis of rows: its first axis is one of its own.
+                // A single cell has no axis of rows. Its first axis belongs to the cell.
                 if *next_row == 0 && header.elements() == Some(cell) {
                     header.shape.insert(0, 1);
                 }
@@ -132,46 +132,48 @@ impl RowSource {
 }
 
 impl RowSource {
-    /// Makes sure that nothing is left.
+    /// Checks that no values are left.
     ///
     /// # Errors
-    /// [`ErrorKind::BadValues`] when there are more values, I/O errors.
+    /// [`ErrorKind::BadValues`] if there are more values, I/O errors.
     pub fn expect_end(&mut self) -> Result<(), ErrorKind> {
         match &mut self.input {
             Input::Stream { reader, .. } if self.headless => match reader.read(&mut [0])? {
                 0 => Ok(()),
                 _ => Err(ErrorKind::BadValues(
-                    "there are more than one for each element of the rows selected".to_owned(),
+                    "there are too many: expected one per element of the selected rows".to_owned(),
                 )),
             },
-            // Files with a header were checked against it.
+            // The length of a file with a header was checked at the beginning.
             _ => Ok(()),
         }
     }
 }
 
-/// Row numbers of a table of `rows` rows from a `.npy` file with one axis: whole numbers, of which negative ones count
-/// from the end as in numpy, or a mask of bool with one value per row.
+/// Row numbers for a table of `rows` rows, from a `.npy` file with one axis. It holds whole numbers, of which negative
+/// ones count from the end as in numpy, or a bool mask with one value per row.
 ///
 /// # Errors
 /// [`crate::ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for anything else, I/O errors.
 pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
     let mut source = RowSource::open(path)?;
     let bad = |reason: &str| ErrorKind::BadValues(reason.to_owned());
-    let &[count] = source.shape() else { return Err(bad("row numbers, or a mask, have one axis")) };
+    let &[count] = source.shape() else { return Err(bad("row numbers, or a mask, must have one axis")) };
     if count > MOST_INDICES {
         return Err(bad("there are more row numbers than a selection can hold"));
     }
     if source.dtype == Dtype::Bool {
         if count != rows {
-            return Err(ErrorKind::BadValues(format!("a mask has one value per row: expected {rows}, found {count}")));
+            return Err(ErrorKind::BadValues(format!(
+                "a mask must have one value per row: expected {rows}, found {count}"
+            )));
         }
         let mask = source.next_rows(count, 1)?;
         return Ok((0..).zip(mask).filter(|(_, there)| *there != 0).map(|(row, _)| row).collect());
     }
-    // NumPy makes an array of floats of an empty list.
+    // NumPy turns an empty list into an array of floats.
     if !source.dtype.is_whole() && count > 0 {
-        return Err(bad("row numbers are whole numbers, or a mask of bool"));
+        return Err(bad("row numbers must be whole numbers, or a mask of bool"));
     }
     source.cast_to(Dtype::I64);
     let bytes = source.next_rows(count, 1)?;
@@ -181,8 +183,8 @@ pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
     numbers.map(|n| from_end(n).ok_or_else(|| outside(n))).collect()
 }
 
-/// Fortran order, shape (n, c...): element (row, k) is number `row + n * k'`, `k'` being the cell's
-/// own Fortran number. One read for each element of the cell.
+/// Reads Fortran order, shape (n, c...). Element (row, k) has number `row + n * k'`, where `k'` is the Fortran number
+/// of k within the cell. It takes one read per element of a cell.
 fn read_fortran(file: &File, header: &Header, first: u64, rows: u64, out: &mut [u8]) -> Result<(), ErrorKind> {
     let size = usize::try_from(header.dtype.size()).unwrap_or(8);
     let (total, axes) = header.shape.split_first().map_or((0, &[][..]), |(&n, axes)| (n, axes));
@@ -201,7 +203,7 @@ fn read_fortran(file: &File, header: &Header, first: u64, rows: u64, out: &mut [
     Ok(())
 }
 
-/// The number in Fortran order of the element that has number `k` in C order.
+/// The number in Fortran order of the element with number `k` in C order.
 fn fortran_number(mut k: u64, axes: &[u64]) -> u64 {
     let mut stride: u64 = axes.iter().product();
     let mut number = 0;
@@ -213,9 +215,9 @@ fn fortran_number(mut k: u64, axes: &[u64]) -> u64 {
     number
 }
 
-/// Texts of four bytes per code point as UTF-8, which is never longer, padded with zeros.
+/// Converts texts of four bytes per code point to UTF-8, which is never longer, padded with zeros.
 fn to_utf8(bytes: &mut [u8], size: u64) -> Result<(), ErrorKind> {
-    let bad = || ErrorKind::BadValues("a text holds what is not a character".to_owned());
+    let bad = || ErrorKind::BadValues("a text contains something that is not a character".to_owned());
     for element in bytes.chunks_exact_mut(to_usize(size).max(4)) {
         let mut text = String::with_capacity(element.len());
         for code in element.chunks_exact(4) {
@@ -238,7 +240,7 @@ fn turn_around(bytes: &mut [u8], size: u64) {
 fn read_exact(reader: &mut dyn Read, buf: &mut [u8]) -> Result<(), ErrorKind> {
     reader.read_exact(buf).map_err(|e| match e.kind() {
         io::ErrorKind::UnexpectedEof => {
-            ErrorKind::BadValues("they end too soon: one is needed for each element of the rows selected".to_owned())
+            ErrorKind::BadValues("there are too few: expected one per element of the selected rows".to_owned())
         }
         _ => ErrorKind::Io(e),
     })
@@ -250,12 +252,12 @@ mod tests {
 
     #[test]
     fn fortran_numbers() {
-        // Shape (2, 3): C order 00 01 02 10 11 12 is number 0 2 4 1 3 5 in Fortran order.
+        // Shape (2, 3): C order 00 01 02 10 11 12 has numbers 0 2 4 1 3 5 in Fortran order.
         let numbers: Vec<u64> = (0..6).map(|k| fortran_number(k, &[2, 3])).collect();
         assert_eq!(numbers, [0, 2, 4, 1, 3, 5]);
     }
 
-    /// numpy writes a cell of shape (2, 3) as it is: its first axis is not one of rows.
+    /// numpy writes a cell of shape (2, 3) as it is, so its first axis does not count rows.
     #[test]
     #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
     fn a_lone_cell_in_fortran_order_is_one_row() {

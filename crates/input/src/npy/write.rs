@@ -1,4 +1,4 @@
-//! Writing a `.npy` file row by row.
+//! Writes a `.npy` file row by row.
 
 use super::Header;
 use h5part_base::dataspace::Dtype;
@@ -9,13 +9,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
-/// A `.npy` file under construction beside its name; it takes the name when it is whole. What is
-/// no regular file (a pipe, a device) is written as it stands.
+/// A `.npy` file under construction beside its name. It is renamed once it is complete. A target that is not a regular
+/// file (a pipe, a device) is written directly.
 #[derive(Debug)]
 pub struct NpyWriter {
     out: BufWriter<Target>,
     left: u64,
-    /// Bytes of a text in UTF-8, which becomes one of four bytes per code point.
+    /// Bytes of a UTF-8 text, which is written with four bytes per code point.
     text: Option<usize>,
 }
 
@@ -27,7 +27,7 @@ enum Target {
 
 impl Target {
     fn open(path: &Path) -> io::Result<Self> {
-        // A link stays a link: its target is replaced.
+        // A link is kept, and its target is replaced.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if path.metadata().is_ok_and(|m| !m.is_file()) {
             return Ok(Self::InPlace(OpenOptions::new().write(true).open(&path)?));
@@ -51,7 +51,7 @@ impl Write for Target {
 }
 
 impl NpyWriter {
-    /// For elements of `dtype` in this shape.
+    /// Begins a file with elements of `dtype` in this shape.
     ///
     /// # Errors
     /// As open(2) and write(2).
@@ -78,10 +78,10 @@ impl NpyWriter {
         Ok(())
     }
 
-    /// Gives the file its name.
+    /// Renames the file into place.
     ///
     /// # Errors
-    /// As write(2) and rename(2); `InvalidInput` when elements are missing.
+    /// As write(2) and rename(2); `InvalidInput` if elements are missing.
     pub fn finish(self) -> io::Result<()> {
         if self.left != 0 {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -93,8 +93,8 @@ impl NpyWriter {
     }
 }
 
-/// The characters of a text. Bytes that are not UTF-8 are what Python's `surrogateescape` makes of them, which it turns
-/// back into the same bytes.
+/// The characters of a text. Bytes that are not UTF-8 are encoded as Python's `surrogateescape` does, which decodes
+/// them to the same bytes.
 fn code_points(text: &[u8]) -> impl Iterator<Item = u32> {
     text.utf8_chunks().flat_map(|chunk| {
         let escaped = chunk.invalid().iter().map(|&byte| 0xDC00 + u32::from(byte));

@@ -1,4 +1,4 @@
-//! The archive: each trial of an ensemble is a group of datasets.
+//! The archive of an ensemble: each trial is a group of datasets.
 
 use crate::vplanet::Gatherer;
 use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
@@ -13,37 +13,38 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 const USE: &str = "use as an archive";
 
-/// Puts trials into an archive. Any number of threads may share one.
+/// Adds trials to an archive. Any number of threads may share one archiver.
 ///
-/// **Concurrency.** Any number of threads and processes may archive into one file: what a trial left is gathered
-/// outside any lock, its group is one structural change ([`Store::change`]). **Survives** a kill at any instant, and
-/// loss of power: a trial is there as a whole, or not at all.
+/// **Concurrency.** Any number of threads and processes may archive into one file. The output of a trial is gathered
+/// outside any lock, and its group is one structural change ([`Store::change`]). **Survives** a kill at any instant,
+/// and loss of power: a trial is in the archive as a whole, or not at all.
 #[derive(Clone, Debug)]
 pub struct Archiver {
     store: Store,
     gatherer: Gatherer,
-    /// Trials that were seen in the archive. Threads that write take turns with it: the library lets only one of them
-    /// in, and here they wait without asking the gate again and again.
+    /// Trials that were seen in the archive. Threads that write take turns with this lock: the library lets only one of
+    /// them in, and here they wait without trying the gate again and again.
     seen: Arc<Mutex<HashSet<String>>>,
 }
 
-/// What became of a trial.
+/// What happened to a trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     /// It was added.
     Added,
-    /// It was there, as its files say.
+    /// It existed, and its files say the same.
     Same,
-    /// It was there, other than its files say, and was replaced.
+    /// It existed, but its files say something else, so it was replaced.
     Replaced,
 }
 
 impl Archiver {
-    /// Opens the archive, or makes an empty one. An archive that is there is looked over: names that lead to one
-    /// object, or to nothing, as kills of the original leave them, are refused.
+    /// Opens the archive, or creates an empty one. An existing archive is checked: several names for one object, and
+    /// names that lead to nothing, as kills of the original leave them, are refused.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::DamagedArchive`] with the names; [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::create_empty`] and [`Store::reader`].
+    /// [`crate::ErrorKind::DamagedArchive`] with the names; [`ErrorKind::BadRequest`]: it is not an archive; those of
+    /// [`Store::create_empty`] and [`Store::reader`].
     pub fn open(store: &impl AsStore, gatherer: Gatherer) -> Result<Self> {
         let seen = if store.as_store().create_empty()? {
             HashSet::new()
@@ -53,13 +54,13 @@ impl Archiver {
         Ok(Self { seen: Arc::new(Mutex::new(seen)), ..Self::new(store, gatherer) })
     }
 
-    /// An archive that is yet to make, or to be made anew.
+    /// An archive that does not exist yet, or is about to be rebuilt.
     #[must_use]
     pub fn new(store: &impl AsStore, gatherer: Gatherer) -> Self {
         Self { store: store.as_store().clone(), gatherer, seen: Arc::default() }
     }
 
-    /// What reads the trials.
+    /// The reader of trials.
     #[must_use]
     pub fn gatherer(&self) -> &Gatherer {
         &self.gatherer
@@ -72,11 +73,12 @@ impl Archiver {
         &self.store
     }
 
-    /// Gathers what the trial left, adds it to the archive, and reads it back: afterwards it is there, whole, equal
-    /// and durable. A trial that is there already is compared, and replaced where it differs: its files count.
+    /// Gathers the output of a trial, adds it to the archive, and reads it back. After this it is complete, equal and
+    /// durable in the archive. An existing trial is compared and, if it differs, replaced: the files take precedence.
     ///
     /// # Errors
-    /// Those of [`Gatherer::gather`] and [`Store::add_bundle`]; [`ErrorKind::BundleChanged`]: it read back otherwise.
+    /// Those of [`Gatherer::gather`] and [`Store::add_bundle`]; [`ErrorKind::BundleChanged`]: it does not read back as
+    /// written.
     pub fn archive(&self, folder: &Path) -> Result<Kept> {
         let trial = self.gatherer.gather(folder)?;
         let name = trial.name.clone();
@@ -95,7 +97,7 @@ impl Archiver {
         Ok(kept)
     }
 
-    /// Adds a trial. `false`: there is one of this name.
+    /// Adds a trial. `false`: the name exists.
     fn add(&self, name: &str, bundle: &Bundle) -> Result<bool> {
         match self.store.add_bundle(name, bundle, false) {
             Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists(Item::Group(_))) => Ok(false),
@@ -107,7 +109,7 @@ impl Archiver {
         sync::lock(&self.seen)
     }
 
-    /// Whether the archive has the trial, equal to what its files say.
+    /// Whether the archive has the trial with the content of its files.
     ///
     /// # Errors
     /// Those of [`Gatherer::gather`].
@@ -117,13 +119,13 @@ impl Archiver {
         Ok(self.is_same(&name, &trial.into_bundle()))
     }
 
-    /// Also of what the original has written, which has no checksum.
+    /// Whether an archived trial is the same. This also works for the original's archives, which have no checksums.
     fn is_same(&self, name: &str, bundle: &Bundle) -> bool {
         self.store.read_bundle(name, None).is_ok_and(|there| there.sum() == bundle.sum())
     }
 
-    /// Tasks that are done, each with its place and its trial, whose trials were not seen in the archive, neither when
-    /// it was opened nor since.
+    /// Tasks that are done but whose trials were not seen in the archive, either when it was opened or since. Each
+    /// comes with its position and its trial.
     ///
     /// # Errors
     /// As reading the ledger.
@@ -139,7 +141,7 @@ impl Archiver {
         Ok(missing)
     }
 
-    /// Trials that were seen in the archive and are not among these, which are sorted.
+    /// Trials that were seen in the archive but are not in this sorted list.
     #[must_use]
     pub fn others(&self, trials: &[String]) -> Vec<String> {
         let mut others = self.seen().clone().into_iter().collect::<Vec<_>>();
@@ -148,16 +150,17 @@ impl Archiver {
         others
     }
 
-    /// Makes the archive anew from raw data: it is built beside, and takes the name when it has all trials. `told` is
-    /// called for each.
+    /// Rebuilds the archive from raw data. It is built beside its name, and renamed once it has all trials. `told` is
+    /// called for each trial.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: see [`Store::replace_with_bundles`].
     ///
     /// # Errors
-    /// The old archive stays as it is then: [`ErrorKind::BadRequest`]: it is none; [`crate::ErrorKind::NoRawData`]: it has trials that would be lost; the first trial
-    /// that cannot be gathered; those of [`Store::replace_with_bundles`].
+    /// The old archive is then unchanged. [`ErrorKind::BadRequest`]: it is not an archive;
+    /// [`crate::ErrorKind::NoRawData`]: it has trials that would be lost; the first trial that cannot be gathered;
+    /// those of [`Store::replace_with_bundles`].
     pub fn rebuild(&self, folder: &Path, trials: &[String], told: &(dyn Fn() + Sync)) -> Result<()> {
-        // Of a file that cannot be opened at all nothing can be lost.
+        // A file that cannot be opened at all has nothing to lose.
         let mut names = self.store.root_names().unwrap_or_default();
         names.retain(|named| named.object.is_ok());
         check_trials(&self.store, self.gatherer.system().primary(), &names)?;
@@ -180,11 +183,11 @@ impl Archiver {
     }
 }
 
-/// Names of the trials of an archive, in their order; names that lead astray are refused, and so is a file in whose
-/// root there is anything else. `primary`: the name of vplanet's primary input file.
+/// Names of the trials of an archive, in order. Refuses invalid names, and a file whose root holds anything else.
+/// `primary`: the name of vplanet's primary input file.
 ///
 /// # Errors
-/// [`crate::ErrorKind::DamagedArchive`], [`ErrorKind::BadRequest`]: it is no archive; those of [`Store::reader`].
+/// [`crate::ErrorKind::DamagedArchive`], [`ErrorKind::BadRequest`]: it is not an archive; those of [`Store::reader`].
 pub fn sound_names(store: &impl AsStore, primary: &str) -> Result<Vec<String>> {
     let store = store.as_store();
     let names = store.root_names()?;
@@ -196,7 +199,7 @@ pub fn sound_names(store: &impl AsStore, primary: &str) -> Result<Vec<String>> {
     Ok(names_of(names))
 }
 
-/// Refuses a file with something in its root that is no trial.
+/// Refuses a file whose root holds anything but trials.
 fn check_trials(store: &Store, primary: &str, names: &[Named]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
@@ -208,7 +211,7 @@ fn check_trials(store: &Store, primary: &str, names: &[Named]) -> Result<()> {
         None => Ok(()),
         Some(other) => {
             let text = format!(
-                "'{}' in it is no trial: it is no archive of BigPlanet; name another one with sArchiveFile",
+                "'{}' is not a trial, so this is not a BigPlanet archive; name another one with sArchiveFile",
                 other.name.escape_debug()
             );
             Err(ErrorKind::BadRequest(text).at(USE, store.path()))
@@ -216,7 +219,7 @@ fn check_trials(store: &Store, primary: &str, names: &[Named]) -> Result<()> {
     }
 }
 
-/// Whether it is a trial, whoever archived it: the quick answers come first.
+/// Whether a name is that of a trial, whoever archived it. Cheap checks come first.
 fn is_trial(h5: &H5File, name: &str, probe: &[String; 1]) -> bool {
     h5.bundle_sum(name).is_ok_and(|sum| sum.is_some())
         || h5.read_bundle(name, Some(probe)).is_ok_and(|found| !found.members.is_empty())

@@ -1,31 +1,31 @@
-//! `bpl.in`: what to archive, and what to filter out.
+//! `bpl.in`: what to archive, and what to filter.
 
 use crate::vplanet::InputFile;
 use h5part_base::error::{At, ErrorKind, Result};
 use std::path::{Path, PathBuf};
 
-/// What Ulysses reads.
+/// The file that Ulysses reads.
 const ULYSSES: &str = "User.csv";
 const READ: &str = "read";
 
-/// An input file of `BigPlanet`. Its paths are relative to the working folder, as there.
+/// An input file of `BigPlanet`. As with the original, its paths are relative to the working folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bpl {
     /// The folder of the trials.
     pub folder: PathBuf,
     /// The archive.
     pub archive: PathBuf,
-    /// Where filtered data go.
+    /// Where to write filtered data.
     pub output: PathBuf,
     /// Input files of the bodies.
     pub bodies: Vec<String>,
     /// The primary input file of vplanet.
     pub primary: String,
-    /// Keys of the datasets to be filtered out.
+    /// Keys of the datasets to filter.
     pub include: Vec<String>,
     /// Whether the output is a table for VR Ulysses.
     pub ulysses: bool,
-    /// The trial that alone is asked for.
+    /// The only trial to filter, if one is given.
     pub trial: Option<String>,
 }
 
@@ -33,7 +33,7 @@ impl Bpl {
     /// Reads the file.
     ///
     /// # Errors
-    /// I/O errors; [`ErrorKind::BadRequest`]: what it says does not go together, or is not all.
+    /// I/O errors; [`ErrorKind::BadRequest`]: settings conflict or are missing.
     pub fn read(path: &Path) -> Result<Self> {
         Self::of(&InputFile::read(path)?).at(READ, path)
     }
@@ -46,7 +46,7 @@ impl Bpl {
             options.flat_map(|option| option.values.clone()).collect::<Vec<_>>()
         };
         if file.options.iter().any(|option| option.key == "saKeyExclude") {
-            return bad("saKeyExclude is not there in BigPlanet either: name what you want with saKeyInclude");
+            return bad("saKeyExclude is not supported by BigPlanet either: name what you want with saKeyInclude");
         }
         let Some(folder) = value("sDestFolder").map(|folder| PathBuf::from(folder.trim_end_matches('/'))) else {
             return bad("it has no sDestFolder, which names the folder of the trials");
@@ -70,7 +70,7 @@ impl Bpl {
         let forward = |key: &String| key.contains("forward");
         match &bpl.trial {
             Some(_) if ulysses && !bpl.include.iter().all(forward) => {
-                bad("with bUlysses and sSimName all of saKeyInclude must be of forward files")
+                bad("with bUlysses and sSimName all of saKeyInclude must belong to forward files")
             }
             None if ulysses && bpl.include.iter().any(forward) => {
                 bad("with bUlysses, keys of forward files need sSimName, which names one trial")
@@ -92,16 +92,16 @@ pub fn checkpoint_of(folder: &Path) -> PathBuf {
     PathBuf::from(format!(".{}_BPL", folder.file_name().unwrap_or_default().to_string_lossy()))
 }
 
-/// Folders of trials, but hidden ones: names, sorted.
+/// Names of the folders of trials, sorted. Hidden folders are skipped.
 ///
 /// # Errors
-/// As reading the folder; [`ErrorKind::BadRequest`]: there are none.
+/// As reading the folder; [`ErrorKind::BadRequest`]: there are no trials.
 pub fn trials(folder: &Path) -> Result<Vec<String>> {
     const LIST: &str = "list the trials in";
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).at(LIST, folder)? {
         let entry = entry.at(LIST, folder)?;
-        // Hidden folders are of editors and version control, no trials; the runs pass them by, too.
+        // Hidden folders belong to editors and version control. Runs skip them, too.
         let is_hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         if entry.path().is_dir() && !is_hidden {
             let name = entry.file_name().into_string();
@@ -112,7 +112,7 @@ pub fn trials(folder: &Path) -> Result<Vec<String>> {
     }
     names.sort_unstable();
     if names.is_empty() {
-        return Err(ErrorKind::BadRequest("there is no folder in it".to_owned())).at(LIST, folder);
+        return Err(ErrorKind::BadRequest("it contains no folder".to_owned())).at(LIST, folder);
     }
     Ok(names)
 }

@@ -1,4 +1,4 @@
-//! Trials that count as archived, and whose files were changed since.
+//! Finds trials that count as archived although their files have changed since.
 
 use crate::checkpoint::Files;
 use h5part_base::error::Result;
@@ -8,8 +8,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// Lets trials wait again that are done, and in whose folders something was changed since: they were run again. To
-/// be called before a run begins, which may make the ledger anew, with times of its own.
+/// Requeues trials that are done but whose folders have changed since, because they were run again. Call this before a
+/// run begins, since that may recreate the ledger with new times.
 ///
 /// **Concurrency.** Beside anything.
 ///
@@ -27,15 +27,15 @@ pub fn changed_wait_again(files: &Files, folder: &Path) -> Result<()> {
         Ok(())
     })?;
     let is_changed = |(_, since_ms, name): &&(u64, u64, String)| {
-        // One that is gone is for others to tell.
+        // A missing folder is reported elsewhere.
         changed_ns(&folder.join(name)).is_ok_and(|at| at / 1_000_000 >= i128::from(*since_ms))
     };
     let changed: Vec<u64> = done.par_iter().filter(is_changed).map(|(place, ..)| *place).collect();
     ledger.requeue(&changed, |task| task.state == State::Done).map(|_| ())
 }
 
-/// When something in a trial's folder was last changed, in nanoseconds: by what the file system notes itself, which
-/// no copy sets back.
+/// When something in a trial's folder last changed, in nanoseconds. This is the change time of the file system, which
+/// copying cannot set back.
 ///
 /// # Errors
 /// As reading the folder.
@@ -45,7 +45,7 @@ pub(super) fn changed_ns(folder: &Path) -> io::Result<i128> {
     let mut newest = of(&folder.metadata()?);
     for entry in folder.read_dir()? {
         let path = entry?.path();
-        // What a link leads to counts, where it leads to something; so do the files of the seasons.
+        // The target of a link counts, if it exists, and so do the files of the seasons.
         let Ok(metadata) = path.metadata() else { continue };
         newest = newest.max(if metadata.is_dir() { changed_ns(&path)? } else { of(&metadata) });
     }

@@ -1,4 +1,4 @@
-//! What is filtered out of trials: a dataset a key, a row a trial.
+//! Filters trials: one dataset per key, one row per trial.
 
 use super::archive::sound_names;
 use super::key::{Key, Kind};
@@ -11,17 +11,17 @@ use std::path::Path;
 
 const FILTER: &str = "filter";
 
-/// Where trials come from: the two have their ways.
+/// Where trials come from. The two differ in details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
-    /// Values that are numbers become numbers; orders are one list.
+    /// Numeric values become numbers, and orders are one list.
     Archive,
-    /// Values are texts, as the files have them.
+    /// Values are texts, as in the files.
     Raw,
 }
 
-/// Filters an archive: all its trials in the order of their names, or one. `primary`: the name of vplanet's primary
-/// input file.
+/// Filters an archive: all of its trials sorted by name, or only one. `primary`: the name of vplanet's primary input
+/// file.
 ///
 /// # Errors
 /// Those of [`sound_names`]; [`ErrorKind::NotFound`]: a trial has no such dataset;
@@ -34,7 +34,7 @@ pub fn from_archive(store: &impl AsStore, primary: &str, keys: &[Key], only: Opt
     let names: Vec<String> = wanted(keys).into_iter().collect();
     let mut filtered = Trial::new(String::new());
     for name in trials {
-        // The trial is told as if it were a file in a folder.
+        // In errors, the trial looks like a file in a folder.
         let place = store.path().join(&name);
         let bundle = store.with_h5(|h5, _| Ok(h5.read_bundle(&name, Some(&names))?)).at("read", &place)?;
         add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, place)?;
@@ -72,14 +72,14 @@ fn add(filtered: &mut Trial, trial: &Trial, keys: &[Key], source: Source) -> Res
     Ok(())
 }
 
-/// What a trial adds to a dataset; `again`: others have added before.
+/// What a trial adds to a dataset. `again`: other trials have added to it before.
 fn row_of(key: &Key, content: &Content, source: Source, again: bool) -> Option<Content> {
     Some(match (&key.kind, content) {
-        // The trials have it in common.
+        // All trials share it.
         (Kind::Order, _) if again => return None,
         (Kind::Order, Content::Texts { values, .. }) if source == Source::Archive => list(values.clone()),
         (Kind::Value, Content::Texts { values, .. }) if source == Source::Archive => numbers(values),
-        // The unit of such an option is its first value, once for all trials.
+        // The unit of such an option is its first value, which is added once for all trials.
         (Kind::Value, Content::Texts { values, .. }) if again && values.len() == 2 && is_list(&key.name) => {
             list(values.iter().skip(1).cloned().collect())
         }
@@ -103,7 +103,7 @@ fn list(values: Vec<String>) -> Content {
     Content::Texts { shape: vec![values.len() as u64], values }
 }
 
-/// Numbers, where all of them are.
+/// Numbers, if all texts are numbers.
 fn numbers(texts: &[String]) -> Content {
     let parsed: Option<Vec<f64>> = texts.iter().map(|text| text.trim().parse().ok()).collect();
     match parsed {

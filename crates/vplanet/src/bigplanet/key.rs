@@ -16,14 +16,14 @@ pub enum Kind {
     Order,
 }
 
-/// A key, and the dataset that has what it asks for.
+/// A key, with the dataset that it selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The key as it was given.
     pub name: String,
     /// The dataset.
     pub dataset: String,
-    /// What is asked for.
+    /// What it selects.
     pub kind: Kind,
 }
 
@@ -51,10 +51,10 @@ impl Key {
         Ok(Self { name: name.to_owned(), dataset, kind })
     }
 
-    /// Reads keys; one that is there twice counts once.
+    /// Parses keys. A key that occurs twice counts once.
     ///
     /// # Errors
-    /// As [`Key::parse`]; there are none.
+    /// As [`Key::parse`]; an error if there are no keys.
     pub fn parse_all(names: &[String]) -> Result<Vec<Self>, ErrorKind> {
         let mut keys: Vec<Self> = Vec::new();
         for name in names {
@@ -64,9 +64,7 @@ impl Key {
             }
         }
         if keys.is_empty() {
-            return Err(ErrorKind::BadRequest(
-                "it has no saKeyInclude, which names what is to be filtered out".to_owned(),
-            ));
+            return Err(ErrorKind::BadRequest("it has no saKeyInclude, which names what to filter".to_owned()));
         }
         Ok(keys)
     }

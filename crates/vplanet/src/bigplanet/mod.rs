@@ -1,4 +1,4 @@
-//! `BigPlanet`: archives of trials, and what is filtered out of them.
+//! `BigPlanet`: archives of trials, and filters for them.
 
 pub mod archive;
 pub mod filter;

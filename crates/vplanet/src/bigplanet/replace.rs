@@ -1,4 +1,4 @@
-//! Which files may be made anew: such as are made here, and none that is read.
+//! Decides which files may be overwritten: only those that were made here, and none that is an input.
 
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::storage::{Disk, Mode, Storage};
@@ -10,7 +10,7 @@ use std::path::{Path, absolute};
 
 const REPLACE: &str = "make anew";
 
-/// Refuses to write where the archive is, under whatever name.
+/// Refuses to write to the archive, whatever the path to it is.
 ///
 /// # Errors
 /// [`ErrorKind::BadRequest`]
@@ -26,7 +26,7 @@ pub fn check_apart(output: &Path, archive: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what is no HDF5 file. What is not there, and a file in which there is nothing, may be made.
+/// Refuses a path that exists but is not an HDF5 file. A missing or an empty file may be created.
 ///
 /// # Errors
 /// [`ErrorKind::BadRequest`]; as reading it.
@@ -34,14 +34,14 @@ pub fn check_hdf5(path: &Path) -> Result<()> {
     let check = || match metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e.into()),
-        Ok(metadata) if !metadata.is_file() => Err(ErrorKind::BadRequest("it is no file".to_owned())),
+        Ok(metadata) if !metadata.is_file() => Err(ErrorKind::BadRequest("it is not a file".to_owned())),
         Ok(metadata) if metadata.len() == 0 => Ok(()),
         Ok(_) => match check_superblock(Disk.open(path, Mode::Read)?.as_ref()) {
             Err(ErrorKind::NotHdf5(_)) => {
-                let text = "it is no HDF5 file: name another one, or move it away if it is not needed";
+                let text = "it is not an HDF5 file: name another one, or move it away if it is not needed";
                 Err(ErrorKind::BadRequest(text.to_owned()))
             }
-            // One that was cut is one.
+            // A truncated HDF5 file is still one.
             Err(ErrorKind::Cut { .. }) => Ok(()),
             other => other.map(|_| ()),
         },
@@ -49,8 +49,8 @@ pub fn check_hdf5(path: &Path) -> Result<()> {
     check().at(REPLACE, path)
 }
 
-/// Refuses a file that is no filtered one: something in its root is no dataset. Of one that cannot be opened nothing
-/// can be lost.
+/// Refuses to overwrite a file that is not a filtered one, since its root holds something other than datasets. A file
+/// that cannot be opened has nothing to lose.
 ///
 /// # Errors
 /// [`ErrorKind::BadRequest`]
@@ -60,7 +60,7 @@ pub fn check_filtered(store: &impl AsStore) -> Result<()> {
     let Ok((names, datasets)) = listed else { return Ok(()) };
     match names.into_iter().find(|named| !datasets.contains(&named.name)) {
         Some(named) => {
-            let text = format!("it is no filtered file: '{}' in it is no dataset", named.name.escape_debug());
+            let text = format!("it is not a filtered file: '{}' in it is not a dataset", named.name.escape_debug());
             Err(ErrorKind::BadRequest(text).at(REPLACE, store.path()))
         }
         None => Ok(()),

@@ -1,4 +1,4 @@
-//! Archiving all trials of an ensemble: tasks of a ledger, each ends when its group is in the archive.
+//! Archives all trials of an ensemble. They are tasks of a ledger, and each ends when its group is in the archive.
 
 use super::archive::{Archiver, Kept};
 use super::changed::changed_ns;
@@ -11,20 +11,20 @@ use h5part_tasks::run::{self, Event, Level, Observer, RunContext, RunOptions, St
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Told of trials as they end; called from all threads.
+/// Receives the end of each trial. It is called from all threads.
 pub trait Watcher: Observer {
-    /// What became of a trial.
+    /// A trial has ended.
     fn ended(&self, trial: &str, outcome: Result<Kept, &Error>);
 }
 
-/// Archives the trials that wait, with so many workers, until none is left or an end is asked for. A trial that
-/// cannot be gathered fails, and others never wait for it. Returns those that failed here, and why.
+/// Archives the waiting trials with this many workers, until none is left or an end is asked for. A trial that cannot
+/// be gathered fails without delaying others. Returns the trials that failed here, and why.
 ///
-/// **Concurrency.** Beside other runs of the same trials, with which it shares them, and beside
-/// [`Archiver::archive`] by others. When the process dies, what it had not finished is done by the next run.
+/// **Concurrency.** Beside other runs of the same trials, with which it shares them, and beside [`Archiver::archive`]
+/// by others. If the process dies, the next run does the rest.
 ///
 /// # Errors
-/// What keeps ledger, text or archive from being used.
+/// Errors in using the ledger, the text or the archive.
 pub fn archive_all(
     run: &Checkpointed,
     archiver: &Archiver,
@@ -46,7 +46,7 @@ pub fn archive_all(
     Ok(sync::into_inner(work.failed))
 }
 
-/// Trials that count as done and are not in the archive: it was removed, or is another one.
+/// Requeues trials that count as done but are not in the archive, because it was removed or is another one.
 fn lost_wait_again(run: &Checkpointed, archiver: &Archiver) -> Result<()> {
     let lost: Vec<u64> = archiver.missing(run.ledger())?.into_iter().map(|(place, _)| place).collect();
     run.ledger().requeue(&lost, |task| task.state == State::Done).map(|_| ())
@@ -57,7 +57,7 @@ struct Work<'a> {
     folder: &'a Path,
     watcher: &'a dyn Watcher,
     failed: Mutex<Vec<(String, Error)>>,
-    /// Why the archive cannot be used.
+    /// Why the archive cannot be used, if so.
     broken: Mutex<Option<Error>>,
 }
 
@@ -66,7 +66,7 @@ impl Tasks for Work<'_> {
         let folder = self.folder.join(&claim.name);
         let before = changed_ns(&folder).ok();
         let unchanged = |kept| {
-            // From when it is done, changes are noticed by the time of that.
+            // Once the trial is done, changes are found by comparing times.
             let text = "its files were changed meanwhile: start again when its program has ended";
             let same = before == changed_ns(&folder).ok();
             if same { Ok(kept) } else { Err(ErrorKind::BadRequest(text.to_owned()).at("archive", &folder)) }
@@ -76,7 +76,7 @@ impl Tasks for Work<'_> {
                 self.watcher.ended(&claim.name, Ok(kept));
                 End::Done
             }
-            // It would be the same for all trials.
+            // The error would be the same for all trials.
             Err(e) if e.path() == self.archiver.store().path() => {
                 *sync::lock(&self.broken) = Some(e);
                 stop.raise(Level::Drain);
@@ -91,7 +91,7 @@ impl Tasks for Work<'_> {
     }
 }
 
-/// Keeps the text in step.
+/// Keeps the text up to date.
 struct Following<'a> {
     run: &'a Checkpointed,
     watcher: &'a dyn Watcher,

@@ -1,18 +1,18 @@
-//! Statistics of a series, as Python's `statistics` and scipy give them: means and deviations are rounded once, so
-//! sums are kept in twice the precision.
+//! Statistics of a series, as Python's `statistics` and scipy compute them. Means and deviations are rounded only once,
+//! so sums are kept in twice the precision.
 
-/// What can be asked of a series.
+/// A statistic of a series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistic {
     /// Arithmetic mean.
     Mean,
     /// Standard deviation of a sample.
     Deviation,
-    /// Least value.
+    /// Smallest value.
     Least,
-    /// Greatest value.
+    /// Largest value.
     Greatest,
-    /// Most frequent value, the least of several, and how often it is there.
+    /// Most frequent value, the smallest of several, and its number of occurrences.
     Mode,
     /// Geometric mean.
     GeometricMean,
@@ -28,13 +28,13 @@ const WORDS: [(&str, Statistic); 6] = [
 ];
 
 impl Statistic {
-    /// The one that a key names so.
+    /// The statistic with this name in keys.
     #[must_use]
     pub fn of_word(word: &str) -> Option<Self> {
         WORDS.iter().find(|(name, _)| *name == word).map(|(_, statistic)| *statistic)
     }
 
-    /// Its values for a series: one, or two for the mode.
+    /// The value for a series, or two values for the mode.
     #[must_use]
     pub fn of(self, series: &[f64]) -> Vec<f64> {
         let pick = |better: fn(&f64, &f64) -> bool| {
@@ -51,7 +51,7 @@ impl Statistic {
     }
 }
 
-/// A number as the sum of two.
+/// A number as the sum of two floats.
 #[derive(Clone, Copy, Debug, Default)]
 struct Double {
     high: f64,
@@ -98,7 +98,7 @@ impl Double {
     }
 }
 
-/// A power of two by which the series is of the order of one, so that squares neither overflow nor vanish.
+/// A power of two that scales the series to the order of one, so that squares neither overflow nor underflow.
 fn scale(series: &[f64]) -> f64 {
     let most = series.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     if most == 0.0 || !most.is_finite() {
@@ -140,7 +140,7 @@ fn deviation(series: &[f64]) -> f64 {
 fn mode(series: &[f64]) -> [f64; 2] {
     let mut sorted = series.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    // The first of the longest: runs come in order.
+    // The first of the longest runs, which come in ascending order.
     let longest = sorted
         .chunk_by(|a, b| a.total_cmp(b).is_eq())
         .fold(&[][..], |best, run| if run.len() > best.len() { run } else { best });
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(mean(&[1e308, 1e308]), 1e308);
         assert_eq!(deviation(&[1e300, -1e300]), 1.414_213_562_373_095_2e300);
         assert_eq!(deviation(&[1e-300, -1e-300]), 1.414_213_562_373_095e-300);
-        // Neighbours far from zero: the naive formula gives nonsense.
+        // Close values far from zero, where the naive formula fails.
         assert_eq!(deviation(&[1e9 + 1.0, 1e9 + 2.0, 1e9 + 3.0]), 1.0);
         assert_eq!((deviation(&[5.0, 5.0]), mean(&[0.0, 0.0])), (0.0, 0.0));
         assert!(mean(&[1.0, f64::NAN]).is_nan() && deviation(&[1.0]).is_nan());

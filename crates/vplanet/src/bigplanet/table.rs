@@ -1,9 +1,9 @@
-//! Filtered data as a table for VR Ulysses: a column a key, the first line holds the keys after an empty field.
+//! Filtered data as a table for VR Ulysses: one column per key. The first line holds the keys after an empty field.
 
 use crate::vplanet::Trial;
 use h5part_engine::store::Content;
 
-/// The table; shorter columns end in empty fields.
+/// Formats the table. Shorter columns end with empty fields.
 #[must_use]
 pub fn format(filtered: &Trial) -> String {
     let columns: Vec<Vec<String>> = filtered.datasets().iter().map(|set| fields(&set.content)).collect();

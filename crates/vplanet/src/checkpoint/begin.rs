@@ -1,4 +1,4 @@
-//! How a run begins: from what the ledger, the text and the folder of trials say.
+//! How a run begins, from the ledger, the text and the folder of trials.
 
 use super::text::{TextFile, copy_of, read};
 use super::{Checkpointed, Files, Progress, mark};
@@ -9,49 +9,49 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 const BEGIN: &str = "begin a run of";
-/// Others who begin at the same moment may replace the ledger; it is looked at anew, at most so often.
+/// Other runs that begin at the same moment may replace the ledger. It is examined again at most this many times.
 const TRIES: usize = 10;
 
 /// The trials of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trials {
-    /// The input file that they belong to, as the text names it.
+    /// The input file that they belong to, as the text gives it.
     pub origin: String,
-    /// The folder that has them; absolute.
+    /// Absolute path of the folder that contains them.
     pub folder: PathBuf,
     /// Names of their folders, sorted.
     pub names: Vec<String>,
 }
 
-/// A run that has begun, and what people should know.
+/// A run that has begun, with information for the user.
 #[derive(Debug)]
 pub struct Opened {
     /// The run.
     pub run: Checkpointed,
-    /// Another run works on it, which this one joins: that one.
+    /// The other run that this one joins, if any.
     pub joined: Option<String>,
-    /// There was a run, which goes on.
+    /// Whether an earlier run continues.
     pub resumed: bool,
-    /// Trials that an earlier run had and that are not there any more.
+    /// Trials of an earlier run that no longer exist.
     pub vanished: Vec<String>,
-    /// Trials that are new, and that the run that was joined does not have.
+    /// New trials that the joined run does not have.
     pub late: Vec<String>,
 }
 
-/// What a text says of trials, by name.
+/// The states of trials in a text, by name.
 type Marks = HashMap<String, Mark>;
 
 impl Checkpointed {
-    /// Opens the run of these trials, or begins it.
+    /// Opens the run of these trials, or begins a new one.
     ///
-    /// Without a text it is a new run. What others have changed in the text is taken over: trials that they did, and
-    /// trials that they let wait again. What failed for good waits again. If another run works on the same trials,
+    /// Without a text the run is new. What others have changed in the text is adopted: trials that they completed, and
+    /// trials that they requeued. Trials that failed finally are requeued. If another run works on the same trials,
     /// nothing changes, and this one joins it.
     ///
-    /// **Concurrency.** Beside anything. A kill leaves a run that this opens.
+    /// **Concurrency.** Beside anything. A kill leaves a run that this function can open.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: there are no trials, or the text is none. As reading and writing both.
+    /// [`ErrorKind::BadRequest`]: there are no trials, or the text is invalid. As reading and writing text and ledger.
     pub fn open(
         files: &Files,
         trials: &Trials,
@@ -71,7 +71,7 @@ impl Checkpointed {
         Err(ErrorKind::Replaced.at(BEGIN, &files.ledger))
     }
 
-    /// Joins a run that another process has begun, as a worker of it: nothing changes.
+    /// Joins a run that another process has begun, as one of its workers. Nothing changes.
     ///
     /// # Errors
     /// As opening the ledger.
@@ -80,9 +80,9 @@ impl Checkpointed {
         begin.finish(begin.open_ledger()?)
     }
 
-    /// Lets all trials wait again.
+    /// Requeues all trials.
     ///
-    /// **Concurrency.** Not beside another run of the same trials, which is refused.
+    /// **Concurrency.** Not beside another run of the same trials, which is an error.
     ///
     /// # Errors
     /// [`ErrorKind::BadRequest`]: another run works on them. As [`Checkpointed::open`].
@@ -95,7 +95,7 @@ impl Checkpointed {
             begin.new_ledger(states).map(Some)
         })?;
         if let Renewed::InUse(worker) = renewed {
-            let why = format!("{worker} works on its trials: they are not done again before it has ended");
+            let why = format!("{worker} works on its trials: they cannot be run again before it has ended");
             return Err(ErrorKind::BadRequest(why).at(BEGIN, &files.ledger));
         }
         begin.finish(begin.open_ledger()?)
@@ -110,7 +110,7 @@ struct Begin<'a> {
 }
 
 impl Begin<'_> {
-    /// `None`: another ledger is there now, to be looked at.
+    /// `None`: another ledger exists now and must be examined.
     fn attempt(&self, watch: &mut Watch) -> Result<Option<Opened>> {
         if !self.files.ledger.exists() {
             return self.first().map(Some);
@@ -121,13 +121,13 @@ impl Begin<'_> {
         let copy = copy_of(&self.files.ledger);
         let renewed = ledger.renew(|standing| {
             let Some(text) = read(&self.files.text)? else {
-                // Without a text the run is a new one.
+                // Without a text the run is new.
                 let states = vec![State::Waiting; self.trials.names.len()];
                 self.text_of(&self.trials.names).begin(&states)?;
                 return self.new_ledger(states).map(Some);
             };
             resumed = true;
-            // A copy that is damaged is no copy.
+            // A damaged copy counts as missing.
             let ours = read(&copy).ok().flatten().map(marks).unwrap_or_default();
             let states = self.carried(&standing, &marks(text), &ours);
             if self.is_same(&standing, &states) {
@@ -156,7 +156,7 @@ impl Begin<'_> {
         Ok(Some(Opened { run: self.finish(ledger)?, resumed: resumed || joined.is_some(), joined, vanished, late }))
     }
 
-    /// There is no ledger: a new run, or one that the Python tools began.
+    /// Begins without a ledger: a new run, or one that the Python tools began.
     fn first(&self) -> Result<Opened> {
         let text = read(&self.files.text)?;
         let resumed = text.is_some();
@@ -171,7 +171,7 @@ impl Begin<'_> {
         Ok(Opened { run, joined: None, resumed, vanished, late: Vec::new() })
     }
 
-    /// Where each trial stands when the run goes on.
+    /// The state of each trial when the run continues.
     fn carried(&self, standing: &[Standing], text: &Marks, ours: &Marks) -> Vec<State> {
         let in_ledger: HashMap<&str, State> = standing.iter().map(|s| (s.name.as_str(), s.state)).collect();
         let of = |name: &String| carried(in_ledger.get(name.as_str()).copied(), text.get(name), ours.get(name));
@@ -204,7 +204,7 @@ impl Begin<'_> {
         TextFile::new(self.files.text.clone(), copy_of(&self.files.ledger), origin.clone(), folder, names)
     }
 
-    /// The text is in step from here on.
+    /// Writes the text, which is up to date from here on.
     fn finish(&self, ledger: Ledger) -> Result<Checkpointed> {
         let names: Vec<String> = ledger.standing()?.into_iter().map(|standing| standing.name).collect();
         let text = self.text_of(&names);
@@ -214,7 +214,7 @@ impl Begin<'_> {
     }
 }
 
-/// Where a trial stands when a run begins: as in the ledger, unless somebody changed the text since we wrote it.
+/// The state of a trial when a run begins: that of the ledger, unless someone has changed the text since we wrote it.
 fn carried(ledger: Option<State>, text: Option<&Mark>, ours: Option<&Mark>) -> State {
     match (ours, text, ledger) {
         (Some(Mark::Done), Some(Mark::Waiting), _) => State::Waiting,
@@ -289,14 +289,14 @@ mod tests {
             std::fs::write(&self.files.text, text.replace(from, to)).expect("writes");
         }
 
-        /// The states as the text has them.
+        /// The states in the text.
         fn words(&self) -> Vec<String> {
             let tasks = read(&self.files.text).expect("reads").expect("text").tasks;
             tasks.into_iter().map(|(name, mark)| format!("{name}{mark:?}")).collect()
         }
     }
 
-    /// Ends a trial as a run of ours does.
+    /// Ends a trial as one of our runs would.
     fn end(run: &Checkpointed, name: &str, end: h5part_tasks::ledger::End) {
         let owner = run.ledger().register(&h5part_tasks::ledger::Owner::this_process()).expect("registers");
         let terms = h5part_tasks::ledger::ClaimOptions { count: 100, delay: Duration::ZERO };
@@ -318,7 +318,7 @@ mod tests {
         end(&opened.run, "b", h5part_tasks::ledger::End::Done);
         opened.run.settle().expect("settles");
         assert_eq!(rig.words(), ["a bWaiting", "bDone", "cWaiting"]);
-        // The Python tool does one, is killed in another and leaves a blank at the end of a line.
+        // The Python tool completes one, is killed in another, and leaves a blank at the end of a line.
         rig.edit("MP/c -1", "MP/c 1 ");
         rig.edit("MP/a b -1", "MP/a b 0");
         let opened = rig.open(&["a b", "b", "c"]);
@@ -334,7 +334,7 @@ mod tests {
         let run = rig.open(&["a", "b"]).run;
         let stale = rig.text();
         end(&run, "a", h5part_tasks::ledger::End::Done);
-        // Killed before the text was written: the ledger knows better.
+        // Killed before the text was written: the ledger takes precedence.
         std::fs::write(&rig.files.text, stale).expect("writes");
         let run = rig.open(&["a", "b"]).run;
         assert_eq!(rig.words(), ["aDone", "bWaiting"]);
@@ -384,7 +384,7 @@ mod tests {
         assert!(error.contains("works on its trials"), "{error}");
         first.ledger().leave(owner).expect("leaves");
         assert!(rig.open(&["b", "c"]).joined.is_none());
-        // Whoever opened the old one, and comes late, is told.
+        // Whoever opened the old ledger, and comes late, gets an error.
         let late = first.ledger().register(&h5part_tasks::ledger::Owner::this_process()).expect_err("is refused");
         assert!(matches!(late.kind(), ErrorKind::Replaced), "{late}");
     }
@@ -421,6 +421,6 @@ mod tests {
         let mut watch = Watch::new(Duration::MAX, |_| None);
         let trials = Trials { origin: String::new(), folder: "/x".into(), names: vec!["a".to_owned()] };
         let error = Checkpointed::open(&rig.files, &trials, 3, &Patience::default(), &mut watch).expect_err("refused");
-        assert!(error.to_string().contains("no checkpoint of multiplanet"), "{error}");
+        assert!(error.to_string().contains("not a checkpoint of multiplanet"), "{error}");
     }
 }

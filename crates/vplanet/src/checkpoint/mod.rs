@@ -1,7 +1,7 @@
-//! A run of trials as a ledger, with the checkpoint text of the Python tools beside it, kept in step.
+//! A run of trials as a ledger. The checkpoint text of the Python tools is kept up to date beside it.
 //!
-//! The ledger is the truth. The text is for the tools that know nothing of it: they can show how far a run is,
-//! and finish it; what they change in the text is taken over when the next run of ours begins.
+//! The ledger decides. The text is for tools that do not know the ledger: they can show the progress of a run, and
+//! finish it. What they change in the text is adopted when our next run begins.
 
 mod begin;
 mod text;
@@ -14,7 +14,7 @@ use h5part_tasks::ledger::{Ledger, Mark, Owner, Renewed, State, Watch};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Where the two are.
+/// Paths of the text and the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
     /// The text.
@@ -24,7 +24,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// Those beside a text: `.MP` and `.MP.ledger`.
+    /// The files for a text: `.MP` and `.MP.ledger`.
     #[must_use]
     pub fn of_text(text: &Path) -> Self {
         let mut ledger = text.as_os_str().to_owned();
@@ -32,7 +32,7 @@ impl Files {
         Self { text: text.to_owned(), ledger: ledger.into() }
     }
 
-    /// Those of a folder of trials, beside it: `MP` has `.MP`, and with the ending `_BPL` it has `.MP_BPL`.
+    /// The files beside a folder of trials: for `MP` the text is `.MP`, and with the ending `_BPL` it is `.MP_BPL`.
     #[must_use]
     pub fn of_folder(folder: &Path, ending: &str) -> Self {
         let mut name = OsString::from(".");
@@ -41,7 +41,7 @@ impl Files {
         Self::of_text(&folder.with_file_name(name))
     }
 
-    /// Who works on the trials, if anybody does.
+    /// Who works on the trials, if anyone.
     ///
     /// # Errors
     /// As reading the ledger.
@@ -57,10 +57,10 @@ impl Files {
         }
     }
 
-    /// Forgets the run, of trials that are no more.
+    /// Removes the files of a run whose trials no longer exist.
     ///
-    /// **Concurrency.** Nobody may work on the trials. A kill leaves a part, which the next run takes for its own or,
-    /// without the text, for none.
+    /// **Concurrency.** Nobody may work on the trials. A kill leaves some of the files. The next run continues with
+    /// them or, without the text, ignores them.
     ///
     /// # Errors
     /// As removing files.
@@ -76,7 +76,7 @@ impl Files {
         Ok(())
     }
 
-    /// How far a run is, as far as ledger and text say: what either of them calls done is done.
+    /// Progress of a run, according to ledger and text. A trial is done if either of them says so.
     ///
     /// # Errors
     /// [`h5part_base::error::ErrorKind::NotFound`]: no run has begun. As reading them.
@@ -85,21 +85,22 @@ impl Files {
     }
 }
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Progress {
     /// Trials that are done.
     pub completed: u64,
     /// Trials that run.
     pub in_progress: u64,
-    /// Trials that wait, those that failed among them.
+    /// Trials that wait, including those that failed.
     pub remaining: u64,
 }
 
 /// A ledger of trials with its text.
 ///
-/// **Concurrency.** Any number of processes may have the same trials open: the ledger shares them out. The text is
-/// replaced as a whole; it follows the ledger by about a second, and what a process that ends has done is in it.
+/// **Concurrency.** Any number of processes may have the same trials open: the ledger distributes them. The text is
+/// replaced as a whole. It follows the ledger with a delay of about a second, and contains everything that a process
+/// has done when it ends.
 #[derive(Debug)]
 pub struct Checkpointed {
     ledger: Ledger,
@@ -129,7 +130,7 @@ impl Checkpointed {
         self.text.follow(&self.ledger)
     }
 
-    /// Writes the text: to be called at the end. A loss of power leaves what it says.
+    /// Writes the text. Call this at the end; the text then survives a loss of power.
     ///
     /// # Errors
     /// As reading and syncing the ledger, and writing the text.
@@ -139,14 +140,14 @@ impl Checkpointed {
     }
 }
 
-/// What belongs to a ledger.
+/// The folder that belongs to a ledger.
 fn sidecar(ledger: &Path) -> PathBuf {
     let mut name = ledger.as_os_str().to_owned();
     name.push(".part");
     name.into()
 }
 
-/// How the text says it. What failed for good is for the Python tools to be tried again.
+/// The state in the text. The Python tools shall retry what failed finally.
 fn mark(state: State) -> Mark {
     match state {
         State::Waiting | State::Failed => Mark::Waiting,

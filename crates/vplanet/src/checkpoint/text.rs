@@ -1,4 +1,4 @@
-//! The text: written from the ledger, whole each time.
+//! The text, which is written from the ledger as a whole each time.
 
 use super::{mark, sidecar};
 use h5part_base::error::{At, ErrorKind, Result};
@@ -12,21 +12,22 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 use tempfile::Builder;
 
-/// Between two texts, whoever writes them.
+/// Interval between two writes, by any process.
 const EVERY: Duration = Duration::from_secs(1);
-/// Writing them takes at most one part in so many of the time.
+/// Writing takes at most one part in this many of the time.
 const SHARE: u32 = 50;
-/// At its end a process writes the text anew if another has written an older one meanwhile, at most so often.
+/// If another process has written an older text meanwhile, a process that ends writes it again, at most this many
+/// times.
 const TRIES: usize = 5;
 
 /// The text of a ledger.
 #[derive(Debug)]
 pub struct TextFile {
     path: PathBuf,
-    /// What was written last, for the next run to see what others have changed since.
+    /// A copy of the last text, from which the next run sees what others have changed since.
     copy: PathBuf,
     origin: String,
-    /// What a name in the ledger is in the text.
+    /// The text for each name of the ledger.
     lines: Vec<String>,
     state: Mutex<Written>,
 }
@@ -37,19 +38,19 @@ struct Written {
     marks: Vec<Mark>,
 }
 
-/// Where the copy of a ledger's text is.
+/// Path of the copy of a ledger's text.
 pub(super) fn copy_of(ledger: &Path) -> PathBuf {
     sidecar(ledger).join("text")
 }
 
 impl TextFile {
-    /// `folder`: that of the trials, whose names follow in the order of their list.
+    /// `folder` is that of the trials, whose names follow in the order of the list.
     pub(super) fn new(path: PathBuf, copy: PathBuf, origin: String, folder: &Path, names: &[String]) -> Self {
         let lines = names.iter().map(|name| line(folder, name)).collect();
         Self { path, copy, origin, lines, state: Mutex::default() }
     }
 
-    /// Where it is.
+    /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -57,7 +58,7 @@ impl TextFile {
 
     pub(super) fn follow(&self, ledger: &Ledger) -> Result<()> {
         let start = Instant::now();
-        // Whoever holds it writes the text just now.
+        // Whoever holds the lock is writing the text now.
         let Ok(mut written) = self.state.try_lock() else { return Ok(()) };
         if written.due.is_some_and(|due| start < due) {
             return Ok(());
@@ -73,7 +74,7 @@ impl TextFile {
         Ok(())
     }
 
-    /// At the end of a process: also what another has written meanwhile is put right.
+    /// Writes the text when a process ends, and corrects what another process has written meanwhile.
     pub(super) fn settle(&self, ledger: &Ledger) -> Result<()> {
         for _ in 0..TRIES {
             self.write(&marks(ledger)?, Lasts::Power)?;
@@ -84,7 +85,7 @@ impl TextFile {
         Ok(())
     }
 
-    /// At the beginning: whatever is there.
+    /// Writes the text at the beginning, whatever it says then.
     pub(super) fn catch_up(&self, ledger: &Ledger) -> Result<()> {
         if self.is_in_step(ledger)? { Ok(()) } else { self.write(&marks(ledger)?, Lasts::Process) }
     }
@@ -94,7 +95,7 @@ impl TextFile {
         Ok(there == self.format(&marks(ledger)?).into_bytes())
     }
 
-    /// Writes it before there is a ledger of these states.
+    /// Writes the text before a ledger with these states exists.
     pub(super) fn begin(&self, states: &[State]) -> Result<()> {
         let marks: Vec<Mark> = states.iter().copied().map(mark).collect();
         self.write(&marks, Lasts::Process)?;
@@ -102,7 +103,7 @@ impl TextFile {
         Ok(())
     }
 
-    /// Another process has just written it.
+    /// Whether another process has just written it.
     fn is_fresh(&self) -> bool {
         let written = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified());
         written.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age < EVERY))
@@ -115,20 +116,20 @@ impl TextFile {
 
     fn write(&self, marks: &[Mark], lasts: Lasts) -> Result<()> {
         let text = self.format(marks);
-        // The copy comes second: after a kill in between the text differs from it as the ledger says.
+        // The copy comes second. After a kill in between, the text differs from the copy in the same way as the ledger.
         put(&self.path, text.as_bytes(), lasts).at("write", &self.path)?;
         put(&self.copy, text.as_bytes(), Lasts::Process).at("write", &self.copy)
     }
 }
 
-/// What a text survives. One that a loss of power takes is made again from the ledger.
+/// What a text survives. After a loss of power it is written again from the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lasts {
     Process,
     Power,
 }
 
-/// A trial in the text.
+/// The text for a trial.
 fn line(folder: &Path, name: &str) -> String {
     folder.join(name).to_string_lossy().into_owned()
 }
@@ -136,7 +137,7 @@ fn line(folder: &Path, name: &str) -> String {
 fn marks(ledger: &Ledger) -> Result<Vec<Mark>> {
     let mut marks = vec![Mark::Waiting; to_usize(ledger.len())];
     ledger.each(|_, task| {
-        // A damaged one is for whoever runs into it; it is not done.
+        // A damaged task is reported to whoever claims it. It counts as not done.
         if let Some((task, mark_at)) = task.and_then(|task| Some((task, marks.get_mut(task.index as usize)?))) {
             *mark_at = mark(task.state);
         }
@@ -151,7 +152,7 @@ fn put(path: &Path, bytes: &[u8], lasts: Lasts) -> io::Result<()> {
     std::fs::create_dir_all(folder)?;
     let mut beside = Builder::new().prefix(".").suffix(".h5part-new").tempfile_in(folder)?;
     beside.write_all(bytes)?;
-    // Others may read the text, as far as they could before.
+    // The new file keeps the permissions of the old one.
     let permissions = std::fs::metadata(path).map(|metadata| metadata.permissions());
     let permissions = permissions.unwrap_or_else(|_| std::os::unix::fs::PermissionsExt::from_mode(0o644));
     beside.as_file().set_permissions(permissions)?;
@@ -163,10 +164,10 @@ fn put(path: &Path, bytes: &[u8], lasts: Lasts) -> io::Result<()> {
     renamed.inspect_err(|_| _ = std::fs::remove_file(&beside))
 }
 
-/// What a text says of each trial, by its folder's name; `None`: there is no text.
+/// The states of trials in a text, by name of their folders. `None`: there is no text.
 ///
 /// # Errors
-/// [`ErrorKind::BadRequest`]: it is none. As reading it.
+/// [`ErrorKind::BadRequest`]: it is not such a text. As reading it.
 pub(super) fn read(path: &Path) -> Result<Option<Checkpoint>> {
     const READ: &str = "read";
     let bytes = match std::fs::read(path) {

@@ -1,4 +1,4 @@
-//! Trials and their archive.
+//! Archives the trials of a run.
 
 use super::trial::TrialContext;
 use h5part_base::error::{At, Result};
@@ -9,20 +9,20 @@ use rayon::prelude::*;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Archives of one path that were set aside, at most.
+/// Most archives of one path that can be set aside.
 const MOST: u32 = 10_000;
 
-/// What became of trials that were done and not archived.
+/// What happened to trials that were done but not archived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaughtUp {
-    /// They are archived now.
+    /// Trials that are archived now.
     pub archived: u64,
-    /// They could not be, and wait again.
+    /// Trials that could not be archived, and were requeued.
     pub waiting: u64,
 }
 
-/// Archives trials that are done and are not in the archive, from what they made; those of which that fails wait
-/// again. As many threads as there are cores take part.
+/// Archives trials that are done but not in the archive, from their files. Trials that cannot be archived are requeued.
+/// It uses as many threads as there are cores.
 ///
 /// **Concurrency.** As [`Archiver::archive`](crate::bigplanet::Archiver::archive).
 ///
@@ -45,9 +45,9 @@ pub fn catch_up(context: &TrialContext<'_>) -> Result<CaughtUp> {
     Ok(CaughtUp { archived: missing.len() as u64 - waiting, waiting })
 }
 
-/// Gives an archive another name, `FILE.old-N`: its trials are about to be run anew. `None`: there is none.
+/// Renames an archive to `FILE.old-N`, since its trials are about to be run again. `None`: there is no archive.
 ///
-/// **Concurrency.** Nobody may write to it. A kill leaves it under the one name or the other.
+/// **Concurrency.** Nobody may write to it. A kill leaves it under one name or the other.
 ///
 /// # Errors
 /// As rename(2).

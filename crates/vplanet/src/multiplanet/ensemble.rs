@@ -1,11 +1,11 @@
-//! Which trials there are.
+//! Finds the trials of an ensemble.
 
 use crate::checkpoint::{Files, Trials};
 use crate::vspace::Input;
 use h5part_base::error::{At, ErrorKind, Kind, Result};
 use std::path::{Path, PathBuf};
 
-/// The trials of a vspace.in, as they are in its folder.
+/// The trials of a vspace.in, according to its folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ensemble {
     /// The vspace.in; absolute.
@@ -14,16 +14,16 @@ pub struct Ensemble {
     pub folder: PathBuf,
     /// Names of the trials' folders, sorted.
     pub names: Vec<String>,
-    /// Names of their input files but the primary one, in order.
+    /// Names of their input files except the primary one, in order.
     pub bodies: Vec<String>,
-    /// The primary one: the name that contains `vpl.in`, else what the vspace.in says.
+    /// The primary input file: the name that contains `vpl.in`, else the one that vspace.in gives.
     pub primary: Option<String>,
 }
 
-/// The folder that a vspace.in names for its trials, whether it is there or not; absolute.
+/// Absolute path of the folder that a vspace.in gives for its trials, whether it exists or not.
 ///
 /// # Errors
-/// As reading it; [`crate::ErrorKind::BadText`]: it names none.
+/// As reading it; [`crate::ErrorKind::BadText`]: it gives no folder.
 pub fn folder_of(vspace: &Path) -> Result<PathBuf> {
     folder_in(&Input::read(vspace)?, vspace)
 }
@@ -31,20 +31,20 @@ pub fn folder_of(vspace: &Path) -> Result<PathBuf> {
 fn folder_in(input: &Input, vspace: &Path) -> Result<PathBuf> {
     const READ: &str = "read";
     let folder = input.destination().and_then(|folder| Ok(std::path::absolute(folder)?)).at(READ, vspace)?;
-    // Without a slash at its end.
+    // Removes a slash at the end.
     let folder: PathBuf = folder.components().collect();
     if folder.file_name().is_none() {
-        let text = format!("its sDestFolder, {}, is no name of a folder", folder.display());
+        let text = format!("its sDestFolder, {}, is not a name of a folder", folder.display());
         return Err(crate::ErrorKind::BadText { line: 0, what: text }.at(READ, vspace));
     }
     Ok(folder)
 }
 
 impl Ensemble {
-    /// Looks for the trials: all folders in that of the vspace.in, but hidden ones.
+    /// Finds the trials: all folders in that of the vspace.in, except hidden ones.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRequest`]: there is none, or one whose name the checkpoint cannot hold. As reading.
+    /// [`ErrorKind::BadRequest`]: there are none, or the checkpoint cannot hold one of the names. As reading.
     pub fn read(vspace: &Path) -> Result<Self> {
         const LOOK: &str = "look for trials in";
         let input = Input::read(vspace)?;
@@ -52,13 +52,13 @@ impl Ensemble {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(&folder).at(LOOK, &folder)? {
             let path = entry.at(LOOK, &folder)?.path();
-            // A link to a folder is a folder.
+            // This follows links to folders.
             if path.is_dir() {
                 names.extend(name_of(&path).at(LOOK, &path)?);
             }
         }
         if names.is_empty() {
-            let text = "there are none: make them with 'h5part vspace' or vspace".to_owned();
+            let text = "there are no trials: make them with 'h5part vspace' or vspace".to_owned();
             return Err(ErrorKind::BadRequest(text).at(LOOK, &folder));
         }
         names.sort();
@@ -76,7 +76,7 @@ impl Ensemble {
         Files::of_folder(&self.folder, "")
     }
 
-    /// The trials as a checkpoint has them.
+    /// The trials in the form of a checkpoint.
     #[must_use]
     pub fn trials(&self) -> Trials {
         let origin = self.vspace.to_string_lossy().into_owned();
@@ -95,7 +95,7 @@ impl Ensemble {
 /// `None`: it is hidden.
 fn name_of(folder: &Path) -> Result<Option<String>, ErrorKind> {
     let name = folder.file_name().unwrap_or_default().to_str();
-    let bad = |what: &str| ErrorKind::BadRequest(format!("its name {what}, which no checkpoint holds: rename it"));
+    let bad = |what: &str| ErrorKind::BadRequest(format!("its name {what}, which a checkpoint cannot hold: rename it"));
     match name {
         None => Err(bad("is not UTF-8")),
         Some(name) if name.starts_with('.') => Ok(None),

@@ -1,4 +1,4 @@
-//! multiplanet: a program for every trial of an ensemble, each in the trial's own folder.
+//! multiplanet: runs a program for every trial of an ensemble, in the trial's own folder.
 
 mod archive;
 mod ensemble;

@@ -1,4 +1,4 @@
-//! What is done for a trial.
+//! Runs one trial.
 
 use crate::bigplanet::Archiver;
 use crate::checkpoint::Checkpointed;
@@ -9,10 +9,10 @@ use h5part_tasks::run::{Event, Launch, Observer, Programs, Stop, Tasks};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a trial's program says is added to this file in the trial's folder, errors first.
+/// The file in the trial's folder that a program's output is appended to, errors first.
 const LOG: &str = "vplanet_log";
 
-/// Programs work in the folders of their trials.
+/// Runs programs in the folders of their trials.
 #[derive(Clone, Debug)]
 pub struct Folders(pub PathBuf);
 
@@ -23,32 +23,33 @@ impl Homes for Folders {
     }
 }
 
-/// What a run of trials works on.
+/// What a run of trials works with.
 #[derive(Clone, Copy)]
 pub struct TrialContext<'a> {
     /// Its ledger and text.
     pub run: &'a Checkpointed,
     /// The folder of the trials.
     pub folder: &'a Path,
-    /// Where trials are archived, if they are.
+    /// The archive of the trials, if they are archived.
     pub archive: Option<&'a Archiver>,
-    /// Told of what happens.
+    /// Receives events.
     pub observer: &'a dyn Observer,
 }
 
 /// Runs trials: the program, then the archive.
 ///
-/// **Concurrency.** Beside any number of others, in this process and in others: the ledger shares the trials out.
-/// After a kill a trial that ran waits again; one that was archived and not told so is found in the archive.
+/// **Concurrency.** Beside any number of others, in this process and in others: the ledger distributes the trials.
+/// After a kill, a trial that was running is requeued. A trial that was archived without being recorded is found in the
+/// archive.
 pub struct Runner<'a> {
     context: TrialContext<'a>,
     programs: Programs<'a>,
-    /// That the text cannot be written is told once.
+    /// Set once a failure to write the text was reported.
     told: AtomicBool,
 }
 
 impl<'a> Runner<'a> {
-    /// Runs these trials with this program.
+    /// A runner of these trials with this program.
     ///
     /// # Errors
     /// As [`Programs::new`].

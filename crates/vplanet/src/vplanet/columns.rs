@@ -1,4 +1,4 @@
-//! An output of numbers in columns: `<system>.<body>.forward`, `.backward`, `.Climate`.
+//! Output with numbers in columns: `<system>.<body>.forward`, `.backward`, `.Climate`.
 
 use super::number;
 use h5part_base::error::ErrorKind;
@@ -6,7 +6,7 @@ use h5part_base::error::ErrorKind;
 /// The columns of an output.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
-    /// From the left; all of one length.
+    /// From left to right, all of equal length.
     pub columns: Vec<Vec<f64>>,
 }
 
@@ -19,8 +19,8 @@ impl Columns {
     /// Reads an output.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::BadText`]: it is empty, a line has more or fewer columns than the first, the last has no
-    /// end, or there is a word that is no number.
+    /// [`crate::ErrorKind::BadText`]: it is empty, a line has more or fewer columns than the first, the last line has
+    /// no end, or a word is not a number.
     pub fn parse(bytes: &[u8]) -> Result<Self, ErrorKind> {
         let mut columns: Vec<Vec<f64>> = Vec::new();
         let whole = bytes.is_empty() || bytes.ends_with(b"\n");
@@ -33,7 +33,7 @@ impl Columns {
             let mut here = 0;
             for word in words {
                 let value = number::parse(word);
-                let value = value.ok_or_else(|| bad(format!("'{}' is no number", String::from_utf8_lossy(word))))?;
+                let value = value.ok_or_else(|| bad(format!("'{}' is not a number", String::from_utf8_lossy(word))))?;
                 if first.is_none() {
                     columns.push(Vec::with_capacity(count));
                 }
@@ -44,7 +44,7 @@ impl Columns {
             }
             if here > 0 && *first.get_or_insert(here) != here {
                 let end = if whole { "" } else { ": the file was cut" };
-                return Err(bad(format!("it has {here} columns, the first line {}{end}", columns.len())));
+                return Err(bad(format!("it has {here} columns, but the first line has {}{end}", columns.len())));
             }
             if here > 0 && number > count as u64 {
                 return Err(bad("the line has no end: the file was cut".to_owned()));
@@ -76,8 +76,8 @@ mod tests {
         }
         let said = |bytes: &[u8]| Columns::parse(bytes).expect_err("is bad").to_string();
         assert_eq!(said(b"1 2\n3 4 5\n"), "line 2: it has more than 2 columns");
-        assert_eq!(said(b"1 2\n3\n4 5\n"), "line 2: it has 1 columns, the first line 2");
-        assert_eq!(said(b"1 2\n3 x\n"), "line 2: 'x' is no number");
+        assert_eq!(said(b"1 2\n3\n4 5\n"), "line 2: it has 1 columns, but the first line has 2");
+        assert_eq!(said(b"1 2\n3 x\n"), "line 2: 'x' is not a number");
         assert_eq!(said(b"1 2\n3 4"), "line 2: the line has no end: the file was cut");
     }
 }

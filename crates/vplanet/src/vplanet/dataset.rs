@@ -1,10 +1,10 @@
-//! What a trial left, as a list of datasets.
+//! The output of a trial, as a list of datasets.
 
 use h5part_base::error::ErrorKind;
 use h5part_engine::store::{Bundle, Content, Member};
 use std::collections::HashMap;
 
-/// The attribute that every dataset has.
+/// The attribute of every dataset.
 pub const UNITS: &str = "Units";
 
 /// One dataset.
@@ -12,13 +12,13 @@ pub const UNITS: &str = "Units";
 pub struct Dataset {
     /// `<body>:<variable>:<aggregation>`
     pub name: String,
-    /// What becomes its attribute [`UNITS`].
+    /// The value of the attribute [`UNITS`].
     pub units: String,
-    /// What it holds.
+    /// Its values.
     pub content: Content,
 }
 
-/// All that a trial left; or what several left, put together.
+/// The output of one trial, or of several combined.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trial {
     /// Its name.
@@ -34,7 +34,7 @@ impl Trial {
         Self { name, datasets: Vec::new(), places: HashMap::new() }
     }
 
-    /// The datasets in the order in which they were met.
+    /// The datasets in the order in which they were found.
     #[must_use]
     pub fn datasets(&self) -> &[Dataset] {
         &self.datasets
@@ -52,7 +52,7 @@ impl Trial {
         self.places.contains_key(name)
     }
 
-    /// A trial that a store has.
+    /// A trial from a store.
     #[must_use]
     pub fn of_bundle(name: String, bundle: Bundle) -> Self {
         let units = |member: &Member| member.attributes.iter().find(|(name, _)| name == UNITS).map(|(_, u)| u.clone());
@@ -76,10 +76,10 @@ impl Trial {
         Bundle { members: self.datasets.into_iter().map(member).collect() }
     }
 
-    /// Adds a dataset, or puts its values behind those of the dataset of this name, along the first axis.
+    /// Adds a dataset. If the name exists, its values are appended along the first axis.
     ///
     /// # Errors
-    /// [`ErrorKind::BadValues`]: they do not fit there.
+    /// [`ErrorKind::BadValues`]: they do not fit.
     pub fn push(&mut self, new: Dataset) -> Result<(), ErrorKind> {
         let Some(there) = self.places.get(&new.name).and_then(|&place| self.datasets.get_mut(place)) else {
             self.places.insert(new.name.clone(), self.datasets.len());
@@ -100,12 +100,12 @@ pub fn row(values: Vec<f64>) -> Content {
     Content::Floats { shape: vec![1, values.len() as u64], values }
 }
 
-/// No numbers at all.
+/// An empty list of numbers.
 pub fn nothing() -> Content {
     Content::Floats { shape: vec![0], values: Vec::new() }
 }
 
-/// Puts values behind others, along the first axis.
+/// Appends values along the first axis.
 fn extend(there: &mut Content, new: Content) -> Result<(), String> {
     let text = |shape: &[u64]| shape.iter().map(u64::to_string).collect::<Vec<_>>().join("x");
     if let (Content::Floats { shape, .. }, Content::Floats { .. }) = (&*there, &new)
@@ -127,7 +127,7 @@ fn extend(there: &mut Content, new: Content) -> Result<(), String> {
             values.extend(new);
             (shape, more)
         }
-        (there, new) => return Err(format!("shape {} here and {} before", text(new.shape()), text(there.shape()))),
+        (there, new) => return Err(format!("shape {} here but {} before", text(new.shape()), text(there.shape()))),
     };
     if let (Some(rows), Some(more)) = (shape.first_mut(), more.first()) {
         *rows += more;
@@ -152,6 +152,6 @@ mod tests {
         trial.push(numbers(&[1, 2], &[3.0, 4.0])).expect("another");
         assert_eq!(trial.get("e:T:forward").expect("there"), &numbers(&[2, 2], &[1.0, 2.0, 3.0, 4.0]));
         let longer = trial.push(numbers(&[1, 3], &[0.0; 3])).expect_err("it is longer");
-        assert!(longer.to_string().contains("'e:T:forward' has shape 1x3 here and 2x2 before"), "{longer}");
+        assert!(longer.to_string().contains("'e:T:forward' has shape 1x3 here but 2x2 before"), "{longer}");
     }
 }

@@ -1,4 +1,4 @@
-//! Asks vplanet for its options, once for each program.
+//! Asks vplanet for its options, once per program.
 
 use super::options::Options;
 use super::text;
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 const ASK: &str = "ask for its options";
 
-/// Which program it was that was asked.
+/// Identifies the program that was asked.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Asked {
     program: PathBuf,
@@ -27,10 +27,10 @@ struct Kept {
     options: Options,
 }
 
-/// The options of the vplanet that is called so: a path, or a name on the PATH.
+/// The options of a vplanet, given by a path or by a name on the PATH.
 ///
-/// `vplanet -H` takes most of a second: what it printed is kept in `cache` and holds as long as the program has
-/// the same path, length and time.
+/// `vplanet -H` takes most of a second. Its output is kept in `cache`, and is valid while the program has the same
+/// path, length and time.
 ///
 /// # Errors
 /// [`h5part_tasks::ErrorKind::NoProgram`]; [`crate::ErrorKind::BadText`]: it lists no options.
@@ -43,13 +43,13 @@ pub fn vplanet_options(program: &Path, cache: Option<&Path>) -> Result<Options> 
     }
     let options = ask(&program)?;
     if let Some(path) = &kept {
-        // Where nothing can be kept it is asked again.
+        // If it cannot be kept, the program is asked again next time.
         let _ = Kept { asked, options: options.clone() }.keep(path);
     }
     Ok(options)
 }
 
-/// The program as a path.
+/// Path of the program.
 fn find(program: &Path) -> Result<PathBuf, ErrorKind> {
     let runs = |path: &Path| path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     let none = || ErrorKind::from(h5part_tasks::ErrorKind::NoProgram(program.display().to_string()));

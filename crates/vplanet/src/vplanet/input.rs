@@ -1,10 +1,10 @@
-//! An input file (`vpl.in`, `earth.in`): options, comments from `#` on, lines that `$` continues.
+//! An input file (`vpl.in`, `earth.in`): options, comments that begin with `#`, and lines that `$` continues.
 
 use super::text;
 use h5part_base::error::{At, Result};
 use std::path::Path;
 
-/// One option and what is said of it.
+/// One option with its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionLine {
     /// Its name, e.g. `dMass`.
@@ -14,7 +14,7 @@ pub struct OptionLine {
 }
 
 impl OptionLine {
-    /// The first value, which is the one that `BigPlanet` keeps.
+    /// The first value, the only one that `BigPlanet` keeps.
     #[must_use]
     pub fn first(&self) -> &str {
         self.values.first().map_or("", String::as_str)
@@ -24,9 +24,9 @@ impl OptionLine {
 /// An input file of vplanet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InputFile {
-    /// The options in order; one may be there several times.
+    /// The options in order. One may occur several times.
     pub options: Vec<OptionLine>,
-    /// The lines as they are, with their ends.
+    /// The original lines, with their ends.
     pub lines: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl InputFile {
         Ok(Self::parse(&text::of_input(bytes)))
     }
 
-    /// Reads a text. Any text can be read: vplanet itself is who refuses an option.
+    /// Parses a text. Every text is accepted, since vplanet itself refuses bad options.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut options = Vec::new();
@@ -61,13 +61,13 @@ impl InputFile {
         Self { options, lines: text.split_inclusive('\n').map(str::to_owned).collect() }
     }
 
-    /// What the file says of an option; of several the last.
+    /// The value of an option. If it occurs several times, the last one counts.
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&str> {
         self.options.iter().rfind(|option| option.key == key).map(OptionLine::first)
     }
 
-    /// Whether the option is there and not 0.
+    /// Whether the option is given and not 0.
     #[must_use]
     pub fn is_on(&self, key: &str) -> bool {
         self.value(key).is_some_and(|value| value != "0")
@@ -76,7 +76,7 @@ impl InputFile {
 
 fn option_of(line: &str) -> Option<OptionLine> {
     let mut words = line.split_whitespace();
-    // A sign before a name is the user's "the other way round" of outputs.
+    // A minus sign before a name inverts the sign of an output.
     let key = words.next()?.replace('-', "");
     Some(OptionLine { key, values: words.map(str::to_owned).collect() })
 }

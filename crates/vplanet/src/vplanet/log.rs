@@ -1,4 +1,4 @@
-//! The log of a run (`<system>.log`): properties at the start and at the end, and which columns the outputs have.
+//! The log of a run (`<system>.log`): properties at the start and at the end, and the columns of the outputs.
 
 use h5part_base::error::ErrorKind;
 
@@ -11,9 +11,9 @@ pub struct Property {
     pub name: String,
     /// `initial` or `final`.
     pub when: &'static str,
-    /// Its unit, `nd` where it has none.
+    /// Its unit; `nd` if it has none.
     pub unit: String,
-    /// The value as the log has it.
+    /// The value as in the log.
     pub value: String,
 }
 
@@ -22,18 +22,18 @@ pub struct Property {
 pub struct OrderedColumn {
     /// The quantity.
     pub name: String,
-    /// Its unit, `nd` where it has none.
+    /// Its unit; `nd` if it has none.
     pub unit: String,
 }
 
-/// What the columns of a body's output are: `Output Order: Time[sec] TMan[K]`.
+/// The columns of a body's output: `Output Order: Time[sec] TMan[K]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
     /// The body.
     pub body: String,
-    /// Whether it is the order of the climate's grid.
+    /// Whether it describes the climate's grid.
     pub grid: bool,
-    /// The columns from the left.
+    /// The columns from left to right.
     pub columns: Vec<OrderedColumn>,
 }
 
@@ -42,19 +42,19 @@ pub struct Order {
 pub struct Log {
     /// Properties in the order of the log.
     pub properties: Vec<Property>,
-    /// For each body and kind the first one that the log has.
+    /// The first order of each body and kind.
     pub orders: Vec<Order>,
-    /// Whether the log has a part about the end of the run.
+    /// Whether the log has a section about the end of the run.
     pub has_end: bool,
 }
 
 const SYSTEM: &str = "system";
 
 impl Log {
-    /// Reads a log. `bodies` are names as input files have them: a log without their dashes means them, too.
+    /// Parses a log. `bodies` are names as in the input files; the log omits their dashes.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::BadText`]: a line that was cut.
+    /// [`crate::ErrorKind::BadText`]: a line was cut.
     pub fn parse(text: &str, bodies: &[String]) -> Result<Self, ErrorKind> {
         let mut log = Self::default();
         let (mut body, mut when) = (SYSTEM.to_owned(), "");
@@ -99,7 +99,7 @@ enum Heading {
     Other,
 }
 
-/// A name as a heading of the log has it.
+/// A name in the form that headings of the log use.
 fn bare(text: &str) -> String {
     text.replace(['-', ':'], "").trim().replace(' ', "_")
 }
@@ -136,7 +136,7 @@ fn property(line: &str, body: &str, when: &'static str) -> Option<Property> {
     })
 }
 
-/// `None`: the line is about something else; columns are `None` where it was cut.
+/// `None`: the line is about something else. The columns are `None` if the line was cut.
 fn order_line(line: &str) -> Option<(bool, Option<Vec<OrderedColumn>>)> {
     let (grid, rest) = match line.strip_prefix("Output Order") {
         Some(rest) => (false, rest),

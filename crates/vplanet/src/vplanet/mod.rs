@@ -1,7 +1,7 @@
 //! What vplanet reads and writes: input files, logs, evolutions, the list of its options.
 //!
-//! A [`Gatherer`] knows what the trials of one ensemble have in common, and makes a [`Trial`] of a folder: all
-//! that it left, as a list of datasets.
+//! A [`Gatherer`] knows what the trials of one ensemble share. It turns a folder into a [`Trial`]: its whole output as
+//! a list of datasets.
 
 mod columns;
 mod dataset;

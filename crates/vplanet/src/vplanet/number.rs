@@ -1,5 +1,5 @@
-//! Numbers as pandas reads them, which is how they come into an archive of `BigPlanet`: at most 17 digits count,
-//! and a power of ten scales them, so that the last bit may be another than that of the nearest number.
+//! Parses numbers as pandas does, which is how they get into an archive of `BigPlanet`. At most 17 digits count, and a
+//! power of ten scales them, so the last bit may differ from that of the nearest number.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ const LARGEST: i32 = 308;
 static POWERS: LazyLock<Vec<f64>> =
     LazyLock::new(|| (0..=LARGEST).map(|k| format!("1e{k}").parse().unwrap_or(f64::INFINITY)).collect());
 
-/// The number that a word says; `None`: it is no number.
+/// Parses a word. `None`: it is not a number.
 pub fn parse(word: &[u8]) -> Option<f64> {
     finite(word).or_else(|| special(word))
 }
@@ -81,7 +81,7 @@ fn scaled(number: f64, exponent: i32) -> Option<f64> {
     let scaled = match exponent {
         0.. => number * power(exponent),
         _ if exponent >= -LARGEST => number / power(-exponent),
-        // In two steps: the power itself would be infinite.
+        // This takes two steps, since the power itself would be infinite.
         _ => number / power(exponent.saturating_neg() - LARGEST) / power(LARGEST),
     };
     scaled.is_finite().then_some(scaled)
@@ -104,7 +104,7 @@ mod tests {
             ("4.9e-324", 5e-324),
             ("1e-400", 0.0),
             ("-inf", f64::NEG_INFINITY),
-            // Seventeen digits count, a leading zero among them.
+            // Seventeen digits count, including a leading zero.
             ("0.1234567890123456789", 0.123_456_789_012_345_6),
             ("12345678901234567890", 1.234_567_890_123_456_7e19),
         ] {

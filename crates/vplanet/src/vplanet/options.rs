@@ -3,14 +3,14 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What vplanet says of an option.
+/// vplanet's description of an option.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptionHelp {
     /// `Double`, `String`, ...
     pub kind: Option<String>,
     /// The unit of negative values.
     pub custom_unit: Option<String>,
-    /// E.g. `length^2/time`.
+    /// For example `length^2/time`.
     pub dimension: Option<String>,
     /// Its default.
     pub default: Option<String>,
@@ -21,7 +21,7 @@ pub struct OptionHelp {
 pub struct Options(BTreeMap<String, OptionHelp>);
 
 impl Options {
-    /// Reads what `vplanet -H` prints; what is not a table of an option is passed over.
+    /// Parses the output of `vplanet -H`. Everything except tables of options is skipped.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut options = BTreeMap::new();
@@ -46,7 +46,7 @@ impl Options {
         Self(options)
     }
 
-    /// What is known of an option.
+    /// The description of an option.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&OptionHelp> {
         self.0.get(name)
@@ -58,7 +58,7 @@ impl Options {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no options.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,22 +1,22 @@
-//! What all trials of one ensemble have in common: names of files, of bodies, of the system.
+//! What all trials of an ensemble share: names of files, bodies and the system.
 
 use super::input::InputFile;
 use h5part_base::error::{At, ErrorKind, Result};
 use std::path::Path;
 
-/// A system: its trials differ in values alone.
+/// A system. Its trials differ only in values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct System {
-    /// The system's name: logs and outputs begin with it.
+    /// The system's name, with which logs and outputs begin.
     pub name: String,
     /// Input files in order; the primary file is the last.
     pub inputs: Vec<String>,
-    /// Bodies by the names that their files give them, in order of the files.
+    /// Names of bodies as in their files, in the order of the files.
     pub bodies: Vec<String>,
 }
 
 impl System {
-    /// Takes the names from the input files of one trial, as a rule the first.
+    /// Reads the names from the input files of one trial, usually the first.
     ///
     /// # Errors
     /// I/O errors; [`crate::ErrorKind::BadText`]: the primary file has no `sSystemName`.
@@ -33,10 +33,10 @@ impl System {
         Ok(Self { name, inputs, bodies: names })
     }
 
-    /// The same of the first of these trials that can be read.
+    /// Reads the names from the first of these trials that can be read.
     ///
     /// # Errors
-    /// If there is none: as the first trial.
+    /// If none can be read, the error of the first trial.
     pub fn of_first(folder: &Path, trials: &[String], bodies: &[String], primary: &str) -> Result<Self> {
         let none = || ErrorKind::BadRequest("there are no trials".to_owned()).at("look for trials in", folder);
         let mut first = None;

@@ -1,16 +1,16 @@
-//! Bytes of vplanet's files as text: nothing in them is refused.
+//! Converts bytes of vplanet's files to text. All bytes are accepted.
 
-/// An input file: UTF-8, or else Latin-1, in which people write their names.
+/// An input file: UTF-8, or else Latin-1, which people use for their names.
 pub fn of_input(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|e| e.into_bytes().into_iter().map(char::from).collect())
 }
 
-/// A log: what is not UTF-8 in it is left out, as `BigPlanet` does.
+/// A log. Bytes that are not UTF-8 are dropped, as in `BigPlanet`.
 pub fn of_log(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|e| e.as_bytes().utf8_chunks().map(|chunk| chunk.valid()).collect())
 }
 
-/// The folder's or file's own name.
+/// The last part of a path.
 pub fn name_of(path: &std::path::Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

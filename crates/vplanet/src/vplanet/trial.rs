@@ -1,4 +1,4 @@
-//! From the files of a trial to its datasets.
+//! Reads the files of a trial into datasets.
 
 use super::columns::Columns;
 use super::dataset::{Dataset, Trial, nothing, row, text};
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Files of the seasons, and the unit of each.
+/// Files of the seasons, with their units.
 const SEASONS: [(&str, &str); 8] = [
     ("DailyInsol", "W/m^2"),
     ("PlanckB", "W/m^2/K"),
@@ -26,7 +26,7 @@ const SEASONS: [(&str, &str); 8] = [
     ("SeasonalTemp", "deg C"),
 ];
 
-/// Reads trials of one ensemble. Cheap to clone; takes no lock.
+/// Reads trials of one ensemble. It is cheap to clone and takes no lock.
 #[derive(Clone, Debug)]
 pub struct Gatherer {
     system: Arc<System>,
@@ -34,7 +34,7 @@ pub struct Gatherer {
     rule: UnitRule,
 }
 
-/// Which datasets are asked for; `None`: all.
+/// Which datasets to read. `None`: all.
 type Wanted<'a> = Option<&'a HashSet<String>>;
 
 impl Gatherer {
@@ -44,24 +44,24 @@ impl Gatherer {
         Self { system: Arc::new(system), options: Arc::new(options), rule }
     }
 
-    /// What the trials have in common.
+    /// What the trials share.
     #[must_use]
     pub fn system(&self) -> &System {
         &self.system
     }
 
-    /// Everything that a trial left.
+    /// Reads the whole output of a trial.
     ///
     /// # Errors
-    /// I/O errors; [`crate::ErrorKind::BadText`], with file and line: an output that was cut, a log without its end, or
-    /// without the order of an output's columns.
+    /// I/O errors; [`crate::ErrorKind::BadText`] with file and line: an output that was cut, a log without its end, or
+    /// a log without the order of an output's columns.
     pub fn gather(&self, folder: &Path) -> Result<Trial> {
         let mut trial = Trial::new(name_of(folder));
         self.add(folder, None, &mut trial)?;
         Ok(trial)
     }
 
-    /// Of what a trial left, the datasets of these names, as far as they are there.
+    /// Reads those datasets of a trial with these names that exist.
     ///
     /// # Errors
     /// As [`Gatherer::gather`].
@@ -85,11 +85,11 @@ impl Gatherer {
     }
 }
 
-/// One trial that is being read.
+/// A trial that is being read.
 struct Visit<'a> {
     gatherer: &'a Gatherer,
     folder: &'a Path,
-    /// In the order of the system's.
+    /// In the order of the system's inputs.
     inputs: Vec<InputFile>,
     wanted: Wanted<'a>,
     trial: &'a mut Trial,
@@ -123,7 +123,7 @@ impl Visit<'_> {
                 }
                 let first = option.first();
                 let unit = gatherer.rule.unit(&option.key, first, &file, &primary, &gatherer.options);
-                // Of a list of outputs BigPlanet keeps the unit as if it were a value.
+                // For a list of outputs, BigPlanet treats the unit like a value.
                 if option.key.contains("OutputOrder") || option.key.contains("GridOutput") {
                     let first = first.trim_start_matches('-');
                     let content = if self.trial.has(&dataset) {
@@ -141,13 +141,13 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// The log's name: vplanet's own, or that of the user.
+    /// The log's name: vplanet's default, or the user's choice.
     fn log_name(&self) -> String {
         let named = self.inputs.iter().find_map(|file| file.value("sLogFile")).filter(|name| !name.is_empty());
         named.map_or_else(|| self.gatherer.system.log(), str::to_owned)
     }
 
-    /// Refuses the log of a run that did not come to its end.
+    /// Refuses the log of a run that did not end.
     fn check(&self, log: &Log) -> Result<(), ErrorKind> {
         let primary = self.primary();
         if !(primary.is_on("bDoForward") || primary.is_on("bDoBackward")) {
@@ -157,11 +157,11 @@ impl Visit<'_> {
         for file in &self.inputs {
             let Some(body) = file.value("sName") else { continue };
             if file.value("saOutputOrder").is_some_and(|first| !first.is_empty()) && log.order(body, false).is_none() {
-                return bad(format!("it has no Output Order of '{body}': what the columns are is not known"));
+                return bad(format!("it has no Output Order of '{body}': the columns are unknown"));
             }
         }
         if !log.has_end {
-            return bad("it has no final properties: vplanet did not come to its end".to_owned());
+            return bad("it has no final properties: vplanet did not finish".to_owned());
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// The order itself, and its columns, which have no values yet.
+    /// Adds the order itself, and its columns without values.
     fn order(&mut self, order: &Order) -> Result<(), ErrorKind> {
         let (kind, what) = if order.grid { ("GridOutputOrder", "climate") } else { ("OutputOrder", "forward") };
         for column in &order.columns {
@@ -209,7 +209,7 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// The file of a body's evolution, and in which direction it goes.
+    /// The file of a body's evolution, with its direction.
     fn evolution(&self, body: &str, prefix: &str) -> Option<(String, &'static str)> {
         let own = self.inputs.iter().find(|file| file.value("sName") == Some(body));
         if let Some(file) = own.and_then(|file| file.value("sOutFile")) {
@@ -226,7 +226,7 @@ impl Visit<'_> {
         }
     }
 
-    /// An output of columns; each becomes a row of a dataset.
+    /// Reads an output of columns. Each column becomes a row of a dataset.
     fn series(&mut self, body: &str, what: &str, file: &str, order: &[OrderedColumn]) -> Result<()> {
         let names: Vec<String> = order.iter().map(|column| format!("{body}:{}:{what}", column.name)).collect();
         if !names.iter().any(|name| self.is_wanted(name)) {
@@ -236,7 +236,7 @@ impl Visit<'_> {
         let read = read_columns(&path)?;
         if read.columns.len() != order.len() {
             let (found, expected) = (read.columns.len(), order.len());
-            let what = format!("it has {found} columns, and the log's Output Order has {expected}");
+            let what = format!("it has {found} columns, but the log's Output Order has {expected}");
             return Err(crate::ErrorKind::BadText { line: 1, what }.at("read", &path));
         }
         for ((name, column), values) in names.into_iter().zip(order).zip(read.columns) {
@@ -245,7 +245,7 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// What the year looks like at the start. Where there is any of these files, there must be all.
+    /// Reads the year at the start. If any of these files exists, all of them must.
     fn seasons(&mut self, body: &str, prefix: &str) -> Result<()> {
         let folder = self.folder.join("SeasonalClimateFiles");
         let path = |name: &str| folder.join(format!("{prefix}.{name}.0"));

@@ -1,21 +1,21 @@
-//! The unit of an option's value.
+//! Determines the unit of an option's value.
 
 use super::input::InputFile;
 use super::options::{OptionHelp, Options};
 
-/// Which unit an option's value is labelled with.
+/// Which unit is attached to an option's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnitRule {
-    /// As `BigPlanet` labels it: a negative value, too, by the units that the files choose, whose lines are looked
-    /// through as they are, comments included.
+    /// As `BigPlanet` does: negative values, too, get the units that the files choose. It searches all lines for these
+    /// choices, including comments.
     #[default]
     BigPlanet,
-    /// As vplanet takes it: a negative value of an option with a custom unit is in that unit, and only options,
-    /// not comments, choose units.
+    /// As vplanet understands it: a negative value of an option with a custom unit is in that unit, and only options
+    /// choose units, not comments.
     Vplanet,
 }
 
-/// Dimensions, and the option that chooses the unit of each.
+/// Dimensions, with the option that chooses the unit of each.
 const CHOICES: [(&str, &str); 5] = [
     ("length", "sUnitLength"),
     ("angle", "sUnitAngle"),
@@ -26,7 +26,7 @@ const CHOICES: [(&str, &str); 5] = [
 const NONE: &str = "nd";
 
 impl UnitRule {
-    /// The unit of `value`, which `file` says of the option `key`.
+    /// The unit of `value`, which `file` gives for the option `key`.
     #[must_use]
     pub fn unit(self, key: &str, value: &str, file: &InputFile, primary: &InputFile, options: &Options) -> String {
         let help = options.get(key);
@@ -53,7 +53,7 @@ impl UnitRule {
         help.custom_unit.as_deref().filter(|_| self == Self::Vplanet && negative)
     }
 
-    /// The units that a file chooses, in its order; `own`: it is the one that has the option.
+    /// The units that a file chooses, in order. `own`: the file that contains the option.
     fn choices(self, file: &InputFile, own: bool) -> Vec<(&'static str, &str)> {
         let mut choices = Vec::new();
         match self {
@@ -76,7 +76,7 @@ impl UnitRule {
     }
 }
 
-/// `BigPlanet` goes on to the primary file where it meets a line that is like the last one.
+/// `BigPlanet` proceeds to the primary file at the first line that equals the last line.
 fn until_last(lines: &[String]) -> &[String] {
     let like_last = lines.iter().position(|line| Some(line) == lines.last());
     like_last.and_then(|k| lines.get(..=k)).unwrap_or(lines)

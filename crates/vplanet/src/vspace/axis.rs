@@ -1,9 +1,9 @@
-//! One option that varies, and the values that it takes.
+//! An option that varies, with its values.
 
 use super::input::{bad_line, shown, words};
 use h5part_base::error::ErrorKind;
 
-/// Values of an axis, at most: more are a slip of the pen.
+/// Most values of an axis. More are likely to be a typo.
 const MOST: f64 = 1e8;
 
 /// An option that varies.
@@ -11,25 +11,25 @@ const MOST: f64 = 1e8;
 pub struct Axis {
     /// The option.
     pub option: Vec<u8>,
-    /// What stands for it in the names of trials.
+    /// Its abbreviation in the names of trials.
     pub prefix: Vec<u8>,
     /// Its values, in order.
     pub values: Vec<f64>,
 }
 
-/// How values are spread between two ends.
+/// How values are distributed between two ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Spread {
-    /// From the first on, so far from each other.
+    /// From the first value on, at this distance.
     Step(f64),
-    /// So many at equal distances.
+    /// This many values at equal distances.
     Linear(u64),
-    /// So many at equal ratios.
+    /// This many values at equal ratios.
     Log(u64),
 }
 
 impl Axis {
-    /// Reads `option [first, last, spread] prefix`; `None`: the line varies nothing.
+    /// Parses `option [first, last, spread] prefix`. `None`: the line does not vary an option.
     ///
     /// # Errors
     /// [`crate::ErrorKind::BadText`], with the line's number.
@@ -54,7 +54,7 @@ impl Axis {
         let range = String::from_utf8_lossy(range);
         let parts: Vec<&str> = range.split(',').map(str::trim).collect();
         let &[start, end, spread] = parts.as_slice() else {
-            return Err(bad(format!("'{}' has {} values in brackets, and needs three", shown(&option), parts.len())));
+            return Err(bad(format!("'{}' has {} values in brackets, but needs three", shown(&option), parts.len())));
         };
         let numbers = (value(start), value(end));
         let spread = Spread::parse(spread).map_err(&bad)?;
@@ -65,10 +65,10 @@ impl Axis {
         Ok(Some(Self { option, prefix: first.to_vec(), values }))
     }
 
-    /// The name of a value in those of trials.
+    /// The text for a value in names of trials.
     #[must_use]
     pub fn name_of(&self, value: f64) -> Vec<u8> {
-        // Equal values have one name, that of the first.
+        // Equal values have the same name, that of the first one.
         #[expect(clippy::float_cmp, reason = "the same value is looked for")]
         let index = self.values.iter().position(|&each| each == value).unwrap_or(0);
         let width = (self.values.len().max(1) - 1).to_string().len();
@@ -87,17 +87,17 @@ impl Spread {
         let count = |text: &str| {
             let count = value(text).filter(|n| n.fract() == 0.0 && (1.0..=MOST).contains(n));
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number within limits")]
-            count.map(|n| n as u64).ok_or_else(|| format!("'{text}' is no number of points"))
+            count.map(|n| n as u64).ok_or_else(|| format!("'{text}' is not a number of points"))
         };
         match text.chars().next() {
             Some('n') => count(&text[1..]).map(Self::Linear),
             Some('l') => count(&text[1..]).map(Self::Log),
-            Some('u' | 't' | 's' | 'c' | 'g' | 'G' | 'p') => {
-                Err(format!("'{text}' draws random values, which vspace itself does: use vspace for this file"))
-            }
+            Some('u' | 't' | 's' | 'c' | 'g' | 'G' | 'p') => Err(format!(
+                "'{text}' draws random values, which only vspace itself supports: use vspace for this file"
+            )),
             _ => {
                 let step = value(text).filter(|&step| step != 0.0);
-                step.map(Self::Step).ok_or_else(|| format!("'{text}' is no spacing: a number, nN or lN is needed"))
+                step.map(Self::Step).ok_or_else(|| format!("'{text}' is not a spacing: expected a number, nN or lN"))
             }
         }
     }
@@ -105,7 +105,7 @@ impl Spread {
     fn values(self, start: f64, end: f64) -> Result<Vec<f64>, String> {
         match self {
             Self::Step(step) if start > end && step > 0.0 => {
-                Err(format!("from {start} to {end} no positive step leads: {step}"))
+                Err(format!("the step from {start} to {end} must be positive: {step}"))
             }
             Self::Step(step) => steps(start, end + step, step),
             Self::Linear(count) => Ok(linear(start, end, count)),
@@ -121,18 +121,18 @@ impl Spread {
     }
 }
 
-/// From `start` on, below `end`, as `numpy.arange` has them, in its roundings.
+/// Values from `start` on, below `end`, with the rounding of `numpy.arange`.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "checked")]
 fn steps(start: f64, end: f64, step: f64) -> Result<Vec<f64>, String> {
     let count = ((end - start) / step).ceil();
     if !(1.0..=MOST).contains(&count) {
-        return Err(format!("steps of {step} make no grid from {start} on"));
+        return Err(format!("steps of {step} do not make a grid from {start} on"));
     }
     let step = (start + step) - start;
     Ok((0..count as u64).map(|k| start + k as f64 * step).collect())
 }
 
-/// So many from `start` to `end`, as `numpy.linspace` has them, in its roundings.
+/// This many values from `start` to `end`, with the rounding of `numpy.linspace`.
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
 fn linear(start: f64, end: f64, count: u64) -> Vec<f64> {
     let (delta, parts) = (end - start, count.saturating_sub(1) as f64);
@@ -184,17 +184,19 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_refused_with_its_line() {
         assert_eq!(Axis::parse(1, b"d 3").expect("parses"), None);
-        assert!(refused("d [1, 2, u] a").contains("line 7: 'u' draws random values, which vspace itself does"));
+        assert!(
+            refused("d [1, 2, u] a").contains("line 7: 'u' draws random values, which only vspace itself supports")
+        );
         assert!(refused("d [prior.npy, npy, p, 1] a").contains("has 4 values in brackets"));
         assert!(refused("d [1, 2] a").contains("has 2 values"));
         assert!(refused("d [1, 2, n3 a").contains("is not of the form"));
         assert!(refused("d [1, 2, n3] a b").contains("one word"));
-        assert!(refused("d [1, 2, n0] a").contains("no number of points"));
-        assert!(refused("d [1, 2, nan] a").contains("'an' is no number of points"));
+        assert!(refused("d [1, 2, n0] a").contains("not a number of points"));
+        assert!(refused("d [1, 2, nan] a").contains("'an' is not a number of points"));
         assert!(refused("d [1, 2, 0] a").contains("no spacing"));
         assert!(refused("d [1, 2, ] a").contains("no spacing"));
-        assert!(refused("d [2, 1, 1] a").contains("no positive step"));
-        assert!(refused("d [1, 2, -0.5] a").contains("make no grid"));
+        assert!(refused("d [2, 1, 1] a").contains("must be positive"));
+        assert!(refused("d [1, 2, -0.5] a").contains("do not make a grid"));
         assert!(refused("d [x, 2, n3] a").contains("must be numbers"));
         assert!(refused("d [-1, 2, l3] a").contains("same sign"));
     }

@@ -1,10 +1,10 @@
-//! All trials of an ensemble: names, values, and the list of them.
+//! All trials of an ensemble: names, values, and their list.
 
 use super::axis::Axis;
 use super::input::{Input, bad_line, shown};
 use h5part_base::error::ErrorKind;
 
-/// Trials that an ensemble may have.
+/// Most trials of an ensemble.
 const MOST: u64 = 100_000_000;
 
 /// The options that vary, over all files.
@@ -12,7 +12,7 @@ const MOST: u64 = 100_000_000;
 pub struct Grid {
     axes: Vec<(usize, Axis)>,
     trial: Vec<u8>,
-    /// Of its files, without their last three letters.
+    /// Names of its files, without their last three letters.
     bodies: Vec<Vec<u8>>,
 }
 
@@ -21,14 +21,14 @@ pub struct Grid {
 pub struct TrialSpec {
     /// Name of its folder.
     pub name: Vec<u8>,
-    /// A value for each axis.
+    /// One value per axis.
     pub values: Vec<f64>,
     /// Its line in the list.
     pub line: Vec<u8>,
 }
 
 impl Grid {
-    /// What a vspace.in varies.
+    /// The grid of a vspace.in.
     ///
     /// # Errors
     /// [`crate::ErrorKind::BadText`]: random values, or lines that cannot be read.
@@ -37,7 +37,10 @@ impl Grid {
             match word.first() {
                 Some(b'g' | b'G') => {}
                 Some(b'r' | b'R') => {
-                    return Err(bad_line(*number, "random trials are made by vspace itself: use vspace for this file"));
+                    return Err(bad_line(
+                        *number,
+                        "only vspace itself supports random trials: use vspace for this file",
+                    ));
                 }
                 _ => return Err(bad_line(*number, format!("'{}' is neither grid nor random", shown(word)))),
             }
@@ -45,7 +48,7 @@ impl Grid {
         if let Some((number, word)) = &input.seed {
             let whole = String::from_utf8_lossy(word).parse().is_ok_and(|seed: f64| seed.fract() == 0.0);
             if !whole {
-                return Err(bad_line(*number, format!("'{}' is no whole number", shown(word))));
+                return Err(bad_line(*number, format!("'{}' is not a whole number", shown(word))));
             }
         }
         if let Some(number) = input.astray.first() {
@@ -66,13 +69,13 @@ impl Grid {
         Ok(Self { axes, trial, bodies })
     }
 
-    /// Whether nothing varies.
+    /// Whether no option varies.
     #[must_use]
     pub fn is_single(&self) -> bool {
         self.axes.is_empty()
     }
 
-    /// Options of a file that vary, and which axes they are.
+    /// The options of a file that vary, with the numbers of their axes.
     #[must_use]
     pub fn of_file(&self, file: usize) -> Vec<(&[u8], usize)> {
         let axes = self.axes.iter().enumerate().filter(|(_, (of, _))| *of == file);
@@ -85,7 +88,7 @@ impl Grid {
         self.axes.iter().map(|(_, axis)| axis.values.len() as u64).product()
     }
 
-    /// Whether there is no trial.
+    /// Whether there are no trials.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -153,9 +156,9 @@ mod tests {
     #[test]
     fn what_is_not_for_us_is_refused() {
         let refused = |text: &str| grid(text).expect_err("is refused").to_string();
-        assert!(refused("sSampleMode random\n").contains("line 1: random trials are made by vspace itself"));
+        assert!(refused("sSampleMode random\n").contains("line 1: only vspace itself supports random trials"));
         assert!(refused("sSampleMode x\n").contains("neither grid nor random"));
-        assert!(refused("iSeed 1.5\n").contains("no whole number"));
+        assert!(refused("iSeed 1.5\n").contains("not a whole number"));
         assert!(refused("a [1, 2, n3] a\nfile x.in\n").contains("before any file is named"));
         assert!(refused("file x.in\na [1,2,n1e5] a\nb [1,2,n1e5] b\n").contains("hundred million"));
         assert!(grid("samplemode Grid\nseed 4\nfile x.in\n").expect("grid").is_single());

@@ -1,18 +1,18 @@
-//! A vspace.in: which folders, which files, and the lines that change them.
+//! A vspace.in: folders, files, and the lines that change the files.
 
 use h5part_base::error::{At, ErrorKind, Result};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// What a vspace.in says. Nothing of it is refused that somebody does not need.
+/// A parsed vspace.in. Errors in parts that nobody needs are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
     /// The folder with the template files.
     pub source: Option<PathBuf>,
     /// The folder of the trials.
     pub destination: Option<PathBuf>,
-    /// What the names of trials begin with.
+    /// Prefix of the names of trials.
     pub trial: Option<Vec<u8>>,
     /// The word that says how options vary, with its line.
     pub mode: Option<(usize, Vec<u8>)>,
@@ -20,7 +20,7 @@ pub struct Input {
     pub seed: Option<(usize, Vec<u8>)>,
     /// The files, in order.
     pub files: Vec<Section>,
-    /// Lines before the first file that vary an option: they are of no file.
+    /// Numbers of lines that vary an option before the first file, so they belong to no file.
     pub astray: Vec<usize>,
 }
 
@@ -29,7 +29,7 @@ pub struct Input {
 pub struct Section {
     /// Its name.
     pub file: Vec<u8>,
-    /// Whether it is said to be the primary one.
+    /// Whether it is declared as the primary file.
     pub primary: bool,
     /// Lines that are not empty, with their numbers from 1 and their ends.
     pub lines: Vec<(usize, Vec<u8>)>,
@@ -45,12 +45,12 @@ impl Section {
 
 /// The words of a line.
 pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    // As Python splits, in ASCII: the vertical tab and the separators count.
+    // Splits as Python does, in ASCII: the vertical tab and the separators count as blanks.
     let is_blank = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0x0b | 0x1c..=0x1f);
     line.split(is_blank).filter(|word: &&[u8]| !word.is_empty())
 }
 
-/// Lines with their ends; other ends than a newline become one.
+/// Lines with their ends. Other line ends become a newline.
 pub(super) fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = bytes.iter().copied().peekable();
@@ -66,17 +66,17 @@ pub(super) fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     out.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect()
 }
 
-/// The error of a line.
+/// An error in a line.
 pub(super) fn bad_line(line: usize, what: impl std::fmt::Display) -> ErrorKind {
     crate::ErrorKind::BadText { line: line as u64, what: what.to_string() }.into()
 }
 
-/// For people.
+/// Readable text of bytes.
 pub(super) fn shown(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim().escape_debug().to_string()
 }
 
-/// A leading tilde stands for the home folder.
+/// Expands a leading tilde to the home folder.
 fn expanded(word: &[u8]) -> PathBuf {
     let path = Path::new(OsStr::from_bytes(word));
     match (path.strip_prefix("~"), std::env::home_dir()) {
@@ -95,7 +95,7 @@ impl Input {
         Self::parse(&std::fs::read(path).at(READ, path)?).at(READ, path)
     }
 
-    /// The same of its bytes, of any encoding.
+    /// Parses the bytes of a file, in any encoding.
     ///
     /// # Errors
     /// [`crate::ErrorKind::BadText`]: an option lacks its value.
@@ -127,7 +127,7 @@ impl Input {
             _ => {}
         }
         match self.files.last_mut() {
-            // Whatever follows a file's name is a line of that file.
+            // All lines after a file's name belong to that file.
             Some(section) => section.lines.push((number, line)),
             None if line.contains(&b'[') => self.astray.push(number),
             None => {}
@@ -138,7 +138,7 @@ impl Input {
     /// The folder of the trials.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::BadText`]: it is not said.
+    /// [`crate::ErrorKind::BadText`]: it is missing.
     pub fn destination(&self) -> Result<&Path, ErrorKind> {
         let missing = || bad_line(0, "it names no folder for the trials: add the line 'sDestFolder NAME'");
         self.destination.as_deref().ok_or_else(missing)

@@ -1,4 +1,4 @@
-//! The folder of an ensemble: made beside, and whole when it takes its name.
+//! The folder of an ensemble. It is built beside its name, and renamed once it is complete.
 
 use super::grid::Grid;
 use super::input::{Input, bad_line};
@@ -13,21 +13,21 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempDir};
 
 const MAKE: &str = "make trials of";
-/// In the folder under construction, which is its maker's alone.
+/// Name of the trials in the folder under construction, which only its maker uses.
 const PLAIN: &str = "trials";
 
-/// An ensemble that can be made: everything that it needs was read.
+/// An ensemble that can be made, since everything that it needs was read.
 #[derive(Debug)]
 pub struct Ensemble {
     destination: PathBuf,
     grid: Grid,
-    /// Each file with its name.
+    /// Each file, with its path.
     files: Vec<(PathBuf, Template)>,
     input: PathBuf,
 }
 
 impl Ensemble {
-    /// Reads a vspace.in and its template files. Folders are those that a process here sees.
+    /// Reads a vspace.in and its template files. Folders are resolved as this process sees them.
     ///
     /// # Errors
     /// As reading them; [`crate::ErrorKind::BadText`]: what vspace refuses, and random mode.
@@ -43,7 +43,7 @@ impl Ensemble {
             return Err(bad("it names no file: add 'sBodyFile NAME' or 'sPrimaryFile NAME'"));
         }
         if destination.file_name().is_none() {
-            return Err(bad("its sDestFolder is no name of a folder"));
+            return Err(bad("its sDestFolder is not a name of a folder"));
         }
         let mut files = Vec::with_capacity(input.files.len());
         for (number, section) in input.files.iter().enumerate() {
@@ -57,17 +57,18 @@ impl Ensemble {
         Ok(ensemble)
     }
 
-    /// The folder of trials may be removed: it must be one, and what the trials are made of must not be in it.
+    /// Checks that the folder of trials may be replaced: it must be a folder, and must not contain the sources of the
+    /// trials.
     fn check_apart(&self, source: &Path) -> Result<()> {
         let refused = |text: &str| Err(ErrorKind::BadRequest(text.to_owned()).at(MAKE, &self.destination));
         if self.destination.symlink_metadata().is_ok() && !self.destination.is_dir() {
-            return refused("it is there and is no folder, which is never replaced: choose another sDestFolder");
+            return refused("it exists and is not a folder, so it is never replaced: choose another sDestFolder");
         }
         let Ok(folder) = self.destination.canonicalize() else { return Ok(()) };
         let inside = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&folder));
         let templates = self.files.iter().any(|(name, _)| inside(&source.join(name)));
         if templates || inside(source) || inside(Path::new(".")) || inside(&self.input) {
-            return refused("the folder of trials has the template files, the input or the working folder in it");
+            return refused("the folder of trials contains the template files, the input or the working folder");
         }
         Ok(())
     }
@@ -78,15 +79,15 @@ impl Ensemble {
         &self.destination
     }
 
-    /// Number of trials; 0: nothing varies, and the folder has the files themselves.
+    /// Number of trials; 0 if no option varies, and the folder holds the files themselves.
     #[must_use]
     pub fn trials(&self) -> u64 {
         if self.grid.is_single() { 0 } else { self.grid.len() }
     }
 
-    /// Builds all trials, and the list of them, beside the folder's name.
+    /// Builds all trials, and their list, beside the folder's name.
     ///
-    /// **Concurrency.** Beside anything: nothing has the name yet. A kill leaves a folder `.NAME.*.h5part-new`.
+    /// **Concurrency.** Beside anything, since nothing has the name yet. A kill leaves a folder `.NAME.*.h5part-new`.
     ///
     /// # Errors
     /// I/O errors.
@@ -101,7 +102,7 @@ impl Ensemble {
     }
 
     fn fill(&self, folder: &Path, told: &dyn Fn(u64)) -> Result<()> {
-        // As any other new folder of this user.
+        // Created like any other new folder of this user.
         let plain = folder.join(PLAIN);
         std::fs::create_dir(&plain).at(MAKE, &plain)?;
         if self.grid.is_single() {
@@ -115,7 +116,7 @@ impl Ensemble {
             line(&trial.line)?;
             let folder = plain.join(OsStr::from_bytes(&trial.name));
             match std::fs::create_dir(&folder) {
-                // Equal values make one trial.
+                // Equal values give one trial.
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 made => made.at(MAKE, self.destination.join(OsStr::from_bytes(&trial.name)))?,
             }
@@ -133,7 +134,7 @@ impl Ensemble {
     }
 }
 
-/// Trials that have no name yet; without one they go away.
+/// Trials that do not have their name yet. Dropping this removes them.
 #[derive(Debug)]
 pub struct Built<'a> {
     beside: TempDir,
@@ -141,10 +142,10 @@ pub struct Built<'a> {
 }
 
 impl Built<'_> {
-    /// Takes the folder's name; with `replace`, what had it before goes.
+    /// Renames the trials to the folder's name. With `replace`, whatever had the name is removed.
     ///
-    /// **Concurrency.** Not beside another who makes the same trials, who is refused then. A kill leaves the old
-    /// ones, a part of them, or the new ones whole.
+    /// **Concurrency.** Not beside another process that makes the same trials, which then fails. A kill leaves the old
+    /// ones, a part of them, or all of the new ones.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`]; I/O errors.
@@ -165,7 +166,7 @@ fn remove(path: &Path) -> std::io::Result<()> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
-        // A link to a folder: the folder itself stays.
+        // For a link to a folder, only the link is removed.
         Ok(metadata) if metadata.is_symlink() => std::fs::remove_file(path),
         Ok(_) => std::fs::remove_dir_all(path),
     }

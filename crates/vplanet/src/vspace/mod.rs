@@ -1,6 +1,6 @@
-//! vspace: an ensemble of trials from template files, on a grid of the options that vary.
+//! vspace: makes an ensemble of trials from template files, on a grid of the options that vary.
 //!
-//! What comes out is what vspace itself makes, byte for byte.
+//! The output is the same as that of vspace itself, byte for byte.
 
 mod axis;
 mod grid;

@@ -1,11 +1,11 @@
-//! Numbers as Python writes them.
+//! Formats numbers as Python does.
 
-/// The shortest text that is this number, as `str(float)` has it.
+/// The shortest text for this number, as `str(float)` gives it.
 pub fn shortest(value: f64) -> String {
     if !value.is_finite() {
         return if value.is_nan() { "nan".to_owned() } else { format!("{value}") };
     }
-    // d.ddde-n: digits and the power of ten.
+    // `d.ddde-n`: digits and the power of ten.
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);

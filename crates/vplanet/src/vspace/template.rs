@@ -1,18 +1,18 @@
-//! A template file with what a vspace.in says of it: the text of every trial, but for its values.
+//! A template file with the changes of a vspace.in: the text of every trial, except for its values.
 
 use super::input::{Section, bad_line, lines, shown, words};
 use super::number::shortest;
 use h5part_base::error::ErrorKind;
 
-/// A file of all trials.
+/// A file that every trial has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Line>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Line {
-    /// The same in all trials.
+    /// Equal in all trials.
     Text(Vec<u8>),
-    /// An option, and the number of the axis that has its value.
+    /// An option, with the number of the axis that has its value.
     Option { name: Vec<u8>, axis: usize, end: bool },
 }
 
@@ -34,10 +34,10 @@ impl Line {
 }
 
 impl Template {
-    /// The file `source` with the lines of its section; `axes` are the options of it that vary, with their numbers.
+    /// Applies the lines of a section to the file `source`. `axes` are its options that vary, with their numbers.
     ///
     /// # Errors
-    /// [`crate::ErrorKind::BadText`]: an option that is to be removed is not there.
+    /// [`crate::ErrorKind::BadText`]: an option to remove does not exist.
     pub fn new(source: &[u8], section: &Section, axes: &[(&[u8], usize)]) -> Result<Self, ErrorKind> {
         let mut template: Vec<Line> = lines(source).into_iter().map(Line::Text).collect();
         let mut found = vec![false; section.lines.len()];
@@ -50,7 +50,7 @@ impl Template {
         for ((number, change), _) in section.lines.iter().zip(found).filter(|(_, found)| !found) {
             if let Some(option) = removed(change) {
                 let file = shown(&section.file);
-                return Err(bad_line(*number, format!("'{}' is to be removed, and is not in {file}", shown(option))));
+                return Err(bad_line(*number, format!("'{}' is to be removed, but is not in {file}", shown(option))));
             }
             let mut added = set(change, axes);
             added.end();
@@ -59,7 +59,7 @@ impl Template {
         Ok(Self(template))
     }
 
-    /// The file of a trial with these values, one for each axis.
+    /// The file of a trial with these values, one per axis.
     #[must_use]
     pub fn fill(&self, values: &[f64]) -> Vec<u8> {
         let mut out = Vec::new();
@@ -78,21 +78,21 @@ impl Template {
     }
 }
 
-/// The option that a line takes out.
+/// The option that a line removes, if it removes one.
 fn removed(change: &[u8]) -> Option<&[u8]> {
     let mut words = words(change);
     if words.next() == Some(b"rm") { words.next() } else { None }
 }
 
-/// What a line puts into a file.
+/// What a line sets.
 fn set(change: &[u8], axes: &[(&[u8], usize)]) -> Line {
     let name = words(change).next().unwrap_or_default();
-    // The last one counts where an option varies twice.
+    // If an option varies twice, the last one counts.
     let axis = axes.iter().rfind(|(option, _)| *option == name).map(|(_, axis)| *axis);
     axis.map_or_else(|| Line::Text(change.to_vec()), |axis| Line::Option { name: name.to_vec(), axis, end: false })
 }
 
-/// Changes a line of the file, if the change is for it.
+/// Applies a change to a line of the file, if it concerns that line.
 fn apply(change: &[u8], line: &mut Line, axes: &[(&[u8], usize)], ends: bool) -> bool {
     let Some(word) = line.first_word() else { return false };
     if words(change).next() == Some(word) {
@@ -130,10 +130,10 @@ mod tests {
         assert_eq!(filled("a 1\r\nb 2\r\n", "rm b"), "a 1\n#b 2\n");
         assert_eq!(filled("dSemi 1", "dSemi [1] a"), "dSemi 0.5");
         assert_eq!(filled("dSemi 1\n\n", "dSemi [1] a\nrm dSemi"), "#dSemi 0.5\n\n");
-        // The last of several counts; a comment is a line as others.
+        // The last of several counts, and a comment is treated like any other line.
         assert_eq!(filled("a 1\n# x\n", "a 2\n# y\na 3\n"), "a 3\n# y\n");
         let input = Input::parse(b"file x.in\nrm b\n").expect("parses");
         let error = Template::new(b"a 1\n", &input.files[0], &[]).expect_err("is refused").to_string();
-        assert!(error.contains("line 2: 'b' is to be removed, and is not in x.in"), "{error}");
+        assert!(error.contains("line 2: 'b' is to be removed, but is not in x.in"), "{error}");
     }
 }

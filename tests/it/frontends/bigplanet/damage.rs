@@ -31,7 +31,7 @@ fn outputs_and_logs_that_are_not_whole() {
                 let log = toy.read("MP/a1/toy.log");
                 toy.write("MP/a1/toy.log", log.split("---- FINAL").next().expect("a start"));
             },
-            &["toy.log", "did not come to its end"],
+            &["toy.log", "vplanet did not finish"],
         ),
         ("cut order", |toy| toy.edit("MP/a1/toy.log", "Flux[W/m^2] \n", "Flux[W/"), &["toy.log: line 25"]),
         (
@@ -113,7 +113,7 @@ fn trials_that_vanish_are_told_and_stay_in_the_archive() {
     assert_eq!(toy.run(&["-a", "bpl.in"]).0, 3);
     std::fs::create_dir(toy.path("MP")).expect("folder");
     let (code, _, err) = toy.run(&["-a", "bpl.in"]);
-    assert!(code == 2 && err.contains("there is no folder in it"), "{err}");
+    assert!(code == 2 && err.contains("it contains no folder"), "{err}");
 }
 
 #[test]

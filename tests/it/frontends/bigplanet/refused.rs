@@ -40,9 +40,9 @@ fn texts_and_inputs_are_never_made_anew() {
     toy.write("vpl.in", toy.read("MP/a0/vpl.in"));
     for file in ["f.in", "vpl.in", "notes.txt", "MP/a0/planet.in"] {
         toy.bpl("f.in", &format!("sOutputFile {file}\nsaKeyInclude planet:dSemi:option\n"));
-        refused(&toy, &["-o", "f.in"], file, "it is no HDF5 file");
+        refused(&toy, &["-o", "f.in"], file, "it is not an HDF5 file");
         toy.bpl("f.in", &format!("sArchiveFile {file}\n"));
-        refused(&toy, &["-a", "-o", "f.in"], file, "it is no HDF5 file");
+        refused(&toy, &["-a", "-o", "f.in"], file, "it is not an HDF5 file");
     }
     let (code, _, err) = toy.run(&["-a", "-o", "bpl.in"]);
     assert!(code == 0, "{err}");
@@ -56,7 +56,7 @@ fn texts_and_inputs_are_never_made_anew() {
     fs::create_dir(toy.path("folder.bpf")).expect("makes");
     toy.bpl("f.in", "sOutputFile folder.bpf\nsaKeyInclude planet:dSemi:option\n");
     let (code, _, err) = toy.run(&["-o", "f.in"]);
-    assert!(code == 2 && err.contains("it is no file") && toy.path("folder.bpf").is_dir(), "{err}");
+    assert!(code == 2 && err.contains("it is not a file") && toy.path("folder.bpf").is_dir(), "{err}");
     // Who may make it anew is told how.
     toy.bpl("f.in", "saKeyInclude planet:dSemi:option\n");
     let (code, _, err) = toy.run(&["f.in"]);
@@ -90,7 +90,7 @@ fn nothing_is_archived_into_a_file_that_is_no_archive() {
         println!("{file}");
         toy.bpl("b.in", &format!("sArchiveFile {file}\nsaKeyInclude planet:dSemi:option\n"));
         for args in [&["-a", "b.in"][..], &["-o", "b.in"], &["-deleterawdata", "-y", "b.in"], &["-a", "-o", "b.in"]] {
-            refused(&toy, args, file, &format!("{name} in it is no trial"));
+            refused(&toy, args, file, &format!("{name} in it is not a trial"));
         }
         assert!(toy.path("MP/a1").exists());
     }
@@ -99,6 +99,6 @@ fn nothing_is_archived_into_a_file_that_is_no_archive() {
     fs::copy(toy.path("MP.bpa"), toy.path("other.bpa")).expect("copies");
     for file in ["other.bpa", "table.h5"] {
         toy.bpl("f.in", &format!("sOutputFile {file}\nsaKeyInclude planet:dSemi:option\n"));
-        refused(&toy, &["-o", "f.in"], file, "it is no filtered file");
+        refused(&toy, &["-o", "f.in"], file, "it is not a filtered file");
     }
 }

@@ -128,14 +128,14 @@ fn what_is_refused_is_not_begun() {
         (KEY, more("--masses", with("m.npy", &[2], 12.0, -1.0)), 4, "a mass is -1"),
         (KEY, more("--masses", with("mn.npy", &[2], 12.0, f64::NAN)), 4, "a mass is NaN"),
         (KEY, xyz("mixed.xyz"), 4, "line 2: it is periodic in some directions only"),
-        (KEY, xyz("some.xyz"), 4, "line 6: there is no energy"),
-        ("a//b", positions(ok_positions.clone()), 2, "'a//b' is no key"),
-        ("a/../b", positions(ok_positions.clone()), 2, "is no key"),
-        ("a\nb", positions(ok_positions.clone()), 2, "is no key"),
-        ("/", positions(ok_positions.clone()), 2, "a structure has a key"),
-        ("__h5part__/x", positions(ok_positions.clone()), 2, "is no key"),
-        ("a/__h5part__x", positions(ok_positions.clone()), 2, "is no key"),
-        ("training/urea/ground_truth", positions(ok_positions.clone()), 2, "is no key"),
+        (KEY, xyz("some.xyz"), 4, "line 6: it has no energy"),
+        ("a//b", positions(ok_positions.clone()), 2, "'a//b' is not a key"),
+        ("a/../b", positions(ok_positions.clone()), 2, "is not a key"),
+        ("a\nb", positions(ok_positions.clone()), 2, "is not a key"),
+        ("/", positions(ok_positions.clone()), 2, "a structure needs a key"),
+        ("__h5part__/x", positions(ok_positions.clone()), 2, "is not a key"),
+        ("a/__h5part__x", positions(ok_positions.clone()), 2, "is not a key"),
+        ("training/urea/ground_truth", positions(ok_positions.clone()), 2, "is not a key"),
     ] {
         let args: Vec<&str> =
             ["mbe", "create", &file, key].into_iter().chain(args.iter().map(String::as_str)).collect();

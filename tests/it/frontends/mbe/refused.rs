@@ -35,7 +35,7 @@ f.copy('training/urea', 'md'); f['md'].attrs['dataclass'] = 'Trajectory'";
         fails(&args.each_ref().map(String::as_str), 3, says);
     };
     expect("training", &["'training'", "without the attribute 'dataclass'", "training/urea"]);
-    expect("nothing/there", &["'nothing/there'", "nothing that is in the file", "training/urea"]);
+    expect("nothing/there", &["'nothing/there'", "not in the file", "training/urea"]);
     expect("training/urea/masses (u)", &["a dataset"]);
     expect("crystal", &["a MolecularCrystal"]);
     expect("hollow", &["a FiniteSubsystem without a 'cluster_of_molecules'"]);
@@ -99,8 +99,8 @@ fn methods_and_statuses_that_are_none() {
     let energies = scratch.npy("e.npy", &[1], &[1.0]);
     let save = ["mbe", "save", &file, KEY, "--frames", "0", "--energies", &energies, "--method"];
     fails(&[&save[..], &["MP2"]].concat(), 3, &["no ground truth of 'MP2'", METHOD, "mbe init"]);
-    fails(&[&save[..], &[""]].concat(), 2, &["a method has a name"]);
-    fails(&[&save[..], &[METHOD, "--status", "DONE"]].concat(), 2, &["'DONE' is no status", "COMPLETED (0)"]);
+    fails(&[&save[..], &[""]].concat(), 2, &["a method needs a name"]);
+    fails(&[&save[..], &[METHOD, "--status", "DONE"]].concat(), 2, &["'DONE' is not a status", "COMPLETED (0)"]);
     let statuses = scratch.npy_of("s.npy", Dtype::I64, &[2], &[0i64, 0]);
     fails(&[&save[..], &[METHOD, "--status", &statuses]].concat(), 4, &["statuses of shape [2] for 1 frames"]);
     fails(&["mbe", "save", &file, KEY, "--frames", "0", "--method", METHOD], 4, &["COMPLETED frames come with"]);
@@ -211,6 +211,6 @@ fn remedies_fit() {
         let (code, _, err) = run(&args);
         assert!(code == 4 && err.contains("FAILED?") && !err.contains("one value for each"), "{err}");
     }
-    fails(&["mbe", "select", &file, KEY, "--method", "a\nb"], 2, &["'a\\nb' is no name of a method"]);
+    fails(&["mbe", "select", &file, KEY, "--method", "a\nb"], 2, &["'a\\nb' is not a name of a method"]);
     assert_eq!(ok(&["mbe", "select", &file, KEY, "--method", METHOD, "--spec"]), "0:3\n", "nothing was written");
 }

@@ -11,8 +11,8 @@ fn what_is_missing_is_told_in_a_line_and_nothing_is_begun() {
         (b"sSrcFolder .\nsPrimaryFile vpl.in\n", 5, "sDestFolder NAME"),
         (b"sDestFolder\n", 5, "line 1: 'sDestFolder' has no value"),
         (b"sDestFolder nowhere\n", 3, "nowhere: no such file"),
-        (b"sDestFolder bin\n", 2, "there are none: make them with 'h5part vspace'"),
-        (b"sDestFolder /\n", 5, "no name of a folder"),
+        (b"sDestFolder bin\n", 2, "there are no trials: make them with 'h5part vspace'"),
+        (b"sDestFolder /\n", 5, "not a name of a folder"),
         (b"", 5, "sDestFolder NAME"),
     ];
     for (text, expected, said) in cases {
@@ -127,7 +127,7 @@ fn a_checkpoint_that_is_none_is_refused_and_one_that_was_cut_is_taken() {
     let rig = Rig::of(3, "echo x >> ran");
     fs::write(rig.dir.path(".MP"), "something else\n").expect("writes");
     let (code, _, err) = rig.run(&[]);
-    assert!(code == 2 && err.contains("no checkpoint of multiplanet") && is_one_error(&err), "{err}");
+    assert!(code == 2 && err.contains("not a checkpoint of multiplanet") && is_one_error(&err), "{err}");
     assert_eq!(fs::read_to_string(rig.dir.path(".MP")).expect("reads"), "something else\n");
     let done = rig.all_done();
     let cut = done.find("t01").expect("there");
