@@ -102,10 +102,10 @@ impl super::Subcommand for Args {
     }
 }
 
-/// Names that are listed at once; of more only how many there are.
+/// Names that are listed. If there are more, only their number is shown.
 const MOST_NAMES: usize = 8;
 
-/// What was decided of each column: those that came out alike share a line.
+/// Prints what was decided for each column. Columns with the same decision share a line.
 fn tell(done: &Adopted) -> Result<()> {
     let alike = |d: &Decision| (d.committed, d.not_there, d.because.clone(), d.before);
     let mut groups: Vec<(&Decision, Vec<&str>)> = Vec::new();

@@ -32,7 +32,7 @@ impl super::Subcommand for Args {
     }
 }
 
-/// How far a run is, in the words of the Python tools.
+/// Prints the progress of a run in the words of the Python tools.
 pub fn tell(what: &str, files: &Files, as_json: bool) -> Result<Exit> {
     let progress = files.progress()?;
     if as_json {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Values are committed in portions of about this, in bytes.
+/// Values are committed in portions of about this many bytes.
 const PORTION_BYTES: u64 = 8 << 20;
 
 /// How to treat locks.
@@ -27,7 +27,7 @@ pub struct LockArgs {
 }
 
 impl LockArgs {
-    /// How long to wait for locks, and who is told.
+    /// How long to wait for locks. Long waits are reported on standard error.
     pub fn patience(&self) -> Patience {
         Patience::telling(Duration::from_secs_f64(self.timeout))
     }
@@ -43,7 +43,7 @@ impl LockArgs {
     }
 }
 
-/// Where to look for what the file does not have.
+/// Where to look up what the file does not have.
 #[derive(Debug, clap::Args)]
 pub struct ParentArgs {
     /// Look for tables and columns that FILE does not have in this file, which was published before.
@@ -52,7 +52,7 @@ pub struct ParentArgs {
 }
 
 impl ParentArgs {
-    /// The store that has the table, and the column.
+    /// The store that has the table and the column.
     pub fn find(&self, lock: &LockArgs, file: &Path, table: &str, column: Option<&str>) -> Result<Store> {
         let work = lock.open(file)?;
         let Some(parent) = &self.parent else { return Ok(work) };
@@ -60,7 +60,7 @@ impl ParentArgs {
         Ok(pair.store(pair.find(table, column)?).clone())
     }
 
-    /// All tables, each with the store that it is found in.
+    /// All tables, each with its store.
     pub fn tables(&self, lock: &LockArgs, work: &Store) -> Result<Vec<(Store, Listing)>> {
         let Some(parent) = &self.parent else {
             return Ok(work.tables()?.into_iter().map(|listing| (work.clone(), listing)).collect());
@@ -90,7 +90,7 @@ impl From<DurabilityArg> for Durability {
     }
 }
 
-/// For which task of a ledger something is written.
+/// The task of a ledger that something is written for.
 #[derive(Debug, clap::Args)]
 pub struct FenceArgs {
     /// Write for a task of this ledger, and only while its claim holds. `h5part run` passes ledger, task and
@@ -113,14 +113,14 @@ pub struct FenceArgs {
 }
 
 impl FenceArgs {
-    /// What a commit has to ask, if it is for a task.
+    /// The fence of a commit for a task, if there is a task.
     pub fn fence(&self) -> Result<Option<Arc<dyn Fence>>> {
         let (Some(ledger), Some(task), Some(fence)) = (&self.ledger, &self.task, self.fence) else { return Ok(None) };
         Ok(Some(Arc::new(TaskFence::of(ledger, task, fence)?)))
     }
 }
 
-/// Seconds, not negative, not endless.
+/// Parses seconds, which must be finite and not negative.
 pub fn seconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(s) if (0.0..=1e9).contains(&s) => Ok(s),
@@ -128,7 +128,7 @@ pub fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// `--rows`: a SPEC, or `@FILE.npy` with row numbers or a mask.
+/// Parses `--rows`: a SPEC, or `@FILE.npy` with row numbers or a mask.
 pub fn rows(spec: &str, table_rows: u64, file: &Path) -> Result<Rows> {
     match spec.strip_prefix('@') {
         Some(path) => {
@@ -140,7 +140,7 @@ pub fn rows(spec: &str, table_rows: u64, file: &Path) -> Result<Rows> {
     }
 }
 
-/// `NAME=VALUE`, split at the first `=`: values may hold more of them.
+/// Splits `NAME=VALUE` at the first `=`, since values may contain more of them.
 pub fn split_first(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -148,7 +148,7 @@ pub fn split_first(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// `NAME=VALUE`, split at the last `=`: names may hold more of them.
+/// Splits `NAME=VALUE` at the last `=`, since names may contain more of them.
 pub fn split_last(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -156,12 +156,12 @@ pub fn split_last(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// An error about a request, at a path.
+/// A request error for a path.
 pub fn request(operation: &'static str, path: impl Into<PathBuf>, text: impl Into<String>) -> h5part::Error {
     ErrorKind::BadRequest(text.into()).at(operation, path.into())
 }
 
-/// Typed elements of little-endian bytes, however these lie in memory.
+/// Elements of a type from little-endian bytes, whatever the alignment.
 pub fn elements<T: bytemuck::AnyBitPattern>(bytes: &[u8]) -> Vec<T> {
     bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
 }

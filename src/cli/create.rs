@@ -98,12 +98,12 @@ impl super::Subcommand for Args {
 }
 
 impl Args {
-    /// Rows that are not there hold the guard's undefined value.
+    /// Gives the guard its undefined value as fill, so that rows that are not there hold it.
     fn guard_fill(&self, columns: &mut [ColumnSpec]) -> Result<(), ErrorKind> {
         let Some((name, undefined)) = &self.guard else { return Ok(()) };
         let bad = |reason: String| ErrorKind::BadColumn { text: name.clone(), reason };
         let column = columns.iter_mut().find(|c| c.name == *name);
-        let column = column.ok_or_else(|| bad("the guard is none of the columns".to_owned()))?;
+        let column = column.ok_or_else(|| bad("the guard is not one of the columns".to_owned()))?;
         let dtype = column.dtype;
         let value = dtype.parse_element(undefined);
         let value = value.ok_or_else(|| bad(format!("the undefined value '{undefined}' is not a {dtype}")))?;

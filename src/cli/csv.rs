@@ -1,8 +1,8 @@
-//! Comma-separated values, as RFC 4180 has them.
+//! Comma-separated values, as in RFC 4180.
 
 use std::borrow::Cow;
 
-/// A field, quoted where it has to be.
+/// Formats a field, quoted if necessary.
 pub fn field(text: &str) -> Cow<'_, str> {
     if text.contains([',', '"', '\n', '\r']) {
         Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))

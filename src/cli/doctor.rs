@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// The hidden subcommand that is one side of a test.
+/// The hidden subcommand that acts as one side of a test.
 const SIDE: &str = "doctor-side";
 
 /// Test whether a file system is safe for shared writing.
@@ -43,7 +43,7 @@ pub struct Args {
     json: bool,
 }
 
-/// One side of a test: for `doctor` itself.
+/// One side of a test, started by `doctor` itself.
 #[derive(Debug, clap::Args)]
 pub struct SideArgs {
     folder: PathBuf,
@@ -56,7 +56,7 @@ impl super::Subcommand for SideArgs {
     }
 }
 
-/// The report, and what the library does not know of itself.
+/// The report, with what only the program knows.
 #[derive(Serialize)]
 struct Told<'a> {
     #[serde(flatten)]
@@ -75,7 +75,7 @@ impl super::Subcommand for Args {
         };
         self.announce();
         let outcome = h5part_doctor::examine(&self.path, &start, meeting);
-        // All files are cleared away: the signal may do what it does.
+        // All files are removed by now, so the signal may take effect.
         signal.pass_on().at("end", &self.path)?;
         let report = outcome?;
         let told = Told { report: &report, hdf5_version: library_version() };
@@ -128,7 +128,7 @@ impl Interrupted {
         Ok(watched)
     }
 
-    /// Ends by the signal that came, if one came.
+    /// Ends by the received signal, if there was one.
     fn pass_on(&self) -> io::Result<()> {
         match i32::try_from(self.which.load(Ordering::Relaxed)) {
             Ok(0) | Err(_) => Ok(()),

@@ -31,7 +31,7 @@ fn of_output(kind: &outputs::ErrorKind) -> Exit {
     }
 }
 
-/// Whether the reader of our output went away: nothing is wrong then.
+/// Whether the reader of our output went away, which is not an error.
 pub fn is_closed_pipe(error: &Error) -> bool {
     let ours = error.path() == "standard output";
     ours && matches!(error.kind(), ErrorKind::Io(e) if e.kind() == io::ErrorKind::BrokenPipe)
@@ -43,8 +43,8 @@ mod tests {
     const PROGRAM: &str = include_str!("exit.rs");
     const PAGE: &str = include_str!("../../docs/exit-codes.md");
 
-    /// The kinds that the match arms of both files name, each with the name of its code. The compiler sees to it that
-    /// these are all kinds.
+    /// The kinds in the match arms of both files, each with the name of its code. The compiler makes sure that these
+    /// are all kinds.
     fn kinds() -> Vec<(String, String)> {
         let name = |text: &str| text.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
         let (_, library) = LIBRARY.split_once("fn of_kind").expect("it is there");

@@ -1,4 +1,4 @@
-//! `h5part completions` and `h5part man`: from the same definitions as the command line itself.
+//! `h5part completions` and `h5part man`, generated from the definitions of the command line.
 
 use super::Cli;
 use super::exit::Exit;
@@ -47,7 +47,7 @@ impl super::Subcommand for ManArgs {
     }
 }
 
-/// The pages of a command and of all below it.
+/// Renders the pages of a command and of all its subcommands.
 fn render(command: clap::Command, dir: &Path, pages: &mut Vec<(PathBuf, Vec<u8>)>) -> Result<()> {
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         render(below.clone(), dir, pages)?;

@@ -1,9 +1,9 @@
-//! What a user of the program can do about an error. The library states facts; only the program knows its options.
+//! Hints on what a user can do about an error. The library states facts; only the program knows its options.
 
 use super::outputs;
 use h5part::{Error, ErrorKind, Item, doctor, ledger, mbe, vplanet};
 
-/// The hint for an error, where there is something to do.
+/// The hint for an error, if there is one.
 pub fn of(error: &Error) -> Option<&'static str> {
     of_kind(error.kind())
 }
@@ -111,7 +111,7 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
     })
 }
 
-/// The same for kinds of the other crates.
+/// Hints for kinds of the other crates.
 fn of_other(kind: &ErrorKind) -> Option<&'static str> {
     None.or_else(|| kind.of().and_then(of_tasks))
         .or_else(|| kind.of().map(of_mbe))

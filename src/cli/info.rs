@@ -44,14 +44,14 @@ struct Info {
 #[derive(Debug, Serialize)]
 struct TableInfo {
     path: String,
-    /// The file that it is in, where that is the parent.
+    /// The parent file, if the table is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<PathBuf>,
     rows: u64,
     attributes: u64,
     stamped: bool,
     columns: Vec<ColumnInfo>,
-    /// Further names of its columns: each with the name of its column.
+    /// Other names of its columns, each with the name of its column.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     aliases: BTreeMap<String, String>,
     /// Datasets that HDF5 cannot open.
@@ -69,13 +69,13 @@ struct ColumnInfo {
     chunk: Option<Vec<u64>>,
     /// `direct` or `library`.
     access: &'static str,
-    /// Why, for library columns.
+    /// The reason, for library columns.
     reason: Option<String>,
-    /// Why it is never written, though it can be read.
+    /// Why it is never written although it can be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     read_only: Option<String>,
     stamped: bool,
-    /// Whether the others of its table have stamps, and it has none.
+    /// Whether it has no stamps although other columns of its table have.
     #[serde(skip)]
     left_out: bool,
     /// The value that says "undefined", if it is the guard of its table.
@@ -90,7 +90,7 @@ impl super::Subcommand for Args {
             return tree::show(&store, self.json);
         }
         let locks = store.locks()?;
-        // Somebody may keep the rest waiting: then his name comes first.
+        // Others may block the rest, so the holders of locks are shown first.
         let busy = !(locks.gate.is_empty() && locks.file.is_empty());
         if busy && !self.json {
             print_locks(&locks)?;
@@ -161,7 +161,7 @@ impl Info {
     }
 }
 
-/// A description of many members or fields, cut.
+/// Shortens the description of a type with many members or fields.
 fn shortened(dtype: &str) -> String {
     if dtype.chars().count() <= WIDEST {
         return dtype.to_owned();

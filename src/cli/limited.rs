@@ -1,8 +1,8 @@
-//! Files of unknown origin are met in a process of their own, with limits: HDF5 crashes over some
-//! malformed files, and comes to no end over others.
+//! Opens files of unknown origin in a process of its own, with limits: HDF5 crashes on some malformed files, and never
+//! finishes reading others.
 //!
-//! The program starts itself again with the same arguments, and its descriptors 0, 1 and 2. The child
-//! sets its own limits, dies with its parent, and does the work; the parent says how it ended.
+//! The program starts itself again with the same arguments and the descriptors 0, 1 and 2. The child sets its own
+//! limits, dies with its parent, and does the work. The parent reports how it ended.
 
 use super::exit::Exit;
 use h5part::Result;
@@ -18,34 +18,34 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
-/// Tells the child whose it is.
+/// Environment variable with the parent's process id, for the child.
 const PARENT: &str = "H5PART_LIMITED_BY";
-/// Overrules the seconds that the library may take for one look at a file.
+/// Environment variable that overrides the time limit of one look at a file, in seconds.
 const SECONDS: &str = "H5PART_LOOK_SECONDS";
-/// The child may have this much memory, in bytes, and a multiple of the file's length.
+/// Most memory of the child: this many bytes, plus a multiple of the file's length.
 const MEMORY: u64 = 4 << 30;
 const MEMORY_A_BYTE: u64 = 4;
-/// The exit code by which a child says that the library took too long.
+/// The child's exit code if the library took too long.
 const OVERDUE: u8 = 113;
 
-/// What the work came to.
+/// The result of the work.
 pub enum Outcome {
-    /// The child did it, or said why not.
+    /// The child did it, or reported an error.
     Done(u8),
-    /// The library crashed, or came to no end.
+    /// The library crashed, or did not finish in time.
     Crashed(String),
 }
 
-/// Whether the file is to be met in a process of its own: it is there, and others may have written to it.
+/// Whether the file must be opened in a process of its own, since it exists and others may have written to it.
 pub fn is_needed(file: &Path) -> bool {
     if std::env::var_os(PARENT).is_some() {
         return false;
     }
-    // What cannot be looked up is told by the command itself.
+    // If the lookup fails, the command itself reports the error.
     lock::Paths::of(file).is_ok_and(|paths| paths.file.is_file() && !lock::is_ours(&paths).unwrap_or(false))
 }
 
-/// Does the whole command in a child.
+/// Runs the whole command in a child.
 pub fn run(file: &Path) -> Result<Outcome> {
     let child = || {
         let program = std::env::current_exe()?;
@@ -59,30 +59,32 @@ pub fn run(file: &Path) -> Result<Outcome> {
 
 fn outcome(status: ExitStatus) -> Outcome {
     match (status.code(), status.signal()) {
-        (Some(code), _) if code == i32::from(OVERDUE) => Outcome::Crashed("comes to no end over it".to_owned()),
+        (Some(code), _) if code == i32::from(OVERDUE) => {
+            Outcome::Crashed("did not finish reading it in time".to_owned())
+        }
         (Some(code), _) => Outcome::Done(u8::try_from(code).unwrap_or(Exit::Io as u8)),
         (None, Some(signal)) => match Signal::try_from(signal) {
-            // From outside: the user's, the system's.
+            // These signals come from outside: the user or the system.
             Ok(Signal::SIGINT | Signal::SIGTERM | Signal::SIGHUP | Signal::SIGKILL | Signal::SIGPIPE) => {
                 Outcome::Done(128u8.saturating_add(u8::try_from(signal).unwrap_or(0)))
             }
             Ok(Signal::SIGABRT) => {
-                Outcome::Crashed("ended over it (SIGABRT), or wanted more memory than the file can need".to_owned())
+                Outcome::Crashed("aborted on it (SIGABRT), or needed more memory than the file should".to_owned())
             }
-            Ok(known) => Outcome::Crashed(format!("crashed over it ({known})")),
-            Err(_) => Outcome::Crashed(format!("crashed over it (signal {signal})")),
+            Ok(known) => Outcome::Crashed(format!("crashed on it ({known})")),
+            Err(_) => Outcome::Crashed(format!("crashed on it (signal {signal})")),
         },
         (None, None) => Outcome::Done(Exit::Io as u8),
     }
 }
 
-/// In the child, before anything else: the limits.
+/// Sets the limits, in the child, before anything else.
 pub fn begin(files: &[PathBuf]) -> Result<()> {
     let Some(parent) = std::env::var(PARENT).ok() else { return Ok(()) };
     let file = files.first().map_or(Path::new(""), PathBuf::as_path);
     let limits = || {
         set_pdeathsig(Signal::SIGKILL)?;
-        // It may have died before.
+        // The parent may have died before.
         if parent_id().to_string() != parent || getppid() == Pid::from_raw(1) {
             return Err(std::io::Error::other("its parent is gone"));
         }

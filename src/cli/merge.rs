@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-/// So many objects are named; the rest is counted.
+/// Most objects that are named. Others are only counted.
 const NAMED: usize = 5;
 
 /// Merge the committed rows of several files into one.
@@ -103,14 +103,14 @@ impl Args {
         }
     }
 
-    /// What the user should know, whatever the form of the report.
+    /// Warnings that are shown whatever the form of the report.
     fn tell(&self, merged: &Merged) {
         for (file, path, why) in &merged.left_out {
-            say(format_args!("{path} of {} was not carried over: {why}", file.display()));
+            say(format_args!("{path} of {} was not copied: {why}", file.display()));
         }
         for lost in &merged.lost {
             let (file, table, column, what) = (lost.file.display(), &lost.table, &lost.column, &lost.what);
-            say(format_args!("column '{column}' of table '{table}' of {file} {what}: what is left of it was merged"));
+            say(format_args!("column '{column}' of table '{table}' of {file} {what}: the rest of it was merged"));
         }
         for other in merged.attributes.iter().take(NAMED) {
             let (file, kept_of) = (other.file.display(), other.other.display());
@@ -125,10 +125,7 @@ impl Args {
         let there = &merged.already_there;
         for (file, path) in there.iter().take(NAMED) {
             let out = self.file.display();
-            say(format_args!(
-                "{path} of {} is in {out} already: it was left as it is, and not compared",
-                file.display()
-            ));
+            say(format_args!("{path} of {} already exists in {out}: it was kept, and not compared", file.display()));
         }
         if there.len() > NAMED {
             say(format_args!("and {} more; all of them with --json", there.len() - NAMED));

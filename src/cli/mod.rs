@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand; this one only dispatches.
+//! The command line: one file per subcommand. This one only dispatches.
 
 mod adopt;
 mod attr;
@@ -98,20 +98,20 @@ enum Command {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    // A write beyond the file-size limit is then an error (EFBIG) that can be told. Nothing is lost
-    // where it cannot be blocked.
+    // A write beyond the file-size limit is then an error (EFBIG) that can be reported. If the signal cannot be
+    // blocked, nothing is lost.
     let _ = SigSet::from(Signal::SIGXFSZ).thread_block();
     let cli = match Cli::try_parse_from(single_dash::with_two(std::env::args_os())) {
         Ok(cli) => cli,
         Err(e) => {
-            // Help and version go to standard output, errors to standard error; both may be closed.
+            // Help and version go to standard output, errors to standard error. Either may be closed.
             let _ = e.print();
             return ExitCode::from(if e.use_stderr() { Exit::Usage as u8 } else { 0 });
         }
     };
     if cli.command.subcommand().is_stream() && !std::io::stdin().is_terminal() {
-        // Ctrl-C in a terminal reaches us, too. Who feeds us decides what is still to be committed: we end
-        // when our input does, or at a second Ctrl-C, for which `stream` watches. Threads and children inherit this.
+        // Ctrl-C in a terminal reaches this process, too. Whoever feeds it decides what is still committed. So it ends
+        // with its input, or at a second Ctrl-C, which `stream` handles. Threads and children inherit this.
         let _ = SigSet::from(Signal::SIGINT).thread_block();
     }
     let command = cli.command.subcommand();
@@ -130,9 +130,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// What a subcommand does.
+/// Behaviour of a subcommand.
 trait Subcommand {
-    /// Does the work.
+    /// Runs the subcommand.
     fn run(&self) -> Result<Exit>;
 
     /// The files that it works on, which may be of unknown origin.
@@ -140,12 +140,12 @@ trait Subcommand {
         Vec::new()
     }
 
-    /// Whether it takes its work from standard input.
+    /// Whether it reads its work from standard input.
     fn is_stream(&self) -> bool {
         false
     }
 
-    /// Tells that HDF5 crashed over a file.
+    /// Reports that HDF5 crashed on a file.
     fn tell_crash(&self, file: &Path, how: &str) -> Result<Exit> {
         Err(ErrorKind::NotHdf5(format!("the HDF5 library {how}")).at("work on", file))
     }
@@ -191,7 +191,7 @@ impl Command {
     }
 }
 
-/// Has a child with limits do the work, where a file calls for that. `None`: it is to be done here.
+/// Runs the command in a child with limits if one of its files requires it. `None`: run it here.
 fn limited(command: &dyn Subcommand) -> Result<Option<u8>> {
     let files = command.files();
     limited::begin(&files)?;

@@ -9,7 +9,7 @@ use h5part::monitor::export;
 use h5part::monitor::{Costs, Host, Operation, Summary, Timeline, Worker, draw};
 use std::path::{Path, PathBuf};
 
-/// Workers of larger runs are not told one by one.
+/// In larger runs, workers are not listed individually.
 const MOST_WORKERS: usize = 20;
 
 /// Show what a run cost: time, memory, counts and bytes, added up over all workers.
@@ -144,7 +144,7 @@ fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| "-".to_owned(), |share| format!("{:.0} %", share * 100.0))
 }
 
-/// One line a thing, numbers as they are.
+/// One line per entry, with unformatted numbers.
 fn csv(summary: &Summary, by: By) -> Result<()> {
     let columns = "records,failed,wall_s,wall_mean_s,wall_min_s,wall_p50_s,wall_p90_s,wall_p99_s,wall_max_s,cpu_s,core_s,\
                    cpu_share,memory_bytes,memory_at_most,memory_limit_bytes,memory_share";
@@ -184,7 +184,7 @@ fn numbers(c: &Costs) -> String {
     format!("{records},{failed},{walls},{share},{memory_bytes},{memory_at_most},{limit},{of_limit}")
 }
 
-/// Names to the left, numbers to the right.
+/// Aligns names to the left and numbers to the right.
 fn table(titles: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     let titles: Vec<String> = titles.iter().map(|t| (*t).to_owned()).collect();
     let mut rows = rows;
@@ -200,7 +200,7 @@ fn table(titles: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     Ok(())
 }
 
-/// A name in one line, and not too wide.
+/// Fits a name on one line.
 fn shortened(name: &str) -> String {
     let name: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     match name.char_indices().nth(WIDEST) {

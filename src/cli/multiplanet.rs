@@ -30,7 +30,7 @@ use std::sync::Arc;
 use workers::Workers;
 
 const RUN: &str = "run the trials of";
-/// Attempts after which a trial stays failed, unless `--max-attempts` says otherwise.
+/// Default number of attempts after which a trial stays failed.
 const ATTEMPTS: u16 = 3;
 
 /// Run vplanet for all trials of a vspace.in, as multiplanet does.
@@ -123,7 +123,7 @@ impl super::Subcommand for Args {
                 done.map(|()| Outcome::Ended(ending))
             }
         };
-        // Whatever happened: the text says how far it is.
+        // The text is written whatever happened.
         let settled = run.settle();
         match outcome? {
             Outcome::Told(exit) => Ok(exit),
@@ -150,14 +150,15 @@ impl Args {
     }
 
     fn voice(&self) -> Voice {
-        // With -v standard output has a line for each trial, as multiplanet writes it.
+        // With -v standard output has one line per trial, in the format of multiplanet.
         if self.of_run { Voice::OfRun } else { Voice::of(self.quiet, false, self.json) }
     }
 
     fn template(&self) -> Result<Template> {
         let words = shlex::split(&self.command).filter(|words| !words.is_empty());
-        let mut words = words.ok_or_else(|| request(RUN, &self.input, format!("'{}' is no command", self.command)))?;
-        // The program is that of the folder where this was started, not one of the trials'.
+        let mut words =
+            words.ok_or_else(|| request(RUN, &self.input, format!("'{}' is not a command", self.command)))?;
+        // The path of the program is relative to the folder where this was started, not to those of the trials.
         if let Some(program) = words.first_mut().filter(|word| word.contains('/')) {
             let path = std::path::absolute(&*program).at("find", Path::new(program))?;
             let text = || of_input(self, "the program's path is not UTF-8");
@@ -191,7 +192,7 @@ impl Args {
         Ok(())
     }
 
-    /// One process of a run that another has begun.
+    /// Works in a process of a run that another process has begun.
     fn work(&self, ensemble: &Ensemble, template: &Template) -> Result<Exit> {
         if self.of_run {
             super::run::signals::end_with_parent();
@@ -201,7 +202,7 @@ impl Args {
         let archiver = open_archive(self, ensemble)?;
         let options = RunOptions { linger: self.of_run, ..self.limits.run_options(self.cores().unwrap_or(1)) };
         let (folders, stop) = (Folders(ensemble.folder.clone()), Arc::new(Stop::new()));
-        // A run prints the lines of its workers.
+        // The run prints the lines of its workers.
         let is_verbose = self.verbose && !self.of_run;
         let watching = self.watching(run.ledger(), &folders, &stop, options.workers);
         let output = Output::new(watching, &folders, is_verbose);
@@ -211,7 +212,7 @@ impl Args {
         let settled = run.settle();
         done.and(settled)?;
         let tally = run.ledger().tally()?;
-        // What others run is theirs.
+        // Trials that others run are their responsibility.
         Ok(if self.of_run || tally.failed + tally.waiting == 0 { Exit::Success } else { Exit::Found })
     }
 
@@ -240,7 +241,7 @@ impl Args {
         Ok(Exit::Success)
     }
 
-    /// Says what became of the trials.
+    /// Reports the results of the trials.
     fn finish(&self, run: &Checkpointed, folders: &Folders, began: Began, ending: Ending) -> Result<Exit> {
         let summary = Summary::of(run.ledger(), folders, &Reasons::OfLedger, began, ending)?;
         let tally = summary.tally;
@@ -249,7 +250,7 @@ impl Args {
         } else {
             summary.tell_failures();
             if !self.quiet {
-                // Standard output has the lines of multiplanet, and no others.
+                // Standard output has only the lines of multiplanet.
                 summary.lines().iter().for_each(say);
                 if tally.waiting > 0 {
                     say(format_args!("{} of {} trials are not done: start again to go on", tally.waiting, tally.total));
@@ -260,11 +261,11 @@ impl Args {
     }
 }
 
-/// What is left to do when the trials have been run.
+/// What is left to do after the trials were run.
 enum Outcome {
-    /// Nothing: it was told.
+    /// Nothing: the result was reported.
     Told(Exit),
-    /// To tell how it went.
+    /// Report the result.
     Ended(Ending),
 }
 

@@ -1,4 +1,4 @@
-//! What people see: lines, strips, bars.
+//! Output for people: lines, strips, bars.
 
 use super::hints;
 use h5part::{Error, ErrorKind, Result};
@@ -9,17 +9,17 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Names are padded to this width at most.
+/// Names are padded to at most this width.
 pub const WIDEST: usize = 60;
 /// Work shorter than this shows no bar.
 const BAR_AFTER: Duration = Duration::from_secs(1);
 
-/// Writes a line to standard error, where somebody still reads it: a closed pipe ends no run.
+/// Writes a line to standard error. If the pipe is closed, the run goes on.
 pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "h5part: {text}");
 }
 
-/// Writes an error to standard error, and what can be done about it on a line of its own.
+/// Writes an error to standard error, with a hint on a line of its own.
 pub fn say_error(error: &Error) {
     say(error);
     if let Some(hint) = hints::of(error) {
@@ -27,12 +27,12 @@ pub fn say_error(error: &Error) {
     }
 }
 
-/// The path of a table for people: that of the root group is empty.
+/// The path of a table for display, since that of the root group is empty.
 pub fn table_name(path: &str) -> &str {
     if path.is_empty() { "/" } else { path }
 }
 
-/// Writes a line to standard output; a closed pipe is an error that `main` knows.
+/// Writes a line to standard output. A closed pipe is an error that `main` recognizes.
 pub fn line(text: impl AsRef<str>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", text.as_ref())
@@ -41,19 +41,19 @@ pub fn line(text: impl AsRef<str>) -> Result<()> {
         .at("write to", "standard output")
 }
 
-/// Writes bytes to standard output as they are.
+/// Writes bytes to standard output.
 pub fn raw(bytes: &[u8]) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(ErrorKind::Io).at("write to", "standard output")
 }
 
-/// Writes one JSON document in one line.
+/// Writes a JSON document as one line.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|e| ErrorKind::BadRequest(e.to_string())).at("write", "JSON")?;
     line(text)
 }
 
-/// Coverage as a strip, one character a part: `·` nothing, `░▒▓` some, `█` all.
+/// Formats coverage as a strip with one character per part: `·` nothing, `░▒▓` some, `█` all.
 pub fn strip(coverage: &[f32]) -> String {
     let shade = |share: &f32| match share {
         s if *s <= 0.0 => '·',
@@ -76,7 +76,7 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// `12.3 ms`, with three digits where a unit has them.
+/// `12.3 ms`, with three digits if the unit has them.
 pub fn duration(s: f64) -> String {
     let digits = |value: f64, unit: &str| {
         let decimals = if value < 9.995 { 2 } else { usize::from(value < 99.95) };
@@ -92,8 +92,8 @@ pub fn duration(s: f64) -> String {
     }
 }
 
-/// A bar of bytes on standard error that appears when the work takes longer than a second, and
-/// vanishes at its end. Not on a terminal, it is not there.
+/// A bar of bytes on standard error. It appears when the work takes longer than a second, and disappears at the end.
+/// There is none without a terminal.
 pub struct LateBar {
     bar: ProgressBar,
     start: Instant,
@@ -110,7 +110,7 @@ impl LateBar {
         Self { bar, start: Instant::now() }
     }
 
-    /// Sets how far the work is.
+    /// Sets the progress.
     pub fn set(&self, done: u64, total: u64) {
         if self.bar.is_hidden() && self.start.elapsed() > BAR_AFTER && std::io::stderr().is_terminal() {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());

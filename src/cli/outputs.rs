@@ -1,4 +1,4 @@
-//! What an output may replace: decided here, for every command that writes a file of its own.
+//! Decides what an output may replace, for every command that writes a file of its own.
 
 use super::common::request;
 use h5part::Result;
@@ -10,19 +10,19 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file that tell its kind.
+/// The first bytes of a file, which identify its kind.
 const HEAD: u64 = 512;
 
-/// What an output is. A file of the same kind is replaced; of another one only with `--force`.
+/// The kind of an output. A file of the same kind is replaced; any other one only with `--force`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Npy,
     Svg,
-    /// A page that `report` writes.
+    /// A page of `report`.
     Html,
     /// multiplanet's checkpoint text.
     Checkpoint,
-    /// What `bigplanet` writes for ULYSSES.
+    /// A table of `bigplanet` for ULYSSES.
     Ulysses,
     /// A page of the manual.
     Man,
@@ -53,16 +53,16 @@ impl Kind {
     }
 }
 
-/// Why an output may not have its name.
+/// Why an output may not replace an existing file.
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// It would be rebuilt only if that were asked for.
+    /// The file exists, and the command replaces it only on request.
     #[error("the output already exists")]
     Exists,
-    /// What has the name is never replaced.
+    /// The existing file is never replaced.
     #[error("it already exists and is {0}, which is never overwritten")]
     NotReplaced(&'static str),
-    /// What has the name is not what the output would be.
+    /// The existing file is of another kind than the output.
     #[error("it already exists and is not {0}")]
     OtherKind(&'static str),
 }
@@ -78,7 +78,7 @@ pub struct ForceArgs {
 }
 
 impl ForceArgs {
-    /// That this output may have this name.
+    /// Checks that this output may have this name.
     ///
     /// # Errors
     /// [`ErrorKind::NotReplaced`], [`ErrorKind::OtherKind`]; I/O errors.
@@ -86,7 +86,7 @@ impl ForceArgs {
         let decide = || -> Result<(), base::ErrorKind> {
             let mut head = Vec::new();
             match path.metadata() {
-                // Nothing is there, or a pipe or a device, which takes whatever comes.
+                // Nothing exists there, or a pipe or a device, which accepts anything.
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
                 Err(e) => return Err(e.into()),
                 Ok(found) if found.is_dir() => return Err(ErrorKind::NotReplaced("a folder").into()),
@@ -105,7 +105,7 @@ impl ForceArgs {
     }
 }
 
-/// That nobody uses a store in a folder that is to be replaced.
+/// Checks that nobody uses a store in a folder that is to be replaced.
 pub fn refuse_stores_in_use(folder: &Path) -> Result<()> {
     let entries = match std::fs::read_dir(folder) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -126,10 +126,10 @@ pub fn refuse_stores_in_use(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a text beside its name, which it takes when it is whole and durable.
+/// Writes a text beside its name, syncs it, and renames it.
 pub fn write_text(path: &Path, text: &[u8]) -> Result<()> {
     let write = || {
-        // A link stays a link: its target is replaced.
+        // A link is kept, and its target is replaced.
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Ok::<_, base::ErrorKind>(std::fs::write(&path, text)?);
@@ -144,8 +144,8 @@ pub fn write_text(path: &Path, text: &[u8]) -> Result<()> {
     write().at("write", path)
 }
 
-/// That no output takes the place of one of these inputs, of what lies beside it, or of another output, by whatever
-/// path or link.
+/// Checks that no output replaces one of these inputs, a file that belongs to one, or another output, by whatever path
+/// or link.
 pub fn check_apart(inputs: &[&Path], outputs: &[&Path]) -> Result<()> {
     let beside = |store: &Path, suffix: &str| {
         let mut name = store.as_os_str().to_owned();
@@ -172,12 +172,12 @@ pub fn check_apart(inputs: &[&Path], outputs: &[&Path]) -> Result<()> {
     Ok(())
 }
 
-/// What a path leads to, whatever its name.
+/// Identifies the target of a path.
 fn identity(path: &Path) -> Option<Identity> {
     path.metadata().ok().map(Identity::from)
 }
 
-/// A file that is not there yet, by the real path of its folder.
+/// A path that need not exist yet, with the real path of its folder.
 fn in_its_folder(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize();

@@ -65,7 +65,7 @@ impl super::Subcommand for Args {
         drop(bar);
         let wall_s = start.elapsed().as_secs_f64();
         for (path, why) in &published.left_out {
-            say(format_args!("{path} was not carried over: {why}"));
+            say(format_args!("{path} was not copied: {why}"));
         }
         if self.json {
             json(&Report { file: &self.file, output: &self.output, published: &published, wall_s })?;

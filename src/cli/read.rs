@@ -15,7 +15,7 @@ use h5part_input::npy::NpyWriter;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Rows are read in portions of about this, in bytes.
+/// Rows are read in portions of about this many bytes.
 const PORTION_BYTES: u64 = 64 << 20;
 
 /// Read some rows of a column, also while others write.
@@ -56,7 +56,7 @@ pub struct Args {
     lock: LockArgs,
 }
 
-/// What is read.
+/// What to read.
 struct What<'a> {
     name: &'a str,
     dtype: Dtype,
@@ -83,7 +83,7 @@ impl super::Subcommand for Args {
         let outputs: Vec<&Path> = [&self.output, &self.mask].into_iter().flatten().map(PathBuf::as_path).collect();
         check_apart(&stores, &outputs)?;
         outputs.iter().try_for_each(|output| self.force.allow(output, Kind::Npy))?;
-        // Also tells a name that is no column, before any output is begun.
+        // This also reports an unknown column before any output is begun.
         reader.read(&self.name, &rows.slice(0, 1))?;
         let column = reader.table().readable(&self.name).at("read", &self.file)?.clone();
         let inner =
@@ -120,7 +120,7 @@ impl super::Subcommand for Args {
 }
 
 impl Args {
-    /// All rows of a table that has none: arrays of the right shape, without elements.
+    /// Writes all rows of a table without rows: arrays of the right shape, without elements.
     fn no_rows(&self, reader: &Reader) -> Result<Exit> {
         let column = reader.table().readable(&self.name).at("read", &self.file)?;
         let empty = |path: &PathBuf, dtype, cell: &[u64]| {

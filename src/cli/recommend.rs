@@ -53,16 +53,16 @@ impl super::Subcommand for Args {
 }
 
 impl Args {
-    /// As many at a time as would be advised for all that is known before.
+    /// Runs as many at once as would be recommended without a probe.
     fn measure(&self, machine: &Machine, memory_per_worker: Option<u64>) -> Result<Probe> {
         let need = Need { tasks: self.tasks, memory_per_worker, threads: Some(1), ..Need::default() };
         let budget = Budget::plan(machine, &need).map_err(|kind| kind.at(RECOMMEND, "this machine"))?;
-        // On one core, too: what waits for a disk or a network may gain by company.
+        // More than one even on a single core: programs that wait for a disk or a network may gain.
         probe::run(&self.command, budget.workers.max(2))
     }
 }
 
-/// The mode that the environment asks for.
+/// The mode that the environment sets.
 fn asked() -> Result<Option<Mode>> {
     let says = std::env::var(MODE_VARIABLE).is_ok_and(|text| !text.trim().is_empty());
     if says { choose(None, None).map(|chosen| Some(chosen.mode)) } else { Ok(None) }

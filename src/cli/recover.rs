@@ -70,10 +70,10 @@ impl super::Subcommand for Args {
                 ))?;
             }
             if found.foreign > 0 {
-                line(format!("{} cells were changed by another program since: left alone", found.foreign))?;
+                line(format!("{} cells were changed by another program since: left as they are", found.foreign))?;
             }
             if found.other_file > 0 {
-                line(format!("{} records of another file in this one's place: left alone", found.other_file))?;
+                line(format!("{} records of another file with this name: left as they are", found.other_file))?;
             }
         }
         Ok(if found.foreign + found.other_file + found.logs_aside + found.without_record > 0 {

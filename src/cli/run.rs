@@ -1,4 +1,4 @@
-//! `h5part run`, `h5part work`: a ledger's tasks as programs.
+//! `h5part run` and `h5part work`: run a ledger's tasks as programs.
 
 mod causes;
 mod command;
@@ -79,14 +79,14 @@ pub struct WorkArgs {
     command: CommandArgs,
 }
 
-/// What this process is.
+/// The role of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    /// The run: it stays to the end, and tells how it went.
+    /// The run, which stays to the end and reports the result.
     Run,
     /// One worker beside others.
     Worker,
-    /// A worker process of a run, which speaks for it.
+    /// A worker process of a run. The run reports for it.
     WorkerOfRun,
 }
 
@@ -132,7 +132,7 @@ impl Args {
         let began = Began::now();
         let ledger = self.command.open()?;
         requeue_reset(&self.command, &ledger)?;
-        // What is wrong with the store is told before anything is submitted.
+        // Problems with the store are reported before anything is submitted.
         let workers = Workers::of(&self.command, &ledger)?;
         match self.slurm.run(&workers, self.jobs)? {
             Some(exit) => Ok(exit),
@@ -141,7 +141,7 @@ impl Args {
     }
 }
 
-/// Processes `h5part work` on a ledger.
+/// `h5part work` processes on a ledger.
 struct Workers<'a> {
     command: &'a CommandArgs,
     ledger: &'a Ledger,
@@ -211,7 +211,7 @@ impl super::Subcommand for WorkArgs {
     }
 }
 
-/// Ends the programs of a runner that was killed.
+/// Kills the programs of a runner that was killed.
 #[derive(Debug, clap::Args)]
 pub struct KeeperArgs {}
 
@@ -231,7 +231,7 @@ fn here(command: &CommandArgs, ledger: &Ledger, options: RunOptions, part: Part)
     let stop = Arc::new(Stop::new());
     let watching = Watching { counts: !of_run, ..command.watching(ledger, &BesideLedger, &stop, options.workers) };
     let progress = Progress::new(Watching { voice: if of_run { Voice::OfRun } else { watching.voice }, ..watching });
-    // The workers of a run leave that to it.
+    // The run does this for its workers.
     let watch = if of_run { None } else { Some(progress.watch_memory()?) };
     let programs = Programs::new(ledger, command.launch(&options)?, &progress)?;
     let options = RunOptions { linger: part != Part::Worker, ..options };
@@ -245,19 +245,19 @@ fn here(command: &CommandArgs, ledger: &Ledger, options: RunOptions, part: Part)
     finish(command, ledger, Some((summary, part)), began, ending)
 }
 
-/// What this process is to do.
+/// The work of this process.
 pub struct Work<'a> {
     pub ledger: &'a Ledger,
     pub rows: Option<&'a dyn TaskData>,
     pub observer: &'a dyn Observer,
     /// Asks for an end, as signals do.
     pub stop: &'a Arc<Stop>,
-    /// Somebody else says what signals bring about.
+    /// Whether another process reports the effect of signals.
     pub is_silent: bool,
 }
 
 impl Work<'_> {
-    /// Does it until nothing is left, or a signal asks for an end.
+    /// Works until nothing is left, or a signal asks for an end.
     pub fn until_asked_to_end(&self, options: &RunOptions, tasks: &dyn Tasks) -> Result<run::Summary> {
         let Self { ledger, rows, observer, stop, is_silent } = *self;
         signals::watch(stop, is_silent).at(RUN, ledger.path())?;
@@ -265,7 +265,7 @@ impl Work<'_> {
     }
 }
 
-/// Tasks that are done, and whose rows were reset since, wait again.
+/// Requeues tasks that are done but whose rows were reset since.
 fn requeue_reset(command: &CommandArgs, ledger: &Ledger) -> Result<()> {
     command.check_program(ledger)?;
     let Some(rows) = command.rows(ledger)? else { return Ok(()) };
@@ -277,7 +277,7 @@ fn requeue_reset(command: &CommandArgs, ledger: &Ledger) -> Result<()> {
     Ok(())
 }
 
-/// Says that some columns of the table are nobody's task.
+/// Reports columns of the table that belong to no task.
 fn tell_unused(rows: Option<&StoreTasks<'_>>) -> Result<()> {
     let Some(rows) = rows else { return Ok(()) };
     let unused = rows.columns_without_use()?;
@@ -292,7 +292,7 @@ fn tell_unused(rows: Option<&StoreTasks<'_>>) -> Result<()> {
     Ok(())
 }
 
-/// Says what became of the tasks; exit code 1 if any is not done.
+/// Reports the results of the tasks. Exit code 1: some are not done.
 fn finish(
     command: &CommandArgs,
     ledger: &Ledger,
@@ -305,7 +305,7 @@ fn finish(
     let mut summary = Summary::of(ledger, &BesideLedger, &Reasons::of(rows.as_ref()), began, ending)?;
     summary.here = here;
     let tally = summary.tally;
-    // A single worker leaves those that are running to whoever runs them.
+    // A single worker leaves running tasks to whoever runs them.
     let cared_for = tally.done + if part == Some(Part::Worker) { tally.running } else { 0 };
     let exit = if cared_for == tally.total { Exit::Success } else { Exit::Found };
     if command.json {
@@ -320,10 +320,10 @@ fn finish(
     Ok(exit)
 }
 
-/// The rows of the ledger's tasks, if it or the command line names a store.
+/// The rows of the ledger's tasks, if the ledger or the command line names a store.
 type Rows<'a> = Option<StoreTasks<'a>>;
 
-/// What a run has to know of them.
+/// The rows in the form that a run needs.
 fn data<'a>(rows: Option<&'a StoreTasks<'_>>) -> Option<&'a dyn TaskData> {
     rows.map(|rows| rows as &dyn TaskData)
 }

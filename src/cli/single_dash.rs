@@ -1,15 +1,15 @@
-//! What the parser of the command line does not take as people write it: long options with one dash, as the Python tools
-//! have them (`multiplanet -bp`), and an option whose number may be left out before a file (`status --watch FILE`).
+//! Rewrites arguments that the command-line parser does not accept: long options with one dash, as in the Python tools
+//! (`multiplanet -bp`), and an option whose number is omitted before a file (`status --watch FILE`).
 
 use std::ffi::OsString;
 
-/// Such options of each subcommand, and what they are here.
+/// Such options of each subcommand, with their names here.
 const OPTIONS: [(&str, &[(&str, &str)]); 2] = [
     ("bigplanet", &[("-deleterawdata", "--deleterawdata"), ("-ignorecorrupt", "--ignorecorrupt")]),
     ("multiplanet", &[("-bp", "--bigplanet")]),
 ];
 
-/// The arguments of the program with two dashes where they belong.
+/// The program's arguments with two dashes where they belong.
 pub fn with_two(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut args: Vec<OsString> = args.into_iter().collect();
     if args.get(1).is_some_and(|word| word == "status") {
@@ -25,7 +25,7 @@ pub fn with_two(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     args
 }
 
-/// `--watch` without a number says nothing of what follows.
+/// Completes `--watch` without a number, so that it does not consume the next argument.
 fn complete_watch(args: &mut [OsString]) {
     let is_number = |word: &OsString| word.to_str().is_some_and(|text| text.parse::<f64>().is_ok());
     for k in 2..args.len() {

@@ -1,4 +1,4 @@
-//! `h5part update --stream`: commits as JSON lines, one line of acknowledgement each.
+//! `h5part update --stream`: commits as JSON lines, with one line of acknowledgement for each.
 
 use super::common::rows;
 use super::exit::{self, Exit};
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-/// A group waits no longer for its next line.
+/// How long a group waits for its next line.
 const IDLE: Duration = Duration::from_millis(2);
 /// A second Ctrl-C within this time ends the stream.
 const TWICE: Duration = Duration::from_secs(2);
@@ -56,8 +56,8 @@ impl Answer {
     }
 }
 
-/// Answers every request until standard input ends, or says `{"end": true}`; up to `group` of them are committed together. A
-/// request that fails is answered and leaves the next ones alone; the exit code is then 1.
+/// Answers every request until standard input ends or says `{"end": true}`. Up to `group` of them are committed
+/// together. A request that fails is answered without affecting the next ones; the exit code is then 1.
 pub fn run(writer: &mut Writer, file: &Path, cast: bool, group: usize) -> Result<Exit> {
     let lines = Lines::read();
     let mut exit = Exit::Success;
@@ -75,10 +75,10 @@ pub fn run(writer: &mut Writer, file: &Path, cast: bool, group: usize) -> Result
     }
 }
 
-/// Lines of standard input, read by a thread of their own: whoever sends some and waits for the answers
-/// gets them, however many more would fit into the group.
+/// Lines of standard input, read by a thread of their own. So a sender that waits for answers gets them, however many
+/// more lines would fit into the group.
 pub(super) struct Lines {
-    /// `None` comes when the input has ended.
+    /// `None` is sent when the input has ended.
     queue: Receiver<Option<std::io::Result<Vec<u8>>>>,
     has_ended: Arc<AtomicBool>,
 }
@@ -92,11 +92,11 @@ impl Lines {
         }
         std::thread::spawn(move || {
             for line in std::io::stdin().lock().split(b'\n') {
-                // Other processes may hold the pipe open after the one who writes to it has gone on.
+                // Other processes may hold the pipe open after the sender has finished.
                 if line.as_ref().is_ok_and(|line| Request::is_end(line)) {
                     break;
                 }
-                // The receiver is gone when the program ends.
+                // The receiver is dropped when the program ends.
                 if sender.send(Some(line)).is_err() {
                     return;
                 }
@@ -106,7 +106,7 @@ impl Lines {
         Self { queue, has_ended }
     }
 
-    /// The next line, and those that follow at once, up to `most`. None at the end.
+    /// The next line, and those that follow immediately, at most `most`. Empty at the end.
     pub(super) fn batch(&self, most: usize) -> Result<Vec<Vec<u8>>> {
         let mut batch = Vec::new();
         while batch.len() < most && !self.has_ended.load(Ordering::Relaxed) {
@@ -127,10 +127,10 @@ impl Lines {
     }
 }
 
-/// A second Ctrl-C soon after the first, or SIGTERM, ends the stream after the commit under way; the next one ends the
-/// process at once. `main` has blocked Ctrl-C in all threads: this one takes it.
+/// A second Ctrl-C soon after the first, or SIGTERM, ends the stream after the current commit. The next one ends the
+/// process at once. `main` has blocked Ctrl-C in all threads; this thread receives it.
 fn end_on_signals(queue: SyncSender<Option<std::io::Result<Vec<u8>>>>, has_ended: Arc<AtomicBool>) {
-    // Where signals cannot be watched, the stream ends with its input.
+    // If signals cannot be watched, the stream ends with its input.
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM]) else { return };
     std::thread::spawn(move || {
         let _ = SigSet::from(Signal::SIGINT).thread_unblock();
@@ -141,7 +141,7 @@ fn end_on_signals(queue: SyncSender<Option<std::io::Result<Vec<u8>>>>, has_ended
                 if has_ended.swap(true, Ordering::Relaxed) {
                     std::process::exit(128 + signal);
                 }
-                // Wakes who waits for a line; where the queue is full, nobody does.
+                // Wakes up a thread that waits for a line. If the queue is full, no thread waits.
                 let _ = queue.try_send(Some(Ok(Vec::new())));
             }
         }
@@ -186,7 +186,7 @@ fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Res
     group.commit(&rows, &values)
 }
 
-/// A text that is no path.
+/// The error for a text that is not a path.
 fn no_values(column: &str, text: &str) -> ErrorKind {
     ErrorKind::BadValues(format!(
         "column '{column}': there is no file '{text}'; values are a number, a list of numbers, null for NaN, or the \

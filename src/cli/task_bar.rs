@@ -1,4 +1,4 @@
-//! How far a run of tasks is: a bar on a terminal, else a plain line now and then.
+//! Progress of a run of tasks: a bar on a terminal, otherwise occasional lines.
 
 use super::output::say;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -6,24 +6,24 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-/// Between two lines where there is no terminal, at least.
+/// Shortest interval between two lines without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(60);
-/// A line is due when this part of all tasks has ended since the last one.
+/// A line is due when one part in this many of all tasks has ended since the last line.
 const LINE_PART: u64 = 20;
 
-/// Tasks by what became of them so far.
+/// Numbers of tasks by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub done: u64,
-    /// For good.
+    /// Failed finally.
     pub failed: u64,
     pub running: u64,
-    /// Failed attempts whose tasks were retried, or will be.
+    /// Failed attempts whose tasks were or will be retried.
     pub retried: u64,
 }
 
-/// A bar of tasks on standard error, with rate, time left, running and failed tasks. Not on a terminal, a line now and
-/// then takes its place.
+/// A bar of tasks on standard error, with rate, time left, running and failed tasks. Without a terminal it prints
+/// occasional lines instead.
 pub struct TaskBar {
     bar: ProgressBar,
     total: u64,
@@ -33,12 +33,12 @@ pub struct TaskBar {
     pace: Option<Pace>,
 }
 
-/// How fast this run has been. The rate is that of whole tasks: between two ends nothing is known, and neither rate nor
-/// time left change.
+/// The pace of this run. The rate counts whole tasks. Nothing is known between two ends, so neither rate nor time left
+/// change there.
 #[derive(Clone, Copy)]
 pub struct Pace {
     start: Instant,
-    /// What was done before, by earlier runs.
+    /// Tasks that earlier runs had done.
     before: u64,
     done: u64,
     /// When the last task ended.
@@ -56,7 +56,7 @@ impl Pace {
         }
     }
 
-    /// Tasks per second; `None` before the first one has ended.
+    /// Tasks per second. `None`: no task has ended yet.
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn rate(&self) -> Option<f64> {
         let (done, took) = (self.done.saturating_sub(self.before), (self.last - self.start).as_secs_f64());
@@ -70,7 +70,7 @@ impl Pace {
         let per = if rate < 0.1 { format!("{:.1}/min", rate * 60.0) } else { format!("{rate:.1}/s") };
         let all = total.saturating_sub(self.done) as f64 / rate;
         let left = (all - (now - self.last).as_secs_f64()).max(0.0);
-        // Where the next task takes longer than those before, nobody knows.
+        // If the next task takes longer than those before, no estimate is possible.
         let left = if left < 1.0 && all >= 1.0 {
             "?".to_owned()
         } else {
@@ -80,7 +80,7 @@ impl Pace {
     }
 }
 
-/// When a plain line is due: a twentieth further *and* a minute later than the one before, whichever comes later.
+/// Decides when a line is due: a twentieth of the tasks *and* a minute after the last one, whichever is later.
 struct Lines {
     at: Instant,
     ended: u64,
@@ -112,12 +112,12 @@ impl TaskBar {
         Self { bar, total, quiet, lines: None, note: String::new(), pace: None }
     }
 
-    /// Something to be seen with the counts from now on.
+    /// Shows this text with the counts from now on.
     pub fn note(&mut self, text: String) {
         self.note = text;
     }
 
-    /// Sets how far the work is.
+    /// Sets the progress.
     pub fn set(&mut self, counts: Counts) {
         let Counts { done, failed, running, retried } = counts;
         let mut text = format!(", {running} running");
@@ -142,18 +142,18 @@ impl TaskBar {
         self.bar.set_message(text);
     }
 
-    /// Says something above the bar.
+    /// Prints a line above the bar.
     pub fn say(&self, text: &str) {
         say_above(&self.bar, text);
     }
 
-    /// [`TaskBar::say`] for another thread.
+    /// [`TaskBar::say`] for other threads.
     pub fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
         let bar = self.bar.clone();
         move |text| say_above(&bar, text)
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -177,7 +177,7 @@ mod tests {
         assert!(!lines.is_due(950, 1000, at(3600)), "49 of 1000 are less than 5 %");
         assert!(lines.is_due(951, 1000, at(3601)));
         assert!(!lines.is_due(1000, 1000, at(3602)));
-        // Ten thousand tasks overnight: twenty lines at most, however fast they end.
+        // Ten thousand tasks overnight give at most twenty lines, however fast they end.
         let (mut lines, mut count) = (Lines::new(0, start), 0);
         for task in 0..=10_000 {
             count += u64::from(lines.is_due(task, 10_000, at(task * 3)));

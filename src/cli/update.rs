@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const UPDATE: &str = "update";
-/// What can be promised where another program made the table.
+/// What is not guaranteed for a table of another program.
 const WITHOUT_STAMPS: &str = "rows are written under their locks, and synced, but readers may see a row \
 half-written, a killed update leaves it so, and what other programs change is not noticed; 'h5part adopt' gives it \
 stamps";
@@ -75,16 +75,16 @@ struct Acknowledged {
     rows: u64,
     bytes: u64,
     commits: u64,
-    /// Whether the rows are atomic and checked; see `h5part adopt`.
+    /// Whether rows are atomic and checked; see `h5part adopt`.
     stamped: bool,
     wall_s: f64,
 }
 
-/// One `--set` with its source of rows.
+/// One `--set`, with its source of rows.
 struct Input {
     column: String,
     source: RowSource,
-    /// Elements of a cell.
+    /// Elements per cell.
     elements: u64,
     /// Shape of a cell.
     shape: Vec<u64>,
@@ -132,7 +132,7 @@ impl super::Subcommand for Args {
         vec![self.file.clone()]
     }
 
-    /// Whether commits come on standard input.
+    /// Whether commits come from standard input.
     fn is_stream(&self) -> bool {
         self.stream
     }
@@ -186,7 +186,7 @@ impl Args {
         let row_bytes: u64 = inputs.iter().map(|i| i.elements * i.source.dtype_out().size()).sum();
         let bar = LateBar::new("updating");
         let (mut commits, mut written) = (0, 0);
-        // Stamps of a wide table may be far more than the values.
+        // Stamps of a wide table may take far more bytes than the values.
         let stamps = writer.table().stamps.as_ref().filter(|stamps| stamps.is_wide());
         let stamp_bytes = stamps.map_or(0, |stamps| stamps.width as u64 * 8);
         for (from, portion) in portions(rows, row_bytes + stamp_bytes) {

@@ -61,7 +61,7 @@ impl super::Subcommand for Args {
         vec![self.file.clone()]
     }
 
-    /// For a file over which the process that looked at it has died.
+    /// For a file on which the process that read it died.
     fn tell_crash(&self, _: &Path, how: &str) -> Result<Exit> {
         let mut report = Report::new(self.file.clone());
         let what = format!("the HDF5 library {how}");

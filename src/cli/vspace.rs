@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Endings of the checkpoints of multiplanet and of `BigPlanet`.
+/// Suffixes of the checkpoints of multiplanet and of `BigPlanet`.
 const CHECKPOINTS: [&str; 2] = ["", "_BPL"];
 
 /// Make the trials of a vspace.in on a grid, as vspace does.
@@ -60,7 +60,7 @@ impl super::Subcommand for Args {
         let bar = RefCell::new(TaskBar::new(ensemble.trials(), self.json));
         let built = ensemble.build(&|made| bar.borrow_mut().set(Counts { done: made, ..Counts::default() }))?;
         bar.into_inner().clear();
-        // First this: the checkpoint of old trials would say that new ones are done.
+        // This comes first: the checkpoint of old trials would say that new ones are done.
         checkpoints.iter().try_for_each(Files::forget)?;
         built.take_name(is_there)?;
         if self.json {
@@ -70,7 +70,8 @@ impl super::Subcommand for Args {
     }
 }
 
-/// Asks until it is told; what cannot be asked is refused. `apart`: standard output is for something else.
+/// Asks until it gets an answer, and fails at the end of standard input. `apart`: standard output is used for something
+/// else.
 fn may_replace(folder: &std::path::Path, apart: bool) -> Result<bool> {
     let name = folder.display();
     let question = format!(

@@ -1,4 +1,4 @@
-//! `-deleterawdata`: what is in the archive goes from the folder.
+//! `-deleterawdata`: deletes the raw data of archived trials.
 
 use super::super::exit::Exit;
 use super::super::output::{json, line, raw, say};
@@ -20,7 +20,7 @@ struct Deleted {
     kept: Vec<String>,
 }
 
-/// Deletes the trials that are in the archive, after it was asked. Exit code 1: there are others.
+/// Deletes the trials that are in the archive, after asking. Exit code 1: other trials remain.
 pub fn run(args: &Args, bpl: &Bpl) -> Result<Exit> {
     let store = args.lock.open(&bpl.archive)?;
     archive::sound_names(&store, &bpl.primary)?;
@@ -80,7 +80,7 @@ fn asked(bpl: &Bpl, trials: usize) -> Result<bool> {
     }
 }
 
-/// The checkpoint of multiplanet goes with the trials, and their folder where nothing else is in it.
+/// Removes multiplanet's checkpoint with the trials, and their folder if it holds nothing else.
 fn forget(folder: &Path) -> Result<()> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
     let Files { text, ledger } = Files::of_text(&PathBuf::from(format!(".{name}")));
@@ -95,7 +95,7 @@ fn forget(folder: &Path) -> Result<()> {
             _ => {}
         }
     }
-    // vspace's list of trials, for one, is in no archive.
+    // Some files, such as vspace's list of trials, are not in the archive, so the folder may not be empty.
     let _ = std::fs::remove_dir(folder);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What people see while trials are archived.
+//! Shows the progress of archiving.
 
 use super::super::run::progress::{Ending, Progress, Watching};
 use super::super::task_bar::{Counts, TaskBar};
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-/// Trials are read by the archiver itself: nothing is logged.
+/// The archiver itself reads the trials, so there are no logs.
 #[derive(Clone, Copy, Debug)]
 pub struct NoLogs;
 
@@ -22,7 +22,7 @@ impl Homes for NoLogs {
     }
 }
 
-/// A bar while an archive is built anew, beside the old one.
+/// A progress bar while an archive is rebuilt beside the old one.
 pub struct Rebuilding(Mutex<(TaskBar, u64)>);
 
 impl Rebuilding {
@@ -30,7 +30,7 @@ impl Rebuilding {
         Self(Mutex::new((TaskBar::new(trials, quiet), 0)))
     }
 
-    /// One more is done.
+    /// Counts one more trial.
     pub fn count(&self) {
         let (bar, done) = &mut *sync::lock(&self.0);
         *done += 1;
@@ -53,7 +53,7 @@ impl<'a> Show<'a> {
         Self { progress: Progress::new(watching), why: Mutex::default(), verbose }
     }
 
-    /// All have ended. Returns also why trials could not be archived, by name.
+    /// Call this when all trials have ended. Also returns, by name, why trials could not be archived.
     pub fn end(self) -> (Ending, HashMap<String, String>) {
         (self.progress.end(), sync::into_inner(self.why))
     }
@@ -72,7 +72,7 @@ impl Watcher for Show<'_> {
                 let what = match kept {
                     Kept::Added => "archived",
                     Kept::Same => "in the archive already",
-                    Kept::Replaced => "archived anew: it was there, other than its files say",
+                    Kept::Replaced => "archived again: it existed, but its files say something else",
                 };
                 if self.verbose || kept == Kept::Replaced {
                     self.progress.event(&Event::Warning(format!("'{trial}': {what}")));

@@ -1,4 +1,4 @@
-//! `h5part info --tree`: a file at a glance.
+//! `h5part info --tree`: an overview of a file.
 
 use super::super::exit::Exit;
 use super::super::output::{bytes, json, line};
@@ -7,7 +7,7 @@ use h5part_base::error::At;
 use h5part_engine::h5::{TreeEntry, TreeObject};
 use h5part_engine::store::Store;
 
-/// Values of attributes are cut here, in characters.
+/// Values of attributes are cut at this many characters.
 const WIDEST_VALUE: usize = 60;
 
 pub fn show(store: &Store, as_json: bool) -> Result<Exit> {
@@ -61,7 +61,7 @@ fn joined(axes: &[u64]) -> String {
     axes.iter().map(ToString::to_string).collect::<Vec<_>>().join("x")
 }
 
-/// `4000 (of any number) x100x3`: an axis that may grow says so.
+/// `4000 (of any number) x100x3`: shows which axes may grow.
 fn shape_of(shape: Option<&[u64]>, most: &[Option<u64>]) -> String {
     let Some(shape) = shape else { return "empty".to_owned() };
     if shape.is_empty() {
@@ -72,7 +72,7 @@ fn shape_of(shape: Option<&[u64]>, most: &[Option<u64>]) -> String {
     format!("{}{may}", joined(shape))
 }
 
-/// In one line, and not too wide.
+/// Fits a value on one line.
 fn cut(value: &str) -> String {
     let value = value.escape_debug().to_string();
     match value.char_indices().nth(WIDEST_VALUE) {

@@ -10,7 +10,7 @@ use h5part::ledger::{Changed, Ledger, State};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
-/// Between two looks at beats.
+/// Interval between checks of heartbeats.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Requeue tasks: those of dead workers, those that failed, or some by name.
@@ -56,11 +56,11 @@ pub struct CancelArgs {
 
 #[derive(Debug, Default, Serialize)]
 struct Requeued {
-    /// Tasks that wait again.
+    /// Tasks that were requeued.
     requeued: u64,
-    /// Tasks of dead workers that failed too often by that.
+    /// Tasks of dead workers that have failed too often as a result.
     failed: u64,
-    /// Tasks of dead workers whose rows are there: done.
+    /// Tasks of dead workers whose rows are committed, so they are done.
     done: u64,
 }
 
@@ -92,12 +92,12 @@ impl RequeueArgs {
         if self.json {
             json(&done)?;
         } else {
-            line(format!("{} tasks wait again", done.requeued))?;
+            line(format!("{} tasks were requeued", done.requeued))?;
             if done.failed > 0 {
                 line(format!("{} tasks of dead workers have failed too often and stay failed", done.failed))?;
             }
             if done.done > 0 {
-                line(format!("{} tasks of dead workers are done: their rows are there", done.done))?;
+                line(format!("{} tasks of dead workers are done: their rows are committed", done.done))?;
             }
         }
         Ok(Exit::Success)
@@ -106,7 +106,7 @@ impl RequeueArgs {
     fn requeue_stale(&self, ledger: &Ledger, done: &mut Requeued) -> Result<()> {
         let rows = ledger.header().store.is_some().then(|| StoreTasks::open(ledger, None)).transpose()?;
         let stale_after = Duration::from_secs_f64(self.stale_after);
-        // Without a time to watch, only proof counts.
+        // Without a time to observe heartbeats, only proof of death counts.
         let mut watch = watch(if stale_after.is_zero() { Duration::MAX } else { stale_after });
         let end = Instant::now() + stale_after;
         loop {

@@ -13,7 +13,7 @@ use h5part_base::lock::ProcessId;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Between two looks of one who waits for tasks.
+/// Interval between attempts of a caller that waits for tasks.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// Claim tasks and print one line per task: fence, index, rows and name, separated by tabs.
@@ -59,7 +59,7 @@ impl Args {
             return Ok(Exit::Found);
         };
         if let Err(e) = self.begin(&ledger, &claims) {
-            // Nobody would hear of them before their owner ends.
+            // Nobody would learn of them before their owner ends.
             ledger.finish_all(&claims, End::Released)?;
             return Err(e);
         }
@@ -67,7 +67,7 @@ impl Args {
         Ok(Exit::Success)
     }
 
-    /// What must be so before they are told.
+    /// Checks and prepares claims before they are printed.
     fn begin(&self, ledger: &Ledger, claims: &[Claim]) -> Result<()> {
         let of_lines = |claim: &&Claim| !self.json && claim.name.contains(['\n', '\t']);
         if let Some(Claim { index, .. }) = claims.iter().find(of_lines) {
@@ -98,7 +98,7 @@ impl Args {
             match ledger.claim(owner, &terms)? {
                 Claimed::Tasks(claims) => return Ok(Some(claims)),
                 Claimed::Nothing { resting, running } => {
-                    // What dead workers had may come back at once.
+                    // The tasks of dead workers may be claimed at once.
                     let back = !ledger.reap(&mut watch)?.is_empty();
                     if !back && (!self.wait || resting + running == 0) {
                         return Ok(None);

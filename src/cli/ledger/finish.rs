@@ -12,7 +12,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A task that was claimed.
+/// A claimed task.
 #[derive(Debug, clap::Args)]
 struct Claimed {
     #[command(flatten)]

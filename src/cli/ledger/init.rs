@@ -61,7 +61,7 @@ struct Made {
     max_attempts: u16,
 }
 
-/// What is known of the table.
+/// The store, and facts about its table.
 struct Target {
     store: StoreRef,
     rows: u64,
@@ -161,7 +161,7 @@ impl Args {
     }
 }
 
-/// What is in a file, or comes on standard input.
+/// The contents of a file, or of standard input.
 pub fn bytes_of(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = match path.to_str() {

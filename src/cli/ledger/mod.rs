@@ -1,4 +1,4 @@
-//! `h5part ledger`: one file a group of subcommands; this one only dispatches.
+//! `h5part ledger`: one file per group of subcommands. This one only dispatches.
 
 mod change;
 mod claim;
@@ -65,7 +65,7 @@ impl super::Subcommand for Args {
     }
 }
 
-/// A ledger that is there.
+/// An existing ledger.
 #[derive(Debug, clap::Args)]
 pub struct Which {
     /// The ledger.
@@ -80,13 +80,13 @@ impl Which {
         open(&self.ledger, self.timeout)
     }
 
-    /// The same to be read only, which needs no permission to write.
+    /// Opens the ledger for reading, which needs no write permission.
     pub fn open_to_read(&self) -> Result<Ledger> {
         Ledger::open_to_read(&self.ledger)
     }
 }
 
-/// Opens a ledger, and tells of long waits for its lock.
+/// Opens a ledger, and reports long waits for its lock.
 pub fn open(path: &Path, timeout_s: f64) -> Result<Ledger> {
     Ok(Ledger::open(path)?.with_patience(Patience::telling(Duration::from_secs_f64(timeout_s))))
 }

@@ -44,8 +44,11 @@ impl Args {
             json(&report)?;
             return Ok(Exit::Success);
         }
-        line(format!("{} tasks are done: their rows are there", report.done))?;
-        line(format!("{} tasks wait again: they were said to be done, and their rows are not there", report.requeued))?;
+        line(format!("{} tasks are done: their rows are committed", report.done))?;
+        line(format!(
+            "{} tasks were requeued: they were recorded as done, but their rows are not committed",
+            report.requeued
+        ))?;
         for name in &report.not_there {
             line(format!("  {name}"))?;
         }

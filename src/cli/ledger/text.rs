@@ -45,7 +45,7 @@ pub struct ExportArgs {
 struct Imported {
     tasks: u64,
     done: u64,
-    /// Tasks that the text announces and does not have.
+    /// Number of tasks that the text announces but does not contain.
     lost: u64,
 }
 
@@ -97,7 +97,7 @@ impl ExportArgs {
             tasks.push((task.index, ledger.listed(place, &task)?.name, mark));
             Ok(())
         })?;
-        // The text has them in the order of the list.
+        // The text has the order of the list.
         tasks.sort_by_key(|(index, ..)| *index);
         let tasks = tasks.into_iter().map(|(_, name, mark)| (name, mark)).collect::<Vec<_>>();
         if let Some((name, _)) = tasks.iter().find(|(name, _)| name.contains('\n')) {

@@ -1,4 +1,4 @@
-//! A file or a ledger as it is now, looked at again and again: what is there, how fast it grows, and who works on it.
+//! Observes a file or a ledger repeatedly: its contents, how fast they grow, and who works on it.
 
 mod rates;
 pub mod tail;
@@ -18,27 +18,27 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Counting takes at most this part of one processor.
+/// Counting takes at most one part in this many of one processor's time.
 const SHARE: u32 = 60;
 
-/// What was seen, and when.
+/// The state at one look.
 #[derive(Debug, Default)]
 pub struct Look {
     /// Coverage of each table.
     pub tables: Vec<Status>,
-    /// Who has a writer of the file open.
+    /// Processes that have a writer of the file open.
     pub writers: Vec<Holder>,
-    /// Of a ledger.
+    /// Tasks, if it is a ledger.
     pub tasks: Option<Tasks>,
     pub rates: Rates,
 }
 
-/// What is looked at.
+/// What to observe.
 #[derive(Debug)]
 pub struct Looker {
     path: PathBuf,
     table: Option<String>,
-    /// Parts of a coverage strip.
+    /// Number of parts of a coverage strip.
     parts: usize,
     is_ledger: bool,
     look: Look,
@@ -46,14 +46,14 @@ pub struct Looker {
     due: Option<Instant>,
 }
 
-/// Whether a path is a ledger, by its first bytes.
+/// Whether a path is that of a ledger, judged by its first bytes.
 pub fn is_ledger(path: &Path) -> bool {
     let mut head = [0; 6];
     File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && &head == b"h5part"
 }
 
 impl Looker {
-    /// A table of a file, or all; or a ledger, and the table that its tasks fill.
+    /// Observes one table of a file, or all of them; or a ledger, and the table that its tasks fill.
     pub fn new(path: &Path, table: Option<&str>, parts: usize) -> Self {
         let (path, table, is_ledger) = (path.to_owned(), table.map(str::to_owned), is_ledger(path));
         Self { path, table, parts, is_ledger, look: Look::default(), due: None }
@@ -63,16 +63,16 @@ impl Looker {
         &self.path
     }
 
-    /// What was seen last.
+    /// The last look.
     pub fn last(&self) -> &Look {
         &self.look
     }
 
-    /// Looks again. Locks are looked up each time; what takes long to count is counted as often as a small part of a
-    /// processor allows. Takes no lock that a writer of rows waits for.
+    /// Looks again. Locks are looked up each time. Expensive counts are repeated only as often as a small share of a
+    /// processor allows. It takes no lock that a writer of rows waits for.
     ///
     /// # Errors
-    /// The file is gone, or cannot be read.
+    /// The file does not exist any more, or cannot be read.
     pub fn look(&mut self) -> Result<&Look> {
         let now = Instant::now();
         if self.due.is_none_or(|due| now >= due) {
@@ -84,7 +84,7 @@ impl Looker {
             }
             self.due = Some(now + cpu().saturating_sub(before) * SHARE);
         } else if !self.is_ledger {
-            // Who came and went since.
+            // The writers may have changed since.
             self.look.writers = Store::open(&self.path)?.locks()?.writers;
         }
         Ok(&self.look)
@@ -121,7 +121,7 @@ impl Looker {
             self.look.rates.see(&worker.key(), worker.done, now);
         }
         self.look.tasks = Some(tasks);
-        // The store may be elsewhere by now; the ledger is what was asked for.
+        // The store may have moved. The user asked for the ledger, so this is not an error.
         if let Some(named) = &ledger.header().store
             && let Ok(store) = Store::open(&named.path)
         {
@@ -131,10 +131,10 @@ impl Looker {
     }
 }
 
-/// Under which the rate of all tasks is kept.
+/// Name of the rate of all tasks.
 pub const TASKS: &str = "tasks";
 
-/// Under which the rate of a column is kept.
+/// Name of the rate of a column.
 pub fn key(table: &str, column: &str) -> String {
     format!("{table}\0{column}")
 }
@@ -144,7 +144,7 @@ fn cpu() -> Duration {
 }
 
 impl Look {
-    /// Whether nothing is left to be done.
+    /// Whether nothing is left to do.
     pub fn has_ended(&self) -> bool {
         if let Some(tasks) = &self.tasks {
             return tasks.tally.has_ended();

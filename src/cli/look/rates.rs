@@ -1,31 +1,31 @@
-//! How fast counts grow, over the last minute.
+//! Rates at which counts grow, over the last minute.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Rates are those of about this long.
+/// Rates are averages over about this long.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// Counts by name, each with its recent past.
+/// Counts by name, each with its recent history.
 #[derive(Debug, Default)]
 pub struct Rates(BTreeMap<String, VecDeque<(Instant, u64)>>);
 
 impl Rates {
-    /// A count as it is now.
+    /// Records the current count.
     pub fn see(&mut self, name: &str, count: u64, now: Instant) {
         let past = self.0.entry(name.to_owned()).or_default();
-        // Counts that fell begin anew: rows that were reset, another file.
+        // A count that has fallen starts again: rows were reset, or the file is another one.
         if past.back().is_some_and(|(_, last)| *last > count) {
             past.clear();
         }
         past.push_back((now, count));
-        // One before the window stays, so that the window is full.
+        // One entry before the window is kept, so that the window is covered.
         while past.get(1).is_some_and(|(at, _)| now - *at >= WINDOW) {
             past.pop_front();
         }
     }
 
-    /// Per second; `None` before the second look.
+    /// Rate per second. `None`: there was only one look.
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn of(&self, name: &str) -> Option<f64> {
         let past = self.0.get(name)?;
@@ -34,7 +34,7 @@ impl Rates {
         (took > 0.0).then(|| (after - before) as f64 / took)
     }
 
-    /// How long `left` more will take, in seconds; `None` where nothing grows.
+    /// Estimated time for `left` more, in seconds. `None`: the count does not grow.
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn left_s(&self, name: &str, left: u64) -> Option<f64> {
         self.of(name).filter(|rate| *rate > 0.0).map(|rate| left as f64 / rate)

@@ -1,15 +1,15 @@
-//! The end of a log, fit to be shown: a log may be large, and hold anything.
+//! The end of a log in displayable form. A log may be large, and contain anything.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-/// No more than this is read, in bytes.
+/// Most bytes that are read.
 const MOST_BYTES: u64 = 16 << 10;
-/// Longer lines are cut, in characters.
+/// Longer lines are cut at this many characters.
 const WIDEST: usize = 300;
 
-/// The last lines of a log, at most so many, without control characters and escape sequences. Empty where there is none.
+/// The last lines of a log, without control characters and escape sequences. Empty if there is no log.
 pub fn tail(path: &Path, lines: usize) -> Vec<String> {
     let read = || -> std::io::Result<(Vec<u8>, bool)> {
         let mut file = File::open(path)?;
@@ -25,22 +25,22 @@ pub fn tail(path: &Path, lines: usize) -> Vec<String> {
     };
     let (bytes, is_cut) = read().unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
-    // The first line of a part began before it.
+    // Its first line began before the part that was read.
     let text = if is_cut { text.split_once('\n').map_or(&*text, |(_, rest)| rest) } else { &*text };
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].iter().map(|line| plain(line)).collect()
 }
 
-/// Text without escape sequences and control characters.
+/// Removes escape sequences and control characters.
 pub fn plain(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
             '\u{1b}' => match rest.next() {
-                // Until its last byte.
+                // Skips to the final byte.
                 Some('[') => while rest.next().is_some_and(|c| !('@'..='~').contains(&c)) {},
-                // A title or the like, until BEL or ST.
+                // Skips a title or similar, up to BEL or ST.
                 Some(']' | 'P' | 'X' | '^' | '_') => {
                     while let Some(c) = rest.next() {
                         if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
@@ -53,7 +53,7 @@ pub fn plain(line: &str) -> String {
             },
             '\t' => out.push_str("    "),
             c if c.is_control() => {}
-            // These turn around what is beside them.
+            // These change the direction of neighbouring text.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             c => out.push(c),
         }

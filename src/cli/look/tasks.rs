@@ -1,4 +1,4 @@
-//! The tasks of a ledger, its workers, and what failed, in one walk.
+//! The tasks of a ledger, its workers, and its failures, from a single walk.
 
 use super::tail::plain;
 use h5part::Result;
@@ -6,40 +6,40 @@ use h5part::ledger::{Entry, Ledger, Owner, OwnerId, State, Tally, Task};
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// At most this many failed tasks are named, the latest.
+/// Most failed tasks that are named, beginning with the latest.
 const NAMED: usize = 200;
-/// Running tasks of a worker that are kept.
+/// Most running tasks that are kept per worker.
 const RUNNING: usize = 64;
-/// Those that are shown.
+/// Most of these that are shown.
 const SHOWN: usize = 3;
 
-/// What a ledger says.
+/// The state of a ledger.
 #[derive(Debug)]
 pub struct Tasks {
     pub tally: Tally,
-    /// In the order of the owner table.
+    /// Sorted as in the owner table.
     pub workers: Vec<WorkerLook>,
-    /// The latest first.
+    /// Latest first.
     pub failed: Vec<FailedTask>,
 }
 
-/// Who works on a ledger.
+/// A worker of a ledger.
 #[derive(Clone, Debug)]
 pub struct WorkerLook {
     pub id: OwnerId,
     pub owner: Owner,
     pub beat: u64,
-    /// When the beat was last seen to move; `None`: not since this watch began.
+    /// When its latest heartbeat was seen. `None`: none was seen yet.
     pub beaten: Option<Instant>,
     pub running: u64,
-    /// The first of these.
+    /// The first of its running tasks.
     pub first: Vec<RunningTask>,
-    /// Since when the first of these runs, in milliseconds since 1970.
+    /// When the oldest of its running tasks began, in milliseconds since 1970.
     pub since_ms: u64,
     pub done: u64,
 }
 
-/// A task that somebody works on.
+/// A running task.
 #[derive(Clone, Debug)]
 pub struct RunningTask {
     pub place: u64,
@@ -47,7 +47,7 @@ pub struct RunningTask {
     pub name: String,
 }
 
-/// A task that failed for good.
+/// A task that failed finally.
 #[derive(Clone, Debug)]
 pub struct FailedTask {
     pub place: u64,
@@ -59,12 +59,12 @@ pub struct FailedTask {
 }
 
 impl WorkerLook {
-    /// Under which its rate is kept.
+    /// Name of its rate.
     pub fn key(&self) -> String {
         format!("worker {} {}", self.id.place, self.id.generation)
     }
 
-    /// Names of what it runs, some of them.
+    /// Names of some of its running tasks.
     pub fn names(&self) -> String {
         let names: Vec<String> = self.first.iter().take(SHOWN).map(|task| plain(&task.name)).collect();
         let more = self.running.saturating_sub(names.len() as u64);
@@ -73,7 +73,7 @@ impl WorkerLook {
 }
 
 impl Tasks {
-    /// Looks at all tasks, without the ledger's lock. `before`: the look before this one.
+    /// Reads all tasks, without the ledger's lock. `before`: the previous look.
     pub fn look(ledger: &Ledger, before: Option<&Self>, now: Instant) -> Result<Self> {
         let mut found = Found::default();
         ledger.each(|place, task| {
@@ -104,10 +104,11 @@ fn failed_task(ledger: &Ledger, place: u64, task: &Task) -> Result<FailedTask> {
     Ok(FailedTask { place, index, name, reason: task.reason.to_string(), attempts, since_ms })
 }
 
-/// What one owner runs: how many tasks, since when in milliseconds since 1970, and the first of them by place.
+/// The running tasks of one owner: their number, when the oldest began in milliseconds since 1970, and the first of
+/// them by position.
 type Running = (u64, u64, Vec<(u64, Task)>);
 
-/// What one walk finds.
+/// The result of one walk.
 #[derive(Default)]
 struct Found {
     tally: Tally,

@@ -1,20 +1,20 @@
-//! A look as lines of text.
+//! Formats a look as lines of text.
 
 use super::super::output::{duration, strip, table_name};
 use super::{Look, TASKS, key};
 use h5part::ledger::Tally;
 use std::fmt::Write as _;
 
-/// How lines are drawn.
+/// How to draw lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
     /// Columns of the terminal.
     pub width: usize,
-    /// Only ASCII.
+    /// Use only ASCII.
     pub ascii: bool,
 }
 
-/// Characters of a coverage strip in ASCII, in place of `·░▒▓█`.
+/// ASCII replacements of the characters of a coverage strip, `·░▒▓█`.
 const ASCII: [(char, char); 5] = [('·', '.'), ('░', ':'), ('▒', '-'), ('▓', '+'), ('█', '#')];
 
 impl Style {
@@ -27,7 +27,7 @@ impl Style {
         text.chars().map(|c| ASCII.iter().find(|(from, _)| *from == c).map_or(c, |(_, to)| *to)).collect()
     }
 
-    /// A line that fits, without control characters.
+    /// Fits text on one line, without control characters.
     pub fn line(self, text: &str) -> String {
         let clean = |c: char| if c.is_control() || (self.ascii && !c.is_ascii()) { '?' } else { c };
         let text: String = text.chars().map(clean).collect();
@@ -38,7 +38,7 @@ impl Style {
     }
 }
 
-/// ` 12.3/s, 4 min left`; nothing before the second look.
+/// ` 12.3/s, 4 min left`. Empty before the second look.
 pub fn pace(look: &Look, key: &str, left: u64) -> String {
     let Some(rate) = look.rates.of(key) else { return String::new() };
     let left = match look.rates.left_s(key, left) {
@@ -48,13 +48,13 @@ pub fn pace(look: &Look, key: &str, left: u64) -> String {
     format!("  {rate:.1}/s{left}")
 }
 
-/// Percent of a whole, rounded down: 100 only when all is there.
+/// Percentage, rounded down, so that 100 means complete.
 pub fn percent(part: u64, whole: u64) -> String {
     let tenths = if whole == 0 { 1000 } else { u128::from(part) * 1000 / u128::from(whole) };
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
-/// All of it, to be read in place.
+/// Formats the whole look for a screen.
 pub fn block(look: &Look, style: Style) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(tasks) = &look.tasks {
@@ -106,7 +106,7 @@ pub fn block(look: &Look, style: Style) -> Vec<String> {
     lines.iter().map(|line| style.line(line)).collect()
 }
 
-/// Whole seconds as a number that is displayed.
+/// Whole seconds in readable form.
 struct Seconds(u64);
 
 impl From<Seconds> for f64 {
@@ -116,7 +116,7 @@ impl From<Seconds> for f64 {
     }
 }
 
-/// The same in one line, for a log.
+/// Formats the look in one line, for a log.
 pub fn summary(look: &Look) -> String {
     let mut parts = Vec::new();
     if let Some(tasks) = &look.tasks {

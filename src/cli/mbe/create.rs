@@ -58,7 +58,7 @@ impl Args {
         let made = match (&self.xyz, &self.positions, &self.atomic_numbers) {
             (Some(xyz), ..) => self.of_xyz(xyz)?.create(&store, &self.key)?,
             (None, Some(positions), Some(numbers)) => {
-                // Nothing is begun with what is found to be wrong at its end.
+                // All values are checked first, so that an error at the end leaves nothing behind.
                 self.of_npy(positions, numbers)?.check(&self.key).at(MAKE, &self.file)?;
                 self.of_npy(positions, numbers)?.create(&store, &self.key)?
             }
@@ -102,7 +102,7 @@ impl Args {
     }
 }
 
-/// An array of f64 that is read as it is written.
+/// An f64 array that is read as it is written.
 fn array(path: &Path) -> Result<Array<'static>> {
     let mut source = RowSource::open(path).at("read", path)?;
     source.cast_to(Dtype::F64);

@@ -61,20 +61,20 @@ impl super::Subcommand for Args {
         vec![file.clone()]
     }
 
-    /// Whether batches come on standard input.
+    /// Whether batches come from standard input.
     fn is_stream(&self) -> bool {
         matches!(&self.command, Command::Save(args) if args.is_stream())
     }
 }
 
-/// `--frames`: a SPEC, or `@FILE.npy` with numbers of frames; each named once.
+/// Parses `--frames`: a SPEC, or `@FILE.npy` with frame numbers. Each frame may be named once.
 fn frames(spec: &str, count: u64, file: &Path) -> Result<Rows> {
     let selected = rows(spec, count, file).map_err(|e| e.map_kind(of_frames))?;
     check_frames(&selected, count).at("select frames of", file)?;
     Ok(selected)
 }
 
-/// One ground truth.
+/// A ground truth.
 #[derive(Debug, clap::Args)]
 struct Place {
     /// The HDF5 file.
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-/// The quantities of two switches.
+/// The quantities that two switches select.
 fn quantities(energies: bool, forces: bool) -> Vec<Quantity> {
     let asked = [energies, forces].into_iter().zip(Quantity::ALL);
     asked.filter(|(asked, _)| *asked).map(|(_, quantity)| quantity).collect()

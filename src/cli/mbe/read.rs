@@ -12,7 +12,7 @@ use h5part_input::npy::NpyWriter;
 use h5part_mbe::{Frames, Quantity, TruthReader};
 use std::path::{Path, PathBuf};
 
-/// Frames are read in portions of about this, in bytes.
+/// Frames are read in portions of about this many bytes.
 const PORTION_BYTES: u64 = 64 << 20;
 
 /// Read energies, forces and statuses of some frames.
@@ -39,7 +39,7 @@ pub struct Args {
     force: ForceArgs,
 }
 
-/// A .npy file that is being written.
+/// A .npy file under construction.
 struct Output<'a> {
     path: &'a Path,
     npy: NpyWriter,
@@ -74,7 +74,7 @@ impl Args {
             return print(&mut reader, &frames);
         }
         let wanted = super::quantities(self.energies.is_some(), self.forces.is_some());
-        // What is not there is told before any output is begun.
+        // Missing quantities are reported before any output is begun.
         reader.read(&frames.slice(0, 1), &wanted)?;
         let mut energies = Output::of(self.energies.as_deref(), Dtype::F64, &[n])?;
         let mut forces = Output::of(self.forces.as_deref(), Dtype::F64, &[n, atoms, 3])?;

@@ -62,7 +62,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// Whether batches come on standard input.
+    /// Whether batches come from standard input.
     pub fn is_stream(&self) -> bool {
         self.stream
     }
@@ -79,7 +79,7 @@ impl Args {
         let spec = self.frames.as_deref().unwrap_or_default();
         let frames = frames(spec, truth.structure().frames(), &self.place.file)?;
         let statuses = statuses(&self.status, frames.len())?;
-        // Frames are saved in portions: what is wrong anywhere is told before the first.
+        // Frames are saved in portions, so all statuses are checked before the first.
         check_statuses(&frames, &statuses).at("save to", &self.place.file)?;
         self.warn(&saver, &statuses);
         let saved = self.save(&mut saver, &frames, &statuses)?;
@@ -88,13 +88,13 @@ impl Args {
         } else {
             let Saved { completed, marked, left } = saved;
             let marked = if marked > 0 { format!(", {marked} with their status alone") } else { String::new() };
-            let left = if left > 0 { format!(", {left} left as they were") } else { String::new() };
+            let left = if left > 0 { format!(", {left} kept as they were") } else { String::new() };
             line(format!("saved {completed} frames{marked}{left}"))?;
         }
         Ok(Exit::Success)
     }
 
-    /// What was prepared and is not given will be missing of frames that say they are complete.
+    /// Warns that prepared quantities that are not given will be missing in frames that count as complete.
     fn warn(&self, saver: &Saver, statuses: &[FrameStatus]) {
         let given = super::quantities(self.energies.is_some(), self.forces.is_some());
         let absent = saver.quantities().iter().filter(|quantity| !given.contains(quantity));

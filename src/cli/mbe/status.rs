@@ -31,7 +31,7 @@ pub struct Args {
     lock: LockArgs,
 }
 
-/// What was seen, or why nothing was.
+/// An entry, or the reason why it cannot be shown.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Entry<T> {
@@ -59,14 +59,14 @@ struct StructureStatus {
 #[derive(Debug, Serialize)]
 struct MethodStatus {
     method: String,
-    /// What has a dataset.
+    /// The quantities that have a dataset.
     quantities: Vec<&'static str>,
-    /// Whether there are statuses; else all frames count as COMPLETED.
+    /// Whether it has statuses. Otherwise all frames count as COMPLETED.
     has_status: bool,
     /// Whether it is prepared for saving with h5part.
     prepared: bool,
     counts: BTreeMap<String, u64>,
-    /// COMPLETED frames without a quantity, as one SPEC.
+    /// COMPLETED frames that lack a quantity, as one SPEC.
     lacking: BTreeMap<&'static str, String>,
 }
 

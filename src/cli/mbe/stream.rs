@@ -1,4 +1,4 @@
-//! `h5part mbe save --stream`: batches as JSON lines, one line of acknowledgement each.
+//! `h5part mbe save --stream`: batches as JSON lines, with one line of acknowledgement for each.
 
 use super::frames;
 use super::values::{Source, statuses};
@@ -74,7 +74,7 @@ fn save(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool, batch: 
                 continue;
             }
             other => {
-                let text = format!("'{other}' is none of energies, forces, status");
+                let text = format!("'{other}' is not one of energies, forces, status");
                 return Err(request("read a batch for", file, text));
             }
         };

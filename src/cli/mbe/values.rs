@@ -1,4 +1,4 @@
-//! Statuses, energies and forces as `h5part mbe save` gets them.
+//! Statuses, energies and forces in the forms that `h5part mbe save` accepts.
 
 use crate::cli::common::{elements, request};
 use h5part::{ErrorKind, Result};
@@ -9,7 +9,7 @@ use h5part_input::npy::RowSource;
 use h5part_mbe::{FrameStatus, Quantity, Saver};
 use std::path::{Path, PathBuf};
 
-/// One status for all, or those of a .npy file.
+/// One status for all frames, or those of a .npy file.
 pub(super) fn statuses(text: &str, frames: u64) -> Result<Vec<FrameStatus>> {
     let path = Path::new(text);
     let unreadable = match text.parse::<FrameStatus>() {
@@ -38,9 +38,9 @@ pub(super) fn statuses(text: &str, frames: u64) -> Result<Vec<FrameStatus>> {
 pub(super) struct Source {
     rows: RowSource,
     path: PathBuf,
-    /// Of a frame.
+    /// Shape per frame.
     shape: Vec<u64>,
-    /// In each frame.
+    /// Elements per frame.
     pub(super) elements: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What comes before the first trial: whose turn it is, what an earlier run left, and the archive.
+//! The steps before the first trial: check for other runs, for what an earlier run left, and for the archive.
 
 use super::super::bigplanet::cache;
 use super::super::ledger::watch;
@@ -12,13 +12,13 @@ use h5part_vplanet::multiplanet::{Ensemble, set_aside};
 use h5part_vplanet::vplanet::{Gatherer, System, UnitRule, vplanet_options};
 use std::path::Path;
 
-/// A run that may begin.
+/// A run that is ready to begin.
 pub struct Begun {
     pub run: Checkpointed,
     pub archiver: Option<Archiver>,
-    /// Another run works on the same trials.
+    /// Whether another run works on the same trials.
     pub joined: bool,
-    /// There was a run, which is not to be done again.
+    /// Whether an earlier run continues.
     pub has_begun: bool,
 }
 
@@ -27,7 +27,7 @@ pub fn begin(args: &Args, ensemble: &Ensemble) -> Result<Begun> {
     let mut watch = watch(limits.stale_after());
     let in_use = files.in_use(&mut watch)?.is_some();
     if args.bigplanet && !in_use && !files.text.exists() {
-        // An archive of other runs; first this, since after the checkpoint nobody could tell any more.
+        // This comes first: without the checkpoint nobody could tell that the archive belongs to other runs.
         set_archive_aside(args, ensemble)?;
     }
     let attempts = limits.max_attempts.unwrap_or(ATTEMPTS);
@@ -46,7 +46,7 @@ pub fn begin(args: &Args, ensemble: &Ensemble) -> Result<Begun> {
     Ok(Begun { run, archiver: open_archive(args, ensemble)?, joined, has_begun: resumed && !again })
 }
 
-/// What people should know of an earlier run.
+/// Reports on an earlier run.
 fn tell(args: &Args, opened: &Opened) {
     let Opened { joined, resumed, vanished, late, .. } = opened;
     if *resumed && args.verbose {

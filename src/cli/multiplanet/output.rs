@@ -1,4 +1,4 @@
-//! What people see of a run of trials: the lines of multiplanet, and a bar on a terminal.
+//! Output of a run of trials: the lines of multiplanet, and a bar on a terminal.
 
 use super::super::run::progress::{Ending, Progress, Watching};
 use super::super::run::told::{Failed, Told};
@@ -17,7 +17,7 @@ pub struct Output<'a> {
     verbose: bool,
 }
 
-/// Writes a line to standard output, where somebody still reads it: a closed pipe ends no run.
+/// Writes a line to standard output. If the pipe is closed, the run goes on.
 pub fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
@@ -37,25 +37,25 @@ impl<'a> Output<'a> {
         self.progress.stop()
     }
 
-    /// So many workers begin.
+    /// Reports that this many workers begin.
     pub fn workers(&self, count: usize) {
         if self.verbose {
             starting(count);
         }
     }
 
-    /// The run has ended.
+    /// Call this when the run has ended.
     pub fn end(self) -> Ending {
         self.progress.end()
     }
 }
 
-/// Tells that so many workers start, as multiplanet does.
+/// Prints that this many workers start, in the words of multiplanet.
 pub fn starting(count: usize) {
     (0..count).for_each(|_| print("Starting worker"));
 }
 
-/// The line of multiplanet for what happened, if it has one.
+/// The line of multiplanet for an event, if it has one.
 fn line_of(folder: &Path, name: &str, what: What) -> String {
     let path = folder.join(name);
     match what {
@@ -69,11 +69,11 @@ fn line_of(folder: &Path, name: &str, what: What) -> String {
 enum What {
     Begins,
     Completed,
-    /// As Python has it: a signal is a negative code.
+    /// The exit code as in Python, where a signal is a negative code.
     Failed(i32),
 }
 
-/// Prints the line for what a worker process tells.
+/// Prints the line for an event that a worker process reports.
 pub fn print_told(folder: &Path, told: &Told) {
     let (attempt, what) = match told {
         Told::Begun(attempt) => (attempt, What::Begins),

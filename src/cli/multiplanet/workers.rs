@@ -1,4 +1,4 @@
-//! Workers of a run of trials, as processes of their own.
+//! Workers of a run of trials in processes of their own.
 
 use super::super::run::progress::Voice;
 use super::super::run::told::Told;
@@ -75,7 +75,7 @@ impl ProcessRun for Workers<'_> {
     }
 
     fn tick(&self) {
-        // The workers say if it cannot be written, and so does the end.
+        // If the text cannot be written, the workers report it, and so does the end of the run.
         let _ = self.run.follow();
     }
 }

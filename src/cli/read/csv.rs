@@ -12,13 +12,13 @@ use h5part_engine::store::{Block, CellState, Reader};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Rows are read in portions of about this, in bytes.
+/// Rows are read in portions of about this many bytes.
 const PORTION_BYTES: u64 = 16 << 20;
 
-/// A column, and how its cells are written.
+/// A column, with the format of its cells.
 struct Field {
     dtype: Dtype,
-    /// Elements of a cell.
+    /// Elements per cell.
     elements: u64,
     header: String,
 }
@@ -35,7 +35,7 @@ impl Field {
     }
 }
 
-/// `F[0 0],F[0 1]`: one field for each element of a cell.
+/// `F[0 0],F[0 1]`: one field per element of a cell.
 fn header(name: &str, shape: &[u64]) -> String {
     if shape.is_empty() {
         return field(name).into_owned();
@@ -51,7 +51,7 @@ fn header(name: &str, shape: &[u64]) -> String {
     texts.iter().map(|text| field(&format!("{name}[{text}]")).into_owned()).collect::<Vec<_>>().join(",")
 }
 
-/// Prints these rows. Exit code 1: some do not match their stamps.
+/// Prints rows. Exit code 1: some do not match their stamps.
 pub fn print(reader: &mut Reader, names: &[&str], spec: &str, file: &Path) -> Result<Exit> {
     let count = reader.table().rows;
     let rows = if count == 0 && spec.trim() == ":" { Rows::range(0..0) } else { rows(spec, count, file)? };

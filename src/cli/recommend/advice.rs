@@ -1,4 +1,4 @@
-//! From machine, wishes and figures to an advice. Nothing here looks at the system.
+//! Derives a recommendation from machine, wishes and measurements. It does no I/O.
 
 use super::super::output::bytes;
 use super::probe::{PAYS, Probe};
@@ -10,34 +10,34 @@ use serde::Serialize;
 /// A program that keeps more processors busy than this has threads of its own.
 const ALONE: f64 = 1.3;
 
-/// What is known beside the machine.
+/// What is known besides the machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Wish<'a> {
-    /// The mode that the environment asks for.
+    /// The mode that the environment sets.
     pub asked: Option<Mode>,
     pub tasks: Option<u64>,
     pub memory_per_worker: Option<u64>,
     pub command: &'a [String],
-    /// There is a SLURM to submit to.
+    /// Whether there is a SLURM to submit to.
     pub slurm: bool,
 }
 
-/// What to use, and why.
+/// The recommendation, with reasons.
 #[derive(Debug, Serialize)]
 pub struct Advice {
     pub headline: String,
     pub mode: Mode,
-    /// Workers at a time.
+    /// Workers at once.
     pub workers: usize,
-    /// Threads in each.
+    /// Threads per worker.
     pub threads: usize,
     pub cores: usize,
-    /// What the workers may use together, in bytes.
+    /// Memory that the workers may use together, in bytes.
     pub memory: u64,
     pub reasons: Vec<String>,
     pub warnings: Vec<String>,
     pub command_line: String,
-    /// The configuration of a pool of a Rust program.
+    /// The configuration of a pool for Rust programs.
     pub pool: PoolConfig,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
@@ -86,7 +86,7 @@ impl Advice {
     }
 }
 
-/// Threads that the program has of its own, by what it was seen to use.
+/// The program's own threads, estimated from its measured use.
 fn own_threads(probe: &Probe) -> Option<usize> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
     (probe.busy > ALONE).then(|| probe.busy.ceil() as usize)
@@ -105,11 +105,11 @@ fn mode(asked: Option<Mode>, pays: bool, budget: &Budget) -> (Mode, &'static str
     }
 }
 
-/// What was measured, in sentences.
+/// The measurements, in sentences.
 fn told(probe: &Probe) -> Vec<String> {
     let Probe { serial, parallel, ratio, pays, memory_bytes, busy } = probe;
     let figures = format!(
-        "{} runs took {:.3} s one after the other, {} runs {:.3} s with {} at a time: {ratio:.2} times as many a second",
+        "{} runs took {:.3} s one after the other, {} runs {:.3} s with {} at a time: {ratio:.2} times as many per second",
         serial.runs, serial.wall_s, parallel.runs, parallel.wall_s, parallel.at_once
     );
     let verdict = match pays {
@@ -134,12 +134,12 @@ fn headline(mode: Mode, workers: usize, threads: usize) -> String {
     format!("Mode {mode}: {workers} worker{} of {threads} thread{} each.", s(workers), s(threads))
 }
 
-/// Whether an argument names rows as a task's rows are named: `0:100`.
+/// Whether an argument has the form of a task's rows: `0:100`.
 fn is_rows(part: &str) -> bool {
     part.split_once(':').is_some_and(|(start, end)| start.parse::<u64>().is_ok() && end.parse::<u64>().is_ok())
 }
 
-/// What to type. OpenMP and the libraries that go by it start a thread a core unless they are told.
+/// The command line. OpenMP, and libraries that follow its settings, start one thread per core unless told otherwise.
 fn command_line(mode: Mode, workers: usize, threads: usize, wish: &Wish<'_>) -> String {
     let mut words = vec![format!("OMP_NUM_THREADS={threads} h5part run LEDGER --mode {mode}")];
     if mode != Mode::Serial {
@@ -155,14 +155,14 @@ fn command_line(mode: Mode, workers: usize, threads: usize, wish: &Wish<'_>) -> 
     words.join(" ")
 }
 
-/// As `--memory` takes it.
+/// Formats an amount as `--memory` accepts it.
 fn amount(bytes: u64) -> String {
     let units = [(30, "G"), (20, "M"), (10, "K")];
     let whole = units.iter().find(|(power, _)| bytes.is_multiple_of(1 << power));
     whole.map_or_else(|| bytes.to_string(), |(power, unit)| format!("{}{unit}", bytes >> power))
 }
 
-/// As a shell takes it for one word.
+/// Quotes a word for a shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+{}".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -218,7 +218,7 @@ mod tests {
     fn figures_of_a_probe_decide_with_it() {
         assert_eq!(numbers(&NONE, Some(probe(3.9, 1.0, None))), (Mode::Threads, 4, 1));
         assert_eq!(numbers(&NONE, Some(probe(1.1, 1.0, None))), (Mode::Serial, 1, 4));
-        // Of 8 GiB that may be used, a run takes 3. One that was told to need less is believed.
+        // Of the 8 GiB that may be used, a run takes 3. A program that is said to need less is believed.
         assert_eq!(numbers(&NONE, Some(probe(3.9, 1.0, Some(3 * GIB)))), (Mode::Threads, 2, 2));
         let told = Wish { memory_per_worker: Some(GIB), ..NONE };
         assert_eq!(numbers(&told, Some(probe(3.9, 1.0, Some(3 * GIB)))), (Mode::Threads, 4, 1));

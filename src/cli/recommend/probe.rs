@@ -1,4 +1,4 @@
-//! Runs a program one after the other and at the same time, and measures both.
+//! Runs a program sequentially and in parallel, and measures both.
 
 use h5part::ledger::{Claim, OwnerId, TASK_VAR};
 use h5part::monitor::{ChildUsage, wait_child};
@@ -13,36 +13,36 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const PROBE: &str = "probe";
-/// Short programs are run so often that one after the other they take about this long, ...
+/// Short programs are run so many times that the sequential runs take about this long, ...
 const LONG: Duration = Duration::from_secs(1);
-/// ... but neither less nor more often than this.
+/// ... but no fewer and no more times than this.
 const RUNS: (u32, u32) = (2, 100);
 /// Parallel pays if it is faster by more than this factor.
 pub const PAYS: f64 = 1.2;
 
-/// What was measured.
+/// The measurements.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Probe {
     pub serial: Runs,
     pub parallel: Runs,
-    /// How many times as many a second in parallel.
+    /// Speed-up of the parallel runs.
     pub ratio: f64,
-    /// Whether that is worth it.
+    /// Whether the speed-up is worth it.
     pub pays: bool,
-    /// Peak of one run, in bytes. `None`: too little to tell.
+    /// Peak memory of one run, in bytes. `None`: too little to measure.
     pub memory_bytes: Option<u64>,
-    /// Processors that one run kept busy by itself, on average.
+    /// Average number of processors that one run kept busy.
     pub busy: f64,
 }
 
-/// Runs of the program.
+/// A series of runs of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Runs {
-    /// How many.
+    /// Number of runs.
     pub runs: u32,
-    /// How many at a time.
+    /// Runs at once.
     pub at_once: usize,
-    /// What they took together, in seconds.
+    /// Total time, in seconds.
     pub wall_s: f64,
 }
 
@@ -53,7 +53,7 @@ impl Runs {
 }
 
 impl Probe {
-    /// What follows from figures; `alone` are the usages of the serial runs.
+    /// Evaluates measurements. `alone` are the usages of the sequential runs.
     fn of(serial: Runs, parallel: Runs, alone: &[ChildUsage]) -> Self {
         let ratio = parallel.per_second() / serial.per_second();
         let sum = |of: fn(&ChildUsage) -> f64| alone.iter().map(of).sum::<f64>();
@@ -63,7 +63,7 @@ impl Probe {
     }
 }
 
-/// Runs the program: once to warm up, then some times alone, then `at_once` at a time.
+/// Runs the program: once to warm up, then several times one by one, then `at_once` in parallel.
 pub fn run(command: &[String], at_once: usize) -> Result<Probe> {
     let program = Program { template: Template::new(command.to_vec()), next: AtomicU32::new(0) };
     let name = command.first().map_or("", String::as_str);
@@ -88,7 +88,7 @@ impl Program {
         Ok(Probe::of(serial, parallel, &alone))
     }
 
-    /// Each of the threads takes its share.
+    /// Each thread runs its share.
     fn time(&self, runs: u32, at_once: usize) -> Result<(Runs, Vec<ChildUsage>), ErrorKind> {
         let begin = Instant::now();
         let left = AtomicU32::new(runs);
@@ -113,7 +113,7 @@ impl Program {
         let parts = self.template.of(&a_try(index));
         let program = parts.first().ok_or_else(|| ErrorKind::BadRequest("a command is needed".to_owned()))?;
         let mut command = Command::new(program);
-        // What a run tells its programs.
+        // The environment that a run gives its programs.
         command.env(INDEX_VAR, index.to_string()).env(ATTEMPT_VAR, "0").env(TASK_VAR, index.to_string());
         command.args(&parts[1..]).stdin(Stdio::null()).stdout(Stdio::null());
         let started = Instant::now();
@@ -130,13 +130,13 @@ fn failed(status: ExitStatus) -> ErrorKind {
     ErrorKind::BadRequest(format!("the command failed ({status}): only one that succeeds can be measured"))
 }
 
-/// What the placeholders stand for.
+/// A claim that fills the placeholders.
 fn a_try(index: u32) -> Claim {
     let (name, owner) = (index.to_string(), OwnerId::default());
     Claim { place: u64::from(index), index, name, rows: None, fence: 0, owner, attempts: 0 }
 }
 
-/// How often a program of this duration is run.
+/// How many times to run a program of this duration.
 fn runs(wall_s: f64) -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "casts of floats saturate")]
     let runs = (LONG.as_secs_f64() / wall_s.max(1e-6)).ceil() as u32;

@@ -1,4 +1,4 @@
-//! What to change, by what was measured.
+//! Advice on what to change, based on the measurements.
 
 use super::super::output::{bytes, duration};
 use super::super::recommend::advice::{Advice, Wish};
@@ -6,17 +6,17 @@ use super::data::Data;
 use h5part::monitor::Costs;
 use h5part_tasks::budget::Machine;
 
-/// Fewer measurements say nothing.
+/// With fewer measurements there is no advice.
 const ENOUGH: u64 = 3;
 
-/// One piece of advice, and why.
+/// A piece of advice, with its reason.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
     pub what: String,
     pub why: String,
 }
 
-/// What the measurements suggest, and what `recommend` says of this machine for such tasks.
+/// What the measurements suggest, and what `recommend` says about this machine for such tasks.
 pub fn of(data: &Data) -> Vec<Piece> {
     let mut pieces = Vec::new();
     if let Some(failure) = data.failures.first() {

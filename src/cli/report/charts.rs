@@ -5,15 +5,15 @@ use h5part_engine::store::Status;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Pixels of the part of a drawing that shows something.
+/// Width of the content of a drawing, in pixels.
 const WIDTH: f64 = 1000.0;
 /// Bars of a chart over time.
 const BINS: usize = 100;
-/// Lanes that are drawn; further workers are counted.
+/// Most lanes that are drawn. Further workers are only counted.
 const LANES: usize = 40;
 const LANE: f64 = 12.0;
 
-/// Text within HTML.
+/// Escapes text for HTML.
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -30,7 +30,7 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// A number of pixels, short.
+/// A short number of pixels.
 fn px(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
@@ -44,7 +44,7 @@ fn open(height: f64, class: &str, label: &str) -> String {
     )
 }
 
-/// A column's coverage: a box for each run of parts that are covered alike.
+/// A column's coverage, with one box per run of parts with the same coverage.
 pub fn coverage(table: &Status) -> String {
     let mut out = String::new();
     for column in &table.columns {
@@ -61,7 +61,7 @@ pub fn coverage(table: &Status) -> String {
     out
 }
 
-/// By how much is there, in tenths: one path of all such runs.
+/// Groups the runs by coverage in tenths, with one path for each level.
 fn levels(coverage: &[f32]) -> BTreeMap<u8, String> {
     #[expect(clippy::cast_precision_loss, reason = "a few thousand parts")]
     let part = WIDTH / coverage.len().max(1) as f64;
@@ -80,7 +80,7 @@ fn levels(coverage: &[f32]) -> BTreeMap<u8, String> {
     paths
 }
 
-/// 0: nothing, 9: all, between them some.
+/// 0: nothing, 9: everything, in between: some.
 fn level(share: f32) -> u8 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 8")]
     match share {
@@ -90,10 +90,10 @@ fn level(share: f32) -> u8 {
     }
 }
 
-/// From and to, in pixels, of the boxes of a lane; and where tasks failed.
+/// Boxes of a lane (from and to, in pixels), and positions of failed tasks.
 type Lane = (Vec<(f64, f64)>, Vec<f64>);
 
-/// Workers over time: a lane each, a box where it was busy; failed tasks are marked.
+/// Workers over time: one lane per worker, with boxes while it was busy. Failed tasks are marked.
 pub fn timeline(timeline: &Timeline) -> String {
     let mut lanes: BTreeMap<(u32, u32), Lane> = BTreeMap::new();
     let (start_s, span_s) = span(timeline);
@@ -102,7 +102,7 @@ pub fn timeline(timeline: &Timeline) -> String {
         let (boxes, failed) = lanes.entry((event.worker, event.thread)).or_default();
         let (left, right) = (x(event.start_s), x(event.start_s + event.wall_s));
         match boxes.last_mut() {
-            // Boxes less than a pixel apart are one.
+            // Boxes less than a pixel apart are merged.
             Some(last) if left - last.1 < 1.0 => last.1 = last.1.max(right),
             _ => boxes.push((left, right)),
         }
@@ -143,12 +143,12 @@ fn end_s(event: &Event) -> f64 {
     event.start_s + event.wall_s
 }
 
-/// The events that are tasks as a whole.
+/// Events that stand for whole tasks.
 fn tasks(timeline: &Timeline) -> impl Iterator<Item = &Event> {
     timeline.events.iter().filter(|event| event.whole)
 }
 
-/// Tasks that ended in each part of the run.
+/// Number of tasks that ended in each part of the run.
 pub fn throughput(timeline: &Timeline) -> Bars {
     let (start, span) = span(timeline);
     let mut bars = vec![(0, 0); BINS];
@@ -161,7 +161,7 @@ pub fn throughput(timeline: &Timeline) -> Bars {
     Bars { bars, low: 0.0, high: span, each: width }
 }
 
-/// Tasks by how long they took, in steps of equal ratio.
+/// Numbers of tasks by duration, in steps of equal ratio.
 pub fn durations(timeline: &Timeline) -> Bars {
     let walls = || tasks(timeline).map(|event| event.wall_s.max(1e-6));
     let (low, high) = (walls().fold(f64::INFINITY, f64::min), walls().fold(0.0, f64::max));
@@ -175,7 +175,7 @@ pub fn durations(timeline: &Timeline) -> Bars {
     Bars { bars, low, high, each: 0.0 }
 }
 
-/// The bar of a share from 0 to 1.
+/// The bar for a share from 0 to 1.
 fn bin(share: f64) -> usize {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 99")]
     let bin = (share.clamp(0.0, 1.0) * 100.0) as usize;
@@ -188,7 +188,7 @@ pub struct Bars {
     pub bars: Vec<(u64, u64)>,
     pub low: f64,
     pub high: f64,
-    /// Width of a bar, in seconds, where all are equally wide.
+    /// Width of a bar in seconds, if all are equally wide.
     pub each: f64,
 }
 
@@ -197,7 +197,7 @@ impl Bars {
         self.bars.iter().map(|(all, _)| *all).max().unwrap_or(0)
     }
 
-    /// A chart of them.
+    /// Draws them as a chart.
     #[expect(clippy::cast_precision_loss, reason = "heights of bars")]
     pub fn draw(&self, label: &str) -> String {
         let most = self.most().max(1) as f64;

@@ -1,4 +1,4 @@
-//! What a page is about, gathered once.
+//! The data of a page, gathered once.
 
 use super::super::look::is_ledger;
 use super::super::look::tail::tail;
@@ -14,18 +14,18 @@ use h5part_tasks::program::{BesideLedger, Homes};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Parts of the coverage map: of a column at most, of one at least, and of all columns together.
+/// Parts of the coverage map: most per column, fewest per column, and most of all columns together.
 const PARTS: usize = 2000;
 const FEWEST_PARTS: usize = 200;
 const ALL_PARTS: usize = 20_000;
-/// Causes of failure that are shown with a log.
+/// Most causes of failure that are shown with a log.
 const CAUSES: usize = 20;
-/// Lines of a log.
+/// Most lines of a log.
 const TAIL: usize = 20;
-/// Of so many failed tasks the store is asked what is missing.
+/// For at most this many failed tasks the store is asked what is missing.
 const ASKED: u64 = 1000;
 
-/// All of it.
+/// All data.
 pub struct Data {
     pub path: PathBuf,
     pub version: &'static str,
@@ -33,7 +33,7 @@ pub struct Data {
     pub tally: Option<Tally>,
     pub starts: Vec<Start>,
     pub failures: Vec<Failure>,
-    /// Tasks that are done after attempts that failed.
+    /// Tasks that are done after failed attempts.
     pub retried: u64,
     pub tables: Vec<Status>,
     pub missing: Vec<(String, String)>,
@@ -42,7 +42,7 @@ pub struct Data {
     pub advice: Vec<Piece>,
 }
 
-/// Tasks that failed for one reason.
+/// Tasks that failed for the same reason.
 pub struct Failure {
     pub cause: String,
     pub tasks: u64,
@@ -52,7 +52,7 @@ pub struct Failure {
 }
 
 impl Data {
-    /// Reads ledger, measurements and stamps, beside workers that go on.
+    /// Reads ledger, measurements and stamps, while workers may go on.
     pub fn gather(path: &Path) -> Result<Self> {
         let mut data = Self {
             path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! The page: one HTML document that loads nothing.
+//! The page: one HTML document that loads nothing else.
 
 use super::super::output::{bytes, duration, table_name};
 use super::charts::{self, escaped};
@@ -9,11 +9,11 @@ use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-/// Whatever a name or a log contains: nothing is fetched, and nothing but the script of the page is run.
+/// Whatever names and logs contain, nothing is fetched, and only the page's own script runs.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-/// Starts that are listed, the latest.
+/// Most starts that are listed, beginning with the latest.
 const STARTS: usize = 50;
-/// Workers that are listed.
+/// Most workers that are listed.
 const WORKERS: usize = 100;
 
 /// The whole page.
@@ -35,7 +35,7 @@ pub fn of(data: &Data) -> String {
     advice(&mut out, data);
     what_ran(&mut out, data);
     let summary = data.summary.as_ref().and_then(|summary| serde_json::to_string(summary).ok());
-    // Within a script, nothing ends it but this.
+    // Only this text could end a script.
     let summary = summary.unwrap_or_else(|| "null".to_owned()).replace("</", "<\\/");
     let _ = writeln!(
         out,
@@ -44,7 +44,7 @@ pub fn of(data: &Data) -> String {
     out
 }
 
-/// One row of a table: cells are texts, the first a heading of the row.
+/// One row of a table. Cells are texts, and the first is the heading of the row.
 fn row(out: &mut String, cells: &[String]) {
     out.push_str("<tr>");
     for (k, cell) in cells.iter().enumerate() {
@@ -230,7 +230,7 @@ fn what_ran(out: &mut String, data: &Data) {
     }
 }
 
-/// A date in UTC, by the algorithm of civil days.
+/// A date in UTC, by the civil-days algorithm.
 fn date(unix_s: f64) -> String {
     #[expect(clippy::cast_possible_truncation, reason = "casts of floats saturate")]
     let seconds = unix_s.clamp(0.0, 1e11) as i64;

@@ -1,33 +1,33 @@
-//! Failures counted by cause, so that a thousand of one kind are one line.
+//! Counts failures by cause, so that a thousand of one kind make one line.
 
 use super::told::Failed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// A run is stopped when this many tasks, and twice as many as run at a time, have failed for one reason.
+/// A run is stopped when this many tasks, and twice as many as run at once, have failed for the same reason.
 const FEW: u64 = 5;
-/// So many causes are told when they are met.
+/// Most causes that are reported when they first occur.
 pub const TOLD: usize = 20;
 
-/// Causes in the order in which they were met.
+/// Causes in the order in which they first occurred.
 #[derive(Debug, Default)]
 pub struct Causes {
     places: BTreeMap<String, usize>,
     all: Vec<Cause>,
-    /// A task was done.
+    /// Whether any task was done.
     any_done: bool,
     asked: bool,
 }
 
-/// All tasks that failed for one reason.
+/// All tasks that failed for the same reason.
 #[derive(Clone, Debug, Default)]
 pub struct Cause {
     pub text: String,
-    /// Attempts.
+    /// Number of failed attempts.
     pub attempts: u64,
-    /// A failure of this cause was told.
+    /// Whether a failure with this cause was reported.
     pub told: bool,
-    /// The tasks by their numbers, as long as it matters that they differ.
+    /// Numbers of the tasks, kept as long as it matters whether they differ.
     pub tasks: BTreeSet<u32>,
     /// Name of the first of them.
     pub first: String,
@@ -36,12 +36,12 @@ pub struct Cause {
 }
 
 impl Causes {
-    /// Causes that were not told one by one, since there are many.
+    /// Number of causes that were not reported individually, because there are too many.
     pub fn untold(&self) -> usize {
         self.all.len().saturating_sub(TOLD)
     }
 
-    /// One more has failed. Whether that is to be told: it is the first of its cause, and there are few of these.
+    /// Counts a failure. Returns whether to report it: it is the first with its cause, and there are few causes.
     pub fn add(&mut self, failed: &Failed, may_tell: bool) -> bool {
         let (place, count) = (self.places.get(&failed.cause).copied(), self.all.len());
         let place = place.unwrap_or_else(|| {
@@ -61,12 +61,12 @@ impl Causes {
         is_told
     }
 
-    /// One is done: the reason why others fail is not one for all.
+    /// A task is done, so not all tasks fail for the same reason.
     pub fn done(&mut self) {
         self.any_done = true;
     }
 
-    /// The one reason for which all of the first tasks failed, when there were enough of them. Says it once.
+    /// The reason for which all of the first tasks failed, if there were enough of them. It is returned only once.
     pub fn hopeless(&mut self, at_a_time: usize) -> Option<Cause> {
         let enough = FEW.max(2 * at_a_time as u64);
         match self.all.as_slice() {

@@ -1,4 +1,4 @@
-//! What `run` and `work` have in common: which ledger, which program, how it is started.
+//! What `run` and `work` share: the ledger, the program, and how to start it.
 
 use super::super::ledger::open;
 use super::limits::{Limits, check_program};
@@ -55,7 +55,7 @@ impl CommandArgs {
         Ok(ledger.with_max_attempts(attempts))
     }
 
-    /// Says once, before anything is claimed, that there is no such program.
+    /// Reports a missing program once, before anything is claimed.
     pub fn check_program(&self, ledger: &Ledger) -> Result<()> {
         self.template().check(ledger.header().rows > 0).at(RUN, ledger.path())?;
         check_program(&self.template(), ledger.path())
@@ -81,7 +81,7 @@ impl CommandArgs {
         Voice::of(self.quiet, self.verbose, self.json)
     }
 
-    /// How a run of these tasks is watched.
+    /// How to watch a run of these tasks.
     pub fn watching<'a>(
         &self,
         ledger: &'a Ledger,
@@ -101,7 +101,7 @@ impl CommandArgs {
         self.limits.launch(self.template(), Box::new(BesideLedger), &self.ledger, options)
     }
 
-    /// The arguments of `h5part work` that make it a worker for this; `more` are options of its own.
+    /// The arguments of `h5part work` that start a worker for this command. `more` are options of the worker's own.
     pub fn worker_args(&self, ledger: &Ledger, more: &[OsString]) -> Vec<OsString> {
         let mut args: Vec<OsString> = vec!["work".into(), ledger.path().into()];
         args.extend_from_slice(more);

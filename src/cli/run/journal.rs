@@ -1,4 +1,4 @@
-//! Who ran what on a ledger: one JSON line for each start, beside the ledger, for those who look back.
+//! A journal beside the ledger of who ran what: one JSON line per start.
 
 use h5part::ledger::Ledger;
 use h5part_base::lock::host;
@@ -11,11 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// One start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Start {
-    /// In seconds since 1970.
+    /// When it began, in seconds since 1970.
     pub began_s: f64,
     pub host: String,
     pub pid: u32,
-    /// Of h5part.
+    /// Version of h5part.
     pub version: String,
     pub folder: PathBuf,
     /// The command line, word by word.
@@ -26,7 +26,7 @@ fn path(ledger: &Ledger) -> PathBuf {
     ledger.sidecar().join("starts.jsonl")
 }
 
-/// Notes that this process begins to work on a ledger. What cannot be noted is no reason not to work.
+/// Records that this process begins to work on a ledger. A failure to record does not stop the work.
 pub fn note(ledger: &Ledger) {
     let start = Start {
         began_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64()),
@@ -40,13 +40,13 @@ pub fn note(ledger: &Ledger) {
         let mut line = serde_json::to_vec(&start)?;
         line.push(b'\n');
         std::fs::create_dir_all(ledger.sidecar())?;
-        // One write: lines of several processes do not mix.
+        // It is a single write, so lines of several processes do not mix.
         OpenOptions::new().create(true).append(true).open(path(ledger))?.write_all(&line)
     };
     let _ = add();
 }
 
-/// All starts that were noted, oldest first; lines that are cut are left out.
+/// All recorded starts, oldest first. Cut lines are skipped.
 pub fn read(ledger: &Ledger) -> Vec<Start> {
     read_file(&path(ledger))
 }

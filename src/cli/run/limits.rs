@@ -1,4 +1,4 @@
-//! How programs of tasks are looked after: options of all that start them.
+//! Options of all commands that start programs of tasks: retries, limits, timeouts.
 
 use super::super::common::seconds;
 use h5part::{ErrorKind, Item, Result};
@@ -48,7 +48,7 @@ impl Limits {
         }
     }
 
-    /// How programs are started; `path` is what they are started for.
+    /// How to start programs. `path` appears in errors.
     pub fn launch(
         &self,
         template: Template,
@@ -80,7 +80,7 @@ impl Limits {
         Duration::from_secs_f64(self.stale_after)
     }
 
-    /// The same for another process.
+    /// These options as arguments for another process.
     pub fn args(&self) -> Vec<OsString> {
         let mut args = Vec::new();
         let mut option = |name: &str, value: String| args.extend([OsString::from(name), OsString::from(value)]);
@@ -101,8 +101,8 @@ impl Limits {
     }
 }
 
-/// Processors that were asked for each program: those that it is pinned to, else its share of what SLURM gave this
-/// process, else as many as it is told to have threads.
+/// Processors for each program: those that it is pinned to, else its share of those that SLURM gave this process, else
+/// its number of threads.
 fn cores_of_each(options: &RunOptions) -> u32 {
     let number = |name| std::env::var(name).ok().and_then(|text| text.trim().parse::<usize>().ok());
     let pinned = options.cores.first().map(Vec::len).filter(|cores| *cores > 0);
@@ -111,7 +111,7 @@ fn cores_of_each(options: &RunOptions) -> u32 {
     u32::try_from(cores.max(1)).unwrap_or(u32::MAX)
 }
 
-/// Says that there is no such program; `path` is what it would be started for.
+/// Refuses a program that does not exist. `path` appears in errors.
 pub fn check_program(template: &Template, path: &Path) -> Result<()> {
     if template.program().is_some() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Where programs run, and how many at a time.
+//! Decides where programs run, and how many at once.
 
 use super::RUN;
 use h5part::ledger::Ledger;
@@ -8,16 +8,16 @@ use h5part_tasks::budget::{Budget, Machine, Need};
 use h5part_tasks::pool::{Mode, choose};
 use h5part_tasks::program::Memory;
 
-/// What was asked for, and what there is to do.
+/// What the user asked for, and how much there is to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub mode: Option<Mode>,
     pub jobs: Option<usize>,
-    /// What each program may use.
+    /// Memory limit of each program.
     pub memory: Option<Memory>,
 }
 
-/// What becomes of it.
+/// The decision.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Placement {
     pub mode: Mode,
@@ -26,14 +26,14 @@ pub struct Placement {
 }
 
 impl Asked {
-    /// The mode alone: that of `--mode`, else of the variable, else what fits. Who asks for several
-    /// programs at a time does not get `serial` unless by name.
+    /// Decides the mode: that of `--mode`, else of the variable, else one that fits. A user who asks for several
+    /// programs at once gets `serial` only by name.
     pub fn mode(&self) -> Result<Mode> {
         let several = self.jobs.filter(|jobs| *jobs > 1).map(|_| Mode::Threads);
         choose(self.mode, several).map(|chosen| chosen.mode)
     }
 
-    /// Mode and number for this machine and the tasks that are left.
+    /// Decides mode and number for this machine and the remaining tasks.
     pub fn settle(&self, mode: Mode, ledger: &Ledger) -> Result<Placement> {
         let tally = ledger.tally()?;
         let left = tally.total - tally.done - tally.failed;
@@ -43,13 +43,13 @@ impl Asked {
     fn on(&self, machine: &Machine, mode: Mode, left: u64) -> Result<Placement, ErrorKind> {
         let workers = if mode == Mode::Serial { Some(1) } else { self.jobs };
         let memory_per_worker = self.memory.map(|memory| memory.0);
-        // A program with threads of its own is asked for fewer at a time: nothing is known of it here.
+        // Threads of the program's own are unknown here. For such a program the user must ask for fewer at once.
         let need = Need { tasks: Some(left), memory_per_worker, workers, threads: Some(1), oversubscribe: false };
         let mut budget = Budget::plan(machine, &need)?;
         if let Some(jobs) = self.jobs.filter(|jobs| mode == Mode::Serial && *jobs > 1) {
             budget.warnings.push(format!("mode serial runs one program after the other: -j {jobs} says nothing to it"));
         }
-        // More than there are tasks would find nothing to do.
+        // More programs than tasks would find nothing to do.
         let jobs = budget.workers.min(to_usize(left).max(1));
         Ok(Placement { mode, jobs, warnings: budget.warnings })
     }
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(place(threads, None, None, 100), (4, 0));
         assert_eq!(place(processes, None, None, 3), (3, 0));
         assert_eq!(place(threads, None, None, 0), (1, 0));
-        // 0.8 * 10 GiB hold two of 4 GiB, and none of 9.
+        // 0.8 * 10 GiB has room for two of 4 GiB, and for none of 9 GiB.
         assert_eq!(place(threads, None, Some(4), 100), (2, 0));
         assert_eq!(place(threads, None, Some(9), 100), (1, 1));
         assert_eq!(place(threads, Some(3), Some(4), 100), (3, 1));

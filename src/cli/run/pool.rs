@@ -1,4 +1,4 @@
-//! Mode `processes`: several `h5part work` on one ledger. One that dies is replaced.
+//! Mode `processes`: several `h5part work` processes on one ledger. One that dies is replaced.
 
 use super::super::ledger::watch as owners;
 use super::super::output::say;
@@ -25,7 +25,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 const TICK: Duration = Duration::from_millis(200);
-/// Workers that die one after the other without a task that ends in between.
+/// Most workers that may die in succession while no task ends.
 const FRUITLESS: u32 = 10;
 
 struct Pool<'a> {
@@ -33,32 +33,31 @@ struct Pool<'a> {
     ledger: &'a Ledger,
     progress: &'a Progress<'a>,
     workers: Vec<Worker>,
-    /// Takes what workers tell of their tasks.
+    /// Receives what workers report about their tasks.
     teller: Sender<Told>,
     told: Receiver<Told>,
     level: Level,
-    /// Tasks that had ended when the last worker died, and workers that died since.
+    /// Number of tasks that had ended when the last worker died, and of workers that died since.
     fruitless: (u64, u32),
 }
 
-/// A worker, and the threads that pass on what it says and tells.
+/// A worker, with the threads that pass on its output and reports.
 struct Worker {
     process: Child,
     words: JoinHandle<()>,
     told: JoinHandle<()>,
-    /// Those that it is kept on.
+    /// Cores that it is pinned to.
     cores: Vec<usize>,
 }
 
 impl Worker {
-    /// It has ended: all that it said has been passed on when this returns.
+    /// Waits until all output of an ended worker was passed on.
     fn join(self) {
         let _ = (self.words.join(), self.told.join());
     }
 }
 
-/// `cores`: those that each of the workers is kept on; none: all.
-/// Returns what is left to be told of it.
+/// Runs workers. `cores`: those that each worker is pinned to; empty: no pinning. Returns what is left to report.
 pub fn run(run: &dyn ProcessRun, count: usize, cores: &[Vec<usize>]) -> Result<Ending> {
     let (ledger, stop) = (run.ledger(), Arc::new(Stop::new()));
     let (homes, voice, keep_going) = (run.homes(), run.voice(), run.keeps_going());
@@ -82,7 +81,7 @@ pub fn run(run: &dyn ProcessRun, count: usize, cores: &[Vec<usize>]) -> Result<E
         pool.signal(Signal::SIGTERM);
     }
     for mut worker in std::mem::take(&mut pool.workers) {
-        // It gives back what it has, and ends.
+        // It releases its tasks, and ends.
         let _ = worker.process.wait();
         worker.join();
     }
@@ -117,7 +116,7 @@ impl Pool<'_> {
     fn spawn(&self, cores: Vec<usize>) -> Result<Worker> {
         let spawn = || {
             let mut command = Command::new(std::env::current_exe()?);
-            // In a group of its own: signals from the keyboard reach it through us, once.
+            // It has a process group of its own, so signals from the keyboard reach it only once, through us.
             command.args(self.run.worker_args(Kind::OfRun)).process_group(0);
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             let mut process = pin::while_kept_on(&cores, || command.spawn())?;
@@ -131,7 +130,7 @@ impl Pool<'_> {
             let (tells, teller) = (process.stdout.take(), self.teller.clone());
             let told = std::thread::spawn(move || {
                 let lines = tells.into_iter().flat_map(|tells| BufReader::new(tells).lines().map_while(io::Result::ok));
-                // Whatever else it prints is nothing that happened.
+                // Anything else that it prints is not an event.
                 for told in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
                     let _ = teller.send(told);
                 }
@@ -200,7 +199,7 @@ impl Pool<'_> {
         Ok(())
     }
 
-    /// Its task goes back at once, and another takes its place.
+    /// Requeues its tasks at once, and replaces it.
     fn has_died(&mut self, status: ExitStatus, cores: Vec<usize>, watch: &mut Watch) -> Result<()> {
         let how = match (status.signal(), status.code()) {
             (Some(signal), _) => format!("was ended by signal {signal}"),

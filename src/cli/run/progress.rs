@@ -1,4 +1,4 @@
-//! What is told of a run while it goes on: a bar on a terminal, and a line for each cause of failure; or JSON lines.
+//! Progress of a run: a bar on a terminal and a line per cause of failure, or JSON lines.
 
 use super::super::task_bar::{Counts, TaskBar};
 use super::causes::Causes;
@@ -16,29 +16,29 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Tasks are counted anew this often, and not more often than so many times as long as it takes.
+/// Interval between counts of tasks. It is at least this many times as long as a count takes.
 const COUNT: Duration = Duration::from_millis(500);
 const SHARE: u32 = 50;
-/// Lines of one kind that are told one by one; the others are counted.
+/// Lines of one kind that are printed. Further ones are counted.
 const TOLD: u64 = 20;
 
-/// How much is told, and how.
+/// How much to print, and in which form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
-    /// Errors only.
+    /// Only errors.
     Quiet,
     /// A bar or lines, and each cause of failure.
     People,
-    /// Each task as well.
+    /// Also each task.
     Verbose,
     /// Each event as a JSON line on standard output.
     Json,
-    /// The same, for the run that this is a worker of.
+    /// JSON lines for the run that this process is a worker of.
     OfRun,
 }
 
 impl Voice {
-    /// What options ask for.
+    /// The voice for these options.
     pub fn of(quiet: bool, verbose: bool, json: bool) -> Self {
         match (quiet, json, verbose) {
             (true, ..) => Self::Quiet,
@@ -53,19 +53,19 @@ impl Voice {
     }
 }
 
-/// How a run is watched.
+/// How to watch a run.
 pub struct Watching<'a> {
     pub ledger: &'a Ledger,
     /// Where the logs of tasks are.
     pub homes: &'a dyn Homes,
     pub voice: Voice,
-    /// Whether counts are shown while it goes on.
+    /// Whether to show counts during the run.
     pub counts: bool,
-    /// Tasks that run at a time.
+    /// Tasks that run at once.
     pub at_a_time: usize,
-    /// Whether it goes on though its first tasks all fail for one reason.
+    /// Whether the run goes on although its first tasks all fail for the same reason.
     pub keep_going: bool,
-    /// Told to end otherwise.
+    /// Asked to end otherwise.
     pub stop: &'a Arc<Stop>,
 }
 
@@ -78,22 +78,22 @@ struct Seen {
     bar: TaskBar,
     due: Instant,
     counts: Counts,
-    /// Why tasks failed, by name: cause and sentence, told with how the task ended.
+    /// Why tasks failed, by name: cause and sentence. They are reported when the task ends.
     why: HashMap<String, (String, String)>,
     begun: HashMap<u64, Instant>,
     causes: Causes,
-    /// Lines of other kinds that were told, by kind.
+    /// Number of lines of other kinds that were printed, by kind.
     others: BTreeMap<&'static str, u64>,
     stopped: Option<String>,
     slowest: Vec<Slow>,
 }
 
-/// What a run leaves to be told at its end.
+/// What a run leaves to report at its end.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// Why it was stopped before its end.
+    /// Why it was stopped early.
     pub stopped: Option<String>,
-    /// The slowest attempts that were seen.
+    /// The slowest attempts seen.
     pub slowest: Vec<Slow>,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Progress<'a> {
         Self { watching, state: Mutex::new(state) }
     }
 
-    /// The run has ended.
+    /// Call this when the run has ended.
     pub fn end(self) -> Ending {
         let Seen { bar, others, causes, stopped, slowest, .. } = sync::into_inner(self.state);
         bar.clear();
@@ -127,12 +127,12 @@ impl<'a> Progress<'a> {
         Ending { stopped, slowest }
     }
 
-    /// Says why a task is about to fail: the cause that it shares with others, and what happened to it.
+    /// Explains why a task is about to fail: the cause that it shares with others, and what happened to it.
     pub fn explain(&self, task: &str, cause: String, what: String) {
         sync::lock(&self.state).why.insert(task.to_owned(), (cause, what));
     }
 
-    /// Something to be seen with the counts from now on.
+    /// Shows this text with the counts from now on.
     pub fn note(&self, text: String) {
         sync::lock(&self.state).bar.note(text);
     }
@@ -142,7 +142,7 @@ impl<'a> Progress<'a> {
         self.watching.stop
     }
 
-    /// From now on, until what is returned goes away, warns when the memory runs short.
+    /// Warns about low memory from now on, until the returned value is dropped.
     pub fn watch_memory(&self) -> Result<MemoryWatch> {
         let say = self.voice();
         let warn = move |text: &str| say(&format!("warning: {text}"));
@@ -150,7 +150,7 @@ impl<'a> Progress<'a> {
         MemoryWatch::start(Arc::new(warn)).map_err(h5part::ErrorKind::Io).at("watch the memory of", path)
     }
 
-    /// Says lines, from any thread.
+    /// A function that prints lines from any thread.
     pub fn voice(&self) -> impl Fn(&str) + Send + Sync + use<> {
         sync::lock(&self.state).bar.voice()
     }
@@ -161,7 +161,7 @@ impl<'a> Progress<'a> {
         if start < seen.due {
             return;
         }
-        // A ledger that cannot be read is told by the workers.
+        // If the ledger cannot be read, the workers report it.
         if let Ok(Tally { total, done, failed, running, .. }) = self.watching.ledger.tally() {
             let before = seen.counts;
             seen.counts = Counts { done, failed, running, ..before };
@@ -174,7 +174,7 @@ impl<'a> Progress<'a> {
         seen.due = Instant::now() + COUNT.max(start.elapsed() * SHARE);
     }
 
-    /// Takes an event, from here or from a worker process.
+    /// Handles an event of this process or of a worker process.
     pub fn take(&self, told: &Told) {
         let mut seen = sync::lock(&self.state);
         let voice = self.watching.voice;
@@ -217,7 +217,7 @@ impl<'a> Progress<'a> {
             return;
         }
         let Some(cause) = seen.causes.hopeless(at_a_time) else { return };
-        // What earlier runs, or others beside this one, have done shows that it can be done.
+        // Tasks that earlier runs, or others beside this one, have done show that the tasks can succeed.
         if ledger.tally().is_ok_and(|tally| tally.done > 0) {
             return;
         }
@@ -230,7 +230,7 @@ impl<'a> Progress<'a> {
             print(&Told::Stopped { tasks, cause: cause.text, first, log: cause.log });
         } else {
             seen.bar.say(&format!("stopped: the first {count} tasks all failed: {text}; first '{first}'{log}"));
-            seen.bar.say("running programs finish; --keep-going goes on all the same");
+            seen.bar.say("running programs finish; --keep-going continues the run");
         }
     }
 
@@ -295,7 +295,7 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// A log that cannot be written to says nothing of this run.
+/// A log that cannot be written to does not belong to this run.
 pub fn is_ours(log: &std::path::Path) -> bool {
     std::fs::OpenOptions::new().append(true).open(log).is_ok()
 }
@@ -312,7 +312,7 @@ impl Seen {
     fn tell(&mut self, told: &Told, text: &str) {
         let kind = match told {
             Told::Taken { .. } => "tasks of dead workers",
-            Told::Completed { .. } => "tasks of dead workers whose rows are there",
+            Told::Completed { .. } => "tasks of dead workers whose rows are committed",
             Told::Lost { .. } => "tasks that others took over",
             Told::Warning { .. } => "warnings",
             _ => return self.bar.say(text),
@@ -325,7 +325,7 @@ impl Seen {
     }
 }
 
-/// Writes an event; a reader that went away ends no run.
+/// Writes an event. If the reader went away, the run goes on.
 fn print(told: &Told) {
     if let Ok(mut line) = serde_json::to_vec(told) {
         line.push(b'\n');
@@ -350,14 +350,14 @@ fn other(told: &Told, voice: Voice) -> Option<String> {
             Some(format!("'{}' is done{took}", attempt.task.escape_debug()))
         }
         Told::Released(attempt) if voice == Voice::Verbose => {
-            Some(format!("'{}' was given back", attempt.task.escape_debug()))
+            Some(format!("'{}' was released", attempt.task.escape_debug()))
         }
         Told::Lost { error } => Some(error.clone()),
         Told::Taken { task, owner, reason, state } if !is_quiet => {
             Some(format!("'{}' was taken from {owner}: {reason}; it is {state}", task.escape_debug()))
         }
         Told::Completed { task } if !is_quiet => {
-            Some(format!("'{}' is done all the same: its rows are there", task.escape_debug()))
+            Some(format!("'{}' is done nevertheless: its rows are committed", task.escape_debug()))
         }
         Told::Warning { text } => Some(text.clone()),
         _ => None,

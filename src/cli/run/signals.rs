@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM, and the death of a parent.
+//! Handles Ctrl-C, SIGTERM, and the death of a parent.
 
 use super::super::output::say;
 use h5part_tasks::run::{Level, Stop};
@@ -9,7 +9,7 @@ use signal_hook::iterator::Signals;
 use std::io;
 use std::sync::Arc;
 
-/// From now on Ctrl-C stops claims, a second one ends programs; SIGTERM, as SLURM sends it before a time
+/// From now on the first Ctrl-C stops claims, and a second one ends programs. SIGTERM, which SLURM sends before a time
 /// limit or a preemption, ends them at once.
 pub fn watch(stop: &Arc<Stop>, silent: bool) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -30,15 +30,15 @@ pub fn watch(stop: &Arc<Stop>, silent: bool) -> io::Result<()> {
 pub fn next(signal: i32, now: Level) -> (Level, &'static str) {
     match (signal, now) {
         (SIGINT, Level::Run) => {
-            (Level::Drain, "no more tasks are claimed; running programs come to their end (Ctrl-C again ends them)")
+            (Level::Drain, "no more tasks are claimed; running programs finish (Ctrl-C again kills them)")
         }
-        (SIGINT, _) => (Level::End, "running programs are ended; their tasks go back to the ledger"),
-        _ => (Level::End, "asked to end: running programs are ended, their tasks go back to the ledger"),
+        (SIGINT, _) => (Level::End, "running programs are killed; their tasks are requeued"),
+        _ => (Level::End, "asked to end: running programs are killed, and their tasks requeued"),
     }
 }
 
-/// A worker of a run ends with it, as if it had been asked to.
+/// Ends a worker with its run, as if it had been asked to end.
 pub fn end_with_parent() {
-    // Where it cannot be arranged, the worker goes on until no task is left.
+    // If this fails, the worker goes on until no task is left.
     let _ = set_pdeathsig(Signal::SIGTERM);
 }

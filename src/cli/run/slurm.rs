@@ -1,4 +1,4 @@
-//! Mode `slurm`: workers of a ledger as the elements of a job array.
+//! Mode `slurm`: workers of a ledger as elements of a job array.
 
 mod wait;
 
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use wait::Waiting;
 
-/// How workers are submitted.
+/// How to submit workers.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "With --mode slurm")]
 pub struct Options {
@@ -62,7 +62,7 @@ struct NotWaited<'a> {
 }
 
 impl Options {
-    /// Whether one of them was given.
+    /// Whether any of these options was given.
     pub fn is_any_given(&self) -> bool {
         let Self { array_size, throttle, per_job, partition, time, dependency, sbatch, no_wait, join, dry_run } = self;
         let texts = [partition, time, dependency].iter().any(|text| text.is_some());
@@ -70,7 +70,7 @@ impl Options {
         texts || numbers || !sbatch.is_empty() || *no_wait || *join || *dry_run
     }
 
-    /// Has workers do it, and waits for them. `None`: it has ended, and what became of it is to be told.
+    /// Submits workers, and waits for them. `None`: the tasks have ended, and the caller reports the result.
     pub fn run(&self, run: &dyn ProcessRun, jobs: Option<usize>) -> Result<Option<Exit>> {
         let ledger = run.ledger();
         let plan = Plan { options: self, run, ledger, jobs: jobs.map(|jobs| jobs.max(1) as u64) };
@@ -90,7 +90,7 @@ impl Options {
     }
 }
 
-/// What is submitted.
+/// What to submit.
 struct Plan<'a> {
     options: &'a Options,
     run: &'a dyn ProcessRun,
@@ -99,7 +99,7 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Submits workers, no more of them than there are tasks left.
+    /// Submits workers, but no more than there are tasks left.
     fn submit(&self) -> Result<Vec<Submitted>> {
         let size = self.size()?;
         journal::note(self.ledger);
@@ -123,7 +123,7 @@ impl Plan<'_> {
         worker.extend(self.run.worker_args(Kind::Element { jobs: options.per_job }));
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = name.trim_start_matches('.');
-        // Control characters are for no name of a job.
+        // Control characters are not allowed in names of jobs.
         let name: String = name.chars().filter(|c| !c.is_control()).collect();
         Ok(Array {
             name: format!("h5part-{name}"),
@@ -139,7 +139,7 @@ impl Plan<'_> {
         })
     }
 
-    /// Scripts and logs of workers.
+    /// Folder of the workers' scripts and logs.
     fn folder(&self) -> PathBuf {
         self.ledger.sidecar().join("slurm")
     }
@@ -161,7 +161,7 @@ impl Plan<'_> {
         Ok(Exit::Success)
     }
 
-    /// Jobs of earlier runs that have not ended: each left its script.
+    /// Jobs of earlier runs that have not ended. Each of them left its script.
     fn earlier(&self) -> Result<Vec<Submitted>> {
         let folder = self.folder();
         let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(Vec::new()) };

@@ -1,4 +1,4 @@
-//! What became of a run: done, failed by cause, retried, slowest, and what it cost.
+//! The result of a run: done, failed by cause, retried, slowest, and the cost.
 
 use super::super::output::{bytes, duration, line, say};
 use super::causes::TOLD;
@@ -13,20 +13,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// At most this many failed tasks are named.
+/// Most failed tasks that are named.
 const NAMED: usize = 20;
-/// Of so many failed tasks the store is asked what is missing.
+/// For at most this many failed tasks the store is asked what is missing.
 const ASKED: usize = 1000;
-/// Tasks that are told as slowest.
+/// Number of slowest tasks to report.
 pub const SLOWEST: usize = 5;
 
-/// What says why tasks failed whose programs ended well.
+/// Where to find out why tasks failed whose programs succeeded.
 pub enum Reasons<'a> {
-    /// The ledger alone.
+    /// Only the ledger.
     OfLedger,
-    /// What is missing in the store.
+    /// The rows that are missing in the store.
     OfRows(&'a StoreTasks<'a>),
-    /// These, by the names of the tasks.
+    /// These reasons, by task name.
     Named(HashMap<String, String>),
 }
 
@@ -36,34 +36,34 @@ impl<'a> Reasons<'a> {
     }
 }
 
-/// When a run began, by both clocks.
+/// When a run began, on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Began {
     at: Instant,
     unix_s: f64,
 }
 
-/// How a run ended. Its JSON is the last line of `--json`.
+/// The result of a run. As JSON it is the last line of `--json`.
 #[derive(Debug, Serialize)]
 pub struct Summary {
-    /// Tells it apart from the events before it.
+    /// Distinguishes it from the events before it.
     event: &'static str,
     #[serde(flatten)]
     pub tally: Tally,
     /// What this run did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub here: Option<run::Summary>,
-    /// Tasks that failed for good, the first of them.
+    /// The first of the tasks that failed finally.
     failures: Vec<Failure>,
-    /// All tasks that failed for good, by cause, the most frequent first.
+    /// All tasks that failed finally, by cause, most frequent first.
     causes: Vec<Cause>,
-    /// Tasks that are done after attempts that failed.
+    /// Tasks that are done after failed attempts.
     done_after_retry: u64,
     /// The slowest attempts of this run.
     slowest: Vec<Slow>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cost: Option<Cost>,
-    /// Why it was stopped before its end.
+    /// Why it was stopped early.
     #[serde(skip_serializing_if = "Option::is_none")]
     stopped: Option<String>,
     wall_s: f64,
@@ -80,9 +80,9 @@ struct Failure {
 struct Cause {
     cause: String,
     tasks: u64,
-    /// Name of the first of them.
+    /// Name of the first of these tasks.
     first: String,
-    /// A log of one of them.
+    /// A log of one of these tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<PathBuf>,
 }
@@ -99,9 +99,9 @@ pub struct Slow {
 #[derive(Debug, Serialize)]
 struct Cost {
     cpu_s: f64,
-    /// Processors asked for times wall time, over all programs.
+    /// Requested processors times wall time, over all programs.
     core_s: f64,
-    /// The one by the other.
+    /// `cpu_s` divided by `core_s`.
     #[serde(skip_serializing_if = "Option::is_none")]
     cpu_share: Option<f64>,
     memory_bytes: u64,
@@ -120,7 +120,7 @@ impl Began {
 }
 
 impl Summary {
-    /// Looks at the ledger and at what was measured.
+    /// Reads the ledger and the measurements.
     pub fn of(ledger: &Ledger, homes: &dyn Homes, reasons: &Reasons<'_>, began: Began, ending: Ending) -> Result<Self> {
         let tally = ledger.tally()?;
         let recent = recent(ledger, began);
@@ -164,7 +164,7 @@ impl Summary {
         })
     }
 
-    /// Says why tasks failed, each cause once.
+    /// Reports why tasks failed, once per cause.
     pub fn tell_failures(&self) {
         for Cause { cause, tasks, first, log } in self.causes.iter().take(TOLD) {
             let (first, log) = (first.escape_debug(), log.as_ref().map(|log| log.display().to_string()));
@@ -181,7 +181,7 @@ impl Summary {
         }
     }
 
-    /// The lines about how it went.
+    /// The lines of the report.
     pub fn lines(&self) -> Vec<String> {
         let Tally { total, done, failed, waiting, running, .. } = self.tally;
         let others = [(failed, "failed"), (waiting, "wait"), (running, "are running elsewhere")];
@@ -204,7 +204,7 @@ impl Summary {
         lines
     }
 
-    /// Prints them.
+    /// Prints the report.
     pub fn print(&self) -> Result<()> {
         self.lines().into_iter().try_for_each(line)
     }
@@ -243,12 +243,12 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
 
-/// Measurements that are missing, or cannot be read, take nothing from what the ledger says.
+/// Missing or unreadable measurements do not affect the rest of the report.
 fn recent(ledger: &Ledger, began: Began) -> Recent {
     Recent::read(&ledger.sidecar().join("monitor"), began.unix_s, SLOWEST).unwrap_or_default()
 }
 
-/// What one walk over the tasks finds.
+/// The result of one walk over the tasks.
 struct Found<'a> {
     ledger: &'a Ledger,
     homes: &'a dyn Homes,
@@ -302,7 +302,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// In the words that all tasks of this cause share.
+    /// The cause, in the words that all tasks with this cause share.
     fn cause(&mut self, place: u64, task: &Task) -> Result<String> {
         let reason = task.reason.to_string();
         if task.reason != Reason::NoData || self.asked >= ASKED {
@@ -312,7 +312,7 @@ impl Found<'_> {
         match self.reasons {
             Reasons::OfRows(rows) => {
                 let missing = rows.missing_columns(task.index)?;
-                // They are there by now: somebody else has committed them.
+                // The columns are committed by now: someone else has done it.
                 Ok(if missing.is_empty() { reason } else { ErrorKind::columns_missing(&missing) })
             }
             Reasons::Named(why) => {

@@ -1,4 +1,4 @@
-//! What happens in a run, as it is told: to people, as JSON lines to scripts, and by worker processes to their run.
+//! Events of a run as they are reported: to people, as JSON lines to scripts, and by worker processes to their run.
 
 use h5part_tasks::ledger::Claim;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ pub struct Attempt {
     pub task: String,
     /// Number of the task, from 0.
     pub index: u32,
-    /// From 1.
+    /// Counted from 1.
     pub attempt: u32,
 }
 
@@ -21,25 +21,25 @@ impl From<&Claim> for Attempt {
     }
 }
 
-/// An attempt that failed.
+/// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Failed {
     #[serde(flatten)]
     pub attempt: Attempt,
-    /// The same for all tasks that fail for this reason.
+    /// The cause, equal for all tasks that fail for this reason.
     pub cause: String,
-    /// What happened, of this task: `exited with 0, but ...`.
+    /// What happened to this task: `exited with 0, but ...`.
     pub what: String,
-    /// How its program ended, as Python has it: an exit code, or a signal as a negative number.
+    /// How its program ended, as in Python: an exit code, or a signal as a negative number.
     pub code: Option<i32>,
-    /// Where its program's output is.
+    /// The log with its program's output.
     pub log: Option<PathBuf>,
     /// Whether it is retried.
     pub retried: bool,
     pub wall_s: Option<f64>,
 }
 
-/// An event, one JSON line each.
+/// An event, written as one JSON line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Told {
@@ -50,34 +50,34 @@ pub enum Told {
         wall_s: Option<f64>,
     },
     Failed(Failed),
-    /// Given back without a failed attempt.
+    /// Released without a failed attempt.
     Released(Attempt),
-    /// Others have taken the task over.
+    /// Someone else has taken the task over.
     Lost {
         error: String,
     },
-    /// It was a dead worker's.
+    /// It was taken from a dead worker.
     Taken {
         task: String,
         owner: String,
         reason: String,
         state: String,
     },
-    /// A dead worker's task whose rows are there.
+    /// A dead worker's task whose rows are committed.
     Completed {
         task: String,
     },
     Warning {
         text: String,
     },
-    /// How far the run is.
+    /// Progress of the run.
     Progress {
         total: u64,
         done: u64,
         failed: u64,
         running: u64,
     },
-    /// Nothing more is begun: the first tasks all failed for one reason.
+    /// No more tasks are begun: the first ones all failed for the same reason.
     Stopped {
         tasks: u64,
         cause: String,

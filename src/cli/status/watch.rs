@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 /// Parts of a coverage strip on a wide terminal.
 const PARTS: usize = 50;
-/// A terminal is looked at no faster than this.
+/// Shortest interval between looks on a terminal.
 const FASTEST: Duration = Duration::from_millis(100);
 
-/// Shows the file or ledger until all is there.
+/// Shows the file or ledger until it is complete.
 pub fn run(path: &Path, table: Option<&str>, seconds: f64, ascii: bool) -> Result<Exit> {
     let pause = Duration::from_secs_f64(seconds).max(FASTEST);
     let is_terminal = std::io::stdout().is_terminal();
@@ -46,20 +46,20 @@ fn terminal_width() -> usize {
     size().map_or(80, |(width, _)| usize::from(width)).max(1)
 }
 
-/// A strip leaves room for a name, the percentage and the rate.
+/// Number of parts of a strip that leaves room for a name, the percentage and the rate.
 pub fn parts(width: usize) -> usize {
     width.saturating_sub(45).clamp(5, PARTS)
 }
 
-/// Puts lines in the place of those that were shown before. A terminal that became narrower has wrapped the old ones:
-/// what is above stays there.
+/// Replaces the lines that were shown before. In a terminal that became narrower the old lines have wrapped, so some of
+/// them remain above.
 fn redraw(lines: &[String], shown: u16) -> std::io::Result<u16> {
     let mut out = std::io::stdout().lock();
     if shown > 0 {
         queue!(out, MoveToPreviousLine(shown))?;
     }
     queue!(out, Clear(ClearType::FromCursorDown))?;
-    // What does not fit on the screen would scroll it.
+    // More lines than the screen has would scroll it.
     let height = size().map_or(24, |(_, height)| usize::from(height)).saturating_sub(1).max(1);
     let lines = &lines[..lines.len().min(height)];
     for line in lines {

@@ -1,5 +1,5 @@
-//! What was acknowledged, in a file that all writers map: a store to it survives `kill -9` of the
-//! writer and costs nanoseconds, so that keeping score does not slow down what is measured.
+//! Records what was acknowledged, in a file that all writers map. A store to it survives `kill -9` of the writer and
+//! costs nanoseconds, so that the record does not slow down what is measured.
 #![expect(unsafe_code, reason = "a mapped file; each block says why it holds")]
 
 use super::job::Job;
@@ -9,39 +9,39 @@ use memmap2::{MmapOptions, MmapRaw};
 use std::fs::OpenOptions;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Words an entry: token, start and end of its commit in nanoseconds.
+/// Words per entry: token, start and end of its commit in nanoseconds.
 const WORDS: usize = 3;
 
-/// Words at the end of a board, for all processes.
+/// Words at the end of a board, shared by all processes.
 #[derive(Clone, Copy, Debug)]
 pub enum Word {
-    /// Not zero: the run is over.
+    /// Not zero if the run is over.
     Stop,
-    /// Structural changes that were acknowledged.
+    /// Number of acknowledged structural changes.
     Changes,
-    /// Rows that readers checked.
+    /// Number of rows that readers checked.
     RowsRead,
-    /// Rows that a reader saw as a mixture.
+    /// Number of rows that a reader saw as a mixture.
     TornRead,
-    /// Rows in which a reader missed what was acknowledged before.
+    /// Number of rows in which a reader missed what was acknowledged before.
     LostRead,
 }
 
-/// What a changer was acknowledged, one word each.
+/// What was acknowledged to a changer, one word each.
 #[derive(Clone, Copy, Debug)]
 pub enum Score {
-    /// Tables made.
+    /// Number of tables created.
     Tables,
     /// The last value of its attribute.
     Attribute,
-    /// Rows of the table that grows.
+    /// Rows of its growing table.
     Rows,
 }
 
 const GLOBAL_WORDS: u64 = 8;
 const SCORE_WORDS: u64 = 4;
 
-/// One acknowledged commit of a row by a writer.
+/// An acknowledged commit of a row by a writer.
 #[derive(Clone, Copy, Debug)]
 pub struct Acknowledged {
     pub token: u64,
@@ -53,15 +53,15 @@ pub struct Acknowledged {
 #[derive(Debug)]
 pub struct Board {
     map: MmapRaw,
-    /// Entries of a writer before those of the next; 0 where each row has one writer.
+    /// Entries per writer; 0 if each row has only one writer.
     stride: u64,
-    /// Entries of all; the writers' counters come after them.
+    /// Number of all entries. The writers' counters follow them.
     entries: u64,
     writers: u64,
 }
 
 impl Board {
-    /// Makes the file, all zero, and maps it.
+    /// Creates the file, all zero, and maps it.
     pub fn create(job: &Job) -> Result<Self> {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).at("make", &path)?;
@@ -78,7 +78,7 @@ impl Board {
         Ok(Self { map, stride: if job.overlap { job.rows } else { 0 }, entries: entries(job), writers: job.writers })
     }
 
-    /// Touches the pages of a writer's rows, so that no fault falls into what is measured.
+    /// Touches the pages of a writer's rows, so that no page fault falls into the measurement.
     pub fn touch(&self, job: &Job, writer: u64) {
         for row in job.rows_of(writer).step_by(100) {
             self.word(writer, row, 0).fetch_or(0, Ordering::Relaxed);
@@ -104,7 +104,7 @@ impl Board {
         all_rows.fetch_add(rows, Ordering::Relaxed);
     }
 
-    /// Commits acknowledged by a writer, over all its lives, and their rows.
+    /// Commits acknowledged to a writer over all its lives, and their rows.
     pub fn counted(&self, writer: u64) -> (u64, u64) {
         let (commits, rows) = self.counters(writer);
         (commits.load(Ordering::Relaxed), rows.load(Ordering::Relaxed))
@@ -134,8 +134,8 @@ impl Board {
     fn at(&self, word: u64) -> &AtomicU64 {
         let word = usize::try_from(word).unwrap_or(usize::MAX / 16);
         assert!((word + 1) * 8 <= self.map.len());
-        // SAFETY: within the map (asserted), aligned since maps start at a page, alive as long as
-        // `self`; other processes access the same words as atomics too, and nobody cuts the file.
+        // SAFETY: the word is within the map (asserted), aligned since maps start at a page, and alive as long as
+        // `self`. Other processes also access the words as atomics, and nobody truncates the file.
         #[expect(clippy::cast_ptr_alignment, reason = "maps start at a page")]
         unsafe {
             AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(word))

@@ -1,5 +1,4 @@
-//! A process that changes the structure of the file, again and again, and commits to compressed
-//! columns.
+//! A process that repeatedly changes the structure of the file, and commits to compressed columns.
 
 use super::board::{Board, Score, Word};
 use super::job::Job;
@@ -10,10 +9,10 @@ use h5part_engine::h5::{Attribute, NewTable};
 use h5part_engine::store::Store;
 use std::sync::atomic::Ordering;
 
-/// Rows that a table grows by.
+/// Rows added to a table at once.
 const GROWTH: u64 = 25;
 
-/// Works until the parent says stop; returns when it ended.
+/// Works until the parent says stop. Returns when it ended.
 pub fn run(job: &Job, all: &Board, number: u64, sequence: u64, ready: fn() -> Result<u64>) -> Result<u64> {
     let library = job.library();
     let board = Board::open(&library)?;
@@ -56,7 +55,7 @@ impl Changer<'_> {
         let made = self.board.score(self.number, Score::Tables);
         let table = added(self.number, made.load(Ordering::Acquire));
         match self.store.create(&NewTable::new(&table, 10, vec![ColumnSpec::new("x", Dtype::F64, &[])]), &|_, _| ()) {
-            // A former life had made it, and was killed before it could say so.
+            // An earlier life created it, and was killed before it could report this.
             Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists(Item::Table(_))) => {}
             other => other?,
         }
@@ -80,7 +79,7 @@ impl Changer<'_> {
     }
 }
 
-/// Path of the table that a changer lets grow.
+/// Path of the growing table of a changer.
 pub fn grows(changer: u64) -> String {
     format!("grows/{changer}")
 }
@@ -89,7 +88,7 @@ fn added(changer: u64, k: u64) -> String {
     format!("added/{changer}-{k}")
 }
 
-/// After the run: how many acknowledged structural changes are not there.
+/// Counts the acknowledged structural changes that are missing after the run.
 pub fn missing(job: &Job, store: &Store) -> Result<u64> {
     let board = Board::open(&job.library())?;
     let mut missing = 0;

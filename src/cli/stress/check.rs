@@ -1,4 +1,4 @@
-//! After the run: does every row hold exactly what was acknowledged last?
+//! Checks after the run that every row holds exactly what was acknowledged last.
 
 use super::board::{Acknowledged, Board};
 use super::job::Job;
@@ -11,7 +11,7 @@ use h5part_engine::store::{Block, CellState, Reader, Store};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Values are checked in portions of about this, in bytes.
+/// Values are checked in portions of about this many bytes.
 const PORTION_BYTES: u64 = 8 << 20;
 
 /// Counts of rows.
@@ -36,7 +36,7 @@ impl std::ops::Add for Found {
     }
 }
 
-/// One row as it is in the file.
+/// A row as it is in the file.
 pub struct Row<'a> {
     row: u64,
     energy: f64,
@@ -79,7 +79,7 @@ impl Row<'_> {
     }
 }
 
-/// Some rows as they were read together.
+/// Some rows that were read together.
 pub struct Seen {
     first: u64,
     elements: usize,
@@ -115,7 +115,7 @@ pub fn read_rows(job: &Job, reader: &mut Reader, rows: Range<u64>) -> Result<See
     })
 }
 
-/// The last acknowledged commits of a row, one a writer.
+/// The last acknowledged commits of a row, one per writer.
 pub fn acknowledged(job: &Job, board: &Board, row: u64) -> Vec<Acknowledged> {
     let writers = (0..job.writers).filter(|&w| job.rows_of(w).contains(&row));
     writers.filter_map(|w| board.get(w, row)).collect()
@@ -126,7 +126,7 @@ fn values<T: h5part_engine::store::Element>(block: &Block, job: &Job) -> Result<
     array.as_slice().map(<[T]>::to_vec).ok_or_else(|| ErrorKind::BadRequest("layout".to_owned())).at("check", &job.dir)
 }
 
-/// Whether the row is whole, and what was acknowledged is there.
+/// Checks that the row is whole, and that it holds what was acknowledged.
 pub fn check_row(job: &Job, acknowledged: &[Acknowledged], row: &Row<'_>) -> Found {
     let mut found = Found { acknowledged: u64::from(!acknowledged.is_empty()), ..Found::default() };
     if row.states.contains(&CellState::Changed) {
@@ -134,7 +134,7 @@ pub fn check_row(job: &Job, acknowledged: &[Acknowledged], row: &Row<'_>) -> Fou
         return found;
     }
     if row.states.iter().any(|s| !s.is_present()) {
-        // All or nothing, over all columns.
+        // A commit covers all columns or none.
         found.torn = u64::from(row.states.iter().any(|s| s.is_present()));
         found.lost = found.acknowledged;
         return found;
@@ -152,14 +152,14 @@ fn is_whole(token: Token, row: &Row<'_>) -> bool {
     row.energy == token.energy(row.row) && row.forces.iter().enumerate().all(|(j, &f)| f == token.force(row.row, j))
 }
 
-/// Whether an acknowledged commit should have been there instead of `token`.
+/// Whether an acknowledged commit should be there instead of `token`.
 fn is_lost(token: Token, last: &Acknowledged, all: &[Acknowledged]) -> bool {
     let acknowledged = Token(last.token);
     if acknowledged.writer() == token.writer() {
-        // A later one of the same writer may be there without having been acknowledged.
+        // A later commit of the same writer may be there without an acknowledgement.
         return token < acknowledged;
     }
-    // Another writer's value is there: it must not have ended before this commit began.
+    // The value is another writer's. Its commit must not have ended before this one began.
     let other = all.iter().find(|a| Token(a.token).writer() == token.writer());
     other.is_some_and(|other| other.token == token.0 && other.end_ns < last.start_ns)
 }

@@ -1,4 +1,4 @@
-//! What all processes of a stress run must agree on; written to the folder as JSON.
+//! The parameters that all processes of a stress run share. They are written to the folder as JSON.
 
 use crate::cli::common::DurabilityArg;
 use h5part::{ErrorKind, Result};
@@ -27,9 +27,9 @@ pub struct Job {
     #[serde(with = "durability")]
     pub durability: DurabilityArg,
     pub seed: u64,
-    /// Processes that change the structure of the file meanwhile.
+    /// Processes that change the structure of the file during the run.
     pub changers: u64,
-    /// Processes that read meanwhile, and check every row.
+    /// Processes that read during the run, and check every row.
     pub readers: u64,
 }
 
@@ -37,14 +37,14 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub enum Work {
     EachRowOnce,
-    /// So many commits in all.
+    /// After this many commits in all.
     Commits(u64),
     Seconds(f64),
-    /// Until the parent says so.
+    /// When the parent says so.
     UntilStopped,
 }
 
-/// What a process of a run does.
+/// The role of a process in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Role {
     Writer,
@@ -77,7 +77,7 @@ impl Job {
         serde_json::from_str(&text).map_err(|e| ErrorKind::BadRequest(e.to_string())).at("read", &path)
     }
 
-    /// The rows that changers commit to: a table of compressed columns.
+    /// The rows that changers commit to, in a table of compressed columns.
     pub fn library(&self) -> Self {
         Self {
             table: "library".to_owned(),
@@ -90,12 +90,12 @@ impl Job {
         }
     }
 
-    /// Elements of a cell of F.
+    /// Elements per cell of F.
     pub fn elements(&self) -> usize {
         to_usize(self.row_shape.iter().product::<u64>())
     }
 
-    /// Bytes of values in a row: E, F, status.
+    /// Bytes of values per row: E, F, status.
     pub fn row_bytes(&self) -> u64 {
         8 + 8 * self.elements() as u64 + 8
     }

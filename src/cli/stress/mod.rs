@@ -1,4 +1,4 @@
-//! `h5part stress`: real processes commit to one file; in the end every row is checked.
+//! `h5part stress`: real processes commit to one file. At the end every row is checked.
 
 mod board;
 mod changer;
@@ -88,7 +88,7 @@ pub struct Args {
     json: bool,
 }
 
-/// What came out.
+/// The results.
 #[derive(Debug, Serialize)]
 struct Report {
     writers: u64,
@@ -99,7 +99,7 @@ struct Report {
     us_per_commit: f64,
     mb_per_s: f64,
     kills: u64,
-    /// Rows of which at least one commit was acknowledged.
+    /// Rows with at least one acknowledged commit.
     acknowledged: u64,
     /// Acknowledged rows that do not hold what was acknowledged last.
     lost: u64,
@@ -107,9 +107,9 @@ struct Report {
     torn: u64,
     /// Rows that cannot be read.
     unreadable: u64,
-    /// Structural changes, commits to compressed columns and recoveries that were acknowledged.
+    /// Acknowledged structural changes, commits to compressed columns and recoveries.
     changes: u64,
-    /// Rows that were read and checked meanwhile.
+    /// Rows that were read and checked during the run.
     rows_read: u64,
     seed: u64,
 }
@@ -198,7 +198,7 @@ impl Args {
     }
 }
 
-/// Everything that was acknowledged must be there now, for whoever comes next.
+/// Checks that everything acknowledged is there for the next reader.
 fn check_all(job: &Job, store: &Store, ran: &parent::Ran) -> Result<check::Found> {
     store.recover()?;
     let mut found = check::check(job, store)?;
@@ -235,11 +235,11 @@ impl Report {
     }
 }
 
-/// `create` syncs what it makes, and the first write to a clean page costs the kernel much more than
-/// all later ones. Files that others just made (the peers' in `make bench-peers`) have dirty pages;
-/// so has this one, or the measurement would be one of the page cache.
+/// Dirties the pages of the file. `create` syncs it, and the first write to a clean page costs the kernel much more
+/// than later ones. Files that others just created (the peers' in `make bench-peers`) have dirty pages. Without this,
+/// the benchmark would measure the page cache.
 fn dirty_pages(path: &Path) -> Result<(), ErrorKind> {
-    // In the gate, or it would pass for the work of another program.
+    // This is done inside the gate, since it would otherwise look like a foreign write.
     let paths = Paths::of(path)?;
     let gate = Gate::open(&paths, Arc::new(RowLocks::open(&paths)?))?;
     let _gate = gate.enter_shared(&Patience::default())?;

@@ -1,4 +1,4 @@
-//! Starts the writers together, kills and restarts them if asked, and keeps time.
+//! Starts the writers together, kills and restarts them if asked to, and measures the time.
 
 use super::STRESS;
 use super::board::{Board, Word};
@@ -14,9 +14,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// From the last "ready" to the common start, in nanoseconds.
+/// Time from the last "ready" to the common start, in nanoseconds.
 const LEAD_NS: u64 = 30_000_000;
-/// Sequence numbers of a worker's later lives start this much higher.
+/// Each later life of a worker starts with sequence numbers that are higher by this.
 const LIFE: u64 = 1 << 24;
 
 /// What the writers did.
@@ -84,12 +84,12 @@ pub fn run(job: &Job, kills: Kills) -> Result<Ran> {
     })
 }
 
-/// Which kills there are to be.
+/// Which processes to kill, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Kills {
-    /// Time between two of them.
+    /// Time between two kills.
     pub every: Option<Duration>,
-    /// The run ends after this many kills; else when the writers are done.
+    /// End the run after this many kills. `None`: when the writers are done.
     pub rounds: Option<u64>,
 }
 
@@ -108,12 +108,12 @@ impl Killer {
         usize::try_from(self.random % below.max(1) as u64).unwrap_or(0)
     }
 
-    /// Between half and one and a half of the interval: no kill keeps step with the commits.
+    /// Returns half to one and a half of the interval, so that kills do not keep step with the commits.
     fn pause(&mut self, interval: Duration) -> Duration {
         interval / 2 + interval.mul_f64(f64::from(u16::try_from(self.next(1000)).unwrap_or(500)) / 1000.0)
     }
 
-    /// Kills one process after the other, starting each again, until all writers have done their rows.
+    /// Kills one process after another and restarts each, until all writers have written their rows.
     fn until_all_done(
         &mut self,
         job: &Job,
@@ -137,7 +137,7 @@ impl Killer {
             if self.kills_wanted.rounds.is_some_and(|rounds| self.kills >= rounds) {
                 board.word_of_all(Word::Stop).store(1, Ordering::Release);
             } else if Instant::now() >= due && !workers.is_empty() {
-                // Changers hold more that can break: they are killed as often as all writers together.
+                // Changers have more that can break, so they are killed as often as all writers together.
                 let among_changers = !changers.is_empty() && self.next(2) == 0;
                 let victims = if among_changers { &mut *changers } else { workers.as_mut_slice() };
                 let victim = self.next(victims.len());
@@ -152,7 +152,7 @@ impl Killer {
         worker.child.kill().at(STRESS, &job.dir)?;
         let status = worker.child.wait().at(STRESS, &job.dir)?;
         if status.code().is_some() {
-            // It had ended by itself just before: its last word is in the pipe.
+            // It had just ended on its own. Its last message is in the pipe.
             return Ok(());
         }
         self.kills += 1;
@@ -216,7 +216,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Ended already, unless another worker failed.
+        // It has ended already, unless another worker failed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

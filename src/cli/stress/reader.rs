@@ -8,10 +8,10 @@ use h5part::Result;
 use h5part_engine::store::{Reader, Store};
 use std::sync::atomic::Ordering;
 
-/// Rows read together.
+/// Rows per read.
 const BLOCK: u64 = 64;
 
-/// Reads until the parent says stop; returns when it ended.
+/// Reads until the parent says stop. Returns when it ended.
 pub fn run(job: &Job, board: &Board, seed: u64, ready: fn() -> Result<u64>) -> Result<u64> {
     let store = Store::open(job.file())?;
     let library = job.library();
@@ -37,8 +37,8 @@ pub fn run(job: &Job, board: &Board, seed: u64, ready: fn() -> Result<u64>) -> R
     Ok(now_ns())
 }
 
-/// Reads a block of rows: each must be whole, and no older than what was acknowledged before. A row that
-/// is not there may be one that a dead writer left, and that nobody has put back yet.
+/// Reads a block of rows. Each must be whole, and no older than what was acknowledged before. A row that is not there
+/// may be one that a dead writer left and nobody has recovered yet.
 fn look(job: &Job, board: &Board, counts: &Board, reader: &mut Reader, first: u64) -> Result<()> {
     let rows = first..(first + BLOCK).min(job.rows);
     let before: Vec<_> = rows.clone().map(|row| acknowledged(job, board, row)).collect();

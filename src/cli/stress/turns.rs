@@ -1,4 +1,4 @@
-//! Which rows a worker commits next, and their values.
+//! Decides which rows a worker commits next, and makes their values.
 
 use super::board::{Acknowledged, Board};
 use super::job::{Job, Work};
@@ -8,10 +8,10 @@ use h5part_base::num::to_usize;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Values are made before the clock starts as far as they fit into this, in bytes.
+/// Values are made before the clock starts, as far as they fit into this many bytes.
 const MADE_BEFORE: u64 = 256 << 20;
 
-/// One commit to make.
+/// A commit to make.
 pub struct Turn {
     pub rows: Rows,
     pub token: Token,
@@ -27,16 +27,16 @@ impl Turn {
     }
 }
 
-/// Which rows come next, and their values.
+/// The sequence of commits.
 pub struct Turns<'a> {
     job: &'a Job,
     writer: u64,
     sequence: u64,
     left: Option<u64>,
-    /// Rows of each commit of a pass over this writer's rows.
+    /// Rows of each commit in a pass over this writer's rows.
     pass: Vec<Vec<u64>>,
     at: usize,
-    /// Handed out in turn and kept: giving memory back takes time, too.
+    /// Turns that are reused in order, since freeing memory takes time, too.
     made: Vec<Rc<Turn>>,
     handed_out: usize,
 }
@@ -47,7 +47,7 @@ impl<'a> Turns<'a> {
         if matches!(job.work, Work::EachRowOnce) {
             rows.retain(|&row| job.overlap || board.get(writer, row).is_none());
         } else {
-            // Every writer goes its own way round the rows.
+            // Every writer starts at a different row.
             let by = rows.len().max(1);
             rows.rotate_left(usize::try_from(job.seed.wrapping_mul(writer + 1) % by as u64).unwrap_or(0));
         }

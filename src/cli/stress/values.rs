@@ -1,5 +1,5 @@
-//! Values that say who wrote them: all of a row follows from one token, so that a mixture of two
-//! commits, or of two rows, cannot pass for either.
+//! Values that identify their writer. All values of a row follow from one token, so a mixture of two commits, or of two
+//! rows, cannot pass for either.
 
 use h5part_base::num::to_usize;
 use h5part_engine::store::Values;
@@ -24,7 +24,7 @@ impl Token {
         self.0 / WRITERS
     }
 
-    /// The token that a row's status names, if any could have.
+    /// The token that a row's status names, if it is a possible one.
     pub fn of_status(status: i64, writers: u64) -> Option<Self> {
         let token = Self(u64::try_from(status).ok()?);
         (token.sequence() > 0 && token.writer() < writers).then_some(token)
@@ -65,7 +65,7 @@ impl Batch {
         }
         Self {
             energies: rows.iter().map(|&row| token.energy(row)).collect(),
-            // The length is the product of the shape by construction.
+            // By construction the length is the product of the shape.
             forces: ArrayD::from_shape_vec(IxDyn(&shape), forces).unwrap_or_default(),
             statuses: Array1::from_elem(rows.len(), token.status()),
         }

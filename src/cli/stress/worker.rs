@@ -23,23 +23,23 @@ pub struct WorkerArgs {
     #[arg(value_enum)]
     role: Role,
     number: u64,
-    /// Sequence numbers start here: later lives of a worker don't repeat tokens.
+    /// First sequence number. Later lives of a worker do not repeat tokens.
     first_sequence: u64,
 }
 
-/// A worker's last word.
+/// The last message of a worker.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Done {
     pub end_ns: u64,
 }
 
-/// Either way to write a batch.
+/// The two ways to write a batch.
 enum Target {
     Store(Box<Writer>),
     Bare(Bare),
 }
 
-/// Addresses and a descriptor: nothing else.
+/// Only addresses and a descriptor.
 struct Bare {
     file: Box<dyn StorageFile>,
     layouts: Vec<ColumnLayout>,
@@ -48,7 +48,7 @@ struct Bare {
 
 impl super::super::Subcommand for WorkerArgs {
     fn run(&self) -> Result<Exit> {
-        // A worker must not outlive a runner that was killed.
+        // A worker must not outlive a killed runner.
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
             .map_err(std::io::Error::from)
             .at("start", &self.dir)?;
@@ -81,7 +81,7 @@ impl WorkerArgs {
     }
 }
 
-/// Says that all is set up, and waits for the common start.
+/// Reports that everything is set up, and waits for the common start.
 fn ready() -> Result<u64> {
     line("ready")?;
     let mut start = String::new();
@@ -133,7 +133,7 @@ impl Bare {
     }
 }
 
-/// Sleeps, and spins for the last moment only: all writers together have fewer processors.
+/// Sleeps, and spins only for the last moment, since there are fewer processors than writers.
 fn wait_until(start_ns: u64) {
     const SPIN_NS: u64 = 200_000;
     let left = start_ns.saturating_sub(now_ns());

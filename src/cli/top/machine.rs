@@ -1,12 +1,12 @@
-//! What the processes of this host use: a worker together with all that it has started.
+//! What the processes of this host use. A worker counts together with everything that it started.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// Linux tells processor time in hundredths of a second, whatever the kernel's own tick is.
+/// Linux reports processor time in hundredths of a second, whatever the kernel's own tick is.
 const TICKS: f64 = 100.0;
 
-/// Processor time by process, and the look before.
+/// Processor time by process, with the previous look.
 #[derive(Debug, Default)]
 pub struct Usage {
     now: HashMap<i32, Process>,
@@ -22,16 +22,16 @@ struct Process {
     cpu_s: f64,
 }
 
-/// Of a worker and its descendants.
+/// Usage of a worker and its descendants.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Used {
-    /// Processors kept busy since the last look.
+    /// Number of processors kept busy since the last look.
     pub busy: f64,
     pub memory_bytes: u64,
 }
 
 impl Usage {
-    /// Looks at all processes that this user may see.
+    /// Reads all processes that this user may see.
     pub fn look(&mut self) {
         let now = Instant::now();
         self.took_s = self.at.map_or(0.0, |at| (now - at).as_secs_f64());
@@ -43,13 +43,13 @@ impl Usage {
         self.now = pids.filter_map(process).collect();
     }
 
-    /// `None`: it is not of this host, or has ended.
+    /// `None`: it is not a process of this host, or has ended.
     pub fn of(&self, pid: i32) -> Option<Used> {
         self.now.get(&pid)?;
         let mut used = Used::default();
         for (one, process) in self.now.iter().filter(|(one, _)| self.is_below(**one, pid)) {
             used.memory_bytes += memory_bytes(*one);
-            // What began since then did all of it since then.
+            // A process that began since the last look did all of its work since then.
             let since = process.cpu_s - self.before.get(one).copied().unwrap_or(0.0);
             if self.took_s > 0.0 {
                 used.busy += since.max(0.0) / self.took_s;
@@ -74,7 +74,7 @@ impl Usage {
     }
 }
 
-/// The line of /proc/PID/stat; the name of the program in it may hold anything.
+/// Parses the line of /proc/PID/stat. The program's name in it may contain anything.
 fn parse(stat: &str) -> Option<Process> {
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let number = |k: usize| fields.get(k)?.parse::<f64>().ok();
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(parse(line), Some(Process { parent: 7, cpu_s: 2.0 }));
         assert_eq!(parse("12 (x"), None);
         let process = |parent, cpu_s| Process { parent, cpu_s };
-        // No system has processes of such numbers.
+        // No system has process ids this large.
         let top = i32::MAX - 5;
         let processes = [(top, process(1, 3.0)), (top + 1, process(top, 1.0)), (top + 2, process(top + 1, 0.5))];
         let now = [(1, process(0, 9.0))].into_iter().chain(processes).collect();

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use view::{Next, View};
 
-/// Between two looks at the keyboard, at most: a signal that asks for the end is noticed after this long.
+/// Longest interval between looks at the keyboard. A signal that asks for the end is noticed within it.
 const KEYS: Duration = Duration::from_millis(250);
 
 /// Watch a run or a file on the whole screen: coverage, workers, failures with their logs.
@@ -48,7 +48,7 @@ impl super::Subcommand for Args {
             return Err(request(WATCH, &self.path, text));
         }
         let mut looker = Looker::new(&self.path, None, view::PARTS);
-        // What is wrong with it is told before the screen is taken.
+        // Problems with the path are reported before the screen is taken over.
         looker.look()?;
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGHUP] {
@@ -90,7 +90,7 @@ impl Args {
                     Next::LookAgain => due = Instant::now(),
                     Next::End => return Ok(()),
                 },
-                // Another size is met by the next drawing.
+                // The next drawing handles another size.
                 _ => {}
             }
         }

@@ -1,4 +1,4 @@
-//! The terminal, taken as a whole and given back as it was.
+//! The terminal, which is taken over and later restored.
 
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
@@ -7,7 +7,7 @@ use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, d
 use ratatui::{Frame, Terminal};
 use std::io::{self, Stdout};
 
-/// Gives the terminal back when it goes away, also after a panic.
+/// Restores the terminal when it is dropped, also after a panic.
 pub struct Screen(Terminal<CrosstermBackend<Stdout>>);
 
 impl Screen {

@@ -1,4 +1,4 @@
-//! What is on the screen, and what keys do to it.
+//! The contents of the screen, and the effects of keys.
 
 use super::super::look::tail::{plain, tail};
 use super::super::look::text::{Style as LineStyle, pace, percent};
@@ -18,7 +18,7 @@ use ratatui::widgets::{Clear, Paragraph};
 
 /// Parts of a coverage strip.
 pub const PARTS: usize = 40;
-/// Lines of a log that can be looked through.
+/// Most lines of a log that can be scrolled.
 const LOG_LINES: usize = 500;
 const HELP: [&str; 9] = [
     "Tab        workers, failures",
@@ -32,7 +32,7 @@ const HELP: [&str; 9] = [
     "q          end",
 ];
 
-/// What follows a key.
+/// What to do after a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     Stay,
@@ -47,24 +47,24 @@ enum Pane {
     Failures,
 }
 
-/// What lies over the panes, or takes the keys.
+/// What covers the panes, or receives the keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 enum Over {
     #[default]
     Nothing,
     Help,
-    /// Title, lines, and the first that is shown.
+    /// Title, lines, and index of the first visible line.
     Log(String, Vec<String>, usize),
     /// A filter that is being typed.
     Filter,
-    /// Whether tasks at these places are to be cancelled.
+    /// A question whether to cancel the tasks at these places.
     Cancel(Vec<u64>),
 }
 
 /// A line of a pane.
 struct Entry {
     text: String,
-    /// What it is sorted by, one for each order.
+    /// Sort keys, one for each order.
     by: [Key; 3],
     what: What,
 }
@@ -82,7 +82,7 @@ enum What {
     Writer,
 }
 
-/// All that is on the screen.
+/// The state of the screen.
 pub struct View {
     ascii: bool,
     pane: Pane,
@@ -99,7 +99,7 @@ impl View {
         Self { ascii, pane, at: 0, order: 0, filter: String::new(), over, message: String::new() }
     }
 
-    /// Draws what was seen last.
+    /// Draws the last look.
     pub fn draw(&mut self, frame: &mut Frame<'_>, looker: &Looker, usage: &Usage) {
         let (look, area) = (looker.last(), frame.area());
         let style = LineStyle { width: usize::from(area.width), ascii: self.ascii };
@@ -142,7 +142,7 @@ impl View {
             let mark = if is_chosen { ">" } else { " " };
             let title = format!("{mark}{} {}{order}", entries.len(), title);
             let mut lines = vec![Line::styled(style.line(&title), Style::new().add_modifier(Modifier::UNDERLINED))];
-            // The chosen line stays in sight.
+            // The selected line stays visible.
             let room = usize::from(area.height.saturating_sub(1)).max(1);
             let first = at.saturating_sub(room - 1);
             for (k, entry) in entries.iter().enumerate().skip(first).take(room) {
@@ -185,7 +185,7 @@ impl View {
         entries
     }
 
-    /// What a key does.
+    /// Handles a key.
     pub fn key(&mut self, key: KeyEvent, looker: &Looker) -> Next {
         self.message.clear();
         if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c') {
@@ -196,7 +196,7 @@ impl View {
             Over::Cancel(places) if key.code == KeyCode::Char('y') => return self.cancel(looker, &places),
             Over::Cancel(_) => "nothing is cancelled".clone_into(&mut self.message),
             Over::Log(title, lines, first) => self.scrolled(key.code, title, lines, first),
-            // Any key puts it away.
+            // Any key closes it.
             Over::Help => {}
             Over::Nothing => return self.chosen(key.code, looker),
         }
@@ -289,7 +289,7 @@ impl View {
             let ledger = Ledger::open(looker.path())?;
             Ok(ledger.requeue(&[place], |task| task.state == State::Failed)?.changed)
         };
-        let text = |count| format!("'{}' {}", plain(&name), if count > 0 { "waits again" } else { "had not failed" });
+        let text = |count| format!("'{}' {}", plain(&name), if count > 0 { "is requeued" } else { "had not failed" });
         self.message = requeue().map_or_else(|e| e.to_string(), text);
         Next::LookAgain
     }
@@ -323,7 +323,7 @@ fn coverage(look: &Look, style: LineStyle) -> Vec<String> {
     lines
 }
 
-/// The title of a pane, and what it can be sorted by.
+/// The title of a pane, and the orders that it can be sorted by.
 fn titles(pane: Pane, look: &Look) -> (&'static str, [&'static str; 3]) {
     match (pane, look.tasks.is_some()) {
         (Pane::Workers, true) => {

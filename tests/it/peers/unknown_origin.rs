@@ -250,9 +250,9 @@ fn a_crash_is_told_by_the_parent() {
     let gate = std::fs::File::create(scratch.path("a.h5.lock")).expect("create");
     fs2::FileExt::lock(&gate).expect("lock");
     for (args, code, told) in [
-        (&["verify", &file][..], 1, "fault: the HDF5 library crashed over it (SIGFPE)"),
+        (&["verify", &file][..], 1, "fault: the HDF5 library crashed on it (SIGFPE)"),
         (&["verify", &file, "--json"], 1, r#""kind":"crash""#),
-        (&["info", &file, "--json"], 5, "the HDF5 library crashed over it (SIGFPE)"),
+        (&["info", &file, "--json"], 5, "the HDF5 library crashed on it (SIGFPE)"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_h5part"));
         let parent = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
@@ -283,7 +283,7 @@ fn a_look_without_end_is_ended() {
         let output = h5part().args([command, &file]).env("H5PART_LOOK_SECONDS", "0").output().expect("starts");
         let (found, out, err) = finished(&output);
         assert_eq!(found, code, "{out}{err}");
-        assert!(format!("{out}{err}").contains("comes to no end"), "{out}{err}");
+        assert!(format!("{out}{err}").contains("did not finish reading it in time"), "{out}{err}");
     }
 }
 
@@ -298,6 +298,6 @@ fn an_endless_heap_is_left_in_time() {
         let output = h5part().args(args).env("H5PART_LOOK_SECONDS", "1").output().expect("starts");
         let (found, out, err) = finished(&output);
         assert_eq!(found, code, "{out}{err}");
-        assert!(format!("{out}{err}").contains("comes to no end"), "{out}{err}");
+        assert!(format!("{out}{err}").contains("did not finish reading it in time"), "{out}{err}");
     }
 }

@@ -141,7 +141,7 @@ fn top_shows_workers_and_failures_with_their_logs_and_takes_orders() {
     top.press("x");
     top.until("only 't 4'");
     top.press("r");
-    top.until("'t 4' waits again");
+    top.until("'t 4' is requeued");
     top.press("\u{1b}");
     // Smaller than anything fits in, and back.
     top.resize(5, 20);

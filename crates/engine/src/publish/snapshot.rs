@@ -86,7 +86,7 @@ impl Snapshot {
         let end = usize::try_from(layout.end()).map_err(|_| scattered())?;
         let bytes = self.map.get(start..end.max(start)).ok_or_else(scattered)?;
         let values: &[T] = checked::try_cast_slice(bytes)
-            .map_err(|_| ErrorKind::BadValues(format!("values of column '{name}' that are none of its type")))?;
+            .map_err(|_| ErrorKind::BadValues(format!("values of column '{name}' that are not valid for its type")))?;
         let size = |n: u64| to_usize(n);
         let shape: Vec<usize> = [layout.rows].into_iter().chain(column.shape.iter().copied()).map(size).collect();
         ArrayViewD::from_shape(IxDyn(&shape), values).map_err(|_| scattered())

@@ -18,7 +18,7 @@ pub(super) fn tell(walk: &Walk, report: &mut Report) {
     for (number, table) in &walk.stamps {
         if !numbers.contains(number) {
             let table = table.as_deref().unwrap_or("without a name");
-            let what = format!("stamps number {number} belong to a table that is not there");
+            let what = format!("stamps number {number} belong to a table that does not exist");
             report.add(
                 Finding::note(Kind::StampsLeft, what, "they are no longer needed if it was removed on purpose")
                     .of_table(table),
@@ -83,8 +83,8 @@ pub(super) fn of_table(table: &str, error: ErrorKind) -> Result<Finding, ErrorKi
     );
     let finding = if gone {
         let what = match error {
-            ErrorKind::ColumnMoved(column) => format!("its column '{column}' is not there, or not as its stamps say"),
-            other => format!("its columns or stamps are not there: {other}"),
+            ErrorKind::ColumnMoved(column) => format!("its column '{column}' is missing, or not as its stamps say"),
+            other => format!("its columns or stamps are missing: {other}"),
         };
         Finding::fault(Kind::Table, what, "restore them from a copy")
     } else {

@@ -168,7 +168,7 @@ impl Archiver {
         lost.retain(|name| trials.binary_search(name).is_err());
         if !lost.is_empty() {
             let kind = crate::ErrorKind::NoRawData { folder: folder.to_owned(), trials: lost };
-            return Err(kind.at("make anew", self.store.path()));
+            return Err(kind.at("replace", self.store.path()));
         }
         self.store.replace_with_bundles(|add| {
             trials.par_iter().try_for_each(|name| {

@@ -8,7 +8,7 @@ use std::fs::metadata;
 use std::io;
 use std::path::{Path, absolute};
 
-const REPLACE: &str = "make anew";
+const REPLACE: &str = "replace";
 
 /// Refuses to write to the archive, whatever the path to it is.
 ///

@@ -1,4 +1,4 @@
-//! Waiting for an array: what the ledger and the queue say, and what follows from it.
+//! Waits for a job array: decides what to do by the ledger and the queue.
 
 use super::super::super::ledger::watch as owners;
 use super::super::RUN;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(200);
-/// Between two looks at the queue: soon at first, then at a pace that is no burden for a controller.
+/// First and longest interval between looks at the queue. The latter is no burden for a controller.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 /// A run that waits for its jobs.
@@ -23,26 +23,26 @@ pub struct Waiting<'a> {
     plan: &'a Plan<'a>,
     progress: Progress<'a>,
     jobs: Vec<String>,
-    /// Each element as it was seen last.
+    /// Each element as it was last seen.
     seen: BTreeMap<String, Element>,
     queue: Option<Queue>,
-    /// Tasks that had ended when the jobs were submitted.
+    /// Number of tasks that had ended when the jobs were submitted.
     ended_before: u64,
-    /// The controller was asked and did not answer.
+    /// Whether the controller did not answer.
     silent: bool,
 }
 
-/// The jobs' elements, counted.
+/// Counts of the jobs' elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Queue {
     waits: usize,
     runs: usize,
     cancelled: usize,
-    /// All that were ever seen.
+    /// All elements ever seen.
     seen: usize,
 }
 
-/// What follows.
+/// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Next {
     Wait,
@@ -54,9 +54,9 @@ enum Next {
 enum Why {
     /// No task is left.
     Ended,
-    /// A person took all jobs back: to submit others is not for us.
+    /// A person cancelled all jobs, so submitting others would be wrong.
     Cancelled,
-    /// The jobs have ended, and no task with them.
+    /// The jobs have ended, but no task has ended with them.
     Fruitless,
 }
 
@@ -64,12 +64,12 @@ fn ended(tally: &Tally) -> u64 {
     tally.done + tally.failed
 }
 
-/// What to do; tasks of dead owners have gone back before.
+/// Decides what to do. Tasks of dead owners were taken back before.
 fn next(tally: &Tally, queue: Option<Queue>, ended_before: u64) -> Next {
     let gone = queue.filter(|queue| queue.waits + queue.runs == 0);
     match gone {
         _ if tally.has_ended() => Next::Stop(Why::Ended),
-        // Also when others, who live, have all that is left.
+        // This also applies if others, who live, have all remaining tasks.
         None => Next::Wait,
         Some(_) if tally.waiting == 0 => Next::Wait,
         Some(queue) if queue.seen > 0 && queue.cancelled == queue.seen => Next::Stop(Why::Cancelled),
@@ -81,7 +81,7 @@ fn next(tally: &Tally, queue: Option<Queue>, ended_before: u64) -> Next {
 impl<'a> Waiting<'a> {
     pub fn new(plan: &'a Plan<'a>, stop: &'a Arc<Stop>, submitted: Vec<Submitted>) -> Self {
         let (ledger, homes, voice) = (plan.ledger, plan.run.homes(), plan.run.voice());
-        // The workers themselves stop when that is hopeless.
+        // If that is hopeless, the workers stop on their own.
         let watching = Watching { ledger, homes, voice, counts: true, at_a_time: 1, keep_going: true, stop };
         let progress = Progress::new(watching);
         let mut waiting = Self {
@@ -106,14 +106,14 @@ impl<'a> Waiting<'a> {
         self.queue = None;
     }
 
-    /// What is worth a line unless nothing is to be said.
+    /// Prints a message, unless told to be quiet.
     fn tell(&self, text: String) {
         if self.plan.run.voice() != Voice::Quiet {
             self.progress.event(&Event::Warning(text));
         }
     }
 
-    /// Waits until no task is left; submits again when jobs have ended before that, as long as that helps.
+    /// Waits until no task is left. If the jobs end before that, it submits again, as long as this helps.
     pub fn until_ended(mut self) -> Result<()> {
         let asked = interruption().map_err(|e| ErrorKind::Io(e).at(RUN, self.plan.ledger.path()))?;
         self.ended_before = ended(&self.plan.ledger.tally()?);
@@ -157,7 +157,7 @@ impl<'a> Waiting<'a> {
         owners(self.plan.run.stale_after())
     }
 
-    /// Asks the queue, and tells what is new.
+    /// Asks the queue, and reports news.
     fn look(&mut self) {
         match look(&self.jobs) {
             Ok(elements) => {
@@ -200,7 +200,7 @@ impl<'a> Waiting<'a> {
         self.queue = Some(queue);
     }
 
-    /// No job of ours is left: what its workers held goes back.
+    /// None of our jobs is left, so the tasks of their workers are taken back.
     fn reap(&self, watch: &mut Watch) -> Result<()> {
         self.plan.run.reap(watch, &self.progress)
     }
@@ -214,7 +214,7 @@ impl<'a> Waiting<'a> {
         let logs = self.plan.folder();
         match why {
             Why::Ended => {
-                // They would find nothing to do; SLURM may have forgotten them by now.
+                // They would find nothing to do. SLURM may have forgotten them by now.
                 let _ = cancel_waiting(&self.jobs);
                 None
             }
@@ -227,7 +227,7 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// What people should know of an element.
+/// News about an element that people should know.
 fn news(before: Option<&Element>, now: &Element) -> Option<String> {
     if before.is_some_and(|before| now.restarts > before.restarts) {
         return Some(format!("SLURM job {} was requeued", now.id));
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(next(&tally(5, 0, 9), queue(0, 0, 4), 0), Next::Stop(Why::Cancelled));
         assert_eq!(next(&tally(5, 0, 9), queue(0, 0, 3), 8), Next::Submit);
         assert_eq!(next(&tally(5, 0, 9), queue(0, 0, 3), 9), Next::Stop(Why::Fruitless));
-        // Forgotten before they were ever seen: nobody has said that they were cancelled.
+        // SLURM forgot them before they were ever seen, so nobody has said that they were cancelled.
         assert_eq!(next(&tally(5, 0, 9), Some(Queue::default()), 8), Next::Submit);
     }
 

@@ -86,7 +86,7 @@ fn started_again_it_goes_on_and_what_was_taken_away_is_made_again() {
     assert_eq!(verbose().2, "h5part: 'a1': in the archive already\n");
     toy.edit(".MP_BPL", "MP/a1 1", "MP/a1 -1");
     toy.edit("MP/a1/planet.in", "dSemi 1.5", "dSemi 9.5");
-    assert!(verbose().2.contains("'a1': archived anew"));
+    assert!(verbose().2.contains("'a1': archived again"));
     assert_eq!(dataset(&trial(&toy, "a1"), "planet:dSemi:option").0, texts(&[1], &["9.5"]));
     std::fs::remove_file(toy.path("MP.bpa")).expect("removes");
     assert_eq!(verbose().2.matches(": archived").count(), 4);

@@ -19,7 +19,7 @@ fn trials_that_were_run_again_are_archived_again() {
     toy.edit("MP/a1/planet.in", "dSemi 1.5", "dSemi 7.5");
     let (code, out, err) = toy.run(&["-a", "-v", "bpl.in"]);
     assert!(code == 0 && out.ends_with("3 of 3 trials are in MP.bpa\n"), "{out}{err}");
-    assert_eq!(err, "h5part: 'a1': archived anew: it was there, other than its files say\n");
+    assert_eq!(err, "h5part: 'a1': archived again: it existed, but its files say something else\n");
     assert_eq!((semi(&toy, "a0"), semi(&toy, "a1"), semi(&toy, "a2")), ("1".into(), "7.5".into(), "2".into()));
     // Also where the list of trials changes with it, and where times were kept, as by a copy.
     let old = fs::metadata(toy.path("MP/a2/planet.in")).expect("there").modified().expect("a time");
@@ -31,7 +31,7 @@ fn trials_that_were_run_again_are_archived_again() {
         .expect("sets");
     toy.trial("a3", 3);
     let (_, _, err) = toy.run(&["-a", "bpl.in"]);
-    assert!(err.contains("'a2': archived anew") && err.lines().count() == 1, "{err}");
+    assert!(err.contains("'a2': archived again") && err.lines().count() == 1, "{err}");
     assert_eq!(semi(&toy, "a2"), "8");
     // What changed nothing, e.g. a file that is none of its own.
     toy.write("MP/a0/notes.txt", "mine");

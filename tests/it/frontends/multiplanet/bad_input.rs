@@ -25,7 +25,7 @@ fn what_is_missing_is_told_in_a_line_and_nothing_is_begun() {
     let rig = Rig::of(2, "exit 0");
     for command in ["unclosed 'quote", "", "  "] {
         let (code, _, err) = rig.run(&["--command", command]);
-        assert!(code == 2 && err.contains("is no command"), "{err}");
+        assert!(code == 2 && err.contains("is not a command"), "{err}");
     }
     let mut command = rig.ours(&["multiplanet", "vspace.in"]);
     let (code, _, err) = finished(&command.env("PATH", "/nowhere").output().expect("starts"));

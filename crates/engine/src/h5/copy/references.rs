@@ -66,10 +66,9 @@ impl Places {
                 _ if call!(H5Tequal, id, *H5T_STD_REF_OBJ)? > 0 => Self::Object,
                 _ if call!(H5Tequal, id, *H5T_STD_REF_DSETREG)? > 0 => Self::Region,
                 _ => {
-                    return Err(ErrorKind::Hdf5(
-                        "references of a kind that is not carried over (H5T_STD_REF)".to_owned(),
-                    )
-                    .into());
+                    return Err(
+                        ErrorKind::Hdf5("references of a kind that is not copied (H5T_STD_REF)".to_owned()).into()
+                    );
                 }
             },
         ))
