@@ -1,4 +1,4 @@
-//! All that a stock HDF5 sees in a file, to be compared.
+//! Everything that a stock HDF5 library sees in a file, for comparison.
 
 use hdf5::types::{FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
 use hdf5::{Container, Group, LocationType};

@@ -1,9 +1,9 @@
-//! The programs of vplanet's family, as peers: in the folder that `H5PART_PLANETS` names.
+//! The programs of the vplanet family as peers. They are looked up in the folder that `H5PART_PLANETS` names.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-/// One of them. `None` where there are none, which `H5PART_REQUIRE_PLANETS` does not let pass.
+/// One of these programs. `None` if it is missing; with `H5PART_REQUIRE_PLANETS` that fails the test.
 pub fn planet(name: &str) -> Option<Command> {
     let why = match std::env::var_os("H5PART_PLANETS").map(PathBuf::from) {
         None => "H5PART_PLANETS does not name the folder with vspace, multiplanet, vplanet and bigplanet".to_owned(),

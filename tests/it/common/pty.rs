@@ -1,4 +1,4 @@
-//! The program in a terminal of the test's own, and what is on its screen.
+//! Runs the program in a pseudo-terminal and reads its screen.
 
 use nix::pty::{Winsize, openpty};
 use nix::unistd::ttyname;
@@ -23,7 +23,7 @@ impl Terminal {
         let pty = openpty(Some(&size), None).expect("a terminal");
         let device = ttyname(&pty.slave).expect("has a name");
         let end = || Stdio::from(pty.slave.try_clone().expect("duplicates"));
-        // The terminal is the program's own, so that a change of size reaches it.
+        // The program gets the terminal as its controlling one, so that it receives a change of size.
         let mut command = Command::new("setsid");
         command.args(["--ctty", "--wait", env!("CARGO_BIN_EXE_h5part")]).args(args).env("TERM", "xterm-256color");
         let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("setsid of util-linux");
@@ -34,7 +34,7 @@ impl Terminal {
         let (mut shown, parser) = (keys.try_clone().expect("duplicates"), Arc::clone(&screen));
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
-            // Its other end closes with the program.
+            // The loop ends when the program closes the other end.
             while let Ok(count @ 1..) = shown.read(&mut bytes) {
                 parser.lock().expect("lock").process(&bytes[..count]);
             }
@@ -57,7 +57,7 @@ impl Terminal {
         self.screen.lock().expect("lock").screen().contents()
     }
 
-    /// Waits until this is on the screen.
+    /// Waits until this text is on the screen.
     pub fn until(&self, what: &str) -> String {
         let start = Instant::now();
         loop {
@@ -70,14 +70,14 @@ impl Terminal {
         }
     }
 
-    /// Waits for its end; exit code, and what is on the screen then.
+    /// Waits for the end of the program. Returns the exit code and the last screen.
     pub fn end(mut self) -> (i32, String) {
         let code = self.child.wait().expect("ends").code().unwrap_or(-1);
         std::thread::sleep(Duration::from_millis(100));
         (code, self.text())
     }
 
-    /// Whether the screen is one that a program has taken as a whole.
+    /// Whether a full-screen program has taken the screen.
     pub fn is_taken(&self) -> bool {
         self.screen.lock().expect("lock").screen().alternate_screen()
     }

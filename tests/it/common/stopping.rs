@@ -1,4 +1,4 @@
-//! A storage that stops, as a kill stops a process, and counts what is written.
+//! A storage that stops, as if the process was killed, and counts what is written.
 
 use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
 use std::collections::BTreeMap;
@@ -7,16 +7,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Which call is the first that does nothing, and what arrives of it.
+/// Which call is the first without effect, and whether part of it arrives.
 #[derive(Clone, Copy, Debug)]
 pub struct Stop {
-    /// Counted from 0 among all calls that change something.
+    /// Number of the call, counted from 0 among all calls that change something.
     pub call: u64,
-    /// Whether the first half of its sectors arrives, if it is a write.
+    /// If the call is a write: whether the first half of its sectors arrives.
     pub torn: bool,
 }
 
-/// Does what [`Disk`] does, until it stops: from then on nothing changes any more.
+/// Does what [`Disk`] does until it stops. From then on nothing changes.
 #[derive(Clone, Debug, Default)]
 pub struct Stopping(Arc<Shared>);
 
@@ -35,7 +35,7 @@ struct File {
     shared: Arc<Shared>,
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(PartialEq)]
 enum Fate {
     Done,
@@ -50,7 +50,7 @@ impl Stopping {
         stopping
     }
 
-    /// Calls so far that changed something, or would have.
+    /// Number of calls so far that changed something, or would have.
     pub fn calls(&self) -> u64 {
         self.0.calls.load(Ordering::Relaxed)
     }
@@ -134,7 +134,7 @@ impl StorageFile for File {
         self.shared.run(|| self.inner.set_len(len))
     }
 
-    /// The page cache outlives a kill, and tests need no disk.
+    /// The page cache outlives a kill, so these tests need no sync.
     fn sync(&self) -> io::Result<()> {
         self.shared.run(|| Ok(()))
     }

@@ -1,4 +1,4 @@
-//! What several tests need.
+//! Helpers for several tests.
 
 use assert_cmd::Command;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
@@ -24,7 +24,7 @@ pub fn finished(output: &Output) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-/// Whether the program wrote nothing but one message, and perhaps its hint on a line of its own.
+/// Whether the program wrote only one message, perhaps with its hint on a line of its own.
 pub fn is_one_error(err: &str) -> bool {
     let lines: Vec<&str> = err.lines().collect();
     match lines[..] {
@@ -41,7 +41,7 @@ pub fn ok(args: &[&str]) -> String {
     out
 }
 
-/// A folder that goes away with the test.
+/// A folder that is removed at the end of the test.
 pub struct Scratch(tempfile::TempDir);
 
 impl Scratch {
@@ -49,7 +49,7 @@ impl Scratch {
         Self(tempfile::tempdir().expect("tempdir"))
     }
 
-    /// In memory, where the system has a place for that: for tests in which nothing needs a disk.
+    /// A folder in memory, where the system has one: for tests that need no disk.
     pub fn in_memory() -> Self {
         tempfile::tempdir_in("/dev/shm").map_or_else(|_| Self::new(), Self)
     }
@@ -67,7 +67,7 @@ impl Scratch {
         self.npy_of(name, Dtype::F64, shape, values)
     }
 
-    /// The same of another type.
+    /// Like `npy`, for any element type.
     pub fn npy_of<T: bytemuck::NoUninit>(&self, name: &str, dtype: Dtype, shape: &[u64], values: &[T]) -> String {
         let path = self.path(name);
         let mut out = NpyWriter::create(&path, dtype, shape).expect("create");
@@ -91,7 +91,7 @@ pub fn small_store(path: &Path, rows: u64) -> Store {
     store
 }
 
-/// A file with a table `t` of one column `E`, of which some rows hold their own number.
+/// Makes a file with a table `t` of one column `E`. Each row in `committed` holds its own number.
 pub fn commit_e(path: &str, rows: u64, committed: std::ops::Range<u64>) {
     let store = Store::new(path).expect("path");
     store.create(&NewTable::new("t", rows, vec![ColumnSpec::new("E", Dtype::F64, &[])]), &|_, _| ()).expect("create");
@@ -100,7 +100,7 @@ pub fn commit_e(path: &str, rows: u64, committed: std::ops::Range<u64>) {
     writer.commit(&Rows::range(committed), &[("E", Values::from(&values))]).expect("commit");
 }
 
-/// A file and what lies beside it: a store's locks and stamps, and what a dead program was writing.
+/// Removes a file and what lies beside it: its locks, its stamps and temporary files of dead programs.
 pub fn remove_store(path: &Path) {
     let name = path.file_name().expect("a file").to_string_lossy().into_owned();
     for entry in std::fs::read_dir(path.parent().expect("folder")).expect("reads").flatten() {
@@ -112,7 +112,7 @@ pub fn remove_store(path: &Path) {
     }
 }
 
-/// Another program that has the lock of this file for itself. It has it when this returns.
+/// Starts another program that holds the lock of this file exclusively. It holds the lock when this returns.
 pub fn holder(path: &Path) -> Child {
     let mut holder = std::process::Command::new("flock");
     holder.args(["-F".as_ref(), "-x".as_ref(), path.as_os_str()]).args(["sh", "-c", "echo; exec sleep 30"]);
@@ -121,10 +121,10 @@ pub fn holder(path: &Path) -> Child {
     holder
 }
 
-/// Waits until a process has said this on its standard error; what it says later is still to be read.
+/// Waits until a process has written this to its standard error. What it writes later is still to be read.
 pub fn says(run: &mut Child, words: &str) {
     let mut said = Vec::new();
-    // Byte for byte, so that nothing of what follows is taken.
+    // Reads byte by byte, so that nothing after the words is consumed.
     let (stderr, mut byte) = (run.stderr.as_mut().expect("piped"), [0]);
     while stderr.read(&mut byte).expect("reads") == 1 {
         said.push(byte[0]);
@@ -135,7 +135,7 @@ pub fn says(run: &mut Child, words: &str) {
     panic!("it ended without '{words}': {}", String::from_utf8_lossy(&said));
 }
 
-/// Python with h5py and numpy. `None` where there is none, which `make test` does not let pass.
+/// Python with h5py and numpy. `None` where they are missing; `make test` fails then.
 pub fn python(script: &str, args: &[&str]) -> Option<std::process::Command> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let has = std::process::Command::new(&python).args(["-c", "import h5py, numpy"]).output();

@@ -1,4 +1,4 @@
-//! Files of the same tables, merged into one.
+//! Merging files of the same tables into one.
 
 use crate::common::killing::Killer;
 use crate::common::support::{Scratch, h5part, ok, py, remove_store, run, small_store, small_table};
@@ -10,7 +10,7 @@ use ndarray::{Array1, Array3};
 use std::path::Path;
 use std::time::Duration;
 
-/// What row `row` holds wherever it is there.
+/// Commits rows that hold the same values in every file.
 fn commit(store: &Store, rows: std::ops::Range<u64>) {
     let n = usize::try_from(rows.end - rows.start).expect("fits");
     let e: Array1<f64> = rows.clone().map(|row| row as f64).collect();
@@ -28,7 +28,7 @@ fn mask(path: &Path, column: &str) -> Vec<bool> {
     reader.read(column, &Rows::range(0..rows)).expect("read").mask().to_vec()
 }
 
-/// The rows that are there hold what `commit` writes; returns how many there are.
+/// Checks that the rows with values hold what `commit` writes. Returns their number.
 fn check(path: &Path) -> usize {
     let mut reader: Reader = Store::open(path).expect("open").reader("t").expect("reader");
     let rows = reader.table().rows;
@@ -80,7 +80,7 @@ fn rows_of_four_workers() {
     assert_ne!(Store::open(&out).expect("open").identity().expect("uuid").0, store.identity().expect("uuid").0);
     let info = ok(&["info", out.to_str().expect("UTF-8")]);
     assert_eq!(info.matches("direct").count(), 3, "{info}");
-    // Once more: nothing to do.
+    // Merging again finds nothing to do.
     let (code, text, _) = merge(&out, &inputs);
     assert_eq!(code, 0);
     assert!(text.contains("0 cells merged, 2400 were there already") && text.contains("added to"), "{text}");
@@ -93,7 +93,7 @@ fn rows_of_four_workers() {
     }
 }
 
-/// What lies beside a file under the names of files that are being built.
+/// Temporary files of builds beside a file.
 fn leftovers(scratch: &Scratch, of: &str) -> Vec<String> {
     let entries = std::fs::read_dir(scratch.path(of).parent().expect("folder")).expect("reads");
     let names = entries.map(|entry| entry.expect("entry").file_name().to_string_lossy().into_owned());
@@ -118,14 +118,14 @@ fn files_that_disagree_are_both_named() {
     assert!(err.contains(&at) && err.contains("row 45 of column 'E' of table 't'") && err.contains(&text), "{err}");
     assert!(!out.exists(), "a first merge is made whole or not at all");
     assert_eq!(leftovers(&scratch, "out.h5"), [""; 0]);
-    // Between what was merged before and what is merged now.
+    // Rows between those of the first merge and those of the next.
     assert_eq!(merge(&out, &[&a]).0, 0);
     let (code, _, err) = merge(&out, &[&b]);
     assert!(code == 4 && err.contains(&format!("45.0 in {}", out.display())), "{err}");
     assert_eq!(check(&out), 50);
 }
 
-/// There are many NaN. Two of them are the same only if their bytes are.
+/// There are many NaN values. Two of them are equal only if their bytes are.
 #[test]
 fn values_are_compared_by_their_bytes() {
     let scratch = Scratch::new();
@@ -142,7 +142,7 @@ fn values_are_compared_by_their_bytes() {
     assert_eq!(mask(&out, "F"), [false; 3]);
 }
 
-/// Columns of a row from different files, and the guard that says whether a row is complete.
+/// Columns of a row come from different files. The guard says whether the row is complete.
 #[test]
 fn columns_come_together() {
     let scratch = Scratch::new();
@@ -198,7 +198,7 @@ fn compressed_tables() {
     }
 }
 
-/// Without stamps, what is not fill is a value. The merged file gets stamps.
+/// Without stamps, whatever differs from the fill is a value. The merged file gets stamps.
 #[test]
 fn files_that_h5py_wrote() {
     let scratch = Scratch::new();
@@ -296,7 +296,7 @@ fn an_input_without_tables() {
     assert_eq!(check(&out), 5);
 }
 
-/// A byte of a column's cell, or the state in its stamp, changed behind h5part's back.
+/// Changes a byte of a column's cell, or the state in its stamp, behind h5part's back.
 fn poke(path: &Path, row: u64, column: Option<&str>, change: impl Fn(&mut u8)) {
     let store = Store::open(path).expect("open");
     let reader = store.reader("t").expect("reader");
@@ -335,7 +335,7 @@ fn what_dead_writers_left() {
     let store = small_store(&a, 10);
     commit(&store, 0..5);
     let writing = |byte: &mut u8| *byte = *byte & 0x80 | 1;
-    // A fresh row: it never had a value.
+    // A fresh row: it has never had a value.
     poke(&a, 4, None, writing);
     let (code, _, err) = merge(&out, &[&a]);
     assert_eq!((code, err.as_str()), (0, ""));
@@ -347,7 +347,7 @@ fn what_dead_writers_left() {
     assert!(code == 5 && err.contains("1 values of table 't'") && err.contains("h5part recover"), "{err}");
 }
 
-/// Two merges at once into one file, of inputs that overlap: what one has brought, the other one compares.
+/// Two merges run at once into one file, with inputs that overlap: each compares what the other has merged.
 #[test]
 fn two_merges_at_once() {
     let scratch = Scratch::new();
@@ -389,10 +389,10 @@ fn a_merge_that_is_killed_is_finished_by_the_next() {
         let mut killer = Killer::new(Duration::from_millis(100));
         let (mut killed, mut seen) = (0, Vec::new());
         while killed < 20 {
-            // From the beginning now and then, and when nothing is left to do.
+            // Start from the beginning now and then, and when nothing is left to do.
             if killed % 6 == 0 || seen.last() == Some(&55_000) {
                 remove_store(&out);
-                // A new file is made whole or not at all; into one that exists rows come one block after the other.
+                // A new file appears as a whole or not at all. An existing one gets the rows block by block.
                 if killed % 12 < 6 {
                     assert_eq!(merge(&out, &[files[0].as_path()]).0, 0);
                 }
@@ -414,8 +414,8 @@ fn a_merge_that_is_killed_is_finished_by_the_next() {
     }
 }
 
-/// Through the program, which follows nothing into other files: links to them are copied as they are, datasets whose
-/// values are there stay what they are.
+/// The program follows no link into another file. Such links are copied as they are, and so are datasets whose values
+/// lie in another file.
 #[test]
 fn what_leads_outside() {
     let scratch = Scratch::new();

@@ -22,13 +22,13 @@ fn rows_come_after_those_of_the_files_before() {
     let status = ok(&["status", &out]);
     assert!(status.contains("11 committed, 9 missing"), "{status}");
     ok(&["verify", &out]);
-    // It is no merge that is gone on with.
+    // `--concat` is not the kind of merge that continues.
     let (code, _, err) = run(&["merge", "--concat", &out, &a]);
     assert!(code == 11 && err.contains("already exists"), "{err}");
     assert_eq!(ok(&["read", &out, "t", "E", "--rows", "19:20"]), "2.0\n");
 }
 
-/// Datasets of fixed size, texts, and compressed ones whose chunks do not end where a file does.
+/// Datasets of fixed size, texts, and compressed datasets whose chunks do not end where a file ends.
 #[test]
 fn files_of_other_programs_are_concatenated() {
     let scratch = Scratch::new();
@@ -82,7 +82,8 @@ fn only_some_tables() {
     assert!(code == 3 && err.contains("'none'"), "{err}");
 }
 
-/// G1: killed at any instant, there is nothing under the name, or all of it; the next one removes what was left beside.
+/// G1: after a kill at any instant there is nothing under the name, or all of it. The next run removes what was left
+/// beside it.
 #[test]
 fn a_concatenation_that_is_killed_leaves_nothing_or_all() {
     let scratch = Scratch::in_memory();

@@ -1,5 +1,5 @@
-//! Merges of files that do not fit in every respect: attributes that differ, columns of types that h5part does not read,
-//! columns that another program has damaged.
+//! Merging files that do not match in every respect: attributes that differ, columns of types that h5part does not
+//! read, columns that another program has damaged.
 
 use crate::common::support::{Scratch, commit_e, ok, py, run};
 
@@ -8,7 +8,7 @@ fn merge_json(args: &[&str]) -> (i32, serde_json::Value, String) {
     (code, serde_json::from_str(&text).unwrap_or_default(), err)
 }
 
-/// Two files of one table, with units and notes that differ as told.
+/// Two files of one table; the arguments say how their units and notes differ.
 const ATTRIBUTES: &str = "import sys, h5py, numpy as np\n\
     for k, (path, unit, creator) in enumerate(zip(sys.argv[1:3], sys.argv[3:5], sys.argv[5:7])):\n\
     \x20   f = h5py.File(path, 'w'); g = f.create_group('t')\n\
@@ -40,7 +40,7 @@ fn units_that_differ_are_an_error() {
     assert!(err.contains("'m', of ") && err.contains("was kept"), "{err}");
     let script = "import sys, h5py\ne = h5py.File(sys.argv[1])['t/E']\nprint(e.attrs['units'], e.attrs['only here'], e[:].tolist())";
     assert_eq!(py(script, &[&out]).expect("h5py"), "m 7 [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]\n");
-    // What is there now counts as the first.
+    // The existing output now counts as the first file.
     let (code, _, err) = run(&["merge", &out, &b]);
     assert!(code == 4 && err.contains("'m' in") && err.contains(&out), "{err}");
 }
@@ -62,8 +62,8 @@ fn other_attributes_that_differ_are_told() {
     assert_eq!(run(&["merge", &scratch.text("2.h5"), &a, &b, "--attrs", "first"]).0, 0);
 }
 
-/// Columns that h5part does not read, texts of variable length and opaque bytes, beside a text of fixed length and a
-/// compound. `sys.argv[3]`: what the second file has in row 1.
+/// Columns that h5part does not read (texts of variable length and opaque bytes) beside a text of fixed length and a
+/// compound. `sys.argv[3]`: what the second file holds in row 1.
 const OTHERS: &str = "import sys, h5py, numpy as np\n\
     pair = np.dtype([('a', 'i2'), ('b', 'f8')], align=True)\n\
     for k, path in enumerate(sys.argv[1:3]):\n\
@@ -93,14 +93,14 @@ fn columns_of_any_type_are_merged_by_rows() {
     assert_eq!((code, report["complete"].as_bool()), (0, Some(true)), "{err} {report}");
     assert_eq!(py(SHOW, &[&out]).expect("h5py"), all);
     ok(&["verify", &out]);
-    // Once more, and into a file that has only the first half.
+    // Merge again, and merge into a file that has only the first half.
     assert_eq!(run(&["merge", &out, &a, &b]).0, 0, "what is the same is no difference");
     let half = scratch.text("half.h5");
     assert_eq!(run(&["merge", &half, &a]).0, 0);
     let (code, _, err) = run(&["merge", &half, &b]);
     assert_eq!(code, 0, "{err}");
     assert_eq!(py(SHOW, &[&half]).expect("h5py"), all);
-    // Two files that are the same.
+    // Two equal files.
     assert_eq!(run(&["merge", &scratch.text("same.h5"), &a, &a]).0, 0);
 }
 
@@ -118,7 +118,7 @@ fn texts_that_disagree_are_named() {
     assert!(!std::path::Path::new(&out).exists(), "never half filled");
 }
 
-/// A filter that keeps values only approximately: such columns are compared, never written.
+/// A filter that stores values only approximately. Such columns are compared but never written.
 #[test]
 fn frozen_columns_are_refused_by_name() {
     let scratch = Scratch::new();
@@ -159,7 +159,7 @@ fn published_inputs() {
     assert_eq!(ok(&["read", &out, "t", "E", "--rows", "69:71"]), "69.0\nNaN\n");
 }
 
-/// Another program shortened a column of one input, and deleted it from another: what is left is merged.
+/// Another program shortened a column of one input and deleted it from another. The rest is merged.
 #[test]
 fn what_is_left_of_lost_columns_is_merged() {
     let scratch = Scratch::new();
@@ -197,7 +197,7 @@ fn what_is_left_of_lost_columns_is_merged() {
     assert_eq!(ok(&["read", &out, "t", "E", "--rows", ":"]), "0.0\n1.0\n2.0\n3.0\n4.0\n5.0\n6.0\n7.0\n8.0\n");
     assert_eq!(ok(&["read", &out, "t", "n", "--rows", ":"]), "0\n1\n-1\n3\n4\n5\n-1\n-1\n-1\n");
     ok(&["verify", &out]);
-    // Into a file that exists.
+    // Merge into an existing file.
     let there = scratch.text("there.h5");
     assert_eq!(run(&["merge", &there, &b]).0, 0);
     let (code, _, err) = run(&["merge", &there, &c, &a]);
@@ -205,7 +205,7 @@ fn what_is_left_of_lost_columns_is_merged() {
     assert_eq!(ok(&["read", &there, "t", "n", "--rows", ":"]), "0\n1\n-1\n3\n4\n5\n-1\n-1\n-1\n");
 }
 
-/// The fill of a guard that another program made may say "complete".
+/// The fill of a guard that another program made may mean "complete".
 #[test]
 fn guards_say_undefined_where_nothing_is_merged() {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! Published and merged files: everything is carried over, or named.
+//! Published and merged files: everything is carried over, or reported by name.
 
 mod copying;
 mod merge;

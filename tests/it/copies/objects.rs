@@ -1,4 +1,4 @@
-//! Copies are whole: what other programs put into a file is in the file that `publish` and `merge` make, or is named.
+//! Copies are whole: `publish` and `merge` copy what other programs put into a file, or report it by name.
 
 use crate::common::support::{Scratch, ok, py, run};
 
@@ -71,7 +71,7 @@ fn make(scratch: &Scratch, kind: &str) -> String {
     path
 }
 
-/// Both are as the source.
+/// Both copies equal the source.
 fn check(kind: &str) {
     let scratch = Scratch::new();
     let (source, published, merged) = (make(&scratch, kind), scratch.text("p.h5"), scratch.text("m.h5"));
@@ -131,7 +131,7 @@ with h5py.File(sys.argv[1]) as file:
     a = file['t/E'].attrs
     print(file[a['one']].name, bool(a['nothing']), file[a['region']][a['region']], [r and file[r].name for r in a['two']])
 ";
-        // Of the two, HDF5 has room for one in such a file.
+        // HDF5 has room for only one of the two in such a file.
         let (codes, two) = if bytes == "8" { ((0, 0), "'/t/E', '/'") } else { ((1, 1), "") };
         let (publishing, _, err) = run(&["publish", &source, "-o", &published]);
         let named = err.contains("/t/E, attribute 'two'");
@@ -199,7 +199,7 @@ with h5py.File(sys.argv[1]) as file: print(file['t/E'].shape, file['t/E'][...].s
 ";
     let seen = py(see, &[&source]).expect("h5py");
     for copy in [&published, &merged] {
-        // An index of chunks up to the largest length takes gigabytes, and time without end.
+        // An index of chunks up to the maximum length would take gigabytes and never end.
         assert!(std::fs::metadata(copy).expect("is there").len() < 1 << 20);
         assert_eq!(py(see, &[copy]).expect("h5py"), seen);
     }
@@ -284,7 +284,7 @@ fn published_inputs() {
     });
     let merged = scratch.text("m.h5");
     ok(&["merge", &merged, &halves[0], &halves[1]]);
-    // It is no published one itself.
+    // The merged file is not itself a published one.
     ok(&["merge", &merged, &halves[1]]);
     assert!(ok(&["status", &merged, "t", "--json"]).contains("10"));
 }
@@ -310,7 +310,7 @@ for k, path in enumerate(sys.argv[1:]):
     assert_eq!(py(labels, &[&merged]).expect("h5py"), "True\n");
 }
 
-/// What is stored in other files is not changed; references there lead to objects of the source, which is told.
+/// Data stored in other files does not change. References there point to objects of the source; this is reported.
 #[test]
 fn references_that_are_stored_outside_are_named() {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! Published files: what is in them, what happens when it is published again, and what no reader ever sees.
+//! Published files: their content, what a second publish does, and what no reader ever sees.
 
 use crate::common::content::{content, difference};
 use crate::common::killing::Killer;
@@ -26,7 +26,7 @@ fn commit(store: &Store, rows: &[u64], version: f64) {
     writer.commit(&Rows::list(rows), &values).expect("commit");
 }
 
-/// Rows that are there, each whole; returns them with their versions.
+/// Returns the rows with values and their versions. Each row must be whole.
 fn rows_of(path: &Path) -> Vec<(u64, f64)> {
     let mut reader = Store::open(path).expect("opens").reader("t").expect("reader");
     let rows = reader.table().rows;
@@ -113,7 +113,7 @@ fn published_again_only_what_changed_is_done_again() {
     assert_eq!((&report["chunks"], &report["reused"]), (&Value::from(60 + 10 * foreign), &Value::from(0)));
     let report = publish(&work, &out, &[]);
     assert_eq!(report["reused"], 60 + 10 * foreign, "nothing has changed");
-    // The guard of one chunk stays what it was.
+    // The guard of one chunk does not change.
     commit(&store, &[120, 121], 3.0);
     let report = publish(&work, &out, &[]);
     assert_eq!(report["reused"], 58 + 10 * foreign);
@@ -124,10 +124,10 @@ fn published_again_only_what_changed_is_done_again() {
         assert_eq!(report["reused"], 69, "what h5py changed is seen");
         assert_eq!(ok(&["read", &out, "g", "raw", "--rows", "8000:8003"]), "8000.0\n-1.0\n8002.0\n");
     }
-    // Another packing: nothing of the old one fits.
+    // With another packing nothing of the old file can be reused.
     assert_eq!(publish(&work, &out, &["--gzip", "4"])["reused"], 0);
     assert_eq!(rows_of(Path::new(&out)), rows_of(Path::new(&work)));
-    // A damaged old file gives nothing away.
+    // Nothing of a damaged old file is reused.
     let mut bytes = std::fs::read(&out).expect("reads");
     let at = bytes.len() / 2;
     bytes[at..at + 64].fill(0xA5);
@@ -159,7 +159,7 @@ fn values_of_another_program_are_an_error_unless_they_are_accepted() {
     assert_eq!(states, [CellState::Plain, CellState::Plain, CellState::Committed]);
 }
 
-/// Of a file that nobody writes with h5part nothing but the copy comes to be.
+/// For a file that nobody writes with h5part, only the copy is created.
 #[test]
 fn publishing_what_h5py_made_leaves_nothing_beside_it() {
     let scratch = Scratch::in_memory();
@@ -211,7 +211,7 @@ fn what_is_no_publication_is_not_replaced_and_what_is_is_not_changed() {
     assert_eq!(std::fs::read(&out).expect("reads"), b"my notes");
     std::fs::remove_file(&out).expect("removes");
     publish(&work, &out, &[]);
-    // That of another store is another file.
+    // The published file of another store is a different file.
     assert_eq!(run(&["publish", &other, "-o", &out]).0, 11);
     drop(store);
     let before = std::fs::read(&out).expect("reads");
@@ -235,7 +235,7 @@ fn what_is_no_publication_is_not_replaced_and_what_is_is_not_changed() {
     assert_eq!(run(&["publish", &work, "-o", &out, "--shuffle"]).0, 2);
 }
 
-/// What a dead writer had begun to overwrite is published as it was before.
+/// Rows that a dead writer had begun to overwrite are published with their old values.
 #[test]
 fn rows_of_dead_writers_are_published_with_their_old_values() {
     let scratch = Scratch::in_memory();
@@ -261,7 +261,7 @@ fn rows_of_dead_writers_are_published_with_their_old_values() {
         let store = Store::open(&path).expect("opens");
         store.publish(&Store::new(&out).expect("path"), Publishing::default(), &|_, _| ()).expect("publishes");
         let published = rows_of(&out);
-        // A commit that failed after its last stamp stands, though nobody was told.
+        // A commit that failed after its last stamp stands, although it was not acknowledged.
         let old_or_new = |(row, version): &(u64, f64)| *version == 1.0 || *version == 2.0 && (4..7).contains(row);
         assert!(published.len() == 20 && published.iter().all(old_or_new), "call {call}: {published:?}");
     }
@@ -383,7 +383,7 @@ fn a_kill_at_any_instant_leaves_the_old_file_or_the_new_one() {
     ok(&["verify", &out]);
 }
 
-/// However long the names are that lie before them, and whatever columns are neighbours.
+/// Views are aligned however long the preceding names are, and whatever the neighbouring columns are.
 #[test]
 fn views_of_small_columns_are_aligned() {
     for k in 0..9usize {

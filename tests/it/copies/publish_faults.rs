@@ -1,4 +1,4 @@
-//! Publishing on a bad disk: the old file is as it was, nothing is left behind, and the error names the path.
+//! Publishing on a bad disk: the old file stays as it was, nothing is left behind, and the error names the path.
 
 use crate::common::support::{Scratch, finished, small_store};
 use h5part::ErrorKind;
@@ -58,7 +58,7 @@ fn a_fault_at_any_call_leaves_the_old_file() {
                         // After the rename only the folder's sync can fail.
                         renamed += i32::from(now != old);
                     }
-                    // Of an old file that cannot be read nothing is taken.
+                    // Nothing is reused of an old file that cannot be read.
                     Ok(_) => assert!(now != old, "call {call}"),
                 }
                 if now != old {

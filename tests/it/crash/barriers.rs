@@ -1,4 +1,4 @@
-//! What each sync of rows is there for: without it some state is wrong.
+//! What each sync of row commits is for: without it some state is wrong.
 
 use super::deep::all_states;
 use super::image::Barrier;
@@ -20,7 +20,7 @@ fn scene(shape: Shape, before: &[Put]) -> Scene {
     Scene::of(shape, before, &[&step])
 }
 
-/// With the barrier all states are right, without it not.
+/// All states are right with the barrier, and some state is wrong without it.
 fn is_needed(scene: &Scene, barrier: Barrier, what: &str) {
     scene.crashed(SAMPLED).holds();
     scene.without(barrier).crashed(SAMPLED).must_be_wrong(what);
@@ -68,7 +68,7 @@ fn the_final_stamps_before_the_acknowledgement() {
     is_needed(&overwriting(GUARDED), Barrier::Sync("a.h5", 3), "the sync of COMMITTED");
 }
 
-/// Takes a sync out of every recovery that has as many.
+/// Removes one sync from every recovery that has this many.
 fn is_needed_in_recovery(scene: &Scene, syncs: usize, ordinal: usize, what: &str) {
     let broken = |taken_out: bool| {
         let check = |bench: &mut Bench, state: &State<'_>| {
@@ -93,7 +93,7 @@ fn is_needed_in_recovery(scene: &Scene, syncs: usize, ordinal: usize, what: &str
     broken(true).must_be_wrong(what);
 }
 
-/// Small, since every recovery of every state is crashed in every way.
+/// Small, because every recovery of every state is crashed in every way.
 const SMALL: Shape = Shape { cell: 40, guard: true };
 
 #[test]

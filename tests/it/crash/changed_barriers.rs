@@ -1,4 +1,4 @@
-//! What each sync of a structural change is there for. That all is right with them, `changing` shows.
+//! What each sync of a structural change is for. `changing` shows that all states are right with them.
 
 use super::image::Barrier;
 use super::structure::Changed;
@@ -34,7 +34,7 @@ fn the_applied_change_before_the_log_is_spent() {
     is_needed(Barrier::Sync("a.h5", 1), "the sync of the changed file");
 }
 
-/// Else it comes back, beside what was changed since.
+/// Without it the old log comes back, beside what was changed since.
 #[test]
 fn the_spent_mark_before_the_return() {
     let set = |value: i64| move |store: &Store| store.set_attributes("t", &[("n".to_owned(), Attribute::Int(value))]);
@@ -47,7 +47,7 @@ fn the_logs_name_before_its_bytes_are_needed() {
     is_needed(Barrier::Folder(".part", 0), "the sync of the sidecar");
 }
 
-/// Nobody has synced the sidecar's own name yet.
+/// Nobody has synced the sidecar's name yet.
 #[test]
 fn the_sidecars_name_before_its_log_is_needed() {
     let new = || {

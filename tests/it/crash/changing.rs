@@ -1,4 +1,4 @@
-//! All kinds of changes, crashed.
+//! Crashes in all kinds of changes.
 
 use super::counted;
 use super::structure::Changed;
@@ -6,7 +6,7 @@ use crate::store::changes::{CHANGES, SUPERBLOCKS};
 use h5part_engine::h5::Attribute;
 use h5part_engine::store::Store;
 
-/// States of a crash point that has too many for all.
+/// States to take of a crash point that has too many.
 const SAMPLED: u64 = 6;
 
 fn crashed(number: usize) {
@@ -65,7 +65,7 @@ fn many_datasets_are_made_or_none() {
     crashed(9);
 }
 
-/// The log of the next change lies over the one before.
+/// The log of the next change overwrites the one before.
 #[test]
 fn one_change_after_another_is_made_or_not() {
     let set = |value: i64| move |store: &Store| store.set_attributes("t", &[("n".to_owned(), Attribute::Int(value))]);

@@ -1,4 +1,4 @@
-//! Loss of power in a row commit: of its rows each is old or new, and new once it is acknowledged.
+//! Loss of power in a row commit: each of its rows is old or new, and new once the commit is acknowledged.
 
 use super::counted;
 use super::scenes::{Put, Scene, Shape, Step, UNDEFINED, put};
@@ -8,7 +8,7 @@ use h5part_engine::store::{Durability, Writer};
 /// Three rows are 14 sectors.
 const WIDE: Shape = Shape { cell: 250, guard: false };
 const GUARDED: Shape = Shape { cell: 250, guard: true };
-/// States of a crash point that has too many for all.
+/// States to take of a crash point that has too many.
 const SAMPLED: u64 = 500;
 
 /// Three rows are overwritten, once with each beginning.
@@ -72,7 +72,7 @@ fn overwritten_rows_become_undefined_or_not() {
     counted("guard undefined", overwritten(GUARDED, Some(5), Some(UNDEFINED), &[0, 5]));
 }
 
-/// What another program has left there is not kept, and the guard says so until the new values are there.
+/// Values that another program left there are not kept. The guard says so until the new values are there.
 #[test]
 fn rows_committed_where_the_guard_says_nothing_are_there_or_not() {
     let step = |writer: &mut Writer| GUARDED.put_where_undefined(writer, 3..6, 20.0, 6);
@@ -117,7 +117,7 @@ fn rows_that_are_reset_are_there_or_not() {
     counted("reset", states);
 }
 
-/// The next record of a writer lies over the one before.
+/// The next record of a writer overwrites the one before.
 #[test]
 fn one_commit_after_another_is_old_or_new() {
     let shape = Shape { cell: 100, guard: true };
@@ -130,7 +130,7 @@ fn one_commit_after_another_is_old_or_new() {
     counted("series", Scene::of(shape, &[put(0..8, 1.0, Some(5))], &steps).crashed(SAMPLED).holds());
 }
 
-/// What must be durable of it is more than its bytes: nobody has synced the folders yet.
+/// More than the bytes of the record must be durable: nobody has synced the folders yet.
 #[test]
 fn a_new_writers_record_is_there_when_it_is_needed() {
     let shape = Shape { cell: 20, guard: false };

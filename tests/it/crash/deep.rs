@@ -1,4 +1,4 @@
-//! Loss of power in recovery, and in the recovery from that, three deep.
+//! Loss of power in recovery, and in the recovery from that, to a depth of three.
 
 use super::counted;
 use super::image::Recording;
@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Crashes within the recovery.
 const DEPTH: u32 = 3;
-/// States of each of them.
+/// States to take of each crash.
 const WIDTH: u64 = 6;
 
-/// Recovers a state, checks it, and crashes that recovery.
+/// Recovers a state, checks it, and crashes that recovery in turn.
 struct Fall<'a> {
     expected: &'a Expected,
     acknowledged: u64,
@@ -47,7 +47,7 @@ impl Fall<'_> {
     }
 }
 
-/// Recoveries are short.
+/// All states of a recording; points with very many are sampled. This is feasible because recoveries are short.
 pub fn all_states(recording: &Recording) -> Vec<(std::rc::Rc<Point>, u64)> {
     let sampling = Sampling { states: 200, seed: 1, exhaustive: 1 << 10 };
     let points = points(recording, sampling).into_iter().map(std::rc::Rc::new);
@@ -84,7 +84,7 @@ fn so_does_one_of_rows_with_a_guard() {
     counted("guards, three deep", three_deep(&Scene::of(shape, &[put(0..10, 1.0, Some(5))], &steps)));
 }
 
-/// The same of a structural change: its log is applied, or taken back, by one who is crashed, too.
+/// The same for a structural change: the recovery that applies or undoes its log is crashed, too.
 fn fall(
     changed: &Changed,
     bench: &Stage,

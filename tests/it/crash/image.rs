@@ -1,4 +1,4 @@
-//! What lies on a disk, and what was done to it, call by call.
+//! The content of a disk, and the calls that changed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 /// Stands for a folder in place of a file's number.
 pub const FOLDER: u64 = 0;
 
-/// Files by number, and the names that they have. Names are relative to the folder of the store.
+/// Files by number, and their names. Names are relative to the folder of the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     pub names: BTreeMap<PathBuf, u64>,
     pub files: BTreeMap<u64, Vec<u8>>,
 }
 
-/// Names that begin to stand for another file, or for none: together, or not at all.
+/// Names that start to refer to another file, or to none: all together, or not at all.
 pub type Named = Vec<(PathBuf, Option<u64>)>;
 
 /// A call that changes something.
@@ -33,11 +33,11 @@ pub enum Op {
     },
     Names(Named),
     SyncFolder(PathBuf),
-    /// The caller was told that something is done: one bit for each such thing.
+    /// The caller was told that something is done; one bit for each such thing.
     Ack(u64),
 }
 
-/// What was done, from which beginning.
+/// The calls that were made, and the disk that they started from.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// All of it is durable.
@@ -45,7 +45,7 @@ pub struct Recording {
     pub log: Vec<Op>,
 }
 
-/// Calls that make something durable, by what.
+/// Calls that make something durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Barrier {
     /// Sync number `.1`, counted from 0, of the files whose names end with `.0`.
@@ -54,7 +54,7 @@ pub enum Barrier {
     Folder(&'static str, usize),
 }
 
-/// The file of this name, unless a folder on the way to it is not there.
+/// The number of the file with this name, unless a folder on its path does not exist.
 pub fn number(names: &BTreeMap<PathBuf, u64>, name: &Path) -> Option<u64> {
     let mut folders = name.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty());
     let file = names.get(name).copied().filter(|&file| file != FOLDER)?;
@@ -71,14 +71,14 @@ impl Image {
         self.number(Path::new(name)).and_then(|file| self.files.get(&file)).map_or(&[], Vec::as_slice)
     }
 
-    /// All files that a name leads to.
+    /// All files that have a name.
     pub fn reachable(&self) -> impl Iterator<Item = (&PathBuf, u64)> {
         self.names.keys().filter_map(|name| Some((name, self.number(name)?)))
     }
 }
 
 impl Recording {
-    /// Numbers of all files that have, or get, a name with this end.
+    /// Numbers of all files that have, or get, a name with this ending.
     pub fn numbers(&self, end: &str) -> BTreeSet<u64> {
         let given = self.log.iter().filter_map(|op| if let Op::Names(named) = op { Some(named) } else { None });
         let given = given.flatten().filter_map(|(name, file)| Some((name, (*file)?)));
@@ -86,14 +86,14 @@ impl Recording {
         all.filter(|(name, file)| name.to_string_lossy().ends_with(end) && *file != FOLDER).map(|(_, f)| f).collect()
     }
 
-    /// The number of the one file with this name.
+    /// The number of the only file with this ending.
     pub fn number(&self, end: &str) -> u64 {
         let numbers = self.numbers(end);
         assert_eq!(numbers.len(), 1, "{end}: {numbers:?}");
         numbers.into_iter().next().expect("one")
     }
 
-    /// How often the files with this end of a name are synced.
+    /// How often the files with this ending are synced.
     pub fn syncs(&self, end: &str) -> usize {
         let files = self.numbers(end);
         self.log.iter().filter(|op| matches!(op, Op::Sync { file } if files.contains(file))).count()
@@ -104,7 +104,7 @@ impl Recording {
         self.numbers(".writer").into_iter().map(|file| (dead(file), file)).collect()
     }
 
-    /// The writers have died: their files are called accordingly.
+    /// Marks the writers as dead: renames their files accordingly.
     pub fn bury(&mut self) {
         let is_writer = |name: &PathBuf| name.to_string_lossy().ends_with(".writer");
         let names = std::mem::take(&mut self.start.names).into_iter();
@@ -117,7 +117,7 @@ impl Recording {
         }
     }
 
-    /// The sidecar was made, and no sync has made its name durable.
+    /// Adds the creation of the sidecar, whose name no sync has made durable.
     pub fn folders_are_new(&mut self) {
         let folders: Vec<_> = self.start.names.iter().filter(|(_, file)| **file == FOLDER).collect();
         let ops: Vec<Op> = folders.into_iter().map(|(name, _)| Op::Names(vec![(name.clone(), Some(FOLDER))])).collect();
@@ -125,7 +125,7 @@ impl Recording {
         self.log.splice(0..0, ops);
     }
 
-    /// The same, as if this one call had done nothing.
+    /// The same recording, as if this one call had done nothing.
     pub fn without(&self, barrier: Barrier) -> Self {
         let files = if let Barrier::Sync(end, _) = barrier { self.numbers(end) } else { BTreeSet::new() };
         let is_one = |op: &Op| match (op, barrier) {

@@ -1,5 +1,5 @@
-//! Loss of power beside a ledger: it is there as a whole or not at all, each task is in a state that it had since
-//! the last sync, and none is lost: what nobody holds any more can be claimed.
+//! Loss of power beside a ledger. The ledger exists as a whole or not at all. Each task is in a state that it had since
+//! the last sync. None is lost: a task that nobody holds any more can be claimed.
 
 use super::counted;
 use super::image::{Barrier, Recording};
@@ -17,10 +17,10 @@ use std::time::Duration;
 /// Slots in three sectors.
 const TASKS: u64 = 20;
 const SAMPLED: u64 = 400;
-/// Of what no sync makes durable.
+/// The bit of a version that no sync makes durable.
 const NEVER: u64 = 1 << 63;
 
-/// What each task was, in order, each with the bit of the sync that followed.
+/// The states that each task had, in order, each with the bit of the sync that followed.
 type Versions = Vec<Vec<(u64, Task)>>;
 
 struct Scene {
@@ -28,14 +28,14 @@ struct Scene {
     versions: Versions,
 }
 
-/// A real file of the ledger's name, for its lock.
+/// A real file with the ledger's name, for its lock.
 fn placeholder(scratch: &Scratch) -> PathBuf {
     let path = scratch.path("a.ledger");
     std::fs::write(&path, b"a placeholder").expect("writes");
     path
 }
 
-/// What is done, and whether it is synced then.
+/// What is done, and whether a sync follows.
 type Step<'a> = (Box<dyn Fn(&Ledger) + 'a>, bool);
 
 fn step<'a>(step: impl Fn(&Ledger) + 'a) -> Step<'a> {
@@ -47,7 +47,7 @@ fn synced<'a>(step: impl Fn(&Ledger) + 'a) -> Step<'a> {
 }
 
 impl Scene {
-    /// Steps upon a new ledger; a sync is acknowledged.
+    /// Runs steps on a new ledger; each sync is acknowledged.
     fn of(steps: &[Step<'_>]) -> Self {
         let scratch = Scratch::in_memory();
         let path = scratch.path("a.ledger");
@@ -57,7 +57,7 @@ impl Scene {
         memory.record();
         let mut versions: Versions = (0..TASKS).map(|place| vec![(0, ledger.task(place).expect("reads"))]).collect();
         for (k, (step, synced)) in steps.iter().enumerate() {
-            // Each call leaves a version.
+            // Each call adds a version.
             step(&ledger);
             for (place, versions) in (0..).zip(&mut versions) {
                 let task = ledger.task(place).expect("reads");
@@ -108,7 +108,7 @@ impl Bench {
 
     /// A worker that comes after the loss gets every task that is not done, once.
     fn nothing_is_lost(ledger: &Ledger) -> Result<(), String> {
-        // It enters itself first: in a place that was another's.
+        // It registers first, in a place that was another owner's.
         let owner = ledger.register(&Owner::this_process()).map_err(|e| e.to_string())?;
         let mut watch = Watch::new(Duration::MAX, |_| None);
         ledger.reap(&mut watch).map_err(|e| e.to_string())?;

@@ -1,5 +1,5 @@
-//! Loss of power beside a ledger and the store that its tasks fill: once both are brought together, no task is
-//! done without its data.
+//! Loss of power beside a ledger and the store that its tasks fill. Once both are reconciled, no task is done without
+//! its data.
 
 use super::counted;
 use super::memory::Memory;
@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const ROWS: u64 = 8;
 const BLOCK: u64 = 2;
-/// A state costs visits of the library.
+/// Few, because each state costs visits of the library.
 const SAMPLED: u64 = 40;
 
 fn put(writer: &mut Writer, claim: &Claim) {
@@ -112,7 +112,7 @@ fn check(site: &mut Site, state: &State<'_>) -> Result<(), String> {
         if state.acknowledged() & 1 << place != 0 && !whole {
             return Err(format!("the rows of task {place} were acknowledged: {presence:?}"));
         }
-        // As after a kill: what is durable is not done again, if it was noted that it was empty.
+        // As after a kill: durable rows are not computed again if the ledger noted that they were empty before.
         if task.state == Stand::Waiting && task.rows_were_empty && presence.durable == presence.rows {
             return Err(format!("task {place} is to be done again: {task:?}, {presence:?}"));
         }

@@ -1,6 +1,6 @@
-//! A disk in memory that keeps a log of all that is done to it.
+//! A disk in memory that keeps a log of every change.
 //!
-//! Locks and owner notes use the file system directly: files of the same names are there as placeholders.
+//! Locks and owner notes use the file system directly; placeholders with the same names exist there.
 
 use super::image::{FOLDER, Image, Named, Op, Recording, number};
 use h5part_base::storage::{Disk, Identity, Mode, Storage, StorageFile};
@@ -40,7 +40,7 @@ impl Memory {
         Self(Arc::new(Shared { root, state: Mutex::default() }))
     }
 
-    /// What lies in `root` on the real disk.
+    /// A disk with the files of `root` on the real disk.
     pub fn taken_from(root: &Path) -> Self {
         let memory = Self::new(root);
         let mut folders = vec![memory.0.root.clone()];
@@ -67,7 +67,7 @@ impl Memory {
         path.strip_prefix(&self.0.root).expect("absolute, in the folder of the store").to_owned()
     }
 
-    /// Puts another disk in. Open files stay open, on the file of the same number.
+    /// Replaces the content of the disk. Open files stay open, on the file with the same number.
     pub fn put(&self, image: &Image) {
         let mut state = self.lock();
         state.names.clone_from(&image.names);
@@ -76,7 +76,7 @@ impl Memory {
         }
     }
 
-    /// Changes the bytes of one file, unseen by any log.
+    /// Changes the bytes of one file without logging it.
     pub fn edit<T>(&self, number: u64, body: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         let file = Arc::clone(&self.lock().files[&number]);
         body(&mut file.write().expect("lock"))
@@ -86,7 +86,7 @@ impl Memory {
         self.lock().image()
     }
 
-    /// From here on a log is kept.
+    /// Starts the log.
     pub fn record(&self) {
         let mut state = self.lock();
         state.recording = Some(Recording { start: state.image(), log: Vec::new() });
@@ -97,7 +97,7 @@ impl Memory {
         self.lock().recording.take().expect("one was begun")
     }
 
-    /// The caller has been told that these things are done.
+    /// Logs that the caller has been told that these things are done.
     pub fn acknowledge(&self, bits: u64) {
         self.lock().log(Op::Ack(bits));
     }
@@ -115,7 +115,7 @@ impl Memory {
             (Mode::Read | Mode::Write, None) if !path.is_file() => return Err(io::ErrorKind::NotFound.into()),
             _ => {}
         }
-        // Of an owner note it is of no consequence whether its text is durable; that of its name is.
+        // For an owner note only the durability of its name matters, not that of its text.
         let bytes = if mode == Mode::CreateNew { Vec::new() } else { std::fs::read(path)? };
         let number = state.files.keys().max().map_or(1, |most| most + 1);
         state.files.insert(number, Arc::new(RwLock::new(bytes.clone())));

@@ -1,8 +1,8 @@
 //! Loss of power at any instant: every state of the disk that it may leave is recovered and checked.
 //!
-//! Work is recorded on a [`memory`] disk. Of each recording all [`points`] are taken at which the power may
-//! fail, and of each point all [`states`], or, where they are too many, some. More of those are taken where
-//! `H5PART_CRASH_STATES` asks for it, others where `H5PART_CRASH_SEED` does.
+//! Work is recorded on a [`memory`] disk. All [`points`] of a recording at which the power may fail are visited. Of
+//! each point all [`states`] are visited, or a sample if there are too many. `H5PART_CRASH_STATES` sets the size of the
+//! sample, `H5PART_CRASH_SEED` selects another one.
 
 mod barriers;
 mod changed_barriers;
@@ -23,7 +23,8 @@ mod structure;
 mod visit;
 mod wide;
 
-/// States that each scenario has at least. Scenarios of structure have few: each takes visits of the library.
+/// The least number of states of each scenario. Scenarios of structure have few: each state takes visits of the
+/// library.
 const LEAST: [(&str, u64); 37] = [
     ("fresh", 140_000),
     ("fresh, guarded", 55_000),
@@ -64,7 +65,7 @@ const LEAST: [(&str, u64); 37] = [
     ("ledger and store", 500),
 ];
 
-/// Tells how many states there were.
+/// Prints the number of states.
 fn counted(scenario: &str, states: u64) {
     println!("{scenario}: {states} states");
     let (_, least) = LEAST.iter().find(|(name, _)| *name == scenario).expect("in the list");

@@ -1,4 +1,4 @@
-//! Loss of power among several who write: two writers side by side, and another program after them.
+//! Loss of power with several writers: two side by side, and another program after them.
 
 use super::counted;
 use super::image::Op;
@@ -9,7 +9,7 @@ use super::visit::visit;
 
 const SAMPLED: u64 = 300;
 
-/// The calls of two, each in its own order.
+/// Merges the calls of two writers, keeping the order of each.
 fn merged(one: &[Op], other: &[Op], mut first: impl FnMut(usize) -> bool) -> Vec<Op> {
     let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
     let mut all = Vec::new();
@@ -20,7 +20,7 @@ fn merged(one: &[Op], other: &[Op], mut first: impl FnMut(usize) -> bool) -> Vec
     all
 }
 
-/// Their rows and stamps lie in the same sectors, and either's sync makes the other's durable.
+/// Their rows and stamps lie in the same sectors, and each one's sync makes the other's durable.
 #[test]
 fn two_writers_of_neighbouring_rows_lose_nothing_to_each_other() {
     let mut states = 0;

@@ -10,7 +10,7 @@ const SECTOR: u64 = 512;
 /// Goes along a recording.
 struct Walk {
     durable: Arc<Image>,
-    /// As a living process sees it.
+    /// The disk as a living process sees it.
     live: Image,
     pending: Vec<(Slot, Unit)>,
     named: usize,
@@ -19,7 +19,7 @@ struct Walk {
     call: usize,
 }
 
-/// All instants of a recording that differ. The last one is its end, with all states once more.
+/// All distinct instants of a recording. The last one is its end, again with all states.
 pub fn points(recording: &Recording, sampling: Sampling) -> Vec<Point> {
     let mut walk = Walk {
         durable: Arc::new(recording.start.clone()),
@@ -81,7 +81,7 @@ impl Walk {
 
     fn write(&mut self, file: u64, address: u64, bytes: &[u8]) {
         let range = index(address)..index(address) + bytes.len();
-        // Bytes that are there already make no other disk.
+        // Writing the same bytes does not change the disk.
         if self.live.files[&file][range.clone()] != *bytes {
             let unit = Unit::Bytes { file, address: range.start, bytes: Arc::from(bytes) };
             self.unit(Slot::Sector(file, address / SECTOR), unit);

@@ -1,4 +1,4 @@
-//! Rows in a state after a crash: put on a disk in memory, recovered, and compared.
+//! Rows after a crash: the state is put on a disk in memory, recovered, and compared.
 
 use super::image::{FOLDER, Image, Op, Recording};
 use super::memory::Memory;
@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Cells of a row, column by column: its bytes, where it has a value.
+/// Cells of a row, one per column: the bytes, if it has a value.
 pub type Row = Vec<Option<Vec<u8>>>;
 
 /// What each row may hold: versions in order, each with the bit of its acknowledgement.
 #[derive(Clone, Debug, Default)]
 pub struct Expected(pub Vec<Vec<(u64, Row)>>, pub Others);
 
-/// What another program has written, which is given as not there.
+/// What another program has written; a reader reports it as missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Others {
     #[default]
@@ -29,15 +29,15 @@ pub enum Others {
     Values,
 }
 
-/// Whether a cell of the guard column that is being hidden may pass for one that was changed: a loss of
-/// power can take its stamp and leave its bytes. It is not there either way.
+/// Whether a guard cell that is being hidden may be reported as changed. A loss of power can lose its stamp and keep
+/// its bytes. Such a cell counts as missing in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hidden {
     Allowed,
     Wrong,
 }
 
-/// All rows, as a reader finds them.
+/// All rows as a reader finds them.
 pub fn rows_of(reader: &mut Reader, hidden: Hidden, others: Others) -> Result<Vec<Row>, String> {
     let guard = guard_of(reader).filter(|_| hidden == Hidden::Allowed);
     let count = reader.table().rows;
@@ -53,7 +53,7 @@ pub fn rows_of(reader: &mut Reader, hidden: Hidden, others: Others) -> Result<Ve
             CellState::Missing | CellState::Writing => Ok(None),
             CellState::Plain if others == Others::Values => Ok(None),
             CellState::Changed if guard == Some(column) => Ok(None),
-            // Nobody but h5part has written here.
+            // Only h5part has written here.
             other => Err(format!("row {row} is {other:?}")),
         }
     };
@@ -67,7 +67,7 @@ fn guard_of(reader: &Reader) -> Option<usize> {
 }
 
 impl Expected {
-    /// The next version of all rows that differ from the last one; acknowledged with this bit.
+    /// Adds the next version of all rows that differ from the last one; this bit acknowledges it.
     pub fn add(&mut self, bit: u64, rows: Vec<Row>) {
         self.0.resize(rows.len(), Vec::new());
         for (versions, row) in self.0.iter_mut().zip(rows) {
@@ -77,7 +77,7 @@ impl Expected {
         }
     }
 
-    /// Versions that the row may have: none before the last that was acknowledged.
+    /// Versions that the row may have: the last acknowledged one and later ones.
     fn allowed(&self, row: usize, acknowledged: u64) -> &[(u64, Row)] {
         let versions = &self.0[row];
         let last = versions.iter().rposition(|(bit, _)| bit & acknowledged == *bit).unwrap_or(0);
@@ -97,12 +97,13 @@ impl Expected {
     }
 }
 
-/// One of them.
+/// Whether the row equals one of the versions.
 fn is_whole(versions: &[(u64, Row)], row: &Row) -> bool {
     versions.iter().any(|(_, version)| version == row)
 }
 
-/// One of them, with the guard hidden or not; or not there in any column in which they differ.
+/// Whether the row equals one of the versions, with the guard hidden or not, or is missing in every column in which
+/// they differ.
 fn is_whole_or_not_there(versions: &[(u64, Row)], row: &Row, guard: Option<usize>) -> bool {
     let is = |(_, version): &(u64, Row)| {
         let fits = |column: usize| row[column] == version[column] || (guard == Some(column) && row[column].is_none());
@@ -116,7 +117,7 @@ fn is_whole_or_not_there(versions: &[(u64, Row)], row: &Row, guard: Option<usize
     versions.iter().any(is) || row.iter().enumerate().all(fits)
 }
 
-/// A disk in memory with a writer and a reader that stay open while the bytes beneath them change.
+/// A disk in memory with a writer and a reader that stay open while the bytes below them change.
 pub struct Bench {
     _scratch: Scratch,
     pub memory: Memory,
@@ -142,8 +143,8 @@ impl Bench {
         let store = Store::open(&path).expect("opens").with_storage(Arc::new(memory.clone()));
         let mut records = BTreeMap::new();
         for (name, file) in recording.dead_writers() {
-            // A folder opens and locks as a file does, counts as a dead writer's, and cannot be removed: a
-            // record whose removal was not durable is found again.
+            // A folder opens and locks as a file does. It counts as a dead writer's, and cannot be removed: so a record
+            // whose removal was not durable is found again.
             std::fs::create_dir_all(path.with_file_name(&name)).expect("folder");
             image.names.insert(name.clone(), file);
             image.files.insert(file, Vec::new());
@@ -154,7 +155,7 @@ impl Bench {
         Self { _scratch: scratch, memory, writer, reader, data, records, bytes: Vec::new() }
     }
 
-    /// The power came back.
+    /// Puts a state on the disk, as if the power came back.
     pub fn put(&mut self, state: &State<'_>) {
         self.memory.edit(self.data, |bytes| state.bytes_of(self.data, bytes));
         for (file, name) in &self.records {
@@ -167,17 +168,17 @@ impl Bench {
         self.writer.recover().map_err(|e| e.to_string())
     }
 
-    /// What recovery does to the disk that is in.
+    /// Runs recovery on the current disk and records it.
     pub fn recorded_recovery(&mut self) -> Result<Recording, String> {
         self.memory.record();
         let outcome = self.recover();
         let mut recording = self.memory.recorded();
-        // At its end it removes the records, which does not pass through the storage.
+        // At its end recovery removes the records, which the storage does not see.
         recording.log.extend(self.records.values().map(|name| Op::Names(vec![(name.clone(), None)])));
         outcome.map(|_| recording)
     }
 
-    /// Before anybody recovers: readers and stock programs see no mixture.
+    /// Before anyone recovers, readers and stock programs see no mixture.
     pub fn check_before(&mut self, expected: &Expected, acknowledged: u64) -> Result<(), String> {
         let why = |e| format!("before recovery: {e}");
         let guard = guard_of(&self.reader);
@@ -207,7 +208,7 @@ impl Bench {
         })
     }
 
-    /// After recovery, and after another one that finds the records again.
+    /// Checks the state after recovery, and after another one that finds the records again.
     pub fn check_after(&mut self, expected: &Expected, acknowledged: u64) -> Result<(), String> {
         let rows = rows_of(&mut self.reader, Hidden::Wrong, expected.1)?;
         expected.check(&rows, acknowledged, is_whole)?;
@@ -219,8 +220,8 @@ impl Bench {
         if same { Ok(()) } else { Err("recovering twice is not recovering once".to_owned()) }
     }
 
-    /// Another program writes into a cell between the loss of power and recovery: it is left as it is, and
-    /// other rows are put back.
+    /// Another program writes into a cell between the loss of power and the recovery. That cell is left alone, and
+    /// other rows are restored.
     pub fn check_foreign(
         &mut self,
         state: &State<'_>,
@@ -244,7 +245,7 @@ impl Bench {
         others.check(&rows, state.acknowledged(), is_whole)
     }
 
-    /// Everything that must hold of a state.
+    /// Checks everything that must hold for a state.
     pub fn check(&mut self, state: &State<'_>, expected: &Expected) -> Result<(), String> {
         self.put(state);
         self.check_before(expected, state.acknowledged())?;

@@ -1,4 +1,4 @@
-//! Row commits to be crashed: tables, and what is done to them.
+//! Row commits to crash: the tables, and what is done to them.
 
 use super::image::{Barrier, Recording};
 use super::memory::Memory;
@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a guard says of a row that is not complete.
+/// The guard's value of an incomplete row.
 pub const UNDEFINED: i64 = 1;
 
 /// A table `t` of ten rows: E (f64), F (f64, `cell`), status (i64).
@@ -26,7 +26,7 @@ pub struct Shape {
     pub guard: bool,
 }
 
-/// Values for some rows: E and F hold `value`, status what is asked for.
+/// Values for some rows: E and F hold `value`; status holds `status`.
 #[derive(Clone, Debug)]
 pub struct Put {
     pub rows: Range<u64>,
@@ -34,10 +34,10 @@ pub struct Put {
     pub status: Option<i64>,
 }
 
-/// A step of a writer's work; when it returns, it is acknowledged.
+/// A step of a writer's work; it is acknowledged when it returns.
 pub type Step<'a> = &'a dyn Fn(&mut Writer);
 
-/// What was recorded, and what each row may be.
+/// A recording, and what each row may hold.
 #[derive(Debug)]
 pub struct Scene {
     pub recording: Recording,
@@ -58,7 +58,7 @@ impl Shape {
         store
     }
 
-    /// Another program leaves values in a row, and says nothing of it.
+    /// Another program leaves values in a row without updating the guard.
     pub fn left_by_another(store: &Store, row: u64) {
         let columns = store.reader("t").expect("reader").table().columns.clone();
         let file = std::fs::OpenOptions::new().write(true).open(store.path()).expect("opens");
@@ -69,7 +69,7 @@ impl Shape {
         }
     }
 
-    /// Commits rows of which the guard says nothing yet, whatever another program has left there.
+    /// Commits rows whose guard is undefined, whatever values another program has left there.
     pub fn put_where_undefined(self, writer: &mut Writer, rows: Range<u64>, value: f64, status: i64) {
         let n = usize::try_from(rows.end - rows.start).expect("small");
         let (e, f) = (Array1::from_elem(n, value), Array2::from_elem((n, self.cell), value));
@@ -103,7 +103,7 @@ pub fn put(rows: Range<u64>, value: f64, status: Option<i64>) -> Put {
 }
 
 impl Scene {
-    /// A table in which the first puts were acknowledged, and then the steps made by one writer.
+    /// A table in which the first puts were acknowledged; then one writer makes the steps.
     pub fn of(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
         Self::recorded(shape, before, None, steps, &vec![0; steps.len()], false)
     }
@@ -113,12 +113,12 @@ impl Scene {
         Self::recorded(shape, before, Some(row), steps, &vec![0; steps.len()], false)
     }
 
-    /// The same, with the making of the writer's file.
+    /// The same, including the creation of the writer's file.
     pub fn with_opening(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
         Self::recorded(shape, before, None, steps, &vec![0; steps.len()], true)
     }
 
-    /// The same, each step by a writer of its own.
+    /// The same, with a new writer for each step.
     pub fn of_writers(shape: Shape, before: &[Put], steps: &[Step<'_>]) -> Self {
         Self::recorded(shape, before, None, steps, &(0..steps.len()).collect::<Vec<_>>(), false)
     }
@@ -145,7 +145,7 @@ impl Scene {
         Self::made(&make, others, steps, writers, opening)
     }
 
-    /// The same upon any store with a table `t` of direct columns.
+    /// The same for any store with a table `t` of direct columns.
     pub fn upon(make: &dyn Fn(&Path) -> Store, steps: &[Step<'_>]) -> Self {
         Self::made(make, Others::Nothing, steps, &vec![0; steps.len()], false)
     }
@@ -181,7 +181,7 @@ impl Scene {
         Self { recording, expected }
     }
 
-    /// The same, as if this one call had done nothing.
+    /// The same scene, as if this one call had done nothing.
     pub fn without(&self, barrier: Barrier) -> Self {
         Self { recording: self.recording.without(barrier), expected: self.expected.clone() }
     }

@@ -1,8 +1,7 @@
 //! Every disk that a loss of power may leave behind.
 //!
-//! What was written since the last sync of its file is there or not, independently: each sector of 512
-//! bytes, each new length, each change of names that no sync of the folder made durable. What was written
-//! to one sector twice arrives in order.
+//! What was written since the last sync of its file is there or not, independently: each sector of 512 bytes, each new
+//! length, each change of names that no sync of the folder made durable. Writes to one sector arrive in order.
 
 use super::image::{Image, Named};
 use std::collections::BTreeMap;
@@ -10,7 +9,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What arrives as a whole or not at all.
+/// A unit arrives as a whole or not at all.
 #[derive(Clone, Debug)]
 pub enum Unit {
     Bytes { file: u64, address: usize, bytes: Arc<[u8]> },
@@ -29,11 +28,11 @@ pub enum Slot {
 /// An instant at which the power may fail.
 pub struct Point {
     pub(super) durable: Arc<Image>,
-    /// With the number of its slot, and its rank there, from 1.
+    /// Each with the number of its slot and its rank there, from 1.
     pub(super) units: Vec<(Unit, usize, u8)>,
-    /// Units of each slot.
+    /// Number of units of each slot.
     pub(super) tops: Vec<u8>,
-    /// The slot of the newest unit. Without that unit the disk is one of an earlier point.
+    /// The slot of the newest unit. Without that unit the disk belongs to an earlier point.
     pub(super) fresh: Option<usize>,
     /// What had been acknowledged.
     pub acknowledged: u64,
@@ -49,7 +48,7 @@ pub struct State<'a> {
     levels: Vec<u8>,
 }
 
-/// How many states are taken of a point that has too many, and which.
+/// How many states to take of a point that has too many, and which.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
     pub states: u64,
@@ -59,15 +58,15 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    /// So many, unless the environment asks for others. All, where they are no more than 14 units make.
+    /// This many, unless the environment says otherwise. A point of at most 14 units is visited in full.
     pub fn of(states: u64) -> Self {
         let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().expect("a number"));
         let seed = number("H5PART_CRASH_SEED").unwrap_or(1);
         Self { states: number("H5PART_CRASH_STATES").unwrap_or(states), seed, exhaustive: 1 << 14 }
     }
 
-    /// Where a state costs a visit of the library: all, where 9 units make them or the environment asks
-    /// for more.
+    /// For states that cost a visit of the library: a point of at most 9 units is visited in full, larger ones if the
+    /// environment asks for more.
     pub fn of_slow(states: u64) -> Self {
         let all = Self::of(states);
         Self { exhaustive: all.states.max(1 << 9), ..all }
@@ -75,13 +74,13 @@ impl Sampling {
 }
 
 impl Point {
-    /// States that are none of an earlier point.
+    /// Number of states that belong to no earlier point.
     pub(super) fn all(&self) -> u64 {
         let free = self.tops.iter().enumerate().filter(|(slot, _)| Some(*slot) != self.fresh);
         free.fold(1, |n: u64, (_, top)| n.saturating_mul(u64::from(*top) + 1))
     }
 
-    /// How many are taken.
+    /// Number of states to take.
     pub fn count(&self, sampling: Sampling) -> u64 {
         if self.sample.is_some() { sampling.states } else { self.all() }
     }
@@ -104,7 +103,7 @@ impl Point {
         self.tops.iter().enumerate().map(level).collect()
     }
 
-    /// Half of them are unlike all others in one slot only, which finds most.
+    /// Half of the states differ from the others in one slot only; these find most faults.
     fn drawn(&self, seed: u64, number: u64) -> Vec<u8> {
         let mut random = Random::new(seed.wrapping_mul(0x2545_F491_4F6C_DD1D) ^ number);
         let lone = index(random.next() % self.tops.len() as u64);
@@ -139,7 +138,7 @@ impl State<'_> {
         self.point.units.iter().filter(arrived).map(|(unit, ..)| unit)
     }
 
-    /// Puts the bytes of one file in place of others.
+    /// Writes the bytes of one file in this state to `out`.
     pub fn bytes_of(&self, file: u64, out: &mut Vec<u8>) {
         out.clear();
         out.extend_from_slice(self.point.durable.files.get(&file).map_or(&[][..], Vec::as_slice));
@@ -184,7 +183,7 @@ impl State<'_> {
         image
     }
 
-    /// To draw what depends on the state, whichever thread comes by.
+    /// A seed that depends only on the state, not on the thread.
     pub fn seed(&self) -> u64 {
         self.levels
             .iter()
@@ -197,7 +196,7 @@ impl State<'_> {
 }
 
 impl Unit {
-    /// On a file of which all earlier units are there.
+    /// Applies the unit to a file that has all earlier units.
     pub(super) fn apply(&self, image: &mut Image) {
         match self {
             Self::Bytes { file, address, bytes } => {

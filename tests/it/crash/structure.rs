@@ -1,4 +1,4 @@
-//! Loss of power in a change of structure: it is made, or not made.
+//! Loss of power in a change of structure: the change is made as a whole or not at all.
 
 use super::image::{Barrier, Image, Op, Recording};
 use super::memory::Memory;
@@ -11,16 +11,16 @@ use h5part_engine::store::{Recovery, Store};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-/// A step of a change; when it returns, it is acknowledged.
+/// A step of a change; it is acknowledged when it returns.
 pub type Step<'a> = &'a dyn Fn(&Store) -> h5part::Result<()>;
 
-/// A recorded change, with what a stock HDF5 sees before and after.
+/// A recorded change, with what a stock HDF5 library sees before and after.
 #[derive(Debug)]
 pub struct Changed {
     pub recording: Recording,
-    /// In the order of acknowledgements, one bit each; the first is what was there.
+    /// In the order of acknowledgements, one bit each; the first is the original content.
     contents: Vec<Content>,
-    /// Files that were looked at through the library already, and which content they have.
+    /// Files that the library has read already, with the index of their content.
     known: Mutex<Vec<(Vec<u8>, usize)>>,
 }
 
@@ -31,7 +31,7 @@ pub struct Bench {
     store: Store,
 }
 
-/// What a stock HDF5 sees.
+/// What a stock HDF5 library sees.
 fn content_of(bytes: &[u8], scratch: &Scratch) -> Result<Content, String> {
     let path = scratch.path("seen.h5");
     std::fs::write(&path, bytes).expect("write");
@@ -39,17 +39,17 @@ fn content_of(bytes: &[u8], scratch: &Scratch) -> Result<Content, String> {
 }
 
 impl Changed {
-    /// Steps upon [`store_with_rows`].
+    /// Runs steps on [`store_with_rows`].
     pub fn of(superblock: u8, steps: &[Step<'_>]) -> Self {
         Self::upon(&|path| store_with_rows(path, superblock), steps)
     }
 
-    /// Steps upon any store.
+    /// Runs steps on any store.
     pub fn upon(make: &dyn Fn(&Path) -> Store, steps: &[Step<'_>]) -> Self {
         let scratch = Scratch::new();
         let path = scratch.path("a.h5");
         let store = make(&path);
-        // As if nobody had changed its structure yet: the log is made, too.
+        // As if nobody had changed the structure yet: the steps create the log, too.
         let _ = std::fs::remove_file(scratch.path("a.h5.part/change.log"));
         let memory = Memory::taken_from(path.parent().expect("folder"));
         let store = store.with_storage(Arc::new(memory.clone()));
@@ -61,12 +61,12 @@ impl Changed {
             contents.push(content_of(memory.image().bytes("a.h5"), &scratch).expect("opens"));
         }
         let mut recording = memory.recorded();
-        // Those who commit through the library write no record.
+        // Commits through the library write no record.
         recording.log.retain(|op| !matches!(op, Op::Names(named) if named[0].0.to_string_lossy().ends_with(".writer")));
         Self { recording, contents, known: Mutex::default() }
     }
 
-    /// The same, as if this one call had done nothing.
+    /// The same change, as if this one call had done nothing.
     pub fn without(self, barrier: Barrier) -> Self {
         Self { recording: self.recording.without(barrier), ..self }
     }
@@ -75,7 +75,7 @@ impl Changed {
         visit(&self.recording, Sampling::of_slow(sampled), Bench::new, |bench, state| self.check(bench, state))
     }
 
-    /// Recovers a state, and looks at it.
+    /// Recovers a state and checks it.
     pub fn check(&self, bench: &Bench, state: &State<'_>) -> Result<(), String> {
         bench.memory.put(&state.image());
         self.recovered(bench, state.acknowledged())
@@ -97,7 +97,7 @@ impl Changed {
         if which < least { Err(format!("content {which} after step {least} was acknowledged")) } else { Ok(()) }
     }
 
-    /// The same, and what recovery did.
+    /// Like `check`, and records the recovery.
     pub fn recorded_recovery(&self, bench: &Bench, state: &State<'_>, acknowledged: u64) -> Result<Recording, String> {
         bench.memory.put(&state.image());
         bench.memory.record();
@@ -107,7 +107,7 @@ impl Changed {
         Ok(recording)
     }
 
-    /// Which of the contents the file has. A file that is not known yet is recovered once more.
+    /// Which of the contents the file has. An unknown file is recovered once more.
     fn which(&self, bench: &Bench, image: &Image) -> Result<usize, String> {
         let bytes = image.bytes("a.h5");
         let mut known = self.known.lock().expect("lock");

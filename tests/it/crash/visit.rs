@@ -1,4 +1,4 @@
-//! Going through all states, on all processors.
+//! Visits all states, on all processors.
 
 use super::image::Recording;
 use super::points::points;
@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 /// States that one thread takes at a time.
 const PART: u64 = 256;
 
-/// What came of it.
+/// The result of a visit.
 #[derive(Debug, Default)]
 pub struct Visited {
     /// States that were put on a disk, recovered, and checked.
     pub states: u64,
-    /// What was wrong with the first that was.
+    /// What was wrong with the first bad state.
     pub violation: Option<String>,
 }
 
 impl Visited {
-    /// All was right. Returns the number of states.
+    /// Asserts that all states were right. Returns their number.
     #[track_caller]
     pub fn holds(self) -> u64 {
         assert!(self.violation.is_none(), "after {} states: {}", self.states, self.violation.unwrap_or_default());
@@ -33,7 +33,7 @@ impl Visited {
     }
 }
 
-/// Checks every state of a recording, each thread at a bench of its own. Ends at the first violation.
+/// Checks every state of a recording; each thread has its own bench. Ends at the first violation.
 pub fn visit<B>(
     recording: &Recording,
     sampling: Sampling,

@@ -1,4 +1,4 @@
-//! Loss of power in commits to a wide table: in place where their stamps lie in one sector, through the log where not.
+//! Loss of power in commits to a wide table: in place if their stamps lie in one sector, through the log otherwise.
 
 use super::counted;
 use super::scenes::{Scene, Step};

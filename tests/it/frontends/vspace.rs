@@ -28,7 +28,7 @@ fn ours(dir: &Scratch, args: &[&str], answer: &str) -> (i32, String, String) {
     finished(&command.output().expect("starts"))
 }
 
-/// A folder is not replaced under those who write a store in it.
+/// A folder is not replaced while someone writes to a store in it.
 #[test]
 fn a_folder_with_a_store_in_use_stays() {
     let dir = folder(
@@ -62,7 +62,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Makes the trials with both programs and compares them byte for byte; how many files there are.
+/// Makes the trials with both programs and compares them byte for byte. Returns the number of files.
 fn compare(vspace: &[u8]) -> Option<usize> {
     let (here, there) = (folder(vspace), folder(vspace));
     let mut peer = planet("vspace")?;
@@ -102,7 +102,7 @@ fn trials_are_those_of_vspace_byte_for_byte() {
         earth("dSemi 3\ndAdded 4"),
         "srcfolder ./templates\ndestfolder ./MP\niSeed 42\nsamplemode grid\nfile vpl.in\ndX [1,2,n2]\n".to_owned(),
         earth("dSemi [1, 2, n3] a").replace('\n', "\r\n"),
-        // What follows a file's name belongs to it, whatever it is.
+        // The text after a file's name belongs to the name, whatever it is.
         earth("dSemi [1, 2, n3] a") + "sTrialName late_\niSeed 3\n",
     ];
     let mut compared = 0;
@@ -171,7 +171,7 @@ fn what_is_there_is_replaced_only_when_that_is_wanted() {
     fs::write(dir.path("MP/kept"), "").expect("writes");
     assert_eq!(ours(&dir, &["-f", "vspace.in"], "").0, 0);
     assert!(!dir.path("MP/kept").exists());
-    // What is refused deletes nothing.
+    // A refused command deletes nothing.
     fs::write(dir.path("MP/kept"), "").expect("writes");
     fs::write(dir.path("vspace.in"), format!("{HEAD}file nowhere.in\ndSemi [1,2,n2] a\n")).expect("writes");
     let (code, _, err) = ours(&dir, &["-f", "vspace.in"], "");

@@ -1,9 +1,9 @@
-//! What the graph of crates cannot say: only `h5/` calls the HDF5 library, and few files are unsafe.
+//! What the graph of crates cannot check: only `h5/` calls the HDF5 library, and few files contain unsafe code.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where code may be unsafe outside `h5/`; `docs/design/README.md` says why.
+/// Where code outside `h5/` may be unsafe; `docs/design/README.md` says why.
 const UNSAFE: [&str; 7] = [
     "crates/base/src/lock/inherited.rs",
     "python/src/bytes.rs",
@@ -28,7 +28,7 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The sources of all crates, with their paths from the root.
+/// The sources of all crates, with their paths relative to the root.
 fn all_sources() -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files);
@@ -96,7 +96,7 @@ fn links_between_pages_and_to_sources_lead_somewhere() {
     assert!(links > 100, "only {links} links were found");
 }
 
-/// What links to the headings of a page say: small letters, digits, hyphens for blanks.
+/// The anchors of a page's headings: lower case, digits, hyphens for blanks.
 fn headings(page: &str) -> impl Iterator<Item = String> {
     let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
     headings.map(|heading| {
@@ -125,7 +125,7 @@ fn no_file_of_the_tests_is_forgotten() {
             let text = fs::read_to_string(parent).unwrap_or_default();
             text.lines().any(|line| line.trim_start_matches("pub ").trim() == format!("mod {name};"))
         };
-        // An example that pools start is a program of its own.
+        // This file is an example: a program of its own, which pools start.
         let is_program = file.ends_with("pools/tasks.rs");
         assert!(is_program || parents.iter().any(declares), "{} is in no module", file.display());
         checked += 1;

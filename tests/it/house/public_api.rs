@@ -1,10 +1,11 @@
-//! The public names of the crate, as a snapshot: they grow on purpose only. CONTRIBUTING.md says how to accept a change.
+//! The public names of the crate, as a snapshot, so that they grow only on purpose. CONTRIBUTING.md says how to accept
+//! a change.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a user of the library must not meet.
+/// Paths that a user of the library must not meet.
 const INSIDE: [&str; 12] = [
     "ByteLock",
     "ColumnLayout",
@@ -30,7 +31,7 @@ fn read(path: &Path) -> String {
     code.map(|line| format!("{line}\n")).collect()
 }
 
-/// The sources of the front door, those of the program left out.
+/// The sources of the front door, without those of the program.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
@@ -52,7 +53,7 @@ fn file_of(module: &[&str]) -> PathBuf {
     files.iter().find(|file| file.is_file()).unwrap_or_else(|| panic!("no file of {module:?}")).clone()
 }
 
-/// The names that a `use` gives: `a::{b, c::{d, e as f}}` gives b, d and f.
+/// The names that a `use` brings in: `a::{b, c::{d, e as f}}` gives b, d and f.
 fn used(tree: &str, before: &[&str], names: &mut BTreeSet<String>) {
     let tree = tree.trim();
     if tree.is_empty() {
@@ -83,7 +84,7 @@ fn used(tree: &str, before: &[&str], names: &mut BTreeSet<String>) {
     }
 }
 
-/// The public names of a module's text: what it reexports, and what is made in it.
+/// The public names of a module's text: those that it reexports and those that it defines.
 fn names_in(text: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for statement in text.split("\npub ").skip(1) {
@@ -102,7 +103,7 @@ fn name_of(text: &str) -> &str {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
 }
 
-/// The modules that are written in `lib.rs` itself, each with the names in it.
+/// The modules that are written inline in `lib.rs`, each with its names.
 fn inline_modules(text: &str) -> Vec<(String, BTreeSet<String>)> {
     let modules = text.split("\npub mod ").skip(1).filter_map(|module| {
         let (name, body) = module.split_once(" {\n")?;
@@ -112,7 +113,7 @@ fn inline_modules(text: &str) -> Vec<(String, BTreeSet<String>)> {
     modules.collect()
 }
 
-/// Public items of a file, with their signatures: one line each, below the `impl` that they are in.
+/// Public items of a file with their signatures: one per line, below the `impl` that contains them.
 fn items(text: &str, names: &BTreeSet<String>) -> Vec<String> {
     let mut items = Vec::new();
     let mut lines = text.lines();
@@ -131,13 +132,13 @@ fn items(text: &str, names: &BTreeSet<String>) -> Vec<String> {
             item = format!("{item}{space}{}", next.trim());
         }
         let item = item.trim_end_matches(['{', ';', ',']).trim_end().replace(",)", ")");
-        // What is in a tuple is nobody's business.
+        // The fields of a tuple struct are private.
         let item = if item.starts_with("pub struct") { item.split('(').next().unwrap_or_default() } else { &item };
         if !item.starts_with("pub use") && !item.starts_with("pub mod") {
             items.push(format!("{}{item}", if indent > 0 { "    " } else { "" }));
         }
     }
-    // An impl in which nothing is public says nothing, unless it is of a trait for a type that is public.
+    // An impl without public items is left out, unless it implements a trait for a public type.
     let all = items.clone();
     let is_empty = |k: usize| all.get(k + 1).is_none_or(|next| !next.starts_with("    "));
     let is_public = |item: &str| item.split_once(" for ").is_some_and(|(_, of)| names.contains(name_of(of)));

@@ -1,4 +1,4 @@
-//! Filters that h5part decodes and others encode: values that hdf5plugin and HDF5's own `SZip` have packed.
+//! Filters that h5part only decodes: values packed by hdf5plugin and HDF5's own `SZip`.
 //!
 //! `tests/fixtures/decoders.py` made the file.
 
@@ -48,7 +48,7 @@ fn values_are_those_that_were_packed() {
     assert_eq!((tables.len(), filters), (30, 120));
 }
 
-/// What is damaged is told, or has no checksum and gives other values; it never ends the program.
+/// A damaged chunk gives an error or, without a checksum, other values. It never crashes the program.
 #[test]
 fn damaged_chunks_end_in_an_error_or_in_other_values() {
     let scratch = Scratch::in_memory();
@@ -64,7 +64,7 @@ fn damaged_chunks_end_in_an_error_or_in_other_values() {
     let mut refused = 0;
     for round in 0..40 {
         let mut bytes = MADE.to_vec();
-        // Values begin behind the first metadata; where metadata is hit, the library says so.
+        // Values begin after the first metadata. If metadata is hit, the library reports it.
         for _ in 0..200 {
             let at = 4096 + random(bytes.len() as u64 - 4096) as usize;
             bytes[at] ^= 1 << random(8);

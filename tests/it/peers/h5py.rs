@@ -1,5 +1,5 @@
-//! Beside Python: what h5part writes is read by h5py, what h5py writes is read by h5part, and a
-//! program that polls the lock file gets its turn beside writers that never pause.
+//! Comparison with Python: h5py reads what h5part writes, h5part reads what h5py writes, and a program that polls the
+//! lock file gets its turn beside writers that never pause.
 
 use crate::common::support::{Scratch, ok, py, python, run};
 use h5part_base::dataspace::Rows;
@@ -79,8 +79,8 @@ fn h5part_reads_what_h5py_writes() {
     assert_eq!(access("other length"), None);
 }
 
-/// The documented way of `mbe_automation`: `flock(LOCK_EX | LOCK_NB)` on FILE.lock every 2 to 5 s;
-/// inside, h5py changes rows of its own. Its writes and ours are both there afterwards.
+/// The documented protocol of `mbe_automation`: `flock(LOCK_EX | LOCK_NB)` on FILE.lock every 2 to 5 s. While it holds
+/// the lock, h5py changes its own rows. Afterwards its writes and ours are both in the file.
 #[test]
 fn a_poller_gets_the_gate_beside_writers_that_never_pause() {
     for how in ["once", "each time"] {
@@ -147,7 +147,7 @@ fn never_pause(store: &Store, writer: u64, stop: &AtomicBool, commits: &AtomicU6
             open.commit(&Rows::range(row..row + 5), &[("E", Values::from(&e)), ("F", Values::from(&f))])
                 .expect("commit");
             commits.fetch_add(1, Ordering::Relaxed);
-            // At least once round the rows.
+            // At least one pass over all rows.
             if round > 1.0 && stop.load(Ordering::Relaxed) {
                 return;
             }
@@ -155,7 +155,7 @@ fn never_pause(store: &Store, writer: u64, stop: &AtomicBool, commits: &AtomicU6
     }
 }
 
-/// A stock reader that opens the file beside writers is not kept out.
+/// A stock reader can open the file beside writers.
 #[test]
 fn h5py_reads_beside_writers() {
     let scratch = Scratch::new();

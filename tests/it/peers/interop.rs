@@ -1,5 +1,5 @@
-//! Every kind of file that h5part writes is read by h5py and by Debian's h5dump (HDF5 1.10), with the bytes that
-//! h5part itself reads.
+//! Every kind of file that h5part writes is read by h5py and by Debian's h5dump (HDF5 1.10), with the same bytes that
+//! h5part reads.
 
 use crate::common::support::{Scratch, ok, py};
 use h5part::monitor::Monitor;
@@ -32,7 +32,7 @@ struct Dataset {
     flag: bool,
 }
 
-/// Debian's h5dump. `None` where there is none, which CI does not let pass where it can install it.
+/// Debian's h5dump. `None` if it is missing; CI fails if it could be installed.
 fn h5dump() -> Option<Command> {
     if Command::new("h5dump").arg("--version").output().is_ok_and(|o| o.status.success()) {
         return Some(Command::new("h5dump"));
@@ -42,7 +42,7 @@ fn h5dump() -> Option<Command> {
     None
 }
 
-/// That h5dump ends well; returns what it printed.
+/// Runs h5dump, which must succeed. Returns what it printed.
 fn dump(args: &[&str]) -> Option<String> {
     let output = h5dump()?.args(args).output().expect("starts");
     let said = String::from_utf8_lossy(&output.stderr);
@@ -50,8 +50,8 @@ fn dump(args: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The three read the same: every dataset by h5py and by h5dump, the columns of these tables by h5part. Returns how
-/// many datasets there are; 0 without h5py.
+/// Checks that three programs read the same: h5py and h5dump every dataset, h5part the columns of these tables. Returns
+/// the number of datasets; 0 without h5py.
 fn read_alike(scratch: &Scratch, file: &str, tables: &[&str]) -> usize {
     let folder = scratch.text("alike");
     std::fs::create_dir_all(&folder).expect("folder");
@@ -72,7 +72,7 @@ fn read_alike(scratch: &Scratch, file: &str, tables: &[&str]) -> usize {
 }
 
 fn by_h5dump(file: &str, dataset: &Dataset, wanted: &[u8], out: &str) {
-    // Of enumerations, such as bool, h5dump writes nothing but in the file's own order; they are of one byte.
+    // Of enumerations such as bool, h5dump writes only the file's own order. They have one byte.
     let order = if dataset.flag { "NATIVE" } else { "LE" };
     if dump(&["-d", &dataset.path, "-b", order, "-o", out, file]).is_some() {
         let dumped = std::fs::read(out).expect("dumped");
@@ -82,7 +82,7 @@ fn by_h5dump(file: &str, dataset: &Dataset, wanted: &[u8], out: &str) {
 
 const DTYPES: [&str; 11] = ["f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "bool"];
 
-/// A table of 40 rows with a column of every type, every other one of cells, and a guard; rows 3 to 29 are there.
+/// A table of 40 rows with a column of every type, cells in every second one, and a guard. Rows 3 to 29 have values.
 fn every_type(scratch: &Scratch, file: &str, table: &str, more: &[&str]) {
     let shape = |k: usize| if k % 2 == 1 { ":3x2" } else { "" };
     let columns: Vec<String> = DTYPES.iter().enumerate().map(|(k, d)| format!("{d}:{d}{}", shape(k))).collect();
@@ -93,7 +93,7 @@ fn every_type(scratch: &Scratch, file: &str, table: &str, more: &[&str]) {
     update(scratch, file, table, 3..30, 1);
 }
 
-/// New values for all columns of these rows, small ones, so that they fit every type.
+/// Writes new values to all columns of these rows. The values are small, so that they fit every type.
 fn update(scratch: &Scratch, file: &str, table: &str, rows: Range<u64>, seed: u64) {
     let count = rows.end - rows.start;
     let mut sets = vec![format!("done={}", scratch.npy("done.npy", &[count], &vec![1.0; count as usize]))];
@@ -119,7 +119,7 @@ const LAYOUTS: [(&str, &[&str]); 6] = [
     ("gzip and shuffle", &["--gzip", "9", "--shuffle", "--chunk-rows", "7"]),
 ];
 
-/// A column a type, the guard, and the stamps.
+/// One column per type, the guard, and the stamps.
 const DATASETS_OF_A_TABLE: usize = DTYPES.len() + 2;
 
 #[test]
@@ -167,7 +167,7 @@ fn published_and_merged_files() {
     }
 }
 
-/// What h5py made stays readable by all once it is adopted and updated.
+/// Files made by h5py stay readable for all programs after they are adopted and updated.
 #[test]
 fn adopted_files() {
     let make = "import sys, h5py, numpy as np\n\
@@ -198,7 +198,7 @@ fn adopted_files() {
     }
 }
 
-/// Tables of records are dumped as text; the numbers of the monitor's are all different.
+/// Tables of records are dumped as text. The numbers in the monitor's tables are all different.
 #[test]
 fn a_monitors_tables() {
     let scratch = Scratch::in_memory();

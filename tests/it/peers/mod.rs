@@ -1,4 +1,4 @@
-//! Files of other programs, and what they read of ours.
+//! Files of other programs, and our files in other programs.
 
 mod decoders;
 mod h5py;

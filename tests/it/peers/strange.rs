@@ -1,4 +1,4 @@
-//! What strange files showed (tests/files): each mended by its kind.
+//! Faults that strange files (tests/files) have shown, each with the test of its fix.
 
 use crate::common::support::{Scratch, ok, py, run};
 
@@ -45,7 +45,7 @@ with h5py.File(sys.argv[1], 'w') as f:
     let out = ok(&["adopt", &path, "b", "--json"]);
     assert!(out.contains("another name of '/a/n', which has stamps"), "{out}");
     assert!(ok(&["status", &path, "b", "--json"]).contains("\"name\":\"own\""));
-    // Nor is it written by another name: its stamps would not match.
+    // The dataset cannot be written by another name either: its stamps would not match.
     let values = scratch.npy("v.npy", &[4], &[1.0, 2.0, 3.0, 4.0]);
     let (code, _, err) = run(&["update", &path, "b", "--rows", "0:4", "--set", &format!("same={values}")]);
     assert!(code == 10 && err.contains("another name of '/a/E', which has stamps"), "{code}: {err}");
@@ -57,7 +57,7 @@ with h5py.File(sys.argv[1], 'w') as f:
         assert_eq!(py(see, &[file]).expect("h5py"), "True [0. 1. 2. 3.]\n");
         ok(&["verify", file]);
     }
-    // Again, with all stamps made anew, is no matter of other tables.
+    // Adopting again, with all stamps rebuilt, leaves other tables alone.
     ok(&["adopt", &path, "a", "--again", "--committed", "all"]);
 }
 
@@ -101,8 +101,8 @@ with h5py.File(sys.argv[1], 'w') as f:
     ok(&["verify", &out]);
 }
 
-/// In a file with lengths of two bytes HDF5 writes attributes beside others that it cannot read again, and takes all of
-/// an object with them. Such a change is refused before it is made.
+/// In a file with 2-byte lengths, HDF5 writes attributes beside others that it cannot read again, and then loses all
+/// attributes of the object. Such a change is refused before it is made.
 #[test]
 fn attributes_that_hdf5_cannot_read_again_are_not_written() {
     let make = "\

@@ -1,5 +1,5 @@
-//! Files that others made: whatever they are, the program says so and goes on; it reads no byte of another
-//! file, and neither crashes nor hangs.
+//! Files of unknown origin: whatever they are, the program reports it and continues. It reads no byte of another file,
+//! and neither crashes nor hangs.
 
 use crate::common::support::{Scratch, finished, h5part, ok, py, run, small_store};
 use std::io::Write;
@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What the library may take for one look, in these tests.
+/// The time limit of the library for one look, in these tests.
 const LOOK_SECONDS: &str = "5";
 
-/// Runs a command that must end within 60 s of processor time, with one of our exit codes. Returns it, and the output.
+/// Runs a command that must end within 60 s of processor time, with one of our exit codes. Returns the code and the
+/// output.
 fn survives(args: &[&str], why: &str) -> (i32, String) {
     let limited = ["-c", "ulimit -t 60 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_h5part")];
     let output =
@@ -21,7 +22,7 @@ fn survives(args: &[&str], why: &str) -> (i32, String) {
     (code, format!("{out}{err}"))
 }
 
-/// Files of every kind that h5py makes, small.
+/// Small files of every kind that h5py makes.
 const ZOO: &str = r"
 import h5py, numpy as np, sys
 for libver in ['earliest', 'v108', 'v110', 'latest']:
@@ -42,7 +43,7 @@ for libver in ['earliest', 'v108', 'v110', 'latest']:
         h5py.h5d.create(f.id, b'compact', h5py.h5t.NATIVE_INT32, h5py.h5s.create_simple((20,)), dcpl)
 ";
 
-/// Where the library looks: most of a file is data, and damage there hurts nobody.
+/// Bytes near other nonzero bytes: these are likely metadata. Most of a file is data, where damage is harmless.
 fn metadata(bytes: &[u8]) -> Vec<usize> {
     let busy =
         |at: usize| bytes[at.saturating_sub(8)..(at + 8).min(bytes.len())].iter().filter(|&&b| b != 0).count() > 2;
@@ -185,12 +186,12 @@ with h5py.File(sys.argv[1], 'w') as f:
     if py(script, &[&file]).is_none() {
         return;
     }
-    // Where plugins may be loaded, the library would look for one.
+    // If plugins may be loaded, the library would look for one.
     let (code, text) = survives(&["read", &file, "t", "x", "--rows", "0:4", "-o", &scratch.text("o.npy")], "read");
     assert!(code == 10 && text.contains("filter 32099") && text.contains("cannot decode"), "{text}");
 }
 
-/// The child is not left behind, and commits nothing more.
+/// The child does not outlive its parent, and commits nothing more.
 #[test]
 fn the_child_dies_with_its_parent() {
     let scratch = Scratch::new();
@@ -227,7 +228,7 @@ fn our_own_files_need_no_child() {
     let scratch = Scratch::new();
     small_store(&scratch.path("a.h5"), 5);
     let file = scratch.text("a.h5");
-    // A child would say so: it cannot lower its limits for a parent that is not its own.
+    // A child would report an error: it cannot lower its limits for a parent that is not its own.
     assert_eq!(run(&["info", &file]).0, 0);
     let paths = h5part_base::lock::Paths::of(&scratch.path("a.h5")).expect("paths");
     assert!(h5part_base::lock::is_ours(&paths).expect("looks"));
@@ -238,7 +239,7 @@ fn our_own_files_need_no_child() {
     }
 }
 
-/// The library crashes: played by a signal from outside, while the child waits for a lock.
+/// The library crashes. The test plays this with a signal from outside while the child waits for a lock.
 #[test]
 fn a_crash_is_told_by_the_parent() {
     let scratch = Scratch::new();
@@ -261,7 +262,7 @@ fn a_crash_is_told_by_the_parent() {
             let of = format!("/proc/{0}/task/{0}/children", parent.id());
             std::fs::read_to_string(of).ok()?.trim().parse::<i32>().ok()
         });
-        // It may still be on its way to the lock: it dies all the same.
+        // It may still be on its way to the lock; it dies all the same.
         let child = nix::unistd::Pid::from_raw(child.expect("there is a child"));
         nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGFPE).expect("kill");
         let (found, out, err) = finished(&parent.wait_with_output().expect("ends"));
@@ -270,7 +271,7 @@ fn a_crash_is_told_by_the_parent() {
     }
 }
 
-/// The library comes to no end: played by a file that it is busy with for longer than it may.
+/// The library does not finish. The test plays this with a file that it reads for longer than allowed.
 #[test]
 fn a_look_without_end_is_ended() {
     let scratch = Scratch::new();
@@ -287,8 +288,8 @@ fn a_look_without_end_is_ended() {
     }
 }
 
-/// A file that fuzzing found: the library comes to no end over its global heap, and the child's limit ends
-/// it, for each command.
+/// A file that fuzzing found: the library never finishes reading its global heap. The child's limit ends it, for each
+/// command.
 #[test]
 fn an_endless_heap_is_left_in_time() {
     let scratch = Scratch::new();

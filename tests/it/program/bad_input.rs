@@ -1,4 +1,4 @@
-//! Bad input: one clear line with path and remedy, an exit code of its own, nothing written.
+//! Bad input: one clear message with path and remedy, its own exit code, and nothing written.
 
 use crate::common::support::{Scratch, finished, h5part, holder, is_one_error, ok, py, run};
 use h5part_base::dataspace::Dtype;
@@ -11,7 +11,7 @@ fn file(scratch: &Scratch) -> String {
     file
 }
 
-/// Expects the code and, in one message, these words; the file stays as it is.
+/// Expects this exit code and one message with these words. The file must not change.
 fn refused(file: &str, args: &[&str], code: i32, words: &[&str]) {
     let before = std::fs::read(file).ok();
     let (got, out, err) = run(args);
@@ -228,7 +228,7 @@ fn a_lock_that_is_not_released_in_time() {
     holder.wait().expect("wait");
 }
 
-/// Root may write anywhere: the program is run as nobody then.
+/// Root may write anywhere, so the program is run as nobody then.
 #[test]
 fn read_only_files_and_folders() {
     let scratch = Scratch::new();
@@ -259,7 +259,7 @@ fn read_only_files_and_folders() {
     let (code, _, err) = as_nobody(&["create", &other, "t", "--rows", "3", "--column", "E:f64"]);
     assert!(code == 8, "{err}");
     mode(&folder, 0o755);
-    // The file may be written, what belongs to it may not.
+    // The file is writable, its sidecar is not.
     let sidecar = scratch.path("a.h5.part");
     mode(scratch.path("a.h5").as_path(), 0o666);
     mode(scratch.path("a.h5.lock").as_path(), 0o666);

@@ -1,4 +1,4 @@
-//! What is chosen where nobody says: modes, and numbers of workers.
+//! Defaults that depend on the machine: modes and numbers of workers.
 
 use crate::common::support::{Scratch, finished, h5part, ok, run};
 
@@ -12,7 +12,7 @@ fn ledger(scratch: &Scratch, name: &str, tasks: u32) -> String {
 #[test]
 fn the_mode_of_a_run_is_that_of_the_argument_else_of_the_variable() {
     let scratch = Scratch::new();
-    // Processes of other numbers than the run's own are the parents of programs only in mode `processes`.
+    // The parent of a task's program is another process than the run itself only in mode `processes`.
     let workers_of_its_own = |name: &str, variable: &str, arguments: &[&str]| {
         let path = ledger(&scratch, name, 2);
         let script = r#"tr '\0' ' ' < /proc/$PPID/cmdline > "$1""#;
@@ -115,7 +115,7 @@ fn a_recommendation_fits_the_machine_and_runs_as_it_is() {
 
 #[test]
 fn a_probe_says_whether_parallel_pays() {
-    // Sleep needs no core, a lock lets one at a time: whatever else the machine does.
+    // Sleeping needs no core, and a lock admits one program at a time: neither depends on what else the machine does.
     let sleep = recommendation(&["--tasks", "2", "--probe", "--", "sleep", "0.3"]);
     let ratio = sleep["probe"]["ratio"].as_f64().expect("a number");
     assert!(ratio > 1.2 && sleep["probe"]["pays"] == true, "{sleep}");

@@ -17,14 +17,14 @@ fn snapshot(name: &str, text: &str) {
     ]}, { insta::assert_snapshot!(name, text) });
 }
 
-/// The names under "Commands:" in a help text, but for `help` itself.
+/// The names under "Commands:" in a help text, except `help` itself.
 fn subcommands(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let names = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
-/// Adds the help of a command and of all below it, and counts them.
+/// Adds the help of a command and of all commands below it. Returns their number.
 fn add_help(path: &[&str], text: &mut String) -> usize {
     let help = ok(&[path, &["--help"]].concat());
     if !path.is_empty() {
@@ -34,7 +34,7 @@ fn add_help(path: &[&str], text: &mut String) -> usize {
     subcommands(&help).iter().map(|name| add_help(&[path, &[name]].concat(), text)).sum::<usize>() + 1
 }
 
-/// The program itself says which subcommands there are, so that none is forgotten here.
+/// The list of subcommands comes from the program itself, so that none is forgotten here.
 #[test]
 fn help_of_every_subcommand() {
     let mut text = String::new();
@@ -185,7 +185,7 @@ fn a_reader_that_goes_away_is_no_error() {
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"));
 }
 
-/// A large update goes through bounded memory, committed in portions.
+/// A large update needs bounded memory and is committed in portions.
 #[test]
 fn a_large_update_is_streamed() {
     let scratch = Scratch::new();

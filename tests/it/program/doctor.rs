@@ -1,4 +1,4 @@
-//! `doctor`: is a file system safe for shared writing? And those that write refuse where it would.
+//! `doctor`: is a file system safe for shared writing? Commands that write must refuse where it says no.
 
 use crate::common::support::{Scratch, finished, ok, run};
 use serde_json::Value;
@@ -11,8 +11,8 @@ fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).expect("folder").next().is_none()
 }
 
-/// Runs a shell script, with the program as `$H`, in a mount and host-name namespace of its own. `None`, with
-/// the reason printed, where the system does not let us.
+/// Runs a shell script, with the program as `$H`, in its own mount and host-name namespace. If the system does not
+/// allow this, prints the reason and returns `None`.
 fn apart(script: &str, variables: &[(&str, &str)]) -> Option<(i32, String, String)> {
     let mut command = Command::new("unshare");
     command.args(["-m", "-u", "sh", "-c", script]).env("H", PROGRAM).envs(variables.iter().copied());
@@ -28,8 +28,8 @@ fn apart(script: &str, variables: &[(&str, &str)]) -> Option<(i32, String, Strin
     Some((code, out, err))
 }
 
-/// Runs the program beside a new `a.h5`. The mount table of the shell, whose place the program then takes, says
-/// another kind for the folder.
+/// Runs the program beside a new `a.h5`. A fake mount table gives another kind of file system for the folder. The
+/// program replaces the shell, whose table it is.
 fn mounted_as(kind_and_options: &str, command: &str, folder: &Path) -> Option<(i32, String, String)> {
     let script = format!(
         r#"
@@ -133,8 +133,8 @@ fn a_file_with_two_names_is_refused() {
     assert!(out.starts_with("UNSAFE: the file has 2 hard links"), "{out}");
 }
 
-/// Where a file system's locks don't reach other hosts, `doctor` says so, and all that writes refuses, unless
-/// it is overruled.
+/// If the locks of a file system do not reach other hosts, `doctor` reports it, and every command that writes refuses
+/// unless it is overruled.
 #[test]
 fn update_refuses_where_doctor_would_and_may_be_overruled() {
     let scratch = Scratch::new();
@@ -170,7 +170,7 @@ fn update_refuses_where_doctor_would_and_may_be_overruled() {
     assert!(out.starts_with("UNKNOWN: newfs at ") && out.contains("--listen"), "{out}");
 }
 
-/// A `doctor` in the background, which ends with the test.
+/// A `doctor` in the background, which is ended with the test.
 struct Doctor(Option<Child>);
 
 impl Doctor {
@@ -235,7 +235,7 @@ fn two_that_meet_on_one_host_say_that_it_proves_nothing() {
     assert!(is_empty(&folder));
 }
 
-/// Namespaces make one machine two hosts, as far as names and boots go.
+/// Namespaces make one machine look like two hosts, with their own names and boot ids.
 #[test]
 fn two_hosts_meet_and_both_say_who_the_other_was() {
     let scratch = Scratch::new();
@@ -261,7 +261,7 @@ exec "$H" doctor "$DIR" --peer --timeout 60 --json
     assert!(is_empty(&folder));
 }
 
-/// One of two hosts has it mounted so that its locks are its own: both learn of it.
+/// One of two hosts has mounted it with local locks: both learn of it.
 #[test]
 fn what_one_of_two_hosts_refuses_is_refused_by_both() {
     let scratch = Scratch::new();
@@ -299,7 +299,7 @@ fn who_meets_nobody_says_whom_it_waited_for() {
     }
 }
 
-/// Whatever ends it, its files go: by itself after a signal that can be caught, by its side after `kill -9`.
+/// Its files are removed however it ends: by itself after a signal that it can catch, by its child after `kill -9`.
 #[test]
 fn nothing_is_left_of_one_that_is_ended() {
     use nix::sys::signal::{Signal, kill};
@@ -309,7 +309,7 @@ fn nothing_is_left_of_one_that_is_ended() {
         std::fs::create_dir(&folder).expect("mkdir");
         let mut listener = Doctor::listen(&folder);
         wait_for("a listener", || is_listening(&folder));
-        // Its side has been started once it has another child; it answers nobody yet.
+        // Its side process has been started once it has a child. Nobody has answered yet.
         let children = format!("/proc/{0}/task/{0}/children", listener.pid());
         wait_for("its side", || std::fs::read_to_string(&children).is_ok_and(|text| !text.trim().is_empty()));
         kill(listener.pid(), signal).expect("is there");

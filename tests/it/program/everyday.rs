@@ -1,4 +1,4 @@
-//! What people do every day: Ctrl-C, forked pools, tasks that commit in part, rows that are computed again.
+//! Everyday use: Ctrl-C, forked pools, tasks that commit in part, rows that are computed again.
 
 use crate::common::support::{Scratch, ok, py, run};
 use nix::sys::signal::{Signal, kill};
@@ -40,7 +40,7 @@ fn a_stream_outlives_one_interrupt_and_ends_at_the_second_or_at_sigterm() {
     }
 }
 
-/// The class of the examples, with a pool that was forked after it was made, and with Ctrl-C in a terminal.
+/// The class of the examples, with a pool that was forked after the object was made, and with Ctrl-C in a terminal.
 const STREAM: &str = r#"
 import multiprocessing, os, pty, signal, sys, time
 exe, store, examples, how = sys.argv[1:]
@@ -104,7 +104,7 @@ fn the_class_of_the_examples_closes_beside_a_forked_pool_and_commits_after_ctrl_
     }
 }
 
-/// Commits the rows of a task to E alone.
+/// Commits the rows of a task to E only.
 const COMPUTE: &str = r#"head -c 16 /dev/zero | "$0" update "$1" t --rows "$2" --set E=-"#;
 
 #[test]
@@ -121,7 +121,7 @@ fn a_task_done_in_part_names_what_is_missing_and_columns_say_what_is_enough() {
         ledger
     };
     let work = |ledger: &str| run(&["run", ledger, "-j", "1", "--", "sh", "-c", COMPUTE, exe, &store, "{rows}"]);
-    // Somebody commits to F: it counts.
+    // Another program commits to F: this counts.
     ok(&["update", &store, "t", "--rows", "0", "--set", &format!("F={}", scratch.npy("f.npy", &[1], &[1.0]))]);
     let (code, _, err) = work(&init("all", &["--max-attempts", "1"]));
     assert!(code == 1 && err.contains("column 'F' of rows 0:2 is not committed ('E' is)"), "{code} {err}");
@@ -133,7 +133,7 @@ fn a_task_done_in_part_names_what_is_missing_and_columns_say_what_is_enough() {
         run(&["ledger", "init", &scratch.text("x"), "--store", &store, "--table", "t", "--columns", "Q"]);
     assert!(code == 3 && err.contains("'Q'"), "{code} {err}");
 
-    // What is reset is done again.
+    // Rows that were reset are computed again.
     ok(&["reset", &store, "t", "--rows", "0:2"]);
     let (code, _, err) = work(&ledger);
     assert!(code == 0 && err.contains("1 task that was done will run again"), "{code} {err}");

@@ -69,7 +69,7 @@ fn slurm_array() {
     assert_eq!(ok(&["status", &scratch.text("results.h5"), "run", "--missing"]), "\n");
 }
 
-/// Runs an example to its end; exit code 0 is expected.
+/// Runs an example to its end. It must exit with 0.
 fn output_of(name: &str, args: &[&str]) -> (String, String) {
     let output = example(name).args(args).env_remove("H5PART_DISTRIBUTE").output().expect("starts");
     let (code, out, err) = finished(&output);
@@ -152,7 +152,7 @@ fn ensemble_with_a_worker_killed_and_one_that_goes_on_give_the_same_bits() {
     let (out, err) = output_of("ensemble", &[&scratch.text("k.h5"), "--kill", "--pool", TWO_BY_TWO]);
     assert!(err.contains(" was killed\n") && err.contains("; 1 attempts were retries"), "{err}");
     assert_eq!(out, serial, "{err}");
-    // In two goes: the second finds what the first committed.
+    // In two runs: the second finds what the first committed.
     output_of("ensemble", &[&scratch.text("g.h5"), "--blocks", "3"]);
     let (out, _) = output_of("ensemble", &[&scratch.text("g.h5")]);
     assert_eq!(out, serial);
@@ -184,7 +184,7 @@ fn sweep() {
     assert!((lines[12][1] - 2f64.ln()).abs() < 0.02 && (lines[0][1] - 0.8f64.ln()).abs() < 1e-6, "{values}");
     assert_eq!(ok(&["status", &scratch.text("sweep.h5"), "runs", "--missing"]), "\n");
 
-    // What was lost is done again, and nothing else.
+    // Only the lost rows are computed again.
     ok(&["reset", &scratch.text("sweep.h5"), "runs", "--rows", "3,7"]);
     ok(&["ledger", "reconcile", &scratch.text("sweep.ledger")]);
     assert!(ok(&["ledger", "status", &scratch.text("sweep.ledger"), "--json"]).contains(r#""waiting":2"#));
@@ -204,7 +204,7 @@ fn grid() {
         out.split_once("years:\n").expect("values").1.to_owned()
     };
     let values = script();
-    // A year is a year where the sun is.
+    // With the sun's mass and the Earth's distance, the period is one year.
     assert!(values.contains("semi2_mass1 1.000000 1.000000 1.0000\n") && values.lines().count() == 15, "{values}");
     let log = || std::fs::read_to_string(scratch.path("years/trial_semi2_mass1/vplanet_log")).expect("reads");
     assert_eq!((script(), log()), (values, "computing the year of trial_semi2_mass1\n".to_owned()));
@@ -223,7 +223,7 @@ fn bigplanet() {
     let table = out.split_once(",planet:dMass:option,planet:TMan:final,planet:TMan:mean\n").expect("a table").1;
     let rows: Vec<Vec<f64>> =
         table.lines().map(|line| line.split(',').map(|x| x.parse().expect("a number")).collect()).collect();
-    // The heavier, the hotter it stays.
+    // A heavier planet stays hotter.
     assert_eq!((rows.len(), rows[0][0], rows[11][0]), (12, 0.5, 3.25));
     assert!(rows.windows(2).all(|pair| pair[0][1] < pair[1][1] && pair[0][2] < pair[1][2]), "{table}");
 }
@@ -245,7 +245,7 @@ fn mbe() {
     let forces = scratch.text("forces.npy");
     let energies = ok(&[&["mbe", "read", &file], &at[..]].concat());
     ok(&[&["mbe", "read", &file], &at[..], &["--forces", &forces]].concat());
-    // No force acts from outside, and no four atoms lie deeper than six pairs at their best.
+    // No force acts from outside, and four atoms have at least the energy of six pairs at their minimum.
     let read = h5part_input::npy::RowSource::open(forces.as_ref()).expect("opens").next_rows(11, 12).expect("forces");
     for frame in read.chunks_exact(12 * 8) {
         let force = |k: usize| f64::from_le_bytes(frame[k * 8..k * 8 + 8].try_into().expect("eight bytes"));
@@ -258,7 +258,7 @@ fn mbe() {
         let energy: f64 = line.rsplit(' ').next().expect("words").parse().expect("a number");
         assert!((-6.0 * 0.0104 / 4.0..-0.01).contains(&energy), "{line}");
     }
-    // Nothing is left, for however many workers.
+    // Nothing is left to do, for any number of workers.
     script("2");
     assert_eq!(ok(&[&["mbe", "read", &file], &at[..]].concat()), energies);
     assert!(ok(&["verify", &file]).contains("sound"));

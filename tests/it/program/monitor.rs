@@ -1,4 +1,4 @@
-//! `h5part monitor`: what workers measured, summed up, drawn, and as OpenQuake's tables.
+//! `h5part monitor`: what workers measured, as a summary, a drawing, and OpenQuake's tables.
 
 use crate::common::support::{Scratch, is_one_error, ok, py, run};
 use h5part::monitor::{Monitor, Record};
@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path;
 
-/// A folder with the measurements of two workers: a task that failed, one with a part, a name too long.
+/// A folder with the measurements of two workers: a failed task, a task with a part, and a name that is too long.
 fn measured(folder: &Path) {
     let first = Monitor::open(folder).expect("opens");
     {
@@ -33,7 +33,7 @@ fn openquakes_tables_have_its_types_to_the_byte() {
     let scratch = Scratch::new();
     measured(&scratch.path("m"));
     ok(&["monitor", &scratch.text("m"), "--export", &scratch.text("out.h5")]);
-    // What OpenQuake engine 3.26 writes; checked against a file of it by hand.
+    // The tables of OpenQuake engine 3.26; compared with one of its files by hand.
     let script = r"
 import h5py, sys
 f = h5py.File(sys.argv[1])
@@ -82,13 +82,13 @@ fn sums_are_told_in_words_in_json_and_drawn() {
     assert!(drawing.starts_with("<svg") && drawing.contains("1 failed"));
     let words = ok(&["monitor", &scratch.text("m")]);
     assert!(words.contains("4 records of 2 workers") && words.contains("1 failed"), "{words}");
-    // A file of it alone is one worker.
+    // A file by itself is one worker.
     let file = fs::read_dir(scratch.path("m")).expect("reads").next().expect("one").expect("entry").path();
     let said = json(&ok(&["monitor", file.to_str().expect("UTF-8"), "--json"]));
     assert_eq!(said["workers"].as_array().expect("list").len(), 1);
 }
 
-/// Two operations on one host, of which one asked for four processors and had a limit.
+/// Two operations on one host. One asked for four processors and had a limit.
 fn with_costs(folder: &Path) {
     let monitor = Monitor::open_as(folder, "w,1").expect("opens");
     let record = |operation: &str, wall_s: f64, cores, memory_limit_bytes| Record {
@@ -131,7 +131,7 @@ fn costs_are_shares_of_what_was_asked_for_by_operation_worker_and_host() {
         ["wide", "100", "0", "84 min", "50.5 s", "50.0 s", "90.0 s", "99.0 s", "100 s", "25 %", "50 bytes", "25 %"];
     assert_eq!(cells[..12], expected, "{words}");
     assert!(ok(&["monitor", &scratch.text("m"), "--by", "host"]).lines().count() == 3);
-    // A reader of CSV finds what is in the JSON.
+    // A CSV reader finds the same as in the JSON.
     let script = r#"
 import csv, json, subprocess, sys
 run = lambda *more: subprocess.run([sys.argv[1], 'monitor', sys.argv[2], *more], check=True, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-//! Outputs never replace what is not theirs; requests that cannot be meant are refused before anything runs.
+//! Outputs never replace foreign files. Requests that cannot be meant are refused before anything runs.
 
 use crate::common::support::{Scratch, finished, h5part, ok, py, run};
 
@@ -37,7 +37,7 @@ fn outputs_replace_their_own_kind_and_nothing_else() {
                 assert!(std::fs::read(kept).expect("reads") == before, "{args:?} {kept}");
             }
         }
-        // A new name, its own kind, and anything else by force.
+        // A new name and an output of the same kind are accepted, and anything else with force.
         let own = scratch.text(own);
         ok(&[args, &[&own]].concat());
         ok(&[args, &[&own]].concat());
@@ -139,7 +139,7 @@ fn a_stream_ends_when_it_is_told_so() {
     assert!(code == 1 && out.contains("null for NaN") && out.contains("'E'"), "{code} {out}");
 }
 
-/// NumPy writes arrays of random types, orders, versions and shapes; each is committed, and read back by h5py.
+/// NumPy writes arrays of random types, orders, versions and shapes. Each is committed, and read back by h5py.
 #[test]
 fn npy_files_are_read_as_numpy_reads_them() {
     const SCRIPT: &str = r#"

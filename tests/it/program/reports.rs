@@ -1,10 +1,10 @@
-//! `h5part report`: a page that needs nothing, and says what `monitor` and the ledger say.
+//! `h5part report`: a page that needs no other file, and agrees with `monitor` and the ledger.
 
 use crate::common::support::{Scratch, commit_e, ok, run};
 use serde_json::Value;
 use std::path::Path;
 
-/// A run of twenty tasks over a store, of which two fail with something nasty in their log.
+/// A run of twenty tasks over a store. Two of them fail with hostile text in their log.
 fn scene() -> (Scratch, String) {
     let scratch = Scratch::new();
     let (store, ledger) = (scratch.text("a.h5"), scratch.text("run.ledger"));
@@ -26,7 +26,7 @@ fn page(path: &Path) -> String {
     std::fs::read_to_string(path).expect("a page")
 }
 
-/// The measurements within a page.
+/// The measurements in a page.
 fn summary(page: &str) -> Value {
     let (_, rest) = page.split_once("<script type=\"application/json\" id=summary>").expect("a summary");
     serde_json::from_str(rest.split_once("</script>").expect("its end").0).expect("JSON")
@@ -65,7 +65,7 @@ fn a_page_says_what_ran_what_failed_and_what_it_cost_and_loads_nothing() {
         let part = part.replace("default-src &#39;none&#39;", "default-src 'none'");
         assert!(page.contains(&part), "{part}\n{page}");
     }
-    // Nothing that a browser would fetch, and nothing of the logs that it would run.
+    // Nothing that a browser would fetch, and nothing from the logs that it would run.
     for link in ["http:", "https:", "src=", "url(", "@import", "<link rel=stylesheet", "<script>alert"] {
         assert!(!page.replace("xmlns=\"http:", "").contains(link), "{link}");
     }
@@ -97,7 +97,7 @@ fn a_page_takes_the_place_of_a_page_and_of_nothing_else() {
     assert_eq!(page(&scratch.path("notes.txt")), "results of a year");
     assert_eq!(run(&["report", &file, "-o", &file]).0, 2);
     ok(&["report", &file, "-o", &out, "--force"]);
-    // All is there: it is written once.
+    // All tasks are done: the page is written once.
     ok(&["report", &file, "-o", &out, "--every", "1"]);
     let (code, _, err) = run(&["report", &file, "-o", &scratch.text("none/a.html")]);
     assert!(code == 3 && err.contains("none/a.html"), "{code} {err}");

@@ -1,11 +1,11 @@
-//! `status --watch` and `top`: a run as it goes on.
+//! `status --watch` and `top`: watching a run.
 
 use crate::common::pty::Terminal;
 use crate::common::support::{Scratch, commit_e, finished, h5part, ok, run};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// Twelve tasks: the first stays until there is a file `go`, 3 and 4 fail with a log.
+/// Twelve tasks: the first runs until there is a file `go`, 3 and 4 fail with a log.
 const SCRIPT: &str = r#"
     case $1 in
     "t 3"|"t 4") printf 'a \033[31mred\033[0m line\nthe end\n'; exit 7;;
@@ -127,7 +127,7 @@ fn top_shows_workers_and_failures_with_their_logs_and_takes_orders() {
     top.until("run.ledger  9/12 done (75.0 %)");
     let text = top.until(" 1 running  ");
     assert!(top.is_taken() && text.contains(">1 workers") && text.contains("t 0"), "{text}");
-    // Failures, sorted by name, filtered; the log of one.
+    // Failures, sorted by name and filtered, and the log of one.
     top.press("\t");
     top.until(">2 failed: task");
     top.press("ss");
@@ -143,7 +143,7 @@ fn top_shows_workers_and_failures_with_their_logs_and_takes_orders() {
     top.press("r");
     top.until("'t 4' is requeued");
     top.press("\u{1b}");
-    // Smaller than anything fits in, and back.
+    // Too small for any content, and back.
     top.resize(5, 20);
     std::thread::sleep(std::time::Duration::from_millis(600));
     top.resize(24, 80);

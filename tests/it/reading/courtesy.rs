@@ -1,11 +1,11 @@
-//! Stock programs that have the file open make a structural change wait, and are named; row commits
-//! wait for writers only.
+//! Stock programs that have the file open make a structural change wait, and the message names them. Row commits wait
+//! for writers only.
 
 use crate::common::support::{Scratch, h5part, ok, py, python, run};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
-/// h5py with the file open until it is killed; it says so when it has it.
+/// Starts h5py, which keeps the file open until it is killed. It prints a line once the file is open.
 fn holder(file: &str, mode: &str) -> Option<Child> {
     let script = "import sys, h5py, time\n\
         f = h5py.File(sys.argv[1], sys.argv[2])\n\
@@ -44,7 +44,7 @@ fn a_stock_reader_keeps_changes_waiting_but_not_commits() {
     is_refused(&["update", &file, "z", "--rows", "1", "--set", &set], reader.id());
     assert!(std::fs::read(&file).expect("read") == before);
     ok(&["update", &file, "t", "--rows", "1", "--set", &set]);
-    // Commits go on while a change waits.
+    // Commits continue while a change waits.
     let waiting = std::process::Command::new(env!("CARGO_BIN_EXE_h5part"))
         .args(["extend", &file, "t", "--rows", "9"])
         .spawn()
@@ -74,7 +74,7 @@ fn a_stock_writer_keeps_both_waiting() {
     ok(&update);
 }
 
-/// A table of chunks that h5py made to grow.
+/// A chunked table that h5py made extensible.
 #[test]
 fn an_adopted_table_grows() {
     for libver in ["earliest", "latest"] {

@@ -1,5 +1,5 @@
-//! Reading without the library: chunks of every kind that h5py writes, any selection, and files that change
-//! while a reader has them open.
+//! Reading without the library: chunks of every kind that h5py writes, any selection, and files that change while a
+//! reader has them open.
 
 use crate::common::support::{Scratch, ok, py, run, small_store};
 use h5part::ErrorKind;
@@ -12,7 +12,7 @@ use std::path::Path;
 
 const ROWS: u64 = 57;
 
-/// Writes datasets in every way that h5py has, and the values that they are to have as plain bytes.
+/// Writes datasets in every way that h5py has, and the expected values as plain bytes.
 const WRITE: &str = r"
 import sys, h5py, json, numpy as np
 path, folder = sys.argv[1:3]
@@ -52,7 +52,7 @@ with h5py.File(path, 'w', libver=('earliest', 'latest') if len(sys.argv) > 4 els
     print(json.dumps(made))
 ";
 
-/// The bytes of a selection, taken from all values.
+/// The bytes of a selection, cut from all values.
 fn expected(all: &[u8], rows: &[u64], cell: usize, inner: Option<&Inner>, element: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for &row in rows {
@@ -176,7 +176,7 @@ fn a_reader_follows_what_is_committed_to_compressed_columns() {
     assert_eq!(reader.read("k", &Rows::list(&[42, 0])).expect("reads").array::<i32>().expect("i32")[[1]], 5);
 }
 
-/// Unstamped, and in chunks that move: nothing but the metadata on the way to them tells.
+/// Unstamped, in chunks that move: only the metadata that leads to the chunks shows the change.
 #[test]
 fn a_reader_follows_what_h5py_changes() {
     let scratch = Scratch::in_memory();
@@ -228,7 +228,7 @@ fn a_damaged_chunk_is_an_error_that_names_it() {
                 assert!(code == 5 && err.contains("column 'z': the chunk from row") && err.contains("gzip 4"), "{err}");
                 refused += 1;
             }
-            // Damage that still decompresses is found by the stamps.
+            // Damage that still decompresses is detected by the stamps.
             Ok(block) => assert!(block.states().contains(&CellState::Changed) || block.bytes().is_empty()),
         }
     }

@@ -1,4 +1,4 @@
-//! Reading, beside writers and by stock programs.
+//! Reading beside writers and by stock programs.
 
 mod courtesy;
 mod datasets;

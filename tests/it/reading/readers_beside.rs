@@ -15,18 +15,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What a change does to the files that it works on.
+/// What a change does to its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     /// The log, or the file, is synced.
     Sync,
-    /// Bytes below the end that the file had before are written.
+    /// Bytes are written below the end that the file had before.
     Applied,
 }
 
 type Hook = Arc<dyn Fn(Call) + Send + Sync>;
 
-/// Does what [`Disk`] does, and says so before.
+/// Does what [`Disk`] does, and reports each call before it.
 #[derive(Clone)]
 struct Watched {
     hook: Hook,
@@ -95,7 +95,7 @@ impl StorageFile for WatchedFile {
     }
 }
 
-/// A compressed table of ten rows, met by `hook` in what follows.
+/// A compressed table of ten rows, whose later changes call `hook`.
 fn store(scratch: &Scratch, hook: Hook) -> Store {
     let path = scratch.path("a.h5");
     let store = Store::new(&path).expect("path");
@@ -103,12 +103,12 @@ fn store(scratch: &Scratch, hook: Hook) -> Store {
     let filters = Filters { gzip: Some(1), ..Filters::default() };
     store.create(&NewTable { filters, ..NewTable::new("t", 10, vec![column]) }, &|_, _| ()).expect("create");
     let old_end = Arc::new(AtomicU64::new(std::fs::metadata(&path).expect("there").len()));
-    // A failed test ends soon.
+    // Short, so that a failed test ends soon.
     let patience = Patience { timeout: Duration::from_secs(20), ..Patience::default() };
     store.with_patience(patience).with_storage(Arc::new(Watched { hook, old_end }))
 }
 
-/// As the HDF5 library opens a file for reading. `None`: it is refused.
+/// Opens the file for reading as the HDF5 library does. `None` if it is refused.
 fn stock_reader(path: &Path) -> Option<File> {
     let file = File::open(path).expect("opens");
     FileExt::try_lock_shared(&file).is_ok().then_some(file)
@@ -136,7 +136,7 @@ fn are_kept_out_only_while_the_change_is_applied() {
     store.writer("t").expect("writer").commit(&Rows::range(3..4), &[("x", Values::from(&ones))]).expect("commit");
     store.extend("t", 20).expect("extend");
     store.set_attributes("t", &[("n".to_owned(), Attribute::Int(7))]).expect("attributes");
-    // So many columns are committed through the log.
+    // This many columns are committed through the log.
     let names: Vec<String> = (0..65).map(|k| format!("c{k}")).collect();
     let columns = names.iter().map(|name| ColumnSpec::new(name, Dtype::F64, &[])).collect();
     store.create(&NewTable::new("wide", 3, columns), &|_, _| ()).expect("create");
@@ -150,7 +150,8 @@ fn are_kept_out_only_while_the_change_is_applied() {
     assert!(count(Call::Sync) >= 9 && count(Call::Applied) >= 3, "{seen:?}");
 }
 
-/// One that came in the middle of a commit and stays: the commit gives way, and is made when it has gone.
+/// A reader opens the file in the middle of a commit and keeps it open: the commit waits, and is made when the reader
+/// closes it.
 #[test]
 fn who_came_during_a_change_and_stays_is_waited_for() {
     let scratch = Scratch::new();

@@ -1,8 +1,8 @@
-//! Where addresses count from, and how far they reach.
+//! Where addresses count from, and how large they may be.
 
 use crate::common::support::{Scratch, ok, py, run};
 
-/// HDF5 counts from where it finds the superblock, whatever base address is stored there.
+/// HDF5 counts from where it finds the superblock, whatever base address is stored in it.
 #[test]
 fn a_user_block_may_be_cut_away_or_put_before() {
     let scratch = Scratch::new();
@@ -31,7 +31,7 @@ for libver in ['earliest', 'v108', 'latest']:
                 "import h5py, sys; f = h5py.File(sys.argv[1]); print(f['g/E'][3], f['g/E'][49], f['new/x'].shape)";
             assert_eq!(py(reads, &[&path]).expect("h5py").trim(), "7.5 49.0 (9,)", "{name}");
             ok(&["verify", &path]);
-            // Bytes that are missing at the end are still noticed.
+            // Missing bytes at the end are still noticed.
             let bytes = std::fs::read(&path).expect("reads");
             std::fs::write(&path, &bytes[..bytes.len() - 100]).expect("writes");
             assert_eq!(run(&["info", &path]).0, 5, "{name}");
@@ -39,7 +39,7 @@ for libver in ['earliest', 'v108', 'latest']:
     }
 }
 
-/// A file whose addresses have two or four bytes takes what these can say, and no more.
+/// A file whose addresses have two or four bytes grows as far as these can express, and no further.
 #[test]
 fn what_addresses_cannot_say_is_refused_before_anything_is_written() {
     let scratch = Scratch::new();
@@ -62,7 +62,7 @@ with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=p)
         assert!(std::fs::read(&path).expect("reads") == before, "{addresses} {lengths}");
         if addresses == "2" {
             assert_eq!(run(&["adopt", &path, "g"]).0, 0, "it fits");
-            // Chunks come one by one: here the end alone tells.
+            // Chunks are added one by one: here only the end of the file shows the limit.
             let (code, _, err) = run(&["extend", &path, "g", "--rows", "60000"]);
             assert!(code == 10, "{code} {err}");
         }
@@ -73,7 +73,7 @@ with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=p)
     }
 }
 
-/// A dataset that HDF5 cannot open keeps nobody from the others.
+/// A dataset that HDF5 cannot open does not block the others.
 #[test]
 fn a_dataset_that_cannot_be_opened_is_named() {
     let scratch = Scratch::new();

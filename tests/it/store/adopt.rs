@@ -1,4 +1,4 @@
-//! Tables that h5py made get stamps: nothing else of the file changes, and their rows are updated.
+//! Tables that h5py made get stamps: nothing else in the file changes, and their rows can be updated.
 
 use crate::common::support::{Scratch, ok, py, run};
 use h5part_base::dataspace::Rows;
@@ -6,8 +6,8 @@ use h5part_engine::store::Values;
 use ndarray::Array1;
 use serde_json::Value;
 
-/// A file with a table `a/b` of twenty rows and columns of every kind. The second argument is the oldest
-/// library version that is to read it.
+/// A file with a table `a/b` of twenty rows and columns of every kind. The second argument is the oldest library
+/// version that must be able to read it.
 const MAKE: &str = "\
 import sys, h5py, numpy as np
 low = {'0': 'earliest', '2': 'v108', '3': 'v110'}[sys.argv[2]]
@@ -39,7 +39,7 @@ f.close()
 assert open(sys.argv[1], 'rb').read(9)[8] == int(sys.argv[2])
 ";
 
-/// Every name, type, value and attribute, but those of h5part.
+/// Every name, type, value and attribute, except those of h5part.
 const DUMP: &str = "\
 import sys, h5py, numpy as np
 def text(v):
@@ -56,7 +56,7 @@ look('/', f)
 f.visititems(look)
 ";
 
-/// Makes the file and says what is in it. `None` where there is no h5py.
+/// Makes the file and returns its content. `None` without h5py.
 fn made(scratch: &Scratch, superblock: &str) -> Option<(String, String)> {
     let file = scratch.text("a.h5");
     py(MAKE, &[&file, superblock])?;
@@ -157,7 +157,7 @@ fn what_counts_is_for_the_user_to_say() {
     }
 }
 
-/// Rows 1, 3, 5, ... are declared to be of no value. Their bytes stay until they are updated.
+/// Rows 1, 3, 5, ... are declared to have no value. Their bytes stay until they are updated.
 #[test]
 fn rows_that_do_not_count_are_missing_and_may_be_updated() {
     let scratch = Scratch::new();
@@ -253,7 +253,7 @@ fn without_stamps_an_update_works_and_says_so() {
     assert_eq!((differ, before.lines().count()), (2, after.lines().count()));
 }
 
-/// Whoever says `--committed status=0` with a guard says also which rows are complete: others need no values.
+/// With a guard, `--committed status=0` also says which rows are complete: other rows need no values.
 #[test]
 fn the_rule_says_what_a_complete_row_is() {
     let scratch = Scratch::new();
@@ -266,7 +266,7 @@ fn the_rule_says_what_a_complete_row_is() {
         return;
     }
     ok(&["adopt", &file, "t", "--committed", "status=0", "--guard", "status=1"]);
-    // 2 stands for "failed": it is not undefined, and says nothing of E.
+    // 2 stands for "failed": it is not undefined, and says nothing about E.
     ok(&["verify", &file]);
     let set = format!("status={}", scratch.npy("s.npy", &[1], &[0.0]));
     ok(&["update", &file, "t", "--rows", "2", "--set", &set, "--cast"]);
@@ -274,7 +274,7 @@ fn the_rule_says_what_a_complete_row_is() {
     assert!(code == 1 && out.contains("guard"), "{out}{err}");
 }
 
-/// A copy of a table that another program makes has the number of the one that was copied, and not its stamps.
+/// If another program copies a table, the copy has the original's id but no stamps.
 #[test]
 fn a_table_that_was_copied_is_one_without_stamps() {
     let scratch = Scratch::new();
@@ -301,7 +301,7 @@ fn a_table_that_was_copied_is_one_without_stamps() {
         said.contains("table 'copy': a copy of a table, without stamps of its own") && said.contains("sound"),
         "{said}"
     );
-    // It holds what was copied, and gets stamps of its own.
+    // The copy holds the same values, and gets its own stamps.
     assert_eq!(ok(&["read", &file, "copy", "E", "--rows", "2:4"]), "5.0\nNaN\n");
     ok(&["adopt", &file, "copy", "--committed", "nonfill"]);
     commit("copy", 4, 7.0).expect("commit");
@@ -309,16 +309,16 @@ fn a_table_that_was_copied_is_one_without_stamps() {
     assert_eq!(ok(&["read", &file, "copy", "E", "--rows", "4"]), "7.0\n");
     assert_eq!(ok(&["read", &file, "t", "E", "--rows", "4"]), "8.0\n");
     assert!(ok(&["verify", &file]).contains("sound: 0 faults, 0 notes"));
-    // In another file there are none at all.
+    // In another file there are no stamps at all.
     assert_eq!(ok(&["read", &other, "t", "E", "--rows", "2"]), "5.0\n");
     ok(&["adopt", &other, "t", "--committed", "nonfill"]);
-    // One that is moved has its stamps still.
+    // A table that is moved keeps its stamps.
     let script = "import sys, h5py\nwith h5py.File(sys.argv[1], 'r+') as f: del f['alias']; f.move('t', 'moved')";
     crate::common::support::py(script, &[&file]).expect("h5py");
     assert!(stamped("moved") && ok(&["verify", &file]).contains("sound: 0 faults"));
 }
 
-/// Zeros, `False` and NaN are values in datasets that were written; what was never written is not there.
+/// Zeros, `False` and NaN are values in datasets that were written. Cells that were never written are missing.
 #[test]
 fn what_was_written_is_told_by_evidence() {
     let scratch = Scratch::new();
@@ -373,8 +373,8 @@ fn what_was_written_is_told_by_evidence() {
     assert!(ok(&["verify", &file]).contains("sound: 0 faults"));
 }
 
-/// Of a table that was allocated when it was made, zeros everywhere prove nothing, and one value proves that they are
-/// values.
+/// If the space of a table was allocated at creation, zeros everywhere prove nothing. One other value proves that the
+/// zeros are values.
 #[test]
 fn space_that_was_allocated_at_once_proves_nothing() {
     let scratch = Scratch::new();
@@ -393,7 +393,7 @@ fn space_that_was_allocated_at_once_proves_nothing() {
     assert_eq!(json(&ok(&["adopt", &file, "used", "--json"]))["committed"], 18);
 }
 
-/// One dataset that cannot get stamps does not keep the others from theirs.
+/// A dataset that cannot get stamps does not keep the others from theirs.
 #[test]
 fn odd_datasets_are_left_out_with_the_reason() {
     let scratch = Scratch::new();
@@ -424,7 +424,7 @@ fn odd_datasets_are_left_out_with_the_reason() {
     assert!(ok(&["verify", &file]).contains("sound"));
 }
 
-/// What was adopted by the wrong rule is adopted again, and what changes is said.
+/// A table adopted by the wrong rule is adopted again, and the changes are reported.
 #[test]
 fn a_table_is_adopted_again() {
     let scratch = Scratch::new();
@@ -460,7 +460,7 @@ fn a_table_is_adopted_again() {
     assert!(ok(&["verify", &file]).contains("sound"));
 }
 
-/// The guard that a table has stays when it is adopted again.
+/// A table keeps its guard when it is adopted again.
 #[test]
 fn a_guard_stays_when_its_table_is_adopted_again() {
     let scratch = Scratch::new();
@@ -480,7 +480,7 @@ fn a_guard_stays_when_its_table_is_adopted_again() {
     assert_eq!(guards[0].undefined, 1i64.to_le_bytes());
 }
 
-/// Behind a user block the library gives an address for a dataset that has no storage: the byte before the superblock.
+/// Behind a user block the library reports an address for a dataset without storage: the byte before the superblock.
 #[test]
 fn a_dataset_without_storage_behind_a_user_block_is_fill() {
     let scratch = Scratch::new();

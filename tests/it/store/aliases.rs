@@ -1,4 +1,4 @@
-//! One dataset under names in several tables, as every H5MD file has: one column, with one set of stamps.
+//! One dataset under names in several tables, as in every H5MD file: one column, with one set of stamps.
 
 use crate::common::support::{Scratch, ok, py, run};
 
@@ -45,7 +45,7 @@ fn a_dataset_of_several_tables_has_one_set_of_stamps() {
         f = h5py.File(sys.argv[1])\n\
         print(f['p/step'] == f['q/step'] == f['r/when'], f['q/step'][3], f['q/value'][3, 2])";
     assert_eq!(py(seen, &[&out]).expect("h5py"), "True 77.5 1.0\n");
-    // Whoever is adopted first has it.
+    // The table that is adopted first gets the column.
     let other = scratch.text("b.h5");
     py(MADE, &[&other]).expect("h5py");
     ok(&["adopt", &other, "r"]);

@@ -1,4 +1,4 @@
-//! Sealed logs that do not fit: they are told, kept aside, and never applied.
+//! Sealed logs that do not fit: they are reported, set aside, and never applied.
 
 use crate::common::content::content;
 use crate::common::stopping::Stopping;
@@ -10,8 +10,8 @@ use h5part_engine::store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A store beside which a sealed log waits; nothing of it is in the file yet, but for what was added at
-/// the end.
+/// A store with a sealed log waiting beside it. The file contains nothing of the change, except what was added at its
+/// end.
 struct Waiting {
     scratch: Scratch,
     store: Store,
@@ -45,7 +45,7 @@ impl Waiting {
         std::fs::read(self.store.path()).expect("read")
     }
 
-    /// Told by the next command, kept aside as it was, nothing applied; and then it goes on.
+    /// The next command reports the log, sets it aside unchanged, applies nothing, and then works.
     fn is_told_and_kept(&self, why: &str) {
         let (file, values) = (self.file(), self.scratch.npy("e.npy", &[1], &[4.5]));
         let (before, log) = (self.bytes(), std::fs::read(&self.log).expect("read"));
@@ -149,7 +149,7 @@ fn a_copy_of_file_and_sidecar_in_the_middle_of_a_change() {
     assert!(waiting.store.reader("a/more").is_ok());
 }
 
-/// It cuts off what was added beyond the end that it knows.
+/// The program cuts off what was added beyond the end that it knows.
 #[test]
 fn a_stock_program_that_opened_and_closed_the_file() {
     let waiting = Waiting::new();
@@ -173,7 +173,7 @@ fn a_foreign_byte_in_any_range_of_the_log() {
         let waiting = Waiting::new();
         let ranges = ranges(&waiting);
         let Some(range) = ranges.get(k) else { continue };
-        // The last byte: of the superblock itself nothing but its checksum may differ.
+        // The last byte: only the checksum of the superblock itself may differ.
         let at = range.address + range.len - 1;
         let file = std::fs::OpenOptions::new().read(true).write(true).open(waiting.store.path()).expect("open");
         let mut byte = [0];
@@ -205,7 +205,7 @@ fn recovery_says_what_it_did() {
     let store = store_with_rows(&scratch.path("a.h5"), 0);
     CHANGES[0].1(&store.clone().with_storage(Arc::new(Stopping::at(5, false)))).expect_err("it was stopped");
     assert_eq!(counts(&scratch.text("a.h5"), 0), [0, 1, 0]);
-    // A second log aside does not replace the first one.
+    // A second log that is set aside does not replace the first one.
     let waiting = Waiting::new();
     let first = waiting.scratch.path("a.h5.part/change-aside-1.log");
     std::fs::write(&first, b"kept").expect("write");

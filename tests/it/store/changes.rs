@@ -1,4 +1,4 @@
-//! Structural changes for tests: files of all superblock versions, and what is done to them.
+//! Structural changes for tests: files of all superblock versions, and the changes to them.
 
 use crate::common::support::small_table;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
@@ -49,10 +49,10 @@ pub fn store_with_rows(path: &Path, superblock: u8) -> Store {
     store
 }
 
-/// Commits rows of `g`, through the library.
+/// Commits rows of `g` through the library.
 pub fn compressed_rows(store: &Store, rows: std::ops::Range<u64>, value: f64) -> h5part::Result<()> {
     let n = usize::try_from(rows.end - rows.start).expect("small");
-    // Not all alike: a chunk must grow.
+    // Values that differ, so that a chunk must grow.
     let z: Vec<f64> = (0..n * 100).map(|i| value + (i as f64).sin() * f64::from(value > 2.0)).collect();
     let z = ndarray::Array2::from_shape_vec((n, 100), z).expect("shape");
     let s = Array1::from_elem(n, 7i64);
@@ -60,7 +60,7 @@ pub fn compressed_rows(store: &Store, rows: std::ops::Range<u64>, value: f64) ->
     writer.commit(&Rows::range(rows), &[("z", Values::from(&z)), ("s", Values::from(&s))]).map(|_| ())
 }
 
-/// Rows 2 to 4 of `t` and `g` were acknowledged with 1.5: the other states of `g` are up to the change.
+/// Rows 2 to 4 of `t` and `g` were acknowledged with 1.5. The states of other rows of `g` depend on the change.
 pub fn acknowledged_rows_are_there(store: &Store, why: &str) {
     let mut reader = store.reader("t").expect("reader");
     for column in ["E", "F"] {
@@ -79,10 +79,10 @@ fn guard_column() -> ColumnSpec {
     ColumnSpec { fill: 1i64.to_le_bytes().to_vec(), ..ColumnSpec::new("s", Dtype::I64, &[]) }
 }
 
-/// A change of structure, by name.
+/// A named change of structure.
 pub type Change = (&'static str, fn(&Store) -> h5part::Result<()>);
 
-/// One of every kind.
+/// One change of every kind.
 pub const CHANGES: [Change; 10] = [
     ("create", |store| store.create(&NewTable { path: "a/more".to_owned(), ..small_table(3) }, &|_, _| ())),
     ("adopt", |store| store.adopt("p", &Adoption::default(), &|_, _| ()).map(|_| ())),

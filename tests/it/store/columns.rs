@@ -1,4 +1,4 @@
-//! Columns that are added to a table, and adopted, with guards of their own.
+//! Columns that are added to a table or adopted, with their own guards.
 
 use crate::common::stopping::Stopping;
 use crate::common::support::{Scratch, ok, py};
@@ -84,7 +84,7 @@ fn what_cannot_be_added_is_refused() {
     rows_are_whole(&store, 0, 0, "after all refusals");
 }
 
-/// The guards of both methods are honest wherever a commit to one of them stops.
+/// The guards of both methods are right wherever a commit to one of them stops.
 #[test]
 fn a_commit_to_one_method_leaves_the_other_alone() {
     let scratch = Scratch::new();
@@ -159,7 +159,7 @@ fn writers_and_readers_go_on_while_columns_are_added() {
     assert_eq!(store.reader("t").expect("reader").table().columns.len(), 19);
 }
 
-/// Columns that h5py has put beside those with stamps, or into a table without any.
+/// Columns that h5py has added to stamped ones, or to a table without stamps.
 #[test]
 fn further_columns_of_another_program_are_adopted() {
     let scratch = Scratch::new();
@@ -200,6 +200,6 @@ with h5py.File(sys.argv[1], "r+") as f:
     }
     rows_are_whole(&store, 0, 0, "the columns that were there");
     ok(&["adopt", &path, "t", "--column", "other", "--committed", "all"]);
-    // What has no stamp, in the other table, is not compared with anything.
+    // A column of the other table without stamps is not compared with anything.
     assert_eq!(findings(&store), [Kind::NotRead]);
 }

@@ -1,4 +1,4 @@
-//! The crate beside itself: two writers in one process, bursts, rows that are locked.
+//! The crate used twice in one process: two writers, bursts, locked rows.
 
 use crate::common::killing::PATIENCE;
 use crate::common::support::{Scratch, small_store};
@@ -60,7 +60,7 @@ fn a_burst_ends_by_itself() {
     for row in 0..500 {
         writer.commit(&Rows::one(row), &[("E", Values::from(&values))]).expect("commit");
     }
-    // The writer lives and does nothing: another program gets file and gate.
+    // The writer lives and does nothing: another program gets the file and the gate.
     let deadline = Instant::now() + PATIENCE;
     loop {
         match hdf5::File::open_rw(store.path()) {
@@ -97,7 +97,7 @@ fn errors_that_write_nothing() {
     assert_eq!(std::fs::read(store.path()).expect("read"), before);
 }
 
-/// Of each row all columns are those of one commit, also while it is written over and over.
+/// All columns of a row come from the same commit, even while the row is overwritten again and again.
 #[test]
 fn columns_read_together_belong_together() {
     let scratch = Scratch::new();
@@ -119,7 +119,7 @@ fn columns_read_together_belong_together() {
         let mut reader = store.reader("t").expect("reader");
         let mut seen = std::collections::BTreeSet::new();
         let start = Instant::now();
-        // For a while, and until the writer was seen at work, on a busy machine too.
+        // For a while, and until the writer was seen at work, even on a busy machine.
         while start.elapsed() < Duration::from_secs(1) || seen.len() <= 20 {
             assert!(start.elapsed() < PATIENCE, "only {} different values were seen", seen.len());
             let blocks = reader.read_columns(&["F", "E"], &Rows::range(0..4)).expect("read");
@@ -137,7 +137,7 @@ fn columns_read_together_belong_together() {
     });
 }
 
-/// Rows of commits under way are not taken for those of dead writers.
+/// Rows that a live writer is committing are not reported as interrupted.
 #[test]
 fn nobody_is_called_interrupted_who_lives() {
     let scratch = Scratch::new();
@@ -157,7 +157,7 @@ fn nobody_is_called_interrupted_who_lives() {
             });
         }
         let counts: Vec<_> = (0..300).map(|_| store.status("t", 3).expect("status").columns.remove(0)).collect();
-        // Before any assertion: the writers would go on for ever after one that fails.
+        // Before any assertion: after a failed one the writers would never stop.
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         for e in counts {
             assert_eq!(e.interrupted, 0, "{e:?}");
@@ -166,7 +166,7 @@ fn nobody_is_called_interrupted_who_lives() {
     });
 }
 
-/// A table added beside a living writer does not make it distrust the file.
+/// A table added beside a live writer does not make it distrust the file.
 #[test]
 fn a_structural_change_of_ours_is_not_taken_for_another_programs() {
     let scratch = Scratch::new();

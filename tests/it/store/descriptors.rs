@@ -1,4 +1,4 @@
-//! A program that lives long keeps no descriptor of what it has closed.
+//! A long-lived program keeps no descriptor of what it has closed.
 
 use crate::common::support::Scratch;
 use crate::store::changes::{compressed_rows, store_with_rows};
@@ -30,11 +30,11 @@ fn work(store: &Store) {
     assert!(matches!(error.kind(), ErrorKind::BadRequest(_)), "{error}");
 }
 
-/// One that gives up its record keeps no descriptor of it either.
+/// A writer that gives up its record keeps no descriptor of it either.
 fn fail(store: &Store) {
     let faulty = Faulty::default();
     let mut writer = store.clone().with_storage(Arc::new(faulty.clone())).writer("t").expect("writer");
-    // After its record, and the folders that lead to it.
+    // After its record and the folders on the path to it.
     faulty.arm(Some(Fault { call: 5, errno: 5, persistent: true }));
     let e = Array1::from_elem(1, 2.0);
     writer.commit(&Rows::one(7), &[("E", Values::from(&e))]).expect_err("fails");

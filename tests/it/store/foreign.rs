@@ -1,4 +1,4 @@
-//! What other programs do to a file is noticed before a byte is written.
+//! Changes that other programs make to a file are noticed before a byte is written.
 
 use crate::common::support::{Scratch, holder, small_store, small_table};
 use h5part::{ErrorKind, Item};
@@ -15,13 +15,13 @@ fn put(writer: &mut Writer, row: u64, value: f64) -> h5part::Result<()> {
     writer.commit(&Rows::one(row), &[("E", Values::from(&values))]).map(|_| ())
 }
 
-/// Longer than a burst of the gate: a program that waits for the lock gets it.
+/// Longer than a burst of the gate, so that a waiting program gets the lock.
 fn pause(writer: &mut Writer) {
     writer.pause();
     std::thread::sleep(Duration::from_millis(12));
 }
 
-/// Changes a cell of E as a stock program would.
+/// Changes a cell of E as a stock program does.
 fn change(store: &Store, row: u64, value: f64) {
     let file = hdf5::File::open_rw(store.path()).expect("opens for writing");
     let dataset = file.dataset("t/E").expect("E");
@@ -105,7 +105,7 @@ fn another_file_in_its_place_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::Replaced), "{error}");
 }
 
-/// `cp other.h5 run.h5`: the same inode, the same layout, another store.
+/// `cp other.h5 run.h5`: the same inode and the same layout, but another store.
 #[test]
 fn another_store_copied_over_it_in_place_is_refused() {
     let scratch = Scratch::new();
@@ -217,7 +217,8 @@ fn rename(from: &Path, to: &Path) {
     std::fs::rename(from, to).expect("rename");
 }
 
-/// Whoever has the gate for itself, as the documented lock is taken, finds the HDF5 file free: HDF5 does not wait.
+/// A program that holds the gate exclusively, with the documented lock, finds the HDF5 file free, because HDF5 does not
+/// wait.
 #[test]
 fn who_has_the_gate_can_open_the_file_beside_readers() {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! The front door: what a program of a user sees of the library.
+//! The front door: the library as a user's program sees it.
 
 use crate::common::support::Scratch;
 use h5part::merge::{MergeOptions, merge};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Names the file for a worker process: this program, started again.
+/// Names the file for a worker process, which is this program started again.
 const FILE: &str = "H5PART_FRONT_DOOR_FILE";
 /// The first row of its share.
 const FIRST: &str = "H5PART_FRONT_DOOR_FIRST";
@@ -29,7 +29,7 @@ fn small(scratch: &Scratch, name: &str) -> Store {
     Store::create(scratch.path(name), table).expect("creates")
 }
 
-/// What the README shows a worker do. Does nothing where nobody started it as one.
+/// The worker of the README. Does nothing unless it was started as one.
 #[test]
 fn a_worker_process() -> h5part::Result<()> {
     let (Ok(file), Ok(first)) = (std::env::var(FILE), std::env::var(FIRST)) else { return Ok(()) };
@@ -50,7 +50,7 @@ fn processes_run_the_program_of_the_readme() {
     let store = Store::create(scratch.path("run.h5"), table()).expect("creates");
     let start = |first: u64| {
         let mut command = Command::new(std::env::current_exe().expect("this program"));
-        // Without the name of the crate, as the names of tests are.
+        // Without the name of the crate, as in the names of tests.
         let (_, module) = module_path!().split_once("::").expect("a module of the crate");
         command.args([&format!("{module}::a_worker_process"), "--exact"]);
         command.env(FILE, store.path()).env(FIRST, first.to_string()).output().expect("starts")
@@ -121,7 +121,7 @@ fn a_commit_that_expects_what_is_no_longer_there_writes_nothing() -> h5part::Res
     Ok(())
 }
 
-/// A fence whose work was given to somebody else.
+/// A fence whose work was given to someone else.
 #[derive(Debug)]
 struct Fenced;
 
@@ -177,7 +177,7 @@ fn errors_say_what_failed_where_and_are_of_one_type() -> h5part::Result<()> {
     let error = writer.commit(0..2).set("E", &[1.0]).run().expect_err("too few");
     assert!(matches!(error.kind(), ErrorKind::ShapeMismatch { .. }), "{error}");
 
-    // Without a file there is none to be named.
+    // Without a file there is none to name.
     let fails = || -> h5part::Result<Rows> { Ok(Rows::parse("x", 10)?) };
     let error = fails().expect_err("not a number");
     assert!(matches!(error.kind(), ErrorKind::BadRows { .. }));

@@ -127,7 +127,7 @@ fn over_library_columns_it_is_one_change() {
     assert!([1.0, 6.0, 7.0, 9.0].iter().zip(z.outer_iter()).all(|(&row, cell)| cell.iter().all(|&v| v == row)));
 }
 
-/// A client that sends fewer lines than would fit into a group, and waits for their answers, gets them.
+/// A client sends fewer lines than fit into a group and waits for their answers: it gets them.
 #[test]
 fn a_stream_is_answered_in_order_and_without_waiting_for_full_groups() {
     let scratch = Scratch::new();
@@ -150,7 +150,7 @@ fn a_stream_is_answered_in_order_and_without_waiting_for_full_groups() {
     for burst in [1, 3, 250, 2] {
         let first = sent;
         for id in first..first + burst {
-            // Row 10 is none, and rows are met again and again.
+            // Row 10 does not exist, and rows are repeated.
             let line = format!("{{\"rows\": {}, \"set\": {{\"E\": {id}.5}}, \"id\": {id}}}", id % 11);
             writeln!(input, "{line}").expect("write");
         }

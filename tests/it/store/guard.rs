@@ -1,4 +1,4 @@
-//! Guard columns: for programs that know nothing of stamps they never speak of a row that is not whole.
+//! Guard columns: programs that ignore stamps never see a guard that calls an incomplete row complete.
 
 use crate::common::stopping::Stopping;
 use crate::common::support::Scratch;
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 const UNDEFINED: i64 = 1;
-/// Elements of a cell: more than a sector, so that its writes tear.
+/// Elements per cell: more than a sector, so that its writes tear.
 const CELL: usize = 150;
 const ROWS: std::ops::Range<u64> = 3..6;
 
@@ -34,7 +34,7 @@ pub fn put(writer: &mut Writer, value: f64, guard: Option<i64>) -> h5part::Resul
     writer.commit(&Rows::range(ROWS), &sets).map(|_| ())
 }
 
-/// What a stock program sees: of each row the guard, and its value if it is whole.
+/// What a stock program sees: the guard of each row, and its value if the row is whole.
 pub fn seen(path: &Path) -> Vec<(i64, Option<f64>)> {
     let file = hdf5::File::open(path).expect("opens");
     let status = file.dataset("t/status").expect("there").read_raw::<i64>().expect("read");
@@ -44,7 +44,7 @@ pub fn seen(path: &Path) -> Vec<(i64, Option<f64>)> {
     (0..10).map(|row| (status[row], whole(row).then_some(e[row]))).collect()
 }
 
-/// No guard speaks of a row that is not wholly that of one commit.
+/// No guard calls a row complete that is not wholly from one commit.
 pub fn guards_are_honest(path: &Path, why: &str) {
     for (row, (guard, value)) in seen(path).into_iter().enumerate() {
         if ROWS.contains(&(row as u64)) {
@@ -59,7 +59,7 @@ pub fn guards_are_honest(path: &Path, why: &str) {
     }
 }
 
-/// All rows old, or new, each with the guard that belongs to it.
+/// Each row is old or new, with the matching guard.
 pub fn rows_are_whole(store: &Store, old: i64, new: i64, why: &str) {
     for (row, (guard, value)) in seen(store.path()).into_iter().enumerate().filter(|(row, _)| (3..6).contains(row)) {
         let expected = if value == Some(1.0) { old } else { new };
@@ -73,7 +73,7 @@ pub fn rows_are_whole(store: &Store, old: i64, new: i64, why: &str) {
     }
 }
 
-/// Calls `body` for every call at which an overwriting commit stops.
+/// Calls `body` for every call at which an overwriting commit can stop.
 fn for_every_stop(old: i64, set: Option<i64>, mut body: impl FnMut(&Store, &str)) {
     let scratch = Scratch::new();
     let file = scratch.path("a.h5");
@@ -111,7 +111,7 @@ fn a_guard_never_speaks_of_a_torn_row() {
     }
 }
 
-/// Putting old values back is writing, too.
+/// Restoring old values is writing, too.
 #[test]
 fn nor_while_rows_are_put_back() {
     for (old, set) in [(0, Some(3)), (0, Some(0)), (0, None)] {
@@ -138,7 +138,7 @@ fn a_commit_that_leaves_the_guard_out_shows_it_again() {
     let mut writer = store.writer("t").expect("writer");
     put(&mut writer, 2.0, None).expect("commit");
     rows_are_whole(&store, 0, 0, "after the commit");
-    // Rows that have no guard yet keep it undefined.
+    // Rows whose guard is undefined keep it so.
     let e = Array1::from_elem(1, 5.0);
     writer.commit(&Rows::one(8), &[("E", Values::from(&e))]).expect("commit");
     drop(writer);
@@ -150,7 +150,7 @@ fn a_commit_that_leaves_the_guard_out_shows_it_again() {
     guards_are_honest(store.path(), "after both");
 }
 
-/// Rows of a table whose guard is undefined by another value than its fill.
+/// Rows of a table whose guard uses another value for undefined than its fill.
 #[test]
 fn new_rows_of_an_adopted_table_are_undefined() {
     let scratch = Scratch::new();

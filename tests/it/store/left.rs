@@ -1,5 +1,5 @@
-//! Rows that a writer left when it died, and that a program which knows nothing of stamps has computed since: its
-//! values are values, for everybody and from then on.
+//! Rows that a dead writer left, and that a program without stamps has computed since: its values are values for
+//! everyone from then on.
 
 use crate::common::support::{Scratch, small_table};
 use crate::together::power::Power;
@@ -14,7 +14,7 @@ const ROWS: std::ops::Range<u64> = 3..6;
 const COMPLETE: i64 = 0;
 const UNDEFINED: i64 = 1;
 
-/// What a row holds: one number in all values, and its status.
+/// The content of a row: one number in all values, and its status.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Row(f64, i64);
 
@@ -43,7 +43,7 @@ fn seen(store: &Store) -> Vec<Row> {
     ROWS.map(row).collect()
 }
 
-/// It computes what is undefined.
+/// The other program computes what is undefined.
 fn compute_elsewhere(store: &Store, value: f64) {
     let file = hdf5::File::open_rw(store.path()).expect("opens");
     for (row, now) in ROWS.zip(seen_by(&file)) {
@@ -62,7 +62,7 @@ fn seen_by(file: &hdf5::File) -> Vec<i64> {
     ROWS.map(|row| status[usize::try_from(row).expect("small")]).collect()
 }
 
-/// As a reader that accepts the values of others has them.
+/// The rows as a reader that accepts the values of others sees them.
 fn read(store: &Store) -> Vec<Row> {
     let mut reader = store.reader("t").expect("reader");
     reader.set_accept_foreign(true);
@@ -88,7 +88,7 @@ fn repair(store: &Store, accept_foreign: bool) -> h5part_engine::verify::Report 
     store.verify(&how, &|_, _| ()).expect("verifies")
 }
 
-/// A save dies at each of its calls; then another program computes what says that it is not there.
+/// A save dies at each of its calls. Then another program computes the rows whose status says they are missing.
 #[test]
 fn what_another_program_computes_after_a_death_is_kept() {
     for (before, durability, elsewhere) in [
@@ -120,12 +120,12 @@ fn what_another_program_computes_after_a_death_is_kept() {
             let complete = rows.iter().all(|row| row.1 == COMPLETE);
             if complete {
                 let read = read(&store);
-                // Of what a record explains nothing is there until it is recovered.
+                // Rows that a record explains are missing until they are recovered.
                 let explained = before.is_some() && rows.iter().all(|row| row.0 != 7.0);
                 let hidden = explained && read.iter().all(|row| row.0.is_nan());
                 assert!(read == rows || hidden, "{when}, before anybody recovers: {read:?} {rows:?}");
             }
-            // A save of what says that it is not there goes through, and of nothing else.
+            // Saving rows whose status says they are missing succeeds, and no others.
             let mut again = store.writer("t").expect("writer");
             let outcome = save(&mut again, 9.0, UNDEFINED);
             drop(again);

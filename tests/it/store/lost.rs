@@ -1,14 +1,14 @@
-//! Other programs make columns longer or shorter, delete, rename and retype them, or give them further names.
+//! Other programs make columns longer or shorter, delete, rename and retype them, or give them more names.
 
 use crate::common::support::{Scratch, ok, py, run};
 
-/// Does to the file of the first argument what the second says.
+/// Runs the second argument's Python code on the file of the first argument.
 const DO: &str = "\
 import sys, h5py, numpy as np
 with h5py.File(sys.argv[1], 'r+') as f: exec(sys.argv[2])
 ";
 
-/// A table `t` of ten committed rows with columns `E` and `F`; afterwards h5py does `what`. `None`: no h5py.
+/// A table `t` of ten committed rows with columns `E` and `F`; then h5py runs `what`. `None` without h5py.
 fn changed(scratch: &Scratch, what: &str) -> Option<String> {
     let file = scratch.text("t.h5");
     let values = scratch.npy("ten.npy", &[10], &[1.5; 10]);
@@ -48,7 +48,7 @@ fn what_is_gone_is_told_and_the_rest_goes_on() {
     }
 }
 
-/// What is left of a shortened column is read, in whatever way it is stored; what is gone is refused.
+/// The rest of a shortened column is read, however it is stored. Reading the lost rows is refused.
 #[test]
 fn the_rest_of_a_shortened_column_is_read() {
     for how in [&["--chunk-rows", "4"][..], &["--gzip", "1", "--chunk-rows", "4"]] {
@@ -133,7 +133,7 @@ fn a_table_without_rows_is_read_as_such() {
     assert_eq!(shape.as_deref().map(str::trim), Some("(0, 3)"));
 }
 
-/// What one column holds beyond the others belongs to no row: a copy by rows says that it leaves it out.
+/// Values of one column beyond the rows of the others belong to no row. A copy by rows reports that it leaves them out.
 #[test]
 fn what_lies_beyond_the_rows_is_named_in_copies() {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! Files that other programs have marked as open for writing: they are refused until the mark is gone.
+//! Files that other programs have marked as open for writing are refused until the mark is gone.
 
 use crate::common::support::{Scratch, h5part, ok, py, python, run, small_store};
 use h5part::ErrorKind;
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
-/// A program of h5py's that writes in SWMR mode: a step per line that it is given.
+/// An h5py program that writes in SWMR mode: it makes one step per input line.
 struct SwmrWriter {
     child: Child,
     input: Option<ChildStdin>,
@@ -59,7 +59,7 @@ h.close()
     }
 }
 
-/// Every command that writes to a file that exists, and every one that reads it.
+/// Every command that writes to an existing file, and every command that reads it.
 fn commands(path: &str, scratch: &Scratch) -> Vec<Vec<String>> {
     let value = format!("x={}", scratch.npy("v.npy", &[1], &[2.5]));
     let (new, out) = (scratch.text("new.h5"), scratch.text("out.h5"));
@@ -93,7 +93,7 @@ fn nothing_touches_a_file_beside_a_swmr_writer() {
     for args in commands(path.to_str().expect("UTF-8"), &scratch) {
         let output = h5part().args(&args).output().expect("starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        // Some commands wait for nothing.
+        // Some commands do not wait.
         if output.status.code() == Some(2) {
             let fewer = &args[..args.len() - 2];
             let again = h5part().args(fewer).output().expect("starts");
@@ -105,7 +105,7 @@ fn nothing_touches_a_file_beside_a_swmr_writer() {
     }
     let (code, out, _) = run(&["verify", path.to_str().expect("UTF-8")]);
     assert!(code == 1 && out.contains("marked as open for writing"), "{out}");
-    // Not even where that is asked for: the writer lives.
+    // Not even if the user asks for it: the writer lives.
     let (code, _, err) = run(&["recover", "--clear-marks", path.to_str().expect("UTF-8")]);
     assert!(code == 6 && err.contains("has it open for writing"), "{code}: {err}");
     assert!(std::fs::read(&path).expect("reads") == before, "not a byte has changed");
@@ -136,7 +136,7 @@ fn the_mark_of_a_dead_program_is_cleared_where_that_is_asked_for() {
     assert_eq!(py(opens, &[&text]).expect("h5py").trim(), "57.0");
 }
 
-/// The look at the file's metadata on entry includes the mark.
+/// The check of the file's metadata on entry includes the mark.
 #[test]
 fn a_mark_that_appears_while_a_writer_is_open_is_seen() {
     let scratch = Scratch::new();
@@ -156,7 +156,7 @@ with h5py.File(sys.argv[1], 'w', libver='latest') as h: h['t/x'] = np.zeros(10)
     let mut commit = || writer.commit(&Rows::one(3), &[("x", Values::from(&one))]);
     commit().expect("commit");
     reader.read("x", &Rows::one(3)).expect("reads");
-    // Another program opens it, and dies.
+    // Another program opens the file and dies.
     let dies = "import h5py, os, sys; h = h5py.File(sys.argv[1], 'r+', libver='latest'); os.kill(os.getpid(), 9)";
     let mut command = python(dies, &[path.to_str().expect("UTF-8")]).expect("h5py");
     std::thread::sleep(std::time::Duration::from_millis(50));
@@ -170,7 +170,7 @@ with h5py.File(sys.argv[1], 'w', libver='latest') as h: h['t/x'] = np.zeros(10)
     assert_eq!(reader.read("x", &Rows::one(3)).expect("reads").mask().iter().filter(|&&m| m).count(), 1);
 }
 
-/// Files with every superblock: h5part leaves no mark, not even for a moment in which it is killed.
+/// Files with every superblock version: h5part leaves no mark, wherever it is killed.
 #[test]
 fn h5part_sets_no_marks() {
     let scratch = Scratch::new();

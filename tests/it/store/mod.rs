@@ -1,4 +1,4 @@
-//! The store: tables, columns, stamps, structure, what others did to it.
+//! The store: tables, columns, stamps, structure, and the changes of other programs.
 
 mod addresses;
 mod adopt;

@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         .prop_map(|(rows, columns, seed, durability, reopen)| Step { rows, columns, seed, durability, reopen })
 }
 
-/// Bytes of one column: (rows, bytes of a cell), and which rows are there.
+/// For each column: (rows, bytes per cell), and which rows have values.
 struct Model {
     bytes: Array2<u8>,
     present: Vec<bool>,
@@ -68,7 +68,7 @@ fn random_bytes(seed: u64, dtype: Dtype, count: usize) -> Vec<u8> {
     };
     match dtype {
         Dtype::Bool => (0..count).map(|_| next() & 1).collect(),
-        // Any of these is one character.
+        // Each of these bytes is one character.
         Dtype::Text(_) => (0..count).map(|_| next() & 127).collect(),
         Dtype::Enum(_) => (0..count / 2).flat_map(|_| if next() & 1 == 0 { [0, 0] } else { [249, 255] }).collect(),
         _ => (0..count).map(|_| next()).collect(),
@@ -100,7 +100,7 @@ fn check_through_crate(store: &Store, shape: &Shape, models: &[Model]) -> Result
     Ok(())
 }
 
-/// All elements of a dataset as they lie in it.
+/// All elements of a dataset as they are stored.
 #[expect(unsafe_code, reason = "the safe wrapper reads no type that is known at run time alone")]
 fn raw_bytes(dataset: &hdf5::Dataset, dtype: Dtype) -> Vec<u8> {
     let datatype = dataset.dtype().expect("type");

@@ -1,4 +1,4 @@
-//! Compressed columns: writers of the same chunks, tables of h5py in every filter that it has, and damage.
+//! Compressed columns: concurrent writers of the same chunks, h5py tables with every filter, and damage.
 
 use crate::common::support::{Scratch, finished, ok, py, run};
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
@@ -16,17 +16,17 @@ use std::time::Duration;
 const FIRST: u64 = 40;
 const LAST: u64 = 75;
 const CHUNK: u64 = 8;
-/// Writers: the first ones are threads, the others processes. Writer `w` has the rows with the remainder `w`.
+/// Writers: the first ones are threads, the others processes. Writer `w` has the rows with remainder `w`.
 const THREADS: u64 = 3;
 const WRITERS: u64 = 5;
 const ROUNDS: u64 = 12;
 
-/// What a row holds after a commit with this version, in all columns.
+/// The value in all columns of a row after a commit with this version.
 fn value(row: u64, version: u64) -> u64 {
     row * 1000 + version
 }
 
-/// Rows of writer `w` among the first `rows`, from all chunks, some other ones each round.
+/// Rows of writer `w` among the first `rows`, from all chunks, different ones each round.
 fn rows_of(w: u64, rows: u64, round: u64) -> Vec<u64> {
     // The last round takes all.
     (0..rows)
@@ -74,7 +74,7 @@ fn process_writes(file: &str, w: u64, rows: &AtomicU64) {
     assert!(child.wait().expect("ends").success());
 }
 
-/// How many rows there are; in the last round, once there are all.
+/// The current number of rows; in the last round, waits until all are there.
 fn seen(rows: &AtomicU64, round: u64) -> u64 {
     while round == ROUNDS && rows.load(Ordering::Acquire) < LAST {
         std::thread::sleep(Duration::from_millis(1));
@@ -82,7 +82,7 @@ fn seen(rows: &AtomicU64, round: u64) -> u64 {
     rows.load(Ordering::Acquire)
 }
 
-/// That every row is of one commit; returns the versions of those that are there.
+/// Checks that each row comes from one commit. Returns the versions of the rows, if they have values.
 fn versions(reader: &mut Reader) -> Vec<Option<u64>> {
     let rows = reader.table().rows;
     let blocks = reader.read_columns(&["k", "z"], &Rows::range(0..rows)).expect("reads");
@@ -102,7 +102,7 @@ fn versions(reader: &mut Reader) -> Vec<Option<u64>> {
     (0..rows as usize).map(version).collect()
 }
 
-/// Reads, and publishes, until it is told to stop; nothing goes back, no row is half of a commit.
+/// Reads, and publishes, until it is stopped. No version goes back, and no row is a mixture of two commits.
 fn watch(store: &Store, out: &Store, stop: &AtomicBool, publishes: bool) -> u32 {
     let (mut last, mut looks) = (Vec::new(), 0);
     while !stop.load(Ordering::Acquire) {
@@ -165,7 +165,7 @@ fn many_write_the_same_chunks_while_the_table_grows() {
     }
 }
 
-/// Columns of h5py in its filters, with chunks that split the cells, and elements of either order of bytes.
+/// Columns of h5py with its filters, with chunks that split the cells, and elements of both byte orders.
 const MADE: &str = r"
 import sys, h5py, numpy as np
 n = np.arange(120.).reshape(20, 6)
@@ -186,7 +186,7 @@ with h5py.File(sys.argv[1], 'w', libver=(sys.argv[2], 'latest')) as f:
 print(' '.join(ways))
 ";
 
-/// All columns of the table, as numbers without a fraction.
+/// All columns of the table, as whole numbers.
 const LOOK: &str = "import sys, h5py, json\n\
     with h5py.File(sys.argv[1]) as f: print(json.dumps({k: d[...].astype(int).tolist() for k, d in f['g'].items()}))";
 
@@ -241,7 +241,7 @@ fn by_h5py(file: &str) -> Numbers {
     serde_json::from_str(&py(LOOK, &[file]).expect("h5py")).expect("JSON")
 }
 
-/// h5py and h5part both read what is wanted.
+/// Checks that h5py and h5part both read the expected numbers.
 fn alike(file: &str, wanted: &Numbers, when: &str) {
     assert_eq!(&by_h5py(file), wanted, "{when}: h5py");
     for (column, wanted) in wanted {
@@ -252,7 +252,7 @@ fn alike(file: &str, wanted: &Numbers, when: &str) {
     }
 }
 
-/// Updates rows of a column with numbers that go down from `first`; those that it takes are wanted from then on.
+/// Updates rows of a column with numbers that go down from `first`. The expected numbers change accordingly.
 fn set(
     scratch: &Scratch,
     file: &str,
@@ -274,7 +274,7 @@ fn set(
     ended
 }
 
-/// Columns of one file, where the bytes of each column's chunks are, and where those of their index.
+/// The columns of one file, the bytes of each column's chunks, and the bytes of their index.
 const DAMAGED: &str = r"
 import sys, h5py, json, numpy as np
 path, what = sys.argv[1:3]
@@ -298,8 +298,8 @@ else:
     print(json.dumps(out))
 ";
 
-/// Damage to chunks and to their indexes: every command ends in time and with a code of its own, and no value that
-/// the file does not hold is given for one that is there.
+/// Damage to chunks and their indexes: every command ends in time with its own exit code, and no value that the file
+/// does not hold is reported as present.
 #[test]
 fn damaged_chunks_and_indexes() {
     let seed = std::env::var("H5PART_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_261_121u64);
@@ -359,7 +359,7 @@ fn damaged_chunks_and_indexes() {
     assert!(codes[0] > 20 && codes[5] > 20 && masked > 0, "some are damaged, some not: {codes:?}, {masked}");
 }
 
-/// Runs a command in little memory and with 60 s of processor time; it must end, and with one of our exit codes.
+/// Runs a command with little memory and 60 s of processor time. It must end with one of our exit codes.
 fn survives(args: &[&str], why: &str) -> usize {
     let limited = ["-c", "ulimit -v 3000000 && ulimit -t 60 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_h5part")];
     let output = Command::new("sh").args(limited).args(args).env("H5PART_LOOK_SECONDS", "5").output().expect("starts");
@@ -368,7 +368,7 @@ fn survives(args: &[&str], why: &str) -> usize {
     usize::try_from(code).expect("checked")
 }
 
-/// Rows that are said to be there hold what was adopted. Returns how many are not.
+/// Rows reported as present hold what was adopted. Returns the number of rows that differ.
 fn only_true_values(values: &str, mask: &str, why: &str) -> usize {
     let data = |path: &str| {
         let bytes = std::fs::read(path).expect("reads");

@@ -1,4 +1,4 @@
-//! A working file and the file that was published before, read as one.
+//! A working file and the file published before, read as one.
 
 use crate::common::support::{Scratch, ok, run, small_store};
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};

@@ -1,4 +1,4 @@
-//! Structural changes of files that are in use: tables, attributes, rows added and taken back.
+//! Structural changes of files in use: tables, attributes and rows are added and taken back.
 
 use crate::common::content::{Content, content};
 use crate::common::stopping::Stopping;
@@ -17,7 +17,7 @@ fn generation(path: &Path) -> u64 {
     file.attr("h5part_generation").expect("there").read_scalar().expect("u64")
 }
 
-/// What of the file is not h5part's doing.
+/// The content of the file that is not h5part's.
 fn foreign(path: &Path) -> Content {
     let mut content = content(path).expect("opens");
     content.retain(|name, _| name.starts_with("/p/") && !name.contains("h5part") || name.starts_with("/big"));
@@ -229,7 +229,7 @@ fn a_file_shrinks_and_grows_again() {
     }
 }
 
-/// Fifty small datasets more in a file of two thousand.
+/// Fifty more small datasets in a file of two thousand.
 #[test]
 fn a_change_costs_what_it_changes() {
     for superblock in SUPERBLOCKS {

@@ -1,4 +1,4 @@
-//! Texts that h5part keeps in a file: they lie in object headers, and those of earlier versions are read.
+//! Texts that h5part keeps in a file: they are stored in object headers, and those of earlier versions are read.
 
 use crate::common::support::{Scratch, ok, py};
 use crate::store::columns::{findings, second};
@@ -14,7 +14,7 @@ fn has_a_heap(path: &Path) -> bool {
     std::fs::read(path).expect("reads").windows(4).any(|bytes| bytes == b"GCOL")
 }
 
-/// A heap of texts that a loss of power has taken the bytes of would be read without end.
+/// If a loss of power had taken the bytes of a text heap, reading it would never end.
 #[test]
 fn what_h5part_writes_needs_no_heap() {
     let scratch = Scratch::new();
@@ -49,7 +49,7 @@ with h5py.File(sys.argv[1]) as f:
     );
 }
 
-/// Of any length, and more than an attribute holds.
+/// Names of any length, longer than an attribute can hold.
 #[test]
 fn long_names_are_kept() {
     let scratch = Scratch::new();
@@ -72,7 +72,7 @@ fn variable(text: &str) -> VarLenUnicode {
     VarLenUnicode::from_str(text).expect("a text")
 }
 
-/// Puts a text, or a list, as earlier versions wrote it in the place of what is there.
+/// Replaces a text, or a list, by one in the form that earlier versions wrote.
 fn as_it_was(object: &hdf5::Location, name: &str, texts: &[&str], list: bool) {
     object.delete_attr(name).expect("is there");
     let texts: Vec<VarLenUnicode> = texts.iter().map(|text| variable(text)).collect();

@@ -1,4 +1,4 @@
-//! Element types beside plain numbers: made here and read by h5py, made by h5py and updated here.
+//! Element types other than plain numbers: made here and read by h5py, made by h5py and updated here.
 
 use crate::common::support::{Scratch, finished, h5part, ok, py, run};
 use h5part::merge::{MergeOptions, merge};
@@ -27,7 +27,7 @@ fn create(file: &str, columns: &[&str]) {
     ok(&args);
 }
 
-/// Answers of `update --stream` to these lines, all of them.
+/// All answers of `update --stream` to these lines.
 fn stream(file: &str, lines: &[Value]) -> Vec<Value> {
     let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let output = h5part().args(["update", file, "t", "--stream"]).write_stdin(input).output().expect("starts");
@@ -39,7 +39,7 @@ fn read(file: &str, column: &str, rows: &str) -> String {
     ok(&["read", file, "t", column, "--rows", rows])
 }
 
-/// Row 1 and 2 of all columns.
+/// Rows 1 and 2 of all columns.
 fn rows_of_all() -> Vec<Value> {
     vec![json!({"rows": [1, 2], "set": {
         "label": ["a", "abcde"], "name": ["é€x", ""], "z": [[1.5, -2], [0, 1]], "w": [[[1, 2], [3, 4]], [[5, 6], [7, 8]]],
@@ -48,7 +48,7 @@ fn rows_of_all() -> Vec<Value> {
     }})]
 }
 
-/// What h5py finds in columns of [`COLUMNS`] with [`rows_of_all`].
+/// The check that h5py makes of the columns of [`COLUMNS`] with [`rows_of_all`].
 const CHECK: &str = r#"
 import h5py, sys, numpy as np
 with h5py.File(sys.argv[1]) as f:
@@ -255,7 +255,7 @@ for name in sys.argv[2].split():
     assert before.shape == after.shape and (before == after).all() and before.dtype.kind == after.dtype.kind, (name, before, after)
 "#;
     py(compare, &[&folder, &names.join(" ")]);
-    // What was read goes back in.
+    // Values that were read can be written again.
     for name in names {
         let set = format!("{name}={folder}/{name}-out.npy");
         ok(&["update", &file, "t", "--rows", "1:3", "--set", &set]);
@@ -359,7 +359,7 @@ fn typed_values_of_a_program() -> h5part::Result<()> {
     assert_eq!(reader.read("h", 3)?.array::<half::f16>()?, halves.into_dyn());
     assert_eq!((reader.read("label", 3)?.bytes(), reader.read("state", 3)?.bytes()), (&b"abc\0\0\0\0\0"[..], &[1][..]));
     assert_eq!(reader.read("p", 3)?.bytes()[8..], 7i32.to_le_bytes());
-    // As Python has them: another length, the number below an enum.
+    // As Python has them: another length, and the integer type that underlies an enum.
     let narrow = Values::new(Dtype::Bytes(2), &[1], b"hi".to_vec())?.relabel(Dtype::Bytes(8))?;
     let idle = Values::new(Dtype::U8, &[1], vec![0])?.relabel(state)?;
     writer.commit(4).set("label", narrow).set("state", idle).run()?;

@@ -1,10 +1,9 @@
-//! Storage that was never written, and that HDF5 must not fill: what h5py reads of it is what h5part reads, copies and
-//! leaves as it is.
+//! Storage that was never written and that HDF5 must not fill: h5part reads, copies and leaves alone what h5py reads.
 
 use crate::common::support::{Scratch, ok, py};
 
-/// A table `t` with a column for each kind of storage; row 3 of those that end in 'w' was written. The fill value is
-/// 7, undefined, or the type's own.
+/// A table `t` with a column for each kind of storage. Row 3 of the columns whose name ends in 'w' was written. The
+/// fill value is 7, undefined, or the default of the type.
 const MAKE: &str = r"
 import sys, ctypes, glob, os, h5py, numpy as np
 from h5py import h5d, h5p, h5s, h5t
@@ -30,7 +29,7 @@ with h5py.File(path, 'w') as file:
                 if written: h5py.Dataset(made)[... if layout == 'block' else 3] = 5
 ";
 
-/// All rows of all columns but those at 2 and 6, as h5py reads them; those that it cannot read as None.
+/// All rows of all columns, except rows 2 and 6, as h5py reads them; None for columns that it cannot read.
 const SEE: &str = r"
 import sys, h5py, numpy as np
 with h5py.File(sys.argv[1]) as file:
@@ -100,7 +99,7 @@ fn copies_are_as_h5py_reads() {
 #[test]
 fn an_update_leaves_other_rows_as_h5py_reads_them() {
     for kind in KINDS {
-        // What HDF5 fills itself is tested elsewhere, too.
+        // Columns that HDF5 fills itself are tested elsewhere, too.
         let unfilled = kind[0] == "undefined" || kind[1] == "NEVER";
         for adopt in [None, Some("nonfill")].into_iter().take(if unfilled { 2 } else { 1 }) {
             let scratch = Scratch::in_memory();
@@ -156,7 +155,7 @@ with h5py.File(sys.argv[1], 'w') as file:
     ok(&["verify", &path]);
 }
 
-/// A fill value that is neither 0 nor 1: the byte stays as it is, in other rows than those that are written, too.
+/// A fill value that is neither 0 nor 1: rows that are not written keep the byte, too.
 #[test]
 fn a_bool_keeps_the_byte_of_its_fill_value() {
     let scratch = Scratch::new();

@@ -1,4 +1,4 @@
-//! `verify` finds each kind of damage, and calls nothing else damage.
+//! `verify` finds each kind of damage, and reports nothing else as damage.
 
 use crate::common::stopping::Stopping;
 use crate::common::support::{Scratch, h5part, ok, py, run, small_store};
@@ -40,7 +40,7 @@ fn sound(store: &Store, why: &str) {
     assert!(report.sound && report.findings.is_empty(), "{why}: {:#?}", report.findings);
 }
 
-/// 20 rows in all columns, of 40.
+/// Commits 20 of 40 rows in all columns.
 fn store_of(scratch: &Scratch) -> Store {
     let store = small_store(&scratch.path("a.h5"), 40);
     put(&mut store.writer("t").expect("writer"), 0..20, 1.5).expect("commit");
@@ -171,7 +171,7 @@ fn what_h5py_changed_behind_our_back() {
     assert_eq!(block.states(), [CellState::Committed; 3]);
 }
 
-/// A commit of rows that is stopped at a call, as by a kill.
+/// A commit of rows that is stopped at a call, as if killed.
 fn stopped_commit(store: &Store, rows: std::ops::Range<u64>, call: u64) {
     let stopped = store.clone().with_storage(Arc::new(Stopping::at(call, true)));
     let mut writer = stopped.writer("t").expect("writer");
@@ -195,7 +195,7 @@ fn half_written_rows_with_and_without_a_record() {
     let states = store.reader("t").expect("reader").read("F", &Rows::range(25..28)).expect("read");
     assert_eq!(states.states(), [CellState::Missing; 3]);
 
-    // Overwriting: the record comes first, with the folders that lead to it.
+    // For overwritten rows the record comes first, with the folders on the path to it.
     stopped_commit(&store, 3..6, 6);
     let report = verify(&store);
     assert!(kinds(&report).contains(&Kind::Record) && kinds(&report).contains(&Kind::HalfWritten));
@@ -203,7 +203,7 @@ fn half_written_rows_with_and_without_a_record() {
     assert!(report.sound && report.findings.is_empty(), "{:#?}", report.findings);
     assert_eq!((report.tables[0].committed, report.repaired.expect("repaired").reset), (60, 0));
 
-    // The record lost: there is nothing to put back.
+    // The record is lost: there is nothing to restore.
     stopped_commit(&store, 3..6, 6);
     std::fs::remove_dir_all(scratch.path("a.h5.part/records")).expect("remove");
     only(&verify(&store), Kind::HalfWritten, Severity::Fault, "without its record");
@@ -287,7 +287,7 @@ fn logs_that_were_left_over() {
         let left = std::fs::metadata(scratch.path("a.h5.part/change.log")).is_ok_and(|m| m.len() > 0);
         if left {
             assert_eq!(kinds(&report), [Kind::Log], "stopped at {stop}: {:#?}", report.findings);
-            // Its end may have been stopped, when nothing was left to do.
+            // It may have been stopped at its end, with nothing left to do.
             if !report.sound {
                 *(if report.objects > 0 { &mut begun } else { &mut sealed }) += 1;
             }
@@ -312,7 +312,7 @@ fn stopped_holders_and_stale_notes() {
         .expect("answers");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("pid"));
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).expect("stop");
-    // The state of a process is told a moment later.
+    // The state of a process is updated a moment later.
     let stopped = (0..200).find_map(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
         let report = verify(&store);
@@ -351,7 +351,7 @@ fn a_guard_that_says_complete_over_fill() {
     file.write_all_at(&1i64.to_le_bytes(), status).expect("write");
     sound(&store, "after");
 
-    // Where the complete value is known, others say nothing: 2 stands for "failed".
+    // If the value that means complete is known, other values prove nothing: 2 stands for "failed".
     let file = scratch.text("b.h5");
     ok(&[
         "create",

@@ -1,4 +1,4 @@
-//! Tables with more columns than a sector has stamps: whole rows however many columns a commit names.
+//! Tables with more columns than a sector has stamps: rows are whole however many columns a commit names.
 
 use crate::common::killing::Killer;
 use crate::common::stopping::Stopping;
@@ -46,7 +46,7 @@ fn all(columns: usize) -> Vec<usize> {
     (0..columns).collect()
 }
 
-/// The cells of these columns, row after row.
+/// The cells of these columns, row by row.
 fn cells(store: &Store, columns: &[usize]) -> Vec<Vec<Option<f64>>> {
     let names: Vec<String> = columns.iter().map(|&k| name(k)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -67,7 +67,7 @@ fn format_of(store: &Store) -> u64 {
     hdf5::File::open(store.path()).expect("opens").attr("h5part_format").expect("there").read_scalar().expect("reads")
 }
 
-/// Any commits and resets, against a table in memory.
+/// Random commits and resets, compared with a table in memory.
 #[test]
 fn commits_of_any_columns_do_what_they_do_to_a_model() {
     for (seed, columns) in [(1u64, 65usize), (2, 130), (3, 200), (4, 400)] {
@@ -114,7 +114,7 @@ fn commits_of_any_columns_do_what_they_do_to_a_model() {
     }
 }
 
-/// Nothing of a file changes that has no wide table.
+/// A file without a wide table does not change.
 #[test]
 fn the_format_is_3_where_a_table_is_wide_and_only_there() {
     let scratch = Scratch::new();
@@ -169,7 +169,7 @@ fn a_table_has_4096_columns_and_no_more() {
     assert!(matches!(&more, ErrorKind::BadRequest(text) if text.contains("4097") && text.contains("divide")), "{more}");
 }
 
-/// Wherever a commit stops, its rows are old or new as a whole.
+/// Wherever a commit stops, each of its rows is wholly old or new.
 #[test]
 fn a_commit_that_stops_leaves_whole_rows() {
     const COLUMNS: usize = 66;
@@ -209,7 +209,7 @@ fn a_commit_that_stops_leaves_whole_rows() {
     }
 }
 
-/// A reader beside writers of all columns, and of those of a sector.
+/// A reader beside two kinds of writers: of all columns, and of the columns of one sector.
 #[test]
 fn readers_see_whole_rows_beside_writers() {
     let scratch = Scratch::in_memory();
@@ -303,7 +303,7 @@ with h5py.File(sys.argv[1], "w") as f:
         g.create_dataset(f"c{k:04}", data=np.arange(10.0) + k)
 "#;
 
-/// A file with 370 columns that h5py has made, from adoption to publication, by the program.
+/// A file with 370 columns made by h5py: the program adopts, updates and publishes it.
 #[test]
 fn what_others_made_with_370_columns_is_adopted_updated_and_published() {
     let scratch = Scratch::new();
@@ -376,7 +376,7 @@ fn killed_programs_leave_whole_rows() {
     assert_eq!(findings(&store), []);
 }
 
-/// Also in groups, and after stamps were made anew.
+/// Also in groups, and after stamps were rebuilt.
 #[test]
 fn a_column_alone_is_read_with_the_stamps_of_its_sector() {
     let scratch = Scratch::in_memory();

@@ -1,4 +1,4 @@
-//! Pools of tasks, from outside: the same bits in every mode, and workers that are killed.
+//! Pools of tasks from outside: the same bits in every mode, and workers that are killed.
 
 use crate::common::killing::{PATIENCE, children};
 use crate::common::support::finished;
@@ -26,7 +26,7 @@ fn run(config: &str, scene: &str, tasks: usize) -> (i32, String, String) {
     finished(&command.args([config, scene, &tasks.to_string()]).output().expect("starts"))
 }
 
-/// The results and the ends of all tasks, sorted; none of them twice.
+/// The results and the ends of all tasks, sorted. None occurs twice.
 fn sorted(out: &str, tasks: usize) -> BTreeSet<&str> {
     let lines: Vec<&str> = out.lines().filter(|line| line.starts_with("part ") || line.starts_with("end ")).collect();
     let keys = lines.iter().map(|line| line.split(' ').take(if line.starts_with("part") { 3 } else { 2 }));
@@ -86,14 +86,15 @@ fn tasks_that_die_every_time_are_told_with_how_and_the_others_are_done() {
         assert!(ends.contains(end), "{end}: {out}");
     }
     assert!(out.contains("8 tasks: 0 done, 4 failed, 4 lost, 0 cancelled; 12 attempts were retries"), "{out}");
-    // In threads a panic fails its task alone. What a task reads is nothing, and not the pool's messages.
+    // In threads a panic fails only its own task. A task that reads its input gets nothing, and no messages of the
+    // pool.
     let (code, out, _) = run(r#"{"type": "threads", "kwargs": {"max_workers": 2}}"#, "panic", 9);
     assert!(code == 1 && out.contains("9 tasks: 6 done, 3 failed, 0 lost"), "{out}");
     let (code, out, _) = run(PROCESSES, "stdin", 3);
     assert!(code == 1 && out.contains("end 1 failed read 0 bytes"), "{out}");
 }
 
-/// The worker is gone before the pool has come to what it said at last.
+/// The worker ends before the pool has read its last messages.
 #[test]
 fn what_a_worker_said_before_it_ended_is_heard() {
     let config = r#"{"type": "processes", "kwargs": {"max_workers": 2, "parts_in_flight": 1}}"#;
@@ -112,7 +113,7 @@ fn a_dead_worker_is_noticed_though_what_its_task_started_lives_on() {
         .lines()
         .filter_map(|line| Some(Pid::from_raw(line.strip_prefix("daemon ")?.parse().expect("a number"))))
         .collect();
-    // The run is over; they still hold the pipes of the workers.
+    // The run is over; the daemons still hold the pipes of the workers.
     let living = daemons.iter().filter(|pid| kill(**pid, Signal::SIGKILL).is_ok()).count();
     assert_eq!((code, daemons.len(), living), (1, 3, 3), "{out}{err}");
     assert!(sorted(&out, 2).contains("end 1 lost its worker was ended by SIGKILL"), "{out}");
@@ -130,7 +131,7 @@ fn a_worker_over_its_memory_limit_takes_one_task_with_it() {
 #[test]
 fn one_run_of_worker_processes_is_cancelled_and_no_other() {
     let (_, serial, _) = run(r#"{"type": "serial"}"#, "well", 20);
-    // Its tasks look at nothing: their workers are killed, and others take their place.
+    // Its tasks do not check for cancellation: their workers are killed and replaced.
     let (code, out, err) = run(PROCESSES, "cancel", 20);
     assert_eq!(code, 0, "{out}{err}");
     assert_eq!(sorted(&out, 20), sorted(&serial, 20), "{err}");
@@ -153,8 +154,8 @@ fn start(config: &str, scene: &str, tasks: usize) -> Child {
     command.spawn().expect("starts")
 }
 
-/// Kills workers at random from outside, for as long as the run goes on; it ends, and each task once. Attempts
-/// are many, so that some tasks may be lost: what is told is true all the same.
+/// Kills workers at random from outside while the run goes on. The run ends, and each task ends once. Despite many
+/// attempts some tasks may be lost; the reports are correct in any case.
 #[test]
 fn workers_killed_at_random_never_hang_a_run() {
     let seed = u64::from(std::time::UNIX_EPOCH.elapsed().expect("now").subsec_nanos());
@@ -191,7 +192,7 @@ fn workers_killed_at_random_never_hang_a_run() {
                 *parts.entry(line.split(' ').nth(1).expect("index")).or_default() += 1;
                 parts
             });
-        // One that was lost may have given all its results: it was killed before it could say that it was done.
+        // A task that was lost may have given all its results, if its worker was killed before it could report the end.
         for done in ends.iter().filter(|line| line.starts_with("end") && line.contains(" done ")) {
             let index = done.split(' ').nth(1).expect("index");
             assert_eq!(parts.get(index), Some(&3), "seed {seed}: {out}");

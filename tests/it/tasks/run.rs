@@ -35,7 +35,7 @@ fn each_task_is_run_once_in_every_mode_and_keeps_what_it_said() {
             assert_eq!(rig.log(index), expected, "{mode}");
         }
         assert_eq!(rig.status()["done"], 40, "{mode}");
-        // There is nothing left to do, and nothing is done.
+        // Nothing is left to do, so no program is started.
         ok(&with_script(&rig.ledger, &["--mode", mode], "exit 1"));
     }
 }
@@ -70,7 +70,7 @@ fn what_fails_is_tried_again_as_often_as_was_said_and_told_at_the_end() {
         assert_eq!(text.lines().count(), tries, "{name}");
     }
     assert!(rig.log(2).ends_with("attempt 2 failed: exit code 7\n"), "{}", rig.log(2));
-    // Asked to, it tries again what had failed for good.
+    // On request it tries permanently failed tasks again.
     ok(&["ledger", "requeue", &rig.ledger, "--failed"]);
     ok(&with_script(&rig.ledger, &[], "true"));
 }
@@ -86,7 +86,7 @@ fn a_program_that_is_not_there_is_told_once_and_before_any_claim() {
         assert!(code == 2 && is_one_error(&err), "{err}");
     }
     assert_eq!(rig.status(), json(r#"{"total": 50, "waiting": 50, "running": 0, "done": 0, "failed": 0}"#));
-    // One that differs from task to task fails its task.
+    // A program that differs from task to task fails only its own task.
     let (code, ..) = run(&["run", &rig.ledger, "-q", "--max-attempts", "1", "--keep-going", "--", "./{name}"]);
     assert_eq!((code, &rig.status()["failed"]), (1, &json("50")));
     assert!(rig.log(7).contains("could not be started"), "{}", rig.log(7));
@@ -96,7 +96,7 @@ fn a_program_that_is_not_there_is_told_once_and_before_any_claim() {
 fn programs_have_three_descriptors_and_no_input() {
     for mode in ["serial", "threads", "processes"] {
         let rig = Rig::new(&names(6));
-        // A descriptor of ours that lacks CLOEXEC is not inherited either.
+        // A descriptor of ours without CLOEXEC is not inherited either.
         let shell = r#"exec 7</dev/null 9>/dev/null; exec "$0" "$@""#;
         let script = "ls /proc/$$/fd; wc -c; cat; readlink /proc/$$/fd/0";
         std::process::Command::new("sh")
@@ -155,7 +155,7 @@ fn a_program_has_the_memory_it_was_given() {
 fn a_task_with_rows_is_done_when_they_are_there() {
     let rig = Rig::with_store(12, 2);
     let h5part = env!("CARGO_BIN_EXE_h5part");
-    // The first leaves its rows empty, the others commit theirs.
+    // The first task leaves its rows empty, the others commit theirs.
     let script =
         r#"[ $2 = 0:2 ] || echo "{\"rows\":\"$2\",\"set\":{\"E\":[1,2],\"E2\":[3,4]}}" | "$H" update "$S" t --stream"#;
     let mut command = self::h5part();
@@ -215,7 +215,7 @@ fn mpirun_starts_workers_that_share_a_ledger() {
 fn a_worker_ends_when_nothing_waits_and_a_run_stays() {
     let rig = Rig::new(&names(1));
     let claim = json(&ok(&["ledger", "claim", &rig.ledger, "--owner", &std::process::id().to_string(), "--json"]));
-    // The task is ours: there is nothing to do for a worker, and nothing wrong.
+    // We hold the task: a worker has nothing to do, and nothing is wrong.
     ok(&["work", &rig.ledger, "--", "false"]);
     let mut run = std::process::Command::new(env!("CARGO_BIN_EXE_h5part"))
         .args(["run", &rig.ledger, "-q", "--", "true"])

@@ -1,4 +1,4 @@
-//! Mode `slurm` where there is none, or one that is played by scripts. The real one: `make test-slurm`.
+//! Mode `slurm` without SLURM, or with one played by scripts. For the real one: `make test-slurm`.
 
 use crate::common::support::{Scratch, finished, h5part, is_one_error, ok};
 use std::fs;
@@ -17,7 +17,7 @@ fn run(path: &Path, args: &[&str]) -> (i32, String, String) {
     finished(&output.expect("starts"))
 }
 
-/// A program of SLURM that is a script.
+/// Writes a script that plays a program of SLURM.
 fn play(folder: &Path, name: &str, script: &str) {
     let path = folder.join(name);
     fs::write(&path, format!("#!/bin/sh\nPATH=/usr/bin:/bin\ncd {}\n{script}\n", folder.display())).expect("writes");
@@ -49,7 +49,7 @@ fn a_dry_run_shows_the_script_and_needs_no_slurm() {
     let args = [&ledger, "--mode", "slurm", "-j", "4", "--array-size", "100", "--time", "1:00:00", "--dry-run"];
     let (code, script, err) = run(&dir.path("none"), &args);
     assert_eq!(code, 0, "{err}");
-    // No more workers than tasks; four at a time.
+    // No more workers than tasks, and four at a time.
     assert!(script.contains("#SBATCH --array=0-9%4\n") && script.contains("#SBATCH --signal=B:INT@60\n"), "{script}");
     let worker = script.lines().last().unwrap_or_default();
     assert!(worker.starts_with("exec ") && worker.contains(" work ") && worker.ends_with(" -- /bin/true"), "{script}");
@@ -73,7 +73,7 @@ fn more_than_one_array_takes_is_split_and_all_is_taken_back_when_a_part_is_refus
     let jobs = [("100", 4), ("101", 3), ("102", 3)].map(|(id, n)| format!("{{\"id\":\"{id}\",\"elements\":{n}}}"));
     assert_eq!(out.trim(), format!("{{\"submitted\":[{}]}}", jobs.join(",")));
     let script = |name: &str| fs::read_to_string(slurm.join(name)).expect("reads");
-    // The throttle holds for all together: one after the other.
+    // The throttle applies to all arrays together: they run one after the other.
     assert!(script("script0").contains("--array=0-3%3\n") && !script("script0").contains("--dependency"));
     assert!(script("script2").contains("--array=0-2\n") && script("script2").contains("--dependency=afterany:101\n"));
     assert_eq!(fs::read_to_string(format!("{ledger}.part/slurm/101.sbatch")).expect("is kept"), script("script1"));

@@ -1,5 +1,5 @@
-//! Every error at every call of the storage, once and for good: it is told with the path, nothing is
-//! acknowledged after it, and the file is sound afterwards.
+//! Every error at every call of the storage, once or permanently: it is reported with the path, nothing is acknowledged
+//! after it, and the file is sound afterwards.
 
 use crate::common::support::{Scratch, small_store};
 use crate::store::changes::{CHANGES, acknowledged_rows_are_there, store_with_rows};
@@ -19,7 +19,7 @@ const ENOSPC: i32 = 28;
 const EDQUOT: i32 = 122;
 const ERRORS: [i32; 4] = [EINTR, EIO, ENOSPC, EDQUOT];
 
-/// Something that writes, by name: how it is prepared, and what is done.
+/// Something that writes: its name, its preparation and its work.
 struct Work {
     name: &'static str,
     prepare: fn(&Path) -> Store,
@@ -39,7 +39,7 @@ fn plain(path: &Path) -> Store {
     store
 }
 
-/// The same, and a writer died while it replaced them.
+/// The same, and a writer died while it replaced these rows.
 fn with_a_dead_writer(path: &Path) -> Store {
     let store = plain(path);
     let faulty = Faulty::default();
@@ -51,7 +51,7 @@ fn with_a_dead_writer(path: &Path) -> Store {
     store
 }
 
-/// Commits, and once more with the same writer: what failed must not be followed by an acknowledgement.
+/// Commits twice with the same writer: after a failure nothing may be acknowledged.
 fn commit(store: &Store, rows: std::ops::Range<u64>, durability: Durability) -> h5part::Result<()> {
     let mut writer = store.writer("t")?;
     writer.set_durability(durability);
@@ -86,7 +86,7 @@ const WORKS: [Work; 8] = [
     Work { name: "a commit that recovers", prepare: with_a_dead_writer, work: |s| commit(s, 3..8, Durability::Power) },
 ];
 
-/// Plays every fault; `check` looks at the file afterwards, told whether it was acknowledged.
+/// Plays every fault. `check` inspects the file afterwards, and gets whether the work was acknowledged.
 fn every_fault(
     name: &str,
     prepare: fn(&Path) -> Store,
@@ -128,7 +128,7 @@ fn every_fault(
     faults
 }
 
-/// Rows hold 1.5 as a whole, or nothing; those that were there before are still there.
+/// Rows hold 1.5 as a whole, or nothing. Rows that existed before still exist.
 fn rows_are_whole(store: &Store, why: &str) {
     let mut reader = store.reader("t").expect("reader");
     let blocks = reader.read_columns(&["E", "F"], &Rows::range(0..10)).expect("read");
@@ -141,7 +141,7 @@ fn rows_are_whole(store: &Store, why: &str) {
     assert!(values.iter().all(|v| v.is_nan() || *v == 1.5), "{why}: {values}");
 }
 
-/// Rows that are not there, but half-written, are what a kill may leave; nothing else is wrong.
+/// The only findings are half-written rows without a value, which a kill may leave.
 fn nothing_is_wrong(store: &Store, why: &str) {
     let repair = Verify { repair: true, ..Verify::default() };
     let report = store.verify(&repair, &|_, _| ()).unwrap_or_else(|e| panic!("{why}: {e}"));
@@ -190,7 +190,7 @@ fn of_commits_with_a_guard() {
     }
 }
 
-/// Made once, and copied: its records are bound to no file.
+/// Created once and copied: its records are bound to no file.
 fn copy_with_rows(path: &Path) -> Store {
     static TEMPLATE: OnceLock<Vec<u8>> = OnceLock::new();
     let bytes = TEMPLATE.get_or_init(|| {

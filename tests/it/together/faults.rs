@@ -1,5 +1,4 @@
-//! What the disk does on a bad day: errors name the path, nothing after them is acknowledged, and
-//! the file stays sound.
+//! Faults of the disk: errors name the path, nothing after them is acknowledged, and the file stays sound.
 
 use crate::common::content::content;
 use crate::common::support::{Scratch, small_table};
@@ -57,7 +56,7 @@ fn a_fault_at_any_call_of_a_commit_leaves_rows_whole_or_not_there() {
                 assert!(matches!(again.kind(), ErrorKind::Poisoned));
                 drop(writer);
                 check_whole(&store);
-                // Another writer does the rows again.
+                // Another writer commits the rows again.
                 store.writer("t").expect("writer").commit(&rows, &sets).expect("commit");
                 assert!(store.reader("t").expect("reader").read("F", &rows).expect("read").mask().iter().all(|&m| m));
             }
@@ -66,7 +65,7 @@ fn a_fault_at_any_call_of_a_commit_leaves_rows_whole_or_not_there() {
     assert!(faults >= 30, "only {faults} faults were met");
 }
 
-/// A commit that fails among overwrites: the next writer finds the old rows, or the new ones.
+/// A commit fails while it overwrites rows: the next writer finds the old rows, or the new ones.
 #[test]
 fn a_fault_among_overwrites_loses_no_value() {
     let scratch = Scratch::new();
@@ -92,7 +91,7 @@ fn a_fault_among_overwrites_loses_no_value() {
                 }
                 faults += 1;
                 outcome.expect_err("the fault is told");
-                // The failed writer still lives: another one puts its rows right.
+                // The failed writer still lives: another one restores its rows.
                 let mut next = store.writer("t").expect("writer");
                 let mut reader = store.reader("t").expect("reader");
                 for row in 3..6 {
@@ -145,7 +144,7 @@ fn a_killed_create_leaves_nothing_that_the_next_one_keeps() {
     assert!(!litter.exists());
 }
 
-/// Also where the disk has room again a moment later: the change is there as a whole, or not at all.
+/// Even if the disk has room again a moment later, the change is made as a whole or not at all.
 #[test]
 fn a_fault_at_any_call_of_a_structural_change() {
     let mut faults = 0;
@@ -186,8 +185,8 @@ fn a_fault_at_any_call_of_a_structural_change() {
     assert!(faults >= 100, "only {faults} faults were met");
 }
 
-/// A writer that dies anywhere in a commit of fresh rows: after a recovery they were never written, for stock programs,
-/// too. A recovery that dies in the middle is finished by the next one.
+/// A writer dies anywhere in a commit of fresh rows. After a recovery these rows were never written, for stock
+/// programs, too. If a recovery dies in the middle, the next one finishes it.
 #[test]
 fn fresh_rows_of_a_dead_writer_were_never_written() {
     let scratch = Scratch::new();

@@ -1,7 +1,7 @@
 //! Who meets what a dead writer left, and when: every interleaving that recovery guards against.
 //!
-//! A writer that dies in the middle of an overwrite leaves half of the values, the stamps of a commit under
-//! way, and its record.
+//! A writer that dies in the middle of an overwrite leaves half of the values, the stamps of an unfinished commit, and
+//! its record.
 
 use crate::common::support::{Scratch, small_store};
 use crate::together::power::Power;
@@ -30,8 +30,8 @@ fn with_a_dead_writer(scratch: &Scratch) -> Store {
     store
 }
 
-/// The third write of the commit fails: E is there, F is not. A living process would have its
-/// rows put back by the next one, too: the fault stands for its death.
+/// The third write of the commit fails: E is written, F is not. The next process would restore the rows of a live
+/// writer, too, so the fault can stand for its death.
 fn die_while_writing(store: &Store, value: f64) {
     let faulty = Faulty::default();
     let store = store.clone().with_storage(Arc::new(faulty.clone()));
@@ -69,8 +69,8 @@ fn rows_get_their_old_values_back_once() {
     holds(&store, 1.0);
 }
 
-/// A program that was killed lets go of its row locks first, while a child of it, in its last system call, still has
-/// the lock on the record. The record is waited for: rows whose old values are in it are not told to be lost.
+/// A killed program releases its row locks first, while its child, in its last system call, still holds the lock on the
+/// record. The record is waited for: rows whose old values are in it are not reported as lost.
 #[test]
 fn a_record_that_is_let_go_after_the_rows_is_waited_for() {
     let scratch = Scratch::new();
@@ -109,7 +109,7 @@ fn a_living_writer_that_meets_them_recovers_by_itself() {
     let mut living = store.writer("t").expect("writer");
     put(&mut living, 1.0).expect("commit");
     die_while_writing(&store, 2.0);
-    // It overwrites E alone: F comes back.
+    // The next writer overwrites E alone: F is restored.
     let e = Array1::from_elem(2, 1.0);
     living.commit(&Rows::range(4..6), &[("E", Values::from(&e))]).expect("commit");
     holds(&store, 1.0);
@@ -177,7 +177,7 @@ fn recovery_beside_a_living_writer() {
     put(&mut store.writer("t").expect("writer"), 1.0).expect("commit");
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // The living one overwrites the same rows, and finds them whole again whoever died in them.
+        // The live one overwrites the same rows, and finds them whole again, whichever writer died in them.
         scope.spawn(|| {
             let mut living = store.writer("t").expect("writer");
             living.set_durability(Durability::Process);
@@ -214,8 +214,8 @@ fn two_recoveries_at_once() {
     }
 }
 
-/// The power fails while old values are put back: a stamp that was written and not synced may be the one
-/// of the commit under way again, and the record must still be there.
+/// The power fails while old values are restored. An unsynced stamp may be lost, which leaves the stamp of the
+/// unfinished commit; so the record must still exist.
 #[test]
 fn a_lost_unsynced_stamp() {
     for stop in 0.. {
@@ -236,7 +236,7 @@ fn a_lost_unsynced_stamp() {
     }
 }
 
-/// A commit that need not survive a loss of power replaces values that must.
+/// A commit without durability against a loss of power replaces values that have it.
 #[test]
 fn a_process_commit_over_durable_values() {
     for stop in 0.. {
@@ -267,7 +267,7 @@ fn a_process_commit_over_durable_values() {
     }
 }
 
-/// A store moved without its sidecar, in the middle of a commit: its rows are not there, and it is told.
+/// A store is moved without its sidecar in the middle of a commit: its rows are missing, and this is reported.
 #[test]
 fn a_store_moved_without_its_sidecar_is_told() {
     let scratch = Scratch::new();
@@ -278,7 +278,7 @@ fn a_store_moved_without_its_sidecar_is_told() {
     assert_eq!(moved.recover().expect("recover").without_record, 4);
     let states = moved.reader("t").expect("reader").read("E", &Rows::range(4..6)).expect("read").states().to_vec();
     assert_eq!(states, [CellState::Writing; 2]);
-    // Rows that had no value are nothing to be told of, however often a writer died in them.
+    // Rows without a value are not reported, however often a writer died in them.
     let fresh = small_store(&scratch.path("fresh.h5"), 10);
     die_while_writing(&fresh, 2.0);
     die_while_writing(&fresh, 3.0);

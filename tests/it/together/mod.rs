@@ -1,4 +1,4 @@
-//! Many at once, faults of the system, loss of power.
+//! Many writers at once, faults of the system, loss of power.
 
 mod every_fault;
 mod faults;

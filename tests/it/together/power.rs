@@ -1,4 +1,4 @@
-//! Loss of power at any call: of what was written since the last sync any sector may be there, or not.
+//! Loss of power at any call: each sector written since the last sync may be there or not.
 
 use crate::common::content::{content, difference};
 use crate::common::support::Scratch;
@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 const SECTOR: usize = 512;
 
-/// Does what [`Disk`] does until a call; then the power fails.
+/// Does what [`Disk`] does until a call at which the power fails.
 #[derive(Clone, Debug)]
 pub struct Power(Arc<Mutex<State>>);
 
@@ -25,7 +25,7 @@ struct State {
     files: BTreeMap<PathBuf, Unsynced>,
 }
 
-/// What a file was when it was synced last.
+/// The state of a file at its last sync: what has changed since.
 #[derive(Debug)]
 struct Unsynced {
     len: u64,
@@ -45,15 +45,15 @@ impl Power {
         Self(Arc::new(Mutex::new(State { calls: 0, stop, files: BTreeMap::new() })))
     }
 
-    /// Whether the call is made.
+    /// Counts the call, and fails it if the power is off.
     fn call(&self) -> io::Result<()> {
         let mut state = self.0.lock().expect("lock");
         state.calls += 1;
         if state.calls > state.stop { Err(io::Error::other("no power")) } else { Ok(()) }
     }
 
-    /// The power fails, unless it has already. Each unsynced sector is lost or not, and each length. Says
-    /// whether the work was over before.
+    /// Cuts the power, unless it has failed already. Each unsynced sector is lost or kept, and so is each length.
+    /// Returns whether the work had ended before.
     pub fn fail(&self, seed: u64) -> bool {
         let mut state = self.0.lock().expect("lock");
         let mut x = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -104,7 +104,7 @@ impl Storage for Power {
 }
 
 impl File {
-    /// Keeps what the sectors held that are about to change: those of a range of addresses.
+    /// Saves the sectors in a range of addresses before they change.
     fn keep(&self, from: u64, to: u64) -> io::Result<()> {
         let len = self.inner.identity()?.len;
         let mut state = self.power.0.lock().expect("lock");

@@ -1,4 +1,4 @@
-//! Many processes: disjoint and overlapping writers, kills, readers beside them.
+//! Many processes: disjoint and overlapping writers, kills, and readers beside them.
 
 use crate::common::support::{Scratch, h5part, ok, run};
 use h5part_base::dataspace::Rows;
@@ -93,7 +93,7 @@ fn the_bare_limit_writes_the_same_values() {
     assert_eq!(stress(&["--writers", "2", "--rows", "500", "--batch", "10", "--bare"])["acknowledged"], 500);
 }
 
-/// Readers beside overwriting writers see old or new rows, whole, never a mixture.
+/// Readers beside overwriting writers see whole rows, old or new, never a mixture.
 #[test]
 fn readers_beside_writers_see_whole_rows() {
     let scratch = Scratch::new();
@@ -115,7 +115,7 @@ fn readers_beside_writers_see_whole_rows() {
                     rows_seen += 1;
                     let cell = values.index_axis(ndarray::Axis(0), row);
                     let first = cell[[0, 0]];
-                    // Element j is the first plus j thousandths: all of one commit.
+                    // Element j is the first plus j thousandths if all are from one commit.
                     let whole = cell.iter().enumerate().all(|(j, &v)| (v - first - j as f64 * 1e-3).abs() < 1e-6);
                     assert!(whole, "row {row} is a mixture");
                 }
@@ -137,7 +137,7 @@ fn stress_refuses_what_it_cannot_do() {
     assert!(code == 2 && err.contains("not empty"), "{err}");
 }
 
-/// The many commits of a job through one process.
+/// Many commits of a job through one process.
 #[test]
 fn a_stream_of_commits() {
     let scratch = Scratch::new();
@@ -199,8 +199,8 @@ fn inline_numbers_keep_their_last_bit() {
     assert_eq!(wrong, 0);
 }
 
-/// A thousand kills among overwrites, structural changes, compressed columns and recoveries, with readers
-/// beside that check every row.
+/// A thousand kills during overwrites, structural changes, compressed columns and recoveries, while readers check every
+/// row.
 fn a_thousand_kills(changers: &str, row_shape: &str, durability: &str) {
     let args = ["--writers", "3", "--rows", "300", "--batch", "5", "--overlap", "--kill-every", "15"];
     let more = ["--kills", "1000", "--changers", changers, "--row-shape", row_shape, "--durability", durability];

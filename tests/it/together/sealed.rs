@@ -1,4 +1,4 @@
-//! Structural changes whose maker dies: at whichever call, the file holds the old or the new content.
+//! Structural changes whose process dies: at whichever call, the file holds the old or the new content.
 
 use crate::common::content::{Content, content, difference};
 use crate::common::stopping::Stopping;
@@ -9,7 +9,7 @@ use h5part_engine::store::{Recovery, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the log of a store says.
+/// The state of a store's change log.
 fn progress(log: &Path) -> Option<Progress> {
     let bytes = std::fs::read(log).ok()?;
     match Header::decode(&bytes[..bytes.len().min(HEADER)]).expect("reads") {
@@ -53,13 +53,13 @@ impl Site {
         Store::open(&self.file).expect("opens")
     }
 
-    /// The same inode with the bytes of before, as if nothing had happened.
+    /// Restores the original bytes in the same inode, as if nothing had happened.
     fn rewind(&self) {
         std::fs::write(&self.file, &self.template).expect("write");
         std::fs::remove_dir_all(self.scratch.path("a.h5.part")).expect("remove");
     }
 
-    /// Stops the change at a call. `None`: it was over before.
+    /// Stops the change at a call. `None` if it was over before.
     fn stopped_at(&self, call: u64, torn: bool) -> Option<()> {
         self.rewind();
         let stopping = Stopping::at(call, torn);
@@ -78,7 +78,7 @@ impl Site {
         assert!(now == *expected, "{name}, {why}: differs in {:?}", difference(&now, expected));
     }
 
-    /// What must be there in the end, for a log in this state.
+    /// The content that must be there in the end, for a log in this state.
     fn expected(&self, found: Option<Progress>, spent: bool) -> &Content {
         match found {
             Some(Progress::Begun) => &self.old,
@@ -104,8 +104,8 @@ fn for_some(mut body: impl FnMut(&Site)) {
     }
 }
 
-/// Without a sealed log nothing is to be done before the stock library reads the old content; the next
-/// one to come, whoever it is, finds the old content or makes the new one.
+/// Without a sealed log the stock library reads the old content, with no step before. The next program finds the old
+/// content or makes the new one.
 #[test]
 fn a_change_stopped_at_any_call_is_made_or_not_made() {
     for_all(|site| {
@@ -138,7 +138,7 @@ fn a_change_stopped_at_any_call_is_made_or_not_made() {
                 }
                 site.holds(site.expected(found, spent), &why);
                 acknowledged_rows_are_there(&store, &why);
-                // Once more: nothing is left to do. A reader leaves a change alone that was not sealed.
+                // Recovering again finds nothing to do. A reader leaves an unsealed change alone.
                 let bytes = std::fs::read(&site.file).expect("read");
                 let again = store.recover().expect("recover");
                 if call % 3 != 1 {
@@ -152,7 +152,7 @@ fn a_change_stopped_at_any_call_is_made_or_not_made() {
     });
 }
 
-/// The length, too: the file is what it was before.
+/// The length, too, is that of before.
 #[test]
 fn a_change_that_was_not_sealed_leaves_the_bytes_of_before() {
     for_all(|site| {

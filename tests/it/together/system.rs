@@ -1,5 +1,5 @@
-//! What the system itself does to a process: a full disk, a file-size limit, a stopped neighbour, a clock
-//! that jumps. Skipped, with the reason, where the system does not let us.
+//! What the system does to a process: a full disk, a file-size limit, a stopped neighbour, a clock that jumps. A test
+//! is skipped, with the reason, if the system does not allow it.
 
 use crate::common::support::{Scratch, finished, h5part, ok, run};
 use h5part_engine::store::Store;
@@ -22,7 +22,7 @@ fn sound(store: &Store) {
     assert!(report.sound, "{:#?}", report.findings);
 }
 
-/// Values for rows 0 to 9 of `t`, which hold 1.5 already.
+/// Values for rows 0 to 9 of `t`, which already hold 1.5.
 fn a_store(scratch: &Scratch) -> String {
     let file = scratch.text("a.h5");
     ok(&["create", &file, "t", "--rows", "1000", "--column", "E:f64", "--column", "F:f64:50"]);
@@ -73,7 +73,7 @@ echo "codes:$codes"
     assert!(messages.all(|line| line.contains("a.h5")), "{err}");
 }
 
-/// A write that crosses the limit is a short one; the next one fails.
+/// A write that crosses the limit is short; the next one fails.
 #[test]
 fn a_limit_on_the_length_of_files() {
     let scratch = Scratch::new();
@@ -90,7 +90,7 @@ fn a_limit_on_the_length_of_files() {
             "create \"$DIR\"new.h5 u --rows 5000 --column x:f64:100",
         ] {
             let (code, out, err) = shell(&format!("ulimit -f {blocks} && exec \"$H\" {command}"), &folder);
-            // A sidecar that cannot be written is told as what it is.
+            // The error names the sidecar if the sidecar cannot be written.
             assert!([0, 7].contains(&code), "limit {blocks}, {command}: {code} {out}{err}");
             assert!(code == 0 || err.contains(".h5"), "limit {blocks}, {command}: {err}");
             let store = Store::open(&file).expect("opens");
@@ -104,7 +104,7 @@ fn a_limit_on_the_length_of_files() {
     }
 }
 
-/// A process that keeps a row, or the gate, locked while it is stopped.
+/// A process that is stopped while it holds the lock of a row, or the gate.
 struct Stopped(Child);
 
 impl Drop for Stopped {
@@ -150,7 +150,7 @@ fn a_holder_that_is_stopped_is_named_and_nobody_hangs() {
     ok(&["update", &file, "t", "--rows", "0:10", "--set", &values]);
 }
 
-/// The clock of a process an hour, or ten years, before or behind those of its neighbours.
+/// The clock of a process differs from its neighbours' by an hour or ten years, in either direction.
 #[test]
 fn clocks_that_differ_and_jump() {
     let fake = |offset: &str| {
@@ -184,7 +184,7 @@ fn clocks_that_differ_and_jump() {
             assert!(answer.contains(r#""ok":true"#), "{answer}");
         }
     }
-    // The locks' report reckons with since when: nothing overflows.
+    // The report of locks computes how long each is held: nothing overflows.
     ok(&["info", &file, "--json"]);
     for (child, _) in &mut streams {
         child.kill().expect("kill");
@@ -195,6 +195,6 @@ fn clocks_that_differ_and_jump() {
     let mut reader = Store::open(&file).expect("opens").reader("t").expect("reader");
     let block = reader.read("E", &h5part_base::dataspace::Rows::range(100..105)).expect("read");
     assert!(block.array::<f64>().expect("f64").iter().all(|&v| v == 19.5));
-    // A program without a clock of its own.
+    // A program with an unchanged clock.
     assert!(h5part().args(["verify", &file]).output().expect("starts").status.success());
 }

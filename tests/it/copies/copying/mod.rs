@@ -1,4 +1,4 @@
-//! A file's structure, copied: everything that h5py can put into a file is compared with what it finds in the copy.
+//! Copies the structure of a file: everything that h5py can put into a file is compared with what it finds in the copy.
 
 use crate::common::support::{Scratch, py};
 use h5part_base::storage::{Disk, Mode, Storage, StorageFile};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 const EVERYTHING: &str = include_str!("everything.py");
 const COMPARE: &str = include_str!("compare.py");
 
-/// Old formats and new ones, with and without account of the order of creation.
+/// Old and new formats, with and without tracking of the creation order.
 const KINDS: [[&str; 3]; 5] = [
     ["earliest", "v110", "0"],
     ["earliest", "v110", "1"],

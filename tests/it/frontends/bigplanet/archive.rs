@@ -1,4 +1,4 @@
-//! Archives: what is in them, what goes on, what is told.
+//! Archives: their content, how a run continues, and what is reported.
 
 use super::toy::{Toy, Ways};
 use super::{ok_in, run_in};
@@ -26,7 +26,7 @@ fn what_a_trial_becomes() {
     assert_eq!(told, ["Creating BPA file...", "2 of 2 trials are in MP.bpa"]);
     let a1 = trial(&toy, "a1");
     for (name, content, units) in [
-        // Units as BigPlanet gives them: it does not know those of negative values, and reads comments.
+        // Units as BigPlanet reports them: it does not know the units of negative values, and reads comments.
         ("planet:dMass:option", texts(&[1], &["-1.0"]), "kg"),
         ("planet:dSemi:option", texts(&[1], &["1.5"]), "aU"),
         ("planet:dEcc:option", texts(&[2], &["0.1", "0.2"]), "nd"),
@@ -81,7 +81,7 @@ fn started_again_it_goes_on_and_what_was_taken_away_is_made_again() {
     assert!(code == 0 && out.contains("Continuing") && !err.contains("archived"), "{out}{err}");
     toy.trial("a3", 3);
     assert_eq!(verbose().2, "h5part: 'a3': archived\n");
-    // A person lets one wait again, and its files have changed.
+    // A user resets one trial to waiting, and its files have changed.
     toy.edit(".MP_BPL", "MP/a1 1", "MP/a1 -1");
     assert_eq!(verbose().2, "h5part: 'a1': in the archive already\n");
     toy.edit(".MP_BPL", "MP/a1 1", "MP/a1 -1");
@@ -147,7 +147,7 @@ fn long_options_with_one_dash_and_json() {
 #[test]
 fn what_the_original_does_not_find() {
     let toy = Toy::new(1);
-    // A dash in a name, which the log does not have; the user's names of log and output.
+    // A dash in a name, which the log does not have; log and output with names of the user's choice.
     for (file, from, to) in [
         ("MP/a0/planet.in", "sName\t planet", "sOutFile mine.txt\nsName my-planet"),
         ("MP/a0/vpl.in", "sSystemName toy", "sLogFile other.txt\nsSystemName toy"),
@@ -166,12 +166,12 @@ fn what_the_original_does_not_find() {
     assert_eq!(dataset(&a0, "my-planet:TCore:final").1, "K");
     assert_eq!(dataset(&a0, "planet:sOutFile:option").0, texts(&[1], &["mine.txt"]));
 
-    // Backward, although forward is named.
+    // Backward only, although forward is named.
     let toy = Toy::with(1, Ways { backward: true, ..Ways::default() });
     toy.edit("MP/a0/vpl.in", "bDoBackward", "bDoForward 0\nbDoBackward");
     toy.ok(&["-a", "bpl.in"]);
     assert_eq!(dataset(&trial(&toy, "a0"), "planet:Flux:backward").0.shape(), [1, 40]);
-    // Nothing was to be evolved: then there is no output, and no end.
+    // Nothing was evolved: then there is no output and no final time.
     toy.edit("MP/a0/vpl.in", "bDoBackward 1", "bDoBackward 0");
     toy.edit("MP/a0/toy.log", "---- FINAL", "---- OTHER");
     std::fs::remove_file(toy.path("MP/a0/toy.planet.backward")).expect("removes");

@@ -1,10 +1,10 @@
-//! Trials that were run again, trials that are others, and folders that are no trials.
+//! Trials that were run again, trials that were replaced, and folders that are no trials.
 
 use super::toy::Toy;
 use h5part_engine::store::{Content, Store};
 use std::fs;
 
-/// What the archive has of a planet's distance.
+/// The planet's distance in the archive.
 fn semi(toy: &Toy, trial: &str) -> String {
     let bundle = Store::open(toy.path("MP.bpa")).expect("opens").read_bundle(trial, None).expect("reads");
     let member = bundle.members.into_iter().find(|member| member.name == "planet:dSemi:option").expect("there");
@@ -21,7 +21,7 @@ fn trials_that_were_run_again_are_archived_again() {
     assert!(code == 0 && out.ends_with("3 of 3 trials are in MP.bpa\n"), "{out}{err}");
     assert_eq!(err, "h5part: 'a1': archived again: it existed, but its files say something else\n");
     assert_eq!((semi(&toy, "a0"), semi(&toy, "a1"), semi(&toy, "a2")), ("1".into(), "7.5".into(), "2".into()));
-    // Also where the list of trials changes with it, and where times were kept, as by a copy.
+    // Also if the list of trials changes with it, and if times were kept, as by a copy.
     let old = fs::metadata(toy.path("MP/a2/planet.in")).expect("there").modified().expect("a time");
     toy.edit("MP/a2/planet.in", "dSemi 2", "dSemi 8");
     fs::File::options()
@@ -33,11 +33,11 @@ fn trials_that_were_run_again_are_archived_again() {
     let (_, _, err) = toy.run(&["-a", "bpl.in"]);
     assert!(err.contains("'a2': archived again") && err.lines().count() == 1, "{err}");
     assert_eq!(semi(&toy, "a2"), "8");
-    // What changed nothing, e.g. a file that is none of its own.
+    // Changes without effect, e.g. a file that does not belong to the trial.
     toy.write("MP/a0/notes.txt", "mine");
     assert_eq!(toy.run(&["-a", "-v", "bpl.in"]).2, "h5part: 'a0': in the archive already\n");
     assert_eq!(toy.run(&["-a", "-v", "bpl.in"]).2, "");
-    // One that was begun again and has not ended is not called done; what the archive has of it stays.
+    // A trial that was started again and has not ended is not reported as done. Its data in the archive stay.
     toy.edit("MP/a0/toy.log", "---- FINAL", "---- OTHER");
     let (code, out, err) = toy.run(&["-a", "bpl.in"]);
     assert!(code == 1 && out.ends_with("3 of 4 trials are in MP.bpa\n") && err.contains("'a0' was not"), "{out}{err}");

@@ -1,9 +1,9 @@
-//! Bad input: logs and outputs that were cut, trials that vanish, archives that a kill of the original damaged.
+//! Bad input: truncated logs and outputs, trials that vanish, archives that a kill of the original damaged.
 
 use super::toy::Toy;
 use crate::common::support::{is_one_error, py};
 
-/// The other trials are archived; this one is told, with file and reason.
+/// The other trials are archived. This one is reported with file and reason.
 fn refused(toy: &Toy, what: &[&str]) {
     let (code, out, err) = toy.run(&["-a", "bpl.in"]);
     assert_eq!((code, out.lines().last()), (1, Some("2 of 3 trials are in MP.bpa")), "{err}");
@@ -12,7 +12,7 @@ fn refused(toy: &Toy, what: &[&str]) {
     for what in what {
         assert!(told[0].contains(what), "{what}: {err}");
     }
-    // In the text it waits: the Python tool would do it, too, and so do we in the next run.
+    // In the text it waits: the Python tool would do it, and so does our next run.
     assert_eq!(toy.read(".MP_BPL").matches(" -1\n").count(), 1);
 }
 
@@ -75,7 +75,7 @@ fn outputs_and_logs_that_are_not_whole() {
         let toy = Toy::new(3);
         hurt(&toy);
         refused(&toy, what);
-        // Put right, the next run does it.
+        // Once it is repaired, the next run archives it.
         toy.trial("a1", 1);
         assert!(toy.ok(&["-a", "bpl.in"]).contains("3 of 3 trials"));
     }
@@ -120,7 +120,7 @@ fn trials_that_vanish_are_told_and_stay_in_the_archive() {
 fn an_archive_that_a_kill_has_damaged_is_refused_and_made_anew() {
     let toy = Toy::new(4);
     toy.ok(&["-a", "bpl.in"]);
-    // As kills of the original leave them: a second name for the same group, a name that leads nowhere.
+    // As kills of the original leave them: a second name for the same group, and a name that leads nowhere.
     let script = "import sys, h5py\n\
         f = h5py.File(sys.argv[1], 'r+')\n\
         del f['a2']; f['a2'] = f['a3']\n\
@@ -142,7 +142,7 @@ fn an_archive_that_a_kill_has_damaged_is_refused_and_made_anew() {
         assert!(is_one_error(&err), "{err}");
     }
     assert_eq!(std::fs::read(toy.path("MP.bpa")).expect("reads"), before);
-    // A trial that cannot be read: the old file stays.
+    // If a trial cannot be read, the old file stays.
     toy.edit("MP/a1/toy.log", "---- FINAL", "---- OTHER");
     let (code, _, err) = toy.run(&["-a", "-o", "bpl.in"]);
     assert!(code == 5 && err.contains("MP/a1/toy.log"), "{err}");

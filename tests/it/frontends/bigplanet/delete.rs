@@ -1,4 +1,4 @@
-//! Raw data are deleted only where the archive has them.
+//! Raw data are deleted only if the archive has them.
 
 use super::toy::Toy;
 use crate::common::support::{finished, h5part};
@@ -26,7 +26,7 @@ fn it_is_asked_before_and_everything_goes_that_is_in_the_archive() {
     let (code, out, _) = finished(&answered(&toy, "Y\n"));
     assert!(code == 0 && out.ends_with("Files deleted: 3 trials.\n"), "{out}");
     assert!(!toy.path("MP/a0").exists() && !toy.path(".MP").exists());
-    // That is in no archive.
+    // This file is in no archive.
     assert!(toy.path("MP/grid_list.dat").exists());
     toy.bpl("f.in", "saKeyInclude planet:Ecc:forward\n");
     toy.ok(&["f.in"]);
@@ -46,14 +46,14 @@ fn what_the_archive_does_not_have_as_it_is_stays() {
         "{err}"
     );
     assert!(toy.path("MP/a0").exists() && !toy.path("MP/a1").exists() && toy.path("MP/a3/toy.log").exists());
-    // Archived and deleted in one go; one that cannot be read keeps all.
+    // Archived and deleted in one run. A trial that cannot be read keeps all its files.
     let (code, _, err) = toy.run(&["-a", "-deleterawdata", "-y", "bpl.in"]);
     assert!(code == 1 && toy.path("MP/a0").exists(), "{err}");
     toy.trial("a2", 2);
-    // Anew from what is left would lose what was deleted.
+    // Rebuilding the archive from what is left would lose what was deleted.
     let (code, _, err) = toy.run(&["-a", "-o", "bpl.in"]);
     assert!(code == 11 && err.contains("these of its trials are not in MP: a1"), "{err}");
-    // A person says that it is to be archived again.
+    // A user asks to archive it again.
     toy.edit(".MP_BPL", "MP/a0 1", "MP/a0 -1");
     toy.ok(&["-a", "-deleterawdata", "-y", "bpl.in"]);
     assert!(!toy.path("MP").exists());

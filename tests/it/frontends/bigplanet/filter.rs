@@ -1,4 +1,4 @@
-//! What is filtered out of archives and of raw output.
+//! What is filtered from archives and from raw output.
 
 use super::toy::{Toy, Ways};
 use crate::common::support::is_one_error;
@@ -21,7 +21,7 @@ fn everything_that_can_be_asked_for_from_raw_output_and_from_the_archive() {
     let shape = |name: &str| content(&toy, "f.bpf", name).shape().to_vec();
     assert_eq!((shape("planet:TCore:mean"), shape("planet:Flux:mode")), (vec![3], vec![3, 2]));
     assert_eq!((shape("planet:DailyInsol"), shape("planet:TempLat:climate")), (vec![3, 3, 5], vec![3, 12]));
-    // Two lines of the log are of one name.
+    // Two lines of the log have the same name.
     assert_eq!((shape("planet:Mass:final"), shape("planet:GridOutputOrder")), (vec![6], vec![2, 2]));
     assert_eq!(shape("planet:saOutputOrder:option"), vec![4]);
     let raw: Vec<Content> =

@@ -1,4 +1,4 @@
-//! Killed at any instant, an archive is whole, and the next run goes on.
+//! After a kill at any instant an archive is whole, and the next run continues it.
 
 use super::toy::Toy;
 use crate::common::killing::Killer;
@@ -25,7 +25,7 @@ fn a_killed_run_leaves_whole_trials_and_goes_on() {
         command.args(Toy::args(&["-a", "-q", "-c", "3", "bpl.in"])).current_dir(toy.folder());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("starts");
         killed += usize::from(killer.kill(&mut child));
-        // Whatever is there is whole, and nothing goes; a change that was begun is cleared away.
+        // Whatever is in the archive is whole, and nothing vanishes. An unfinished change is removed.
         let Ok(store) = Store::open(toy.path("MP.bpa")) else { continue };
         let report = store.verify(&Verify { repair: true, ..Verify::default() }, &|_, _| ()).expect("verifies");
         assert!(report.sound, "{report:?}");
@@ -36,7 +36,7 @@ fn a_killed_run_leaves_whole_trials_and_goes_on() {
     }
     println!("{killed} were killed, of {TRIALS} trials there were {seen:?} then");
     assert!(toy.ok(&["-a", "bpl.in"]).contains(&format!("{TRIALS} of {TRIALS} trials")));
-    // A new one from the same files is the same.
+    // A new archive of the same files equals it.
     let archived = |toy: &Toy, k: usize| {
         let store = Store::open(toy.path("MP.bpa")).expect("opens");
         store.read_bundle(&format!("a{k}"), None).expect("reads").sum()

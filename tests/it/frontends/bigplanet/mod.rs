@@ -1,5 +1,5 @@
-//! Archives and filters, as the users of `BigPlanet` meet them. What is compared with the original needs its
-//! programs, see `planets`; trials are made here in the manner of vplanet, and once by vplanet itself.
+//! Archives and filters as users of `BigPlanet` see them. Comparisons with the original need its programs, see
+//! `planets`. The trials are made here in the manner of vplanet, and once by vplanet itself.
 
 mod archive;
 mod changed;

@@ -25,7 +25,7 @@ fn numbers_have_the_bits_that_pandas_gives_them() {
                 3 => format!("0.{:020}", random.next()),
                 _ => format!("{}.{:05}e{exponent}", random.next() % 10, random.next() % 100_000),
             };
-            // What is too large is no number for either.
+            // A word that is too large is a number for neither program.
             let word = if word.parse::<f64>().is_ok_and(|x| x.abs() < 1e300) { word } else { "0.5".to_owned() };
             let _ = write!(text, "{word} ");
         }

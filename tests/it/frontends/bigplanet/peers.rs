@@ -1,4 +1,4 @@
-//! Beside the original: the same archives, the same filtered files, and its readers on ours.
+//! Comparison with the original: equal archives, equal filtered files, and its readers on our files.
 
 use super::toy::{Toy, Ways};
 use super::{ok_in, run_in};
@@ -6,8 +6,8 @@ use crate::common::planets::planet;
 use crate::common::support::{Scratch, finished};
 use std::path::Path;
 
-/// Prints what is different between two files, dataset by dataset: names, shapes, types, attributes, values and
-/// their bits. `close`: those of these names need only be close.
+/// Prints the differences between two files, dataset by dataset: names, shapes, types, attributes, and values with
+/// their bits. `close`: datasets of these names need only be close.
 const COMPARE: &str = r"
 import sys, h5py, numpy as np
 def datasets(path):
@@ -52,7 +52,7 @@ fn original(folder: &Path, args: &[&str]) -> Option<String> {
     let path = std::env::join_paths([folder.join("bin")].into_iter().chain(folders)).expect("a PATH");
     let (code, out, err) =
         finished(&command.args(args).env("PATH", path).current_dir(folder).output().expect("starts"));
-    // It ends with 0 also where a worker failed.
+    // It exits with 0 even if a worker failed.
     assert!(code == 0 && !err.contains("Traceback"), "{out}{err}");
     Some(out)
 }
@@ -139,7 +139,7 @@ fn filtered_files_are_equal_dataset_by_dataset() {
     let toy = Toy::new(3);
     toy.bpl("theirs.in", &format!("sOutputFile theirs.bpf\n{KEYS}"));
     toy.bpl("ours.in", &format!("sOutputFile ours.bpf\n{KEYS}"));
-    // From raw output first: there is no archive yet.
+    // First from raw output: there is no archive yet.
     if original(&toy.folder(), &["theirs.in"]).is_none() {
         return;
     }
@@ -190,15 +190,15 @@ fn each_goes_on_with_what_the_other_has_begun() {
     if original(&toy.folder(), &["-a", "-c", "1", "bpl.in"]).is_none() {
         return;
     }
-    // Ours goes on: the new trial alone is archived.
+    // Ours continues: only the new trial is archived.
     (2..4).for_each(|k| toy.trial(&format!("a{k}"), k));
     let (code, out, err) = toy.run(&["-a", "-v", "bpl.in"]);
     assert_eq!((code, out.contains("4 of 4 trials")), (0, true), "{out}{err}");
     assert!(err.contains("'a2': archived") && err.contains("'a3': archived") && !err.contains("'a0'"), "{err}");
-    // The original's superblock stays, and it goes on again: what waits in the text is done by it.
+    // The original's superblock stays, and the original continues again: it does what waits in the text.
     toy.trial("a4", 4);
     let text = toy.read(".MP_BPL");
-    // Not at the end: what waits there it overlooks when it goes on.
+    // Not the last line: the original overlooks a trial that waits there when it continues.
     let (first, line) = (toy.text("MP/a0"), toy.text("MP/a4"));
     toy.write(".MP_BPL", text.replace(&first, &format!("{line} -1\n{first}")));
     original(&toy.folder(), &["-a", "-c", "1", "bpl.in"]).expect("it was there before");

@@ -6,7 +6,7 @@ use crate::common::support::{is_one_error, py};
 use std::fs;
 use std::os::unix::fs::symlink;
 
-/// Refuses, in a line that says this, and changes nothing of the file.
+/// The command must fail with this message and leave the file unchanged.
 fn refused(toy: &Toy, args: &[&str], file: &str, said: &str) {
     let before = fs::read(toy.path(file)).expect("reads");
     let (code, out, err) = toy.run(args);
@@ -23,7 +23,7 @@ fn the_filter_never_replaces_what_it_reads() {
         toy.bpl("f.in", &format!("sOutputFile {output}\nsaKeyInclude planet:dSemi:option\n"));
         refused(&toy, &["-o", "f.in"], "MP.bpa", "it is the archive");
     }
-    // The table for Ulysses has its name from elsewhere.
+    // The table for Ulysses is a link from another name.
     symlink("MP.bpa", toy.path("User.csv")).expect("links");
     toy.bpl("f.in", "bUlysses 1\nsaKeyInclude planet:dSemi:option\n");
     refused(&toy, &["-o", "f.in"], "MP.bpa", "it is the archive");
@@ -46,7 +46,7 @@ fn texts_and_inputs_are_never_made_anew() {
     }
     let (code, _, err) = toy.run(&["-a", "-o", "bpl.in"]);
     assert!(code == 0, "{err}");
-    // A file in which there is nothing, as a kill may leave it, is made anew.
+    // An empty file, as a kill may leave it, is rebuilt.
     for (args, file) in [(&["-a", "-o", "bpl.in"][..], "MP.bpa"), (&["-o", "f.in"], "MP_filtered.bpf")] {
         toy.bpl("f.in", "saKeyInclude planet:dSemi:option\n");
         toy.write(file, "");
@@ -57,7 +57,7 @@ fn texts_and_inputs_are_never_made_anew() {
     toy.bpl("f.in", "sOutputFile folder.bpf\nsaKeyInclude planet:dSemi:option\n");
     let (code, _, err) = toy.run(&["-o", "f.in"]);
     assert!(code == 2 && err.contains("it is not a file") && toy.path("folder.bpf").is_dir(), "{err}");
-    // Who may make it anew is told how.
+    // The message says how to rebuild it, if that is allowed.
     toy.bpl("f.in", "saKeyInclude planet:dSemi:option\n");
     let (code, _, err) = toy.run(&["f.in"]);
     assert!(code == 11 && err.contains("pass -o to rebuild it"), "{err}");
@@ -94,7 +94,7 @@ fn nothing_is_archived_into_a_file_that_is_no_archive() {
         }
         assert!(toy.path("MP/a1").exists());
     }
-    // The filter makes filtered files anew, and no others.
+    // The filter replaces filtered files only.
     toy.ok(&["-a", "bpl.in"]);
     fs::copy(toy.path("MP.bpa"), toy.path("other.bpa")).expect("copies");
     for file in ["other.bpa", "table.h5"] {

@@ -1,4 +1,4 @@
-//! A small system, in the manner of vplanet: input files, logs, outputs, and a program that lists options.
+//! A small system in the manner of vplanet: input files, logs, outputs, and a program that lists options.
 
 use super::{ok_in, run_in};
 use crate::common::support::Scratch;
@@ -25,14 +25,14 @@ const OPTIONS: [(&str, &str, &str, &str, &str); 14] = [
     ("sUnitTime", "String", "", "", "Seconds"),
 ];
 
-/// What is different in an ensemble.
+/// How an ensemble differs from the default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ways {
     /// It goes back in time.
     pub backward: bool,
     /// It has a climate, and seasons.
     pub climate: bool,
-    /// The planet's output has a name of the user's.
+    /// The planet's output has a name of the user's choice.
     pub out_file: bool,
 }
 
@@ -82,13 +82,13 @@ impl Toy {
         self.write(name, text.replace(from, to));
     }
 
-    /// An input file with more lines than the usual.
+    /// Writes an input file with more lines than usual.
     pub fn bpl(&self, name: &str, more: &str) {
         let usual = "sDestFolder MP\nsaBodyFiles star.in $\n  planet.in\nsPrimaryFile vpl.in\n";
         self.write(name, format!("{usual}{more}"));
     }
 
-    /// `h5part bigplanet` with the toy's vplanet, and more arguments.
+    /// Arguments of `h5part bigplanet` with the toy's vplanet, and more.
     pub fn args<'a>(more: &[&'a str]) -> Vec<&'a str> {
         ["bigplanet", "--vplanet", "bin/vplanet"].into_iter().chain(more.iter().copied()).collect()
     }
@@ -101,7 +101,7 @@ impl Toy {
         ok_in(&self.folder(), &Self::args(more))
     }
 
-    /// A program that lists options, on whatever PATH has `bin`.
+    /// Writes a program that lists options, to be found on a PATH with `bin`.
     fn program(&self) {
         let mut text =
             "#!/bin/sh\necho asked >> \"$(dirname \"$0\")/asked\"\ncat <<'END'\nInput Options\n\n".to_owned();
@@ -125,7 +125,7 @@ impl Toy {
         fs::set_permissions(self.path("bin/vplanet"), fs::Permissions::from_mode(0o755)).expect("chmod");
     }
 
-    /// One trial more, as vplanet leaves it.
+    /// Adds one trial, as vplanet leaves it.
     pub fn trial(&self, name: &str, k: usize) {
         let folder = format!("MP/{name}");
         fs::create_dir_all(self.path(&folder)).expect("folder");
@@ -185,11 +185,11 @@ const SEASONS: [&str; 8] = [
 
 const VPL: &str = "# all of it\nsSystemName toy # a name\nsaBodyFiles star.in $\n   planet.in\n\nsUnitMass solar\nsUnitLength aU\n\
     #sUnitTemp C\nsUnitTime YEARS # or not\ndStopTime 4.5e9  #1e10\n";
-/// A blank line and a comment that BigPlanet takes for a choice of units, and lines that go on.
+/// A blank line and a comment that BigPlanet takes for a choice of units, and continued lines.
 const PLANET: &str = "sName\t planet # mine\n-dMass -1.0\n#sUnitTemp F\ndEcc 0.1\ndEcc 0.2\n\nsUnitMass kg\ndTidalRate 3\n\
     dAtmPressure -2 # bar\ndSpecificHeat 1e3\ndUnknown -7\nsaOutputOrder -Time $ # t\n # between\n  --TCore Ecc $\n -Flux\n";
 
-/// Numbers that are no good random numbers.
+/// A poor random number generator, good enough here.
 pub struct Random(pub u64);
 
 impl Random {
@@ -198,7 +198,7 @@ impl Random {
         self.0 >> 11
     }
 
-    /// As vplanet prints numbers.
+    /// A number as vplanet prints it.
     pub fn value(&mut self) -> String {
         let (digits, exponent, how) = (self.next() % 20_000_000, self.next() % 80, self.next() % 4);
         let digits = digits as f64 / 1e6 - 10.0;

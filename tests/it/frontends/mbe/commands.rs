@@ -1,4 +1,4 @@
-//! The session of docs/mbe.md, and what its parts print.
+//! The session of docs/mbe.md, and the output of its parts.
 
 use super::{KEY, METHOD, dump, place, prepared, save, side, structure};
 use crate::common::support::{h5part, ok, run};
@@ -34,7 +34,7 @@ fn a_structure_from_beginning_to_end() {
 assert e.tolist() == [3, 1] and s.tolist() == [0, 0] and s.dtype == 'i8'
 assert f.shape == (2, 2, 3) and f.ravel().tolist() == [12, 13, 14, 15, 16, 17, 0, 1, 2, 3, 4, 5]";
     crate::common::support::py(script, &[&out[0], &out[1], &out[2]]);
-    // Nothing left is no error.
+    // Nothing left to do is no error.
     ok(&[&["mbe", "save"], &at[..], &["--frames", ":", "--status", "FAILED"]].concat());
     let all = scratch.npy("all.npy", &[7], &[4.0; 7]);
     let forces = scratch.npy("af.npy", &[7, 2, 3], &[0.5; 42]);
@@ -84,7 +84,7 @@ fn status_tells_what_completed_frames_lack() {
     let method = &told[0]["methods"][0];
     assert_eq!((code, &told[0]["frames"], &method["counts"]["COMPLETED"]), (1, &json!(6), &json!(3)));
     assert_eq!((&method["lacking"], &method["prepared"]), (&json!({"forces": "1:4"}), &json!(true)));
-    // The table says that the status is its guard, and what complete is.
+    // The table records that the status is its guard, and which value means complete.
     let (code, out, _) = run(&["verify", &file]);
     assert!(code == 1 && out.contains("guard"), "{code} {out}");
     assert_eq!(ok(&[&["mbe", "select"], &at[..], &["--forces", "--spec"]].concat()), "0:6\n");
@@ -136,7 +136,7 @@ fn a_stream_of_batches() {
     assert!(read.contains("5 SCF_NOT_CONVERGED NaN\n6 FAILED NaN"), "{read}");
 }
 
-/// What Python has made is read as it is, and taken over by `init`: statuses keep what they say.
+/// Files made by Python are read as they are. `init` takes them over, and statuses keep their meaning.
 #[test]
 fn what_python_has_made() {
     let (scratch, file) = place();
@@ -156,7 +156,7 @@ fn what_python_has_made() {
     assert!(mbe("init", &[]).1.contains("took over"));
     assert_eq!(mbe("read", &[]).1, before);
     assert_eq!(mbe("save", &more).1, "saved 2 frames\n");
-    // And Python goes on.
+    // And Python continues.
     side(&["save", &file, KEY, METHOD, "3", "6", "1", "2", "0.01", "100"]).expect("h5py");
     let read = mbe("read", &[]).1;
     assert_eq!(
@@ -167,7 +167,7 @@ fn what_python_has_made() {
     assert!(code == 0 && out.contains("6 COMPLETED"), "{out}");
 }
 
-/// The session of docs/mbe.md prints what it says there.
+/// The session of docs/mbe.md prints what the page says.
 #[test]
 fn the_session_of_the_page() {
     let scratch = crate::common::support::Scratch::new();

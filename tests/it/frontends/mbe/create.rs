@@ -1,4 +1,4 @@
-//! Structures that we make are structures for the other side.
+//! Structures that we make are structures for the other side, too.
 
 use super::{KEY, place};
 use crate::common::support::{is_one_error, ok, py, run};
@@ -8,7 +8,7 @@ const TWO: &str = "2\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R
     2\nLattice=\"4 0 0 0 4 0 0 0 4\" Properties=species:S:1:pos:R:3:forces:R:3 energy=-5.0\n\
     O 0 0 0.25 1 2 3\nH 1 0 0 4 5 6\n";
 
-/// All that the layout says of a structure, as h5py sees it.
+/// Everything that the layout says about a structure, as h5py sees it.
 const LOOK: &str = "import sys, h5py, json
 f = h5py.File(sys.argv[1]); g = f[sys.argv[2]]
 A = '\\u212b'; S = '\\u2215'
@@ -44,7 +44,7 @@ fn from_extended_xyz() {
         "forces (eV/A)": [[2, 2, 3], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]],
     }]);
     assert_eq!(seen, expected);
-    // Under another key in the same file; never over one that is there.
+    // Under another key in the same file; an existing one is never replaced.
     std::fs::write(scratch.path("b.xyz"), TWO.replace("O 0 0 0.25", "S 0 0 0.25").replace("0 0 4\"", "0 0 5\""))
         .expect("write");
     let create = ["mbe", "create", &file, "training/other", "--xyz", &scratch.text("b.xyz")];
@@ -71,7 +71,7 @@ fn from_npy() {
         assert_eq!(seen[3]["masses (u)"][1], serde_json::json!([13.0, 16.0]));
         assert_eq!((&seen[2], &seen[3]["cell_vectors (A)"][0]), (&true.into(), &serde_json::json!([3, 3, 3])));
     }
-    // What does not fit is refused, and nothing is made of it.
+    // Bad input is refused, and no file is created.
     let other = scratch.text("b.hdf5");
     let three = scratch.npy("z3.npy", &[3], &[6.0, 8.0, 1.0]);
     let bad = scratch.npy("zx.npy", &[2], &[6.0, 0.0]);
@@ -92,7 +92,7 @@ fn from_npy() {
     }
 }
 
-/// What is refused leaves nothing behind: no file, and nothing in one that is there.
+/// A refused command leaves nothing behind: no file, and no change to an existing one.
 #[test]
 fn what_is_refused_is_not_begun() {
     let (scratch, file) = place();
@@ -143,7 +143,7 @@ fn what_is_refused_is_not_begun() {
         assert!(found == code && err.contains(says) && is_one_error(&err), "{args:?}: {found} {err}");
         assert!(!std::path::Path::new(&file).exists(), "{args:?}: an empty file is left");
     }
-    // In a file that is there.
+    // In an existing file.
     let create = ["mbe", "create", &file];
     let args = ["--positions", &ok_positions, "--atomic-numbers", &numbers];
     ok(&[&create[..], &[KEY], &args].concat());

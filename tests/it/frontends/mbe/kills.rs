@@ -1,4 +1,4 @@
-//! Savers that are killed: no frame is half saved, for nobody.
+//! Savers that are killed: nobody ever sees a half-saved frame.
 
 use super::{KEY, METHOD, dump, place, prepared, side};
 use crate::common::killing::Killer;
@@ -14,7 +14,7 @@ use std::time::Duration;
 const FRAMES: u64 = 60;
 const ATOMS: usize = 200;
 
-/// Saves all frames anew, with a shift for each round, until it is killed, so long after so many batches were
+/// Saves all frames again, shifted by the round, and kills the saver `after` this time once `batches` were
 /// acknowledged.
 fn save_and_die(file: &str, round: u64, batches: u64, after: Duration) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_h5part"))
@@ -35,7 +35,7 @@ fn save_and_die(file: &str, round: u64, batches: u64, after: Duration) {
         .collect();
     let feeder = std::thread::spawn(move || {
         for line in lines.iter().cycle() {
-            // Until it is killed.
+            // Fails once the saver is killed.
             if writeln!(input, "{line}").is_err() {
                 break;
             }
@@ -51,7 +51,7 @@ fn save_and_die(file: &str, round: u64, batches: u64, after: Duration) {
     feeder.join().expect("feeder");
 }
 
-/// Each completed frame is that of one save, as the other side reads it, and as we do.
+/// Checks that each completed frame comes from one save, as the other side and we read it.
 fn frames_are_whole(file: &str, when: &str) -> usize {
     let script = "import sys, h5py, numpy as np
 with h5py.File(sys.argv[1]) as f:
@@ -76,10 +76,10 @@ fn savers_are_killed_and_no_frame_is_half_saved() {
     let mut hidden = 0;
     let mut killer = Killer::new(Duration::ZERO);
     for round in 1..=8 {
-        // The first begins with frames that are not there; all are there after the second.
+        // The first saver starts without any frames and is killed early; after the second all frames are there.
         let batches = if round == 1 { FRAMES / 3 } else { FRAMES };
         save_and_die(&file, round, batches, Duration::from_millis(3).mul_f64(killer.share()));
-        // A stock reader, before anybody has put anything back.
+        // A stock reader, before anyone has restored anything.
         hidden += FRAMES as usize - frames_are_whole(&file, &format!("round {round}"));
         ok(&["recover", &file]);
         let mut reader = truth.reader().expect("reader");
@@ -93,6 +93,6 @@ fn savers_are_killed_and_no_frame_is_half_saved() {
     println!("frames not completed after kills: {hidden}");
     let (code, out, err) = run(&["verify", &file]);
     assert_eq!(code, 0, "{out}{err}");
-    // And the other side goes on.
+    // And the other side continues.
     side(&["save", &file, KEY, METHOD, "0", "60", "1", "60", "0.01", "5000"]).expect("h5py");
 }

@@ -1,4 +1,4 @@
-//! Several methods in one ground truth, of both sides.
+//! Several methods in one ground truth, made by both sides.
 
 use super::{KEY, METHOD, dump, place, prepared, save, side, start_side, structure};
 use crate::common::support::{finished, ok, py, run};
@@ -27,7 +27,7 @@ fn a_second_method_has_a_guard_of_its_own() {
     let second = truth(&file, OTHER);
     assert_eq!(second.prepare(&Quantity::ALL).expect("prepare"), Prepared::Made);
     assert_eq!(second.prepare(&Quantity::ALL).expect("prepare"), Prepared::AlreadyThere);
-    // The saver of the first goes on.
+    // The saver of the first method continues.
     save(&mut saver, &[2], 2, 10.0, Completed).expect("save");
     save(&mut second.saver().expect("saver"), &[2, 3], 2, 20.0, Completed).expect("save");
     save(&mut saver, &[3], 2, 10.0, Failed).expect("save");
@@ -60,7 +60,7 @@ fn forces_are_prepared_later_than_energies() {
     assert_eq!(truth.prepare(&Quantity::ALL).expect("prepare"), Prepared::Made);
     assert_eq!(truth.present().expect("present").quantities, Quantity::ALL);
     save(&mut truth.saver().expect("saver"), &[1, 2], 2, 0.0, Completed).expect("save");
-    // A saver from before knows of energies alone, and goes on with these.
+    // A saver opened before knows only the energies, and continues with them.
     let energies = ndarray::array![7.0];
     let results = h5part_mbe::Results {
         statuses: vec![Completed],
@@ -74,7 +74,7 @@ fn forces_are_prepared_later_than_energies() {
     assert!(code == 1 && out.contains("guard"), "the forces are under the same guard: {out}");
 }
 
-/// Methods are prepared by many at once, each of them once, and all are listed.
+/// Many prepare methods at once. Each method is prepared once, and all are listed.
 #[test]
 fn many_prepare_at_once() {
     let (_scratch, file) = place();
@@ -98,7 +98,7 @@ fn many_prepare_at_once() {
     assert!(ok(&["verify", &file]).contains("sound: 0 faults, 0 notes"));
 }
 
-/// A method that Python adds to a file of ours, and one that we add to a file of theirs.
+/// A method that Python adds to our file, and one that we add to theirs.
 #[test]
 fn methods_of_both_sides() {
     let (_scratch, file) = place();
@@ -107,7 +107,7 @@ fn methods_of_both_sides() {
         return;
     }
     let mut saver = truth_of_ours.saver().expect("saver");
-    // They add theirs while we save.
+    // They add their method while we save.
     let args = ["save", &file, KEY, OTHER, "0", "12", "2", "1", "0.01", "500"];
     let theirs = start_side(&args).expect("h5py");
     for frame in 0..12 {
@@ -140,7 +140,7 @@ fn methods_of_both_sides() {
         (&seen.methods[METHOD].status, &seen.methods[OTHER].status),
         (&Some(vec![0; 4]), &Some(vec![0, 0, 1, 1]))
     );
-    // And then theirs becomes ours, too; we leave what is completed.
+    // Then we take over theirs, too, and leave alone what is completed.
     ok(&["mbe", "init", &file, KEY, "--method", METHOD]);
     let told = save(&mut truth(&file, METHOD).saver().expect("saver"), &[0, 1, 2, 3], 2, 0.0, Completed).expect("save");
     assert_eq!(told.left, 4, "{told:?}");

@@ -1,4 +1,4 @@
-//! The front end of `mbe_automation`, also beside Python that writes the same file.
+//! The front end of `mbe_automation`, alone and beside Python that writes the same file.
 
 mod commands;
 mod create;
@@ -30,7 +30,7 @@ pub struct Dump {
     pub methods: BTreeMap<String, Seen>,
 }
 
-/// Of each frame the status, and the first number of its energies and forces.
+/// The status of each frame, and the first number of its energies and forces.
 #[derive(Debug, Deserialize)]
 pub struct Seen {
     #[serde(rename = "E")]
@@ -44,14 +44,14 @@ pub fn side(args: &[&str]) -> Option<String> {
     py(SIDE, args)
 }
 
-/// Starts it.
+/// Starts the other side.
 pub fn start_side(args: &[&str]) -> Option<Child> {
     let mut command = python(SIDE, args)?;
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     Some(command.spawn().expect("starts"))
 }
 
-/// What the other side reads.
+/// Reads the file with the other side.
 pub fn dump(file: &str) -> Option<Dump> {
     let text = side(&["dump", file, KEY])?;
     Some(serde_json::from_str(&text).expect("JSON"))
@@ -80,7 +80,7 @@ pub fn prepared(path: &Path, frames: u64, atoms: u64) -> GroundTruth {
     truth
 }
 
-/// Values as the other side makes them: `shift` + frame, + 0.001 a place in the forces.
+/// Values as the other side computes them: `shift` + frame; the forces add 0.001 per element.
 pub fn values(frames: &[u64], atoms: usize, shift: f64) -> (Array1<f64>, Array3<f64>) {
     let energies = Array1::from_iter(frames.iter().map(|&frame| shift + frame as f64));
     let of = |(k, i, j): (usize, usize, usize)| energies[k] + 0.001 * (i * 3 + j) as f64;
@@ -105,7 +105,7 @@ pub fn save(
     saver.save(&Rows::list(frames), &results)
 }
 
-/// A file, a scratch folder around it.
+/// A scratch folder and the path of a file in it.
 pub fn place() -> (Scratch, String) {
     let scratch = Scratch::new();
     let file = scratch.text("a.hdf5");

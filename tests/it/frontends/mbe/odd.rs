@@ -1,4 +1,4 @@
-//! What other programs have left in a file that is none of ours to use: told, each by itself, and never changed.
+//! What other programs have left in a file and we cannot use. Each such thing is reported, and never changed.
 
 use super::{KEY, METHOD, place, side};
 use crate::common::support::{is_one_error, ok, py, run};
@@ -40,7 +40,7 @@ fn datasets_that_cannot_be_used_are_not_taken_over() {
             assert!(all && !err.contains("--cast"), "{command} {script}: {code} {out}{err}");
         }
         assert!(std::fs::read(&file).expect("read") == before, "{script}: nothing was changed");
-        // Another method of the same structure is none the worse for it.
+        // Another method of the same structure still works.
         if !script.contains("zeros(4)") {
             ok(&["mbe", "init", &file, KEY, "--method", "PBE"]);
             ok(&["mbe", "read", &file, KEY, "--method", "PBE"]);
@@ -76,7 +76,7 @@ f.create_group('md').attrs['dataclass'] = 'Trajectory'"
     let methods = |k: usize| with_error(told[k]["methods"].as_array().map_or(&[][..], Vec::as_slice));
     assert_eq!((told[0]["path"].as_str(), (0..5).map(methods).sum::<usize>()), (Some("listed"), 3));
     assert_eq!(told[0]["methods"][0]["method"], "gone");
-    // One that is asked for by its key.
+    // A structure selected by its key.
     assert_eq!(run(&["mbe", "status", &file, "md"]).0, 3);
     assert_eq!(run(&["mbe", "status", &file, "narrow"]).0, 1);
     assert_eq!(run(&["mbe", "status", &file, KEY]).0, 0);

@@ -43,7 +43,7 @@ f.copy('training/urea', 'md'); f['md'].attrs['dataclass'] = 'Trajectory'";
     expect("zero", &["'n_frames'"]);
     expect("text", &["'n_frames'"]);
     expect("number", &["without the attribute 'dataclass'"]);
-    // The structure of a cluster, and a trajectory, are as good as any.
+    // The structure of a cluster and a trajectory work like any other.
     for key in ["cluster", "md", "/training/urea/"] {
         let args = init(key);
         ok(&args.each_ref().map(String::as_str));
@@ -118,7 +118,7 @@ fn methods_and_statuses_that_are_none() {
     fails(&save, 3, &["no forces of"]);
 }
 
-/// Statuses are numbers that have a name; what is not is told with its frame, and nothing is written.
+/// Statuses are numbers with a name. Any other number is reported with its frame, and nothing is written.
 #[test]
 fn statuses_of_a_file_are_whole_numbers_with_a_name() {
     let (scratch, file) = place();
@@ -142,7 +142,7 @@ fn statuses_of_a_file_are_whole_numbers_with_a_name() {
     }
 }
 
-/// No output takes the place of the store, by whatever path or link it is named, or of another output.
+/// No output replaces the store or another output, whatever path or link names it.
 #[test]
 fn outputs_that_are_the_store() {
     let (scratch, file) = place();
@@ -155,7 +155,7 @@ fn outputs_that_are_the_store() {
     let (lock, inside) = (format!("{file}.lock"), format!("{file}.part/new.npy"));
     let read = ["mbe", "read", &file, KEY, "--method", METHOD];
     let other = ["read", &file, &table, &truth.method().energies(), "--rows", ":"];
-    // A second name is no name of a store that is written to, and a link to the store all the same.
+    // A hard link is not a valid name of a store to write to, but it still is the store.
     let names = [file.clone(), soft, format!("{folder}/a.hdf5"), lock, inside];
     let refused = |output: &str| {
         for option in ["--energies", "--forces", "--status"] {
@@ -180,12 +180,12 @@ fn outputs_that_are_the_store() {
         &["each output needs a file of its own"],
     );
     fails(&[&other[..], &["-o", &out, "--mask", &again]].concat(), 2, &["each output needs a file of its own"]);
-    // A name that only begins like the store's is another one.
+    // A name that only starts like the store's is another file.
     ok(&[&read[..], &["--energies", &format!("{file}.npy"), "--status", "/dev/null"]].concat());
     ok(&[&other[..], &["-o", &format!("{file}.npy"), "--mask", &out]].concat());
 }
 
-/// What is to be done fits what is wrong.
+/// The suggested remedy fits the problem.
 #[test]
 fn remedies_fit() {
     let (scratch, file) = place();

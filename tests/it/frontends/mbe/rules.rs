@@ -1,4 +1,4 @@
-//! Which frames a save touches, also where several save the same ones.
+//! Which frames a save changes, also if several save the same ones.
 
 use super::{place, prepared, save, values};
 use h5part::ErrorKind;
@@ -14,7 +14,7 @@ fn saved(completed: u64, marked: u64, left: u64) -> Saved {
     Saved { completed, marked, left }
 }
 
-/// Status and energy of each frame; NaN as `None`. Forces are of the same save.
+/// Status and energy of each frame; NaN as `None`. The forces must come from the same save.
 fn frames(truth: &GroundTruth) -> Vec<(FrameStatus, Option<f64>)> {
     let mut reader = truth.reader().expect("reader");
     let all = Rows::range(0..reader.frames());
@@ -46,12 +46,12 @@ fn values_are_of_completed_frames_and_completed_frames_stay() {
     let none = (Undefined, None);
     let now = vec![(Failed, None), none, (ScfNotConverged, None), none, (Completed, Some(14.0)), none];
     assert_eq!(frames(&truth), now);
-    // What failed is tried again, what is completed is left alone.
+    // A failed frame is tried again, a completed one is left alone.
     assert_eq!(save(&mut saver, &[0, 4], ATOMS, 20.0, Completed).expect("save"), saved(1, 0, 1));
     assert_eq!(save(&mut saver, &[0, 4], ATOMS, 30.0, Failed).expect("save"), saved(0, 0, 2));
     assert_eq!(frames(&truth)[0], (Completed, Some(20.0)));
     assert_eq!(frames(&truth)[4], (Completed, Some(14.0)));
-    // Unless it is to be replaced.
+    // With `set_overwrite` it is replaced.
     saver.set_overwrite(true);
     assert_eq!(save(&mut saver, &[4], ATOMS, 40.0, Completed).expect("save"), saved(1, 0, 0));
     assert_eq!(frames(&truth)[4], (Completed, Some(44.0)));
@@ -59,7 +59,7 @@ fn values_are_of_completed_frames_and_completed_frames_stay() {
     assert_eq!(frames(&truth)[4], (Failed, None));
 }
 
-/// A slower process does not bring back what was corrected meanwhile.
+/// A slower process does not undo a correction that was made meanwhile.
 #[test]
 fn a_corrected_value_is_never_reverted() {
     let (_scratch, file) = place();
@@ -72,7 +72,7 @@ fn a_corrected_value_is_never_reverted() {
     assert_eq!(frames(&truth)[2], (Completed, Some(102.0)));
 }
 
-/// Whoever computed the same frames: each frame is one save's, and once completed it stays as it is.
+/// Several processes compute the same frames: each frame comes from one save, and stays as it is once completed.
 #[test]
 fn of_several_who_save_the_same_frames_the_first_one_stands() {
     let (_scratch, file) = place();
@@ -115,7 +115,7 @@ fn a_completed_frame_gets_what_it_lacks_and_no_more() {
     let left =
         |lacking: &[Quantity]| truth.reader().expect("reader").to_compute(None, None, false, lacking).expect("left");
     assert_eq!((left(&[]), left(&Quantity::ALL)), (vec![2], vec![0, 1, 2]));
-    // Forces of the first frame, with another energy, which is not taken.
+    // Forces of the first frame, with another energy. That energy is ignored.
     let (other, forces) = values(&[0], ATOMS, 7.0);
     let results = Results {
         statuses: vec![Completed],
@@ -130,7 +130,7 @@ fn a_completed_frame_gets_what_it_lacks_and_no_more() {
     assert!(forces[0] == 7.0 && forces[ATOMS * 3].is_nan(), "{forces:?}");
 }
 
-/// What was declared failed does not come back: quantities that are not given with the new result are lacking.
+/// Values that were declared failed do not come back: quantities that the new result does not give are lacking.
 #[test]
 fn a_value_that_was_declared_failed_stays_out() {
     let (_scratch, file) = place();
@@ -157,11 +157,11 @@ fn a_value_that_was_declared_failed_stays_out() {
     assert_eq!((forces_found[0], forces_found[ATOMS * 6]), (50.0, 7.0));
     let summary = truth.reader().expect("reader").summary(&Quantity::ALL, &|_, _| ()).expect("summary");
     assert_eq!((&summary.lacking[&Quantity::Energies], summary.lacking[&Quantity::Forces].len()), (&vec![0, 1], 0));
-    // They are filled in as any that are lacking.
+    // They can be filled in like any lacking value.
     let late = Results { statuses: vec![Completed], energies: Some(Values::from(&energies)), forces: None };
     assert_eq!(saver.save(&Rows::range(0..2), &late).expect("save"), saved(2, 0, 0));
     assert_eq!(read(&truth).0, [50.0, 51.0, 7.0, 8.0]);
-    // What is COMPLETED and is replaced in part, keeps the rest.
+    // If a COMPLETED frame is replaced in part, the rest stays.
     saver.set_overwrite(true);
     let (_, forces) = values(&[2, 3], ATOMS, 90.0);
     let of_two = alone(Values::from(&forces));
@@ -193,11 +193,11 @@ fn what_is_no_number_is_not_completed() {
     let error = save(&[Completed], &energies, &forces).expect_err("NaN");
     assert!(error.to_string().contains("forces of frame 2"), "{error}");
     assert_eq!(save(&[Completed, Completed, Failed], &energies, &forces).expect("save"), saved(2, 1, 0));
-    // One status a frame, or one.
+    // One status per frame, or one for all.
     assert!(save(&[Completed, Failed], &energies, &forces).is_err_and(|e| e.to_string().contains("2 statuses for 3")));
 }
 
-/// A commit that expects something is not made where that is not so.
+/// A conditional commit is made only if its condition holds.
 #[test]
 fn a_commit_that_expects_finds_it_or_is_not_made() {
     let scratch = crate::common::support::Scratch::new();
@@ -218,7 +218,8 @@ fn a_commit_that_expects_finds_it_or_is_not_made() {
     assert!(matches!(error.expect_err("short").kind(), ErrorKind::ShapeMismatch { .. }));
 }
 
-/// What another program writes over a committed value is the value for who says so, and a change for others.
+/// A value that another program writes over a committed one is a value for readers that accept it, and a change for
+/// others.
 #[test]
 fn readers_accept_the_values_of_others_if_they_are_told_to() {
     let scratch = crate::common::support::Scratch::new();

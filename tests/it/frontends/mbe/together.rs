@@ -1,4 +1,4 @@
-//! Both sides write one file at the same time, each under the lock that they share.
+//! Both sides write one file at the same time, each under their common lock.
 
 use super::{KEY, METHOD, dump, place, prepared, save, side, start_side};
 use crate::common::support::{finished, run};
@@ -10,7 +10,7 @@ use std::process::Child;
 
 const FRAMES: u64 = 240;
 const ATOMS: usize = 5;
-/// The other side polls more often than it does in earnest, where it is 2 to 5 s.
+/// Here the other side polls more often than in practice, where it polls every 2 to 5 s.
 const POLL_S: &str = "0.02";
 
 fn ended(child: Child) -> String {
@@ -60,7 +60,7 @@ fn all_are_there(file: &str) {
     let expected: Vec<Option<f64>> =
         (0..FRAMES).map(|frame| Some(frame as f64 + if frame % 2 == 0 { 1000.0 } else { 2000.0 })).collect();
     assert!(method.energies.as_ref() == Some(&expected) && method.forces.as_ref() == Some(&expected), "{method:?}");
-    // We read the same.
+    // Our reader reads the same.
     let (code, out, err) = run(&["mbe", "read", file, KEY, "--method", METHOD]);
     let lines = |frame: u64| format!("{frame} COMPLETED {:?}\n", expected[frame as usize].unwrap_or_default());
     assert!(code == 0 && out == (0..FRAMES).map(lines).collect::<String>(), "{err}");
@@ -91,7 +91,8 @@ fn in_a_file_of_theirs() {
     both_save(&file, &truth);
 }
 
-/// What they write over our frames is what we read from then on, and what they have completed we leave.
+/// Values that they write over our frames are the ones that we read from then on. We leave alone what they have
+/// completed.
 #[test]
 fn what_they_replace_is_replaced() {
     let (_scratch, file) = place();
@@ -102,7 +103,7 @@ fn what_they_replace_is_replaced() {
     let mut saver = truth.saver().expect("saver");
     save(&mut saver, &[0, 1, 2], 2, 10.0, h5part_mbe::FrameStatus::Failed).expect("save");
     save(&mut saver, &[3, 4], 2, 10.0, Completed).expect("save");
-    // Of a completed frame they write the values anew, of a failed one the status, too.
+    // For a completed frame they write new values, for a failed one the status, too.
     side(&["save", &file, KEY, METHOD, "1", "5", "1", "10", POLL_S, "50"]).expect("h5py");
     let told = save(&mut saver, &[0, 1, 2, 3, 4], 2, 70.0, Completed).expect("save");
     assert_eq!((told.completed, told.left), (1, 4), "{told:?}");
@@ -115,7 +116,7 @@ fn what_they_replace_is_replaced() {
     assert_eq!(seen.methods[METHOD].energies.as_ref().expect("energies")[3], Some(93.0));
 }
 
-/// A Python process that dies between energies and status leaves values of no frame: they are nobody's.
+/// A Python process that dies between energies and status leaves values that belong to no frame.
 #[test]
 fn what_one_of_theirs_leaves_half_done() {
     let (_scratch, file) = place();

@@ -1,4 +1,4 @@
-//! Input and folders that are not as they should be.
+//! Input and folders with faults.
 
 use super::is_summary;
 use super::rig::Rig;
@@ -49,7 +49,7 @@ fn bytes_of_any_encoding_and_hidden_folders_do_not_matter() {
     assert_eq!(rig.text(), rig.all_done());
 }
 
-/// Root may write anywhere: the run is another user's then.
+/// Root may write anywhere, so the run belongs to another user then.
 #[test]
 fn a_log_that_cannot_be_written_is_named_and_not_pointed_to() {
     use std::os::unix::fs::PermissionsExt;
@@ -108,12 +108,12 @@ fn names_that_no_checkpoint_holds_are_refused() {
 #[test]
 fn trials_that_vanish_are_told_and_take_nothing_with_them() {
     let mut rig = Rig::of(4, "echo x >> ran; [ ! -e ../../gone ] || exit 1");
-    // While it runs: the last trial goes when the first begins.
+    // While it runs: the last trial disappears when the first begins.
     rig.script("echo x >> ran; rm -rf ../t03");
     let (code, _, err) = rig.run(&["-c", "1"]);
     assert!(code == 1 && err.contains("MP/t03: no such file") && err.contains("'t03' failed"), "{err}");
     assert!(!rig.trial("t03").exists(), "nothing is made in its place");
-    // Between runs; and one that is new.
+    // Between runs: one trial disappears, one is new.
     fs::remove_dir_all(rig.trial("t00")).expect("removes");
     fs::create_dir(rig.trial("t09")).expect("makes");
     rig.names = ["t01", "t02", "t09"].map(str::to_owned).to_vec();

@@ -1,4 +1,4 @@
-//! Runs that are killed, and who finishes them.
+//! Runs that are killed, and runs that finish them.
 
 use super::rig::{Rig, WAITS};
 use super::status;
@@ -15,7 +15,7 @@ fn pid(run: &Child) -> Pid {
     Pid::from_raw(run.id().cast_signed())
 }
 
-/// A run of ours that was killed with two trials under way and one done.
+/// One of our runs, killed with two trials running and one done.
 fn killed() -> Rig {
     let rig =
         Rig::of(5, "echo $$ >> ran\ncase $PWD in *t00) exit;; esac\nwhile [ ! -e ../../go ]; do sleep 0.02; done");
@@ -52,7 +52,7 @@ fn multiplanet_finishes_what_ours_began() {
     let (code, _, err) = finished(&theirs.output().expect("starts"));
     assert_eq!(code, 0, "{err}");
     assert_eq!(rig.begun(), [1, 2, 2, 1, 1]);
-    // Ours believes it, though its own ledger says otherwise.
+    // Our run believes the text, although its own ledger says otherwise.
     let ours = |args: &[&str]| finished(&rig.ours(args).output().expect("starts"));
     assert_eq!(ours(&["mpstatus", "vspace.in"]).1, status(5, 0, 0));
     assert_eq!(rig.run(&[]).1, "All simulations have been ran\n");
@@ -109,13 +109,13 @@ fn ctrl_c_lets_trials_end_and_a_second_one_gives_them_back() {
 #[test]
 fn runs_killed_at_random_lose_nothing() {
     let mut killer = Killer::new(Duration::from_millis(200));
-    // Each done trial leaves a line in `done`; its errors are not lost with its runner.
+    // Each completed trial adds a line to `done`. A trial's errors are not lost when its runner dies.
     let rig = Rig::of(40, "echo begun >&2; sleep 0.03; echo x >> done");
     let mut kills = 0;
     loop {
         let mut run = rig.start(&["-q"]);
         kills += usize::from(killer.kill(&mut run));
-        // Whatever it says at this instant is a whole text.
+        // At any instant the text is whole.
         let text = rig.text();
         assert!(text.is_empty() || text.ends_with("THE END\n"), "{text}");
         if text == rig.all_done() || kills > 60 {

@@ -1,4 +1,4 @@
-//! Trials of an ensemble as programs, as multiplanet runs them.
+//! The trials of an ensemble run as programs, as multiplanet does.
 
 mod bad_input;
 mod kills;
@@ -18,7 +18,7 @@ fn status(completed: usize, in_progress: usize, remaining: usize) -> String {
     )
 }
 
-/// Nothing was said but how it went.
+/// Whether nothing but the summary was printed.
 pub fn is_summary(err: &str) -> bool {
     let mut lines = err.lines();
     let first = lines.next().is_some_and(|line| line.ends_with("tasks are done"));
@@ -41,7 +41,7 @@ fn a_session() {
     expected.extend(of_trials(&|trial| format!("Processing: {trial}")));
     expected.extend(["Starting worker".to_owned(), "Starting worker".to_owned()]);
     assert_eq!(lines, expected);
-    // Errors come before output, and nothing else.
+    // Errors come before output, and nothing else is added.
     assert_eq!(rig.log("t01"), "err\nout\n");
     assert_eq!(rig.text(), rig.all_done());
     let ours = |args: &[&str]| finished(&rig.ours(args).output().expect("starts"));
@@ -55,13 +55,13 @@ fn a_session() {
     assert_eq!(out, "WARNING: multi-planet checkpoint file already exists!\nAll simulations have been ran\n");
     assert_eq!(rig.run(&["-q"]), (0, String::new(), String::new()));
     assert_eq!(rig.begun(), [1, 1, 1]);
-    // Again, of all that was there before; what is said is added.
+    // Start again over existing results: the log is appended to.
     fs::write(rig.trial("t00").join("mine.in"), "kept").expect("writes");
     assert_eq!(rig.run(&["-f", "-q"]).0, 0);
     assert_eq!((rig.begun(), rig.text()), (vec![2, 2, 2], rig.all_done()));
     assert_eq!(rig.log("t01"), "err\nout\nerr\nout\n");
     assert!(rig.trial("t00").join("mine.in").exists() && rig.trial("t00").join("vpl.in").exists());
-    // The file that each trial needs is gone when it has ended.
+    // The file that each trial needs is removed when the trial has ended.
     let programs = fs::read_dir(rig.dir.path(".MP.ledger.part/programs")).expect("folder").count();
     assert_eq!(programs, 0);
 }
@@ -81,7 +81,7 @@ fn a_trial_that_fails_is_tried_again_as_often_as_was_said_and_the_others_do_not_
     assert!(rig.text().contains("t01 -1\n") && rig.text().contains("t03 1\n"), "{}", rig.text());
     let ours = |args: &[&str]| finished(&rig.ours(args).output().expect("starts"));
     assert_eq!(ours(&["mpstatus", "vspace.in"]).1, status(2, 0, 2));
-    // What is started again is tried again; what is done stays so.
+    // A new run tries the failed trials again; done ones stay done.
     rig.script("echo x >> ran");
     let (code, _, err) = rig.run(&["--json"]);
     assert_eq!((code, rig.begun(), rig.text()), (0, vec![1, 4, 4, 1], rig.all_done()), "{err}");
@@ -116,7 +116,7 @@ fn another_program_with_arguments_and_names_with_blanks() {
     assert_eq!(made, format!("a b|two words|{}|", folder.display()));
     assert_eq!(rig.text(), rig.all_done());
     assert_eq!(rig.run(&[]).1, "All simulations have been ran\n");
-    // A path is one of the folder where it was started.
+    // A relative path refers to the folder where the run was started.
     rig.script("echo mine > mine");
     assert_eq!(rig.run(&["-f", "--command", "bin/vplanet vpl.in"]).0, 0);
     assert!(rig.trial("c").join("mine").exists());
@@ -165,7 +165,7 @@ fn the_job_array_is_of_workers_of_the_same_trials() {
     let worker = script.lines().last().expect("a line").strip_prefix("exec ").expect("exec").to_owned();
     assert!(worker.contains(" multiplanet --worker ") && worker.ends_with(" -- vspace.in"), "{worker}");
     assert_eq!(rig.begun(), [0, 0, 0]);
-    // What the array would do, twice at once.
+    // Run what the job array would run, twice at once.
     let start = || {
         let mut command = std::process::Command::new("sh");
         command.arg("-c").arg(&worker).current_dir(rig.dir.path("")).spawn().expect("starts")

@@ -12,11 +12,11 @@ pub struct Rig {
     pub names: Vec<String>,
 }
 
-/// Each trial says so in a file `ran`, and waits for a file `go` beside vspace.in.
+/// Each trial adds a line to a file `ran`, and waits for a file `go` beside vspace.in.
 pub const WAITS: &str = "echo $$ >> ran\nwhile [ ! -e ../../go ]; do sleep 0.02; done\necho said\n";
 
 impl Rig {
-    /// Trials of these names; for each, the script is run as `vplanet vpl.in`.
+    /// Trials with these names. For each, the script is run as `vplanet vpl.in`.
     pub fn new(names: &[&str], script: &str) -> Self {
         let dir = Scratch::new();
         let text = "sSrcFolder .\nsDestFolder MP\nsPrimaryFile vpl.in\n";
@@ -36,7 +36,7 @@ impl Rig {
         Self::new(&names.iter().map(String::as_str).collect::<Vec<_>>(), script)
     }
 
-    /// What vplanet does from now on.
+    /// Sets what vplanet does from now on.
     pub fn script(&self, script: &str) {
         let path = self.dir.path("bin/vplanet");
         fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = vpl.in ] || exit 0\n{script}\n")).expect("writes");
@@ -63,18 +63,18 @@ impl Rig {
         self.prepare(Command::new(env!("CARGO_BIN_EXE_h5part")), args)
     }
 
-    /// One of the Python programs; `None`: it is not here.
+    /// One of the Python programs. `None` if it is not installed.
     pub fn theirs(&self, name: &str, args: &[&str]) -> Option<Command> {
         Some(self.prepare(planet(name)?, args))
     }
 
-    /// `h5part multiplanet vspace.in` with these options, to its end.
+    /// Runs `h5part multiplanet vspace.in` with these options to its end.
     pub fn run(&self, options: &[&str]) -> (i32, String, String) {
         let args = [&["multiplanet", "vspace.in", "--retry-delay", "0"], options].concat();
         finished(&self.ours(&args).output().expect("starts"))
     }
 
-    /// The same, on its way.
+    /// Starts the same in the background.
     pub fn start(&self, options: &[&str]) -> Child {
         self.ours(&[&["multiplanet", "vspace.in", "-c", "2"], options].concat()).spawn().expect("starts")
     }
@@ -87,14 +87,14 @@ impl Rig {
         fs::read_to_string(self.trial(name).join("vplanet_log")).unwrap_or_default()
     }
 
-    /// How often each trial was begun.
+    /// How often each trial was started.
     pub fn begun(&self) -> Vec<usize> {
         let lines =
             |name: &String| fs::read_to_string(self.trial(name).join("ran")).map_or(0, |text| text.lines().count());
         self.names.iter().map(lines).collect()
     }
 
-    /// The text of a run in which all is done.
+    /// The text of a run with all trials done.
     pub fn all_done(&self) -> String {
         let here = self.dir.path("").canonicalize().expect("folder");
         let here = here.display();

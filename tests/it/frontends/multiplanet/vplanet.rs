@@ -1,4 +1,4 @@
-//! With the real vplanet: trials and their archive.
+//! With the real vplanet: its trials and their archive.
 
 use crate::common::killing::{Killer, until};
 use crate::common::planets::planet;
@@ -22,7 +22,7 @@ struct Ensemble {
 }
 
 impl Ensemble {
-    /// Six trials, made by ours. `None`: there is no vplanet here.
+    /// Six trials, made by our vspace. `None` if vplanet is not installed.
     fn new() -> Option<Self> {
         let vplanet = planet("vplanet")?;
         let path = vplanet.get_envs().find_map(|(name, value)| (name == "PATH").then_some(value)?)?.to_owned();
@@ -50,7 +50,7 @@ impl Ensemble {
         self.ours(&[&["multiplanet", "vspace.in", "--retry-delay", "0"], options].concat())
     }
 
-    /// Trials of the archive, and how many datasets each has.
+    /// Trials of the archive, and the number of datasets of each.
     fn archived(&self) -> Vec<(String, usize)> {
         let script =
             "import h5py, sys\nwith h5py.File(sys.argv[1]) as f:\n    for name in f: print(name, len(f[name]))";
@@ -106,7 +106,7 @@ fn what_vplanet_leaves_is_what_multiplanet_has_it_leave() {
 #[test]
 fn a_trial_is_done_when_it_is_in_the_archive() {
     let Some(ensemble) = Ensemble::new() else { return };
-    // The output of one is damaged each time.
+    // Damages the output of one trial each time.
     let broken = "sh -c 'vplanet vpl.in; case {name} in t_a3) echo 1 2 > earth.earth.forward;; esac'";
     let (code, _, err) = ensemble.run(&["-bp", "-c", "2", "--max-attempts", "2", "--command", broken]);
     assert!(code == 1 && err.contains("t_a3") && err.contains("could not be kept"), "{err}");
@@ -115,7 +115,7 @@ fn a_trial_is_done_when_it_is_in_the_archive() {
     let (code, _, err) = ensemble.run(&["-bp"]);
     assert_eq!(code, 0, "{err}");
     ensemble.check_archive();
-    // Leaving out -bp takes no archive away.
+    // Leaving out -bp does not remove the archive.
     assert_eq!(ensemble.run(&["-f", "-q"]).0, 0);
     ensemble.check_archive();
 }
@@ -124,7 +124,7 @@ fn a_trial_is_done_when_it_is_in_the_archive() {
 fn what_is_done_and_not_archived_is_archived_without_being_run_again() {
     let Some(ensemble) = Ensemble::new() else { return };
     assert_eq!(ensemble.run(&["-c", "2"]).0, 0);
-    // Of one there is no output any more: that one is run again.
+    // The output of one trial is missing, so that trial is run again.
     fs::remove_file(ensemble.dir.path("MP/t_a2/earth.log")).expect("removes");
     let logs = || -> Vec<usize> {
         let log = |k| fs::read_to_string(ensemble.dir.path(&format!("MP/t_a{k}/vplanet_log"))).expect("reads");
@@ -135,7 +135,7 @@ fn what_is_done_and_not_archived_is_archived_without_being_run_again() {
     assert_eq!(logs(), [1, 1, 2, 1, 1, 1]);
     ensemble.check_archive();
     assert_eq!(ensemble.run(&["-bp"]).1, "All simulations have been ran\n");
-    // All again: the old archive is set aside, never removed.
+    // A fresh start: the old archive is set aside, never removed.
     let (code, _, err) = ensemble.run(&["-bp", "-f"]);
     assert!(code == 0 && err.contains("MP.bpa.old-1"), "{err}");
     assert_eq!(logs(), [2, 2, 3, 2, 2, 2]);

@@ -1,4 +1,4 @@
-//! `h5part ledger`: what it prints, which names it takes, and what it refuses.
+//! `h5part ledger`: what it prints, which names it accepts, and what it refuses.
 
 use crate::common::support::{Scratch, finished, h5part, is_one_error, ok, run};
 use serde_json::Value;
@@ -10,7 +10,7 @@ fn json(args: &[&str]) -> Vec<Value> {
     ok(args).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-/// The outputs of a session, with what differs from run to run taken out.
+/// The output of a session, without what differs from run to run.
 #[test]
 fn a_session() {
     let scratch = Scratch::in_memory();
@@ -85,7 +85,7 @@ fn keys_of_json() {
     }
 }
 
-/// What any file system, and any person, may have as a name.
+/// Names that a file system, or a person, may use.
 const NAMES: [&str; 14] = [
     "plain",
     "with blanks  and more ",
@@ -109,7 +109,7 @@ fn names_of_all_kinds() {
     let (names, ledger) = (scratch.text("names"), scratch.text("a.ledger"));
     let long = "\u{e9}".repeat(32 << 10);
     let all: Vec<&str> = NAMES.iter().copied().chain([long.as_str()]).collect();
-    // Also without the last NUL.
+    // Also without the final NUL.
     std::fs::write(&names, all.join("\0")).expect("writes");
     ok(&["ledger", "init", &ledger, "--tasks", &names, "--null"]);
     let claims = json(&["ledger", "claim", &ledger, "-n", "99", "--json"]);
@@ -123,7 +123,7 @@ fn names_of_all_kinds() {
     assert_eq!(json(&["ledger", "status", &ledger, "--json"])[0]["done"], all.len());
 }
 
-/// A name that lines cannot carry is not claimed either.
+/// A task whose name cannot be printed on a line is not claimed either.
 #[test]
 fn a_claim_that_cannot_be_printed_is_given_back() {
     let scratch = Scratch::in_memory();
@@ -210,7 +210,7 @@ fn what_is_refused_changes_no_task() {
     assert_eq!(std::fs::read(&ledger).expect("reads"), before);
 }
 
-/// Shells that share a ledger: each is the owner of what it claims.
+/// Shells that share a ledger: each owns what it claims.
 #[test]
 fn shells_in_parallel_do_each_task_once() {
     let scratch = Scratch::in_memory();
@@ -239,7 +239,7 @@ done
     assert!(code == 1 && err.contains("nothing is left to claim"), "{code} {err}");
 }
 
-/// A task that failed rests; a clock a day ahead makes that no longer.
+/// A failed task rests; with a clock a day ahead, it rests no longer.
 #[test]
 fn a_task_that_failed_rests() {
     let scratch = Scratch::in_memory();
@@ -290,7 +290,7 @@ cat ../codes ../left ../status
     assert_eq!(code, 0, "{out}{err}");
     let codes: Vec<&str> = out.lines().filter_map(|line| line.strip_prefix("codes: ")).collect();
     assert_eq!(codes[0], "7", "{out}{err}");
-    // Pages of the owner table may have been there already.
+    // Pages of the owner table may have existed before.
     assert!(["1", "7"].contains(&codes[1]), "{out}{err}");
     assert!(out.lines().any(|line| line == "a.ledger") && !out.contains("b.ledger"), "nothing is left beside: {out}");
     assert!(err.contains("the disk is full") && err.contains("b.ledger"), "{err}");
@@ -325,7 +325,7 @@ fn read_only_ledgers_and_folders() {
             let (code, out, err) = as_nobody(args);
             assert!(code == 8 && out.is_empty() && err.contains(".ledger"), "{args:?}: {code} {err}");
         }
-        // Looking needs no permission to write.
+        // Reading needs no permission to write.
         for args in [&["ledger", "status", &ledger][..], &["ledger", "list", &ledger], &["ledger", "export", &ledger]] {
             let (code, _, err) = as_nobody(args);
             assert_eq!(code, 0, "{args:?}: {err}");

@@ -1,4 +1,5 @@
-//! Files that are no ledger, cut ones, newer ones, those of another store: each its exit code, nothing written.
+//! Files that are no ledger, truncated ones, newer ones, those of another store: each has its exit code, and nothing is
+//! written.
 
 use super::tasks;
 use crate::common::support::{Scratch, is_one_error, ok, run, small_store};
@@ -45,7 +46,7 @@ fn what_is_no_ledger_is_told_and_left_alone() {
         each_command(&path, 5, "bytes");
     }
     let mut newer = whole.clone();
-    // 2: it says which columns make a task done.
+    // Version 2 records which columns make a task done.
     newer[7] = b'3';
     std::fs::write(&path, newer).expect("writes");
     each_command(&path, 5, "newer");
@@ -59,7 +60,7 @@ fn what_is_no_ledger_is_told_and_left_alone() {
     assert!([5, 12].contains(&code) && err.contains("a.ledger"), "{code}: {err}");
 }
 
-/// Of a damaged slot the others are not the worse.
+/// A damaged slot does not affect the other tasks.
 #[test]
 fn a_damaged_task_is_told_and_the_others_are_done() {
     const SLOTS: usize = 4096 + 1024;
@@ -96,7 +97,7 @@ fn a_ledger_of_another_store() {
         assert!(code == 9 && err.contains("belongs to another store") && err.contains("a.ledger"), "{args:?}: {err}");
     }
     assert_eq!(std::fs::read(&path).expect("reads"), before);
-    // Another file took its name.
+    // Another file replaced it.
     std::fs::copy(&other, &file).expect("copies");
     let (code, _, err) = run(&["ledger", "claim", &path]);
     assert!(code == 9 && err.contains("belongs to another store"), "{code}: {err}");

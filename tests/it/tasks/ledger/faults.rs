@@ -1,4 +1,4 @@
-//! Every error at every call of the ledger's storage, once and for good: it is told with the path, nothing is
+//! Every error at every call of the ledger's storage, once or permanently: it is reported with the path, nothing is
 //! acknowledged, and no task is lost.
 
 use super::{claim, dead_owner, latest, ledger, tasks};
@@ -20,7 +20,7 @@ const TASKS: u64 = 12;
 struct Work {
     name: &'static str,
     work: fn(&Ledger) -> h5part::Result<()>,
-    /// What is so when it is acknowledged.
+    /// What must hold once it is acknowledged.
     made: fn(&[Task]) -> bool,
 }
 
@@ -98,7 +98,7 @@ const WORKS: [Work; 12] = [
     },
 ];
 
-/// What the works begin with; its bytes are copied.
+/// The ledger that all works start with; its bytes are copied.
 fn template() -> Vec<u8> {
     let scratch = Scratch::in_memory();
     let path = scratch.path("a.ledger");
@@ -115,14 +115,14 @@ fn seen(path: &Path) -> Vec<Task> {
     (0..ledger.len()).map(|place| ledger.task(place).expect("is whole")).collect()
 }
 
-/// The error is one of the file, with its path.
+/// Checks that the error names the file.
 fn told(error: &h5part::Error, errno: i32, why: &str) {
     assert!(error.to_string().contains("a.ledger"), "{why}: {error}");
     let full = matches!(error.kind(), ErrorKind::DiskFull { .. } | ErrorKind::QuotaUsedUp);
     assert_eq!(full, [ENOSPC, EDQUOT].contains(&errno), "{why}: {error}");
 }
 
-/// Each fault by number, until no call is left that could fail.
+/// Plays each fault by number, until no call is left that could fail.
 fn every_fault(mut play: impl FnMut(&Faulty, Fault, &str) -> bool) -> u64 {
     let mut faults = 0;
     for errno in ERRORS {
@@ -140,7 +140,7 @@ fn every_fault(mut play: impl FnMut(&Faulty, Fault, &str) -> bool) -> u64 {
     faults
 }
 
-/// Whoever comes next gets all that is not done or failed, once.
+/// The next worker gets every task that is not done or failed, once.
 fn nothing_is_lost(path: &Path, why: &str) {
     let ledger = Ledger::open(path).expect("opens");
     let owner = ledger.register(&Owner::this_process()).expect("registers");
@@ -178,7 +178,7 @@ fn of_all_that_is_done_to_a_ledger() {
                 }
                 Ok(()) => assert!(made(&after), "{why}: acknowledged, and not made"),
             }
-            // Whatever was made of it was asked for: nothing is done or failed else.
+            // Only what was requested is done or failed.
             for (place, (old, new)) in before.iter().zip(&after).enumerate() {
                 let done = new.state == State::Done && old.state != State::Done;
                 assert!(!done || name == "done" && (1..4).contains(&place), "{why}: task {place} is done");
@@ -205,7 +205,7 @@ fn of_making_a_ledger() {
             Err(error) => {
                 assert!(met, "{why}: {error}");
                 told(&error, fault.errno, why);
-                // The very last call is that which makes its name durable: it has it by then.
+                // The very last call makes the ledger's name durable: at that point it has its name.
                 assert!(!path.exists() || seen(&path).len() as u64 == TASKS, "{why}");
                 assert!(left <= 1 && (left == 0 || path.exists() || fault.persistent), "{why}: {left} files are left");
             }

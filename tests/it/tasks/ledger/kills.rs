@@ -1,5 +1,5 @@
-//! Workers that claim, commit and tell, killed at random, and a stopped one whose write comes too late. By
-//! accounting each task is done once, and none without its data.
+//! Workers that claim, commit and end tasks, killed at random, and a stopped worker that writes too late. The books
+//! show that each task is done once, and none without its data.
 
 use crate::common::support::{Scratch, ok, small_store};
 use h5part::ErrorKind;
@@ -17,15 +17,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Kills in all, over as many ledgers as they take.
+/// Kills in total, over as many ledgers as they need.
 const KILLS: u64 = 300;
 const WORKERS: usize = 3;
 const TASKS: u64 = 150;
 const BLOCK: u64 = 2;
 const NEVER: Duration = Duration::MAX;
-/// Tells a process of this test that it is a worker, and in which folder.
+/// Tells a process of this test that it is a worker, and names its folder.
 const FOLDER_VAR: &str = "H5PART_TEST_LEDGER";
-/// It waits for a line before it commits.
+/// Makes the worker wait for a line before it commits.
 const LATE_VAR: &str = "H5PART_TEST_LATE";
 
 struct Site {
@@ -58,7 +58,7 @@ impl Site {
         writer
     }
 
-    /// Commits the rows of a task, which then say which claim they are of.
+    /// Commits the rows of a task. The values tell which claim wrote them.
     fn commit(&self, writer: &mut Writer, claim: &Claim) -> h5part::Result<()> {
         writer.set_fence(Some(Arc::new(TaskFence::new(Arc::clone(&self.ledger), claim.clone()))));
         let value = value(claim.index, claim.fence);
@@ -68,7 +68,7 @@ impl Site {
         writer.commit(&Rows::range(claim.rows.clone().expect("has rows")), &sets).map(|_| ())
     }
 
-    /// Every row holds what the claim wrote that the ledger has as the last one of its task.
+    /// Checks that every row holds what the last claim of its task in the ledger wrote.
     fn check(&self) {
         let mut reader = self.store.reader("t").expect("reader");
         let tasks = self.ledger.len();
@@ -90,7 +90,7 @@ fn value(index: u32, fence: u64) -> f64 {
     f64::from(index) + fence as f64 / 1024.0
 }
 
-/// Another one each time.
+/// Sleeps for a random time.
 fn pause(random: &mut u64, most_us: u64) {
     *random ^= *random << 13;
     *random ^= *random >> 7;
@@ -142,7 +142,7 @@ fn worker() {
     }
 }
 
-/// This test's program, as a worker.
+/// Starts this test's program as a worker.
 fn start(folder: &Path, late: bool) -> Child {
     let mut command = Command::new(std::env::current_exe().expect("is known"));
     command.args(["--exact", "tasks::ledger::kills::worker", "--ignored", "--nocapture"]).env(FOLDER_VAR, folder);
@@ -152,7 +152,7 @@ fn start(folder: &Path, late: bool) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("starts")
 }
 
-/// Ended with the test, whatever becomes of it.
+/// Workers that are killed when the test ends, in any case.
 struct Workers(Vec<Child>);
 
 impl Drop for Workers {
@@ -164,7 +164,7 @@ impl Drop for Workers {
     }
 }
 
-/// One ledger to its end. Returns how often workers were killed.
+/// Runs one ledger to its end. Returns how often workers were killed.
 fn round(seed: &mut u64, most: u64) -> u64 {
     let scratch = Scratch::in_memory();
     let site = Site::made(&scratch, TASKS);
@@ -194,7 +194,7 @@ fn round(seed: &mut u64, most: u64) -> u64 {
         assert!(worker.wait().expect("ends").success() || kills > 0);
     }
     site.check();
-    // Each was told to be done at most once; a death may come between the ledger and the telling.
+    // Each task was reported as done at most once. A worker may die between the ledger's entry and its report.
     let told = std::fs::read_to_string(site.folder.join("told")).expect("reads");
     let mut times = BTreeMap::<u64, u64>::new();
     told.lines().for_each(|place| *times.entry(place.parse().expect("a number")).or_default() += 1);
@@ -217,7 +217,7 @@ fn killed_workers_lose_no_task_and_do_none_twice() {
     println!("{kills} kills in {rounds} ledgers, {:.1} s", start.elapsed().as_secs_f64());
 }
 
-/// The operator takes the task of a worker that is stopped; when it goes on, neither store nor ledger listens.
+/// The operator takes the task of a stopped worker. When the worker continues, both store and ledger refuse it.
 #[test]
 fn the_late_write_of_a_stopped_worker_is_refused() {
     let scratch = Scratch::in_memory();

@@ -22,14 +22,14 @@ pub fn dead_owner() -> Owner {
     Owner::of(process)
 }
 
-/// An owner on another host: only its beat tells that it lives.
+/// An owner on another host: only its beat shows that it lives.
 pub fn owner_elsewhere() -> Owner {
     let mut owner = Owner::this_process();
     "another-host".clone_into(&mut owner.process.host);
     owner
 }
 
-/// What could be claimed now.
+/// Claims up to `count` tasks that can be claimed now.
 pub fn claim(ledger: &Ledger, owner: OwnerId, count: u64) -> Vec<Claim> {
     match ledger.claim(owner, &ClaimOptions { count, delay: Duration::ZERO }).expect("claims") {
         Claimed::Tasks(claims) => claims,
@@ -37,7 +37,7 @@ pub fn claim(ledger: &Ledger, owner: OwnerId, count: u64) -> Vec<Claim> {
     }
 }
 
-/// They end so, and were held.
+/// Ends tasks that were held.
 pub fn end(ledger: &Ledger, claims: &[Claim], end: End) {
     for told in ledger.finish_all(claims, end).expect("tells") {
         told.expect("holds");
@@ -50,7 +50,7 @@ pub fn tasks(count: u64) -> NewLedger {
     NewLedger::of_names(NameList::try_from(names.as_slice()).expect("names"))
 }
 
-/// The same, made.
+/// The same, created on disk.
 pub fn ledger(path: &Path, count: u64) -> Ledger {
     tasks(count).create(path).expect("makes");
     Ledger::open(path).expect("opens")

@@ -1,4 +1,4 @@
-//! Who is dead, and who is not: proof, beats, stopped processes, clocks.
+//! Which owners are dead and which are not: proofs, beats, stopped processes, clocks.
 
 use super::{claim, dead_owner, ledger, owner_elsewhere};
 use crate::common::killing::{lives, until};
@@ -41,13 +41,14 @@ fn a_dead_owners_tasks_come_back_with_their_attempts_counted() {
     assert!(ledger.task(1).expect("reads").reason == Reason::OwnerDied);
 }
 
-/// The observer judges a beat by its own clock, which does not jump; what it has not seen stand still lives.
+/// The observer measures a beat with its own clock, which does not jump. An owner lives unless its beat was seen to
+/// stand still.
 #[test]
 fn a_beat_that_stands_still_and_one_that_moves() {
     const STALE: Duration = Duration::from_millis(20);
     static TIME: AtomicU64 = AtomicU64::new(1_000_000_000_000);
     let scratch = Scratch::in_memory();
-    // A clock that goes back and forth by years.
+    // A clock that jumps back and forth by years.
     let ledger = ledger(&scratch.path("a.ledger"), 3).with_clock(|| TIME.load(Ordering::Relaxed));
     let jump = |years: i64| TIME.store((1_000_000_000_000 + years * 31_557_600_000).cast_unsigned(), Ordering::Relaxed);
     let owner = ledger.register(&owner_elsewhere()).expect("registers");
@@ -57,13 +58,13 @@ fn a_beat_that_stands_still_and_one_that_moves() {
         jump(years);
         ledger.beat(owner).expect("beats");
         std::thread::sleep(STALE * 2);
-        // However long ago the last look was: it has moved since.
+        // However long ago the last look was: the beat has moved since.
         assert!(ledger.reap(&mut watch).expect("reaps").is_empty(), "{years}");
     }
     std::thread::sleep(STALE * 2);
     let lapsed = ledger.reap(&mut watch).expect("reaps");
     assert!(lapsed.len() == 1 && lapsed[0].reason == Reason::OwnerSilent, "{lapsed:?}");
-    // It lives after all: it can do no harm.
+    // The owner lives after all, and can do no harm.
     for error in [
         ledger.finish(&claims[0], End::Done).expect_err("lapsed"),
         ledger.beat(owner).expect_err("was given up"),
@@ -74,7 +75,7 @@ fn a_beat_that_stands_still_and_one_that_moves() {
     assert_eq!(states(&ledger), [State::Waiting; 3]);
 }
 
-/// SLURM's word counts, where there is one.
+/// If there is SLURM, its answer counts.
 #[test]
 fn a_job_that_is_gone() {
     let scratch = Scratch::in_memory();
@@ -90,7 +91,7 @@ fn a_job_that_is_gone() {
     assert_eq!(states(&ledger), [State::Running, State::Waiting]);
 }
 
-/// A reaper that died after it had marked the owner: the next one goes on.
+/// A reaper died after it had marked the owner: the next one continues.
 #[test]
 fn an_owner_that_was_given_up_half_way() {
     let scratch = Scratch::in_memory();
@@ -105,7 +106,7 @@ fn an_owner_that_was_given_up_half_way() {
     assert!(ledger.owner(owner).expect("reads").is_none());
 }
 
-/// A stopped process is not dead, by any command; the operator may take its task all the same.
+/// No command takes a stopped process for dead. The operator may still take its task.
 #[test]
 fn a_stopped_owner_keeps_its_task_until_the_operator_takes_it() {
     let scratch = Scratch::in_memory();
@@ -136,7 +137,7 @@ fn a_stopped_owner_keeps_its_task_until_the_operator_takes_it() {
     ok(&["ledger", "done", &path, "task 0", "--fence", "2"]);
 }
 
-/// The thread that it began with has ended, and it looks like a zombie; others are at work, and may be writing.
+/// Its first thread has ended, so it looks like a zombie; but other threads work, and may be writing.
 #[test]
 fn an_owner_without_its_first_thread_lives() {
     let script = "import ctypes, threading, time\n\
@@ -157,7 +158,7 @@ fn an_owner_without_its_first_thread_lives() {
     assert!(ok(&["ledger", "requeue", &path, "--stale"]).starts_with("1 task"));
 }
 
-/// By `--stale-after`, a worker of another host that does not beat is given up, by a person who watches.
+/// With `--stale-after`, a person who watches can give up a silent worker on another host.
 #[test]
 fn a_silent_owner_is_requeued_by_an_operator_who_watches() {
     let scratch = Scratch::in_memory();

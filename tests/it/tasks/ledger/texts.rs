@@ -1,4 +1,4 @@
-//! Multiplanet's checkpoint text, in and out, byte for byte.
+//! Multiplanet's checkpoint text, imported and exported byte for byte.
 
 use crate::common::support::{Scratch, ok, run};
 
@@ -32,7 +32,7 @@ fn what_comes_in_goes_out_byte_for_byte() {
     assert!(given.starts_with("Vspace File: /other/vspace.in\n"), "{given}");
 }
 
-/// In progress there means that somebody died there.
+/// A trial in progress in the text means that its worker died.
 #[test]
 fn states_on_their_way() {
     let scratch = Scratch::in_memory();

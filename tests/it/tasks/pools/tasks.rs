@@ -1,8 +1,8 @@
-//! Tasks that behave and misbehave, for the tests of pools (`tests/it/pools.rs`): a program that starts
-//! itself again.
+//! Tasks that behave and misbehave, for the tests of pools (`tests/it/tasks/pools.rs`). The program starts itself again
+//! as a worker.
 //!
-//! `pool_tasks CONFIG SCENE [TASKS]` prints what comes back, one line each, and the summary at the end; its
-//! exit code is 1 if anything is missing.
+//! `pool_tasks CONFIG SCENE [TASKS]` prints one line per result, and the summary at the end. It exits with 1 if
+//! anything is missing.
 
 use h5part_tasks::pool::{
     Context, Options, Pool, PoolConfig, Registry, Starmap, TaskError, What, Work, open, serve, task_seed,
@@ -16,7 +16,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Three numbers, the last of them no number, after a while; dies on the way where it is told to.
+/// Yields three numbers, the last of them NaN, after a while. Dies on the way if it is told to.
 struct Numbers;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -33,7 +33,7 @@ impl Work for Numbers {
     type Output = f64;
 
     fn run(&self, told: Told, context: &mut Context<'_, f64>) -> Result<(), TaskError> {
-        // What a task prints does not get among the pool's messages.
+        // What a task prints does not mix with the pool's messages.
         println!("a task's own words");
         let mut seed = context.seed();
         for part in 0..2 {
@@ -54,7 +54,7 @@ fn misbehave(how: &str) -> Result<(), TaskError> {
         "exit" => std::process::exit(7),
         "abort" => std::process::abort(),
         "kill" => kill(Pid::this(), Signal::SIGKILL)?,
-        // More than any limit, and all of it touched.
+        // More than any limit, and all of it is touched.
         "memory" => drop(std::hint::black_box(vec![1u8; 1 << 32])),
         "daemon" => {
             leave_a_daemon()?;
@@ -66,7 +66,7 @@ fn misbehave(how: &str) -> Result<(), TaskError> {
     Ok(())
 }
 
-/// Starts programs that keep the worker's pipes open, as one that forked would.
+/// Starts programs that keep the worker's pipes open, as a forking program does.
 fn leave_a_daemon() -> std::io::Result<()> {
     let mut daemon = Command::new("sleep");
     daemon.arg("100").stdout(Stdio::null());
@@ -75,7 +75,7 @@ fn leave_a_daemon() -> std::io::Result<()> {
         let is_pipe = std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"));
         let is_standard = entry.file_name().to_str().is_some_and(|number| ["0", "1", "2"].contains(&number));
         if is_pipe && !is_standard {
-            // The last one is that to the pool.
+            // The last one is the pipe to the pool.
             daemon.stdout(OpenOptions::new().write(true).open(entry.path())?);
         }
     }
@@ -83,7 +83,7 @@ fn leave_a_daemon() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Sums over tasks of the inner pool.
+/// Sums over the tasks of an inner pool.
 struct Sum;
 
 impl Work for Sum {
@@ -94,7 +94,7 @@ impl Work for Sum {
     fn run(&self, tasks: u64, context: &mut Context<'_, f64>) -> Result<(), TaskError> {
         let mut run = Starmap::<Numbers>::new(&context.inner_pool()?, Options::seeded(context.seed()))?;
         run.submit_many((0..tasks).map(|_| well()))?;
-        // Of whole numbers, so that their order does not matter.
+        // Integers are summed, so that their order does not matter.
         let sum = run.by_ref().filter_map(|outcome| Some(outcome.value()?.to_bits())).fold(0, u64::wrapping_add);
         context.yield_partial(&f64::from_bits(sum))
     }
@@ -108,7 +108,7 @@ fn told(scene: &str, index: u64) -> Told {
     let sleep_ms = task_seed(9, index) % 4;
     match scene {
         "well" => well(),
-        // Whoever kills from outside finds them at work.
+        // Slow, so that a killer from outside finds the workers busy.
         "slow" => Told { sleep_ms: 10 + sleep_ms, ..well() },
         "long" => Told { sleep_ms: 60_000, ..well() },
         "mixed" => {
@@ -121,12 +121,12 @@ fn told(scene: &str, index: u64) -> Told {
             sleep_ms,
         },
         "tardy" => Told { how: "panic".to_owned(), until: if index == 1 { 9 } else { 0 }, sleep_ms: 0 },
-        // That of every third, each time.
+        // Every third task misbehaves, in each attempt.
         _ => Told { how: scene.to_owned(), until: if index % 3 == 1 { 9 } else { 0 }, sleep_ms },
     }
 }
 
-/// Prints what comes back; whether all is there. `pause`: between two results that are taken.
+/// Prints the results. Returns whether all are there. `pause` is the time between two results that are taken.
 fn tell<W: Work<Output = f64>>(mut run: Starmap<W>, pause: Duration) -> bool {
     for outcome in run.by_ref() {
         std::thread::sleep(pause);
@@ -149,11 +149,11 @@ fn run<W: Work>(pool: &Arc<dyn Pool>, inputs: Vec<W::Input>) -> h5part::Result<S
     Ok(run)
 }
 
-/// Two runs of one pool; one of them is cancelled while its tasks keep the workers. Then a third.
+/// Runs two jobs in one pool, cancels one while its tasks keep the workers busy, and then runs a third.
 fn cancel_one(pool: &Arc<dyn Pool>, tasks: usize) -> h5part::Result<bool> {
     let mut endless = run::<Numbers>(pool, (0..8).map(|index| told("long", index)).collect())?;
     let other = run::<Numbers>(pool, (0..tasks).map(|_| well()).collect())?;
-    // It is at work now.
+    // It is running now.
     assert!(endless.next().is_some_and(|outcome| !outcome.is_end()));
     endless.cancel();
     assert!(endless.next().is_none());
@@ -164,7 +164,7 @@ fn cancel_one(pool: &Arc<dyn Pool>, tasks: usize) -> h5part::Result<bool> {
     Ok(complete && third.shut_down().is_complete())
 }
 
-/// Yields results; a byte in the file counts each that was given.
+/// Yields results and adds a byte to the file for each.
 struct Stream;
 
 impl Work for Stream {
@@ -183,7 +183,7 @@ impl Work for Stream {
 
 const PARTS: u64 = 50;
 
-/// However slow the caller is, tasks are ahead of it by the bound, and by two results a worker: one that was
+/// However slow the caller is, the tasks are ahead of it by at most the bound and two results per worker: one that was
 /// sent, and one that waits to be sent.
 fn take_slowly(pool: &Arc<dyn Pool>, bound: usize, tasks: usize) -> h5part::Result<bool> {
     let file = tempfile::NamedTempFile::new().expect("a file");

@@ -1,4 +1,4 @@
-//! How a run ends: asked to, or killed; and what ends with it.
+//! How a run ends, by a signal or a kill, and which processes end with it.
 
 use super::rig::{Rig, json, names};
 use crate::common::killing::{lives, until};
@@ -11,10 +11,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 const MODES: [&str; 3] = ["serial", "threads", "processes"];
-/// Said at the first Ctrl-C.
+/// Printed at the first Ctrl-C.
 const DRAINS: &str = "no more tasks are claimed";
 
-/// Each program notes its process in `$1.pid`, and those that it starts in `$1.child`; lasts until there is a
+/// Each program writes its process number to `$1.pid`, and that of its child to `$1.child`. It runs until there is a
 /// file `go`.
 const WAITS: &str = r#"
     echo $$ > "$1.pid"
@@ -33,14 +33,14 @@ fn start(rig: &Rig, mode: &str, script: &str) -> Child {
         .expect("starts")
 }
 
-/// Process numbers in the files of this ending.
+/// Process numbers in the files with this ending.
 fn pids(folder: &Path, ending: &str) -> Vec<i32> {
     let entries = fs::read_dir(folder).expect("reads").filter_map(Result::ok);
     let paths = entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == ending));
     paths.filter_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok()).collect()
 }
 
-/// A run that has as many programs on their way as it can.
+/// A run with as many programs running as it can have.
 fn under_way(mode: &str) -> (Rig, Child, Vec<i32>) {
     let rig = Rig::new(&names(8));
     let run = start(&rig, mode, WAITS);
@@ -63,7 +63,7 @@ fn all_are_gone(pids: &[i32]) {
     until("programs end", || !pids.iter().any(|&pid| lives(pid)));
 }
 
-/// What is left can be done, and is.
+/// A new run does the remaining tasks.
 fn goes_on(rig: &Rig, mode: &str) {
     fs::write(rig.dir.path("go"), "").expect("writes");
     let (code, err) = ended(start(rig, mode, WAITS));
@@ -95,7 +95,7 @@ fn a_second_ctrl_c_and_sigterm_end_them_and_give_their_tasks_back() {
             let (rig, mut run, started) = under_way(mode);
             for (number, one) in signals.iter().enumerate() {
                 signal(&run, *one);
-                says(&mut run, if number == 0 && signals.len() == 2 { DRAINS } else { "running programs are ended" });
+                says(&mut run, if number == 0 && signals.len() == 2 { DRAINS } else { "running programs are killed" });
             }
             let (code, err) = ended(run);
             assert_eq!(code, 1, "{mode}: {err}");
@@ -138,7 +138,7 @@ fn a_worker_that_is_killed_is_told_and_replaced_at_once() {
 
 #[test]
 fn a_task_does_not_start_again_while_its_former_program_lives() {
-    // It leaves its process group, so that nothing ends it with its runner; it has its input still.
+    // It leaves its process group, so that it does not end with its runner; it still has its input.
     let rig = Rig::new(&["a".to_owned()]);
     let script = r"echo begins >> said; [ -e second ] && exit 0; touch second
         setsid sh -c 'echo $$ > left; while [ ! -e go ]; do sleep 0.02; done; echo ends >> said' &

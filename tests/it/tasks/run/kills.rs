@@ -10,7 +10,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Commits the rows of its task, and tells if anything of another of the same task is under way.
+/// Commits the rows of its task, and reports if another program of the same task is running.
 const COMMITS: &str = r#"
     commit() {
         printf '{"rows":"%s","set":{"E":[%s,%s],"E2":[%s,%s]}}\n' "$1" "$2" "$2" "$2" "$2" | "$H" update "$S" t --stream

@@ -1,4 +1,4 @@
-//! A ledger to run, and looks at what became of it.
+//! A ledger to run, and views of its state.
 
 use crate::common::support::{Scratch, ok};
 use std::fs;
@@ -24,7 +24,7 @@ impl Rig {
         Self::made(names.to_vec(), "\n", &[])
     }
 
-    /// Names with anything in them.
+    /// Tasks with any names.
     pub fn null(names: &[&str]) -> Self {
         Self::made(names.iter().map(|&name| name.to_owned()).collect(), "\0", &["--null"])
     }
@@ -39,7 +39,7 @@ impl Rig {
         Self { store: dir.text("store.h5"), dir, ledger, names }
     }
 
-    /// A store with a table `t` of E and E2, and a task for each block of its rows.
+    /// A store with a table `t` of E and E2, and one task per block of its rows.
     pub fn with_store(rows: usize, block: usize) -> Self {
         let dir = Scratch::new();
         let (ledger, store) = (dir.text("ledger"), dir.text("store.h5"));

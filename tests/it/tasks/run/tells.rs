@@ -1,4 +1,4 @@
-//! What a run says while it goes on, and at its end.
+//! What a run prints while it goes on and at its end.
 
 use super::rig::{Rig, json, names};
 use crate::common::support::{Scratch, finished, h5part, ok, run};
@@ -6,15 +6,15 @@ use serde_json::Value;
 use std::fs::{self, File};
 use std::process::Command;
 
-/// Commits the rows of a task to E alone.
+/// Commits the rows of a task to E only.
 const E_ALONE: &str = r#"head -c 16 /dev/zero | "$0" update "$1" t --rows "$2" --set E=-"#;
-/// The same, but from row 20 on each waits until the run has said, in the file `$3`, that it stops.
+/// The same, but from row 20 on each program waits until the run has printed, to the file `$3`, that it stops.
 const UNTIL_STOPPED: &str = r#"
     [ "${2%:*}" -lt 20 ] || until grep -q stopped "$3"; do sleep 0.02; done
     head -c 16 /dev/zero | "$0" update "$1" t --rows "$2" --set E=-"#;
 const SAID: &str = "column 'F' not committed";
 
-/// Forty rows of E and F, of which somebody commits to F, and a task for two rows each.
+/// Forty rows of E and F, a writer that commits to F, and one task per two rows.
 fn half_done() -> (Scratch, String, String) {
     let scratch = Scratch::new();
     let (store, ledger) = (scratch.text("a.h5"), scratch.text("ledger"));
@@ -24,7 +24,7 @@ fn half_done() -> (Scratch, String, String) {
     (scratch, store, ledger)
 }
 
-/// The events and, last, the summary.
+/// The events and, as the last item, the summary.
 fn events(out: &str) -> Vec<Value> {
     out.lines().map(json).collect()
 }
@@ -46,7 +46,7 @@ fn a_run_in_which_the_first_tasks_all_fail_for_one_reason_stops_with_it() {
         let stopped = stopped.unwrap_or_else(|| panic!("{mode}: {err}"));
         assert!(stopped.contains(SAID) && stopped.contains("; first '") && stopped.contains(".log"), "{mode}: {err}");
         let tally = json(&ok(&["ledger", "status", &ledger, "--json"]));
-        // Those that had begun ended; at least the others wait.
+        // Those that had begun have ended; at least the others wait.
         assert!(tally["waiting"].as_u64() >= Some(8), "{mode}: {tally} {err}");
         assert!(err.lines().count() < 10 && out.contains("0 of 20 tasks are done"), "{mode}: {out}{err}");
 
@@ -56,7 +56,7 @@ fn a_run_in_which_the_first_tasks_all_fail_for_one_reason_stops_with_it() {
         let counted = format!("h5part: 20 tasks failed: {SAID}; first '0:2', log {ledger}.part/logs/0000/");
         assert!(err.contains(&counted) && !err.contains("stopped"), "{mode}: {err}");
         assert!(err.lines().count() < 8 && out.contains("0 of 20 tasks are done, 20 failed"), "{mode}: {out}{err}");
-        // The program itself had nothing to say: its log says what was missing.
+        // The program itself printed nothing: its log says what was missing.
         let log = fs::read_to_string(format!("{ledger}.part/logs/0000/3.log")).expect("log");
         assert!(log.contains("failed: exited with 0, but column 'F' of rows 6:8 is not committed ('E' is)"), "{log}");
     }
@@ -131,7 +131,7 @@ fn events_are_json_lines_and_the_last_one_is_the_summary() {
         assert_eq!((&last["causes"][0]["tasks"], &last["failures"][0]["name"]), (&1.into(), &"t 1".into()), "{mode}");
         let slowest = last["slowest"].as_array().expect("list");
         assert!(slowest.len() == 5 && last["cost"]["core_s"].as_f64() > Some(0.0), "{mode}: {last}");
-        // Who wants one document asks for one.
+        // With `--json` alone the output is one document.
         let (_, out, _) = run(&["run", &rig.ledger, "--json", "-q", "--mode", mode, "--", "true"]);
         assert_eq!((out.lines().count(), &json(&out)["failed"]), (1, &1.into()), "{mode}: {out}");
     }
