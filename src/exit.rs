@@ -1,7 +1,7 @@
 //! How an operation ended, as a number: exit codes of the program, `code` of exceptions in Python. `docs/exit-codes.md`
 //! tells them.
 
-use crate::{Error, ErrorKind, doctor, ledger, mbe, vplanet};
+use crate::{Error, ErrorKind, doctor, ledger, mbe, merge, publish, vplanet};
 
 /// How an operation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,21 +65,16 @@ impl Exit {
     fn of_kind(kind: &ErrorKind) -> Self {
         match kind {
             ErrorKind::NotFound { .. }
-            | ErrorKind::NotATable { .. }
-            | ErrorKind::ColumnIsGroup(_)
+            | ErrorKind::WrongObject { .. }
             | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
             ErrorKind::DuplicateRow(_)
             | ErrorKind::EmptySelection
             | ErrorKind::BadRows { .. }
             | ErrorKind::BadColumn { .. }
-            | ErrorKind::SeveralGuards(..)
             | ErrorKind::BadRequest(_)
             | ErrorKind::ReservedName(_) => Self::Usage,
             ErrorKind::DtypeMismatch { .. }
             | ErrorKind::ShapeMismatch { .. }
-            | ErrorKind::Disagreement(_)
-            | ErrorKind::OtherColumns { .. }
-            | ErrorKind::AttributesDiffer(_)
             | ErrorKind::BadValues(_) => Self::Mismatch,
             ErrorKind::NotHdf5(_)
             // What the system refused is told as such: this is what the library makes of the bytes.
@@ -87,15 +82,13 @@ impl Exit {
             | ErrorKind::Cut { .. }
             | ErrorKind::DamagedChunk { .. }
             | ErrorKind::HalfApplied
-            | ErrorKind::LeftByDead { .. }
-            | ErrorKind::Damaged { .. }
             | ErrorKind::BundleChanged { .. }
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
             ErrorKind::LockTimeout { .. }
             | ErrorKind::Interrupted(_)
             | ErrorKind::MarkedOpen { .. } | ErrorKind::OpenElsewhere(_) => Self::Locked,
-            ErrorKind::DiskFull { .. } | ErrorKind::FileSizeLimit { .. } | ErrorKind::QuotaUsedUp => Self::Full,
-            ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_) => Self::ReadOnly,
+            ErrorKind::NoSpace(_) => Self::Full,
+            ErrorKind::ReadOnly(_) => Self::ReadOnly,
             ErrorKind::Replaced
             | ErrorKind::LockFileGone
             | ErrorKind::LogAside { .. }
@@ -104,19 +97,16 @@ impl Exit {
             | ErrorKind::ForeignChange { .. }
             | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
-            | ErrorKind::NotMergeable { .. }
             | ErrorKind::UnsupportedType { .. }
-            | ErrorKind::OffsetsTooSmall { .. }
-            | ErrorKind::NotReadBack { .. }
+            | ErrorKind::FormatLimit(_)
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::NothingToAdopt(_)
             | ErrorKind::ValuesOutside(_)
             | ErrorKind::Unstamped(_)
-            | ErrorKind::UnstampedColumn(_)
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
-            ErrorKind::AlreadyExists(_) | ErrorKind::Adopted(_) | ErrorKind::NotPublished => Self::Exists,
+            ErrorKind::AlreadyExists(_) => Self::Exists,
             ErrorKind::Fenced { .. } => Self::Fenced,
             ErrorKind::Io(_) | ErrorKind::Poisoned | ErrorKind::GroupFailed(_) | ErrorKind::StillOpen => Self::Io,
             ErrorKind::Other(_) => Self::of_other(kind),
@@ -125,11 +115,29 @@ impl Exit {
 
     /// The code of a kind of another crate.
     fn of_other(kind: &ErrorKind) -> Self {
-        None.or_else(|| kind.of().map(Self::of_tasks))
+        None.or_else(|| kind.of().map(Self::of_merge))
+            .or_else(|| kind.of().map(Self::of_publish))
+            .or_else(|| kind.of().map(Self::of_tasks))
             .or_else(|| kind.of().map(Self::of_mbe))
             .or_else(|| kind.of().map(Self::of_vplanet))
             .or_else(|| kind.of().map(Self::of_doctor))
             .unwrap_or(Self::Io)
+    }
+
+    fn of_merge(kind: &merge::ErrorKind) -> Self {
+        use merge::ErrorKind as Kind;
+        match kind {
+            Kind::Disagreement(_) | Kind::OtherColumns { .. } | Kind::AttributesDiffer(_) => Self::Mismatch,
+            Kind::LeftByDead { .. } | Kind::Damaged { .. } => Self::BadFile,
+            Kind::NotMergeable { .. } => Self::Unsupported,
+        }
+    }
+
+    fn of_publish(kind: &publish::ErrorKind) -> Self {
+        use publish::ErrorKind as Kind;
+        match kind {
+            Kind::NotPublished => Self::Exists,
+        }
     }
 
     fn of_tasks(kind: &ledger::ErrorKind) -> Self {

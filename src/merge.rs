@@ -2,7 +2,7 @@
 //! file of its own, and for results of several machines.
 
 use crate::{Result, StoreOptions};
-pub use h5part_base::error::{AttributesDiffer, Disagreement};
+pub use h5part_engine::merge::error::{AttributesDiffer, Disagreement, ErrorKind};
 pub use h5part_engine::merge::{Attributes, Lost, MergeOptions, Merged, MergedTable, OtherAttribute};
 use std::path::Path;
 
@@ -23,10 +23,10 @@ use std::path::Path;
 /// instant: `out` does not exist, or is sound, and the same call again does what is left.
 ///
 /// # Errors
-/// [`ErrorKind::Disagreement`](crate::ErrorKind::Disagreement) and
-/// [`ErrorKind::AttributesDiffer`](crate::ErrorKind::AttributesDiffer) name both files;
-/// [`ErrorKind::OtherColumns`](crate::ErrorKind::OtherColumns), [`ErrorKind::LeftByDead`](crate::ErrorKind::LeftByDead)
-/// and [`ErrorKind::Damaged`](crate::ErrorKind::Damaged) for inputs that do not fit, or are not sound;
+/// [`ErrorKind::Disagreement`] and
+/// [`ErrorKind::AttributesDiffer`] name both files;
+/// [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`]
+/// and [`ErrorKind::Damaged`] for inputs that do not fit, or are not sound;
 /// [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest) where `out` is among the inputs; those of
 /// [structural changes](crate::Store#structural-changes).
 pub fn merge<P: AsRef<Path>>(

@@ -1,6 +1,7 @@
 //! Published files: copies of what is committed, for readers. [`Store::publish`](crate::Store::publish) makes them.
 
 use crate::{Element, Result, StoreOptions, TableInfo};
+pub use h5part_engine::publish::error::ErrorKind;
 pub use h5part_engine::publish::{Packing, Published, Publishing};
 use h5part_engine::{publish as engine, store::AsStore};
 use ndarray::ArrayViewD;
@@ -18,7 +19,7 @@ impl Snapshot {
     /// Maps a published file.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`](crate::ErrorKind::NotPublished), those of
+    /// [`ErrorKind::NotPublished`], those of
     /// [`Store::reader`](crate::Store::reader).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         engine::Snapshot::open(StoreOptions::new().open(path)?.as_store()).map(Self)

@@ -27,7 +27,7 @@ use std::path::Path;
 /// file holds.
 ///
 /// **Errors** of all of them: [`ErrorKind::NotFound`], [`ErrorKind::NotHdf5`], [`ErrorKind::ReadOnly`],
-/// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`],
+/// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`],
 /// [`ErrorKind::Published`], I/O errors.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -63,7 +63,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] (see [`Store::require`]), [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`],
-    /// [`ErrorKind::DiskFull`] before anything is written, and those of structural changes.
+    /// [`ErrorKind::NoSpace`] before anything is written, and those of structural changes.
     pub fn create(path: impl AsRef<Path>, table: Table) -> Result<Self> {
         StoreOptions::new().create(path, table)
     }
@@ -234,7 +234,7 @@ impl Store {
     /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
     ///
     /// # Errors
-    /// [`ErrorKind::Adopted`], [`ErrorKind::NothingToAdopt`], [`ErrorKind::NotFound`],
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NothingToAdopt`], [`ErrorKind::NotFound`],
     /// [`ErrorKind::BadRequest`], those of structural changes.
     pub fn adopt(&self, table: &str, how: &Adoption) -> Result<Adopted> {
         self.engine.adopt(table, how, &self.tell())
@@ -288,8 +288,8 @@ impl Store {
     /// the old file or the new one; and loss of power, once it has returned.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`] where `out` exists but was not published from this store;
-    /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], those of [`Store::reader`].
+    /// [`publish::ErrorKind::NotPublished`](crate::publish::ErrorKind::NotPublished) where `out` exists but was not published from this store;
+    /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`], those of [`Store::reader`].
     /// `out` is as it was then.
     pub fn publish(&self, out: impl AsRef<Path>, how: Publishing) -> Result<Published> {
         self.engine.publish(&self.options.name(out)?.engine, how, &self.tell())

@@ -151,7 +151,7 @@ impl<'v> CommitBuilder<'_, 'v> {
     /// [`ErrorKind::ForeignChange`](crate::ErrorKind::ForeignChange), [`ErrorKind::Fenced`](crate::ErrorKind::Fenced),
     /// [`ErrorKind::Cut`](crate::ErrorKind::Cut), [`ErrorKind::Replaced`](crate::ErrorKind::Replaced),
     /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned).
-    /// Rows may be "not there": I/O errors while writing, [`ErrorKind::DiskFull`](crate::ErrorKind::DiskFull); they
+    /// Rows may be "not there": I/O errors while writing, [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace); they
     /// poison the writer.
     pub fn run(self) -> Result<Commit> {
         if self.expected.is_empty() {

@@ -265,9 +265,8 @@ _HINTS: dict[str, str] = {
     "UntrustedLocks": "let each worker write a file of its own and merge them, or pass trust_locks=True if only one "
     "host writes",
     "ReadOnly": "change the permissions, or work on a copy",
-    "DiskFull": "free some space, and call it again",
-    "Unstamped": "give the table stamps with Store.adopt",
-    "UnstampedColumn": "give the column stamps with Store.adopt(table, columns=[...])",
+    "NoSpace": "free some space, and call it again",
+    "Unstamped": "give the table stamps with Store.adopt(table), or a column with Store.adopt(table, columns=[...])",
     "ForeignChange": "read it first, or pass accept_foreign=True to overwrite it",
     "NotAsExpected": "read it again; nothing was written",
     "CannotGrow": "create a larger table, or one that is not contiguous",

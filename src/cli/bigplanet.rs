@@ -10,25 +10,18 @@ use super::outputs::{self, ForceArgs, Kind, write_text};
 use super::run::progress::{Voice, Watching};
 use super::run::signals;
 use super::run::summary::{Began, Reasons, Summary};
-use h5part::ledger::Watch;
 use h5part::{Error, ErrorKind, Result};
 use h5part_base::error::{At, Kind as _};
 use h5part_engine::store::Store;
 use h5part_tasks::run::Stop;
-use h5part_vplanet::bigplanet::{self, Archiver, Bpl, Key, archive_all, changed_wait_again, filter, table, trials};
-use h5part_vplanet::checkpoint::{Checkpointed, Files, Opened, Trials};
-use h5part_vplanet::vplanet::{Gatherer, System, UnitRule, vplanet_options};
+use h5part_vplanet::bigplanet::{self, Archiver, Bpl, Key, Project, archive_all, table};
+use h5part_vplanet::checkpoint::{Checkpointed, Opened};
+use h5part_vplanet::vplanet::UnitRule;
 use serde::Serialize;
 use show::{NoLogs, Rebuilding, Show};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// A trial that cannot be read will not be another time.
-const ATTEMPTS: u16 = 1;
-/// A run on another host counts as dead after this long without a heartbeat.
-const STALE: Duration = Duration::from_secs(300);
 
 /// Archive or filter the output of vplanet's trials, as bigplanet does.
 ///
@@ -99,14 +92,14 @@ struct Filtered<'a> {
 
 impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
-        let bpl = Bpl::read(&self.input)?;
+        let project = self.project()?;
         if self.archive {
-            let exit = self.make_archive(&bpl)?;
+            let exit = self.make_archive(&project)?;
             if exit != Exit::Success || !self.deleterawdata {
                 return Ok(exit);
             }
         }
-        if self.deleterawdata { delete::run(self, &bpl) } else { self.filter(&bpl) }
+        if self.deleterawdata { delete::run(self, &project) } else { self.filter(&project) }
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -121,32 +114,18 @@ impl Args {
         !self.quiet && !self.json
     }
 
-    /// How many workers read this many trials.
-    fn workers(&self, trials: usize) -> usize {
-        let cores = self.cores.or_else(|| std::thread::available_parallelism().ok());
-        cores.map_or(1, NonZeroUsize::get).min(trials.max(1))
+    fn project(&self) -> Result<Project> {
+        let units = if self.custom_units { UnitRule::Vplanet } else { UnitRule::BigPlanet };
+        let (vplanet, cache) = (self.vplanet.clone(), cache());
+        Ok(Project { vplanet, cache, units, workers: self.cores, ..Project::read(&self.input)? })
     }
 
-    /// Work that is shared out by itself takes no more cores than that.
-    fn on_cores<T: Send>(&self, trials: usize, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.workers(trials)).build();
-        let pool = pool.map_err(|e| ErrorKind::Io(std::io::Error::other(e))).at("start threads for", &self.input)?;
-        pool.install(work)
-    }
-
-    fn gatherer(&self, bpl: &Bpl, names: &[String]) -> Result<Gatherer> {
-        let system = System::of_first(&bpl.folder, names, &bpl.bodies, &bpl.primary)?;
-        let options = vplanet_options(&self.vplanet, cache().as_deref())?;
-        let rule = if self.custom_units { UnitRule::Vplanet } else { UnitRule::BigPlanet };
-        Ok(Gatherer::new(system, options, rule))
-    }
-
-    fn make_archive(&self, bpl: &Bpl) -> Result<Exit> {
-        let names = trials(&bpl.folder)?;
+    fn make_archive(&self, project: &Project) -> Result<Exit> {
+        let (bpl, names) = (&project.bpl, project.trials()?);
         if self.overwrite {
             bigplanet::check_hdf5(&bpl.archive)?;
         }
-        let gatherer = self.gatherer(bpl, &names)?;
+        let gatherer = project.gatherer(&names)?;
         let store = self.lock.new_store(&bpl.archive)?;
         let stop = Arc::new(Stop::new());
         signals::watch(&stop, self.quiet).map_err(ErrorKind::Io).at("archive", &bpl.archive)?;
@@ -155,17 +134,16 @@ impl Args {
         }
         let began = Began::now();
         let archiver = if self.overwrite && store.path().exists() {
-            let archiver = Archiver::new(&store, gatherer);
             let bar = Rebuilding::new(names.len() as u64, self.quiet || self.json);
-            self.on_cores(names.len(), || archiver.rebuild(&bpl.folder, &names, &|| bar.count()))?;
+            let archiver = project.rebuild(&store, gatherer, &names, &|| bar.count())?;
             bar.end();
             archiver
         } else {
             Archiver::open(&store, gatherer)?
         };
         tell_others(bpl, &archiver.others(&names));
-        let run = self.checkpoint(bpl, &names)?;
-        let (voice, workers) = (Voice::of(self.quiet, false, self.json), self.workers(names.len()));
+        let run = self.checkpoint(project, &names)?;
+        let (voice, workers) = (Voice::of(self.quiet, false, self.json), project.workers_for(names.len()));
         // What one trial lacks says nothing of the others, and looking at all of them costs little.
         let keep_going = true;
         let (ledger, homes) = (run.ledger(), &NoLogs);
@@ -193,19 +171,11 @@ impl Args {
         Ok(if tally.done == tally.total { Exit::Success } else { Exit::Found })
     }
 
-    fn checkpoint(&self, bpl: &Bpl, names: &[String]) -> Result<Checkpointed> {
-        const BEGIN: &str = "begin to archive";
-        let here = std::env::current_dir().at(BEGIN, &self.input)?;
-        let folder = std::path::absolute(&bpl.folder).at(BEGIN, &bpl.folder)?;
-        let origin = here.join(&self.input).to_string_lossy().into_owned();
-        let all = Trials { origin, folder, names: names.to_vec() };
-        let mut watch = Watch::new(STALE, |_| None);
-        let files = Files::of_text(&here.join(bpl.checkpoint()));
-        changed_wait_again(&files, &bpl.folder)?;
-        let opened = Checkpointed::open(&files, &all, ATTEMPTS, &self.lock.patience(), &mut watch)?;
+    fn checkpoint(&self, project: &Project, names: &[String]) -> Result<Checkpointed> {
+        let opened = project.checkpoint(names, &self.lock.patience())?;
         let Opened { run, joined, resumed, vanished, late } = opened;
         for name in vanished {
-            say(format_args!("'{name}' is in the checkpoint, and not in {} any more", bpl.folder.display()));
+            say(format_args!("'{name}' is in the checkpoint, and not in {} any more", project.bpl.folder.display()));
         }
         if let Some(other) = joined {
             say(format_args!("{other} archives these trials, too; the two share them"));
@@ -218,21 +188,16 @@ impl Args {
         Ok(run)
     }
 
-    fn filter(&self, bpl: &Bpl) -> Result<Exit> {
+    fn filter(&self, project: &Project) -> Result<Exit> {
+        let bpl = &project.bpl;
         let keys = Key::parse_all(&bpl.include).at("filter by", &self.input)?;
         self.check_output(bpl)?;
         if self.tells() {
             line("Creating BPF file...")?;
         }
         let from_archive = bpl.archive.exists();
-        let filtered = if from_archive {
-            let only = bpl.trial.as_deref().filter(|_| bpl.ulysses);
-            filter::from_archive(&self.lock.open(&bpl.archive)?, &bpl.primary, &keys, only)?
-        } else {
-            let names = self.chosen(bpl)?;
-            let gatherer = self.gatherer(bpl, &names)?;
-            self.on_cores(names.len(), || filter::from_raw(&gatherer, &bpl.folder, &names, &keys))?
-        };
+        let archive: Option<Store> = if from_archive { Some(self.lock.open(&bpl.archive)?) } else { None };
+        let filtered = project.filter(archive.as_ref(), &keys)?;
         let datasets = filtered.datasets().len();
         if bpl.ulysses {
             write_text(&bpl.output, table::format(&filtered).as_bytes())?;
@@ -263,19 +228,6 @@ impl Args {
         }
         bigplanet::check_hdf5(&bpl.output)?;
         bigplanet::check_filtered(&self.lock.open(&bpl.output)?)
-    }
-
-    /// The trials whose names hold what sSimName says.
-    fn chosen(&self, bpl: &Bpl) -> Result<Vec<String>> {
-        let mut names = bigplanet::trials(&bpl.folder)?;
-        if let Some(part) = &bpl.trial {
-            names.retain(|name| name.contains(part.as_str()));
-            if names.is_empty() {
-                let text = format!("no trial of {} has '{part}' in its name", bpl.folder.display());
-                return Err(ErrorKind::BadRequest(text).at("filter by", &self.input));
-            }
-        }
-        Ok(names)
     }
 }
 

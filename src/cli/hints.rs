@@ -1,7 +1,7 @@
 //! Hints on what a user can do about an error. The library states facts; only the program knows its options.
 
 use super::outputs;
-use h5part::{Error, ErrorKind, Item, doctor, ledger, mbe, vplanet};
+use h5part::{Error, ErrorKind, Item, Space, doctor, ledger, mbe, merge, publish, vplanet};
 
 /// The hint for an error, if there is one.
 pub fn of(error: &Error) -> Option<&'static str> {
@@ -14,39 +14,40 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
             Item::File => "check the path",
             Item::Table(_) => "list the tables with 'h5part info FILE'",
             Item::Group(_) => "list the groups with 'h5ls FILE'",
-            Item::Column { .. } => "list the columns with 'h5part info FILE'",
+            Item::Column { .. } | Item::Stamps(_) => "list the columns with 'h5part info FILE'",
         },
         ErrorKind::AlreadyExists(what) => match what {
             Item::File => "choose another name; existing files are never overwritten",
             Item::Table(_) => "choose another name; an existing table is never overwritten",
             Item::Group(_) => "choose another name, or ask for it to be replaced",
             Item::Column { .. } => "choose another name; an existing column is never overwritten",
+            Item::Stamps(_) => {
+                "update it as it is; --column adopts further columns, and --again adopts everything again"
+            }
         },
         ErrorKind::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
         ErrorKind::MarkedOpen { .. } => {
             "wait until that program has closed it; if it is dead, clear the mark with 'h5part recover --clear-marks FILE'"
         }
         ErrorKind::OpenElsewhere(_) => "wait until that program has closed it, or end it",
-        ErrorKind::OffsetsTooSmall { .. } | ErrorKind::NotReadBack { .. } => {
+        ErrorKind::FormatLimit(_) => {
             "use another file; the size of addresses and lengths is fixed when a file is created"
         }
         ErrorKind::ReservedName(_) => "choose another name",
-        ErrorKind::FileSizeLimit { .. } => {
-            "raise the limit ('ulimit -f', or that of the job), and run the command again"
-        }
-        ErrorKind::QuotaUsedUp => "free some of the quota (see 'quota'), and run the command again",
-        ErrorKind::DiskFull { .. } => "free some space, and run the command again",
+        ErrorKind::NoSpace(space) => match space {
+            Space::FileSize { .. } => "raise the limit ('ulimit -f', or that of the job), and run the command again",
+            Space::Quota => "free some of the quota (see 'quota'), and run the command again",
+            Space::Disk { .. } => "free some space, and run the command again",
+        },
         ErrorKind::Hdf5(_) => "check the file with 'h5part verify FILE'; if it is damaged, restore it from a copy",
         ErrorKind::DamagedChunk { .. } => "restore the file from a copy, or recompute these rows",
         ErrorKind::Cut { .. } => "restore the file from a copy; nothing was written to it",
-        ErrorKind::ReadOnlySidecar(_) => "change the permissions of that folder and its contents",
-        ErrorKind::ReadOnly => "change the permissions, or work on a copy",
-        ErrorKind::NotATable { .. } => "list the tables with 'h5part info FILE'",
-        ErrorKind::ColumnIsGroup(_) => "list the columns with 'h5part info FILE'",
+        ErrorKind::ReadOnly(Some(_)) => "change the permissions of that folder and its contents",
+        ErrorKind::ReadOnly(None) => "change the permissions, or work on a copy",
+        ErrorKind::WrongObject { .. } => "list the tables and their columns with 'h5part info FILE'",
         ErrorKind::BundleChanged { .. } => "restore the file from a copy, or add it again from its source",
         ErrorKind::RowOutOfRange { .. } => "rows are counted from 0",
         ErrorKind::DuplicateRow(_) => "name each row once",
-        ErrorKind::SeveralGuards(..) => "commit the columns of each guard separately; see 'h5part info FILE'",
         ErrorKind::EmptySelection => "select at least one row, e.g. 0:10",
         ErrorKind::BadRows { .. } => "use 7, -1, 0:100, 0:100:2, a list with commas, @indices.npy or @mask.npy",
         ErrorKind::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
@@ -58,8 +59,8 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
              offsets and values"
         }
         ErrorKind::ValuesOutside(_) => "copy them into the file, e.g. with h5repack",
+        ErrorKind::Unstamped(Item::Column { .. }) => "add stamps with 'h5part adopt FILE TABLE --column NAME'",
         ErrorKind::Unstamped(_) => "add stamps with 'h5part adopt FILE TABLE'",
-        ErrorKind::UnstampedColumn(_) => "add stamps with 'h5part adopt FILE TABLE --column NAME'",
         ErrorKind::NewerFormat { .. } => "use a newer h5part; nothing was changed",
         ErrorKind::LockTimeout { .. } => "end that process, or wait longer with --timeout",
         ErrorKind::UntrustedLocks(_) => {
@@ -77,28 +78,12 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::CannotGrow { .. } => {
             "create a larger table; tables made by 'h5part create' can grow unless they are --contiguous"
         }
-        ErrorKind::Disagreement(_) => {
-            "find out which value is right, and reset the row in the other file; nothing of it was written"
-        }
-        ErrorKind::AttributesDiffer(_) => {
-            "make them equal with 'h5part attr', or keep those of the first file with --attrs first"
-        }
-        ErrorKind::NotMergeable { .. } => "make its values equal in all files, or merge other tables with --tables",
-        ErrorKind::OtherColumns { .. } => "merge files with the same tables; see 'h5part info' of both",
-        ErrorKind::LeftByDead { .. } => "restore them with 'h5part recover FILE'",
-        ErrorKind::Damaged { .. } => "check it with 'h5part verify FILE'; nothing of it was merged",
         ErrorKind::NothingToAdopt(_) => "see 'h5part info FILE'; they can be read, published and merged as they are",
-        ErrorKind::Adopted(_) => {
-            "update it as it is; --column adopts further columns, and --again adopts everything again"
-        }
         ErrorKind::StillOpen => "drop them before the change ends; nothing was changed",
         ErrorKind::HalfApplied => "let a user who may write to it run 'h5part recover FILE'",
         ErrorKind::LogAside { .. } => "run the command again to go on without it, if the file is as it should be",
         ErrorKind::Fenced { .. } => "claim a task again; nothing was written",
         ErrorKind::Published => "change the working file and publish it again, or work on a copy made with h5repack",
-        ErrorKind::NotPublished => {
-            "choose another name; only what 'h5part publish' has made from this store is replaced"
-        }
         ErrorKind::Poisoned => "open a new writer; acknowledged commits are safe",
         ErrorKind::Io(_)
         | ErrorKind::Interrupted(_)
@@ -113,12 +98,37 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
 
 /// Hints for kinds of the other crates.
 fn of_other(kind: &ErrorKind) -> Option<&'static str> {
-    None.or_else(|| kind.of().and_then(of_tasks))
+    None.or_else(|| kind.of().map(of_merge))
+        .or_else(|| kind.of().map(of_publish))
+        .or_else(|| kind.of().and_then(of_tasks))
         .or_else(|| kind.of().map(of_mbe))
         .or_else(|| kind.of().map(of_vplanet))
         .or_else(|| kind.of().map(of_input))
         .or_else(|| kind.of().map(of_doctor))
         .or_else(|| kind.of().map(of_output))
+}
+
+fn of_merge(kind: &merge::ErrorKind) -> &'static str {
+    use merge::ErrorKind as Kind;
+    match kind {
+        Kind::Disagreement(_) => {
+            "find out which value is right, and reset the row in the other file; nothing of it was written"
+        }
+        Kind::AttributesDiffer(_) => {
+            "make them equal with 'h5part attr', or keep those of the first file with --attrs first"
+        }
+        Kind::NotMergeable { .. } => "make its values equal in all files, or merge other tables with --tables",
+        Kind::OtherColumns { .. } => "merge files with the same tables; see 'h5part info' of both",
+        Kind::LeftByDead { .. } => "restore them with 'h5part recover FILE'",
+        Kind::Damaged { .. } => "check it with 'h5part verify FILE'; nothing of it was merged",
+    }
+}
+
+fn of_publish(kind: &publish::ErrorKind) -> &'static str {
+    use publish::ErrorKind as Kind;
+    match kind {
+        Kind::NotPublished => "choose another name; only what 'h5part publish' has made from this store is replaced",
+    }
 }
 
 fn of_tasks(kind: &ledger::ErrorKind) -> Option<&'static str> {

@@ -1,6 +1,6 @@
 //! Data first, then the ledger: what the store has, and what the ledger says of it, brought together.
 
-use h5part_base::error::{At, ErrorKind, Kind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
 use h5part_base::sync;
 use h5part_engine::store::{AsStore, ColumnPresence, Reader, Store};
 use h5part_tasks::ledger::{Claim, End, Ledger, Reason, State, StoreRef, Task, TaskData, Watch};
@@ -75,7 +75,7 @@ pub fn store_ref(store: &impl AsStore, table: &str) -> Result<StoreRef> {
     let store = store.as_store();
     let path = store.path();
     let (uuid, _) = store.identity()?;
-    let uuid = uuid.ok_or_else(|| ErrorKind::Unstamped(table.to_owned())).at("use", path)?;
+    let uuid = uuid.ok_or_else(|| ErrorKind::Unstamped(Item::Table(table.to_owned()))).at("use", path)?;
     let text = path.to_str().ok_or_else(|| ErrorKind::BadRequest("its name is not UTF-8".to_owned()));
     let (path, table) = (text.at("use", path)?.to_owned(), table.trim_matches('/').to_owned());
     Ok(StoreRef { path, uuid, table, columns: Vec::new() })

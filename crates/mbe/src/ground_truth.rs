@@ -79,7 +79,7 @@ impl GroundTruth {
             Ok((table, _)) => self.check(h5, &table).map(|()| Some(table)),
             Err(
                 ErrorKind::NotFound { what: Item::Table(_), .. }
-                | ErrorKind::NotATable { what: "a group without columns", .. },
+                | ErrorKind::WrongObject { found: "a group without columns", .. },
             ) => Ok(None),
             Err(e) => Err(e),
         };
@@ -281,5 +281,5 @@ impl GroundTruth {
 
 /// Whether someone else has created it first.
 fn is_there_already(kind: &ErrorKind) -> bool {
-    matches!(kind, ErrorKind::AlreadyExists(Item::Table(_) | Item::Column { .. }) | ErrorKind::Adopted(_))
+    matches!(kind, ErrorKind::AlreadyExists(Item::Table(_) | Item::Column { .. } | Item::Stamps(_)))
 }

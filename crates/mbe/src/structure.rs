@@ -58,7 +58,7 @@ impl Structure {
             Ok(Some(Attribute::Text(class))) => Err(format!("a {class}")),
             Ok(_) => Err(format!("a group without the attribute '{DATACLASS}'")),
             Err(ErrorKind::NotFound { what: Item::Table(_), .. }) => Err("not in the file".to_owned()),
-            Err(ErrorKind::NotATable { .. }) => Err("a dataset".to_owned()),
+            Err(ErrorKind::WrongObject { .. }) => Err("a dataset".to_owned()),
             Err(other) => return Err(other),
         };
         match found {

@@ -5,12 +5,9 @@ use super::super::output::{json, line, raw, say};
 use super::Args;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
-use h5part_vplanet::bigplanet::{Archiver, Bpl, archive, trials};
-use h5part_vplanet::checkpoint::Files;
-use rayon::prelude::*;
+use h5part_engine::store::Store;
+use h5part_vplanet::bigplanet::{Bpl, Project};
 use serde::Serialize;
-use std::io::ErrorKind::NotFound;
-use std::path::{Path, PathBuf};
 
 const DELETE: &str = "delete raw data of";
 
@@ -21,44 +18,27 @@ struct Deleted {
 }
 
 /// Deletes the trials that are in the archive, after asking. Exit code 1: other trials remain.
-pub fn run(args: &Args, bpl: &Bpl) -> Result<Exit> {
-    let store = args.lock.open(&bpl.archive)?;
-    archive::sound_names(&store, &bpl.primary)?;
-    let names = trials(&bpl.folder)?;
-    let archiver = Archiver::new(&store, args.gatherer(bpl, &names)?);
-    let folder = |name: &String| bpl.folder.join(name);
-    let looked = args
-        .on_cores(names.len(), || Ok(names.par_iter().map(|name| archiver.holds(&folder(name))).collect::<Vec<_>>()))?;
-    let (mut held, mut kept) = (Vec::new(), Vec::new());
-    for (name, holds) in names.into_iter().zip(looked) {
-        match holds {
-            Ok(true) => held.push(name),
-            Ok(false) => {
-                say(format_args!("'{name}' is kept: the archive does not have it as its files say"));
-                kept.push(name);
-            }
-            Err(e) => {
-                say(format_args!("'{name}' is kept: {e}"));
-                kept.push(name);
-            }
+pub fn run(args: &Args, project: &Project) -> Result<Exit> {
+    let store: Store = args.lock.open(&project.bpl.archive)?;
+    let compared = project.compare(&store)?;
+    for (name, error) in &compared.others {
+        match error {
+            Some(e) => say(format_args!("'{name}' is kept: {e}")),
+            None => say(format_args!("'{name}' is kept: the archive does not have it as its files say")),
         }
     }
-    if !held.is_empty() && !args.yes && !asked(bpl, held.len())? {
+    let count = compared.archived.len();
+    if count > 0 && !args.yes && !asked(&project.bpl, count)? {
         line("Files NOT deleted. Exiting.")?;
         return Ok(Exit::Success);
     }
-    for name in &held {
-        let path = folder(name);
-        std::fs::remove_dir_all(&path).at(DELETE, &path)?;
-    }
-    if kept.is_empty() {
-        forget(&bpl.folder)?;
-    }
-    let exit = if kept.is_empty() { Exit::Success } else { Exit::Found };
+    project.delete(&compared)?;
+    let exit = if compared.others.is_empty() { Exit::Success } else { Exit::Found };
     if args.json {
-        json(&Deleted { deleted: held, kept })?;
+        let kept = compared.others.into_iter().map(|(name, _)| name).collect();
+        json(&Deleted { deleted: compared.archived, kept })?;
     } else if args.tells() {
-        line(format!("Files deleted: {} trials.", held.len()))?;
+        line(format!("Files deleted: {count} trials."))?;
     }
     Ok(exit)
 }
@@ -78,24 +58,4 @@ fn asked(bpl: &Bpl, trials: usize) -> Result<bool> {
                 .at(DELETE, &bpl.folder))
         }
     }
-}
-
-/// Removes multiplanet's checkpoint with the trials, and their folder if it holds nothing else.
-fn forget(folder: &Path) -> Result<()> {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    let Files { text, ledger } = Files::of_text(&PathBuf::from(format!(".{name}")));
-    let sidecar = PathBuf::from(format!("{}.part", ledger.display()));
-    for gone in [
-        (std::fs::remove_file(&text), &text),
-        (std::fs::remove_file(&ledger), &ledger),
-        (std::fs::remove_dir_all(&sidecar), &sidecar),
-    ] {
-        match gone {
-            (Err(e), path) if e.kind() != NotFound => return Err(e).at(DELETE, path),
-            _ => {}
-        }
-    }
-    // Some files, such as vspace's list of trials, are not in the archive, so the folder may not be empty.
-    let _ = std::fs::remove_dir(folder);
-    Ok(())
 }

@@ -5,7 +5,7 @@ use super::super::exit::Exit;
 use super::super::output::{json, line};
 use h5part::ledger::store_ref;
 use h5part::ledger::{Ledger, NameList, NewLedger, StoreRef};
-use h5part::{ErrorKind, Result};
+use h5part::{ErrorKind, Item, Result};
 use h5part_base::error::At;
 use h5part_engine::store::Store;
 use serde::Serialize;
@@ -114,12 +114,13 @@ impl Args {
         let store: Store = self.lock.open(path)?;
         let reader = store.reader(table)?;
         if reader.table().stamps.is_none() {
-            return Err(ErrorKind::Unstamped(table.clone()).at(INIT, &self.ledger));
+            return Err(ErrorKind::Unstamped(Item::Table(table.clone())).at(INIT, &self.ledger));
         }
         for column in &self.columns {
             let column = reader.table().column(column).at(INIT, &self.ledger)?;
             if column.stamp.is_none() {
-                return Err(ErrorKind::UnstampedColumn(column.name.clone()).at(INIT, &self.ledger));
+                let (table, column) = (table.clone(), column.name.clone());
+                return Err(ErrorKind::Unstamped(Item::Column { table, column }).at(INIT, &self.ledger));
             }
         }
         let chunks = reader.table().columns.iter().filter_map(|column| column.layout.as_ref().ok()?.chunk_rows());

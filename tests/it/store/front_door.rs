@@ -273,7 +273,7 @@ fn published_merged_paired_adopted_verified() -> h5part::Result<()> {
     assert_eq!(pair.tables()?.len(), 2);
 
     let error = one.adopt("t", &Adoption::default()).expect_err("has stamps");
-    assert!(matches!(error.kind(), ErrorKind::Adopted(_)), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::AlreadyExists(h5part::Item::Stamps(_))), "{error}");
     let again = one.adopt("t", &Adoption { again: true, ..Adoption::default() })?;
     assert_eq!(again.rows, 100);
     Ok(())

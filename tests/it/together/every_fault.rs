@@ -107,13 +107,8 @@ fn every_fault(
                 if let Err(error) = &outcome {
                     assert!(met, "{why}: no fault, no error: {error}");
                     assert!(error.to_string().contains("a.h5"), "{why}: {error}");
-                    let full = matches!(
-                        error.kind(),
-                        ErrorKind::DiskFull { .. }
-                            | ErrorKind::QuotaUsedUp
-                            | ErrorKind::Poisoned
-                            | ErrorKind::GroupFailed(_)
-                    );
+                    let full =
+                        matches!(error.kind(), ErrorKind::NoSpace(_) | ErrorKind::Poisoned | ErrorKind::GroupFailed(_));
                     assert!(full || ![ENOSPC, EDQUOT].contains(&errno), "{why}: {error}");
                 }
                 store.recover().unwrap_or_else(|e| panic!("{why}: {e}"));

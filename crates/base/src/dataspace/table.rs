@@ -179,7 +179,7 @@ impl Table {
         self.columns.iter().find(|c| c.name == name).ok_or_else(|| match self.lost.iter().find(|l| l.name == name) {
             Some(lost) => self.lost_error(lost),
             None => ErrorKind::NotFound {
-                what: Item::Column { table: self.path.clone(), column: name.to_owned() },
+                what: self.item(name),
                 known: self.columns.iter().map(|c| c.name.clone()).collect(),
             },
         })
@@ -247,12 +247,18 @@ impl Table {
         self.stamps.as_ref().map_or(self.rows, |stamps| stamps.layout.rows)
     }
 
+    /// The name that errors give a column of it.
+    #[must_use]
+    pub fn item(&self, column: &str) -> Item {
+        Item::Column { table: self.path.clone(), column: column.to_owned() }
+    }
+
     /// The stamps of the table.
     ///
     /// # Errors
     /// [`ErrorKind::Unstamped`] if it has none.
     pub fn expect_stamps(&self) -> Result<&Stamps, ErrorKind> {
-        self.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(self.path.clone()))
+        self.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(Item::Table(self.path.clone())))
     }
 
     /// The column whose stamp is at this place.

@@ -4,7 +4,7 @@ use nix::libc::RLIM_INFINITY;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why an operation failed; typed, so that a program can tell the cases apart.
 ///
@@ -26,7 +26,7 @@ pub enum ErrorKind {
         known: Vec<String>,
     },
     /// What was to be made already exists.
-    #[error("{} already exists", .0.or_it())]
+    #[error("{}", already_exists(.0))]
     AlreadyExists(Item),
     /// The bytes are not an HDF5 file that can be opened.
     #[error("not a usable HDF5 file: {0}")]
@@ -51,24 +51,9 @@ pub enum ErrorKind {
     /// A program that does not take part in the locks has the file open for writing.
     #[error("{0} has it open for writing")]
     OpenElsewhere(String),
-    /// The addresses, or lengths, of the file have too few bytes for what is to be added.
-    #[error("its addresses have {bytes} bytes and end at {most}; this needs {needed}")]
-    OffsetsTooSmall {
-        /// Bytes per address or length.
-        bytes: u8,
-        /// What would have to be said with them.
-        needed: u64,
-        /// The most that can be said with them.
-        most: u64,
-    },
-    /// In files whose lengths have few bytes HDF5 writes some attributes that it cannot read again.
-    #[error("{what} would not read back as written: the lengths of the file have only {bytes} bytes")]
-    NotReadBack {
-        /// The object, or the attribute.
-        what: String,
-        /// Bytes per length.
-        bytes: u8,
-    },
+    /// The file's own format cannot hold it: its addresses or lengths have too few bytes. The text says what.
+    #[error("{0}")]
+    FormatLimit(String),
     /// A name that h5part keeps for what it writes itself.
     #[error("the name '{0}' is reserved: '__h5part__' and names that begin with 'h5part_' belong to h5part")]
     ReservedName(String),
@@ -82,19 +67,18 @@ pub enum ErrorKind {
         /// The filter that says so.
         filter: String,
     },
-    /// File or folder may not be written by this user.
-    #[error("permission denied: the file or its folder is read-only for this user")]
-    ReadOnly,
-    /// The sidecar folder, or something in it, may not be made or written by this user.
-    #[error("permission denied: the sidecar {} is read-only for this user, or cannot be made", .0.display())]
-    ReadOnlySidecar(PathBuf),
-    /// The path exists but is not a group of datasets that share their first axis.
-    #[error("'{name}' is {what}, not a table")]
-    NotATable {
+    /// This user may not write the file or its folder, or may not create or write this sidecar folder.
+    #[error("permission denied: {}", read_only(.0.as_deref()))]
+    ReadOnly(Option<PathBuf>),
+    /// The path names an object of another sort than is needed.
+    #[error("'{name}' is {found}, not {expected}")]
+    WrongObject {
         /// The path in the file.
         name: String,
         /// What was found there.
-        what: &'static str,
+        found: &'static str,
+        /// What was expected: a table, or a column.
+        expected: &'static str,
     },
     /// A bundle does not match its checksum, or what it was made of.
     #[error("'{path}' {how}")]
@@ -104,9 +88,6 @@ pub enum ErrorKind {
         /// In which way.
         how: String,
     },
-    /// The name is a group, where a dataset is needed.
-    #[error("'{0}' is a group, not a column")]
-    ColumnIsGroup(String),
     /// A row beyond the end of the table.
     #[error("row {row} is out of range: the table has {rows} rows")]
     RowOutOfRange {
@@ -115,9 +96,6 @@ pub enum ErrorKind {
         /// Number of rows of the table.
         rows: u64,
     },
-    /// A commit of columns that have different guards.
-    #[error("columns '{0}' and '{1}' have different guards; a commit may have only one")]
-    SeveralGuards(String, String),
     /// One row was named twice.
     #[error("row {0} is named twice")]
     DuplicateRow(u64),
@@ -185,12 +163,9 @@ pub enum ErrorKind {
     /// The dataset is virtual, or has external storage: it names other files.
     #[error("the values of column '{0}' are in other files, which h5part does not touch")]
     ValuesOutside(String),
-    /// The table has no stamps.
-    #[error("table '{0}' has no stamps: h5part did not make it")]
-    Unstamped(String),
-    /// The table has stamps, but not for this column.
-    #[error("column '{0}' has no stamp: another program added it to the table, or its type is not supported")]
-    UnstampedColumn(String),
+    /// The table has no stamps, or has stamps but none for this column.
+    #[error("{}", unstamped(.0))]
+    Unstamped(Item),
     /// A file or record of a newer format.
     #[error("format {found} is newer than this program knows ({known})")]
     NewerFormat {
@@ -199,23 +174,9 @@ pub enum ErrorKind {
         /// The newest format known.
         known: u64,
     },
-    /// Too little space.
-    #[error("the disk is full{}", space(*.needed, *.available))]
-    DiskFull {
-        /// Bytes needed, 0 where unknown.
-        needed: u64,
-        /// Bytes available, 0 where unknown.
-        available: u64,
-    },
-    /// The file would be longer than this process, or the file system, allows.
-    #[error("the file-size limit is reached{}", size_text(*.limit))]
-    FileSizeLimit {
-        /// The limit of the process in bytes, 0 where it is not that.
-        limit: u64,
-    },
-    /// The user's, group's or project's quota is used up.
-    #[error("the disk quota is used up")]
-    QuotaUsedUp,
+    /// There is no room for what was to be written.
+    #[error("{0}")]
+    NoSpace(Space),
     /// A lock was not released in time.
     #[error("{what} is still held after {waited_s:.1} s by {holder}")]
     LockTimeout {
@@ -271,52 +232,6 @@ pub enum ErrorKind {
         /// The row (0-based).
         row: u64,
     },
-    /// Two files have different values for one cell.
-    #[error("{0}")]
-    Disagreement(Box<Disagreement>),
-    /// Two files have tables of one name with different columns.
-    #[error("table '{table}' has {how}, unlike in {}", .other.display())]
-    OtherColumns {
-        /// Path of the table.
-        table: String,
-        /// What is different.
-        how: String,
-        /// The other file.
-        other: PathBuf,
-    },
-    /// Two files have different values for one attribute.
-    #[error("{0}")]
-    AttributesDiffer(Box<AttributesDiffer>),
-    /// Rows of a column that h5part does not read cannot be merged.
-    #[error("column '{column}' of table '{table}' cannot be merged by rows: {why}")]
-    NotMergeable {
-        /// Path of the table.
-        table: String,
-        /// The column.
-        column: String,
-        /// Why.
-        why: String,
-    },
-    /// A writer died while it overwrote values, and nobody has put them back.
-    #[error("{cells} values of table '{table}' were left half-written by a writer that died")]
-    LeftByDead {
-        /// Path of the table.
-        table: String,
-        /// How many.
-        cells: u64,
-    },
-    /// A committed value does not match its stamp.
-    #[error(
-        "row {row} of column '{column}' of table '{table}' does not match its stamp: damaged, or changed by another program"
-    )]
-    Damaged {
-        /// Path of the table.
-        table: String,
-        /// The column.
-        column: String,
-        /// The row (0-based).
-        row: u64,
-    },
     /// The table cannot have as many rows.
     #[error("'{column}' cannot grow: {reason}")]
     CannotGrow {
@@ -328,9 +243,6 @@ pub enum ErrorKind {
     /// No dataset of the group can get stamps.
     #[error("none of its datasets can get stamps ({0})")]
     NothingToAdopt(String),
-    /// The table has stamps already.
-    #[error("table '{0}' already has stamps")]
-    Adopted(String),
     /// Objects of the file are still in use where a structural change is to end.
     #[error("groups, datasets or attributes of the file are still open in the HDF5 library")]
     StillOpen,
@@ -362,9 +274,6 @@ pub enum ErrorKind {
     /// The file was published: readers rely on it as it is.
     #[error("it is a published file; published files are never changed")]
     Published,
-    /// What has the name is no published file of this store.
-    #[error("it exists but was not published from this store")]
-    NotPublished,
     /// A kind of another crate, which [`Error::kind_of`](super::Error::kind_of) gives back with its type.
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
@@ -391,10 +300,10 @@ impl From<io::Error> for ErrorKind {
     fn from(e: io::Error) -> Self {
         match e.kind() {
             io::ErrorKind::NotFound => Self::not_found(Item::File),
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
-            io::ErrorKind::StorageFull => Self::DiskFull { needed: 0, available: 0 },
-            io::ErrorKind::QuotaExceeded => Self::QuotaUsedUp,
-            io::ErrorKind::FileTooLarge => Self::FileSizeLimit { limit: size_limit().unwrap_or(0) },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(None),
+            io::ErrorKind::StorageFull => Self::NoSpace(Space::Disk { needed: 0, available: 0 }),
+            io::ErrorKind::QuotaExceeded => Self::NoSpace(Space::Quota),
+            io::ErrorKind::FileTooLarge => Self::NoSpace(Space::FileSize { limit: size_limit().unwrap_or(0) }),
             _ => Self::Io(e),
         }
     }
@@ -409,6 +318,8 @@ pub enum Item {
     Table(String),
     /// The group, or bundle, of this path.
     Group(String),
+    /// The stamps of the table, or of the column, of this path.
+    Stamps(String),
     /// A column. Another member of the table that has its name counts as one.
     Column {
         /// Path of the table.
@@ -418,56 +329,38 @@ pub enum Item {
     },
 }
 
-impl Item {
-    /// As the subject of a sentence about the error's path.
-    fn or_it(&self) -> String {
-        if *self == Self::File { "it".to_owned() } else { self.to_string() }
-    }
-}
-
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File => f.write_str("file"),
             Self::Table(path) => write!(f, "table '{path}'"),
             Self::Group(path) => write!(f, "group '{path}'"),
+            Self::Stamps(path) => write!(f, "stamps of '{path}'"),
             Self::Column { table, column } => write!(f, "column '{column}' of table '{table}'"),
         }
     }
 }
 
-/// A cell that has different values in two files.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("row {row} of column '{column}' of table '{table}' is {value} here, and {other_value} in {}", .other.display())]
-pub struct Disagreement {
-    /// Path of the table.
-    pub table: String,
-    /// The column.
-    pub column: String,
-    /// The row (0-based).
-    pub row: u64,
-    /// The first element that differs, as it is in the file that the error names.
-    pub value: String,
-    /// The other file.
-    pub other: PathBuf,
-    /// The element as it is there.
-    pub other_value: String,
-}
-
-/// An attribute that has different values in two files.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("attribute '{attribute}' of {object} is {value} here, and {other_value} in {}", .other.display())]
-pub struct AttributesDiffer {
-    /// Path of the object.
-    pub object: String,
-    /// Name of the attribute.
-    pub attribute: String,
-    /// The value in the file that the error names.
-    pub value: String,
-    /// The other file.
-    pub other: PathBuf,
-    /// The value there.
-    pub other_value: String,
+/// What there is no room in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Space {
+    /// The disk is full.
+    #[error("the disk is full{}", disk_text(*.needed, *.available))]
+    Disk {
+        /// Bytes needed, 0 where unknown.
+        needed: u64,
+        /// Bytes available, 0 where unknown.
+        available: u64,
+    },
+    /// The user's, group's or project's quota is used up.
+    #[error("the disk quota is used up")]
+    Quota,
+    /// The file would be longer than this process, or the file system, allows.
+    #[error("the file-size limit is reached{}", size_text(*.limit))]
+    FileSize {
+        /// The limit of the process in bytes, 0 where the file system sets it.
+        limit: u64,
+    },
 }
 
 /// The names that may be meant, as the end of a message.
@@ -476,7 +369,30 @@ pub fn available(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!("; available: {}", names.join(", ")) }
 }
 
-fn space(needed: u64, available: u64) -> String {
+fn already_exists(item: &Item) -> String {
+    match item {
+        Item::File => "it already exists".to_owned(),
+        Item::Stamps(path) => format!("'{path}' already has stamps"),
+        item => format!("{item} already exists"),
+    }
+}
+
+fn unstamped(item: &Item) -> String {
+    let reason = match item {
+        Item::Column { .. } => "another program added it to the table, or its type is not supported",
+        _ => "h5part did not make it",
+    };
+    format!("{item} has no stamps: {reason}")
+}
+
+fn read_only(sidecar: Option<&Path>) -> String {
+    match sidecar {
+        None => "the file or its folder is read-only for this user".to_owned(),
+        Some(sidecar) => format!("the sidecar {} is read-only for this user, or cannot be made", sidecar.display()),
+    }
+}
+
+fn disk_text(needed: u64, available: u64) -> String {
     match (needed, available) {
         (0, _) => String::new(),
         (n, a) => format!(": {n} bytes are needed, {a} are free"),

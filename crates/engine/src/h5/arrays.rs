@@ -48,7 +48,7 @@ impl H5Change {
     /// Makes a group of these datasets, and the groups on the way to it.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], those of the values, I/O and library errors.
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::WrongObject`], those of the values, I/O and library errors.
     pub fn add_arrays(
         &self,
         group: &str,

@@ -121,7 +121,7 @@ impl H5File {
     /// Reads an attribute of a group. `None`: it does not exist, or [`Attribute`] has no variant for its kind.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`] for a dataset, library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongObject`] for a dataset, library errors.
     pub fn attribute(&self, path: &str, name: &str) -> Result<Option<Attribute>, Failed> {
         self.expect_group(path)?;
         self.attribute_of(path, name)

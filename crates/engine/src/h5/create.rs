@@ -166,7 +166,7 @@ impl H5Change {
     /// Adds a table with its stamps.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`], I/O and library errors.
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::WrongObject`], I/O and library errors.
     pub fn add_table(&self, table: &NewTable) -> Result<(), Failed> {
         self.ensure_uuid()?;
         let group = table_group(&self.file, &table.path)?;
@@ -220,7 +220,11 @@ pub(super) fn table_group(file: &File, path: &str) -> Result<Group, Failed> {
     let mut group = file.group("/")?;
     for part in path.split('/').filter(|part| !part.is_empty()) {
         group = if group.link_exists(part) {
-            group.group(part).map_err(|_| ErrorKind::NotATable { name: path.to_owned(), what: "in part a dataset" })?
+            group.group(part).map_err(|_| ErrorKind::WrongObject {
+                name: path.to_owned(),
+                found: "in part a dataset",
+                expected: "a table",
+            })?
         } else {
             group.create_group_builder().obj_track_times(false).create(part)?
         };

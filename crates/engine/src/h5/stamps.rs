@@ -12,7 +12,7 @@ use super::load::{open_stamps, stamps_of, type_of, type_text};
 use super::texts::{write_text, write_texts};
 use crate::h5::Failed;
 use h5part_base::dataspace::{ColumnSpec, Dtype, SECTOR_STAMPS, Stamps, Table};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::{Dataset, Group};
 use uuid::Uuid;
 
@@ -203,7 +203,7 @@ impl H5Change {
     /// # Errors
     /// I/O and library errors.
     pub fn widen_stamps(&self, table: &Table, spec: &StampsSpec<'_>) -> Result<Stamps, Failed> {
-        let before = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(table.path.clone()))?;
+        let before = table.stamps.as_ref().ok_or_else(|| ErrorKind::Unstamped(Item::Table(table.path.clone())))?;
         let group = self.file.group(STAMPS_GROUP)?;
         let name = before.table.to_string();
         if width(spec.names.len()) > before.width {

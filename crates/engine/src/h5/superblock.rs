@@ -108,14 +108,16 @@ impl Superblock {
     /// bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::OffsetsTooSmall`].
+    /// [`ErrorKind::FormatLimit`].
     pub fn can_address(&self, len: u64, longest: u64) -> Result<(), ErrorKind> {
         // All bits set is the undefined address.
         let most = |bytes: u8| if bytes < 8 { (1u64 << (8 * u32::from(bytes))) - 2 } else { u64::MAX };
         let needed = len.saturating_sub(self.at);
         if needed > most(self.address_bytes) || longest > most(self.length_bytes) {
             let bytes = if needed > most(self.address_bytes) { self.address_bytes } else { self.length_bytes };
-            return Err(ErrorKind::OffsetsTooSmall { bytes, needed: needed.max(longest), most: most(bytes) });
+            let (needed, most) = (needed.max(longest), most(bytes));
+            let text = format!("its addresses have {bytes} bytes and end at {most}; this needs {needed}");
+            return Err(ErrorKind::FormatLimit(text));
         }
         Ok(())
     }

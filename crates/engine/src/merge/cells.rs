@@ -1,10 +1,11 @@
 //! The cells of a block of rows: the values known so far, and those that an input adds.
 
+use super::error::{Disagreement, ErrorKind as MergeErrorKind};
 use super::of_input;
 use super::plan::{Joined, Source};
 use crate::store::{Block, CellState, Reader, Store, Values};
 use h5part_base::dataspace::{Column, Rows, Table};
-use h5part_base::error::{Disagreement, Error, ErrorKind, Result};
+use h5part_base::error::{Error, ErrorKind, Kind, Result};
 use h5part_base::num::to_usize;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -76,7 +77,7 @@ impl Cells {
             let mut present = none.clone();
             for (k, present) in present.iter_mut().enumerate() {
                 match state(&block, k, column) {
-                    CellState::Changed => return Err(damaged(joined, column, rows.start + k as u64)),
+                    CellState::Changed => return Err(damaged(joined, column, rows.start + k as u64).into()),
                     state => *present = state.is_present(),
                 }
             }
@@ -133,7 +134,7 @@ impl Cells {
             match state(block, here, column) {
                 CellState::Changed => {
                     let row = first - source.offset + here as u64;
-                    return of_input(Err(damaged(origins.joined, column, row)), input);
+                    return of_input(Err(damaged(origins.joined, column, row).into()), input);
                 }
                 CellState::Writing => tally.moving += 1,
                 CellState::Missing => {}
@@ -220,7 +221,7 @@ impl Origins<'_> {
             other: from.map_or_else(|| self.out.path().to_owned(), PathBuf::from),
             other_value,
         };
-        ErrorKind::Disagreement(Box::new(disagreement)).at("merge", self.inputs[input].path())
+        MergeErrorKind::Disagreement(Box::new(disagreement)).at("merge", self.inputs[input].path())
     }
 
     fn holds(self, input: usize, row: u64, column: &Column, value: &[u8]) -> bool {
@@ -239,8 +240,8 @@ fn state(block: &Block, k: usize, column: &Column) -> CellState {
     }
 }
 
-fn damaged(joined: &Joined, column: &Column, row: u64) -> ErrorKind {
-    ErrorKind::Damaged { table: joined.path.clone(), column: column.name.clone(), row }
+fn damaged(joined: &Joined, column: &Column, row: u64) -> MergeErrorKind {
+    MergeErrorKind::Damaged { table: joined.path.clone(), column: column.name.clone(), row }
 }
 
 fn element(column: &Column, bytes: &[u8]) -> String {

@@ -3,12 +3,13 @@
 
 mod build;
 mod cells;
+pub mod error;
 mod plan;
 mod rows;
 mod structure;
 
 use crate::store::{Durability, Store};
-use h5part_base::error::{At, Error, ErrorKind, Item, Result};
+use h5part_base::error::{At, Error, ErrorKind, Item, Kind as _, Result};
 use plan::{Joined, Plan};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
@@ -131,9 +132,10 @@ impl Merged {
 /// [`Durability::Process`] one sync ends the merge.
 ///
 /// # Errors
-/// [`ErrorKind::Disagreement`] with both files: a new file is not created; in an existing one, nothing of that block of
-/// rows was written, but the blocks before it were. [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`] and
-/// [`ErrorKind::Damaged`] for inputs that do not fit, or are not sound; [`ErrorKind::BadRequest`] if `out` is one of
+/// [`error::ErrorKind::Disagreement`] with both files: a new file is not created; in an existing one, nothing of that
+/// block of rows was written, but the blocks before it were. [`error::ErrorKind::OtherColumns`],
+/// [`error::ErrorKind::LeftByDead`] and [`error::ErrorKind::Damaged`] for inputs that do not fit, or are not sound;
+/// [`ErrorKind::BadRequest`] if `out` is one of
 /// the inputs; those of [`Store::change`], [`crate::store::Writer::commit`] and [`crate::store::Reader::read`].
 pub fn merge(out: &Store, inputs: &[Store], options: &MergeOptions, progress: Progress<'_>) -> Result<Merged> {
     check_inputs(out, inputs)?;
@@ -201,7 +203,7 @@ fn check_dead_writers(tables: &[Joined], inputs: &[Store]) -> Result<()> {
 fn check_dead_writer(joined: &Joined, input: &Store) -> Result<()> {
     let cells = input.left_by_dead(&joined.path)?;
     if cells > 0 {
-        return Err(ErrorKind::LeftByDead { table: joined.path.clone(), cells }.at("merge", input.path()));
+        return Err(error::ErrorKind::LeftByDead { table: joined.path.clone(), cells }.at("merge", input.path()));
     }
     Ok(())
 }

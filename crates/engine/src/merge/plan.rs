@@ -1,10 +1,11 @@
 //! Decides which tables are merged by rows, and whether they fit together. Apart from `look`, it does no I/O.
 
 use super::MergeOptions;
+use super::error::ErrorKind as MergeErrorKind;
 use crate::h5::MOST_COLUMNS;
 use crate::store::{Known, Store};
 use h5part_base::dataspace::{Column, Loss, OUTSIDE, Table, shape_text};
-use h5part_base::error::{ErrorKind, Item, Result};
+use h5part_base::error::{ErrorKind, Item, Kind, Result};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -252,7 +253,7 @@ impl Joined {
             return Ok(());
         }
         for other in &self.others {
-            let refuse = |why: &str| ErrorKind::NotMergeable {
+            let refuse = |why: &str| MergeErrorKind::NotMergeable {
                 table: self.path.clone(),
                 column: other.name.clone(),
                 why: why.to_owned(),
@@ -279,8 +280,9 @@ fn cell_bytes(column: &Column) -> u64 {
 }
 
 /// Checks that a table has the columns of another one, in any order.
-fn check_columns(reference: &Table, table: &Table, other: &Path) -> Result<(), ErrorKind> {
-    let differ = |how: String| Err(ErrorKind::OtherColumns { table: table.path.clone(), how, other: other.to_owned() });
+fn check_columns(reference: &Table, table: &Table, other: &Path) -> Result<(), MergeErrorKind> {
+    let differ =
+        |how: String| Err(MergeErrorKind::OtherColumns { table: table.path.clone(), how, other: other.to_owned() });
     let known: HashMap<&str, &Column> = reference.columns.iter().map(|c| (c.name.as_str(), c)).collect();
     let found: HashSet<&str> = columns(table).iter().map(|c| c.name.as_str()).collect();
     let lost = |table: &Table, name: &str| table.lost.iter().any(|lost| lost.name == name);

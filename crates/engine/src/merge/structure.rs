@@ -1,5 +1,6 @@
 //! Adds what the merged file lacks: tables, and all other objects of the inputs.
 
+use super::error::{AttributesDiffer, Disagreement, ErrorKind as MergeErrorKind};
 use super::plan::{Found, Joined, Plan};
 use super::{Attributes, Lost, Merged, OtherAttribute, build};
 use crate::h5::{
@@ -8,7 +9,7 @@ use crate::h5::{
 };
 use crate::store::{Building, Store};
 use h5part_base::dataspace::{Column, Loss, Table, path_below};
-use h5part_base::error::{At, AttributesDiffer, Disagreement, ErrorKind, Item, Result};
+use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -127,7 +128,7 @@ impl Plan<'_> {
             let other = self.holder(k, &kept, |h5| Ok(h5.shown_attribute(&object, &attribute)?));
             if self.options.attributes == Attributes::Same && self.is_merged(&object) {
                 let differ = AttributesDiffer { object, attribute, value, other, other_value: kept };
-                return Err(ErrorKind::AttributesDiffer(Box::new(differ)).at("merge", file));
+                return Err(MergeErrorKind::AttributesDiffer(Box::new(differ)).at("merge", file));
             }
             merged.attributes.push(OtherAttribute { file: file.to_owned(), object, attribute, value, other, kept });
         }
@@ -150,16 +151,16 @@ impl Plan<'_> {
     }
 
     /// The error for a column whose rows were not merged.
-    fn refusal(self, k: usize, refused: Refused) -> ErrorKind {
+    fn refusal(self, k: usize, refused: Refused) -> MergeErrorKind {
         let path = refused.path.trim_start_matches('/');
         let (table, column) = path.rsplit_once('/').unwrap_or(("", path));
         let (table, column) = (table.to_owned(), column.to_owned());
         match refused.why {
-            Refusal::Impossible(why) => ErrorKind::NotMergeable { table, column, why },
+            Refusal::Impossible(why) => MergeErrorKind::NotMergeable { table, column, why },
             Refusal::Differs { row, value, kept } => {
                 let other = self.holder(k, &kept, |h5| Ok(h5.shown_cell(&refused.path, row)?));
                 let disagreement = Disagreement { table, column, row, value, other, other_value: kept };
-                ErrorKind::Disagreement(Box::new(disagreement))
+                MergeErrorKind::Disagreement(Box::new(disagreement))
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The file that was published before under the same name. Unchanged chunks are taken from it.
 
+use super::error::ErrorKind::NotPublished;
 use crate::filter::Encoded;
 use crate::h5::{Digest, H5File};
 use crate::store::Store;
@@ -37,7 +38,7 @@ impl Earlier {
         let ours = |h5: &H5File| Ok::<_, ErrorKind>(h5.is_published()? && h5.uuid()? == uuid);
         match out.with_h5(|h5, _| ours(h5)) {
             Ok(true) => {}
-            Ok(false) | Err(ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. }) => return Err(ErrorKind::NotPublished),
+            Ok(false) | Err(ErrorKind::NotHdf5(_) | ErrorKind::Cut { .. }) => return Err(NotPublished.into()),
             Err(e) => return Err(e),
         }
         // A damaged file is not reused. Everything is then compressed again.

@@ -5,6 +5,7 @@
 //! compressed again.
 
 mod earlier;
+pub mod error;
 mod plan;
 mod rows;
 mod sink;
@@ -103,8 +104,8 @@ impl Store {
     /// `progress` is called with the bytes of values done, and those to do in all.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`] if `out` is anything but an earlier publication of this store;
-    /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], and those of
+    /// [`error::ErrorKind::NotPublished`] if `out` is anything but an earlier publication of this store;
+    /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`], and those of
     /// [`Store::reader`]. After an error the old file is unchanged.
     pub fn publish(&self, out: &Self, how: Publishing, progress: Progress<'_>) -> Result<Published> {
         let (tables, earlier) = self.prepare(out).map_err(|kind| kind.at("publish", out.path()))?;
@@ -131,7 +132,7 @@ impl Store {
     /// The tables to publish, and the file that was published before.
     fn prepare(&self, out: &Self) -> Result<(Vec<Listing>, Option<Earlier>), ErrorKind> {
         if self.path() == out.path() {
-            return Err(ErrorKind::NotPublished);
+            return Err(error::ErrorKind::NotPublished.into());
         }
         self.put_right()?;
         let (uuid, tables) = self.with_h5(|h5, _| Ok((h5.uuid()?, once(h5, h5.tables()?)?)))?;
@@ -145,10 +146,7 @@ impl Store {
         }
         let Err(e) = self.recover() else { return Ok(()) };
         match e.into_kind() {
-            ErrorKind::ReadOnly
-            | ErrorKind::ReadOnlySidecar(_)
-            | ErrorKind::UntrustedLocks(_)
-            | ErrorKind::HardLinked(_) => Ok(()),
+            ErrorKind::ReadOnly(_) | ErrorKind::UntrustedLocks(_) | ErrorKind::HardLinked(_) => Ok(()),
             other => Err(other),
         }
     }

@@ -97,7 +97,7 @@ impl<'a> Source<'a> {
         let look = || {
             // Its writer may be dead.
             if let Err(e) = store.recover()
-                && !matches!(e.kind(), ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_))
+                && !matches!(e.kind(), ErrorKind::ReadOnly(_))
             {
                 return Err(e.into_kind());
             }

@@ -1,6 +1,7 @@
 //! Maps published files into memory, for views without a copy.
 #![expect(unsafe_code, reason = "a mapped file can be changed by others, which no type can exclude")]
 
+use super::error::ErrorKind::NotPublished;
 use crate::store::{Element, Store};
 use bytemuck::checked;
 use h5part_base::dataspace::{Place, Table};
@@ -28,7 +29,7 @@ impl Snapshot {
     /// Maps a published file.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPublished`], those of [`Store::reader`].
+    /// [`publish::ErrorKind::NotPublished`](super::error::ErrorKind::NotPublished), those of [`Store::reader`].
     pub fn open(store: &Store) -> Result<Self> {
         Self::map(store).at("open", store.path())
     }
@@ -37,7 +38,7 @@ impl Snapshot {
         let path = store.path().to_owned();
         let (tables, map) = store.with_h5(|h5, file| {
             if !h5.is_published()? {
-                return Err(ErrorKind::NotPublished);
+                return Err(NotPublished.into());
             }
             let opened = File::open(&path)?;
             // SAFETY: a published file, which its mark identifies, is never changed, only replaced.

@@ -10,7 +10,7 @@ use super::stamping::Stamping;
 use super::table_view::TableView;
 use crate::h5::{Attribute, H5File};
 use h5part_base::dataspace::refuse_reserved;
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::record::stamp::Seed;
 use h5part_base::storage::Mode;
 use plan::Plan;
@@ -118,7 +118,7 @@ impl Store {
     /// only reads, and keeps row commits waiting no longer than a reader does.
     ///
     /// # Errors
-    /// [`ErrorKind::Adopted`] unless `again`, [`ErrorKind::NotFound`],
+    /// [`ErrorKind::AlreadyExists`] unless `again`, [`ErrorKind::NotFound`],
     /// [`ErrorKind::BadRequest`] for a guard or a value that does not fit, or for a column that cannot get stamps, and
     /// those of [`Store::change`].
     pub fn adopt(&self, table: &str, how: &Adoption, progress: Progress<'_>) -> Result<Adopted> {
@@ -162,7 +162,7 @@ impl Store {
             let stamps = match (&stamping, &view.table.stamps) {
                 (Some(stamping), _) => stamping.make(site)?,
                 (None, Some(stamps)) => stamps.clone(),
-                (None, None) => return Err(ErrorKind::Unstamped(table.to_owned())),
+                (None, None) => return Err(ErrorKind::Unstamped(Item::Table(table.to_owned()))),
             };
             let seed = |column: &plan::Adoptee<'_>| Seed::new(&uuid, stamps.table, column.place);
             let seeds = plan.columns.iter().map(seed).collect();
@@ -178,7 +178,7 @@ impl Store {
 
     fn plan_adoption<'a>(&self, view: &'a TableView, how: &'a Adoption) -> Result<Plan<'a>, ErrorKind> {
         if view.table.stamps.is_some() && how.columns.is_none() && !how.again {
-            return Err(ErrorKind::Adopted(view.table.path.clone()));
+            return Err(ErrorKind::AlreadyExists(Item::Stamps(view.table.path.clone())));
         }
         let candidates = H5File::open(&view.file, &self.paths.file)?.candidates(&view.table)?;
         Plan::new(view, how, candidates)

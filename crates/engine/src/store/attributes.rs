@@ -86,7 +86,7 @@ impl Store {
     /// file exists before the change, empty.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::DiskFull`] before anything is written, those of the values, and
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NoSpace`] before anything is written, those of the values, and
     /// those of [`Store::change`].
     pub fn add_arrays(
         &self,

@@ -19,7 +19,7 @@ impl Store {
     /// or not at all.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O errors.
+    /// [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`], I/O errors.
     pub fn create_empty(&self) -> Result<bool> {
         self.make_if_missing(|| self.build_beside(|_| Ok(()))).at("create", &self.paths.file)
     }
@@ -100,7 +100,7 @@ impl Store {
     /// file, or to the new one.
     ///
     /// # Errors
-    /// Those of `fill`; [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::DiskFull`], I/O and library
+    /// Those of `fill`; [`ErrorKind::BadRequest`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`], I/O and library
     /// errors. After an error the old file is unchanged.
     pub fn replace_with_bundles(&self, fill: impl FnOnce(AddBundle<'_>) -> Result<()>) -> Result<()> {
         let mut at_fill = None;

@@ -243,10 +243,14 @@ impl Store {
         let (before, after) = (odd(base)?, odd(changed)?);
         match after.into_iter().find(|found| found.1.is_unopenable() && !before.contains(found)) {
             None => Ok(()),
-            Some((path, Anomaly::UnopenableAttribute(name))) => {
-                Err(ErrorKind::NotReadBack { what: format!("attribute '{name}' of '{path}'"), bytes })
+            Some((path, anomaly)) => {
+                let what = match anomaly {
+                    Anomaly::UnopenableAttribute(name) => format!("attribute '{name}' of '{path}'"),
+                    _ => format!("'{path}'"),
+                };
+                let why = format!("would not read back as written: the lengths of the file have only {bytes} bytes");
+                Err(ErrorKind::FormatLimit(format!("{what} {why}")))
             }
-            Some((path, _)) => Err(ErrorKind::NotReadBack { what: format!("'{path}'"), bytes }),
         }
     }
 

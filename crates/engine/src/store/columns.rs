@@ -19,7 +19,7 @@ impl Store {
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::AlreadyExists`], [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`]
-    /// for another number of rows or too many columns, [`ErrorKind::DiskFull`], and those of [`Store::change`].
+    /// for another number of rows or too many columns, [`ErrorKind::NoSpace`], and those of [`Store::change`].
     pub fn add_columns(&self, columns: &NewTable) -> Result<()> {
         let columns = NewTable { path: trim_slashes(&columns.path).to_owned(), ..columns.clone() };
         self.try_add_columns(&columns).at("add columns to a table of", &self.paths.file)

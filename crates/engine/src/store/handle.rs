@@ -118,7 +118,7 @@ impl Store {
     /// Turns errors about the sidecar that seem to be about the file into errors that name the sidecar.
     pub(super) fn in_sidecar<T>(&self, outcome: Result<T, impl Into<ErrorKind>>) -> Result<T, ErrorKind> {
         outcome.map_err(|e| match e.into() {
-            ErrorKind::ReadOnly => ErrorKind::ReadOnlySidecar(self.paths.sidecar.clone()),
+            ErrorKind::ReadOnly(_) => ErrorKind::ReadOnly(Some(self.paths.sidecar.clone())),
             other => other,
         })
     }

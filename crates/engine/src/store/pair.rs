@@ -104,7 +104,7 @@ fn is_missing(error: &Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::NotFound { what: Item::Table(_), .. }
-            | ErrorKind::NotATable { .. }
+            | ErrorKind::WrongObject { .. }
             | ErrorKind::NotFound { what: Item::Column { .. }, .. }
     )
 }

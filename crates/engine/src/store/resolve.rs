@@ -44,7 +44,7 @@ impl Store {
             drop(gate);
             match self.enter_exclusively() {
                 Ok(_) => {}
-                Err(ErrorKind::ReadOnly | ErrorKind::ReadOnlySidecar(_)) => return Err(ErrorKind::HalfApplied),
+                Err(ErrorKind::ReadOnly(_)) => return Err(ErrorKind::HalfApplied),
                 Err(e) => return Err(e),
             }
         }

@@ -5,7 +5,7 @@ use super::handle::Store;
 use super::values::CellState;
 use crate::h5::{H5File, MetadataFingerprint, check_superblock};
 use h5part_base::dataspace::{Column, ColumnLayout, Guard, Rows, StampRows, Table};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use h5part_base::lock::RowLocks;
 use h5part_base::record::stamp::{Seed, Stamp, State};
 use h5part_base::storage::{Identity, Mode, StorageFile};
@@ -120,8 +120,8 @@ impl TableView {
     /// A column with its place among the stamps.
     pub(crate) fn stamped<'a>(&'a self, column: &'a Column) -> Result<Stamped<'a>, ErrorKind> {
         let stamps = self.table.expect_stamps()?;
-        let place = column.stamp.ok_or_else(|| ErrorKind::UnstampedColumn(column.name.clone()))?;
-        let uuid = self.uuid.ok_or_else(|| ErrorKind::Unstamped(self.table.path.clone()))?;
+        let place = column.stamp.ok_or_else(|| ErrorKind::Unstamped(self.table.item(&column.name)))?;
+        let uuid = self.uuid.ok_or_else(|| ErrorKind::Unstamped(Item::Table(self.table.path.clone())))?;
         let undefined = stamps.guard_at(place).map(|guard| guard.undefined.as_slice());
         Ok(Stamped { column, place, seed: Seed::new(&uuid, stamps.table, place), undefined })
     }

@@ -110,7 +110,7 @@ impl Writer {
     /// # Errors
     /// Nothing was written: rows out of range or named twice, values of another type or shape, an unknown column,
     /// [`ErrorKind::LockTimeout`], [`ErrorKind::ForeignChange`], [`ErrorKind::Cut`], [`ErrorKind::Replaced`],
-    /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. I/O errors while writing and [`ErrorKind::DiskFull`] may
+    /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. I/O errors while writing and [`ErrorKind::NoSpace`] may
     /// leave rows "not there"; they poison the writer.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit> {
         self.try_commit(rows, values, &[]).map_err(|kind| self.at(kind))
@@ -375,7 +375,9 @@ impl Writer {
             }
             values_of.check(column, rows)?;
             if table.guard_of(first) != table.guard_of(column) {
-                return Err(ErrorKind::SeveralGuards(first.name.clone(), column.name.clone()));
+                let (a, b) = (&first.name, &column.name);
+                let text = format!("columns '{a}' and '{b}' have different guards; commit them separately");
+                return Err(ErrorKind::BadRequest(text));
             }
         }
         Ok(values.iter().map(|(_, v)| v.bytes().len() as u64).sum())

@@ -77,7 +77,7 @@ pub(super) fn of_table(table: &str, error: ErrorKind) -> Result<Finding, ErrorKi
         error,
         ErrorKind::ColumnMoved(_)
             | ErrorKind::Unstamped(_)
-            | ErrorKind::NotATable { .. }
+            | ErrorKind::WrongObject { .. }
             | ErrorKind::Hdf5(_)
             | ErrorKind::LibraryColumn { .. }
     );

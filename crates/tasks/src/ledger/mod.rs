@@ -118,7 +118,7 @@ impl Ledger {
     }
 
     fn hold(&self) -> Result<ByteGuard<'_>, ErrorKind> {
-        self.lock.as_ref().ok_or(ErrorKind::ReadOnly)?.hold(&self.patience)
+        self.lock.as_ref().ok_or(ErrorKind::ReadOnly(None))?.hold(&self.patience)
     }
 
     /// Sets how long to wait for the lock.

@@ -56,7 +56,7 @@ impl H5File {
     /// once per open.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], [`ErrorKind::Cut`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongObject`], [`ErrorKind::Cut`], library errors.
     pub fn table(&self, path: &str, storage: &dyn StorageFile) -> Result<(Table, MetadataFingerprint), Failed> {
         self.ask(|| self.load(path, storage))
     }
@@ -84,7 +84,12 @@ impl H5File {
     fn check_table(&self, parts: Parts) -> Result<Table, Failed> {
         let table = parts.locate()?;
         if table.columns.is_empty() && table.lost.is_empty() {
-            return Err(ErrorKind::NotATable { name: table.path, what: "a group without columns" }.into());
+            return Err(ErrorKind::WrongObject {
+                name: table.path,
+                found: "a group without columns",
+                expected: "a table",
+            }
+            .into());
         }
         let (expected, found) = (table.end(), self.len);
         if expected > found {
@@ -96,7 +101,7 @@ impl H5File {
     /// Whether this file has stamps of the table's number, whichever table they belong to.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongObject`], library errors.
     pub fn has_number_of_stamps(&self, path: &str) -> Result<bool, Failed> {
         self.ask(|| {
             let number = number_of(&self.group(path)?)?;
@@ -107,7 +112,7 @@ impl H5File {
     /// Checks that a group exists at `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::NotATable`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongObject`], library errors.
     pub fn expect_group(&self, path: &str) -> Result<(), Failed> {
         self.ask(|| self.group(path).map(|_| ()))
     }
@@ -132,7 +137,7 @@ impl H5File {
             }
             walked = path_below(&walked, part);
             let Ok(group) = here.group(part) else {
-                return Err(ErrorKind::NotATable { name: walked, what: "a dataset" }.into());
+                return Err(ErrorKind::WrongObject { name: walked, found: "a dataset", expected: "a table" }.into());
             };
             here = group;
         }
@@ -174,7 +179,7 @@ impl H5File {
     /// Checks that a table can be made at `path`: nothing is there, or only groups without datasets.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NotATable`].
+    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::WrongObject`].
     pub fn may_add(&self, path: &str) -> Result<(), Failed> {
         self.ask(|| {
             let Some(group) = self.find_group(path)? else { return Ok(()) };

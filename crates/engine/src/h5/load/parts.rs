@@ -6,7 +6,7 @@ use super::stamps::{Stamped, locate_stamps, open_stamps};
 use crate::h5::Failed;
 use crate::h5::guards;
 use h5part_base::dataspace::{Column, Guard, LostColumn, Table};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::{Dataset, Group};
 
 /// A table's datasets before their chunks are looked up. Metadata on the path to the columns is part of the
@@ -55,7 +55,8 @@ impl Parts {
         group: &Group,
         stamped: &[String],
     ) -> Result<Self, Failed> {
-        let stamps = open_stamps(file, group, path)?.ok_or_else(|| ErrorKind::Unstamped(path.to_owned()))?;
+        let stamps =
+            open_stamps(file, group, path)?.ok_or_else(|| ErrorKind::Unstamped(Item::Table(path.to_owned())))?;
         let read = |(place, name): (usize, &String)| {
             let dataset = group.dataset(name)?;
             Ok((read_column(&dataset, name.clone(), Some(place))?, dataset))

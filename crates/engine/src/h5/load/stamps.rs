@@ -5,7 +5,7 @@ use crate::h5::Failed;
 use crate::h5::format::{COLUMNS_ATTRIBUTE, PATH_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, TYPES_ATTRIBUTE};
 use crate::h5::texts::{read_text, read_texts};
 use h5part_base::dataspace::{Column, Dtype, Guard, Loss, LostColumn, Stamps, shape_text};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use hdf5::{Dataset, Group};
 use std::collections::HashMap;
 
@@ -84,7 +84,7 @@ fn unstamped_like(columns: &[(Column, Dataset)], was: &str, rows: u64) -> Option
 /// The stamps of a table that just got them.
 pub(in crate::h5) fn stamps_of(file: &hdf5::File, group: &Group) -> Result<Stamps, Failed> {
     let (table, dataset) = open_stamps(file, group, group.name().trim_start_matches('/'))?
-        .ok_or_else(|| ErrorKind::Unstamped(group.name()))?;
+        .ok_or_else(|| ErrorKind::Unstamped(Item::Table(group.name())))?;
     locate_stamps(table, &dataset, Vec::new())
 }
 

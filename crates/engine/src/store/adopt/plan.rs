@@ -5,7 +5,7 @@ use crate::h5::{Candidate, Evidence, GuardSpec, MOST_COLUMNS, Stored, TOO_MANY_C
 use crate::store::stamping::{first_place, guards_of};
 use crate::store::table_view::TableView;
 use h5part_base::dataspace::{Column, Dtype, Table};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 
 /// The plan of an adoption.
 pub(super) struct Plan<'a> {
@@ -139,7 +139,7 @@ fn choose<'a>(table: &'a Table, how: &Adoption, candidates: Vec<Candidate>) -> R
                 (Err(e), Some(Ok(_))) => return Err(e),
             };
             if column.0.stamp.is_some() && !how.again {
-                return Err(ErrorKind::Adopted(format!("{}/{name}", table.path)));
+                return Err(ErrorKind::AlreadyExists(Item::Stamps(format!("{}/{name}", table.path))));
             }
             chosen.push(column);
         }

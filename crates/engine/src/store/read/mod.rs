@@ -105,7 +105,7 @@ impl Reader {
     /// more than once.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::ColumnIsGroup`], rows out of range, [`ErrorKind::Cut`],
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongObject`], rows out of range, [`ErrorKind::Cut`],
     /// [`ErrorKind::Replaced`], [`ErrorKind::DamagedChunk`], I/O errors.
     pub fn read(&mut self, column: &str, rows: &Rows) -> Result<Block> {
         // There is one block per column.
@@ -309,7 +309,8 @@ impl Reader {
     fn column<'a>(&self, finder: &Finder<'a>, name: &str) -> Result<&'a Column, ErrorKind> {
         finder.readable(name).or_else(|missing| {
             let group = self.store.with_h5(|h5, _| Ok(h5.is_group(&self.name, name)))?;
-            Err(if group { ErrorKind::ColumnIsGroup(name.to_owned()) } else { missing })
+            let wrong = || ErrorKind::WrongObject { name: name.to_owned(), found: "a group", expected: "a column" };
+            Err(if group { wrong() } else { missing })
         })
     }
 

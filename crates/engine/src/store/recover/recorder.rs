@@ -2,7 +2,7 @@
 
 use crate::store::handle::Store;
 use crate::store::table_view::TableView;
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Item};
 use h5part_base::lock::Owner;
 use h5part_base::record::row::{self, Entry, RecordId, START};
 use h5part_base::storage::{Mode, Storage, StorageFile};
@@ -38,7 +38,7 @@ impl Recorder {
         entries: &[&Entry],
         durable: bool,
     ) -> Result<(), ErrorKind> {
-        let unstamped = || ErrorKind::Unstamped(view.table.path.clone());
+        let unstamped = || ErrorKind::Unstamped(Item::Table(view.table.path.clone()));
         if entries.iter().any(|e| u32::try_from(e.old.len()).is_err()) {
             return Err(ErrorKind::BadRequest("cells of 4 GiB or more cannot be overwritten".to_owned()));
         }
