@@ -1,11 +1,32 @@
 //! Hints on what a user can do about an error. The library states facts; only the program knows its options.
 
 use super::outputs;
+use h5part::verify::Remedy;
 use h5part::{Error, ErrorKind, Item, Space, doctor, ledger, mbe, merge, publish, vplanet};
 
 /// The hint for an error, if there is one.
 pub fn of(error: &Error) -> Option<&'static str> {
     of_kind(error.kind())
+}
+
+/// What to do about a finding of `verify`, by the commands of this program where they differ from what the library says.
+pub fn of_remedy(remedy: Remedy) -> String {
+    match remedy {
+        Remedy::CompareOrAccept => "compare with a copy; --repair --accept-foreign accepts them as they are".to_owned(),
+        Remedy::Accept => "--repair --accept-foreign makes them count as committed".to_owned(),
+        Remedy::RestoreOrAcceptLoss => "restore it from a copy; --repair --accept-loss accepts the loss".to_owned(),
+        Remedy::Recover => "run 'h5part recover', or --repair".to_owned(),
+        Remedy::RecoverOrReset => "'h5part recover' puts old values back, --repair makes the rest not there; with \
+                                   --accept-foreign those that the guard calls complete are values"
+            .to_owned(),
+        Remedy::SetAside => "'h5part recover' keeps it aside".to_owned(),
+        Remedy::CloseOrClearMark => {
+            "close it in the program that writes to it; if that is dead, 'h5part recover --clear-marks'".to_owned()
+        }
+        Remedy::Adopt => "'h5part adopt' gives it stamps".to_owned(),
+        Remedy::CompareOrAdopt => "compare with a copy; 'h5part adopt' gives it new ones".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 fn of_kind(kind: &ErrorKind) -> Option<&'static str> {

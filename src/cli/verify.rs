@@ -2,9 +2,10 @@
 
 use super::common::LockArgs;
 use super::exit::Exit;
+use super::hints;
 use super::output::{LateBar, bytes, json, line, table_name};
 use h5part::Result;
-use h5part_engine::verify::{Finding, Kind, Repaired, Report, Verify};
+use h5part_engine::verify::{Finding, Kind, Remedy, Repaired, Report, Verify};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -65,7 +66,7 @@ impl super::Subcommand for Args {
     fn tell_crash(&self, _: &Path, how: &str) -> Result<Exit> {
         let mut report = Report::new(self.file.clone());
         let what = format!("the HDF5 library {how}");
-        report.add(Finding::fault(Kind::Crash, what, "the file is malformed: restore it from a copy"));
+        report.add(Finding::fault(Kind::Crash, what, Remedy::RestoreFile));
         tell(&report, self.json)?;
         Ok(Exit::Found)
     }
@@ -87,7 +88,8 @@ fn tell(report: &Report, as_json: bool) -> Result<()> {
         }
     }
     for finding in &report.findings {
-        line(finding.to_string())?;
+        let remedy = hints::of_remedy(finding.remedy);
+        line(if remedy.is_empty() { finding.to_string() } else { format!("{finding} ({remedy})") })?;
     }
     for t in &report.tables {
         line(format!(

@@ -1,5 +1,6 @@
 //! Checks every bundle against its checksum.
 
+use super::Remedy;
 use super::report::{Finding, Kind, Report};
 use super::structure;
 use crate::h5::H5File;
@@ -8,8 +9,6 @@ use h5part_base::error::{ErrorKind, Item};
 
 /// Bundles read before structural changes may go ahead.
 const PORTION: usize = 16;
-
-const REMEDY: &str = "compare with a copy, or add it again from its sources";
 
 /// Reads all bundles. How many bytes they hold is known only once they are read. So the progress assumes that each
 /// holds an equal share of what tables leave of the file.
@@ -43,7 +42,7 @@ fn look_at(h5: &H5File, path: &str) -> Result<(u64, Option<Finding>), ErrorKind>
         Ok(None) | Err(ErrorKind::NotFound { what: Item::Group(_), .. }) => return Ok((0, None)),
         Err(e) => return Ok((0, Some(structure::of_error(e)?))),
     };
-    let fault = |what: String| Some(Finding::fault(Kind::Bundle, what, REMEDY));
+    let fault = |what: String| Some(Finding::fault(Kind::Bundle, what, Remedy::CompareOrAddAgain));
     let bundle = match h5.read_bundle(path, None).map_err(ErrorKind::from) {
         Ok(bundle) => bundle,
         Err(ErrorKind::Io(e)) => return Err(ErrorKind::Io(e)),

@@ -1,5 +1,6 @@
 //! Checks every value against its stamp, in blocks of rows, in parallel.
 
+use super::Remedy;
 use super::report::{Finding, Kind, Report, TableReport};
 use super::structure;
 use crate::store::{CellReader, CellState, Progress, Stamped, Store, TableView, for_each_cell, is_fill, read_stamps};
@@ -21,8 +22,6 @@ const BLOCK_ROWS: u64 = 1 << 16;
 /// How many times a changing row is checked again before it counts as being written.
 const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_micros(50);
-
-const COMPARE: &str = "compare with a copy; --repair --accept-foreign accepts them as they are";
 
 /// Findings in some rows of a table, by column (`None`: the row as a whole) and kind.
 #[derive(Debug, Default)]
@@ -84,10 +83,10 @@ pub(super) fn check(
 fn without_stamps(is_copy: bool) -> Finding {
     if is_copy {
         let what = "a copy of a table, without stamps of its own: its values were not looked at";
-        Finding::note(Kind::NotRead, what, "'h5part adopt' gives it stamps")
+        Finding::note(Kind::NotRead, what, Remedy::Adopt)
     } else {
         let what = "its stamps are gone, or it is a copy from another file";
-        Finding::fault(Kind::Table, what, "compare with a copy; 'h5part adopt' gives it new ones")
+        Finding::fault(Kind::Table, what, Remedy::CompareOrAdopt)
     }
 }
 
@@ -293,17 +292,20 @@ impl Table<'_> {
         }
         for lost in &table.lost {
             let what = format!("a stamped column that {}", lost.loss);
-            let remedy = "restore it from a copy; --repair --accept-loss accepts the loss";
             let rows = lost.first_row()..table.stamped_rows();
             report.add(
-                Finding::fault(Kind::Lost, what, remedy)
+                Finding::fault(Kind::Lost, what, Remedy::RestoreOrAcceptLoss)
                     .of_table(&table.path)
                     .of_rows(Some(&lost.name), std::slice::from_ref(&rows)),
             );
         }
         for column in table.columns.iter().filter(|c| c.stamp.is_none()) {
             let what = "has no stamp: its values were not looked at";
-            report.add(Finding::note(Kind::NotRead, what, "").of_table(&table.path).of_rows(Some(&column.name), &[]));
+            report.add(
+                Finding::note(Kind::NotRead, what, Remedy::Nothing)
+                    .of_table(&table.path)
+                    .of_rows(Some(&column.name), &[]),
+            );
         }
         report.bytes_read += tally.bytes;
         report.tables.push(TableReport {
@@ -333,33 +335,28 @@ fn is_lacking(column: &Stamped<'_>, stamp: Stamp, row: u64, bytes: &[u8]) -> boo
 
 fn finding(kind: Kind) -> Finding {
     match kind {
-        Kind::Changed => {
-            Finding::fault(kind, "values do not match their stamps: damaged, or changed by another program", COMPARE)
-        }
+        Kind::Changed => Finding::fault(
+            kind,
+            "values do not match their stamps: damaged, or changed by another program",
+            Remedy::CompareOrAccept,
+        ),
         Kind::DamagedChunk => Finding::fault(
             kind,
             "their stored chunk is damaged: it is not what its filters produce",
-            "restore the file from a copy, or compute these rows again in a new one",
+            Remedy::RestoreOrRecompute,
         ),
-        Kind::HalfWritten => Finding::fault(
-            kind,
-            "half-written by a writer that died; they count as not there",
-            "'h5part recover' puts old values back, --repair makes the rest not there; with --accept-foreign those \
-             that the guard calls complete are values",
-        ),
-        Kind::UnknownStamp => {
-            Finding::fault(kind, "stamps that h5part does not write", "compare with a copy; h5part does not touch them")
+        Kind::HalfWritten => {
+            Finding::fault(kind, "half-written by a writer that died; they count as not there", Remedy::RecoverOrReset)
         }
+        Kind::UnknownStamp => Finding::fault(kind, "stamps that h5part does not write", Remedy::Compare),
         Kind::Guard => Finding::fault(
             kind,
             "the guard says complete, but a value of the row is missing",
-            "compute these rows again, or correct the guard",
+            Remedy::RecomputeOrCorrectGuard,
         ),
-        Kind::Unstamped => Finding::note(
-            kind,
-            "values of another program, where nothing was committed",
-            "--repair --accept-foreign makes them count as committed",
-        ),
-        _ => Finding::note(Kind::UnderWay, "being written now", ""),
+        Kind::Unstamped => {
+            Finding::note(kind, "values of another program, where nothing was committed", Remedy::Accept)
+        }
+        _ => Finding::note(Kind::UnderWay, "being written now", Remedy::Nothing),
     }
 }

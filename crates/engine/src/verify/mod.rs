@@ -2,11 +2,13 @@
 
 mod bundles;
 mod cells;
+mod remedy;
 mod repair;
 mod report;
 mod sidecar;
 mod structure;
 
+pub use remedy::Remedy;
 pub use report::{Finding, Kind, Repaired, Report, Severity, TableReport};
 
 use crate::h5::Superblock;

@@ -1,5 +1,6 @@
 //! The findings of a verification: one line each for people, one document for scripts.
 
+use super::Remedy;
 use crate::store::Recovery;
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -109,7 +110,7 @@ pub struct Finding {
     /// What is wrong, or worth knowing.
     pub what: String,
     /// What to do about it.
-    pub remedy: &'static str,
+    pub remedy: Remedy,
 }
 
 /// Counts of one table.
@@ -179,7 +180,7 @@ fn first_ranges<S: Serializer>(rows: &[(u64, u64)], serializer: S) -> Result<S::
 impl Finding {
     /// A fault of the whole file.
     #[must_use]
-    pub fn fault(kind: Kind, what: impl Into<String>, remedy: &'static str) -> Self {
+    pub fn fault(kind: Kind, what: impl Into<String>, remedy: Remedy) -> Self {
         let (table, column, path) = (None, None, None);
         let severity = Severity::Fault;
         Self { severity, kind, table, column, path, rows: Vec::new(), count: 0, what: what.into(), remedy }
@@ -187,7 +188,7 @@ impl Finding {
 
     /// A note on the whole file.
     #[must_use]
-    pub fn note(kind: Kind, what: impl Into<String>, remedy: &'static str) -> Self {
+    pub fn note(kind: Kind, what: impl Into<String>, remedy: Remedy) -> Self {
         Self { severity: Severity::Note, ..Self::fault(kind, what, remedy) }
     }
 
@@ -229,6 +230,7 @@ impl Finding {
     }
 }
 
+/// Without the remedy.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
@@ -237,8 +239,7 @@ impl fmt::Display for Finding {
         };
         let place = self.place();
         let colon = if place.is_empty() { "" } else { ": " };
-        write!(f, "{severity}: {place}{colon}{}", self.what)?;
-        if self.remedy.is_empty() { Ok(()) } else { write!(f, " ({})", self.remedy) }
+        write!(f, "{severity}: {place}{colon}{}", self.what)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Checks what lies beside the file: locks, notes, records, the log of a change, files under construction.
 
+use super::Remedy;
 use super::report::{Finding, Kind, Report};
 use crate::store::{Store, UNFINISHED, header_of, unspent};
 use h5part_base::error::ErrorKind;
@@ -7,9 +8,6 @@ use h5part_base::lock::{self, Dead, Holder, ReadGate};
 use h5part_base::record::log::{Found, Progress};
 use h5part_base::storage::Mode;
 use std::path::Path;
-
-const RECOVER: &str = "run 'h5part recover', or --repair";
-const LOOK_AND_REMOVE: &str = "remove it when it is no longer needed";
 
 /// Whether the structure of the file can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +28,7 @@ pub(super) fn locks(store: &Store, report: &mut Report) -> Result<(), ErrorKind>
             if !told.contains(pid) {
                 told.push(*pid);
                 let what = format!("pid {pid} on {host} ({command}) is stopped, and holds a lock: {what}");
-                report.add(Finding::note(Kind::StoppedHolder, what, "continue it (SIGCONT), or end it"));
+                report.add(Finding::note(Kind::StoppedHolder, what, Remedy::ContinueOrEnd));
             }
         }
     }
@@ -43,21 +41,19 @@ pub(super) fn records(store: &Store, report: &mut Report) -> Result<(), ErrorKin
     // They stay locked while we read them, so that nobody clears them.
     for dead in Dead::all(&store.paths)? {
         let finding = match unspent(store.storage.as_ref(), dead.path()) {
-            Ok(None) => Finding::note(
-                Kind::StaleNote,
-                "a writer that has died; nothing is left to do",
-                "the next writer clears it",
-            ),
+            Ok(None) => {
+                Finding::note(Kind::StaleNote, "a writer that has died; nothing is left to do", Remedy::ClearsItself)
+            }
             Ok(Some((header, _))) if header.id.inode == inode => {
                 let what = format!("a writer died in the middle of a commit to table number {}", header.id.table);
-                Finding::fault(Kind::Record, what, RECOVER)
+                Finding::fault(Kind::Record, what, Remedy::Recover)
             }
             Ok(Some(_)) => Finding::note(
                 Kind::Aside,
                 "the record of a commit to another file, of which this one may be a copy",
-                LOOK_AND_REMOVE,
+                Remedy::RemoveLater,
             ),
-            Err(e @ ErrorKind::NewerFormat { .. }) => Finding::fault(Kind::Newer, e.to_string(), "use a newer h5part"),
+            Err(e @ ErrorKind::NewerFormat { .. }) => Finding::fault(Kind::Newer, e.to_string(), Remedy::UseNewer),
             Err(e) => return Err(e),
         };
         report.add(finding.at(text(dead.path())));
@@ -78,7 +74,7 @@ pub(super) fn log(store: &Store, report: &mut Report) -> Result<Structure, Error
     let found = match header_of(log.as_ref()) {
         Ok(found) => found,
         Err(e @ ErrorKind::NewerFormat { .. }) => {
-            report.add(Finding::fault(Kind::Newer, e.to_string(), "use a newer h5part").at(text(&store.paths.change)));
+            report.add(Finding::fault(Kind::Newer, e.to_string(), Remedy::UseNewer).at(text(&store.paths.change)));
             return Ok(Structure::HalfChanged);
         }
         Err(e) => return Err(e),
@@ -87,23 +83,23 @@ pub(super) fn log(store: &Store, report: &mut Report) -> Result<Structure, Error
     let (finding, structure) = match found {
         Found::Nothing => {
             let what = "the log of a completed structural change";
-            (Finding::note(Kind::Log, what, "the next structural change clears it"), Structure::Whole)
+            (Finding::note(Kind::Log, what, Remedy::ClearsItself), Structure::Whole)
         }
         Found::Damaged => {
             let what = "the log of a structural change is damaged";
-            (Finding::fault(Kind::Log, what, "'h5part recover' keeps it aside"), Structure::Whole)
+            (Finding::fault(Kind::Log, what, Remedy::SetAside), Structure::Whole)
         }
         Found::Change(header) if header.inode != inode => {
             let what = "the log of a structural change of another file, of which this one may be a copy made during the change";
-            (Finding::fault(Kind::Log, what, "'h5part recover' keeps it aside"), Structure::Whole)
+            (Finding::fault(Kind::Log, what, Remedy::SetAside), Structure::Whole)
         }
         Found::Change(header) if header.progress == Progress::Sealed => {
             let what = "a structural change was interrupted while it was applied; the file was not looked at further";
-            (Finding::fault(Kind::Log, what, RECOVER), Structure::HalfChanged)
+            (Finding::fault(Kind::Log, what, Remedy::Recover), Structure::HalfChanged)
         }
         Found::Change(_) => {
             let what = "a structural change was begun, and its maker died; the file is as it was before";
-            (Finding::fault(Kind::Log, what, RECOVER), Structure::Whole)
+            (Finding::fault(Kind::Log, what, Remedy::Recover), Structure::Whole)
         }
     };
     report.add(finding.at(text(&store.paths.change)));
@@ -115,7 +111,7 @@ fn beside(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name.starts_with("change-aside") {
             let what = "the log of a structural change that was not applied, kept aside";
-            report.add(Finding::note(Kind::Aside, what, LOOK_AND_REMOVE).at(text(&path)));
+            report.add(Finding::note(Kind::Aside, what, Remedy::RemoveLater).at(text(&path)));
         }
     }
     let (Some(folder), Some(name)) = (store.paths.file.parent(), store.paths.file.file_name()) else { return Ok(()) };
@@ -124,7 +120,7 @@ fn beside(store: &Store, report: &mut Report) -> Result<(), ErrorKind> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         if name.starts_with(&unfinished) && name.ends_with(UNFINISHED) {
             let what = "a file under construction; its maker is working or has died";
-            report.add(Finding::note(Kind::Unfinished, what, "the next 'h5part create' clears it").at(text(&path)));
+            report.add(Finding::note(Kind::Unfinished, what, Remedy::ClearsItself).at(text(&path)));
         }
     }
     Ok(())
@@ -135,8 +131,7 @@ pub(super) fn identity(store: &Store, report: &mut Report) -> Result<(), ErrorKi
     let Some(noted) = lock::read_store_uuid(&store.paths)? else { return Ok(()) };
     if report.uuid != Some(noted) {
         let what = format!("another file is in its place: the sidecar belongs to the store {noted}");
-        let remedy = "restore the file that belongs there; or, if this is the right one, remove the sidecar while nobody uses it";
-        report.add(Finding::fault(Kind::OtherFile, what, remedy).at(text(&store.paths.sidecar)));
+        report.add(Finding::fault(Kind::OtherFile, what, Remedy::FileOrSidecar).at(text(&store.paths.sidecar)));
     }
     Ok(())
 }

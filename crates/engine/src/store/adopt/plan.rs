@@ -197,11 +197,11 @@ impl Adoptee<'_> {
     pub(super) fn because(&self, rule: &Rule<'_>) -> String {
         let Evidence { marks, stored, .. } = &self.evidence;
         match rule {
-            Rule::All => return "--committed all: every cell counts".to_owned(),
-            Rule::NonFill => return "--committed nonfill: cells that hold fill do not count".to_owned(),
+            Rule::All => return "as asked for: every cell counts".to_owned(),
+            Rule::NonFill => return "as asked for: cells that hold fill do not count".to_owned(),
             Rule::Where { column, value } => {
                 let value = column.dtype.as_ref().map(|dtype| dtype.format_element(value)).unwrap_or_default();
-                return format!("--committed {}={value}: cells of other rows do not count", column.name);
+                return format!("as asked for: cells of rows without {}={value} do not count", column.name);
             }
             Rule::Evidence => {}
         }
