@@ -2,6 +2,7 @@
 
 mod causes;
 mod command;
+pub mod ending;
 pub mod journal;
 pub mod limits;
 pub mod placement;
@@ -26,7 +27,8 @@ use h5part_tasks::pool::Mode;
 use h5part_tasks::program::{BesideLedger, Homes};
 use h5part_tasks::run::{self, Observer, Programs, RunContext, RunOptions, Stop, Tasks};
 use placement::Asked;
-use progress::{Ending, Progress, Voice, Watching};
+use ending::Ending;
+use progress::{Progress, Voice, Watching};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;

@@ -82,7 +82,7 @@ def command(op):
         for at, column in enumerate(op["columns"]):
             full = f"{op['table']}/{column}".lstrip("/")
             lines += [f"    want = f[{full!r}][...][{op['rows']}]",
-                      f"    if want.dtype.kind in 'fiub':",
+                      f"    if want.dtype.kind in 'fiubcSV':",
                       f"        np.save('v{at}.npy', noise({op['seed'] + at}, want.dtype.newbyteorder('='), want.shape))",
                       f"        sets += ['--set', {column + f'=v{at}.npy'!r}]"]
         return lines + [f"h5part('update', path, {table!r}, '--rows', {rows!r}, *sets)"]

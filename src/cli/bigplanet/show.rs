@@ -1,6 +1,7 @@
 //! Shows the progress of archiving.
 
-use super::super::run::progress::{Ending, Progress, Watching};
+use super::super::run::ending::Ending;
+use super::super::run::progress::{Progress, Watching};
 use super::super::task_bar::{Counts, TaskBar};
 use h5part::Error;
 use h5part::ledger::Ledger;

@@ -1,6 +1,7 @@
 //! Output of a run of trials: the lines of multiplanet, and a bar on a terminal.
 
-use super::super::run::progress::{Ending, Progress, Watching};
+use super::super::run::ending::Ending;
+use super::super::run::progress::{Progress, Watching};
 use super::super::run::told::{Failed, Told};
 use h5part::Result;
 use h5part::ledger::{End, Reason};

@@ -3,7 +3,6 @@
 use super::super::look::is_ledger;
 use super::super::look::tail::tail;
 use super::super::run::journal::{self, Start};
-use super::advice::{self, Piece};
 use h5part::Result;
 use h5part::ledger::{ErrorKind, Ledger, State, StoreTasks, Tally, Task};
 use h5part::monitor::{Summary, Timeline};
@@ -39,7 +38,6 @@ pub struct Data {
     pub missing: Vec<(String, String)>,
     pub summary: Option<Summary>,
     pub timeline: Timeline,
-    pub advice: Vec<Piece>,
 }
 
 /// Tasks that failed for the same reason.
@@ -66,14 +64,12 @@ impl Data {
             missing: Vec::new(),
             summary: None,
             timeline: Timeline::default(),
-            advice: Vec::new(),
         };
         if is_ledger(path) {
             data.of_ledger()?;
         } else {
             data.of_store(&Store::open(path)?, None)?;
         }
-        data.advice = advice::of(&data);
         Ok(data)
     }
 

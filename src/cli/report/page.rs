@@ -1,6 +1,7 @@
 //! The page: one HTML document that loads nothing else.
 
 use super::super::output::{bytes, duration, table_name};
+use super::advice;
 use super::charts::{self, escaped};
 use super::data::{Data, Failure};
 use h5part::ledger::Tally;
@@ -32,7 +33,7 @@ pub fn of(data: &Data) -> String {
     coverage(&mut out, data);
     over_time(&mut out, data);
     costs(&mut out, data);
-    advice(&mut out, data);
+    what_to_change(&mut out, data);
     what_ran(&mut out, data);
     let summary = data.summary.as_ref().and_then(|summary| serde_json::to_string(summary).ok());
     // Only this text could end a script.
@@ -197,12 +198,13 @@ fn costs(out: &mut String, data: &Data) {
     }
 }
 
-fn advice(out: &mut String, data: &Data) {
-    if data.advice.is_empty() {
+fn what_to_change(out: &mut String, data: &Data) {
+    let pieces = advice::of(data);
+    if pieces.is_empty() {
         return;
     }
     out.push_str("<h2>What to change</h2>\n<ul>\n");
-    for piece in &data.advice {
+    for piece in &pieces {
         let _ = writeln!(out, "<li><strong>{}</strong> {}</li>", escaped(&piece.what), escaped(&piece.why));
     }
     out.push_str("</ul>\n");

@@ -3,7 +3,8 @@
 use super::super::ledger::watch as owners;
 use super::super::output::say;
 use super::RUN;
-use super::progress::{Ending, Progress, Watching};
+use super::ending::Ending;
+use super::progress::{Progress, Watching};
 use super::signals::next;
 use super::told::Told;
 use super::workers::{Kind, ProcessRun};

@@ -2,7 +2,7 @@
 
 use super::super::task_bar::{Counts, TaskBar};
 use super::causes::Causes;
-use super::summary::{SLOWEST, Slow};
+use super::ending::{Ending, Slow, add_slow, is_ours};
 use super::told::{Attempt, Failed, Told};
 use h5part::Result;
 use h5part::ledger::{Claim, End, ErrorKind, Ledger, Reason, State, Tally};
@@ -86,15 +86,6 @@ struct Seen {
     others: BTreeMap<&'static str, u64>,
     stopped: Option<String>,
     slowest: Vec<Slow>,
-}
-
-/// What a run leaves to report at its end.
-#[derive(Debug, Default)]
-pub struct Ending {
-    /// Why it was stopped early.
-    pub stopped: Option<String>,
-    /// The slowest attempts seen.
-    pub slowest: Vec<Slow>,
 }
 
 impl<'a> Progress<'a> {
@@ -292,19 +283,6 @@ impl<'a> Progress<'a> {
             _ => None,
         };
         Told::Failed(Failed { attempt: claim.into(), cause, what, code, log, retried: state == State::Waiting, wall_s })
-    }
-}
-
-/// A log that cannot be written to does not belong to this run.
-pub fn is_ours(log: &std::path::Path) -> bool {
-    std::fs::OpenOptions::new().append(true).open(log).is_ok()
-}
-
-fn add_slow(slowest: &mut Vec<Slow>, attempt: &Attempt, wall_s: f64, failed: bool) {
-    if slowest.len() < SLOWEST || slowest.last().is_some_and(|last| wall_s > last.wall_s) {
-        slowest.push(Slow { name: attempt.task.clone(), wall_s, failed });
-        slowest.sort_by(|a, b| b.wall_s.total_cmp(&a.wall_s));
-        slowest.truncate(SLOWEST);
     }
 }
 

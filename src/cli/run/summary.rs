@@ -2,7 +2,7 @@
 
 use super::super::output::{bytes, duration, line, say};
 use super::causes::TOLD;
-use super::progress::{Ending, is_ours};
+use super::ending::{Ending, SLOWEST, Slow, is_ours};
 use h5part::Result;
 use h5part::ledger::{ErrorKind, Ledger, Reason, State, StoreTasks, Tally, Task};
 use h5part_tasks::monitor::Recent;
@@ -17,9 +17,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 const NAMED: usize = 20;
 /// For at most this many failed tasks the store is asked what is missing.
 const ASKED: usize = 1000;
-/// Number of slowest tasks to report.
-pub const SLOWEST: usize = 5;
-
 /// Where to find out why tasks failed whose programs succeeded.
 pub enum Reasons<'a> {
     /// Only the ledger.
@@ -85,14 +82,6 @@ struct Cause {
     /// A log of one of these tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<PathBuf>,
-}
-
-/// One attempt at a task.
-#[derive(Clone, Debug, Serialize)]
-pub struct Slow {
-    pub name: String,
-    pub wall_s: f64,
-    pub failed: bool,
 }
 
 /// What the programs of this run used.

@@ -237,6 +237,41 @@ fn tables_of_h5py_in_every_filter_are_adopted_and_updated() {
     }
 }
 
+/// Small chunks whose packed length is now and then their plain length: 11 zeros are packed into 11 bytes.
+const SMALL_CHUNKS: &str = r#"
+import subprocess, sys
+import h5py, numpy as np
+from h5py import h5d, h5p, h5s, h5t
+file, h5part, alloc, values = sys.argv[1:]
+p = h5p.create(h5p.DATASET_CREATE)
+p.set_chunk((1, 1, 11))
+p.set_deflate(1)
+p.set_alloc_time(getattr(h5d, "ALLOC_TIME_" + alloc))
+with h5py.File(file, "w") as f:
+    h5d.create(f.create_group("g").id, b"c", h5t.STD_U8LE, h5s.create_simple((4, 2, 11)), p)
+rng, want = np.random.default_rng(7), np.zeros((4, 2, 11), "u1")
+for step in range(12):
+    row = [2, 0, 2, 3, 1, 1][step % 6]
+    want[row] = [rng.integers(0, 256, (2, 11)), 0, 120, rng.integers(0, 2, (2, 11))][step % 4]
+    np.save(values, want[row:row + 1])
+    subprocess.run([h5part, "update", file, "g", "--rows", str(row), "--set", "c=" + values], check=True)
+    with h5py.File(file) as f:
+        assert (f["g/c"][...] == want).all(), f"{alloc}, step {step}"
+"#;
+
+#[test]
+fn a_chunk_that_keeps_its_length_gets_the_filter_mask_of_its_new_bytes() {
+    for alloc in ["EARLY", "LATE", "INCR"] {
+        let scratch = Scratch::in_memory();
+        let (file, values) = (scratch.text("a.h5"), scratch.text("v.npy"));
+        if py(SMALL_CHUNKS, &[&file, env!("CARGO_BIN_EXE_h5part"), alloc, &values]).is_none() {
+            return;
+        }
+        ok(&["adopt", &file, "g", "--committed", "all"]);
+        ok(&["verify", &file]);
+    }
+}
+
 fn by_h5py(file: &str) -> Numbers {
     serde_json::from_str(&py(LOOK, &[file]).expect("h5py")).expect("JSON")
 }

@@ -10,7 +10,7 @@ use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use hdf5::Dataset;
 use hdf5::plist::DatasetCreate;
-use hdf5::plist::dataset_create::Layout;
+use hdf5::plist::dataset_create::{AllocTime, Layout};
 use hdf5_sys::h5::HADDR_UNDEF;
 use hdf5_sys::h5d::{H5Dget_chunk_info_by_coord, H5Dwrite_chunk};
 use hdf5_sys::h5p::H5P_DEFAULT;
@@ -66,14 +66,21 @@ impl H5Change {
         let dataset = self.dataset(table, column)?;
         check_rank(&dataset, offset)?;
         super::cells::give_space(&dataset, column)?;
-        // The library keeps the old filter mask of a chunk whose length does not change. It records both with another
-        // length.
-        if keeps_mask(&dataset, offset, chunk)? {
-            let longer = [chunk.bytes.as_slice(), &[0]].concat();
-            write_stored(&dataset, offset, chunk.mask, &longer)?;
-        }
-        write_stored(&dataset, offset, chunk.mask, &chunk.bytes)
+        write_as(&dataset, offset, chunk)?;
+        // Unless it allocates chunk by chunk, the library has now stored fill in every chunk, with a mask of its own.
+        let incremental = dataset.dcpl()?.get_alloc_time()? == AllocTime::Incr;
+        if !incremental && keeps_mask(&dataset, offset, chunk)? { write_as(&dataset, offset, chunk) } else { Ok(()) }
     }
+}
+
+/// Stores encoded bytes with their filter mask. The library keeps the old filter mask of a chunk whose length does not
+/// change, so such a chunk is first stored with another length.
+fn write_as(dataset: &Dataset, offset: &[u64], chunk: &Encoded) -> Result<(), Failed> {
+    if keeps_mask(dataset, offset, chunk)? {
+        let longer = [chunk.bytes.as_slice(), &[0]].concat();
+        write_stored(dataset, offset, chunk.mask, &longer)?;
+    }
+    write_stored(dataset, offset, chunk.mask, &chunk.bytes)
 }
 
 /// Whether a chunk of this length is stored there with another filter mask.

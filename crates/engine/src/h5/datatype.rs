@@ -90,7 +90,7 @@ fn find(datatype: Hid) -> Result<Option<(Dtype, bool)>, Failed> {
             return Ok(Some((dtype, dtype.size() > 1)));
         }
     }
-    Ok(found_type(datatype)?.map(|dtype| (dtype, false)))
+    Ok(found_type(datatype, dtype_of)?.map(|dtype| (dtype, false)))
 }
 
 /// h5py's bool: an enumeration with FALSE = 0 and TRUE = 1.

@@ -1,7 +1,6 @@
 //! Texts, enums and compounds of other programs: which of them can be read and written byte by byte.
 #![expect(unsafe_code, reason = "the safe wrapper drops offsets, order of bytes and kinds of text")]
 
-use super::datatype::dtype_of;
 use super::raw::{Hid, call, own};
 use crate::h5::Failed;
 use h5part_base::dataspace::{Dtype, Field};
@@ -28,16 +27,20 @@ macro_rules! ask {
     };
 }
 
+/// What members and bases are, and whether their bytes are in the other order. It leads back here for compounds in
+/// compounds.
+pub(super) type TypeOf = fn(&Datatype) -> Result<(Dtype, bool), String>;
+
 /// The type, if its elements can be read and written byte by byte.
-pub(super) fn found_type(datatype: Hid) -> Result<Option<Dtype>, Failed> {
+pub(super) fn found_type(datatype: Hid, type_of: TypeOf) -> Result<Option<Dtype>, Failed> {
     let size = ask!(H5Tget_size, datatype);
     if size == 0 || size > LARGEST {
         return Ok(None);
     }
     Ok(match ask!(H5Tget_class, datatype) {
         H5T_class_t::H5T_STRING => text(datatype, size),
-        H5T_class_t::H5T_ENUM => enumeration(datatype)?,
-        H5T_class_t::H5T_COMPOUND => compound(datatype, size)?,
+        H5T_class_t::H5T_ENUM => enumeration(datatype, type_of)?,
+        H5T_class_t::H5T_COMPOUND => compound(datatype, size, type_of)?,
         _ => None,
     })
 }
@@ -58,9 +61,9 @@ fn text(datatype: Hid, size: usize) -> Option<Dtype> {
     }
 }
 
-fn enumeration(datatype: Hid) -> Result<Option<Dtype>, Failed> {
+fn enumeration(datatype: Hid, type_of: TypeOf) -> Result<Option<Dtype>, Failed> {
     let base: Datatype = own!(H5Tget_super, datatype)?;
-    let Ok((base, false)) = dtype_of(&base) else { return Ok(None) };
+    let Ok((base, false)) = type_of(&base) else { return Ok(None) };
     if !base.is_whole() {
         return Ok(None);
     }
@@ -75,29 +78,29 @@ fn enumeration(datatype: Hid) -> Result<Option<Dtype>, Failed> {
     Ok(Dtype::enumeration(base, members).ok())
 }
 
-fn compound(datatype: Hid, size: usize) -> Result<Option<Dtype>, Failed> {
+fn compound(datatype: Hid, size: usize, type_of: TypeOf) -> Result<Option<Dtype>, Failed> {
     let mut fields = Vec::new();
     for index in 0..count(datatype) {
         let Some(name) = member_name(datatype, index) else { return Ok(None) };
         let offset = ask!(H5Tget_member_offset, datatype, index) as u64;
         let kind: Datatype = own!(H5Tget_member_type, datatype, index)?;
-        let Some((dtype, shape)) = field(&kind)? else { return Ok(None) };
+        let Some((dtype, shape)) = field(&kind, type_of)? else { return Ok(None) };
         fields.push(Field { name, offset, dtype, shape });
     }
     Ok(Dtype::compound(size as u64, fields).ok())
 }
 
 /// Element type and shape of a field.
-fn field(kind: &Datatype) -> Result<Option<(Dtype, Vec<u64>)>, Failed> {
+fn field(kind: &Datatype, type_of: TypeOf) -> Result<Option<(Dtype, Vec<u64>)>, Failed> {
     let id = kind.id();
     if ask!(H5Tget_class, id) != H5T_class_t::H5T_ARRAY {
-        return Ok(dtype_of(kind).ok().filter(|(_, big_endian)| !big_endian).map(|(dtype, _)| (dtype, Vec::new())));
+        return Ok(type_of(kind).ok().filter(|(_, big_endian)| !big_endian).map(|(dtype, _)| (dtype, Vec::new())));
     }
     let axes = to_usize(u64::try_from(ask!(H5Tget_array_ndims, id)).unwrap_or(0));
     let mut shape = vec![0u64; axes];
     call!(H5Tget_array_dims2, id, shape.as_mut_ptr())?;
     let element: Datatype = own!(H5Tget_super, id)?;
-    Ok(dtype_of(&element).ok().filter(|(_, big_endian)| !big_endian).map(|(dtype, _)| (dtype, shape)))
+    Ok(type_of(&element).ok().filter(|(_, big_endian)| !big_endian).map(|(dtype, _)| (dtype, shape)))
 }
 
 fn count(datatype: Hid) -> c_uint {
