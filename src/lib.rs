@@ -110,7 +110,7 @@ pub use writer::{CommitBuilder, Writer};
 
 pub use h5part_base::{
     dataspace::{ColumnSpec, CompoundType, Dtype, EnumType, Field, Rows},
-    error::{Error, ErrorKind, Item, Result, Space},
+    error::{Error, ErrorKind, Item, Result, Shortage},
     lock::{Fence, Waiting},
 };
 pub use h5part_engine::store::{

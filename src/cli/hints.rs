@@ -2,7 +2,7 @@
 
 use super::outputs;
 use h5part::verify::Remedy;
-use h5part::{Error, ErrorKind, Item, Space, doctor, ledger, mbe, merge, publish, vplanet};
+use h5part::{Error, ErrorKind, Item, Shortage, doctor, ledger, mbe, merge, publish, vplanet};
 
 /// The hint for an error, if there is one.
 pub fn of(error: &Error) -> Option<&'static str> {
@@ -55,10 +55,10 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
             "use another file; the size of addresses and lengths is fixed when a file is created"
         }
         ErrorKind::ReservedName(_) => "choose another name",
-        ErrorKind::NoSpace(space) => match space {
-            Space::FileSize { .. } => "raise the limit ('ulimit -f', or that of the job), and run the command again",
-            Space::Quota => "free some of the quota (see 'quota'), and run the command again",
-            Space::Disk { .. } => "free some space, and run the command again",
+        ErrorKind::NoSpace(shortage) => match shortage {
+            Shortage::FileSize { .. } => "raise the limit ('ulimit -f', or that of the job), and run the command again",
+            Shortage::Quota => "free some of the quota (see 'quota'), and run the command again",
+            Shortage::Disk { .. } => "free some space, and run the command again",
         },
         ErrorKind::Hdf5(_) => "check the file with 'h5part verify FILE'; if it is damaged, restore it from a copy",
         ErrorKind::DamagedChunk { .. } => "restore the file from a copy, or recompute these rows",

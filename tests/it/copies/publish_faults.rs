@@ -1,7 +1,7 @@
 //! Publishing on a bad disk: the old file stays as it was, nothing is left behind, and the error names the path.
 
 use crate::common::support::{Scratch, finished, small_store};
-use h5part::{ErrorKind, Space};
+use h5part::{ErrorKind, Shortage};
 use h5part_base::dataspace::Rows;
 use h5part_base::storage::{Fault, Faulty};
 use h5part_engine::publish::{Packing, Publishing};
@@ -54,7 +54,7 @@ fn a_fault_at_any_call_leaves_the_old_file() {
                     Err(e) => {
                         faults += 1;
                         assert!(e.to_string().contains("p.h5"), "call {call}: {e}");
-                        assert!(matches!(e.kind(), ErrorKind::NoSpace(Space::Disk { .. })), "call {call}: {e}");
+                        assert!(matches!(e.kind(), ErrorKind::NoSpace(Shortage::Disk { .. })), "call {call}: {e}");
                         // After the rename only the folder's sync can fail.
                         renamed += i32::from(now != old);
                     }

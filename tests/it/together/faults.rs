@@ -3,7 +3,7 @@
 use crate::common::content::content;
 use crate::common::support::{Scratch, small_table};
 use crate::store::changes::{CHANGES, acknowledged_rows_are_there, store_with_rows};
-use h5part::{ErrorKind, Space};
+use h5part::{ErrorKind, Shortage};
 use h5part_base::dataspace::Rows;
 use h5part_base::storage::{Fault, Faulty};
 use h5part_engine::h5::Attribute;
@@ -48,8 +48,8 @@ fn a_fault_at_any_call_of_a_commit_leaves_rows_whole_or_not_there() {
                 let error = outcome.expect_err("the fault is told");
                 assert!(error.to_string().contains("a.h5"), "{error}");
                 match errno {
-                    ENOSPC => assert!(matches!(error.kind(), ErrorKind::NoSpace(Space::Disk { .. })), "{error}"),
-                    EDQUOT => assert!(matches!(error.kind(), ErrorKind::NoSpace(Space::Quota)), "{error}"),
+                    ENOSPC => assert!(matches!(error.kind(), ErrorKind::NoSpace(Shortage::Disk { .. })), "{error}"),
+                    EDQUOT => assert!(matches!(error.kind(), ErrorKind::NoSpace(Shortage::Quota)), "{error}"),
                     _ => assert!(matches!(error.kind(), ErrorKind::Io(_)), "{error}"),
                 }
                 let again = writer.commit(&rows, &sets).expect_err("poisoned");
@@ -131,7 +131,7 @@ fn a_full_disk_is_told_before_anything_is_made() {
     let scratch = Scratch::new();
     let store = Store::new(scratch.path("a.h5")).expect("path");
     let error = store.create(&small_table(1 << 38), &|_, _| ()).expect_err("too large for any disk here");
-    assert!(matches!(error.kind(), ErrorKind::NoSpace(Space::Disk { needed, .. }) if *needed > 1 << 40), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::NoSpace(Shortage::Disk { needed, .. }) if *needed > 1 << 40), "{error}");
     assert!(!scratch.path("a.h5").exists());
 }
 
@@ -172,7 +172,7 @@ fn a_fault_at_any_call_of_a_structural_change() {
                     assert!(error.to_string().contains("a.h5"), "{why}: {error}");
                     assert_eq!(
                         errno == ENOSPC,
-                        matches!(error.kind(), ErrorKind::NoSpace(Space::Disk { .. })),
+                        matches!(error.kind(), ErrorKind::NoSpace(Shortage::Disk { .. })),
                         "{why}: {error}"
                     );
                 }

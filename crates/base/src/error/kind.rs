@@ -176,7 +176,7 @@ pub enum ErrorKind {
     },
     /// There is no room for what was to be written.
     #[error("{0}")]
-    NoSpace(Space),
+    NoSpace(Shortage),
     /// A lock was not released in time.
     #[error("{what} is still held after {waited_s:.1} s by {holder}")]
     LockTimeout {
@@ -301,9 +301,9 @@ impl From<io::Error> for ErrorKind {
         match e.kind() {
             io::ErrorKind::NotFound => Self::not_found(Item::File),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly(None),
-            io::ErrorKind::StorageFull => Self::NoSpace(Space::Disk { needed: 0, available: 0 }),
-            io::ErrorKind::QuotaExceeded => Self::NoSpace(Space::Quota),
-            io::ErrorKind::FileTooLarge => Self::NoSpace(Space::FileSize { limit: size_limit().unwrap_or(0) }),
+            io::ErrorKind::StorageFull => Self::NoSpace(Shortage::Disk { needed: 0, available: 0 }),
+            io::ErrorKind::QuotaExceeded => Self::NoSpace(Shortage::Quota),
+            io::ErrorKind::FileTooLarge => Self::NoSpace(Shortage::FileSize { limit: size_limit().unwrap_or(0) }),
             _ => Self::Io(e),
         }
     }
@@ -343,7 +343,7 @@ impl fmt::Display for Item {
 
 /// What there is no room in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Space {
+pub enum Shortage {
     /// The disk is full.
     #[error("the disk is full{}", disk_text(*.needed, *.available))]
     Disk {

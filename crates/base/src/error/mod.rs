@@ -8,7 +8,7 @@
 
 mod kind;
 
-pub use kind::{ErrorKind, Item, Space, available, size_limit};
+pub use kind::{ErrorKind, Item, Shortage, available, size_limit};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

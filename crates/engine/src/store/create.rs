@@ -3,7 +3,7 @@
 use super::building::Building;
 use super::handle::{Store, trim_slashes};
 use crate::h5::{self, H5Change, H5File, NewTable};
-use h5part_base::error::{At, ErrorKind, Result, Space, size_limit};
+use h5part_base::error::{At, ErrorKind, Result, Shortage, size_limit};
 use h5part_base::lock::{self, CreationLock};
 use h5part_base::storage::{Mode, StorageFile, beside, replace};
 use std::path::Path;
@@ -131,7 +131,7 @@ impl Store {
         let len = self.storage.identity(&self.paths.file)?.len.saturating_add(bytes);
         self.superblock()?.map_or(Ok(()), |found| found.can_address(len, longest))?;
         match size_limit() {
-            Some(limit) if len > limit => Err(ErrorKind::NoSpace(Space::FileSize { limit })),
+            Some(limit) if len > limit => Err(ErrorKind::NoSpace(Shortage::FileSize { limit })),
             _ => self.check_space(bytes),
         }
     }
@@ -140,10 +140,10 @@ impl Store {
     pub(crate) fn check_space(&self, bytes: u64) -> Result<(), ErrorKind> {
         let needed = bytes.saturating_add(MARGIN);
         if let Some(limit) = size_limit().filter(|&limit| bytes > limit) {
-            return Err(ErrorKind::NoSpace(Space::FileSize { limit }));
+            return Err(ErrorKind::NoSpace(Shortage::FileSize { limit }));
         }
         let available = fs2::available_space(self.folder())?;
-        if needed > available { Err(ErrorKind::NoSpace(Space::Disk { needed, available })) } else { Ok(()) }
+        if needed > available { Err(ErrorKind::NoSpace(Shortage::Disk { needed, available })) } else { Ok(()) }
     }
 
     fn folder(&self) -> &Path {

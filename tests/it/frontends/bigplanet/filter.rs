@@ -112,7 +112,7 @@ fn what_cannot_be_filtered_is_told() {
     toy.write("MP/a1/toy.planet.forward", text.split_inclusive('\n').take(7).collect::<String>());
     toy.bpl("f.in", "saKeyInclude planet:TCore:forward\n");
     let (code, _, err) = toy.run(&["f.in"]);
-    assert!(code == 4 && err.contains("shape 1x7 here and 1x40 before"), "{err}");
+    assert!(code == 4 && err.contains("shape 1x7 here but 1x40 before"), "{err}");
     toy.ok(&["-a", "bpl.in"]);
     let (code, _, err) = toy.run(&["f.in"]);
     assert!(code == 4 && err.contains("MP.bpa/a1: ") && err.contains("'planet:TCore:forward' has shape"), "{err}");

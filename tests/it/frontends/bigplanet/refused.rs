@@ -90,7 +90,7 @@ fn nothing_is_archived_into_a_file_that_is_no_archive() {
         println!("{file}");
         toy.bpl("b.in", &format!("sArchiveFile {file}\nsaKeyInclude planet:dSemi:option\n"));
         for args in [&["-a", "b.in"][..], &["-o", "b.in"], &["-deleterawdata", "-y", "b.in"], &["-a", "-o", "b.in"]] {
-            refused(&toy, args, file, &format!("{name} in it is not a trial"));
+            refused(&toy, args, file, &format!("{name} is not a trial"));
         }
         assert!(toy.path("MP/a1").exists());
     }

@@ -4,7 +4,7 @@
 use super::{claim, dead_owner, latest, ledger, tasks};
 use crate::common::support::Scratch;
 use h5part::ledger::{ClaimOptions, Claimed, End, Ledger, Owner, Reason, State, Task, Watch};
-use h5part::{ErrorKind, Space};
+use h5part::{ErrorKind, Shortage};
 use h5part_base::storage::{Fault, Faulty};
 use std::path::Path;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ fn seen(path: &Path) -> Vec<Task> {
 /// Checks that the error names the file.
 fn told(error: &h5part::Error, errno: i32, why: &str) {
     assert!(error.to_string().contains("a.ledger"), "{why}: {error}");
-    let full = matches!(error.kind(), ErrorKind::NoSpace(Space::Disk { .. } | Space::Quota));
+    let full = matches!(error.kind(), ErrorKind::NoSpace(Shortage::Disk { .. } | Shortage::Quota));
     assert_eq!(full, [ENOSPC, EDQUOT].contains(&errno), "{why}: {error}");
 }
 

@@ -37,8 +37,7 @@ impl<'f> Elsewhere<'f> {
         self.columns.get_or_init(|| self.look().unwrap_or_default()).get(object)
     }
 
-    /// Columns by object. Tables and columns that cannot be opened are left out; stamps that cannot be read are an
-    /// error.
+    /// Columns by object. Tables, stamps and columns that cannot be opened are left out, each by itself.
     fn look(&self) -> Result<HashMap<String, String>, Failed> {
         let mut columns = HashMap::new();
         if !self.file.link_exists(STAMPS_GROUP) {
@@ -50,13 +49,15 @@ impl<'f> Elsewhere<'f> {
         // If two tables claim a dataset, it belongs to the older one.
         numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
         for number in numbers {
-            let stamps = all.dataset(&number.to_string())?;
+            let Ok(stamps) = all.dataset(&number.to_string()) else { continue };
             let Some(path) = table_of_stamps(&stamps) else { continue };
             let Ok(table) = self.file.group(&format!("/{path}")) else { continue };
             let Ok(Some((_, stamps))) = open_stamps(self.file, &table, &path) else { continue };
-            for name in Stamped::read(&stamps)?.names.into_iter().filter(|name| !name.is_empty()) {
+            let Ok(stamped) = Stamped::read(&stamps) else { continue };
+            for name in stamped.names.into_iter().filter(|name| !name.is_empty()) {
                 let Ok(dataset) = table.dataset(&name) else { continue };
-                columns.insert(object(&dataset)?, format!("/{}", path_below(&path, &name)));
+                let Ok(object) = object(&dataset) else { continue };
+                columns.insert(object, format!("/{}", path_below(&path, &name)));
             }
         }
         Ok(columns)
