@@ -154,7 +154,7 @@ class ColumnSpec:
         return name, engine, [int(n) for n in self.shape], fill
 
 
-ColumnLike: TypeAlias = "DTypeLike | tuple[DTypeLike, Sequence[int]] | ColumnSpec"
+ColumnLike: TypeAlias = DTypeLike | tuple[DTypeLike, Sequence[int]] | ColumnSpec
 
 
 def described(columns: Mapping[str, ColumnLike]) -> list[Described]:

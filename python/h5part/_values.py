@@ -90,7 +90,7 @@ def _exactly(column: str, array: npt.NDArray[Any], wanted: Kind, *, is_array: bo
         raise _refuse(column, array, wanted)
     with np.errstate(all="ignore"):
         cast = array.astype(to)
-        back = cast.real if to.kind == "c" and array.dtype.kind != "c" else cast
+        back = np.real(cast) if to.kind == "c" and array.dtype.kind != "c" else cast
         same = back.astype(array.dtype) == array
         if array.dtype.kind in "fc":
             same |= np.isnan(array) & (np.isnan(cast) if to.kind in "fc" else False)

@@ -270,7 +270,7 @@ class Backend(_Base):  # type: ignore[misc]
         steps, blobs = self.iteration, self.has_blobs()
         out.grow(steps, self.get_value(_BLOBS)[0] if blobs else None)
         with out.open("a") as file:
-            group = file[out.name]
+            group: Any = file[out.name]
             group["chain"][...] = self.get_value("chain")
             group["log_prob"][...] = self.get_value("log_prob")
             group["accepted"][...] = self.accepted
