@@ -120,18 +120,25 @@ def _field(name: str, dtype: np.dtype[Any]) -> str:
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """A column to be made.
+    """Describes a column to create: see :func:`h5part.create`.
 
     Parameters
     ----------
     dtype
-        A type of numpy, or its name: ``"f8"``, ``"complex128"``, ``"S20"``, ``"<U20"``.
+        A numpy type or its name: ``"f8"``, ``"complex128"``, ``"S20"``, ``"<U20"``, ``"datetime64[us]"``.
     shape
-        Shape of one row; ``()`` for a single element.
+        Shape of one row. ``()`` for a single element.
     fill
-        What rows hold that are not there. Default: NaN for floats, 0, False, empty text.
+        The value of missing rows. Default: NaN, NaT, 0, False or empty text.
     attrs
         Attributes of the dataset, such as its ``units``.
+
+    Examples
+    --------
+    >>> import h5part
+    >>> spec = h5part.ColumnSpec("i8", shape=(3,), fill=-1, attrs={"units": "eV"})
+    >>> h5part.create("run.h5", "t", 2, {"n": spec})["n"][0].tolist()
+    [-1, -1, -1]
     """
 
     dtype: DTypeLike
