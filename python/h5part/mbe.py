@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _h5part
+from ._mbe_patch import patch, unpatch
 from ._rows import resolve
 from ._store import StrPath
 from ._writer import Durability
 from .slurm import shard as _slurm_shard
 
-__all__ = ["FrameStatus", "Frames", "GroundTruth", "Saved", "ground_truth"]
+__all__ = ["FrameStatus", "Frames", "GroundTruth", "Saved", "ground_truth", "patch", "unpatch"]
 
 Quantity = Literal["energies", "forces"]
 
