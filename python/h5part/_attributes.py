@@ -61,6 +61,7 @@ class Attributes(Mapping[str, Any]):
         if isinstance(value, np.generic):
             value = value.item()
         self._store._raw().set_attribute(self._path, name, list(value) if isinstance(value, tuple) else value)
+        self._store._forget_units()
 
     def __iter__(self) -> Iterator[str]:
         raw = self._store._raw()

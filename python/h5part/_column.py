@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._attributes import Attributes
-from ._dtypes import Kind, kind
+from ._dtypes import Kind, unread
 from ._rows import resolve
 from .errors import Unsupported
 
@@ -53,9 +53,8 @@ class Column:
 
     def _kind(self) -> Kind:
         if self._info["dtype"] is None:
-            text = f"column '{self.name}' has a type that h5part carries along, but does not read: use h5py"
-            raise Unsupported(text, kind="UnsupportedType", code=10)
-        return kind(self._info["dtype"], self._info["numpy"])
+            raise unread(self.name)
+        return self.table._kind(self.name, self._info["dtype"], self._info["numpy"])
 
     @property
     def members(self) -> dict[str, int] | None:

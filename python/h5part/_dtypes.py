@@ -11,7 +11,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .errors import BadRequest
+from ._times import attributes as times
+from ._times import to_numbers, unit_of
+from .errors import _HINTS, BadRequest, Unsupported
 
 DTypeLike: TypeAlias = Any
 #: Name, name of the element type, shape of one row, bytes of the fill.
@@ -35,9 +37,15 @@ _ENGINE = {
 }
 
 _VARIABLE = (
-    "columns of variable length cannot be written in place: use a fixed length such as 'S20' or 'U20', or a pair of "
-    "columns, see h5part.ragged"
+    "columns of variable length cannot be written in place: use text of a fixed length such as 'S20' or 'U20', or "
+    "h5part.ragged for rows of different lengths"
 )
+
+
+def unread(column: str) -> Unsupported:
+    """The error for a column of a type that h5part only carries along."""
+    text = f"column '{column}' has a type that h5part carries along, but does not read or write"
+    return Unsupported(text, kind="UnsupportedType", code=10, hint=_HINTS["UnsupportedType"])
 
 
 @dataclass(frozen=True)
@@ -50,24 +58,30 @@ class Kind:
     stored: np.dtype[Any]
     #: For text in UTF-8: bytes of an element; else 0.
     text: int
+    #: For points in time: numpy's unit; else empty.
+    unit: str = ""
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the arrays that are read: ``<U`` for text."""
+        """The type of the arrays that are read: ``<U`` for text, ``<M8`` for points in time."""
+        if self.unit:
+            return np.dtype(f"<M8[{self.unit}]")
         return np.dtype(f"<U{self.text}") if self.text else self.stored
 
     def array(self, memory: Any, shape: Sequence[int]) -> npt.NDArray[Any]:
         """The array in this memory, without a copy, except for text."""
         array = np.frombuffer(memory, self.stored).reshape(shape)
+        if self.unit:
+            return array.view(self.dtype)
         return decode(array) if self.text else array
 
 
 @functools.lru_cache(maxsize=1024)
-def kind(name: str, descr: str) -> Kind:
-    """By the engine's name of a type, and numpy's description of its bytes."""
+def kind(name: str, descr: str, unit: str = "") -> Kind:
+    """By the engine's name of a type, numpy's description of its bytes, and the unit of points in time."""
     stored = np.lib.format.descr_to_dtype(ast.literal_eval(descr))
     text = int(name[1:]) if name.startswith("T") and name[1:].isdigit() else 0
-    return Kind(name, stored, text)
+    return Kind(name, stored, text, unit)
 
 
 def decode(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -107,8 +121,10 @@ def engine_name(dtype: DTypeLike) -> str:
     name = _ENGINE.get(found.newbyteorder("<").str)
     if name is None:
         text = f"h5part has no columns of type {found}"
-        if found.kind in "mM":
+        if found.kind == "m":
             text += ": store int64, with the unit in an attribute"
+        if found.kind == "M":
+            text = "a datetime64 cannot be a field of a compound: store int64, or make it a column"
         raise BadRequest(text, code=2)
     return name
 
@@ -146,8 +162,17 @@ class ColumnSpec:
     fill: Any = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def unit(self) -> str:
+        """numpy's unit of a datetime64, else empty."""
+        found = np.dtype(self.dtype) if isinstance(self.dtype, (str, np.dtype)) else None
+        return unit_of(found) if found is not None and found.kind == "M" else ""
+
     def described(self, name: str) -> Described:
         """As the extension takes it."""
+        if self.unit:
+            value = np.datetime64("NaT") if self.fill is None else self.fill
+            return name, "i64", [int(n) for n in self.shape], np.asarray(to_numbers(name, value, self.unit), "<i8").tobytes()
         engine = engine_name(self.dtype)
         fill = None
         if self.fill is not None:
@@ -171,8 +196,15 @@ def described(columns: Mapping[str, ColumnLike]) -> list[Described]:
 
 def attributes(columns: Mapping[str, ColumnLike]) -> list[tuple[str, str, Any]]:
     """Attributes of columns: column, name, value."""
-    specs = {name: spec for name, spec in columns.items() if isinstance(spec, ColumnSpec)}
-    return [(column, name, value) for column, spec in specs.items() for name, value in spec.attrs.items()]
+    found = []
+    for column, given in columns.items():
+        spec = spec_of(given)
+        own = times(spec.unit) if spec.unit else {}
+        for name in own.keys() & spec.attrs.keys():
+            text = f"column '{column}': attribute '{name}' of a datetime64 is {own[name]!r}, not {spec.attrs[name]!r}"
+            raise BadRequest(text, code=2)
+        found += [(column, name, value) for name, value in {**own, **spec.attrs}.items()]
+    return found
 
 
 def spec_of(spec: ColumnLike) -> ColumnSpec:

@@ -595,6 +595,10 @@ class Store(Closing, Mapping[str, Table]):
 
     # As a value.
 
+    def _forget_units(self) -> None:
+        for table in self._tables.values():
+            table._forget_units()
+
     def close(self) -> None:
         """Closes what its tables hold open. They open the file again when they are used again."""
         for table in self._tables.values():

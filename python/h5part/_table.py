@@ -16,8 +16,10 @@ from . import _h5part
 from ._block import Block
 from ._attributes import Attributes
 from ._column import Column
-from ._dtypes import ColumnLike, described, kind
+from ._dtypes import ColumnLike, Kind, attributes, described, kind
 from ._rows import resolve
+from ._times import attributes as attributes_of_times
+from ._times import unit_in
 from ._writer import Durability, Writer
 from .errors import BadRequest, NotFound
 
@@ -100,6 +102,7 @@ class Table:
         self._reader: _h5part.Reader | None = None
         self._own: Writer | None = None
         self._appender: Appender | None = None
+        self._units: dict[str, str] = {}
 
     # How it is.
 
@@ -121,6 +124,26 @@ class Table:
         rows: int = self._open().refresh()
         return rows
 
+    def _kind(self, column: str, dtype: str, descr: str) -> Kind:
+        """How a column is stored. A ``units`` attribute makes points in time of whole numbers."""
+        if dtype != "i64":
+            return kind(dtype, descr)
+        unit = self._units.get(column)
+        if unit is None:
+            unit = self._units[column] = unit_in(self.store._raw().attribute(f"{self.name}/{column}", "units"))
+        return kind(dtype, descr, unit)
+
+    def _forget_units(self) -> None:
+        self._units.clear()
+        own = self._own
+        if own is not None:
+            own._times = None
+
+    def _times(self) -> dict[str, str]:
+        """Columns of points in time, and their units."""
+        kinds = {c["name"]: self._kind(c["name"], c["dtype"], c["numpy"]) for c in self._info()["columns"] if c["dtype"]}
+        return {name: found.unit for name, found in kinds.items() if found.unit}
+
     @property
     def rows(self) -> int:
         """Number of rows."""
@@ -136,7 +159,7 @@ class Table:
         """The structured numpy type of one row. Columns that h5part cannot read are left out."""
         return np.dtype(
             [
-                (c["name"], kind(c["dtype"], c["numpy"]).dtype, tuple(c["shape"]))
+                (c["name"], self._kind(c["name"], c["dtype"], c["numpy"]).dtype, tuple(c["shape"]))
                 for c in self._info()["columns"]
                 if c["dtype"]
             ]
@@ -340,7 +363,7 @@ class Table:
         if not names:
             return Block(chosen, arrays, states)
         for name, (memory, dtype, descr, shape, state) in zip(names, reader.read(names, chosen, inner), strict=True):
-            arrays[name] = kind(dtype, descr).array(memory, shape)
+            arrays[name] = self._kind(name, dtype, descr).array(memory, shape)
             states[name] = np.frombuffer(state, np.uint8)
         return Block(chosen, arrays, states)
 
@@ -500,7 +523,7 @@ class Table:
         return before
 
     def add_columns(self, columns: Mapping[str, ColumnLike]) -> None:
-        """Adds columns. Their rows are missing until they are committed.
+        """Adds columns, then sets their attributes. Their rows are missing until they are committed.
 
         **Concurrency** and what it **survives**: as :meth:`extend`.
 
@@ -516,7 +539,10 @@ class Table:
         BadRequest
             h5part has no such type.
         """
+        attrs = attributes(columns)
         self.store._raw().add_columns(self.name, described(columns))
+        for column, name, value in attrs:
+            self[column].attrs[name] = value
 
     def append(self, **values: Any) -> slice:
         """Commits values to the rows after the last one in use. The table grows as lists do.
@@ -613,9 +639,14 @@ class Table:
             axes = list((dims or {}).get(name, ())) or [f"{name}_{axis}" for axis in range(array.ndim - 1)]
             if len(axes) != array.ndim - 1:
                 raise BadRequest(f"column '{name}' has {array.ndim - 1} axes beside that of the rows, not {len(axes)}", code=2)
-            variables[name] = ((row_dim, *axes), array)
+            variables[name] = ((row_dim, *axes), array, self._meaning(name))
         coordinates = {row_dim: np.arange(len(block.mask)), "present": (row_dim, block.mask)}
         return xr.Dataset(variables, coords=coordinates, attrs=dict(self.attrs))
+
+    def _meaning(self, column: str) -> dict[str, Any]:
+        """Attributes of a column, without those that say how points in time are stored."""
+        storage = attributes_of_times("s") if self[column].dtype.kind == "M" else {}
+        return {name: value for name, value in self[column].attrs.items() if name not in storage}
 
     def close(self) -> None:
         """Closes what the table holds open. It opens the file again when it is used again."""

@@ -81,6 +81,8 @@ def _exactly(column: str, array: npt.NDArray[Any], wanted: Kind, *, is_array: bo
             same = array[name].dtype == to[name].base
             packed[name] = array[name] if same else _exactly(f"{column}.{name}", array[name], field, is_array=is_array)
         return packed
+    if array.dtype.kind == "M" and to.kind == "i":
+        raise _refuse(column, array, wanted, ": make the column a datetime64, or give it units such as 'seconds since 1970-01-01'")
     if array.dtype == object or array.dtype.kind not in "biufc" or to.kind not in "biufc":
         raise _refuse(column, array, wanted)
     # A list of Python's numbers has no type of its own; an array has one, and loses nothing without being told.

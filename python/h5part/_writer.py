@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 
 from . import _h5part
+from ._dtypes import unread
 from ._masked import split
 from ._rows import resolve
+from ._times import to_numbers
 from .errors import Error
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ class Writer:
         self._group = _h5part.Group()
         self._pid = os.getpid()
         self._closed = False
+        self._times: dict[str, str] | None = None
         self._raw = self._open()
 
     def _open(self) -> _h5part.Writer:
@@ -121,14 +124,30 @@ class Writer:
         raw = self._raw if self._pid == os.getpid() else self._ours()
         if not (rows.__class__ is int and rows >= 0):
             rows = resolve(rows, self._count)
+        if self._times is None:
+            self._times = self._table._times()
+        if self._times:
+            values = self._to_numbers(values, self._times)
         for value in values.values():
             if isinstance(value, np.ma.MaskedArray):
                 return sum(self._commit(part, chosen) for part, chosen in split(rows, values))
-        if self._size:
-            raw.add(self._group, rows, values)
-            return sum(self.flush()) if len(self._group) >= self._size else 0
-        done: int = raw.commit(rows, values)[0]
+        try:
+            if self._size:
+                raw.add(self._group, rows, values)
+                return sum(self.flush()) if len(self._group) >= self._size else 0
+            done: int = raw.commit(rows, values)[0]
+        except TypeError:
+            self._check_types(values)
+            raise
         return done
+
+    def _check_types(self, values: Mapping[str, Any]) -> None:
+        for column in self._table._info()["columns"]:
+            if column["name"] in values and column["dtype"] is None:
+                raise unread(column["name"])
+
+    def _to_numbers(self, values: Mapping[str, Any], times: dict[str, str]) -> dict[str, Any]:
+        return {n: to_numbers(n, value, times[n]) if n in times else value for n, value in values.items()}
 
     def commit_if(self, rows: Any, expected: Mapping[str, Any], /, **values: Any) -> int:
         """Commits values to rows if columns still hold what is expected.
@@ -166,7 +185,9 @@ class Writer:
         1
         """
         rows = resolve(rows, self._count)
-        done: int = self._ours().commit(rows, values, dict(expected))[0]
+        times = self._table._times()
+        found = self._to_numbers(expected, times)
+        done: int = self._ours().commit(rows, self._to_numbers(values, times), found)[0]
         return done
 
     def reset(self, rows: Any) -> int:

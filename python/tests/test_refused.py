@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -71,10 +72,30 @@ def test_masked_rows_are_not_committed(frames: h5part.Table) -> None:
 
 
 def test_columns_that_cannot_be(tmp_path: Path) -> None:
-    for dtype, says in [("O", "ragged"), ("f16", "no columns of type"), ("nonsense", "not a type"), ("M8[s]", "no col")]:
+    for dtype, says in [("O", "ragged"), ("f16", "no columns of type"), ("nonsense", "not a type"), ("m8[s]", "store int64")]:
         with pytest.raises(h5part.BadRequest, match=says):
             h5part.create(tmp_path / "x.h5", "t", 3, {"x": dtype})
     assert not (tmp_path / "x.h5").exists()
+
+
+def test_columns_of_variable_length(tmp_path: Path) -> None:
+    """They are carried along; whoever reads or writes them learns what to use instead."""
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file.create_dataset("t/s", (3,), h5py.string_dtype())
+        file["t/x"] = np.zeros(3)
+    store = h5part.open(tmp_path / "theirs.h5")
+    store.adopt("t")
+    table = store["t"]
+    for use in (
+        lambda: table.read("s"),
+        lambda: table["s"][0],
+        lambda: table["s"].dtype,
+        lambda: table.commit(0, s="text"),
+        lambda: table.commit(0, x=1.0, s="text"),
+    ):
+        with pytest.raises(h5part.Unsupported, match="'s' has .*h5py.*'U20'.*h5part.ragged"):
+            use()
+    assert table.read().keys() == {"x"} and store.verify()
 
 
 def test_files(tmp_path: Path, path: str, frames: h5part.Table) -> None:
