@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from . import _check
 from .errors import NotFound
 
 if TYPE_CHECKING:
@@ -57,10 +56,13 @@ class Attributes(Mapping[str, Any]):
             Name of the attribute.
         value
             A bool, int, float, str, or a list of str.
+
+        Raises
+        ------
+        TypeMismatch
+            The value has another type.
         """
-        if isinstance(value, np.generic):
-            value = value.item()
-        self._store._raw().set_attribute(self._path, name, list(value) if isinstance(value, tuple) else value)
+        self._store._raw().set_attribute(self._path, name, _check.attribute(name, value))
         self._store._forget_units()
 
     def __iter__(self) -> Iterator[str]:

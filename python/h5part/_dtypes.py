@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from . import _check
 from ._times import attributes as times
 from ._times import to_numbers, unit_of
 from .errors import _HINTS, BadRequest, Unsupported
@@ -174,16 +175,20 @@ class ColumnSpec:
             value = np.datetime64("NaT") if self.fill is None else self.fill
             return name, "i64", [int(n) for n in self.shape], np.asarray(to_numbers(name, value, self.unit), "<i8").tobytes()
         engine = engine_name(self.dtype)
-        fill = None
-        if self.fill is not None:
-            found = np.dtype(self.dtype)
-            value = np.asarray(self.fill)
-            if found.kind == "U":
-                value = np.char.encode(value.astype(str), "utf-8").astype(f"S{found.itemsize}")
-            else:
-                value = value.astype(found.newbyteorder("<"))
-            fill = value.tobytes()
-        return name, engine, [int(n) for n in self.shape], fill
+        fill = None if self.fill is None else self._fill(name, engine)
+        return name, engine, [_check.whole(f"shape of column '{name}'", n, 1) for n in self.shape], fill
+
+    def _fill(self, name: str, engine: str) -> bytes:
+        from ._values import convert
+
+        found = np.dtype(self.dtype)
+        if found.kind in "SU":
+            # A character has up to 4 bytes in UTF-8, as in numpy.
+            stored, engine = np.dtype(f"S{found.itemsize}"), f"T{found.itemsize}" if found.kind == "U" else engine
+        else:
+            stored = np.dtype(found.newbyteorder("<"))
+        _, values = convert(name, engine, repr(np.lib.format.dtype_to_descr(stored)), [], 1, self.fill)
+        return values.tobytes()
 
 
 ColumnLike: TypeAlias = DTypeLike | tuple[DTypeLike, Sequence[int]] | ColumnSpec
@@ -203,7 +208,7 @@ def attributes(columns: Mapping[str, ColumnLike]) -> list[tuple[str, str, Any]]:
         for name in own.keys() & spec.attrs.keys():
             text = f"column '{column}': attribute '{name}' of a datetime64 is {own[name]!r}, not {spec.attrs[name]!r}"
             raise BadRequest(text, code=2)
-        found += [(column, name, value) for name, value in {**own, **spec.attrs}.items()]
+        found += [(column, name, _check.attribute(name, value)) for name, value in {**own, **spec.attrs}.items()]
     return found
 
 
@@ -213,7 +218,7 @@ def spec_of(spec: ColumnLike) -> ColumnSpec:
         return spec
     if isinstance(spec, tuple) and len(spec) == 2:
         dtype, shape = spec
-        return ColumnSpec(dtype, (shape,) if isinstance(shape, int) else tuple(shape))
+        return ColumnSpec(dtype, tuple(shape) if isinstance(shape, Iterable) else (shape,))
     try:
         found = np.dtype(spec)
     except TypeError as error:

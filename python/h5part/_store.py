@@ -10,15 +10,15 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from . import _h5part
+from . import _check, _h5part
 from ._closing import Closing
 from ._dtypes import ColumnLike, Described, attributes, described
 from ._table import Table
-from .errors import LockTimeout, NotFound
+from .errors import BadFile, LockTimeout, NotFound
 
 _log = logging.getLogger("h5part")
 
@@ -36,7 +36,7 @@ class Report:
     #: Counts for each table.
     tables: tuple[dict[str, Any], ...]
     #: The whole report, as ``h5part verify --json`` prints it.
-    full: dict[str, Any]
+    full: dict[str, Any] = field(repr=False)
 
     def __bool__(self) -> bool:
         return self.sound
@@ -121,8 +121,9 @@ def create(
     <h5part.Table 'frames' in '...run.h5'>
     """
     new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
-    raw = _h5part.Store.create(os.fspath(path), table, *new, exist_ok, timeout, trust_locks, _tell_wait)
-    return Store._of(raw, _Options(timeout, trust_locks))[table]
+    timeout, name = _check.seconds("timeout", timeout), _check.table(table)
+    raw = _h5part.Store.create(_check.path(path), name, *new, exist_ok, timeout, trust_locks, _tell_wait)
+    return Store._of(raw, _Options(timeout, trust_locks))[name]
 
 
 def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) -> Store:
@@ -158,8 +159,10 @@ def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) ->
     ...     list(store), store["frames"].columns
     (['frames'], ('E',))
     """
-    options = _Options(timeout, trust_locks)
-    return Store._of(_h5part.Store(os.fspath(path), timeout, trust_locks, _tell_wait), options)
+    options, name = _Options(_check.seconds("timeout", timeout), trust_locks), _check.path(path)
+    if os.path.isdir(name):
+        raise BadFile(f"cannot open {name}: it is a folder", code=5, operation="open", path=name)
+    return Store._of(_h5part.Store(name, timeout, trust_locks, _tell_wait), options)
 
 
 def merge(
@@ -224,8 +227,12 @@ def _new_table(
     guard: str | None,
 ) -> tuple[int, list[Described], dict[str, Any]]:
     """Rows, columns and options of a table to be made, as the extension takes them."""
+    _check.columns(columns)
+    rows = _check.whole("rows", rows)
+    chunk_rows = None if chunk_rows is None else _check.whole("chunk_rows", chunk_rows, 1)
+    gzip = None if gzip is None else _check.whole("gzip", gzip, 0, 9)
     options = {
-        "attrs": dict(attrs) if attrs else None,
+        "attrs": {name: _check.attribute(name, value) for name, value in attrs.items()} if attrs else None,
         "column_attrs": attributes(columns),
         "chunk_rows": chunk_rows,
         "contiguous": contiguous,
@@ -298,7 +305,7 @@ class Store(Closing, Mapping[str, Table]):
         NotFound
             The file has no such table.
         """
-        name = table.strip("/")
+        name = _check.table(table)
         known = self._tables.get(name)
         if known is None:
             self._raw().reader(name).close()
@@ -313,7 +320,7 @@ class Store(Closing, Mapping[str, Table]):
         return len(self._infos())
 
     def __contains__(self, table: object) -> bool:
-        return isinstance(table, str) and table.strip("/") in {info["path"] for info in self._infos()}
+        return isinstance(table, str) and _check.table(table) in {info["path"] for info in self._infos()}
 
     # Structure.
 
@@ -349,7 +356,7 @@ class Store(Closing, Mapping[str, Table]):
             As :func:`h5part.create`.
         """
         new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
-        self._raw().create_table(table, *new, exist_ok)
+        self._raw().create_table(_check.table(table), *new, exist_ok)
         return self[table]
 
     def require_table(self, table: str, rows: int, columns: Mapping[str, ColumnLike], **options: Any) -> Table:
@@ -528,6 +535,8 @@ class Store(Closing, Mapping[str, Table]):
         >>> table.store.publish("published.h5", gzip=4)["cells"]
         4
         """
+        gzip = _check.whole("gzip", gzip, 0, 9)
+        zstd = None if zstd is None else _check.whole("zstd", zstd, 1, 22)
         packing = ("plain", 0) if plain else ("gzip", gzip) if zstd is None else ("zstd", zstd)
         found: dict[str, Any] = json.loads(
             self._raw().publish(os.fspath(out), packing, only_complete, accept_foreign)

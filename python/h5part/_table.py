@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import _h5part
+from . import _check, _h5part
 from ._block import Block
 from ._attributes import Attributes
 from ._column import Column
@@ -228,7 +228,7 @@ class Table:
         >>> table.status(parts=2).columns[0].coverage
         (0.5, 0.5)
         """
-        found = json.loads(self.store._raw().status(self.name, parts))
+        found = json.loads(self.store._raw().status(self.name, _check.whole("parts", parts, 1)))
         columns = tuple(ColumnStatus(**{**c, "coverage": tuple(c["coverage"])}) for c in found["columns"])
         return Status(found["table"], found["rows"], columns, tuple(found.get("lost", ())))
 
@@ -292,9 +292,13 @@ class Table:
         >>> table.todo(shard=(0, 2)).tolist(), table.todo(shard=(1, 2)).tolist()
         ([2, 4], [1, 3, 5])
         """
+        if isinstance(columns, str):
+            columns = [columns]
         if columns is None:
             missing = np.frombuffer(self.store._raw().missing(self.name), np.int64)
         else:
+            if not columns:
+                raise BadRequest("columns: expected at least one name", code=2)
             missing = np.flatnonzero(~self._there(columns)).astype(np.int64)
         if shard is not None:
             part, parts = _shard(shard)
@@ -357,6 +361,9 @@ class Table:
         """
         reader = self._open()
         names = list(columns) or [c["name"] for c in self._info()["columns"] if c["dtype"]]
+        for column in columns:
+            if not isinstance(column, str):
+                raise BadRequest(f"read: expected names of columns, found {column!r}; rows are read(..., rows=...)", code=2)
         chosen = resolve(rows, lambda: len(self), clip=True)
         arrays: dict[str, npt.NDArray[Any]] = {}
         states: dict[str, npt.NDArray[np.uint8]] = {}
@@ -539,6 +546,7 @@ class Table:
         BadRequest
             h5part has no such type.
         """
+        _check.columns(columns)
         attrs = attributes(columns)
         self.store._raw().add_columns(self.name, described(columns))
         for column, name, value in attrs:
@@ -719,9 +727,9 @@ def _shard(shard: tuple[int, int] | Literal["slurm"]) -> tuple[int, int]:
         from .slurm import shard as of_job
 
         return of_job()
-    part, parts = shard
-    if not 0 <= part < parts:
-        raise BadRequest(f"shard ({part}, {parts}): the first number is from 0 to {parts - 1}", code=2)
-    return part, parts
+    if not isinstance(shard, Sequence) or isinstance(shard, str) or len(shard) != 2:
+        raise BadRequest(f"shard: expected (i, n) or 'slurm', found {shard!r}", code=2)
+    parts = _check.whole("shard (i, n): n", shard[1], 1)
+    return _check.whole("shard (i, n): i", shard[0], 0, parts - 1), parts
 
 

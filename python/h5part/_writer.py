@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import numpy as np
 
-from . import _h5part
+from . import _check, _h5part
 from ._dtypes import unread
 from ._masked import split
 from ._rows import resolve
 from ._times import to_numbers
-from .errors import Error
+from .errors import BadRequest, Error
 
 if TYPE_CHECKING:
     from ._table import Table
@@ -51,11 +51,13 @@ class Writer:
     def __init__(
         self, table: Table, durability: Durability, accept_foreign: bool, fence: Claim | None, group: int
     ) -> None:
+        if durability not in ("power", "process"):
+            raise BadRequest(f"durability: expected 'power' or 'process', found {durability!r}", code=2)
         self._table = table
         self._durability: Durability = durability
         self._accept_foreign = accept_foreign
         self._fence = fence
-        self._size = group
+        self._size = _check.whole("group", group)
         self._group = _h5part.Group()
         self._pid = os.getpid()
         self._closed = False

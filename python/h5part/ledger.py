@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from . import _h5part
+from . import _check, _h5part
 from ._closing import Closing
 from ._store import StrPath
 from ._table import Table
+from .errors import BadRequest
 
 __all__ = ["Claim", "Ledger", "Tally"]
 
@@ -206,6 +207,9 @@ class Ledger(Closing):
         BadRequest
             There are no tasks, or two have the same name.
         """
+        if isinstance(tasks, str):
+            raise BadRequest(f"tasks: expected names, found the text {tasks!r}", code=2)
+        block, max_attempts = _check.whole("block", block, 1), _check.whole("max_attempts", max_attempts, 1)
         if exist_ok and os.path.exists(path):
             return cls(path)
         count = rows if rows is not None else 0 if table is None else len(table)

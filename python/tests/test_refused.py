@@ -78,6 +78,64 @@ def test_columns_that_cannot_be(tmp_path: Path) -> None:
     assert not (tmp_path / "x.h5").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rows": -1}, "rows: expected"),
+        ({"rows": 2.5}, "rows: expected"),
+        ({"columns": ["x"]}, "types by name"),
+        ({"columns": {}}, "at least one column"),
+        ({"columns": {"x/y": "f8"}}, "'x/y' cannot be the name"),
+        ({"columns": {"x": ("f8", -1)}}, "shape of column 'x'"),
+        ({"columns": {"x": ("f8", (2, 0))}}, "shape of column 'x'"),
+        ({"columns": {"x": h5part.ColumnSpec("i4", fill=1.5)}}, "expected values of type int32"),
+        ({"columns": {"x": h5part.ColumnSpec("i4", fill=2**40)}}, "expected values of type int32"),
+        ({"columns": {"x": h5part.ColumnSpec("S2", fill="abc")}}, "does not fit"),
+        ({"columns": {"x": h5part.ColumnSpec("f8", attrs={"u": object()})}}, "attribute 'u'"),
+        ({"attrs": {"u": {}}}, "attribute 'u'"),
+        ({"gzip": 99}, "gzip: expected a whole number from 0 to 9"),
+        ({"chunk_rows": 0}, "chunk_rows: expected"),
+        ({"timeout": -1.0}, "timeout: expected"),
+        ({"timeout": float("nan")}, "timeout: expected"),
+    ],
+)
+def test_tables_that_cannot_be(path: str, options: dict[str, object], says: str) -> None:
+    with pytest.raises(h5part.Error, match=says) as caught:
+        h5part.create(path, "t", **{"rows": 3, "columns": {"x": "f8"}, **options})  # type: ignore[arg-type]
+    assert isinstance(caught.value, ValueError) and not Path(path).exists()
+
+
+def test_arguments_out_of_range(frames: h5part.Table, tmp_path: Path) -> None:
+    for use, says in [
+        (lambda: frames.read(7), "rows are read"),
+        (lambda: frames.read(["E", "F"]), "names of columns"),
+        (lambda: frames.status(parts=0), "parts"),
+        (lambda: frames.todo(shard=(2, 2)), "from 0 to 1"),
+        (lambda: frames.todo(shard=3), "or 'slurm'"),
+        (lambda: frames.todo(columns=[]), "at least one"),
+        (lambda: frames.writer(durability="fast"), "'power' or 'process'"),
+        (lambda: frames.writer(group=-1), "group"),
+        (lambda: frames.store.publish(tmp_path / "out.h5", gzip=99), "gzip"),
+        (lambda: frames.store.publish(tmp_path / "out.h5", zstd=0), "zstd"),
+        (lambda: h5part.Ledger.create(tmp_path / "l", "abc"), "expected names"),
+        (lambda: h5part.Ledger.create(tmp_path / "l", ["a"], max_attempts=0), "max_attempts"),
+    ]:
+        with pytest.raises(h5part.BadRequest, match=says):
+            use()
+    with pytest.raises(h5part.BadFile, match="a folder"):
+        h5part.open(tmp_path)
+    assert sorted(item.name for item in tmp_path.glob("[lo]*")) == []
+    frames.commit(0, E=1.0)
+    assert frames.todo(columns="E").tolist() == list(range(1, 10))
+
+
+def test_attributes_of_numpy(path: str) -> None:
+    attrs = {"a": np.float64(1.5), "b": np.int32(3), "c": ("x", "y"), "d": np.array(["p", "q"]), "e": np.bool_(True)}
+    table = h5part.create(path, "/a//t/", 3, {"x": h5part.ColumnSpec("f8", attrs=attrs)}, attrs=attrs)
+    assert dict(table.attrs) == dict(table["x"].attrs) == {"a": 1.5, "b": 3, "c": ["x", "y"], "d": ["p", "q"], "e": True}
+    assert table.name == "a/t" and "a//t" in table.store
+
+
 def test_columns_of_variable_length(tmp_path: Path) -> None:
     """They are carried along; whoever reads or writes them learns what to use instead."""
     with h5py.File(tmp_path / "theirs.h5", "w") as file:
