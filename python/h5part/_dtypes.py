@@ -188,7 +188,7 @@ class ColumnSpec:
         else:
             stored = np.dtype(found.newbyteorder("<"))
         _, values = convert(name, engine, repr(np.lib.format.dtype_to_descr(stored)), [], 1, self.fill)
-        return values.tobytes()
+        return values if isinstance(values, bytes) else values.tobytes()
 
 
 ColumnLike: TypeAlias = DTypeLike | tuple[DTypeLike, Sequence[int]] | ColumnSpec

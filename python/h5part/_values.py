@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,19 @@ from ._dtypes import Kind, kind
 from .errors import Mismatch, TypeMismatch
 
 
+# A commit of one row gives a scalar for most columns: these are packed without the cost of an array.
+_SCALARS: dict[tuple[type, str], Callable[[Any], bytes]] = {
+    (float, "f64"): struct.Struct("<d").pack,
+    (np.float64, "f64"): struct.Struct("<d").pack,
+    (int, "i64"): struct.Struct("<q").pack,
+    (np.int64, "i64"): struct.Struct("<q").pack,
+    (bool, "bool"): struct.Struct("?").pack,
+}
+
+
 def convert(
     column: str, name: str, descr: str, shape: list[int], rows: int, value: Any
-) -> tuple[tuple[int, ...], npt.NDArray[Any]]:
+) -> tuple[tuple[int, ...], npt.NDArray[Any] | bytes]:
     """A contiguous array of the column's type, as the shape of the values and their bytes.
 
     Called by the extension for everything that is no C-contiguous ``numpy.ndarray`` of the column's type.
@@ -25,6 +37,12 @@ def convert(
     Mismatch
         The values have another shape, or a text is too long.
     """
+    if rows == 1 and not shape and (pack := _SCALARS.get((value.__class__, name))) is not None:
+        try:
+            return (), pack(value)
+        except struct.error:
+            # Out of range; the error is made below.
+            pass
     wanted = kind(name, descr)
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.getmaskarray(value).any():
