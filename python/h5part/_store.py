@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import logging
 import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from . import _check, _h5part
@@ -19,8 +17,6 @@ from ._closing import Closing
 from ._dtypes import ColumnLike, Described, attributes, described
 from ._table import Table
 from .errors import BadFile, LockTimeout, NotFound
-
-_log = logging.getLogger("h5part")
 
 StrPath = str | os.PathLike[str]
 
@@ -243,7 +239,10 @@ def _new_table(
 
 
 def _tell_wait(what: str, holder: str, waited: float) -> None:
-    _log.warning("waiting for %s since %.0f s; it is held by %s", what, waited, holder)
+    # Its import, as that of pathlib, costs a third of that of this package.
+    import logging
+
+    logging.getLogger("h5part").warning("waiting for %s since %.0f s; it is held by %s", what, waited, holder)
 
 
 class Store(Closing, Mapping[str, Table]):
@@ -669,8 +668,8 @@ def program() -> str:
     import shutil
     import sysconfig
 
-    beside = Path(sysconfig.get_path("scripts")) / "h5part"
-    found = str(beside) if beside.exists() else shutil.which("h5part", path=os.path.dirname(sys.executable))
+    beside = os.path.join(sysconfig.get_path("scripts"), "h5part")
+    found = beside if os.path.exists(beside) else shutil.which("h5part", path=os.path.dirname(sys.executable))
     found = found or shutil.which("h5part")
     if found is None:
         raise NotFound("the program h5part is not installed", code=3)
