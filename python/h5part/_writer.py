@@ -74,7 +74,12 @@ class Writer:
             raw.set_fence(self._fence._raw)
         return raw
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise BadRequest("this writer is closed", code=2, path=self._table.store.path)
+
     def _ours(self) -> _h5part.Writer:
+        self._check_open()
         if self._pid != os.getpid():
             if len(self._group):
                 # They belong to the parent, which still commits them.
@@ -114,16 +119,16 @@ class Writer:
         Fenced
             The task of ``fence`` has another owner now.
         BadRequest
-            A row is named twice.
-        ValueError
-            The writer is closed.
+            A row is named twice, or the writer is closed.
         DiskFull
             The disk is full. These rows may be missing now.
         """
         return self._commit(rows, values)
 
     def _commit(self, rows: Any, values: Mapping[str, Any]) -> int:
-        raw = self._raw if self._pid == os.getpid() else self._ours()
+        if self._closed or self._pid != os.getpid():
+            self._ours()
+        raw = self._raw
         if not (rows.__class__ is int and rows >= 0):
             rows = resolve(rows, self._count)
         if self._times is None:
@@ -258,14 +263,14 @@ class Writer:
         """
         if self._closed:
             return
-        self._closed = True
-        if self._pid != os.getpid():
-            return
+        ours = self._pid == os.getpid()
         try:
-            if len(self._group):
+            if ours and len(self._group):
                 self.flush()
         finally:
-            self._raw.close()
+            self._closed = True
+            if ours:
+                self._raw.close()
 
     def _count(self) -> int:
         return len(self._table)

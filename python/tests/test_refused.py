@@ -174,8 +174,9 @@ def test_after_close(frames: h5part.Table) -> None:
     writer = frames.writer()
     writer.close()
     writer.close()
-    with pytest.raises(ValueError, match="closed"):
-        writer.commit(0, E=1.0)
+    for use in (lambda: writer.commit(0, E=1.0), lambda: writer.reset(0), lambda: writer.commit_if(0, {}, E=1.0), writer.flush):
+        with pytest.raises(h5part.BadRequest, match="closed"):
+            use()
     frames.close()
     frames.commit(0, E=1.0)
     assert frames["E"][0] == 1.0
