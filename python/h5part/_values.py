@@ -106,6 +106,9 @@ def _exactly(column: str, array: npt.NDArray[Any], wanted: Kind, *, is_array: bo
     # A list of Python's numbers has no type of its own; an array has one, and loses nothing without being told.
     if is_array and not np.can_cast(array.dtype, to, "safe"):
         raise _refuse(column, array, wanted)
+    if is_array and array.dtype.kind == to.kind:
+        # A wider type of the same kind has all values. numpy also calls int64 into float64 safe, which is not so.
+        return array.astype(to)
     if array.dtype.kind == "c" and to.kind != "c":
         raise _refuse(column, array, wanted)
     with np.errstate(all="ignore"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import enum
 import inspect
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,16 +100,19 @@ def errors() -> Any:
 
 
 def anchors(entries: list[surface.Entry]) -> dict[str, tuple[str, str]]:
-    """Page and anchor of each name, as GitHub makes it of a heading: the second of the same name gets a number."""
+    """Page and anchor of each name, as GitHub makes it of a heading."""
     places = {}
-    taken: Counter[tuple[str, str]] = Counter()
     for page, (_, *modules) in PAGES.items():
         for entry in (entry for module in modules for entry in entries if home(entry) == module):
-            mark = re.sub(r"[^a-z0-9_-]", "", entry.name.lower())
-            number = taken[page, mark]
-            taken[page, mark] += 1
-            places[entry.name] = (page, f"{mark}-{number}" if number else mark)
+            mark = re.sub(r"[^a-z0-9_ -]", "", heading(entry).lower()).replace(" ", "-")
+            places[entry.name] = (page, mark)
+    assert len(set(places.values())) == len(places), "two names have the same anchor"
     return places
+
+
+def heading(entry: surface.Entry) -> str:
+    """The class `pool.Memo` is told from the attribute `Pool.memo`."""
+    return f"`{entry.name}`" + (", a class" if entry.name == "h5part.pool.Memo" else "")
 
 
 def summary(entry: surface.Entry) -> str:
@@ -143,7 +145,7 @@ def inline(text: str, page: str, entry: surface.Entry, places: dict[str, tuple[s
 
 def render(entry: surface.Entry, page: str, places: dict[str, tuple[str, str]]) -> str:
     level = "###" if entry.name.count(".") == 1 + home_depth(entry) else "####"
-    lines = [f"{level} `{entry.name}`\n"]
+    lines = [f"{level} {heading(entry)}\n"]
     if shown := signature(entry):
         lines.append(f"```python\n{shown}\n```\n")
     if inspect.isclass(entry.value) and issubclass(entry.value, Exception):

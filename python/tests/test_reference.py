@@ -24,8 +24,5 @@ def test_the_pages_are_current() -> None:
 
 def anchors(text: str) -> set[str]:
     """As GitHub makes them of headings."""
-    found: set[str] = set()
-    for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE):
-        mark = re.sub(r"[^a-z0-9_-]", "", heading.lower().replace(" ", "-"))
-        found.add(f"{mark}-1" if mark in found else mark)
-    return found
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^a-z0-9_-]", "", heading.lower().replace(" ", "-")) for heading in headings}
