@@ -171,12 +171,12 @@ class ColumnSpec:
 
     def described(self, name: str) -> Described:
         """As the extension takes it."""
+        shape = [_check.whole(f"shape of column '{name}'", n, 1) for n in self.shape]
         if self.unit:
             value = np.datetime64("NaT") if self.fill is None else self.fill
-            return name, "i64", [int(n) for n in self.shape], np.asarray(to_numbers(name, value, self.unit), "<i8").tobytes()
+            return name, "i64", shape, np.asarray(to_numbers(name, value, self.unit), "<i8").tobytes()
         engine = engine_name(self.dtype)
-        fill = None if self.fill is None else self._fill(name, engine)
-        return name, engine, [_check.whole(f"shape of column '{name}'", n, 1) for n in self.shape], fill
+        return name, engine, shape, None if self.fill is None else self._fill(name, engine)
 
     def _fill(self, name: str, engine: str) -> bytes:
         from ._values import convert
