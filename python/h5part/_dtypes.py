@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import _check
 from ._times import attributes as times
-from ._times import to_numbers, unit_of
+from ._times import NAT, to_numbers, unit_of
 from .errors import _HINTS, BadRequest, Unsupported
 
 DTypeLike: TypeAlias = Any
@@ -173,7 +173,7 @@ class ColumnSpec:
         """As the extension takes it."""
         shape = [_check.whole(f"shape of column '{name}'", n, 1) for n in self.shape]
         if self.unit:
-            value = np.datetime64("NaT") if self.fill is None else self.fill
+            value = NAT if self.fill is None else self.fill
             return name, "i64", shape, np.asarray(to_numbers(name, value, self.unit), "<i8").tobytes()
         engine = engine_name(self.dtype)
         return name, engine, shape, None if self.fill is None else self._fill(name, engine)

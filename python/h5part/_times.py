@@ -61,7 +61,8 @@ def to_numbers(column: str, value: Any, unit: str) -> Any:
         These are no points in time, or the unit is too coarse for them.
     """
     if isinstance(value, np.ma.MaskedArray):
-        return np.ma.MaskedArray(to_numbers(column, value.filled(np.datetime64("NaT")), unit), np.ma.getmaskarray(value))
+        hidden = np.ma.getmaskarray(value)
+        return np.ma.MaskedArray(to_numbers(column, np.where(hidden, np.zeros(1, value.dtype), value.data), unit), hidden)
     array = np.asarray(value)
     if array.dtype == object:
         array = _from_objects(column, array)
@@ -85,10 +86,17 @@ def _from_objects(column: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
             text = f"column '{column}': a time with a time zone; convert it to UTC, and drop the zone"
             raise TypeMismatch(text, kind="DtypeMismatch", code=4)
         try:
-            found.append(item.to_datetime64() if hasattr(item, "to_datetime64") else np.datetime64(item))
+            found.append(_from_object(item))
         except (TypeError, ValueError) as error:
             raise TypeMismatch(f"column '{column}': not a point in time: {item!r}", kind="DtypeMismatch", code=4) from error
     return np.array(found).reshape(array.shape)
+
+
+def _from_object(item: Any) -> np.datetime64:
+    if item is None:
+        return np.datetime64("NaT", "us")
+    found: np.datetime64 = item.to_datetime64() if hasattr(item, "to_datetime64") else np.datetime64(item)
+    return found
 
 
 def _refuse(column: str, wanted: np.dtype[Any], why: str) -> TypeMismatch:

@@ -13,7 +13,7 @@ import pytest
 import h5part
 
 NOON = np.datetime64("2026-11-29T12:00:00.123456")
-NAT = np.datetime64("NaT")
+NAT = np.datetime64("NaT", "us")
 
 
 @pytest.fixture
@@ -58,6 +58,8 @@ def test_every_form_of_a_time(table: h5part.Table) -> None:
     with table.writer(group=2) as writer:
         writer.commit(0, t=NOON)
         writer.commit(1, t=np.ma.MaskedArray([NOON], [True]), n=1)
+    table.commit(slice(0, 2), t=np.ma.MaskedArray([5, 6], [True, False]))
+    assert table["t"][0] == NOON and table["t"][1] == np.datetime64(6, "us")
     assert table["t"].mask[:].all() and table["t"][0] == NOON and table["n"][1] == 1
     with table.writer() as writer:
         assert writer.commit_if(0, {"t": NOON}, t=NAT) == 1
