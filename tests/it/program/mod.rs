@@ -9,5 +9,6 @@ mod examples;
 mod glance;
 mod monitor;
 mod outputs;
+mod pages;
 mod reports;
 mod watching;
