@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Whatever a name or a log contains: nothing is fetched, and nothing but the script of the page is run.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 /// Starts that are listed, the latest.
 const STARTS: usize = 50;
 /// Workers that are listed.

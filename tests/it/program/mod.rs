@@ -7,6 +7,7 @@ mod doctor;
 mod everyday;
 mod examples;
 mod glance;
+mod in_a_browser;
 mod monitor;
 mod outputs;
 mod pages;

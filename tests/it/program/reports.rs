@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::path::Path;
 
 /// A run of twenty tasks over a store, of which two fail with something nasty in their log.
-fn scene() -> (Scratch, String) {
+pub fn scene() -> (Scratch, String) {
     let scratch = Scratch::new();
     let (store, ledger) = (scratch.text("a.h5"), scratch.text("run.ledger"));
     ok(&["create", &store, "t", "--rows", "40", "--column", "E & <b>:f64"]);
