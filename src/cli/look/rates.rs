@@ -25,6 +25,11 @@ impl Rates {
         }
     }
 
+    /// What is not counted any more.
+    pub fn forget(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Per second; `None` before the second look.
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn of(&self, name: &str) -> Option<f64> {

@@ -23,7 +23,8 @@ pub struct Browser {
 fn program() -> Option<PathBuf> {
     let folders: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
     let mut candidates = NAMES.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    let found = std::env::var_os("H5PART_BROWSER").map(PathBuf::from).or_else(|| candidates.find(|path| path.is_file()));
+    let found =
+        std::env::var_os("H5PART_BROWSER").map(PathBuf::from).or_else(|| candidates.find(|path| path.is_file()));
     if found.is_none() {
         assert!(std::env::var_os("H5PART_REQUIRE_BROWSER").is_none(), "a browser is required here, and missing");
         println!("SKIPPED: no chromium here, so no page was looked at (apt install chromium, or set H5PART_BROWSER)");

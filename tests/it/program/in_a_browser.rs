@@ -95,8 +95,14 @@ fn a_page_can_be_read_in_light_and_dark_on_paper_and_aloud() {
     assert_eq!((levels[0], levels.iter().filter(|level| **level == 1).count()), (1, 1), "{levels:?}");
     assert!(levels.windows(2).all(|pair| pair[1] <= pair[0] + 1), "a heading leaves out a level: {levels:?}");
     for (what, nothing) in [
-        ("drawings without a label", "[...document.querySelectorAll('svg')].filter(s => !s.getAttribute('aria-label')).length"),
-        ("drawings that are not shown", "[...document.querySelectorAll('svg')].filter(s => s.clientWidth * s.clientHeight == 0).length"),
+        (
+            "drawings without a label",
+            "[...document.querySelectorAll('svg')].filter(s => !s.getAttribute('aria-label')).length",
+        ),
+        (
+            "drawings that are not shown",
+            "[...document.querySelectorAll('svg')].filter(s => s.clientWidth * s.clientHeight == 0).length",
+        ),
         ("cells without a heading", "[...document.querySelectorAll('th')].filter(h => !h.scope).length"),
         ("pages wider than the window", "Number(document.documentElement.scrollWidth > innerWidth)"),
         ("pages without a language", "Number(!document.documentElement.lang)"),
@@ -150,9 +156,9 @@ fn a_page_of_a_hundred_thousand_tasks_is_small() {
     let text = format!("Vspace File: v\nTotal Number of Simulations: {TASKS}\n{lines}THE END\n");
     std::fs::write(&checkpoint, text).expect("writes");
     ok(&["ledger", "import", &ledger, &checkpoint]);
-    let monitor = Monitor::open(&scratch.path("run.ledger.part/monitor")).expect("opens");
+    let monitor = Monitor::open(scratch.path("run.ledger.part/monitor")).expect("opens");
     for k in 0..TASKS {
-        monitor.record(Record {
+        let record = Record {
             operation: "program".to_owned(),
             start_s: 1.7e9 + f64::from(k) / 8.0,
             wall_s: 0.05 + f64::from(k % 977) / 100.0,
@@ -162,7 +168,8 @@ fn a_page_of_a_hundred_thousand_tasks_is_small() {
             task: Some(k.into()),
             failed: k.is_multiple_of(50),
             ..Record::default()
-        });
+        };
+        monitor.record(record).expect("writes");
     }
     drop(monitor);
     let page = scratch.path("run.html");

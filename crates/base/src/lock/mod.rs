@@ -30,7 +30,7 @@ pub use fence::Fence;
 pub use filesystem::{FileSystem, Reach, Sharing, Why};
 pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, StockReaders, is_ours};
 pub use holders::writers_elsewhere;
-pub use holders::{Holder, LockReport, report};
+pub use holders::{Holder, LockReport, report, rows_held};
 pub use inherited::{after_fork_in_child, after_fork_in_parent, before_fork};
 pub use mounts::Mount;
 pub use owner::host;
