@@ -3,8 +3,6 @@
 //!
 //! `cargo bench --profile release --bench watching`; `SECONDS=30` is how long each is watched.
 
-#![expect(clippy::cast_precision_loss, reason = "rates for people")]
-
 use h5part::ledger::{ClaimOptions, Claimed, End, Ledger, NewLedger, Owner};
 use h5part::monitor::{Monitor, Record};
 use nix::pty::{Winsize, openpty};
@@ -92,7 +90,7 @@ fn table(path: &str) {
         update.args(["--durability", "process"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
     let mut values = update.stdin.take().expect("piped");
     let zeros = vec![0; 8 << 20];
-    let mut left = half as usize * 8;
+    let mut left = usize::try_from(half * 8).expect("fits");
     while left > 0 {
         let count = left.min(zeros.len());
         values.write_all(&zeros[..count]).expect("writes");
@@ -167,7 +165,7 @@ fn report(folder: &Path) {
                 memory_bytes: 1 << 20,
                 whole: true,
                 task: Some(task.into()),
-                failed: task % 50 == 0,
+                failed: task.is_multiple_of(50),
                 ..Record::default()
             };
             monitor.record(record).expect("writes");

@@ -52,18 +52,15 @@ fn text_of(page: &Path) -> String {
 /// Runs a page to its end.
 fn run_page(page: &str) {
     let steps = steps(page, &text_of(Path::new(page)));
-    let mut runner = Runner::new(page);
+    let runner = Runner::new(page);
     let (mut ran, mut skipped) = (0, 0);
     for step in steps {
-        match step.kind {
-            Kind::Skipped(reason) => {
-                skipped += 1;
-                println!("{page}:{}: NOT RUN: {reason}", step.line);
-            }
-            _ => {
-                ran += 1;
-                runner.run(&step);
-            }
+        if let Kind::Skipped(reason) = &step.kind {
+            skipped += 1;
+            println!("{page}:{}: NOT RUN: {reason}", step.line);
+        } else {
+            ran += 1;
+            runner.run(&step);
         }
     }
     println!("{page}: {ran} blocks were run, {skipped} were not");

@@ -31,7 +31,7 @@ impl Runner {
     }
 
     /// Takes one step. Panics if it does not do what the page says.
-    pub fn run(&mut self, step: &Step) {
+    pub fn run(&self, step: &Step) {
         let place = format!("{}:{}", self.page, step.line);
         match &step.kind {
             Kind::Script(text) => {
@@ -73,7 +73,7 @@ impl Runner {
     /// Runs a command to its end: its exit code, and what it printed on both outputs, as a page would say it.
     fn finished(&self, command: &mut Command) -> (i32, String) {
         let out = self.scratch.path("printed");
-        let file = File::options().create(true).truncate(true).read(true).write(true).open(&out).expect("opens");
+        let mut file = File::options().create(true).truncate(true).read(true).write(true).open(&out).expect("opens");
         // Both append: neither writes over the other.
         let append = || Stdio::from(File::options().append(true).open(&out).expect("opens"));
         for (name, _) in std::env::vars_os() {
@@ -92,7 +92,6 @@ impl Runner {
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(append()).stderr(append());
         let code = command.status().expect("starts").code().unwrap_or(-1);
         let mut bytes = Vec::new();
-        let mut file = file;
         file.rewind().expect("seeks");
         file.read_to_end(&mut bytes).expect("reads");
         let text = String::from_utf8_lossy(&bytes).into_owned();
