@@ -310,8 +310,6 @@ class Store(Mapping[str, Table]):
         """
         names = None if columns is None else list(columns)
         found: dict[str, Any] = json.loads(self._raw().adopt(table, names, committed, guard, None, again, dry_run))
-        # A file that other programs made gets an identity: what was opened before knows nothing of it.
-        self.close()
         return found
 
     # Proof, and what follows a kill.
