@@ -13,8 +13,10 @@ mod fork;
 mod handle;
 mod ledger;
 mod mbe;
+mod monitor;
 mod reader;
 mod rows;
+mod slurm;
 mod store;
 mod values;
 mod writer;
@@ -32,7 +34,13 @@ mod _h5part {
     #[pymodule_export]
     use crate::mbe::{GroundTruth, Saver};
     #[pymodule_export]
+    use crate::monitor::{Clock, Measurements, own_peak};
+    #[pymodule_export]
     use crate::reader::Reader;
+    #[pymodule_export]
+    use crate::slurm::{
+        slurm_cancel, slurm_is_worker, slurm_minutes, slurm_parts, slurm_script, slurm_shard, slurm_submit,
+    };
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]

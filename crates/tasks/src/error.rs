@@ -56,6 +56,9 @@ pub enum ErrorKind {
         /// Its own words.
         message: String,
     },
+    /// What SLURM says of this process contradicts itself.
+    #[error("cannot tell the shard: {0}")]
+    NoShard(String),
     /// A worker process ended in a way it should not.
     #[error("worker {worker} {how}")]
     Worker {

@@ -34,8 +34,10 @@ pub struct ChildUsage {
 
 /// Whose processor time is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub enum Whose {
+    /// That of the thread that measures.
     Thread,
+    /// That of all threads of its process.
     Process,
 }
 
