@@ -114,6 +114,6 @@ pub use h5part_base::{
     lock::{Fence, Waiting},
 };
 pub use h5part_engine::store::{
-    Adopt, Adopted, Adoption, Attribute, Before, CellState, ColumnPresence, ColumnStatus, Commit, Decision, Durability,
-    Element, LostStatus, Presence, Recovery, Side, Status, Values,
+    Adopt, Adopted, Adoption, Attribute, Before, CellState, ColumnPresence, ColumnStatus, Commit, Coordinates,
+    Decision, Dimensions, Durability, Element, LostStatus, Presence, Recovery, Side, Status, Values,
 };

@@ -4,8 +4,8 @@ use crate::merge::{MergeOptions, Merged};
 use crate::publish::{Published, Publishing};
 use crate::verify::{Report, Verify};
 use crate::{
-    Adopted, Adoption, Attribute, Commit, ErrorKind, Reader, Recovery, Result, Rows, Status, StoreOptions, Table,
-    TableInfo, Writer,
+    Adopted, Adoption, Attribute, Commit, Dimensions, ErrorKind, Reader, Recovery, Result, Rows, Status,
+    StoreOptions, Table, TableInfo, Writer,
 };
 use h5part_base::dataspace::shape_text;
 use h5part_base::error::{At, Item};
@@ -226,6 +226,14 @@ impl Store {
     pub fn add_columns(&self, table: &str, add: impl FnOnce(Table) -> Table) -> Result<()> {
         let rows = self.engine.reader(table)?.table().rows;
         self.engine.add_columns(add(Table::new(table, rows)).as_new())
+    }
+
+    /// The named dimensions of a table, whoever made them: h5part, netCDF, xarray or h5py.
+    ///
+    /// # Errors
+    /// As [`Store::reader`].
+    pub fn dimensions(&self, table: &str) -> Result<Dimensions> {
+        self.engine.dimensions(table)
     }
 
     /// Gives stamps to a table, or to columns, that another program made. The datasets stay as they are; every value is

@@ -132,12 +132,15 @@ class ColumnSpec:
         What rows hold that are not there. Default: NaN for floats, 0, False, empty text.
     attrs
         Attributes of the dataset, such as its ``units``.
+    dims
+        Names of the axes of one row, for netCDF and xarray. Where one axis of a table has a name, all need one.
     """
 
     dtype: DTypeLike
     shape: tuple[int, ...] = ()
     fill: Any = None
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    dims: tuple[str, ...] = ()
 
     def described(self, name: str) -> Described:
         """As the extension takes it."""
@@ -162,10 +165,28 @@ def described(columns: Mapping[str, ColumnLike]) -> list[Described]:
     return [spec_of(spec).described(name) for name, spec in columns.items()]
 
 
-def attributes(columns: Mapping[str, ColumnLike]) -> list[tuple[str, str, Any]]:
-    """Attributes of columns: column, name, value."""
+def new_columns(columns: Mapping[str, ColumnLike], coords: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What columns to be made are beside their types, as options of the extension."""
     specs = {name: spec for name, spec in columns.items() if isinstance(spec, ColumnSpec)}
-    return [(column, name, value) for column, spec in specs.items() for name, value in spec.attrs.items()]
+    return {
+        "column_attrs": [(column, name, value) for column, spec in specs.items() for name, value in spec.attrs.items()],
+        "dims": [(name, list(spec.dims)) for name, spec in specs.items() if spec.dims],
+        "coords": [(name, _coordinates(values)) for name, values in (coords or {}).items()],
+    }
+
+
+def _coordinates(values: Any) -> list[str] | tuple[str, bytes]:
+    """Texts, or an element type and bytes."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise BadRequest(f"coordinates are an array of one axis, not of {array.ndim}", code=2)
+    if array.dtype.kind == "S":
+        array = decode(array)
+    if array.dtype.kind == "U":
+        texts: list[str] = array.tolist()
+        return texts
+    name = engine_name(array.dtype)
+    return name, array.astype(array.dtype.newbyteorder("<")).tobytes()
 
 
 def spec_of(spec: ColumnLike) -> ColumnSpec:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from . import _h5part
-from ._dtypes import ColumnLike, Described, attributes, described
+from ._dtypes import ColumnLike, Described, described, new_columns
 from ._table import Table
 from .errors import LockTimeout, NotFound
 
@@ -59,6 +59,8 @@ def create(
     contiguous: bool = False,
     gzip: int | None = None,
     guard: str | None = None,
+    row_dim: str | None = None,
+    coords: Mapping[str, Any] | None = None,
     exist_ok: bool = False,
     timeout: float = 300.0,
     trust_locks: bool = False,
@@ -89,6 +91,11 @@ def create(
         Level of compression, 0 to 9. Commits to compressed columns are made one at a time: rather publish compressed.
     guard
         A column that holds its fill in each row until all others are complete, for programs that do not know h5part.
+    row_dim
+        Name of the dimension of rows, for netCDF and xarray. A column of this name holds its coordinates. Default, where
+        columns have ``dims``: ``"row"``.
+    coords
+        Values along other dimensions: ``{"xyz": ["x", "y", "z"]}``. See :class:`h5part.ColumnSpec` for the names.
     exist_ok
         Whether the table may exist; then it is checked that it fits.
     timeout
@@ -107,7 +114,7 @@ def create(
     BadRequest
         A column has no such type.
     """
-    new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
+    new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords)
     raw = _h5part.Store.create(os.fspath(path), table, *new, exist_ok, timeout, trust_locks, _tell_wait)
     return Store._of(raw, _Options(timeout, trust_locks))[table]
 
@@ -180,15 +187,18 @@ def _new_table(
     contiguous: bool,
     gzip: int | None,
     guard: str | None,
+    row_dim: str | None,
+    coords: Mapping[str, Any] | None,
 ) -> tuple[int, list[Described], dict[str, Any]]:
     """Rows, columns and options of a table to be made, as the extension takes them."""
     options = {
         "attrs": dict(attrs) if attrs else None,
-        "column_attrs": attributes(columns),
         "chunk_rows": chunk_rows,
         "contiguous": contiguous,
         "gzip": gzip,
         "guard": guard,
+        "row_dim": row_dim,
+        **new_columns(columns, coords),
     }
     return max(rows, 1), described(columns), options
 
@@ -261,10 +271,12 @@ class Store(Mapping[str, Table]):
         contiguous: bool = False,
         gzip: int | None = None,
         guard: str | None = None,
+        row_dim: str | None = None,
+        coords: Mapping[str, Any] | None = None,
         exist_ok: bool = False,
     ) -> Table:
         """Creates a further table: see :func:`h5part.create`."""
-        new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
+        new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords)
         self._raw().create_table(table, *new, exist_ok)
         return self[table]
 

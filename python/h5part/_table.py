@@ -16,7 +16,7 @@ from . import _h5part
 from ._block import Block
 from ._attributes import Attributes
 from ._column import Column
-from ._dtypes import ColumnLike, described, kind
+from ._dtypes import ColumnLike, described, kind, new_columns
 from ._rows import resolve
 from ._writer import Durability, Writer
 from .errors import BadRequest, NotFound
@@ -133,6 +133,16 @@ class Table:
     def attrs(self) -> Attributes:
         """Attributes of the table's group: ``table.attrs["units"] = "eV"``."""
         return Attributes(self.store, self.name)
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Names of the axes, rows first, of each column that has them in the file, whoever named them."""
+        return self._dimensions()[0]
+
+    @property
+    def coords(self) -> dict[str, npt.NDArray[Any]]:
+        """The values along the dimensions that have values and are not columns of this table."""
+        return self._dimensions()[1]
 
     def __getitem__(self, column: str) -> Column:
         infos = self._info()["columns"]
@@ -329,12 +339,19 @@ class Table:
         before: int = self.store._raw().extend(self.name, rows)
         return before
 
-    def add_columns(self, columns: Mapping[str, ColumnLike]) -> None:
+    def add_columns(self, columns: Mapping[str, ColumnLike], *, coords: Mapping[str, Any] | None = None) -> None:
         """Adds columns. Their rows are not there until they are committed.
 
         **Concurrency**, what is **atomic** and what **survives**: as :meth:`extend`.
+
+        Parameters
+        ----------
+        columns
+            As in :func:`h5part.create`. Where the axes of the table have names, those of the new columns need names, too.
+        coords
+            Values along dimensions that the table does not have yet.
         """
-        self.store._raw().add_columns(self.name, described(columns))
+        self.store._raw().add_columns(self.name, described(columns), new_columns(columns, coords))
 
     def append(self, **values: Any) -> slice:
         """Adds rows at the end, as lists do: see :class:`Appender`."""
@@ -350,15 +367,16 @@ class Table:
         frame = block.to_pandas()
         return frame[block.mask]
 
-    def to_xarray(self, dims: Mapping[str, Sequence[str]] | None = None, row_dim: str = "row") -> xr.Dataset:
+    def to_xarray(self, dims: Mapping[str, Sequence[str]] | None = None, row_dim: str | None = None) -> xr.Dataset:
         """The table as a dataset of xarray. Needs xarray.
 
         Parameters
         ----------
         dims
-            Names of the axes of a row, for each column: ``{"F": ("atom", "xyz")}``. Default: ``F_0``, ``F_1``.
+            Names of the axes of a row, for each column: ``{"F": ("atom", "xyz")}``. Default: those in the file, else
+            ``F_0``, ``F_1``.
         row_dim
-            Name of the axis of rows.
+            Name of the axis of rows. Default: that in the file, else ``"row"``.
 
         Returns
         -------
@@ -367,15 +385,27 @@ class Table:
         """
         import xarray as xr
 
+        named, along = self._dimensions()
+        rows = row_dim or next((names[0] for names in named.values()), "row")
         block = self.read()
         variables: dict[str, Any] = {}
+        used = set()
         for name, array in block.items():
-            axes = list((dims or {}).get(name, ())) or [f"{name}_{axis}" for axis in range(array.ndim - 1)]
+            axes = list((dims or {}).get(name, named.get(name, ("",))[1:]))
+            axes = axes or [f"{name}_{axis}" for axis in range(array.ndim - 1)]
             if len(axes) != array.ndim - 1:
                 raise BadRequest(f"column '{name}' has {array.ndim - 1} axes beside that of the rows, not {len(axes)}", code=2)
-            variables[name] = ((row_dim, *axes), array)
-        coordinates = {row_dim: np.arange(len(block.mask)), "present": (row_dim, block.mask)}
+            variables[name] = ((rows, *axes), array, dict(self[name].attrs))
+            used.update(axes)
+        coordinates: dict[str, Any] = {name: (name, values) for name, values in along.items() if name in used}
+        coordinates[rows] = variables.pop(rows, np.arange(len(block.mask)))
+        coordinates["present"] = (rows, block.mask)
         return xr.Dataset(variables, coords=coordinates, attrs=dict(self.attrs))
+
+    def _dimensions(self) -> tuple[dict[str, tuple[str, ...]], dict[str, npt.NDArray[Any]]]:
+        columns, along = self.store._raw().dimensions(self.name)
+        coords = {name: kind(dtype, descr).array(values, (-1,)) for name, dtype, descr, values in along}
+        return {name: tuple(names) for name, names in columns}, coords
 
     def close(self) -> None:
         """Lets go of what the table holds open. It can be used again."""

@@ -9,6 +9,7 @@ pub mod changes;
 pub mod columns;
 mod crate_api;
 mod descriptors;
+mod dimensions;
 mod direct;
 mod foreign;
 mod front_door;

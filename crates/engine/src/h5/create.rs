@@ -3,6 +3,7 @@
 use super::attribute::Attribute;
 use super::change::{ALIGNMENT, H5Change};
 use super::column::{Filters, Make, chunk_rows, make_column};
+use super::dimensions::{NewDimensions, add_dimensions, make_dimensions};
 use super::format::TABLE_ATTRIBUTE;
 use super::groups::members;
 use super::guards::GuardSpec;
@@ -39,6 +40,8 @@ pub struct NewTable {
     pub attributes: Vec<(String, Attribute)>,
     /// Attributes of its columns: name of the column, name, value.
     pub column_attributes: Vec<(String, String, Attribute)>,
+    /// Names of its axes, if they have names.
+    pub dimensions: NewDimensions,
 }
 
 impl NewTable {
@@ -56,6 +59,7 @@ impl NewTable {
             guard_complete: None,
             attributes: Vec::new(),
             column_attributes: Vec::new(),
+            dimensions: NewDimensions::default(),
         }
     }
 
@@ -169,6 +173,7 @@ impl H5Change {
         self.ensure_uuid()?;
         let group = table_group(&self.file, &table.path)?;
         make_columns(&group, table)?;
+        make_dimensions(&group, table)?;
         let names = table.columns.iter().map(|c| c.name.clone()).collect();
         let guards = table.guard_spec().into_iter().collect();
         self.make_stamps(&group, &StampsSpec { path: &table.path, rows: table.rows, names, guards }, None)?;
@@ -198,6 +203,7 @@ impl H5Change {
             );
         }
         make_columns(&group, new)?;
+        add_dimensions(&group, new)?;
         self.set_attributes(&new.path, &new.attributes)?;
         self.set_column_attributes(new)
     }

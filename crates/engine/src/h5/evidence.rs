@@ -3,6 +3,7 @@
 
 use super::H5File;
 use super::chunks::each_chunk;
+use super::dimensions::Marked;
 use super::groups::{members, object_id};
 use super::load::fill_of;
 use super::made_type::made_type;
@@ -103,6 +104,9 @@ impl H5File {
 }
 
 fn look_at(dataset: &Dataset, name: &str, table: &Table, netcdf: bool) -> Result<Result<Evidence, String>, Failed> {
+    if table.column(name).is_err() && Marked::is_dimension(dataset)? {
+        return Ok(Err("a dimension of the table, not a column".to_owned()));
+    }
     let Some(&rows) = dataset.shape().first() else { return Ok(Err("a single value, without rows".to_owned())) };
     let Ok(column) = table.column(name) else {
         return Ok(Err(format!("it has {rows} rows, and the table {}", table.rows)));

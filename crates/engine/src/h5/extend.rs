@@ -2,6 +2,7 @@
 
 use super::H5Change;
 use super::cells::{fill_rows, is_unfilled};
+use super::dimensions::lengthen;
 use super::format::STAMPS_GROUP;
 use super::load::Parts;
 use crate::h5::Failed;
@@ -51,7 +52,17 @@ impl H5Change {
             }
             resize(dataset, rows)?;
         }
+        lengthen(&parts.dimensions, rows)?;
         Ok(had)
+    }
+
+    /// Makes the dimension of rows as long as its table, which is as long already.
+    ///
+    /// # Errors
+    /// Library errors.
+    pub fn lengthen_dimension(&self, table: &str, rows: u64) -> Result<(), Failed> {
+        let group = self.file.group(&format!("/{table}"))?;
+        lengthen(&Parts::read(&self.file, table, &group)?.dimensions, rows)
     }
 }
 

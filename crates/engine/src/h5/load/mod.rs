@@ -17,7 +17,7 @@ use stamps::{are_there, number_of};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-pub(super) use dataset::{chunks_end, fill_of, type_of, type_text};
+pub(super) use dataset::{chunks_end, fill_of, read_column, type_of, type_text};
 pub(super) use parts::Parts;
 pub(super) use stamps::{open_stamps, stamps_of, table_of_stamps};
 
@@ -112,7 +112,7 @@ impl H5File {
         self.ask(|| self.group(path).map(|_| ()))
     }
 
-    fn group(&self, path: &str) -> Result<Group, Failed> {
+    pub(super) fn group(&self, path: &str) -> Result<Group, Failed> {
         if let Some(group) = self.find_group(path)? {
             return Ok(group);
         }

@@ -3,6 +3,7 @@
 use super::dataset::read_column;
 use super::stamps::{Stamped, open_stamps, table_of_stamps};
 use crate::h5::Failed;
+use crate::h5::dimensions::Marked;
 use crate::h5::format::STAMPS_GROUP;
 use crate::h5::groups::{members, object_id};
 use h5part_base::dataspace::{Column, path_below};
@@ -16,6 +17,8 @@ use std::collections::{HashMap, HashSet};
 pub(super) struct Datasets {
     pub(super) columns: Vec<(Column, Dataset)>,
     pub(super) aliases: Vec<(String, String)>,
+    /// Named dimensions that h5part made.
+    pub(super) dimensions: Vec<Dataset>,
     pub(super) unopenable: Vec<String>,
 }
 
@@ -88,6 +91,10 @@ pub(super) fn datasets(group: &Group, stamped: &[String], elsewhere: &Elsewhere<
             continue;
         };
         if dataset.shape().is_empty() {
+            continue;
+        }
+        if place(&name).is_none() && Marked::is_dimension(&dataset)? {
+            found.dimensions.push(dataset);
             continue;
         }
         match first.entry(object(&dataset)?) {

@@ -19,6 +19,8 @@ pub(in crate::h5) struct Parts {
     pub(in crate::h5) guards: Vec<Guard>,
     /// With what is left of them.
     pub(in crate::h5) lost: Vec<(LostColumn, Option<Dataset>)>,
+    /// Named dimensions that h5part made.
+    pub(in crate::h5) dimensions: Vec<Dataset>,
     aliases: Vec<(String, String)>,
     surplus: Vec<(String, u64)>,
     unopenable: Vec<String>,
@@ -29,7 +31,7 @@ impl Parts {
         let stamps = open_stamps(file, group, path)?;
         let stamped = stamps.as_ref().map(|(_, stamps)| Stamped::read(stamps)).transpose()?.unwrap_or_default();
         let elsewhere = Elsewhere::new(file, stamps.as_ref().map(|(number, _)| *number));
-        let Datasets { mut columns, aliases, unopenable } = datasets(group, &stamped.names, &elsewhere)?;
+        let Datasets { mut columns, aliases, dimensions, unopenable } = datasets(group, &stamped.names, &elsewhere)?;
         let stamped_rows = stamps.as_ref().map(|(_, stamps)| first_axis(stamps));
         let lost = stamped_rows.map_or_else(Vec::new, |rows| stamped.take_lost(&mut columns, rows));
         let lengths = columns.iter().filter(|(column, _)| column.stamp.is_some()).map(|(_, d)| first_axis(d));
@@ -45,7 +47,18 @@ impl Parts {
             Some((_, stamps)) => guards::read(stamps, &columns.iter().map(|(column, _)| column).collect::<Vec<_>>())?,
             None => Vec::new(),
         };
-        Ok(Self { path: path.to_owned(), rows, columns, stamps, guards, lost, aliases, surplus, unopenable })
+        Ok(Self {
+            path: path.to_owned(),
+            rows,
+            columns,
+            stamps,
+            guards,
+            lost,
+            dimensions,
+            aliases,
+            surplus,
+            unopenable,
+        })
     }
 
     /// Of a table that was just given these stamped columns. Those without stamps are left out.
@@ -63,8 +76,9 @@ impl Parts {
         let columns = stamped.iter().enumerate().map(read).collect::<Result<Vec<_>, Failed>>()?;
         let guards = guards::read(&stamps.1, &columns.iter().map(|(column, _)| column).collect::<Vec<_>>())?;
         let (path, rows, stamps) = (path.to_owned(), first_axis(&stamps.1), Some(stamps));
-        let (lost, aliases, surplus, unopenable) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { path, rows, columns, stamps, guards, lost, aliases, surplus, unopenable })
+        let (lost, dimensions) = (Vec::new(), Vec::new());
+        let (aliases, surplus, unopenable) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { path, rows, columns, stamps, guards, lost, dimensions, aliases, surplus, unopenable })
     }
 
     pub(in crate::h5) fn locate(self) -> Result<Table, Failed> {
