@@ -64,6 +64,7 @@ pub mod publish;
 pub mod verify;
 
 mod block;
+mod gate;
 mod group;
 mod info;
 mod options;
@@ -99,6 +100,7 @@ pub mod vplanet {
 }
 
 pub use block::Block;
+pub use gate::Gate;
 pub use group::{Group, GroupCommit};
 pub use info::{ColumnInfo, TableInfo};
 pub use options::StoreOptions;

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from typing import Any, Literal
 from . import _h5part
 from ._dtypes import ColumnLike, Described, described, new_columns
 from ._table import Table
-from .errors import LockTimeout, NotFound
+from .errors import NotFound
 
 _log = logging.getLogger("h5part")
 
@@ -401,7 +399,17 @@ class Store(Mapping[str, Table]):
 
     @contextmanager
     def gate(self, timeout: float | None = None) -> Iterator[None]:
-        """Keeps all writers of h5part out, so that another program may change the file.
+        """Keeps all writers of h5part out, so that this program may change the file through another library.
+
+        **Concurrency.** While the gate is held, no process commits, changes the structure, or opens a writer or a
+        reader: they wait, also in this process. Readers that are open already go on. Programs that know nothing of
+        h5part are not excluded; HDF5's own file lock keeps them apart. **Survives**: if this process dies, the kernel
+        releases the gate, and the file is as the other library left it. A child that is forked does not hold it.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait; default: as for all locks of this store.
 
         Examples
         --------
@@ -413,15 +421,13 @@ class Store(Mapping[str, Table]):
         Raises
         ------
         LockTimeout
-            Writers did not let go of the file in time.
+            The gate was not released in time; the message names its holder.
         """
-        limit = self._options.timeout if timeout is None else timeout
-        descriptor = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        held = self._raw().gate(timeout)
         try:
-            _take(descriptor, limit, self._path)
             yield
         finally:
-            os.close(descriptor)
+            held.release()
 
     # As a value.
 
@@ -458,25 +464,6 @@ class Store(Mapping[str, Table]):
         from ._html import store_html
 
         return store_html(self)
-
-
-def _take(descriptor: int, timeout: float, path: str) -> None:
-    end = time.monotonic() + timeout
-    told = 1.0
-    start = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            waited = time.monotonic() - start
-            if time.monotonic() >= end:
-                text = f"the gate of {path} is still held after {waited:.1f} s"
-                raise LockTimeout(text, kind="LockTimeout", code=6, operation="enter the gate of", path=path) from None
-            if waited >= told:
-                told *= 3
-                _tell_wait("the gate", "writers of h5part", waited)
-            time.sleep(0.002)
 
 
 def program() -> str:

@@ -10,6 +10,7 @@ mod columns;
 mod convert;
 mod errors;
 mod fork;
+mod gate;
 mod handle;
 mod ledger;
 mod mbe;
@@ -29,6 +30,8 @@ mod _h5part {
     use crate::errors::exit_codes;
     #[pymodule_export]
     use crate::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
+    #[pymodule_export]
+    use crate::gate::Gate;
     #[pymodule_export]
     use crate::ledger::{Claim, Ledger, create_ledger};
     #[pymodule_export]

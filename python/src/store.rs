@@ -4,6 +4,7 @@ use crate::columns::{Described, Named, NewColumns, attribute, attribute_value, d
 use crate::convert::{json, seconds};
 use crate::errors::{OrRaise, interrupted, keep};
 use crate::fork::with_threads;
+use crate::gate::Gate;
 use crate::reader::Reader;
 use crate::writer::Writer;
 use h5part::merge::{Attributes, MergeOptions};
@@ -138,6 +139,12 @@ impl Store {
 
     fn reader(&self, py: Python<'_>, table: &str) -> PyResult<Reader> {
         Ok(Reader::new(self.run(py, |store| store.reader(table))?))
+    }
+
+    /// `timeout`: in seconds; `None`: that of the store.
+    fn gate(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Gate> {
+        let timeout = timeout.map(|timeout| seconds("timeout", timeout)).transpose()?;
+        Ok(Gate::new(self.run(py, |store| store.gate(timeout))?))
     }
 
     /// Counts of cells, as JSON.

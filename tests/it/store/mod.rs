@@ -13,6 +13,7 @@ mod dimensions;
 mod direct;
 mod foreign;
 mod front_door;
+mod gate;
 mod groups;
 pub mod guard;
 mod left;

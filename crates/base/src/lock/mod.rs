@@ -28,7 +28,7 @@ pub use byte::{ByteGuard, ByteLock};
 pub use calls::LockCall;
 pub use fence::Fence;
 pub use filesystem::{FileSystem, Reach, Sharing, Why};
-pub use gate::{CreationLock, ExclusiveGate, Gate, ReadGate, SharedGate, StockReaders, is_ours};
+pub use gate::{CreationLock, ExclusiveGate, Gate, HeldGate, ReadGate, SharedGate, StockReaders, is_ours};
 pub use holders::writers_elsewhere;
 pub use holders::{Holder, LockReport, report};
 pub use inherited::{after_fork_in_child, after_fork_in_parent, before_fork};

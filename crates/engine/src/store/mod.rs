@@ -12,6 +12,7 @@ mod change;
 mod columns;
 mod commit;
 mod create;
+mod gate;
 mod group;
 mod handle;
 mod lost;
