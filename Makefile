@@ -36,7 +36,7 @@ test: ## Run all tests.
 test-python: wheel ## Install the wheel into a fresh environment, and run the tests of the Python package.
 	sh .ci/python test
 
-test-slurm: build ## Mode slurm on a real SLURM of four nodes on this host; installs it where it may.
+test-slurm: wheel ## Mode slurm on a real SLURM of four nodes on this host; installs it where it may.
 	sh .ci/slurm
 
 soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 of kills, with another seed each round.
