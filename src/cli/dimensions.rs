@@ -63,7 +63,7 @@ fn from_npy(dimension: &str, path: &Path) -> Result<Coordinates, ErrorKind> {
         return Err(ErrorKind::BadRequest(text));
     };
     let dtype = source.dtype_out();
-    let values = source.next_rows(len, dtype.size())?;
+    let values = source.next_rows(len, 1)?;
     source.expect_end()?;
     Ok(Coordinates { dimension: dimension.to_owned(), dtype, values })
 }

@@ -24,7 +24,7 @@ mod visit;
 mod wide;
 
 /// States that each scenario has at least. Scenarios of structure have few: each takes visits of the library.
-const LEAST: [(&str, u64); 37] = [
+const LEAST: [(&str, u64); 38] = [
     ("fresh", 140_000),
     ("fresh, guarded", 55_000),
     ("overwritten", 175_000),
@@ -58,6 +58,7 @@ const LEAST: [(&str, u64); 37] = [
     ("columns", 1300),
     ("bundle", 500),
     ("many", 1400),
+    ("dimensions", 500),
     ("changes", 1700),
     ("ledger", 1000),
     ("new ledger", 10),

@@ -9,6 +9,10 @@ use std::path::Path;
 
 /// As many rows as `xyz` is long, so that lengths tell nothing.
 fn table(rows: u64) -> Table {
+    labelled(rows, &["x", "y", "zä"])
+}
+
+fn labelled(rows: u64, labels: &[&str]) -> Table {
     Table::new("g/t", rows)
         .column::<f64>("E", [])
         .column::<f64>("F", [4, 3])
@@ -16,7 +20,7 @@ fn table(rows: u64) -> Table {
         .row_dim("frame")
         .dims("F", ["atom", "xyz"])
         .dims("V", ["xyz"])
-        .coordinates(Coordinates::texts("xyz", &["x", "y", "zä"]))
+        .coordinates(Coordinates::texts("xyz", labels))
 }
 
 fn store(scratch: &Scratch, name: &str, rows: u64) -> Store {
@@ -188,8 +192,7 @@ fn copies_have_them() {
 fn a_merge_tells_of_dimensions_that_differ() {
     let scratch = Scratch::new();
     let a = store(&scratch, "a.h5", 3);
-    let other = Table::new("g/t", 3).column::<f64>("V", [3]).row_dim("frame").dims("V", ["xyz"]);
-    let other = other.coordinates(Coordinates::texts("xyz", &["a", "b", "c"]));
+    let other = labelled(3, &["a", "b", "c"]);
     Store::create(scratch.path("b.h5"), other).expect("creates");
     let merged =
         merge(scratch.path("out.h5"), [a.path(), &scratch.path("b.h5")], &MergeOptions::default()).expect("merges");
