@@ -58,7 +58,7 @@ const LEAST: [(&str, u64); 38] = [
     ("columns", 1300),
     ("bundle", 500),
     ("many", 1400),
-    ("dimensions", 500),
+    ("dimensions", 1400),
     ("changes", 1700),
     ("ledger", 1000),
     ("new ledger", 10),
