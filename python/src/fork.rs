@@ -4,8 +4,8 @@ use crate::convert::lock;
 use crate::errors::OrRaise;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether this process was forked after the module was loaded: then the threads of the global pool are not there.
 static FORKED: AtomicBool = AtomicBool::new(false);
