@@ -36,7 +36,7 @@ test: ## Run all tests.
 test-python: wheel ## Install the wheel into a fresh environment, and run the tests of the Python package.
 	sh .ci/python test
 
-test-slurm: build ## Mode slurm on a real SLURM of four nodes on this host; installs it where it may.
+test-slurm: wheel ## Mode slurm on a real SLURM of four nodes on this host; installs it where it may.
 	sh .ci/slurm
 
 soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 of kills, with another seed each round.
@@ -68,14 +68,15 @@ doc: ## Build the documentation and run its examples.
 bench: ## Criterion benchmarks of the parts.
 	$(cmake) $(CARGO) bench --profile release
 
-bench-peers: build ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
+bench-peers: wheel ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
 	-sh .ci/tools peer hidefix
 	-sh .ci/tools planets
 	reading=$(call program,reading); saving=$(call program,mbe); \
 	for task in commit gzip publish read beside mbe trials archive grow; do \
 	    $(planets) $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" --saving "$$saving" \
 	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
-	done
+	done; \
+	sh .ci/python bench --reading "$$reading" $(if $(JSON),--json "$(JSON)/python.json") $(ARGS)
 	$(cmake) $(CARGO) bench --profile release --bench ledger
 
 clean: ## Remove what was built, but not the tools that were fetched.

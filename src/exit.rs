@@ -148,7 +148,9 @@ impl Exit {
             Kind::NoSuchTask(_) | Kind::NoSlurm(_) | Kind::NoProgram(_) | Kind::NothingMeasured => Self::NotFound,
             Kind::NotALedger(_) | Kind::DamagedTask { .. } | Kind::NotMeasurements(_) => Self::BadFile,
             Kind::NoStore | Kind::OtherStore(_) => Self::Foreign,
-            Kind::Worker { .. } | Kind::PoolClosed | Kind::Slurm { .. } | Kind::NotServing => Self::Io,
+            Kind::Worker { .. } | Kind::PoolClosed | Kind::Slurm { .. } | Kind::NoShard(_) | Kind::NotServing => {
+                Self::Io
+            }
         }
     }
 

@@ -28,5 +28,6 @@ pub fn after_in_parent() {
 pub fn after_in_child() -> Result<()> {
     let outcome = lock::after_fork_in_child().at("let go of the locks of the parent of", "this process");
     h5part_engine::h5::after_fork_in_child();
+    h5part_tasks::monitor::after_fork_in_child();
     outcome
 }

@@ -64,6 +64,7 @@ pub mod publish;
 pub mod verify;
 
 mod block;
+mod gate;
 mod group;
 mod info;
 mod options;
@@ -99,6 +100,7 @@ pub mod vplanet {
 }
 
 pub use block::Block;
+pub use gate::Gate;
 pub use group::{Group, GroupCommit};
 pub use info::{ColumnInfo, TableInfo};
 pub use options::StoreOptions;
@@ -114,6 +116,6 @@ pub use h5part_base::{
     lock::{Fence, Waiting},
 };
 pub use h5part_engine::store::{
-    Adopt, Adopted, Adoption, Attribute, Before, CellState, ColumnPresence, ColumnStatus, Commit, Decision, Durability,
-    Element, LostStatus, Presence, Recovery, Side, Status, Values,
+    Adopt, Adopted, Adoption, Attribute, Before, CellState, ColumnPresence, ColumnStatus, Commit, Coordinates,
+    Decision, Dimensions, Durability, Element, LostStatus, Presence, Recovery, Side, Status, Values,
 };

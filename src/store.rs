@@ -4,14 +4,15 @@ use crate::merge::{MergeOptions, Merged};
 use crate::publish::{Published, Publishing};
 use crate::verify::{Report, Verify};
 use crate::{
-    Adopted, Adoption, Attribute, Commit, ErrorKind, Reader, Recovery, Result, Rows, Status, StoreOptions, Table,
-    TableInfo, Writer,
+    Adopted, Adoption, Attribute, Commit, Dimensions, ErrorKind, Gate, Reader, Recovery, Result, Rows, Status,
+    StoreOptions, Table, TableInfo, Writer,
 };
 use h5part_base::dataspace::shape_text;
 use h5part_base::error::{At, Item};
 use h5part_engine::h5::NewTable;
 use h5part_engine::store as engine;
 use std::path::Path;
+use std::time::Duration;
 
 /// An HDF5 file that many processes write in place, at once. Cheap to clone; holds nothing open.
 ///
@@ -228,6 +229,14 @@ impl Store {
         self.engine.add_columns(add(Table::new(table, rows)).as_new())
     }
 
+    /// The named dimensions of a table, whoever made them: h5part, netCDF, xarray or h5py.
+    ///
+    /// # Errors
+    /// As [`Store::reader`].
+    pub fn dimensions(&self, table: &str) -> Result<Dimensions> {
+        self.engine.dimensions(table)
+    }
+
     /// Gives stamps to a table, or to columns, that another program made. The datasets stay as they are; every value is
     /// read. With [`Adoption::dry_run`] nothing is changed.
     ///
@@ -265,6 +274,33 @@ impl Store {
     /// [`ErrorKind::NotFound`], [`ErrorKind::ReservedName`], those of structural changes.
     pub fn set_attribute(&self, path: &str, name: &str, value: impl Into<Attribute>) -> Result<()> {
         self.engine.set_attributes(path, &[(name.to_owned(), value.into())])
+    }
+
+    /// Takes the gate, so that this program may change the file through another library, beside running writers. Waits
+    /// for at most `timeout`, by default as long as for any other lock.
+    ///
+    /// ```no_run
+    /// # fn annotate(store: &h5part::Store) -> h5part::Result<()> {
+    /// let gate = store.gate(None)?;
+    /// // Any HDF5 library may open the file for writing here, and must close it again.
+    /// drop(gate);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// **Concurrency.** While the gate is held, no process commits, changes the structure, or opens a writer or a reader:
+    /// they wait, and go on afterwards. Readers that are open already go on. Programs that know nothing of h5part are not
+    /// excluded; HDF5's own file lock keeps them apart from the library that has the file open. **Survives**: nothing is
+    /// undone after a death. The kernel releases the gate, and the file is as the other library left it; so a change
+    /// that another library has begun may be lost, or damage the file, as without h5part.
+    ///
+    /// Values of committed cells that are changed under the gate no longer match their stamps, and count as foreign: see
+    /// [`Verify::accept_foreign`](crate::verify::Verify::accept_foreign).
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`], which names the holder; those of [structural changes](Store#structural-changes).
+    pub fn gate(&self, timeout: Option<Duration>) -> Result<Gate> {
+        self.engine.gate(timeout).map(Gate::new)
     }
 
     /// Looks at everything: the structure, every value against its stamp, and what lies beside the file. What is wrong

@@ -1,6 +1,6 @@
 //! A table to be made.
 
-use crate::{Attribute, ColumnSpec, Element};
+use crate::{Attribute, ColumnSpec, Coordinates, Element};
 use h5part_engine::h5::{Filters, NewTable};
 
 /// A table to be made: its path, its rows, its columns.
@@ -95,6 +95,41 @@ impl Table {
     #[must_use]
     pub fn column_attribute(mut self, column: &str, name: &str, value: impl Into<Attribute>) -> Self {
         self.0.column_attributes.push((column.to_owned(), name.to_owned(), value.into()));
+        self
+    }
+
+    /// Names the dimension of rows, so that netCDF and xarray find it. Default, where other dimensions have names: `row`.
+    /// If a column has this name, it holds the coordinates of the rows.
+    ///
+    /// ```
+    /// use h5part::{Coordinates, Table};
+    ///
+    /// let table = Table::new("frames", 4000)
+    ///     .column::<f64>("time", [])
+    ///     .column::<f64>("F", [100, 3])
+    ///     .row_dim("time")
+    ///     .dims("F", ["atom", "xyz"])
+    ///     .coordinates(Coordinates::texts("xyz", &["x", "y", "z"]));
+    /// ```
+    #[must_use]
+    pub fn row_dim(mut self, name: &str) -> Self {
+        self.0.dimensions.rows = Some(name.to_owned());
+        self
+    }
+
+    /// Names the axes of one row of a column. Where one axis has a name, those of all columns need one.
+    #[must_use]
+    pub fn dims<N: AsRef<str>>(mut self, column: &str, names: impl IntoIterator<Item = N>) -> Self {
+        let names = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
+        self.0.dimensions.columns.push((column.to_owned(), names));
+        self
+    }
+
+    /// Sets the values along a dimension within rows, such as radii or names of directions. Those along the dimension of
+    /// rows are a column: see [`Table::row_dim`].
+    #[must_use]
+    pub fn coordinates(mut self, values: Coordinates) -> Self {
+        self.0.dimensions.coordinates.push(values);
         self
     }
 

@@ -106,7 +106,7 @@ class Peer(ABC):
 
 @dataclass(frozen=True)
 class Mark:
-    """A demanded ratio of two peers' figures: time of `over` / time of `under` in one case."""
+    """A demanded ratio of two peers' figures: time of `over` / time of `under` in one case. Or their difference."""
 
     case: str
     over: str
@@ -117,6 +117,8 @@ class Mark:
     """True: the ratio must be at least `bound`; False: at most."""
     quantity: str | None = None
     """None: the time."""
+    difference: bool = False
+    """What is demanded is `over` - `under`, in microseconds."""
 
     def reached(self, ratio: float) -> bool:
         return ratio >= self.bound if self.at_least else ratio <= self.bound

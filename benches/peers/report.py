@@ -49,10 +49,15 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    return [
-        Verdict(mark, ratio(results, mark.over, mark.under, mark.case, mark.quantity))
-        for mark in results.task.marks
-    ]
+    return [Verdict(mark, measured(results, mark)) for mark in results.task.marks]
+
+
+def measured(results: Results, mark: Mark) -> float | None:
+    """The ratio, or the difference, of a mark."""
+    if not mark.difference or mark.under is None:
+        return ratio(results, mark.over, mark.under, mark.case, mark.quantity)
+    above, below = (figure(results, peer, mark.case, mark.quantity) for peer in (mark.over, mark.under))
+    return above - below if above is not None and below is not None else None
 
 
 def text(results: Results, machine: Mapping[str, str]) -> str:
@@ -88,6 +93,7 @@ def raw(results: Results, machine: Mapping[str, str]) -> dict[str, Any]:
                 "over": verdict.mark.over,
                 "under": verdict.mark.under,
                 "of": verdict.mark.quantity or "time",
+                "difference": verdict.mark.difference,
                 "at_least" if verdict.mark.at_least else "at_most": verdict.mark.bound,
                 "measured": verdict.measured,
                 "verdict": verdict.word,
@@ -238,7 +244,8 @@ def _mark_row(results: Results, verdict: Verdict) -> list[str]:
     mark = verdict.mark
     titles = {peer.name: peer.title for peer in results.task.peers}
     of = {quantity.name: f"{quantity.title}: " for quantity in results.task.quantities}
-    under = "" if mark.under is None else f" / {titles[mark.under]}"
+    by = "less" if mark.difference else "/"
+    under = "" if mark.under is None else f" {by} {titles[mark.under]}"
     return [
         f"{of.get(mark.quantity or '', '')}{titles[mark.over]}{under} at {mark.case}",
         f"{'>=' if mark.at_least else '<='} {mark.bound:g}",

@@ -32,6 +32,7 @@ from peers.mbe import (
     MbeStream,
     MbeWork,
 )
+from peers.python import ChainWork, ImportWork, MapWork, ways
 from peers.publishing import H5partAgain, H5partPublish, H5repack, H5repackSynced, PublishWork
 from peers.readers import (
     COMMITS_PER_S,
@@ -279,6 +280,46 @@ def mbe_task(size: Size) -> Task:
     )
 
 
+def python_task(size: Size) -> Task:
+    """What the Python package costs over the crate, and beside what Python users do today."""
+    one, many = "commit, 1 writer", f"commit, {size.writers} writers"
+    # A table that fits the page cache, but not the processor's caches.
+    rows = ResultRows(10 * size.rows, size.row_shape)
+    layouts: list[Layout] = ["contiguous", "chunked", "gzip"]
+    reads = {f"read {layout}": ReadWork(rows, layout) for layout in layouts}
+    least = {"read contiguous": 1.0, "read chunked": 1.5, "read gzip": 2.5}
+    start, step, item = "import", "step of emcee", "item of map"
+    return Task(
+        name="python",
+        title=(
+            f"From Python: {size.rows} commits of a row of {rows.title}; F of {rows.rows} rows read, "
+            f"{rows.cell_bytes * rows.rows / MIB:.0f} MiB; steps of 32 walkers in 5 dimensions, a free likelihood; "
+            "10,000 empty items, 10 a message, 2 workers"
+        ),
+        unit="us",
+        cases={
+            one: CommitWork(1, size.rows, size.row_shape, 1),
+            many: CommitWork(size.writers, size.rows, size.row_shape, 1),
+            **reads,
+            start: ImportWork(),
+            step: ChainWork(2000),
+            item: MapWork(10_000, 10, 2),
+        },
+        peers=ways(),
+        marks=[
+            Mark(one, "h5part", "crate", 5.0, at_least=False, difference=True),
+            Mark(many, "usual", "h5part", 150.0, at_least=True),
+            Mark(many, "chunked", "h5part", 150.0, at_least=True),
+            *(Mark(case, "h5part", "crate", 1.05, at_least=False) for case in reads),
+            *(Mark(case, "usual", "h5part", bound, at_least=True) for case, bound in least.items()),
+            Mark(start, "h5part", None, 60_000.0, at_least=False),
+            Mark(step, "usual", "h5part", 10.0, at_least=True),
+            Mark(step, "usual", "power", 2.0, at_least=True),
+            Mark(item, "h5part", "usual", 1.3, at_least=False),
+        ],
+    )
+
+
 @dataclass(frozen=True)
 class Asked:
     """A task by name: how it is made, and the rows that its marks are meant for."""
@@ -297,4 +338,5 @@ TASKS: dict[str, Asked] = {
     "trials": Asked(trials_task, 1000),
     "archive": Asked(archive_task, 100),
     "grow": Asked(grow_task, 10_000),
+    "python": Asked(python_task, 4000),
 }

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from model import Peer, PeerFailed, Run, Settings
 from work import Columns, CommitWork, ReadRow
 
-Commit: TypeAlias = Callable[[slice, Columns], None]
+Commit: TypeAlias = Callable[[slice, Columns], object]
 """Writes one batch and returns when another process can read it."""
 
 LEAD_S = 0.5

@@ -1,4 +1,4 @@
-"""What was read: arrays, and which rows are there."""
+"""What was read: arrays, and which rows are committed."""
 
 from __future__ import annotations
 
@@ -11,27 +11,36 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What is known of a cell, as :attr:`Block.states` has it.
+#: States of a cell, as in :attr:`Block.states`.
 MISSING, COMMITTED, PLAIN, WRITING, CHANGED = range(5)
 
 
 class Block(Mapping[str, npt.NDArray[Any]]):
-    """Rows of some columns of a table.
+    """Rows of some columns of a table: what :meth:`h5part.Table.read` returns.
 
-    A mapping from the names of the columns to arrays of shape ``(rows, *cell)``. Rows that are not there hold the
-    column's fill.
+    A mapping from names of columns to arrays of shape ``(rows, *cell)``. Missing rows hold the column's fill.
 
     Attributes
     ----------
     rows : int, slice or ndarray
         The rows that were read.
     mask : ndarray of bool, shape (rows,)
-        Whether all of these columns have the row. This is the opposite of numpy's masks, where True hides a value.
+        Whether all of these columns have the row. numpy's masks are the opposite: there True hides a value.
     masks : dict of ndarray of bool, shape (rows,)
-        The same for each column by itself.
+        Whether each column has the row.
     states : dict of ndarray of uint8, shape (rows,)
-        What is known of each cell: ``MISSING``, ``COMMITTED``, ``PLAIN`` (another program wrote it), ``WRITING`` or
+        State of each cell: ``MISSING``, ``COMMITTED``, ``PLAIN`` (another program wrote it), ``WRITING`` or
         ``CHANGED`` (its bytes do not match its stamp).
+
+    Examples
+    --------
+    >>> import h5part
+    >>> table = h5part.create("run.h5", "t", 3, {"E": "f8"})
+    >>> table.commit(1, E=-1.5)
+    1
+    >>> block = table.read("E")
+    >>> block["E"][block.mask].tolist()
+    [-1.5]
     """
 
     __slots__ = ("_arrays", "mask", "masks", "rows", "states")
@@ -50,12 +59,14 @@ class Block(Mapping[str, npt.NDArray[Any]]):
         self.mask: npt.NDArray[np.bool_] = np.logical_and.reduce(masks) if masks else np.empty(0, np.bool_)
 
     def __getitem__(self, column: str) -> npt.NDArray[Any]:
+        """The values of a column, shape ``(rows, *cell)``."""
         return self._arrays[column]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)
 
     def __len__(self) -> int:
+        """Number of columns."""
         return len(self._arrays)
 
     def __repr__(self) -> str:
@@ -63,7 +74,12 @@ class Block(Mapping[str, npt.NDArray[Any]]):
         return f"<h5part.Block of {len(self.mask)} rows, {int(self.mask.sum())} there; {columns}>"
 
     def masked(self, column: str) -> np.ma.MaskedArray[Any, Any]:
-        """A column as a masked array of numpy: rows that are not there are hidden.
+        """Returns a column as a masked array of numpy, in which missing rows are masked.
+
+        Parameters
+        ----------
+        column
+            Its name.
 
         Returns
         -------
@@ -74,7 +90,13 @@ class Block(Mapping[str, npt.NDArray[Any]]):
         return np.ma.MaskedArray(array, np.broadcast_to(hidden.reshape(-1, *(1,) * (array.ndim - 1)), array.shape))
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row a row, one column an element: ``F[0,1]``. Rows that are not there hold fill."""
+        """Returns all rows as a data frame of pandas. Missing rows hold the fill.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A column for each element of a row: ``E``, ``F[0,1]``. The index holds the row numbers.
+        """
         import pandas as pd
 
         flat: dict[str, npt.NDArray[Any]] = {}

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._attributes import Attributes
-from ._dtypes import Kind, kind
+from ._dtypes import Kind, unread
 from ._rows import resolve
 from .errors import Unsupported
 
@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 
 
 class Column:
-    """One column of a table: ``table["E"]``.
+    """One column of a table, used like an array: ``table["E"]``.
 
     ``column[rows]`` reads, ``column[rows] = values`` commits. Every access looks at the file anew.
+
+    **Concurrency.** As :meth:`h5part.Table.read` and :meth:`h5part.Table.commit`.
+
+    Examples
+    --------
+    >>> import h5part
+    >>> energies = h5part.create("run.h5", "frames", 4, {"E": "f8"})["E"]
+    >>> energies[1:3] = [-1.5, -2.5]
+    >>> float(energies[1]), energies[:].tolist(), energies.mask[:].tolist()
+    (-1.5, [nan, -1.5, -2.5, nan], [False, True, True, False])
     """
 
     __slots__ = ("_info", "name", "table")
@@ -32,24 +42,29 @@ class Column:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of an element."""
+        """Numpy type of an element.
+
+        Raises
+        ------
+        Unsupported
+            h5part cannot read the column.
+        """
         return self._kind().dtype
 
     def _kind(self) -> Kind:
         if self._info["dtype"] is None:
-            text = f"column '{self.name}' has a type that h5part carries along, but does not read: use h5py"
-            raise Unsupported(text, kind="UnsupportedType", code=10)
-        return kind(self._info["dtype"], self._info["numpy"])
+            raise unread(self.name)
+        return self.table._kind(self.name, self._info["dtype"], self._info["numpy"])
 
     @property
     def members(self) -> dict[str, int] | None:
-        """Names and values, if it is an enum; values are read and written as whole numbers."""
+        """Names and values of an enum, else None. Its values are read and written as whole numbers."""
         members = self._info.get("members")
         return None if members is None else {name: int(value) for name, value in members}
 
     @property
     def attrs(self) -> Attributes:
-        """Attributes of the dataset: ``column.attrs["units"] = "eV"``."""
+        """Attributes of the dataset, read and written: ``column.attrs["units"] = "eV"``."""
         return Attributes(self.table.store, f"{self.table.name}/{self.name}")
 
     @property
@@ -59,28 +74,40 @@ class Column:
 
     @property
     def ndim(self) -> int:
-        """Number of axes, that of the rows included."""
+        """Number of axes, including that of the rows."""
         return 1 + len(self._info["shape"])
 
     @property
     def fillvalue(self) -> Any:
-        """What rows hold that are not there."""
+        """The value of missing rows."""
         return self._kind().array(self._info["fill"], (1,))[0]
 
     @property
     def is_direct(self) -> bool:
-        """Whether commits write it in place, beside one another. Commits to other columns are made one at a time."""
+        """Whether commits write it in place, at the same time. Commits to a column that is not are made one at a time."""
         return bool(self._info["is_direct"])
 
     @property
     def mask(self) -> _Mask:
-        """Which rows are there: ``column.mask[rows]`` is an array of bool."""
+        """Which rows are committed: ``column.mask[rows]`` is an array of bool, True for those that are."""
         return _Mask(self)
 
     def __len__(self) -> int:
+        """Number of rows."""
         return len(self.table)
 
     def __getitem__(self, index: Any) -> Any:
+        """Reads rows. Missing rows hold the fill.
+
+        Parameters
+        ----------
+        index
+            Rows, as in :meth:`h5part.Table.read`, and optionally an index for each axis of a row: ``column[3:5, 0]``.
+
+        Returns
+        -------
+        ndarray, shape (rows, *cell), or the value of one row
+        """
         rows, inner = _split(index)
         single = isinstance(rows, (int, np.integer)) and not isinstance(rows, (bool, np.bool_))
         array = self.table.read(self.name, rows=rows)[self.name]
@@ -89,6 +116,24 @@ class Column:
         return array[(slice(None), *inner)] if inner else array
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        """Commits values to rows by one commit: see :meth:`h5part.Table.commit`.
+
+        **Concurrency**, what is **atomic** and what it **survives**: as :meth:`h5part.Table.commit`.
+
+        Parameters
+        ----------
+        index
+            Whole rows, as in :meth:`h5part.Table.commit`.
+        value : array_like, shape (rows, *cell), or one that broadcasts to it
+            The values.
+
+        Raises
+        ------
+        Unsupported
+            Only a part of a row is named.
+        TypeMismatch, Mismatch
+            The values have another type or shape.
+        """
         rows, inner = _split(index)
         if inner:
             text = "a commit writes whole rows: read the row, change it, and commit it"

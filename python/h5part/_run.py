@@ -28,15 +28,15 @@ Computes = Callable[[Rows], Mapping[str, Any]]
 
 @dataclass
 class Summary:
-    """What :func:`run` did."""
+    """Tells what :func:`run` did."""
 
     #: Rows that were computed and committed.
     done: int = 0
     #: Blocks of rows that failed, each with the traceback of its last attempt.
     failed: list[tuple[Rows, str]] = field(default_factory=list)
-    #: Seconds from beginning to end.
+    #: Duration of the run, in seconds.
     seconds: float = 0.0
-    #: The job arrays that were submitted instead, with ``mode="slurm"``.
+    #: The job arrays that were submitted by ``mode="slurm"``.
     submitted: list[slurm.Submitted] = field(default_factory=list)
 
     @property
@@ -62,55 +62,67 @@ def run(
     array: slurm.Array | None = None,
     elements: int | None = None,
 ) -> Summary:
-    """Computes and commits the rows of a table that are not there yet.
+    """Computes and commits the missing rows of a table.
 
-    Worker processes call ``function``, and commit what it returns. Killed at any instant, call it again: it goes on with
-    what is missing. A worker that dies is replaced, and its rows are tried again.
+    Worker processes call ``function`` and commit what it returns. A worker that dies is replaced, and its rows are
+    retried.
 
     **Concurrency.** Several runs may work on the same table; with different ``shard`` they share the rows. A row that
-    two runs compute is committed twice, as a whole each time.
+    two runs compute is committed twice, each time as a whole. **Survives** a kill at any instant: call it again, and it
+    computes what is missing.
 
     Parameters
     ----------
     function : callable
-        Called with row numbers, ndarray of int64 of shape (block,). Returns a mapping with an array of shape
-        ``(block, *cell)`` for each column. It must be importable in another process: a function of a module.
+        Called with row numbers, an ndarray of int64 of shape (block,). Returns a mapping from column to an array of
+        shape ``(block, *cell)``. Worker processes must be able to import it: define it in a module or a script.
     table
         The table.
     workers
-        Number of processes; default: one for each processor that this process may use. 0: in this process.
+        Number of processes. Default: one per processor that this process may use. 0: compute in this process.
     block
-        Rows of a call.
+        Rows per call.
     rows
-        Only these rows.
+        Compute these rows only.
     columns
-        The columns that make a row done; default: all that have stamps.
+        The columns that must have a row. Default: all columns that have stamps.
     shard
         As in :meth:`h5part.Table.todo`.
     retries
-        How often a block is tried again after it failed, or its worker died.
+        Retries per block that failed or whose worker died.
     seed
-        Gives every block its own seed: see :func:`h5part.pool.task_seed`.
+        Gives every block a seed of its own: see :func:`h5part.pool.task_seed`.
     durability
         As in :meth:`h5part.Table.writer`.
     progress
         As in :class:`h5part.progress.Progress`: ``"auto"``, ``"bar"``, ``"lines"``, ``"tqdm"``, a callable or None.
     mode : "slurm", optional
-        Submit a job array in which each element runs this script again; in an element, compute its share.
+        Submit a job array in which each element runs this script again. In an element, compute its share.
     array
-        What the job array asks for; default: this script, SLURM's own limits.
+        What the job array asks for. Default: this script, with SLURM's own limits.
     elements
-        Elements of the array; default: as many as there are blocks, up to 100.
+        Elements of the array. Default: one per block, up to 100.
 
     Returns
     -------
     Summary
-        What was done; or, with ``mode="slurm"`` outside an element, what was submitted.
+        What was done. With ``mode="slurm"`` outside an element: what was submitted.
 
     Raises
     ------
     BadRequest
         ``block`` is less than 1.
+    SlurmError
+        SLURM is not installed, or it refused the array.
+
+    Examples
+    --------
+    >>> import h5part, numpy as np
+    >>> def compute(rows: np.ndarray) -> dict[str, np.ndarray]:
+    ...     return {"y": rows**2.0}
+    >>> table = h5part.create("run.h5", "t", 10, {"y": "f8"})
+    >>> h5part.run(compute, table, workers=0, block=5, progress=None).done
+    10
     """
     if block < 1:
         raise BadRequest("a block has at least one row", code=2)

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import logging
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from types import TracebackType
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from . import _h5part
-from ._dtypes import ColumnLike, Described, attributes, described
+from . import _check, _h5part
+from ._closing import Closing
+from ._dtypes import ColumnLike, Described, described, new_columns
 from ._table import Table
-from .errors import LockTimeout, NotFound
-
-_log = logging.getLogger("h5part")
+from .errors import BadFile, NotFound
 
 StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What :meth:`Store.verify` found."""
+    """Tells what :meth:`Store.verify` found. It is true if the file is sound."""
 
     #: Whether nothing is wrong.
     sound: bool
-    #: One for each thing that is wrong, or worth knowing: severity, kind, what, remedy, table, column, rows.
+    #: What is wrong or worth knowing, each with severity, kind, what, remedy, table, column and rows.
     findings: tuple[dict[str, Any], ...]
-    #: Counts of each table.
+    #: Counts for each table.
     tables: tuple[dict[str, Any], ...]
     #: The whole report, as ``h5part verify --json`` prints it.
-    full: dict[str, Any]
+    full: dict[str, Any] = field(repr=False)
 
     def __bool__(self) -> bool:
         return self.sound
@@ -59,14 +53,16 @@ def create(
     contiguous: bool = False,
     gzip: int | None = None,
     guard: str | None = None,
+    row_dim: str | None = None,
+    coords: Mapping[str, Any] | None = None,
     exist_ok: bool = False,
     timeout: float = 300.0,
     trust_locks: bool = False,
 ) -> Table:
-    """Creates a table, and its file where there is none.
+    """Creates a table. Creates its file too, if it does not exist.
 
     **Concurrency.** Any number of processes may create tables in the same file at the same time. **Survives** a kill at
-    any instant: the table is there as a whole, or not at all.
+    any instant: the table exists as a whole, or not at all.
 
     Parameters
     ----------
@@ -75,26 +71,33 @@ def create(
     table
         Path of the table's group in it.
     rows
-        Number of rows. They can be extended later. 0 makes room for one row, for tables that are appended to.
+        Number of rows. A table can be extended later. 0 makes room for one row, for tables that are appended to.
     columns
-        For each column its type, ``"f8"``, or type and shape of one row, ``("f8", (100, 3))``, or a
-        :class:`h5part.ColumnSpec`. Types are those of numpy.
+        Columns by name. Each is a numpy type, ``"f8"``, or the type and shape of one row, ``("f8", (100, 3))``, or a
+        :class:`h5part.ColumnSpec`.
     attrs
         Attributes of the table's group.
     chunk_rows
-        Rows of a chunk; default: chunks of about 1 MiB.
+        Rows per chunk. Default: chunks of about 1 MiB.
     contiguous
-        One block for each column instead of chunks. Such a table cannot grow.
+        Store each column as one block instead of chunks. Such a table cannot grow.
     gzip
-        Level of compression, 0 to 9. Commits to compressed columns are made one at a time: rather publish compressed.
+        Level of compression, 0 to 9. Commits to compressed columns are made one at a time. If you can, publish a
+        compressed copy instead: see :meth:`Store.publish`.
     guard
-        A column that holds its fill in each row until all others are complete, for programs that do not know h5part.
+        A column that holds its fill in each row until all other columns are committed. It protects programs that do not
+        know h5part.
+    row_dim
+        Name of the dimension of rows, for netCDF and xarray. A column of this name holds its coordinates. Default, where
+        columns have ``dims``: ``"row"``.
+    coords
+        Values along other dimensions: ``{"xyz": ["x", "y", "z"]}``. See :class:`h5part.ColumnSpec` for the names.
     exist_ok
-        Whether the table may exist; then it is checked that it fits.
+        Accept a table that exists, after a check that it has these columns and at least as many rows.
     timeout
         Seconds to wait for each lock.
     trust_locks
-        Whether to write even where the locks of the file system may not reach every host.
+        Write even where the locks of the file system may not reach every host.
 
     Returns
     -------
@@ -103,17 +106,31 @@ def create(
     Raises
     ------
     AlreadyExists
-        The table exists.
+        The table exists, and ``exist_ok`` is False.
+    NotFound, Mismatch, RowOutOfRange
+        The table exists without these columns, with other types or shapes, or with fewer rows.
     BadRequest
-        A column has no such type.
+        h5part has no columns of this type; the message says what to use instead.
+    Unsupported
+        The locks of the file system may not reach every host.
+
+    Examples
+    --------
+    >>> import h5part
+    >>> columns = {"E": h5part.ColumnSpec("f8", attrs={"units": "eV"}), "F": ("f8", (100, 3)), "label": "S20"}
+    >>> h5part.create("run.h5", "frames", 1000, columns, attrs={"method": "r2scan"})
+    <h5part.Table 'frames' in '...run.h5'>
     """
-    new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
-    raw = _h5part.Store.create(os.fspath(path), table, *new, exist_ok, timeout, trust_locks, _tell_wait)
-    return Store._of(raw, _Options(timeout, trust_locks))[table]
+    new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords)
+    timeout, name = _check.seconds("timeout", timeout), _check.table(table)
+    raw = _h5part.Store.create(_check.path(path), name, *new, exist_ok, timeout, trust_locks, _tell_wait)
+    return Store._of(raw, _Options(timeout, trust_locks))[name]
 
 
 def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) -> Store:
     """Opens an HDF5 file that exists, whoever made it.
+
+    **Concurrency.** Any number of processes may open the same file, to read and to write.
 
     Parameters
     ----------
@@ -122,15 +139,31 @@ def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) ->
     timeout
         Seconds to wait for each lock.
     trust_locks
-        Whether to write even where the locks of the file system may not reach every host.
+        Write even where the locks of the file system may not reach every host.
+
+    Returns
+    -------
+    Store
 
     Raises
     ------
     FileMissing
-        There is no such file.
+        The file does not exist.
+    BadFile
+        It is not an HDF5 file, or it is damaged.
+
+    Examples
+    --------
+    >>> import h5part
+    >>> table = h5part.create("run.h5", "frames", 4, {"E": "f8"})
+    >>> with h5part.open("run.h5") as store:
+    ...     list(store), store["frames"].columns
+    (['frames'], ('E',))
     """
-    options = _Options(timeout, trust_locks)
-    return Store._of(_h5part.Store(os.fspath(path), timeout, trust_locks, _tell_wait), options)
+    options, name = _Options(_check.seconds("timeout", timeout), trust_locks), _check.path(path)
+    if os.path.isdir(name):
+        raise BadFile(f"cannot open {name}: it is a folder", code=5, operation="open", path=name)
+    return Store._of(_h5part.Store(name, timeout, trust_locks, _tell_wait), options)
 
 
 def merge(
@@ -140,31 +173,44 @@ def merge(
     concat: bool = False,
     attrs: Literal["same", "first"] = "same",
 ) -> dict[str, Any]:
-    """Merges the committed rows of files into ``out``, which is made if it does not exist.
+    """Merges the committed rows of files into ``out``, which is created if it does not exist.
 
-    **Concurrency.** Other processes may write to an ``out`` that exists, and merge into it. The sources are read only.
-    **Survives** a kill at any instant: ``out`` does not exist, or is sound; the same call does what is left.
+    **Concurrency.** Other processes may write to ``out`` and merge into it meanwhile. The sources are only read.
+    **Survives** a kill at any instant: ``out`` does not exist, or is sound. The same call then does what is left.
 
     Parameters
     ----------
+    out
+        The file to merge into.
     *sources
-        The files.
+        The files to merge.
     tables
-        Only these tables, and nothing else; default: all, and what else there is.
+        Merge these tables, and nothing else. Default: all tables, and everything else in the files.
     concat
-        Put the rows of each file after those of the files before, rather than over them.
+        Put the rows of each file after those of the files before, instead of at the same row numbers.
     attrs : {"same", "first"}
-        Whether attributes of tables and columns that differ are an error, or those of the first file are kept.
+        ``"same"``: attributes of tables and columns that differ are an error. ``"first"``: keep those of the first file.
 
     Returns
     -------
     dict
-        What was merged; ``complete`` says whether all that the sources hold is in ``out`` now.
+        What was merged, as counts. ``complete`` tells whether ``out`` now holds everything that the sources hold.
 
     Raises
     ------
     Mismatch
         Two files have different values for one cell.
+
+    Examples
+    --------
+    >>> import h5part
+    >>> for part in range(2):
+    ...     table = h5part.create(f"part{part}.h5", "t", 4, {"E": "f8"})
+    ...     _ = table.commit([part, part + 2], E=[0.5 + part, 2.5 + part])
+    >>> h5part.merge("all.h5", "part0.h5", "part1.h5")["complete"]
+    True
+    >>> h5part.open("all.h5")["t"]["E"][:].tolist()
+    [0.5, 1.5, 2.5, 3.5]
     """
     found, complete = _h5part.Store.merge_into(
         os.fspath(out), [os.fspath(s) for s in sources], None if tables is None else list(tables), concat, attrs == "first"
@@ -180,27 +226,49 @@ def _new_table(
     contiguous: bool,
     gzip: int | None,
     guard: str | None,
+    row_dim: str | None,
+    coords: Mapping[str, Any] | None,
 ) -> tuple[int, list[Described], dict[str, Any]]:
     """Rows, columns and options of a table to be made, as the extension takes them."""
+    _check.columns(columns)
+    rows = _check.whole("rows", rows)
+    chunk_rows = None if chunk_rows is None else _check.whole("chunk_rows", chunk_rows, 1)
+    gzip = None if gzip is None else _check.whole("gzip", gzip, 0, 9)
     options = {
-        "attrs": dict(attrs) if attrs else None,
-        "column_attrs": attributes(columns),
+        "attrs": {name: _check.attribute(name, value) for name, value in attrs.items()} if attrs else None,
         "chunk_rows": chunk_rows,
         "contiguous": contiguous,
         "gzip": gzip,
         "guard": guard,
+        "row_dim": row_dim,
+        **new_columns(columns, coords),
     }
     return max(rows, 1), described(columns), options
 
 
 def _tell_wait(what: str, holder: str, waited: float) -> None:
-    _log.warning("waiting for %s for %.0f s; it is held by %s", what, waited, holder)
+    # Its import, as that of pathlib, costs a third of that of this package.
+    import logging
+
+    logging.getLogger("h5part").warning("waiting for %s for %.0f s; it is held by %s", what, waited, holder)
 
 
-class Store(Mapping[str, Table]):
-    """An HDF5 file that many processes write in place: a mapping from names to tables.
+class Store(Closing, Mapping[str, Table]):
+    """An HDF5 file that many processes write in place, as a mapping from names to tables.
 
-    A store holds nothing open, can be pickled, and used after a fork.
+    Made by :func:`h5part.open`. In a ``with`` statement, the files of its tables are closed at the end.
+
+    **Concurrency.** Any number of processes and threads may use the same file at the same time. A store can be pickled,
+    and it can be used on both sides of a fork.
+
+    Examples
+    --------
+    >>> import h5part
+    >>> store = h5part.create("run.h5", "frames", 4, {"E": "f8"}).store
+    >>> store["frames"].commit(0, E=-1.5)
+    1
+    >>> store.verify().sound
+    True
     """
 
     _path: str
@@ -232,7 +300,19 @@ class Store(Mapping[str, Table]):
         return infos
 
     def __getitem__(self, table: str) -> Table:
-        name = table.strip("/")
+        """Returns a table.
+
+        Parameters
+        ----------
+        table
+            Path of its group.
+
+        Raises
+        ------
+        NotFound
+            The file has no such table.
+        """
+        name = _check.table(table)
         known = self._tables.get(name)
         if known is None:
             self._raw().reader(name).close()
@@ -243,10 +323,11 @@ class Store(Mapping[str, Table]):
         return iter([info["path"] for info in self._infos()])
 
     def __len__(self) -> int:
+        """Number of tables."""
         return len(self._infos())
 
     def __contains__(self, table: object) -> bool:
-        return isinstance(table, str) and table.strip("/") in {info["path"] for info in self._infos()}
+        return isinstance(table, str) and _check.table(table) in {info["path"] for info in self._infos()}
 
     # Structure.
 
@@ -261,15 +342,51 @@ class Store(Mapping[str, Table]):
         contiguous: bool = False,
         gzip: int | None = None,
         guard: str | None = None,
+        row_dim: str | None = None,
+        coords: Mapping[str, Any] | None = None,
         exist_ok: bool = False,
     ) -> Table:
-        """Creates a further table: see :func:`h5part.create`."""
-        new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard)
-        self._raw().create_table(table, *new, exist_ok)
+        """Creates another table in this file.
+
+        **Concurrency** and what it **survives**: as :func:`h5part.create`.
+
+        Parameters
+        ----------
+        table, rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords, exist_ok
+            As in :func:`h5part.create`.
+
+        Returns
+        -------
+        Table
+
+        Raises
+        ------
+        AlreadyExists, NotFound, Mismatch, RowOutOfRange, BadRequest, Unsupported
+            As :func:`h5part.create`.
+        """
+        new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords)
+        self._raw().create_table(_check.table(table), *new, exist_ok)
         return self[table]
 
     def require_table(self, table: str, rows: int, columns: Mapping[str, ColumnLike], **options: Any) -> Table:
-        """Creates a table unless it exists; then checks that it has these columns, and at least as many rows."""
+        """Creates a table, or checks that the one that exists has these columns and at least as many rows.
+
+        **Concurrency** and what it **survives**: as :func:`h5part.create`.
+
+        Parameters
+        ----------
+        table, rows, columns, **options
+            As in :func:`h5part.create`.
+
+        Returns
+        -------
+        Table
+
+        Raises
+        ------
+        NotFound, Mismatch, RowOutOfRange, BadRequest, Unsupported
+            As :func:`h5part.create`.
+        """
         return self.create_table(table, rows, columns, exist_ok=True, **options)
 
     def adopt(
@@ -282,24 +399,26 @@ class Store(Mapping[str, Table]):
         again: bool = False,
         dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Gives stamps to a table that another program made. The datasets stay as they are.
+        """Gives stamps to a table that another program made, so that its committed rows are known.
+
+        The datasets stay as they are.
 
         **Concurrency.** Other processes may work with the file; one structural change is made at a time. **Survives** a
-        kill at any instant: the table has stamps, or has none.
+        kill at any instant: the table has stamps, or it has none.
 
         Parameters
         ----------
         table
             Path of the group.
         columns
-            The columns that get stamps; default: all that can.
+            The columns that get stamps. Default: all that can have them.
         committed
-            Which cells count as committed: ``"all"``, ``"nonfill"`` (those that do not hold fill), or those of rows in
-            which a column has a value, ``("status", "1")``. Default: as the file itself shows.
+            Which cells count as committed: ``"all"``, ``"nonfill"`` (cells that do not hold the fill), or the cells of
+            rows in which a column has a value, ``("status", "1")``. Default: what the file itself shows.
         guard
             Name of the guard column, and the text of its undefined value.
         again
-            Whether stamps that exist are replaced.
+            Replace stamps that exist.
         dry_run
             Report what would be done, and change nothing.
 
@@ -307,34 +426,66 @@ class Store(Mapping[str, Table]):
         -------
         dict
             What was decided for each column, and why.
+
+        Raises
+        ------
+        NotFound
+            There is no such group, or it holds no datasets.
+        AlreadyExists
+            The table has stamps, and ``again`` is False.
+
+        Examples
+        --------
+        >>> import h5part, h5py, numpy as np
+        >>> with h5py.File("theirs.h5", "w") as file:
+        ...     file["run/x"] = np.array([0.5, 0.0, 1.5])
+        >>> store = h5part.open("theirs.h5")
+        >>> _ = store.adopt("run", committed="nonfill")
+        >>> store["run"].todo().tolist()
+        [1]
         """
         names = None if columns is None else list(columns)
         found: dict[str, Any] = json.loads(self._raw().adopt(table, names, committed, guard, None, again, dry_run))
-        # A file that other programs made gets an identity: what was opened before knows nothing of it.
-        self.close()
         return found
 
     # Proof, and what follows a kill.
 
     def verify(self, *, repair: bool = False, accept_foreign: bool = False, accept_loss: bool = False) -> Report:
-        """Looks at everything: the structure, every value against its stamp, and what lies beside the file.
+        """Checks everything: the structure, every value against its stamp, and the files beside the store.
 
-        **Concurrency.** May run beside writers and readers.
+        **Concurrency.** May run beside writers and readers. **Survives** a kill at any instant: run it again.
 
         Parameters
         ----------
         repair
-            Put right what can be put right.
+            Repair what can be repaired.
         accept_foreign
-            With ``repair``: values that another program wrote count as committed from now on.
+            With ``repair``: count values that another program wrote as committed from now on.
         accept_loss
-            With ``repair``: go on without columns and rows that another program took away.
+            With ``repair``: go on without columns and rows that another program removed.
+
+        Returns
+        -------
+        Report
+
+        Raises
+        ------
+        BadFile
+            The file is damaged so far that it cannot be checked.
         """
         full = json.loads(self._raw().verify(repair, accept_foreign, accept_loss))
         return Report(full["sound"], tuple(full["findings"]), tuple(full["tables"]), full)
 
     def recover(self) -> dict[str, int]:
-        """Puts back what writers that died left half-written. Writers do this by themselves where they meet it."""
+        """Rolls back what dead writers left half-written. A commit that meets such rows does so itself.
+
+        **Concurrency.** May run beside writers and readers. **Survives** a kill at any instant: run it again.
+
+        Returns
+        -------
+        dict
+            What was found and done, as counts.
+        """
         found: dict[str, int] = json.loads(self._raw().recover())
         return found
 
@@ -350,30 +501,49 @@ class Store(Mapping[str, Table]):
         only_complete: bool = False,
         accept_foreign: bool = False,
     ) -> dict[str, Any]:
-        """Publishes what is committed as a compact file for readers.
+        """Publishes the committed rows as a compact file for readers.
 
-        **Concurrency.** Runs beside writers and readers. **Atomic**: ``out`` is the old file, then the new one.
+        **Concurrency.** May run beside writers and readers. **Atomic**: ``out`` is the old file, then the new one.
+        **Survives** a kill at any instant: run it again.
 
         Parameters
         ----------
         out
-            The file. It must not exist, or have been published from this store.
+            The file. It must not exist, unless it was published from this store.
         gzip
-            Level, 0 to 9.
+            Level of compression, 0 to 9.
         zstd
-            Level, 1 to 22, of Zstandard instead. Other programs need a plugin to read it.
+            Compress by Zstandard at this level, 1 to 22, instead. Other programs need a plugin to read the file.
         plain
-            No compression, each column in one block.
+            Do not compress; store each column as one block.
         only_complete
-            Leave out rows that a column lacks.
+            Leave out rows that at least one column lacks.
         accept_foreign
-            Take over values that another program changed.
+            Include values that another program changed.
 
         Returns
         -------
         dict
             Counts: tables, rows, cells, missing, chunks, reused, bytes, file_bytes.
+
+        Raises
+        ------
+        AlreadyExists
+            The output exists but was not published from this store.
+        ForeignChange
+            Another program changed values, and ``accept_foreign`` is False.
+
+        Examples
+        --------
+        >>> import h5part
+        >>> table = h5part.create("run.h5", "t", 4, {"E": "f8"})
+        >>> table.commit(slice(0, 4), E=[0.0, 0.5, 1.0, 1.5])
+        4
+        >>> table.store.publish("published.h5", gzip=4)["cells"]
+        4
         """
+        gzip = _check.whole("gzip", gzip, 0, 9)
+        zstd = None if zstd is None else _check.whole("zstd", zstd, 1, 22)
         packing = ("plain", 0) if plain else ("gzip", gzip) if zstd is None else ("zstd", zstd)
         found: dict[str, Any] = json.loads(
             self._raw().publish(os.fspath(out), packing, only_complete, accept_foreign)
@@ -381,7 +551,25 @@ class Store(Mapping[str, Table]):
         return found
 
     def merge(self, *sources: StrPath, tables: Sequence[str] | None = None, concat: bool = False) -> dict[str, Any]:
-        """Merges the committed rows of other files into this one: see :func:`h5part.merge`."""
+        """Merges the committed rows of other files into this one.
+
+        **Concurrency** and what it **survives**: as :func:`h5part.merge`.
+
+        Parameters
+        ----------
+        *sources, tables, concat
+            As in :func:`h5part.merge`.
+
+        Returns
+        -------
+        dict
+            As :func:`h5part.merge`.
+
+        Raises
+        ------
+        Mismatch
+            Two files have different values for one cell.
+        """
         found, complete = self._raw().merge(
             [os.fspath(s) for s in sources], None if tables is None else list(tables), concat, False
         )
@@ -391,7 +579,17 @@ class Store(Mapping[str, Table]):
 
     @contextmanager
     def gate(self, timeout: float | None = None) -> Iterator[None]:
-        """Keeps all writers of h5part out, so that another program may change the file.
+        """Keeps all writers of h5part out, so that this program may change the file through another library.
+
+        **Concurrency.** While the gate is held, no process commits, changes the structure, or opens a writer or a
+        reader: they wait, also in this process. Readers that are open already go on. Programs that know nothing of
+        h5part are not excluded; HDF5's own file lock keeps them apart. **Survives**: if this process dies, the kernel
+        releases the gate, and the file is as the other library left it. A child that is forked does not hold it.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for the writers. Default: that of the store.
 
         Examples
         --------
@@ -403,30 +601,24 @@ class Store(Mapping[str, Table]):
         Raises
         ------
         LockTimeout
-            Writers did not let go of the file in time.
+            The gate was not released in time; the message names its holder.
         """
-        limit = self._options.timeout if timeout is None else timeout
-        descriptor = os.open(self._path + ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        held = self._raw().gate(timeout)
         try:
-            _take(descriptor, limit, self._path)
             yield
         finally:
-            os.close(descriptor)
+            held.release()
 
     # As a value.
 
+    def _forget_units(self) -> None:
+        for table in self._tables.values():
+            table._forget_units()
+
     def close(self) -> None:
-        """Lets go of what its tables hold open. It can be used again."""
+        """Closes what its tables hold open. They open the file again when they are used again."""
         for table in self._tables.values():
             table.close()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(
-        self, sort: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self._path, "options": self._options}
@@ -450,27 +642,12 @@ class Store(Mapping[str, Table]):
         return store_html(self)
 
 
-def _take(descriptor: int, timeout: float, path: str) -> None:
-    end = time.monotonic() + timeout
-    told = 1.0
-    start = time.monotonic()
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            waited = time.monotonic() - start
-            if time.monotonic() >= end:
-                text = f"the gate of {path} is still held after {waited:.1f} s"
-                raise LockTimeout(text, kind="LockTimeout", code=6, operation="enter the gate of", path=path) from None
-            if waited >= told:
-                told *= 3
-                _tell_wait("the gate", "writers of h5part", waited)
-            time.sleep(0.002)
-
-
 def program() -> str:
-    """The path of the program ``h5part`` that came with this package.
+    """Returns the path of the program ``h5part`` that came with this package.
+
+    Returns
+    -------
+    str
 
     Raises
     ------
@@ -480,8 +657,8 @@ def program() -> str:
     import shutil
     import sysconfig
 
-    beside = Path(sysconfig.get_path("scripts")) / "h5part"
-    found = str(beside) if beside.exists() else shutil.which("h5part", path=os.path.dirname(sys.executable))
+    beside = os.path.join(sysconfig.get_path("scripts"), "h5part")
+    found = beside if os.path.exists(beside) else shutil.which("h5part", path=os.path.dirname(sys.executable))
     found = found or shutil.which("h5part")
     if found is None:
         raise NotFound("the program h5part is not installed", code=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,19 @@ from ._dtypes import Kind, kind
 from .errors import Mismatch, TypeMismatch
 
 
+# A commit of one row gives a scalar for most columns: these are packed without the cost of an array.
+_SCALARS: dict[tuple[type, str], Callable[[Any], bytes]] = {
+    (float, "f64"): struct.Struct("<d").pack,
+    (np.float64, "f64"): struct.Struct("<d").pack,
+    (int, "i64"): struct.Struct("<q").pack,
+    (np.int64, "i64"): struct.Struct("<q").pack,
+    (bool, "bool"): struct.Struct("?").pack,
+}
+
+
 def convert(
     column: str, name: str, descr: str, shape: list[int], rows: int, value: Any
-) -> tuple[tuple[int, ...], npt.NDArray[Any]]:
+) -> tuple[tuple[int, ...], npt.NDArray[Any] | bytes]:
     """A contiguous array of the column's type, as the shape of the values and their bytes.
 
     Called by the extension for everything that is no C-contiguous ``numpy.ndarray`` of the column's type.
@@ -25,6 +37,12 @@ def convert(
     Mismatch
         The values have another shape, or a text is too long.
     """
+    if rows == 1 and not shape and (pack := _SCALARS.get((value.__class__, name))) is not None:
+        try:
+            return (), pack(value)
+        except struct.error:
+            # Out of range; the error is made below.
+            pass
     wanted = kind(name, descr)
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.getmaskarray(value).any():
@@ -81,16 +99,21 @@ def _exactly(column: str, array: npt.NDArray[Any], wanted: Kind, *, is_array: bo
             same = array[name].dtype == to[name].base
             packed[name] = array[name] if same else _exactly(f"{column}.{name}", array[name], field, is_array=is_array)
         return packed
+    if array.dtype.kind == "M" and to.kind == "i":
+        raise _refuse(column, array, wanted, ": make the column a datetime64, or give it units such as 'seconds since 1970-01-01'")
     if array.dtype == object or array.dtype.kind not in "biufc" or to.kind not in "biufc":
         raise _refuse(column, array, wanted)
     # A list of Python's numbers has no type of its own; an array has one, and loses nothing without being told.
     if is_array and not np.can_cast(array.dtype, to, "safe"):
         raise _refuse(column, array, wanted)
+    if is_array and array.dtype.kind == to.kind:
+        # A wider type of the same kind has all values. numpy also calls int64 into float64 safe, which is not so.
+        return array.astype(to)
     if array.dtype.kind == "c" and to.kind != "c":
         raise _refuse(column, array, wanted)
     with np.errstate(all="ignore"):
         cast = array.astype(to)
-        back = cast.real if to.kind == "c" and array.dtype.kind != "c" else cast
+        back = np.real(cast) if to.kind == "c" and array.dtype.kind != "c" else cast
         same = back.astype(array.dtype) == array
         if array.dtype.kind in "fc":
             same |= np.isnan(array) & (np.isnan(cast) if to.kind in "fc" else False)

@@ -1,5 +1,7 @@
 """A backend for emcee: each step of the chain is one commit.
 
+Examples
+--------
 >>> import emcee, numpy as np, h5part.emcee
 >>> backend = h5part.emcee.Backend("chains.h5", name="run1")
 >>> sampler = emcee.EnsembleSampler(32, 5, lambda x: -0.5 * np.sum(x**2), backend=backend)
@@ -34,24 +36,24 @@ _BLOBS = "blobs"
 
 
 class Backend(_Base):  # type: ignore[misc]
-    """Stores chains in a table of an HDF5 file: a row for each step.
+    """Stores chains in a table of an HDF5 file, one row per step.
 
-    **Concurrency.** One sampler writes a chain; any number of processes may read it meanwhile, and other chains may be
-    written to the same file under other names. **Atomic** is each step: its chain, log probabilities, blobs, counts of
-    accepted proposals and the state of the random numbers. **Survives** what ``durability`` says.
+    **Concurrency.** One sampler writes a chain. Any number of processes may read it meanwhile, and other chains may be
+    written to the same file under other names. **Atomic**: each step, with its chain, log probabilities, blobs, counts of
+    accepted proposals and state of the random numbers. **Survives** what ``durability`` says.
 
     Parameters
     ----------
     filename
-        The HDF5 file. It is made where there is none.
+        The HDF5 file. It is created if it does not exist.
     name
         Path of the table.
     read_only
-        Whether the chain is only looked at.
+        Only read the chain.
     dtype
-        Type of the chain and of log probabilities; default: float64.
+        Type of the chain and of log probabilities. Default: float64.
     durability : {"power", "process"}
-        What a saved step survives: loss of power, or the death of the process.
+        What a saved step survives: a loss of power, or the death of any process.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class Backend(_Base):  # type: ignore[misc]
 
     @property
     def iteration(self) -> int:
-        """Steps that are saved."""
+        """Number of steps that are saved."""
         return self._steps if self._steps is not None else used(self._table())
 
     def has_blobs(self) -> bool:
@@ -123,7 +125,7 @@ class Backend(_Base):  # type: ignore[misc]
 
     @property
     def accepted(self) -> npt.NDArray[Any]:
-        """Accepted proposals of each walker, so far."""
+        """Number of accepted proposals of each walker so far: float64, shape (walkers,)."""
         steps = self.iteration
         if steps == 0:
             return np.zeros(self.nwalkers)
@@ -141,7 +143,28 @@ class Backend(_Base):  # type: ignore[misc]
         return ("MT19937", block["random_keys"][0], position, has_gauss, float(block["random_gauss"][0]))
 
     def get_value(self, name: str, flat: bool = False, thin: int = 1, discard: int = 0) -> Any:
-        """``"chain"``, ``"log_prob"`` or ``"blobs"`` of the steps, as emcee's backends give them."""
+        """Returns values of the steps, as emcee's backends do.
+
+        Parameters
+        ----------
+        name
+            ``"chain"``, ``"log_prob"`` or ``"blobs"``.
+        flat
+            Join the axes of steps and walkers.
+        thin
+            Take every ``thin``-th step.
+        discard
+            Leave out this many steps at the beginning.
+
+        Returns
+        -------
+        ndarray, shape (steps, walkers, *value), or None if there are no blobs
+
+        Raises
+        ------
+        AttributeError
+            No step is saved yet.
+        """
         if not self.initialized or self.iteration <= 0:
             raise AttributeError("run the sampler with store=True before accessing the results")
         if name == _BLOBS and not self.has_blobs():
@@ -165,12 +188,21 @@ class Backend(_Base):  # type: ignore[misc]
     # Writing.
 
     def reset(self, nwalkers: int, ndim: int) -> None:
-        """Makes an empty chain. Steps of a chain that exists are removed.
+        """Creates an empty chain, or removes the steps of the one that exists.
+
+        **Concurrency**, what is **atomic** and what it **survives**: see the class.
+
+        Parameters
+        ----------
+        nwalkers
+            Number of walkers.
+        ndim
+            Number of dimensions.
 
         Raises
         ------
         BadRequest
-            A chain of this name exists with other numbers: use another name.
+            A chain of this name exists with another shape: use another name.
         """
         self._check_writable()
         self._forget()
@@ -195,7 +227,22 @@ class Backend(_Base):  # type: ignore[misc]
         self._steps = 0
 
     def grow(self, ngrow: int, blobs: Any) -> None:
-        """Makes room for further steps."""
+        """Makes room for more steps.
+
+        **Concurrency**, what is **atomic** and what it **survives**: see the class.
+
+        Parameters
+        ----------
+        ngrow
+            Number of steps.
+        blobs : array_like, shape (walkers, *blob), or None
+            Blobs of a step, which tell the type of all blobs.
+
+        Raises
+        ------
+        ValueError
+            Some steps have blobs and others have not.
+        """
         self._check_writable()
         self._check_blobs(blobs)
         table = self._table()
@@ -207,7 +254,22 @@ class Backend(_Base):  # type: ignore[misc]
             table.extend(wanted)
 
     def save_step(self, state: Any, accepted: npt.NDArray[np.bool_]) -> None:
-        """Commits a step: all of it, or nothing."""
+        """Commits a step, all of it or nothing.
+
+        **Concurrency**, what is **atomic** and what it **survives**: see the class.
+
+        Parameters
+        ----------
+        state : emcee.State
+            Coordinates of shape (walkers, dimensions), log probabilities, blobs and the state of the random numbers.
+        accepted : ndarray of bool, shape (walkers,)
+            Whether each walker has moved.
+
+        Raises
+        ------
+        ValueError
+            The state does not fit the chain.
+        """
         self._check_writable()
         if self._steps is None or self._counts is None:
             # What other samplers of the name saved before, and what became of it.
@@ -262,7 +324,18 @@ class Backend(_Base):  # type: ignore[misc]
     # Other programs.
 
     def export(self, filename: StrPath, name: str | None = None) -> None:
-        """Writes the chain as a file that ``emcee.backends.HDFBackend`` reads. Needs h5py."""
+        """Writes the chain to a file that ``emcee.backends.HDFBackend`` reads. Needs h5py.
+
+        **Concurrency.** May run while the chain is written. The new file is written by h5py, and does not **survive** a
+        kill.
+
+        Parameters
+        ----------
+        filename
+            The new file.
+        name
+            Path of the chain in it. Default: the name of this backend.
+        """
         from emcee.backends import HDFBackend
 
         out = HDFBackend(os.fspath(filename), name=name or self.name, dtype=self.dtype)
@@ -270,7 +343,7 @@ class Backend(_Base):  # type: ignore[misc]
         steps, blobs = self.iteration, self.has_blobs()
         out.grow(steps, self.get_value(_BLOBS)[0] if blobs else None)
         with out.open("a") as file:
-            group = file[out.name]
+            group: Any = file[out.name]
             group["chain"][...] = self.get_value("chain")
             group["log_prob"][...] = self.get_value("log_prob")
             group["accepted"][...] = self.accepted

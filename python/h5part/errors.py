@@ -278,6 +278,8 @@ _HINTS: dict[str, str] = {
     "Damaged": "look at the report of Store.verify()",
     "Cut": "restore the file from a copy; nothing was written to it",
     "AlreadyExists": "choose another name, or pass exist_ok=True",
+    "UnsupportedType": "read it with h5py; new columns hold text of a fixed length such as 'S20' or 'U20', and "
+    "h5part.ragged holds rows of different lengths",
     "LibraryColumn": "columns made by h5part.create can be written in place",
 }
 

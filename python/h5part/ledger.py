@@ -11,40 +11,50 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from . import _h5part
+from . import _check, _h5part
+from ._closing import Closing
 from ._store import StrPath
 from ._table import Table
+from .errors import BadRequest
 
 __all__ = ["Claim", "Ledger", "Tally"]
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Tasks by state."""
+    """Counts tasks by state: see :meth:`Ledger.status`."""
 
+    #: All tasks.
     total: int
+    #: Tasks that nobody holds.
     waiting: int
+    #: Tasks that a worker holds.
     running: int
+    #: Tasks that are done.
     done: int
-    #: Failed for good, or cancelled.
+    #: Tasks that failed too often, or were cancelled.
     failed: int
-    #: Those of the failed that somebody cancelled.
+    #: Tasks that were cancelled; they count as failed, too.
     cancelled: int
-    #: Those of the waiting that failed before.
+    #: Tasks that wait after a failure; they count as waiting, too.
     retried: int
-    #: Tasks whose entry is damaged; they are in no other number.
+    #: Tasks whose entry is damaged; they are in no other count.
     damaged: int
 
     @property
     def has_ended(self) -> bool:
-        """Whether no task waits or runs."""
+        """Whether no task is waiting or running."""
         return self.waiting == 0 and self.running == 0
 
 
 class Claim:
-    """A task that this process has claimed.
+    """A task that this process holds: see :meth:`Ledger.claim`.
 
-    Used in a ``with`` statement it is done when the block ends, and failed when the block raises an exception.
+    In a ``with`` statement, the task is done when the block ends, failed when the block raises an exception, and released
+    on Ctrl-C.
+
+    **Concurrency.** One worker at a time holds a task. A later claim fences earlier ones: what they do then raises
+    `Fenced`.
     """
 
     __slots__ = ("_ledger", "_raw")
@@ -76,11 +86,17 @@ class Claim:
 
     @property
     def attempts(self) -> int:
-        """How often the task failed before."""
+        """Number of attempts at the task that failed before."""
         return self._raw.attempts
 
     def check(self) -> None:
-        """Raises :class:`h5part.Fenced` if the task has another owner now."""
+        """Checks that the claim still holds its task.
+
+        Raises
+        ------
+        Fenced
+            The task has another owner now.
+        """
         self._raw.check()
 
     def __enter__(self) -> Claim:
@@ -100,21 +116,41 @@ class Claim:
         return f"<h5part.Claim of {self.name!r}, fence {self.fence}>"
 
 
-class Ledger:
+class Ledger(Closing):
     """A file with a list of tasks, shared by any number of processes.
 
-    **Concurrency.** Any number of processes and threads may use a ledger at the same time; every call is atomic. When a
-    process dies, its tasks go back. **Survives**: a task that is done is not done again; after a loss of power tasks are
-    in some state that they had since the last :meth:`sync`.
+    **Concurrency.** Any number of processes and threads may use a ledger at the same time. Every call is **atomic**. When
+    a process dies, its tasks wait again. **Survives** the death of any process. After a loss of power each task is in
+    some state that it had since the last :meth:`sync`.
 
     Parameters
     ----------
     path
-        The ledger.
+        The file of the ledger.
     read_only
-        Whether it is only looked at.
+        Only look at it.
     stale_after
-        Seconds without a heartbeat after which an owner on another host is dead.
+        Treat an owner on another host as dead after this many seconds without a heartbeat.
+
+    Raises
+    ------
+    FileMissing
+        The ledger does not exist.
+    BadFile
+        It is not a ledger, or it is damaged.
+
+    Examples
+    --------
+    >>> import h5part
+    >>> ledger = h5part.Ledger.create("tasks.ledger", ["a", "b", "c"])
+    >>> for claim in ledger.claims():
+    ...     with claim:
+    ...         print("compute", claim.name)
+    compute a
+    compute b
+    compute c
+    >>> ledger.status().done
+    3
     """
 
     def __init__(self, path: StrPath, *, read_only: bool = False, stale_after: float = 300.0) -> None:
@@ -136,32 +172,44 @@ class Ledger:
         max_attempts: int = 3,
         exist_ok: bool = False,
     ) -> Ledger:
-        """Makes a ledger of named tasks, or of blocks of rows.
+        """Creates a ledger of named tasks, or of blocks of rows.
+
+        **Concurrency.** Of several processes that create the same ledger, one succeeds. **Survives** a kill at any
+        instant: the ledger exists as a whole, or not at all.
 
         Parameters
         ----------
         path
-            The ledger.
+            The file of the ledger.
         tasks
-            Names of the tasks. Default: blocks of rows, which are their names.
+            Names of the tasks. Default: blocks of rows, which give the tasks their names.
         table
-            The table that the tasks fill. A task is then done only when its rows are there.
+            The table that the tasks fill. A task is then done only when its rows are committed.
         block
-            Rows of a task.
+            Rows per task.
         rows
-            How many rows the tasks share; default: those of the table.
+            Number of rows that the tasks share. Default: the rows of the table.
         columns
-            The columns that make a task done; default: all that anybody commits to.
+            The columns that must be committed for a task to be done. Default: all columns that somebody commits to.
         max_attempts
-            A task that failed so often stays failed.
+            Give up on a task after this many failed attempts.
         exist_ok
-            Whether the ledger may exist; then it is opened as it is.
+            Open a ledger that exists, as it is.
+
+        Returns
+        -------
+        Ledger
 
         Raises
         ------
         AlreadyExists
-            The ledger exists.
+            The ledger exists, and ``exist_ok`` is False.
+        BadRequest
+            There are no tasks, or two have the same name.
         """
+        if isinstance(tasks, str):
+            raise BadRequest(f"tasks: expected names, found the text {tasks!r}", code=2)
+        block, max_attempts = _check.whole("block", block, 1), _check.whole("max_attempts", max_attempts, 1)
         if exist_ok and os.path.exists(path):
             return cls(path)
         count = rows if rows is not None else 0 if table is None else len(table)
@@ -182,27 +230,40 @@ class Ledger:
         return len(self._raw())
 
     def claim(self, count: int = 1, *, retry_delay: float = 0.0) -> builtins.list[Claim]:
-        """Claims up to ``count`` neighbouring tasks for this process.
+        """Claims neighbouring tasks for this process.
+
+        **Concurrency.** Any number of processes may claim at the same time; no task has two owners.
 
         Parameters
         ----------
         count
-            How many, at most.
+            Number of tasks, at most.
         retry_delay
-            Seconds that a task rests after it failed.
+            Wait this many seconds before retrying a failed task.
 
         Returns
         -------
         list of Claim
-            Empty if nothing waits now.
+            Empty if no task is waiting now.
         """
         claims, _, _ = self._raw().claim(count, retry_delay)
         return [Claim(self, raw) for raw in claims]
 
     def claims(self, count: int = 1, *, retry_delay: float = 0.0, wait: float = 0.2) -> Iterator[Claim]:
-        """Claims tasks one after another, until none waits or runs anywhere.
+        """Claims tasks one after another, until none is waiting or running anywhere.
 
-        While others still run tasks, it stays, since these come back if their worker dies.
+        It waits while others run tasks, since those tasks come back if their worker dies.
+
+        **Concurrency.** As :meth:`claim`.
+
+        Parameters
+        ----------
+        count
+            Tasks per claim.
+        retry_delay
+            As in :meth:`claim`.
+        wait
+            Seconds between two attempts to claim, while no task is waiting.
         """
         while True:
             claims, resting, running = self._raw().claim(count, retry_delay)
@@ -214,10 +275,24 @@ class Ledger:
                 yield Claim(self, raw)
 
     def done(self, claim: Claim) -> str:
-        """Says that a task is done. If the ledger knows the table, its rows must be there.
+        """Marks a task as done. If the ledger has a table, the rows of the task must be committed.
+
+        **Concurrency.** As the class.
+
+        Parameters
+        ----------
+        claim
+            The task.
+
+        Returns
+        -------
+        str
+            The new state of the task.
 
         Raises
         ------
+        IOFailed
+            Rows of the task are not committed; the message names them.
         Fenced
             The task has another owner now.
         """
@@ -225,17 +300,58 @@ class Ledger:
         return state
 
     def fail(self, claim: Claim, exit_code: int | None = None) -> str:
-        """Says that a task failed. It waits again, unless it has failed too often."""
+        """Marks a task as failed. It is retried, unless it has failed too often.
+
+        **Concurrency.** As the class.
+
+        Parameters
+        ----------
+        claim
+            The task.
+        exit_code
+            Exit code of the program that failed, for the list of tasks.
+
+        Returns
+        -------
+        str
+            The new state of the task.
+
+        Raises
+        ------
+        Fenced
+            The task has another owner now.
+        """
         state: str = self._raw().fail(claim._raw, exit_code)
         return state
 
     def release(self, claim: Claim) -> str:
-        """Gives a task back. This does not count as a failure."""
+        """Releases a task, so that it waits again. This does not count as a failure.
+
+        **Concurrency.** As the class.
+
+        Parameters
+        ----------
+        claim
+            The task.
+
+        Returns
+        -------
+        str
+            The new state of the task.
+
+        Raises
+        ------
+        Fenced
+            The task has another owner now.
+        """
         state: str = self._raw().release(claim._raw)
         return state
 
     def beat(self) -> None:
-        """Shows workers on other hosts that this process lives. Call it more often than their ``stale_after``."""
+        """Shows workers on other hosts that this process is alive.
+
+        **Concurrency.** As the class. Call it more often than every ``stale_after`` seconds.
+        """
         self._raw().beat()
 
     def status(self) -> Tally:
@@ -243,41 +359,83 @@ class Ledger:
         return Tally(**json.loads(self._raw().tally()))
 
     def list(self) -> builtins.list[dict[str, Any]]:
-        """All tasks: name, index, state, rows, attempts, fence, reason, owner, since_s."""
+        """Lists all tasks, each as a dict: name, index, state, rows, attempts, fence, reason, owner, since_s (seconds)."""
         lines = self._raw().list()
         return [json.loads(line) for line in lines.splitlines()]
 
     def requeue(self, *tasks: str) -> int:
-        """Makes tasks wait again: those named, or all that failed. Returns how many."""
+        """Requeues tasks: those named, or all that failed.
+
+        **Concurrency.** As the class.
+
+        Parameters
+        ----------
+        *tasks : str
+            Names of tasks.
+
+        Returns
+        -------
+        int
+            Number of tasks that were requeued.
+
+        Raises
+        ------
+        NotFound
+            There is no such task.
+        """
         changed: int = self._raw().requeue(builtins.list(tasks) or None)
         return changed
 
     def cancel(self, *tasks: str) -> int:
-        """Cancels tasks that wait or run: those named, or all. Returns how many."""
+        """Cancels tasks that are waiting or running: those named, or all.
+
+        **Concurrency.** As the class.
+
+        Parameters
+        ----------
+        *tasks : str
+            Names of tasks.
+
+        Returns
+        -------
+        int
+            Number of tasks that were cancelled.
+
+        Raises
+        ------
+        NotFound
+            There is no such task.
+        """
         changed: int = self._raw().cancel(builtins.list(tasks) or None)
         return changed
 
     def reap(self) -> builtins.list[str]:
-        """Takes tasks from workers that have died; they wait again. Returns their names."""
+        """Requeues the tasks of workers that have died.
+
+        **Concurrency.** As the class.
+
+        Returns
+        -------
+        list of str
+            Names of the tasks.
+        """
         names: builtins.list[str] = self._raw().reap()
         return names
 
     def sync(self) -> None:
-        """Makes what was done so far survive a loss of power."""
+        """Makes all changes so far survive a loss of power.
+
+        **Concurrency.** As the class.
+        """
         self._raw().sync()
 
     def close(self) -> None:
-        """Gives back what this process still holds."""
+        """Releases the tasks that this process still holds.
+
+        **Concurrency.** As the class.
+        """
         if self._handle.is_ours():
             self._handle.close()
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self, sort: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "read_only": self._read_only, "stale_after": self._stale_after}

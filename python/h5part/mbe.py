@@ -1,6 +1,6 @@
-"""Ground truth of mbe_automation: energies and forces of frames, saved by many processes at once.
+"""Ground truth of mbe_automation: energies and forces of frames, saved by many processes at the same time.
 
-Python goes on reading and writing the file as before, under the lock that both sides share.
+mbe_automation reads and writes the file as before, under the lock that both sides share.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _h5part
+from ._mbe_patch import patch, unpatch
 from ._rows import resolve
 from ._store import StrPath
 from ._writer import Durability
 from .slurm import shard as _slurm_shard
 
-__all__ = ["FrameStatus", "Frames", "GroundTruth", "Saved", "ground_truth"]
+__all__ = ["FrameStatus", "Frames", "GroundTruth", "Saved", "ground_truth", "patch", "unpatch"]
 
 Quantity = Literal["energies", "forces"]
 
 
 class FrameStatus(enum.IntEnum):
-    """What came of computing a frame, as it is in the file."""
+    """Tells how the computation of a frame ended, as stored in the file."""
 
     COMPLETED = 0
     UNDEFINED = 1
@@ -36,32 +37,32 @@ class FrameStatus(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Saved:
-    """What became of frames."""
+    """Counts what :meth:`GroundTruth.save` wrote."""
 
     #: Frames whose values were written.
     completed: int
     #: Frames of which only the status was written.
     marked: int
-    #: Frames that were left as they are: completed before, or UNDEFINED now.
+    #: Frames that were not touched: they were completed before, or are UNDEFINED now.
     left: int
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames that were read. Of frames that are not COMPLETED values are NaN."""
+    """Holds frames that :meth:`GroundTruth.read` read. Values of frames that are not COMPLETED are NaN."""
 
-    #: int64 (frames).
+    #: int64, shape (frames,): see `FrameStatus`.
     status: npt.NDArray[np.int64]
-    #: float64 (frames), in eV an atom.
+    #: float64, shape (frames,), in eV per atom.
     energies: npt.NDArray[np.float64] | None
-    #: float64 (frames, atoms, 3), in eV/Å.
+    #: float64, shape (frames, atoms, 3), in eV/Å.
     forces: npt.NDArray[np.float64] | None
 
 
 def ground_truth(
     path: StrPath, key: str, method: str, *, timeout: float = 300.0, trust_locks: bool = False
 ) -> GroundTruth:
-    """The ground truth of a structure at a level of theory.
+    """Opens the ground truth of a structure at a level of theory.
 
     Parameters
     ----------
@@ -71,16 +72,34 @@ def ground_truth(
         Path of the structure in it, ``"training/urea"``.
     method
         Level of theory, ``"r2scan-d4/def2-tzvp"``.
+    timeout
+        Seconds to wait for each lock.
+    trust_locks
+        Write even where the locks of the file system may not reach every host.
+
+    Returns
+    -------
+    GroundTruth
+
+    Raises
+    ------
+    FileMissing, NotFound
+        The file, or the structure in it, does not exist.
     """
     return GroundTruth(path, key, method, timeout=timeout, trust_locks=trust_locks)
 
 
 class GroundTruth:
-    """Energies, forces and statuses of a structure at one level of theory.
+    """Energies, forces and statuses of the frames of a structure, at one level of theory.
 
-    **Concurrency.** Any number of processes may save at the same time, beside Python processes that keep
-    mbe_automation's lock. Of two that computed the same frame the first one stands. **Atomic** is each frame.
-    **Survives**: as a commit of :class:`h5part.Writer`.
+    **Concurrency.** Any number of processes may save at the same time, beside processes that use mbe_automation's own
+    functions. If two compute the same frame, the first one stands. **Atomic**: each frame. **Survives**: as a commit of
+    :class:`h5part.Writer`.
+
+    Parameters
+    ----------
+    path, key, method, timeout, trust_locks
+        As in :func:`ground_truth`.
     """
 
     def __init__(
@@ -98,16 +117,29 @@ class GroundTruth:
 
     @property
     def atoms(self) -> int:
-        """Atoms of a frame."""
+        """Number of atoms per frame."""
         return self._handle.atoms
 
     def prepare(self, quantities: Sequence[Quantity] = ("energies", "forces")) -> str:
-        """Makes the datasets, or takes over those that Python made. Repeating this does no harm.
+        """Creates the datasets, or adopts those that mbe_automation made. It may be repeated.
+
+        **Concurrency.** Any number of processes may call it at the same time. **Survives** a kill at any instant: run
+        it again.
+
+        Parameters
+        ----------
+        quantities
+            The datasets to create.
 
         Returns
         -------
         str
             ``"made"``, ``"adopted"`` or ``"already there"``.
+
+        Raises
+        ------
+        Mismatch
+            Datasets exist that do not fit the structure.
         """
         done: str = self._handle.prepare(list(quantities))
         return done
@@ -120,18 +152,23 @@ class GroundTruth:
         overwrite: bool = False,
         lacking: Iterable[Quantity] = (),
     ) -> npt.NDArray[np.int64]:
-        """The frames that are to be computed, ascending.
+        """Returns the frames that are still to be computed.
 
         Parameters
         ----------
         frames
-            Only these.
-        shard : (i, n), or "slurm"
-            The ``i``-th of ``n`` equal parts of the frames.
+            Look at these frames only.
+        shard : (i, n) or "slurm"
+            Take the ``i``-th of ``n`` equal parts of the frames, from 0.
         overwrite
-            Completed frames as well.
+            Include completed frames.
         lacking
-            Completed frames that lack one of these quantities as well.
+            Include completed frames that lack one of these quantities.
+
+        Returns
+        -------
+        ndarray of int64, shape (frames,)
+            Numbers of frames in ascending order.
         """
         selection = None if frames is None else resolve(frames, lambda: self.frames, clip=True)
         chunk = None
@@ -153,25 +190,33 @@ class GroundTruth:
     ) -> Saved:
         """Saves results of frames.
 
+        **Concurrency**, what is **atomic** and what it **survives**: see the class.
+
         Parameters
         ----------
         frames
             Their numbers: an int, slice, or sequence of ints.
         energies : array_like of float64, shape (frames,)
-            In eV an atom.
+            Energies in eV per atom.
         forces : array_like of float64, shape (frames, atoms, 3)
-            In eV/Å.
+            Forces in eV/Å.
         status : int or array_like of int, shape (frames,)
-            Of frames that are not COMPLETED only the status is written.
+            See `FrameStatus`. Of frames that are not COMPLETED, only the status is written.
         overwrite
-            Whether completed frames are written again.
+            Write frames that are completed already.
         durability : {"power", "process"}
-            What a saved frame survives.
+            What a saved frame survives: a loss of power, or the death of any process.
+
+        Returns
+        -------
+        Saved
 
         Raises
         ------
         Mismatch
-            A COMPLETED frame with NaN, or values of another shape.
+            The values have another shape, or a COMPLETED frame has NaN.
+        RowOutOfRange
+            There is no such frame.
         """
         chosen = resolve(frames, lambda: self.frames)
         count = 1 if isinstance(chosen, int) else chosen.stop - chosen.start if isinstance(chosen, slice) else len(chosen)
@@ -187,14 +232,20 @@ class GroundTruth:
         return saver
 
     def read(self, frames: Any = None, quantities: Sequence[Quantity] | None = None) -> Frames:
-        """Reads frames, of each its status and values as one save left them.
+        """Reads frames. The status and the values of each frame are those of one save.
+
+        **Concurrency.** May run beside any number of processes that save.
 
         Parameters
         ----------
         frames
-            Their numbers; default: all.
+            Their numbers. Default: all.
         quantities
-            Default: those that are there.
+            ``"energies"``, ``"forces"`` or both. Default: those that exist.
+
+        Returns
+        -------
+        Frames
         """
         chosen = resolve(frames, lambda: self.frames, clip=True)
         wanted: list[str] = self._handle.quantities() if quantities is None else [*quantities]
@@ -207,7 +258,7 @@ class GroundTruth:
         return Frames(status, energies, forces)
 
     def status(self) -> dict[str, int]:
-        """Number of frames of each status."""
+        """Counts frames by status."""
         found = self.read(quantities=()).status
         counts = {status.name: int((found == status).sum()) for status in FrameStatus}
         others = int((~np.isin(found, list(FrameStatus))).sum())

@@ -1,48 +1,37 @@
 """What work costs: time, memory, counts and bytes of named operations.
 
-Each process appends to a file of its own in a folder, in the format of the
-Rust monitor. ``h5part monitor FOLDER`` adds all of them up, also while they
-are written.
+Each process appends to a file of its own in a folder. ``h5part monitor
+FOLDER`` adds all of them up, also while they are written.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
 import os
-import re
-import resource
-import socket
 import threading
-import time
 import types
-import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Self
+
+from . import _h5part
+from ._h5part import own_peak
+from .errors import Error
 
 __all__ = ["Monitor", "own_peak"]
 
-FORMAT = 1
 # Environment variable with the folder of monitors that name none.
 FOLDER = "H5PART_MONITOR"
-# Counters of memory are added up now and then: two looks at the same memory differ by less, in bytes.
-_SLACK = 1 << 20
 
 
 class _Here(threading.local):
-    """Number of this thread, and the task that it is at."""
+    """The task that this thread is at."""
 
-    def __init__(self) -> None:
-        self.number = next(_numbers)
-        self.task: int | None = None
+    task: int | None = None
 
 
-_numbers = itertools.count(1)
 _here = _Here()
-_logs: dict[tuple[str, str], _Log] = {}
-_logs_lock = threading.Lock()
+_files: dict[tuple[str, str], _h5part.Measurements] = {}
+_files_lock = threading.Lock()
 
 
 class Monitor:
@@ -100,6 +89,8 @@ class Monitor:
     ...         part.bytes += compute(sites).nbytes
     """
 
+    _clock: _h5part.Clock
+
     def __init__(
         self,
         operation: str,
@@ -151,10 +142,7 @@ class Monitor:
         self._is_whole = self.task is not None and _here.task is None
         if self._is_whole:
             self._before, _here.task = _here.task, self.task
-        self._peak = own_peak()
-        self._cpu = self._cpu_s()
-        self._start_s = time.time()
-        self._start = time.perf_counter()
+        self._clock = _h5part.Clock(self.whole_process)
         return self
 
     def __exit__(
@@ -163,40 +151,32 @@ class Monitor:
         exc_val: BaseException | None,
         exc_tb: types.TracebackType | None,
     ) -> None:
-        self.dt = time.perf_counter() - self._start
+        self.dt, self.mem = self._clock.stop()
         self.duration += self.dt
-        cpu = max(0.0, self._cpu_s() - self._cpu)
-        peak = own_peak()
-        self.mem = max(0, peak - self._peak)
         task = self.task if self.task is not None else _here.task
         if self._is_whole:
             _here.task = self._before
         if self.folder is not None:
-            record: dict[str, Any] = {
-                "operation": self.operation,
-                "start_s": self._start_s,
-                "wall_s": self.dt,
-                "cpu_s": cpu,
-                "memory_bytes": peak,
-                "memory_rise_bytes": self.mem,
-                "thread": _here.number,
-                "task": task,
-                "whole": self._is_whole,
-                "attempt": int(self.attempt),
-                "failed": bool(self.failed or exc_type is not None),
-                "counts": _amount(self.counts),
-                "bytes": _amount(self.bytes),
-                "received": _amount(self.received),
-                "weight": _weight(self.weight),
-                "sent": {str(name): _amount(size) for name, size in self.sent.items()},
-            }
             # The work goes on without its measurement; the next record tells that one is missing.
-            with contextlib.suppress(OSError):
-                _log(self.folder, self.worker).append(record)
+            with contextlib.suppress(OSError, Error):
+                _file(self.folder, self.worker).append(
+                    self._clock,
+                    _text(self.operation),
+                    task=task,
+                    whole=self._is_whole,
+                    attempt=int(self.attempt),
+                    failed=bool(self.failed or exc_type is not None),
+                    counts=_amount(self.counts),
+                    bytes=_amount(self.bytes),
+                    received=_amount(self.received),
+                    weight=self.weight,
+                    sent={_text(name): _amount(size) for name, size in self.sent.items()},
+                )
         self._reset()
 
-    def _cpu_s(self) -> float:
-        return time.process_time() if self.whole_process else time.thread_time()
+    def __getstate__(self) -> dict[str, Any]:
+        # A block that is measured belongs to its process.
+        return {name: value for name, value in self.__dict__.items() if name != "_clock"}
 
     def iter(self, iterable: Any) -> Iterator[Any]:
         """Yields from an iterable, and measures only what the iterable does.
@@ -216,119 +196,31 @@ class Monitor:
 _END = object()
 
 
-class _Log:
-    """The file of this process in a folder."""
-
-    def __init__(self, folder: str, worker: str | None) -> None:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        host, self.pid = socket.gethostname(), os.getpid()
-        word = re.sub(r"[^A-Za-z0-9._-]", "_", host)[:100]
-        while True:
-            self.path = os.path.join(folder, f"{word}-{self.pid}-{uuid.uuid4().hex[:8]}.jsonl")
-            try:
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                self._fd = os.open(self.path, flags, 0o666)
-                break
-            except FileExistsError:
-                continue
-        self._lock = threading.Lock()
-        self._is_torn = False
-        self._lost = 0
-        self._write({"h5part_monitor": FORMAT, "worker": worker or f"{host}-{self.pid}", "host": host, "pid": self.pid})
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Writes a record by one write(2): whole, or, when the disk is full, perhaps not."""
-        with self._lock:
-            if self._lost:
-                record["lost"] = self._lost
-            try:
-                self._write({key: value for key, value in record.items() if key in _ALWAYS or _holds(key, value)})
-            except OSError:
-                self._lost += 1
-                raise
-            self._lost = 0
-
-    def _write(self, record: dict[str, Any]) -> None:
-        line = json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
-        data = ("\n" * self._is_torn + line).encode("utf-8", "replace")
-        self._is_torn = False
-        written = os.write(self._fd, data)
-        if written < len(data):
-            self._is_torn = True
-            raise OSError(28, "No space left on device", self.path)
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-_ALWAYS = ("operation", "start_s", "wall_s", "cpu_s", "memory_bytes")
-
-
-def _holds(key: str, value: object) -> bool:
-    """Empty fields are left out; a task or a weight of 0 is not empty."""
-    return value is not None if key in ("task", "weight") else bool(value)
-
-
 def _amount(value: Any) -> int:
     return min(max(0, int(value)), (1 << 64) - 1)
 
 
-def _weight(value: Any) -> float | None:
-    weight = None if value is None else float(value)
-    return weight if weight is not None and 0 <= weight < float("inf") else None
+def _text(value: str) -> str:
+    """What cannot be written as UTF-8 is replaced."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
-def _log(folder: str, worker: str | None) -> _Log:
+def _file(folder: str, worker: str | None) -> _h5part.Measurements:
+    """The file of this process in a folder."""
     key = (folder, worker or "")
-    with _logs_lock:
-        log = _logs.get(key)
-        if log is None:
-            log = _logs[key] = _Log(folder, worker)
-        return log
+    with _files_lock:
+        file = _files.get(key)
+        if file is None:
+            file = _files[key] = _h5part.Measurements(folder, worker)
+        return file
 
 
 def _in_child() -> None:
     """A forked process has a file of its own."""
-    global _logs_lock
-    _logs_lock = threading.Lock()
-    for log in _logs.values():
-        log.close()
-    _logs.clear()
-    _here.number = 1
+    global _files_lock
+    _files_lock = threading.Lock()
+    _files.clear()
     _here.task = None
 
 
 os.register_at_fork(after_in_child=_in_child)
-
-_inherited: int | None = None
-
-
-def own_peak() -> int:
-    """Returns the peak of this process's resident memory since its program started, in bytes."""
-    global _inherited
-    told = _told_peak()
-    if _inherited is None:
-        # Linux hands the peak of a process on to a program that it starts.
-        program = _program_peak()
-        _inherited = told if program is not None and program + _SLACK < told else 0
-    if told > _inherited:
-        return told
-    program = _program_peak()
-    return told if program is None else program
-
-
-def _told_peak() -> int:
-    # The peak of a thread is that of its process, and no other threads are visited.
-    who = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
-    return resource.getrusage(who).ru_maxrss * 1024
-
-
-def _program_peak() -> int | None:
-    try:
-        with open("/proc/self/status") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None

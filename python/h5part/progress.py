@@ -48,6 +48,13 @@ class Progress:
         No such kind of progress.
     ImportError
         tqdm is not installed.
+
+    Examples
+    --------
+    >>> from h5part.progress import Progress
+    >>> with Progress(3, progress=lambda done, total: print(done, "of", total)) as progress:
+    ...     progress.update(2)
+    2 of 3
     """
 
     def __init__(
@@ -176,6 +183,12 @@ def track(iterable: Iterable[T], total: int | None = None, **options: Any) -> It
         Default: its length, if it has one.
     **options
         As of `Progress`.
+
+    Examples
+    --------
+    >>> from h5part.progress import track
+    >>> sum(track([1, 2, 3], progress=None))
+    6
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)

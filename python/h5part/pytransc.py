@@ -42,7 +42,8 @@ class Pools:
 
     Examples
     --------
-    >>> with Pool(4, inner=2, seed=1) as pool:
+    >>> import h5part, h5part.pytransc
+    >>> with h5part.Pool(4, inner=2, seed=1) as pool:  # doctest: +SKIP
     ...     pools = h5part.pytransc.Pools(pool)
     ...     ensembles, log_posteriors = run_mcmc_per_state(..., state_pool=pools)
     ...     chains = run_ensemble_resampler(..., walker_pool=pools)

@@ -1,5 +1,7 @@
 """Rows of different lengths, as a pair of tables: ``offsets`` and ``values``.
 
+Examples
+--------
 >>> import h5part, h5part.ragged
 >>> store = h5part.create("ragged.h5", "runs", 3, {"E": "f8"}).store
 >>> ragged = h5part.ragged.create(store, "paths", 3, "f8")
@@ -31,16 +33,36 @@ __all__ = ["Ragged", "create", "open"]
 def create(store: Store, name: str, rows: int, dtype: ColumnLike, *, exist_ok: bool = False) -> Ragged:
     """Creates the two tables.
 
+    **Concurrency** and what it **survives**: as :func:`h5part.create`. After a kill, one of the two may exist.
+
     Parameters
     ----------
     store
         The file.
     name
-        Path of the group that holds them.
+        Path of the group that holds the tables.
     rows
         Number of rows.
     dtype
-        Type of a value, or type and shape of one.
+        Type of a value, ``"f8"``, or type and shape of a value, ``("f8", (3,))``.
+    exist_ok
+        Accept tables that exist and fit.
+
+    Returns
+    -------
+    Ragged
+
+    Raises
+    ------
+    AlreadyExists
+        A table exists, and ``exist_ok`` is False.
+
+    Examples
+    --------
+    >>> import h5part, h5part.ragged
+    >>> store = h5part.create("run.h5", "t", 1, {"E": "f8"}).store
+    >>> len(h5part.ragged.create(store, "paths", 3, ("f8", (2,))))
+    3
     """
     spec = spec_of(dtype)
     store.create_table(f"{name}/offsets", rows, {"start": "i8", "count": "i8"}, exist_ok=exist_ok)
@@ -49,15 +71,40 @@ def create(store: Store, name: str, rows: int, dtype: ColumnLike, *, exist_ok: b
 
 
 def open(store: Store, name: str) -> Ragged:
-    """Opens what :func:`create` made."""
+    """Opens what :func:`create` made.
+
+    Parameters
+    ----------
+    store, name
+        As in :func:`create`.
+
+    Returns
+    -------
+    Ragged
+
+    Raises
+    ------
+    NotFound
+        The tables do not exist.
+    """
     return Ragged(store, name)
 
 
 class Ragged:
-    """Rows of different lengths.
+    """Rows of different lengths: see :func:`create`.
 
-    **Concurrency.** One process at a time commits; any number read meanwhile. **Atomic** is each row: its values are
-    there before its offset is. A row that is committed again leaves its old values where they are.
+    **Concurrency.** One process at a time commits; any number may read meanwhile. **Atomic**: each row, since its values
+    are committed before its offset. **Survives** a loss of power once a commit has returned. A row that is committed
+    again leaves its old values unused in the file.
+
+    Examples
+    --------
+    >>> import h5part, h5part.ragged
+    >>> store = h5part.create("run.h5", "t", 1, {"E": "f8"}).store
+    >>> paths = h5part.ragged.create(store, "paths", 2, "f8")
+    >>> paths.commit(1, [0.5, 1.5, 2.5])
+    >>> paths[1].tolist(), paths.todo().tolist()
+    ([0.5, 1.5, 2.5], [0])
     """
 
     def __init__(self, store: Store, name: str) -> None:
@@ -70,22 +117,41 @@ class Ragged:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Whether each row is there."""
+        """Whether each row is committed: ndarray of bool, shape (rows,)."""
         return self._offsets.read("start", "count").mask
 
     def todo(self, **options: Any) -> npt.NDArray[np.int64]:
-        """The rows that are still to be computed: see :meth:`h5part.Table.todo`."""
+        """Returns the rows that are still to be computed.
+
+        Parameters
+        ----------
+        **options
+            As in :meth:`h5part.Table.todo`.
+
+        Returns
+        -------
+        ndarray of int64, shape (rows,)
+        """
         return self._offsets.todo(**options)
 
     def commit(self, row: int, values: Any) -> None:
         """Commits the values of a row.
+
+        **Concurrency**, what is **atomic** and what it **survives**: see the class.
 
         Parameters
         ----------
         row
             Its number.
         values : array_like, shape (count, *shape)
-            Its values; none is a row as well.
+            Its values. A row may have no values.
+
+        Raises
+        ------
+        RowOutOfRange
+            There is no such row.
+        TypeMismatch, Mismatch
+            The values have another type or shape.
         """
         array = np.asarray(values, self._values["value"].dtype)
         start = 0
@@ -94,7 +160,7 @@ class Ragged:
         self._offsets.commit(row, start=start, count=len(array))
 
     def __getitem__(self, row: int) -> npt.NDArray[Any]:
-        """The values of a row; none where it is not there."""
+        """Returns the values of a row: an array of shape ``(count, *shape)``, empty if the row is missing."""
         block = self._offsets.read("start", "count", rows=row)
         start, count = int(block["start"][0]), int(block["count"][0])
         if not block.mask[0] or count == 0:

@@ -74,7 +74,13 @@ class IterResult:
         return self._results
 
     def reduce(self, agg: Callable[[Any, Any], Any] = operator.add, acc: Any = None) -> Any:
-        """Combines all results; see `Starmap.reduce`."""
+        """Combines all results.
+
+        Parameters
+        ----------
+        agg, acc
+            As in `Starmap.reduce`.
+        """
         return functools.reduce(agg, self._results, AccumDict() if acc is None else acc)
 
 
@@ -114,10 +120,11 @@ class Starmap:
 
     Examples
     --------
-    >>> def count(word):
-    ...     return collections.Counter(word)
-    >>> Starmap(count, [("hello",), ("world",)]).reduce()["o"]
+    >>> from collections import Counter
+    >>> from h5part import Starmap
+    >>> Starmap(Counter, [("hello",), ("world",)], progress=None).reduce()["o"]
     2
+    >>> Starmap.shutdown()
     """
 
     # Tasks that `apply` makes, about.
@@ -213,6 +220,8 @@ class Starmap:
             Weight of an item. Items of weight 0 are left out.
         key : callable
             Items with different keys do not share a block.
+        distribute, progress, h5, **options
+            As in `Starmap`.
 
         Returns
         -------

@@ -1,10 +1,10 @@
 //! Tables and columns as Python describes them, and as it is told of them.
 
 use crate::errors::OrRaise;
-use h5part::{Attribute, ColumnInfo, ColumnSpec, Dtype, ErrorKind, Table, TableInfo};
+use h5part::{Attribute, ColumnInfo, ColumnSpec, Coordinates, Dimensions, Dtype, ErrorKind, Table, TableInfo};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString};
 
 /// Name, name of the element type, shape of one row, bytes of the fill.
 pub type Described = (String, String, Vec<u64>, Option<Vec<u8>>);
@@ -23,45 +23,108 @@ pub fn spec(py: Python<'_>, described: Described) -> PyResult<ColumnSpec> {
     Ok(spec)
 }
 
-/// Options of a table to be made, by the names of the arguments of `h5part.create`.
-pub fn table(
-    py: Python<'_>,
-    name: &str,
-    rows: u64,
-    columns: Vec<Described>,
-    options: &Bound<'_, PyDict>,
-) -> PyResult<Table> {
-    let mut table = Table::new(name, rows);
-    for column in columns {
-        table = table.column_spec(spec(py, column)?);
-    }
-    for (option, value) in options {
-        if value.is_none() {
-            continue;
+/// Adds to the description of a table.
+type Setter = Box<dyn FnOnce(Table) -> Table + Send>;
+
+/// What a table, or columns that are added to one, are to be: columns, and options by the names of the arguments of
+/// `h5part.create`.
+pub struct NewColumns(Vec<Setter>);
+
+impl NewColumns {
+    pub fn parse(py: Python<'_>, columns: Vec<Described>, options: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let mut setters: Vec<Setter> = Vec::new();
+        for column in columns {
+            let spec = spec(py, column)?;
+            setters.push(Box::new(|table| table.column_spec(spec)));
         }
-        table = match option.extract::<String>()?.as_str() {
-            "chunk_rows" => table.chunk_rows(value.extract()?),
-            "contiguous" if value.extract()? => table.contiguous(),
-            "contiguous" => table,
-            "gzip" => table.gzip(value.extract()?),
-            "guard" => table.guard(&value.extract::<String>()?),
-            "guard_complete" => table.guard_complete(&value.extract::<String>()?),
-            "attrs" => {
-                let attributes = value.cast::<PyDict>()?;
-                attributes.iter().try_fold(table, |table, (name, value)| {
-                    Ok::<_, PyErr>(table.attribute(&name.extract::<String>()?, attribute(&value)?))
-                })?
+        for (option, value) in options {
+            if !value.is_none() {
+                parse_option(py, &mut setters, &option.extract::<String>()?, &value)?;
             }
-            "column_attrs" => {
-                let attributes: Vec<(String, String, Bound<'_, PyAny>)> = value.extract()?;
-                attributes.iter().try_fold(table, |table, (column, name, value)| {
-                    Ok::<_, PyErr>(table.column_attribute(column, name, attribute(value)?))
-                })?
-            }
-            other => return Err(PyTypeError::new_err(format!("no such option: {other}"))),
-        };
+        }
+        Ok(Self(setters))
     }
-    Ok(table)
+
+    pub fn describe(self, table: Table) -> Table {
+        self.0.into_iter().fold(table, |table, set| set(table))
+    }
+}
+
+fn parse_option(py: Python<'_>, setters: &mut Vec<Setter>, option: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let mut set = |setter: Setter| setters.push(setter);
+    match option {
+        "chunk_rows" => {
+            let rows: u64 = value.extract()?;
+            set(Box::new(move |table| table.chunk_rows(rows)));
+        }
+        "contiguous" => {
+            if value.extract::<bool>()? {
+                set(Box::new(Table::contiguous));
+            }
+        }
+        "gzip" => {
+            let level: u8 = value.extract()?;
+            set(Box::new(move |table| table.gzip(level)));
+        }
+        "guard" => {
+            let column: String = value.extract()?;
+            set(Box::new(move |table| table.guard(&column)));
+        }
+        "guard_complete" => {
+            let text: String = value.extract()?;
+            set(Box::new(move |table| table.guard_complete(&text)));
+        }
+        "attrs" => {
+            for (name, value) in value.cast::<PyDict>()? {
+                let (name, value) = (name.extract::<String>()?, attribute(&value)?);
+                set(Box::new(move |table| table.attribute(&name, value)));
+            }
+        }
+        "column_attrs" => {
+            for (column, name, value) in value.extract::<Vec<(String, String, Bound<'_, PyAny>)>>()? {
+                let value = attribute(&value)?;
+                set(Box::new(move |table| table.column_attribute(&column, &name, value)));
+            }
+        }
+        "row_dim" => {
+            let name: String = value.extract()?;
+            set(Box::new(move |table| table.row_dim(&name)));
+        }
+        "dims" => {
+            for (column, names) in value.extract::<Vec<(String, Vec<String>)>>()? {
+                set(Box::new(move |table| table.dims(&column, names)));
+            }
+        }
+        "coords" => {
+            for (dimension, values) in value.extract::<Vec<(String, Bound<'_, PyAny>)>>()? {
+                let coordinates = coordinates(py, &dimension, &values)?;
+                set(Box::new(|table| table.coordinates(coordinates)));
+            }
+        }
+        other => return Err(PyTypeError::new_err(format!("no such option: {other}"))),
+    }
+    Ok(())
+}
+
+/// A list of texts; or the name of an element type, and bytes.
+fn coordinates(py: Python<'_>, dimension: &str, values: &Bound<'_, PyAny>) -> PyResult<Coordinates> {
+    if let Ok(texts) = values.extract::<Vec<String>>() {
+        return Ok(Coordinates::texts(dimension, &texts));
+    }
+    let (dtype, values): (String, Vec<u8>) = values.extract()?;
+    let dtype: Result<Dtype, ErrorKind> = dtype.parse();
+    Ok(Coordinates { dimension: dimension.to_owned(), dtype: dtype.or_raise(py)?, values })
+}
+
+/// Names of the axes of each column; and for each dimension with coordinates its name, the name and numpy's description
+/// of their type, and their bytes.
+pub type Named<'py> = (Vec<(String, Vec<String>)>, Vec<(String, String, String, Bound<'py, PyBytes>)>);
+
+pub fn named(py: Python<'_>, dimensions: Dimensions) -> Named<'_> {
+    let coordinates = dimensions.coordinates.into_iter().map(|Coordinates { dimension, dtype, values }| {
+        (dimension, dtype.to_string(), dtype.numpy(), PyBytes::new(py, &values))
+    });
+    (dimensions.columns, coordinates.collect())
 }
 
 /// An attribute from a bool, an int, a float, a str or a list of str.
@@ -115,7 +178,7 @@ pub fn described<'py>(py: Python<'py>, info: &TableInfo) -> PyResult<Bound<'py, 
             entry.set_item("members", members)?;
         }
         entry.set_item("shape", &column.shape)?;
-        entry.set_item("fill", pyo3::types::PyBytes::new(py, &column.fill))?;
+        entry.set_item("fill", PyBytes::new(py, &column.fill))?;
         entry.set_item("is_direct", column.is_direct)?;
         entry.set_item("has_stamp", column.has_stamp)?;
         columns.append(entry)?;

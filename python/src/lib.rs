@@ -10,11 +10,14 @@ mod columns;
 mod convert;
 mod errors;
 mod fork;
+mod gate;
 mod handle;
 mod ledger;
 mod mbe;
+mod monitor;
 mod reader;
 mod rows;
+mod slurm;
 mod store;
 mod values;
 mod writer;
@@ -28,11 +31,19 @@ mod _h5part {
     #[pymodule_export]
     use crate::fork::{after_fork_in_child, after_fork_in_parent, before_fork};
     #[pymodule_export]
+    use crate::gate::Gate;
+    #[pymodule_export]
     use crate::ledger::{Claim, Ledger, create_ledger};
     #[pymodule_export]
     use crate::mbe::{GroundTruth, Saver};
     #[pymodule_export]
+    use crate::monitor::{Clock, Measurements, own_peak};
+    #[pymodule_export]
     use crate::reader::Reader;
+    #[pymodule_export]
+    use crate::slurm::{
+        slurm_cancel, slurm_is_worker, slurm_minutes, slurm_parts, slurm_script, slurm_shard, slurm_submit,
+    };
     #[pymodule_export]
     use crate::store::Store;
     #[pymodule_export]

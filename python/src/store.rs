@@ -1,15 +1,16 @@
 //! The store.
 
-use crate::columns::{Described, attribute, attribute_value, described, spec, table};
+use crate::columns::{Described, Named, NewColumns, attribute, attribute_value, described, named};
 use crate::convert::{json, seconds};
 use crate::errors::{OrRaise, interrupted, keep};
 use crate::fork::with_threads;
+use crate::gate::Gate;
 use crate::reader::Reader;
 use crate::writer::Writer;
 use h5part::merge::{Attributes, MergeOptions};
 use h5part::publish::{Packing, Publishing};
 use h5part::verify::Verify;
-use h5part::{Adopt, Adoption, Result, StoreOptions};
+use h5part::{Adopt, Adoption, Result, StoreOptions, Table};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -101,7 +102,7 @@ impl Store {
         on_wait: Option<Py<PyAny>>,
         on_progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let table = table(py, name, rows, columns, options)?;
+        let table = NewColumns::parse(py, columns, options)?.describe(Table::new(name, rows));
         let options = self::options(timeout, trust_locks, on_wait, on_progress)?;
         let made = py.detach(|| {
             with_threads(|| if exist_ok { options.require(path, table) } else { options.create(path, table) })
@@ -128,7 +129,7 @@ impl Store {
         options: &Bound<'_, PyDict>,
         exist_ok: bool,
     ) -> PyResult<()> {
-        let table = table(py, name, rows, columns, options)?;
+        let table = NewColumns::parse(py, columns, options)?.describe(Table::new(name, rows));
         self.run(py, |store| if exist_ok { store.require_table(table) } else { store.create_table(table) })
     }
 
@@ -138,6 +139,12 @@ impl Store {
 
     fn reader(&self, py: Python<'_>, table: &str) -> PyResult<Reader> {
         Ok(Reader::new(self.run(py, |store| store.reader(table))?))
+    }
+
+    /// `timeout`: in seconds; `None`: that of the store.
+    fn gate(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Gate> {
+        let timeout = timeout.map(|timeout| seconds("timeout", timeout)).transpose()?;
+        Ok(Gate::new(self.run(py, |store| store.gate(timeout))?))
     }
 
     /// Counts of cells, as JSON.
@@ -158,9 +165,19 @@ impl Store {
         self.run(py, |store| store.extend(table, rows))
     }
 
-    fn add_columns(&self, py: Python<'_>, table: &str, columns: Vec<Described>) -> PyResult<()> {
-        let specs = columns.into_iter().map(|column| spec(py, column)).collect::<PyResult<Vec<_>>>()?;
-        self.run(py, |store| store.add_columns(table, |new| specs.into_iter().fold(new, h5part::Table::column_spec)))
+    fn add_columns(
+        &self,
+        py: Python<'_>,
+        table: &str,
+        columns: Vec<Described>,
+        options: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let columns = NewColumns::parse(py, columns, options)?;
+        self.run(py, |store| store.add_columns(table, |new| columns.describe(new)))
+    }
+
+    fn dimensions<'py>(&self, py: Python<'py>, table: &str) -> PyResult<Named<'py>> {
+        Ok(named(py, self.run(py, |store| store.dimensions(table))?))
     }
 
     fn attribute<'py>(&self, py: Python<'py>, table: &str, name: &str) -> PyResult<Option<Bound<'py, PyAny>>> {

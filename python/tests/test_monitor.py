@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
+import resource
 import shutil
 import subprocess
 import threading
@@ -122,27 +124,31 @@ def test_memory_is_the_peak_and_rises(tmp_path: Path) -> None:
     assert record["memory_bytes"] >= before + (64 << 20) and record["memory_rise_bytes"] == monitor.mem
 
 
-def test_a_lost_record_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_record_is_told(tmp_path: Path) -> None:
     with Monitor("first", folder=tmp_path):
         pass
-    write, answers = os.write, [0, 5]
-
-    def full(fd: int, data: bytes) -> int:
-        if not answers:
-            return write(fd, data)
-        cut = answers.pop(0)
-        if not cut:
-            raise OSError(28, "No space left on device")
-        return write(fd, data[:cut])
-
-    monkeypatch.setattr(os, "write", full)
-    for name in ("a", "b", "c"):
-        with Monitor(name, folder=tmp_path):
-            pass
-    monkeypatch.undo()
     (path,) = tmp_path.iterdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Room for five bytes, and then for none, as on a disk that is full.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 5, before[1]))
+    try:
+        for name in ("a", "b"):
+            with Monitor(name, folder=tmp_path):
+                pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with Monitor("c", folder=tmp_path):
+        pass
     lines = path.read_text().splitlines()
     assert lines[2] == '{"ope' and json.loads(lines[3])["lost"] == 2
+
+
+def test_a_monitor_is_pickled_within_its_block(tmp_path: Path) -> None:
+    with Monitor("outer", folder=tmp_path, task=3) as monitor:
+        other = pickle.loads(pickle.dumps(monitor))
+        with other:
+            pass
+    assert [record["operation"] for record in records(tmp_path)] == ["outer", "outer"]
 
 
 def test_the_program_reads_it(tmp_path: Path) -> None:

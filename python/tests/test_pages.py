@@ -6,16 +6,15 @@ import contextlib
 import importlib.util
 import io
 import os
-import re
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 
+import pages
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs/python.md"
-BLOCK = re.compile(r"^```python ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = pages.DOCS / "python.md"
 
 
 def expected(code: str) -> list[str]:
@@ -33,12 +32,12 @@ def test_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith("SLURM_"):
             monkeypatch.delenv(name)
     names: dict[str, object] = {"__name__": "page"}
-    blocks = BLOCK.findall(PAGE.read_text())
+    blocks = pages.guide()
     assert len(blocks) > 15
-    for options, code in blocks:
-        given = dict(option.split("=", 1) for option in options.split())
-        if "needs" in given and importlib.util.find_spec(given["needs"]) is None:
-            warnings.warn(f"NOT TESTED: {given['needs']} is not installed", stacklevel=1)
+    for given, code in blocks:
+        missing = [name for name in given.get("needs", "").split(",") if name and importlib.util.find_spec(name) is None]
+        if missing:
+            warnings.warn(f"NOT TESTED: {', '.join(missing)} is not installed", stacklevel=1)
             continue
         if "file" in given:
             Path(given["file"]).write_text(code)

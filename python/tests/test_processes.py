@@ -67,7 +67,7 @@ def test_killed_writers_lose_nothing(path: str) -> None:
 
 
 def test_many_forks_beside_a_thread_that_reads(path: str) -> None:
-    table = h5part.create(path, "t", 1000, {"x": "f8", "v": ("f8", (3,))})
+    table = h5part.create(path, "t", 1501, {"x": "f8", "v": ("f8", (3,))})
     table.commit(0, x=0.0, v=np.zeros(3))
     stop = threading.Event()
     failures: list[BaseException] = []
@@ -85,7 +85,7 @@ def test_many_forks_beside_a_thread_that_reads(path: str) -> None:
     thread = threading.Thread(target=read)
     thread.start()
     try:
-        for row in range(1, 300):
+        for row in range(1, 1001):
             child = os.fork()
             if child == 0:
                 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -71,10 +72,88 @@ def test_masked_rows_are_not_committed(frames: h5part.Table) -> None:
 
 
 def test_columns_that_cannot_be(tmp_path: Path) -> None:
-    for dtype, says in [("O", "ragged"), ("f16", "no columns of type"), ("nonsense", "not a type"), ("M8[s]", "no col")]:
+    for dtype, says in [("O", "ragged"), ("f16", "no columns of type"), ("nonsense", "not a type"), ("m8[s]", "store int64")]:
         with pytest.raises(h5part.BadRequest, match=says):
             h5part.create(tmp_path / "x.h5", "t", 3, {"x": dtype})
     assert not (tmp_path / "x.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"rows": -1}, "rows: expected"),
+        ({"rows": 2.5}, "rows: expected"),
+        ({"columns": ["x"]}, "types by name"),
+        ({"columns": {}}, "at least one column"),
+        ({"columns": {"x/y": "f8"}}, "'x/y' cannot be the name"),
+        ({"columns": {"x": ("f8", -1)}}, "shape of column 'x'"),
+        ({"columns": {"x": ("f8", (2, 0))}}, "shape of column 'x'"),
+        ({"columns": {"x": h5part.ColumnSpec("i4", fill=1.5)}}, "expected values of type int32"),
+        ({"columns": {"x": h5part.ColumnSpec("i4", fill=2**40)}}, "expected values of type int32"),
+        ({"columns": {"x": h5part.ColumnSpec("S2", fill="abc")}}, "does not fit"),
+        ({"columns": {"x": h5part.ColumnSpec("f8", attrs={"u": object()})}}, "attribute 'u'"),
+        ({"attrs": {"u": {}}}, "attribute 'u'"),
+        ({"gzip": 99}, "gzip: expected a whole number from 0 to 9"),
+        ({"chunk_rows": 0}, "chunk_rows: expected"),
+        ({"timeout": -1.0}, "timeout: expected"),
+        ({"timeout": float("nan")}, "timeout: expected"),
+    ],
+)
+def test_tables_that_cannot_be(path: str, options: dict[str, object], says: str) -> None:
+    with pytest.raises(h5part.Error, match=says) as caught:
+        h5part.create(path, "t", **{"rows": 3, "columns": {"x": "f8"}, **options})  # type: ignore[arg-type]
+    assert isinstance(caught.value, ValueError) and not Path(path).exists()
+
+
+def test_arguments_out_of_range(frames: h5part.Table, tmp_path: Path) -> None:
+    for use, says in [
+        (lambda: frames.read(7), "rows are read"),
+        (lambda: frames.read(["E", "F"]), "names of columns"),
+        (lambda: frames.status(parts=0), "parts"),
+        (lambda: frames.todo(shard=(2, 2)), "from 0 to 1"),
+        (lambda: frames.todo(shard=3), "or 'slurm'"),
+        (lambda: frames.todo(columns=[]), "at least one"),
+        (lambda: frames.writer(durability="fast"), "'power' or 'process'"),
+        (lambda: frames.writer(group=-1), "group"),
+        (lambda: frames.store.publish(tmp_path / "out.h5", gzip=99), "gzip"),
+        (lambda: frames.store.publish(tmp_path / "out.h5", zstd=0), "zstd"),
+        (lambda: h5part.Ledger.create(tmp_path / "l", "abc"), "expected names"),
+        (lambda: h5part.Ledger.create(tmp_path / "l", ["a"], max_attempts=0), "max_attempts"),
+    ]:
+        with pytest.raises(h5part.BadRequest, match=says):
+            use()
+    with pytest.raises(h5part.BadFile, match="a folder"):
+        h5part.open(tmp_path)
+    assert sorted(item.name for item in tmp_path.glob("[lo]*")) == []
+    frames.commit(0, E=1.0)
+    assert frames.todo(columns="E").tolist() == list(range(1, 10))
+
+
+def test_attributes_of_numpy(path: str) -> None:
+    attrs = {"a": np.float64(1.5), "b": np.int32(3), "c": ("x", "y"), "d": np.array(["p", "q"]), "e": np.bool_(True)}
+    table = h5part.create(path, "/a//t/", 3, {"x": h5part.ColumnSpec("f8", attrs=attrs)}, attrs=attrs)
+    assert dict(table.attrs) == dict(table["x"].attrs) == {"a": 1.5, "b": 3, "c": ["x", "y"], "d": ["p", "q"], "e": True}
+    assert table.name == "a/t" and "a//t" in table.store
+
+
+def test_columns_of_variable_length(tmp_path: Path) -> None:
+    """They are carried along; whoever reads or writes them learns what to use instead."""
+    with h5py.File(tmp_path / "theirs.h5", "w") as file:
+        file.create_dataset("t/s", (3,), h5py.string_dtype())
+        file["t/x"] = np.zeros(3)
+    store = h5part.open(tmp_path / "theirs.h5")
+    store.adopt("t")
+    table = store["t"]
+    for use in (
+        lambda: table.read("s"),
+        lambda: table["s"][0],
+        lambda: table["s"].dtype,
+        lambda: table.commit(0, s="text"),
+        lambda: table.commit(0, x=1.0, s="text"),
+    ):
+        with pytest.raises(h5part.Unsupported, match="'s' has .*h5py.*'U20'.*h5part.ragged"):
+            use()
+    assert table.read().keys() == {"x"} and store.verify()
 
 
 def test_files(tmp_path: Path, path: str, frames: h5part.Table) -> None:
@@ -95,8 +174,9 @@ def test_after_close(frames: h5part.Table) -> None:
     writer = frames.writer()
     writer.close()
     writer.close()
-    with pytest.raises(ValueError, match="closed"):
-        writer.commit(0, E=1.0)
+    for use in (lambda: writer.commit(0, E=1.0), lambda: writer.reset(0), lambda: writer.commit_if(0, {}, E=1.0), writer.flush):
+        with pytest.raises(h5part.BadRequest, match="closed"):
+            use()
     frames.close()
     frames.commit(0, E=1.0)
     assert frames["E"][0] == 1.0

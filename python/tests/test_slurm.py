@@ -176,7 +176,7 @@ def test_a_refusal_leaves_nothing_in_the_queue(cluster: Path, monkeypatch: pytes
     monkeypatch.setenv("LIMIT", "13")
     with pytest.raises(SlurmError, match="cannot run sbatch: sbatch: error: limit"):
         Array(worker=["true"], logs=cluster / "logs").submit(10)
-    assert (cluster / "cancelled").read_text() == "11 12\n"
+    assert (cluster / "cancelled").read_text() == "--quiet 11 12\n"
 
 
 def test_without_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 //! `h5part create`
 
 use super::common::{LockArgs, request, split_first, split_last};
+use super::dimensions::DimensionArgs;
 use super::exit::Exit;
 use super::output::{LateBar, bytes, line};
 use h5part::ErrorKind;
@@ -55,6 +56,8 @@ pub struct Args {
     #[arg(long = "attr", value_name = "NAME=VALUE", value_parser = split_first)]
     attributes: Vec<(String, String)>,
     #[command(flatten)]
+    dimensions: DimensionArgs,
+    #[command(flatten)]
     lock: LockArgs,
 }
 
@@ -77,6 +80,7 @@ impl super::Subcommand for Args {
             guard_complete: self.complete.clone(),
             attributes: Attribute::list(&self.attributes),
             column_attributes: Vec::new(),
+            dimensions: self.dimensions.parse().at("create a table in", &self.file)?,
         };
         let bar = LateBar::new("creating");
         self.lock.new_store(&self.file)?.create(&table, &|done, total| bar.set(done, total))?;

@@ -173,6 +173,7 @@ fn of_tasks(kind: &ledger::ErrorKind) -> Option<&'static str> {
         Kind::NoSuchWork(_) => "add it to the registry that the pool is opened with",
         Kind::NoProgram(_) => "install it, or name it with its path",
         Kind::NoSlurm(_) => "run it on a host of a SLURM cluster, or choose another --mode",
+        Kind::NoShard(_) => "pass the number of elements of the whole array",
         Kind::Worker { .. } | Kind::Slurm { .. } | Kind::NotServing => return None,
     })
 }

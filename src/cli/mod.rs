@@ -7,6 +7,7 @@ mod bpstatus;
 mod common;
 mod create;
 mod csv;
+mod dimensions;
 mod doctor;
 mod exit;
 mod extend;

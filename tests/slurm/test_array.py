@@ -17,6 +17,8 @@ from cluster import Cluster, until, why_not
 
 HERE = pathlib.Path(__file__).resolve().parent
 H5PART = os.environ.get("H5PART", str(HERE.parent.parent / "target/release/h5part"))
+# An interpreter that has the Python package.
+PYTHON = os.environ.get("H5PART_PYTHON")
 VPLANET = shutil.which("vplanet", path=os.environ.get("H5PART_PLANETS", ""))
 # So small that eight workers need two arrays.
 MAX_ARRAY_SIZE = 5
@@ -196,6 +198,40 @@ class Slurm(unittest.TestCase):
             return work.status()["running"] == 0
 
         until("the task is free", freed)
+
+    @unittest.skipUnless(PYTHON, "no interpreter with the Python package: see H5PART_PYTHON")
+    def test_a_script_of_python_is_its_own_array(self):
+        work = Work(self.cluster, tasks=60, seconds=0)
+        logs = work.dir / "logs of 'it'"
+        submit = lambda: json.loads(self.cluster.call(PYTHON, str(HERE / "sweep.py"), work.store, str(logs), cwd=work.dir))
+        queue = lambda jobs, state: self.cluster.call(
+            "squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", f"--states={state}", "--format=%i"
+        ).split()
+
+        def missing():
+            return self.cluster.call(H5PART, "status", "--missing", work.store, "run").strip()
+
+        said = submit()
+        jobs = [id for id, _ in said["jobs"]]
+        self.assertEqual([elements for _, elements in said["jobs"]], [4, 4], "eight elements need two arrays")
+        killed = until("an element runs", lambda: queue(jobs, "RUNNING"))[0]
+        self.cluster.call("scancel", "--full", "--signal=KILL", killed)
+        until("the queue is empty", lambda: not queue(jobs, "PENDING,RUNNING,COMPLETING"), seconds=240)
+        # Whatever the one that was killed has left is computed by the next array.
+        for _ in range(3):
+            if not missing():
+                break
+            again = [id for id, _ in submit()["jobs"]]
+            until("the queue is empty", lambda: not queue(again, "PENDING,RUNNING,COMPLETING"), seconds=240)
+        self.assertEqual(missing(), "", "".join(log.read_text() for log in logs.glob("*.log")))
+        values = [float(text) for text in self.cluster.call(H5PART, "read", work.store, "run", "energy", "--rows", ":").split()]
+        self.assertEqual(values, [float(row * row) for row in range(work.rows)])
+        work.h5part("verify", work.store)
+        # Each element had its own share.
+        reports = [json.loads(line) for log in logs.glob("*.log") for line in log.read_text().splitlines() if line.startswith("{")]
+        self.assertTrue(len(reports) >= 7 and all(report["ok"] and not report["jobs"] for report in reports), reports)
+        self.assertLessEqual(sum(report["done"] for report in reports), work.rows)
+        self.assertEqual(submit(), {"jobs": [], "done": 0, "ok": True})
 
     def test_what_slurm_refuses_is_told(self):
         work = Work(self.cluster, tasks=1, seconds=0)

@@ -1,4 +1,4 @@
-"""Reads timed in one process, by h5py or by hidefix. Usage: python_reader.py LIBRARY [FILE TABLE COLUMN ROWS TIMES];
+"""Reads timed in one process, by h5py, hidefix or h5part. Usage: python_reader.py LIBRARY [FILE TABLE COLUMN ROWS TIMES];
 ROWS: ':' or a .npy file. Prints JSON: wall times in seconds and the CRC-32 of the values; without a file, versions."""
 
 import json
@@ -25,6 +25,10 @@ def main(library: str, *job: str) -> None:
             import h5py
 
             dataset = opened.enter_context(h5py.File(file, "r"))[table][column]
+        elif library == "h5part":
+            import h5part
+
+            dataset = opened.enter_context(h5part.open(file))[table][column]
         else:
             import hidefix
 

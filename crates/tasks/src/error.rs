@@ -56,6 +56,9 @@ pub enum ErrorKind {
         /// Its message.
         message: String,
     },
+    /// What SLURM says of this process contradicts itself.
+    #[error("cannot tell the shard: {0}")]
+    NoShard(String),
     /// A worker process ended unexpectedly.
     #[error("worker {worker} {how}")]
     Worker {

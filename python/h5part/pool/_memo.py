@@ -28,7 +28,7 @@ _FIRST_ROWS = 1024
 class Memo(Protocol):
     """Keeps results by key. Both are bytes; a key has 32.
 
-    A pool calls `put_many` from its own thread, and `get` from any.
+    **Concurrency.** A pool calls `put_many` from its own thread, and `get` from any.
     """
 
     def get(self, key: bytes) -> bytes | None:
@@ -36,20 +36,36 @@ class Memo(Protocol):
         ...
 
     def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
-        """Keeps values. Those of one call may be stored by one commit."""
+        """Keeps values by key. The pairs of one call may be stored by one commit.
+
+        **Concurrency.** See the class.
+
+        Parameters
+        ----------
+        pairs : iterable of (bytes, bytes)
+            Keys and values.
+        """
         ...
 
 
 class DictMemo:
-    """A memo in the memory of this process."""
+    """A memo in the memory of this process: it ends with the process.
+
+    **Concurrency.** Threads of this process may share it.
+    """
 
     def __init__(self) -> None:
         self.values: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
+        """Returns the value of a key, or None."""
         return self.values.get(key)
 
     def put_many(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        """Keeps values by key: see `Memo.put_many`.
+
+        **Concurrency.** See the class.
+        """
         self.values.update(pairs)
 
 
@@ -183,11 +199,17 @@ def version(tag: str) -> Callable[[F], F]:
     Without it, a change of the function's own source text makes it another
     function. Changes of what it calls do not: change the tag then.
 
+    Parameters
+    ----------
+    tag : str
+        The version. Results of another version are computed again.
+
     Examples
     --------
+    >>> from h5part.pool import version
     >>> @version("2")
-    ... def energy(frame):
-    ...     return compute(frame)
+    ... def energy(distance):
+    ...     return 1 / distance**12
     """
 
     def mark(function: F) -> F:

@@ -55,10 +55,12 @@ def inner() -> Pool:
 
     Examples
     --------
-    >>> def sample(state):
-    ...     return list(inner().map(log_prob, state.walkers))
-    >>> with Pool(4, inner=2) as pool:
-    ...     chains = list(pool.map(sample, states))
+    >>> import math
+    >>> from h5part.pool import inner
+    >>> def total(numbers):
+    ...     return sum(inner().map(math.sqrt, numbers))
+    >>> total([1, 4, 9])  # in a task of Pool(4, inner=2), by two workers
+    6.0
     """
     global _inner
     if _inner is None:

@@ -90,8 +90,10 @@ class Pool(Executor):
 
     Examples
     --------
-    >>> with Pool(4, seed=1) as pool:
-    ...     energies = list(pool.map(energy, frames))
+    >>> import math, h5part
+    >>> with h5part.Pool(2) as pool:
+    ...     list(pool.map(math.sqrt, [1, 4, 9]))
+    [1.0, 2.0, 3.0]
     """
 
     def __init__(
@@ -262,6 +264,8 @@ class Pool(Executor):
         callback : callable, optional
             Called here with each result, in order. `map` then returns when
             all is computed, as in schwimmbad.
+        progress
+            As in `h5part.progress.Progress`. Default: none is shown.
 
         Returns
         -------
@@ -288,7 +292,22 @@ class Pool(Executor):
         callback: Callable[[T], object] | None = None,
         progress: Any = None,
     ) -> Iterator[T]:
-        """Like `map`, with a sequence of arguments per item."""
+        """Like `map`, with a sequence of arguments per item.
+
+        Parameters
+        ----------
+        fn : callable
+            As in `map`.
+        iterable : iterable of tuples
+            The arguments of each call.
+        timeout, chunksize, buffersize, callback, progress
+            As in `map`.
+
+        Returns
+        -------
+        iterator
+            The results, in the order of the items.
+        """
         items = (tuple(item) for item in iterable)
         return self._map(fn, items, timeout, chunksize, buffersize, callback, progress)
 

@@ -102,9 +102,15 @@ def task_seed() -> TaskSeed | None:
 
     Examples
     --------
-    >>> def simulate(mass):
-    ...     rng = task_seed().rng()
-    ...     return mass + rng.normal()
+    >>> import h5part
+    >>> from h5part.pool import task_seed
+    >>> def throw(dice):
+    ...     return task_seed().rng().integers(1, 7, dice).sum()
+    >>> with h5part.Pool(0, seed=1) as pool:
+    ...     first = list(pool.map(throw, [1, 2]))
+    >>> with h5part.Pool(0, seed=1) as pool:
+    ...     first == list(pool.map(throw, [1, 2]))
+    True
     """
     return None if _current is None else _current.seed
 

@@ -4,22 +4,24 @@ mod rates;
 pub mod tail;
 mod tasks;
 pub mod text;
+mod writers;
 
 pub use tasks::{FailedTask, Tasks, WorkerLook};
+pub use writers::WriterLook;
 
 use h5part::Result;
 use h5part::ledger::Ledger;
-use h5part_base::lock::Holder;
 use h5part_engine::store::{Status, Store};
 use nix::time::{ClockId, clock_gettime};
 use rates::Rates;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Counting takes at most one part in this many of one processor's time.
-const SHARE: u32 = 60;
+const SHARE: u32 = 100;
 
 /// The state at one look.
 #[derive(Debug, Default)]
@@ -27,7 +29,7 @@ pub struct Look {
     /// Coverage of each table.
     pub tables: Vec<Status>,
     /// Processes that have a writer of the file open.
-    pub writers: Vec<Holder>,
+    pub writers: Vec<WriterLook>,
     /// Tasks, if it is a ledger.
     pub tasks: Option<Tasks>,
     pub rates: Rates,
@@ -42,6 +44,8 @@ pub struct Looker {
     parts: usize,
     is_ledger: bool,
     look: Look,
+    /// Tables by the number that row locks know them by.
+    numbers: HashMap<u64, String>,
     /// When coverage and tasks may be counted again.
     due: Option<Instant>,
 }
@@ -56,7 +60,7 @@ impl Looker {
     /// Observes one table of a file, or all of them; or a ledger, and the table that its tasks fill.
     pub fn new(path: &Path, table: Option<&str>, parts: usize) -> Self {
         let (path, table, is_ledger) = (path.to_owned(), table.map(str::to_owned), is_ledger(path));
-        Self { path, table, parts, is_ledger, look: Look::default(), due: None }
+        Self { path, table, parts, is_ledger, look: Look::default(), numbers: HashMap::new(), due: None }
     }
 
     pub fn path(&self) -> &Path {
@@ -85,30 +89,39 @@ impl Looker {
             self.due = Some(now + cpu().saturating_sub(before) * SHARE);
         } else if !self.is_ledger {
             // The writers may have changed since.
-            self.look.writers = Store::open(&self.path)?.locks()?.writers;
+            self.look_at_writers(&Store::open(&self.path)?, now)?;
         }
         Ok(&self.look)
     }
 
     fn count_rows(&mut self, now: Instant) -> Result<()> {
         let store = Store::open(&self.path)?;
-        let names = if let Some(table) = &self.table {
-            vec![table.clone()]
-        } else {
-            let stamped = store.tables()?.into_iter().filter(|listing| listing.table.stamps.is_some());
-            stamped.map(|listing| listing.table.path).collect()
-        };
-        self.count_tables(&store, &names, now)
+        self.count_tables(&store, self.table.clone().as_deref(), now)
     }
 
-    fn count_tables(&mut self, store: &Store, names: &[String], now: Instant) -> Result<()> {
+    /// One table, or all that have stamps.
+    fn count_tables(&mut self, store: &Store, only: Option<&str>, now: Instant) -> Result<()> {
+        let tables = store.tables()?.into_iter().map(|listing| listing.table);
+        let numbered = tables.filter_map(|table| Some((table.stamps?.table, table.path)));
+        let numbered: Vec<(u64, String)> = numbered.collect();
+        let names: Vec<&str> = match only {
+            Some(table) => vec![table],
+            None => numbered.iter().map(|(_, path)| path.as_str()).collect(),
+        };
         self.look.tables = names.iter().map(|name| store.status(name, self.parts)).collect::<Result<_>>()?;
-        self.look.writers = store.locks()?.writers;
+        self.numbers = numbered.into_iter().collect();
+        self.look_at_writers(store, now)?;
         for table in &self.look.tables {
             for column in &table.columns {
                 self.look.rates.see(&key(&table.table, &column.name), column.committed, now);
             }
         }
+        Ok(())
+    }
+
+    fn look_at_writers(&mut self, store: &Store, now: Instant) -> Result<()> {
+        let before = std::mem::take(&mut self.look.writers);
+        self.look.writers = writers::look(store, &self.numbers, &before, &mut self.look.rates, now)?;
         Ok(())
     }
 
@@ -125,7 +138,7 @@ impl Looker {
         if let Some(named) = &ledger.header().store
             && let Ok(store) = Store::open(&named.path)
         {
-            let _ = self.count_tables(&store, std::slice::from_ref(&named.table), now);
+            let _ = self.count_tables(&store, Some(&named.table), now);
         }
         Ok(())
     }

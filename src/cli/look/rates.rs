@@ -25,6 +25,11 @@ impl Rates {
         }
     }
 
+    /// Drops a name that is no longer counted.
+    pub fn forget(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Rate per second. `None`: there was only one look.
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     pub fn of(&self, name: &str) -> Option<f64> {

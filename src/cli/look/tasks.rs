@@ -21,6 +21,8 @@ pub struct Tasks {
     pub workers: Vec<WorkerLook>,
     /// Latest first.
     pub failed: Vec<FailedTask>,
+    /// 0: tasks are not about rows.
+    pub rows_per_task: u64,
 }
 
 /// A worker of a ledger.
@@ -94,7 +96,7 @@ impl Tasks {
             found.worker(ledger, id, entry, last, now)
         });
         let workers = workers.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-        Ok(Self { tally: found.tally, workers, failed })
+        Ok(Self { tally: found.tally, workers, failed, rows_per_task: ledger.header().rows_per_task })
     }
 }
 

@@ -1,8 +1,9 @@
 //! Formats a look as lines of text.
 
 use super::super::output::{duration, strip, table_name};
-use super::{Look, TASKS, key};
+use super::{Look, TASKS, WriterLook, key};
 use h5part::ledger::Tally;
+use h5part_base::lock::Holder;
 use std::fmt::Write as _;
 
 /// How to draw lines.
@@ -63,7 +64,12 @@ pub fn block(look: &Look, style: Style) -> Vec<String> {
         lines.push(format!("{done} of {total} tasks are done ({share}){}", pace(look, TASKS, waiting + running)));
         lines.push(format!("  {running} running, {waiting} wait ({retried} failed before), {failed} failed"));
         for worker in &tasks.workers {
-            let rate = look.rates.of(&worker.key()).map_or_else(String::new, |rate| format!(", {rate:.1}/s"));
+            let rate = look.rates.of(&worker.key()).map_or_else(String::new, |rate| match tasks.rows_per_task {
+                0 => format!(", {rate:.1}/s"),
+                rows => {
+                    format!(", {rate:.1}/s ({:.1} rows/s)", rate * f64::from(u32::try_from(rows).unwrap_or(u32::MAX)))
+                }
+            });
             let names = worker.names();
             let (running, done) = (worker.running, worker.done);
             let at = if names.is_empty() { String::new() } else { format!(": {names}") };
@@ -95,15 +101,26 @@ pub fn block(look: &Look, style: Style) -> Vec<String> {
             lines.push(text);
         }
     }
-    for writer in &look.writers {
-        let since = writer.for_s.map_or_else(String::new, |s| format!(", for {}", duration(Seconds(s).into())));
-        let stopped = if writer.stopped { ", stopped" } else { "" };
-        lines.push(format!("  writer: pid {} on {} ({}{since}{stopped})", writer.pid, writer.host, writer.command));
-    }
+    lines.extend(look.writers.iter().map(writer));
     if lines.is_empty() {
         lines.push("no tables that h5part made".to_owned());
     }
     lines.iter().map(|line| style.line(line)).collect()
+}
+
+fn writer(writer: &WriterLook) -> String {
+    let Holder { pid, host, command, for_s, stopped } = &writer.holder;
+    let mut text = format!("  writer: pid {pid} on {host}");
+    if let Some(pace) = writer.pace() {
+        let _ = write!(text, ", {pace}");
+    }
+    if let Some(rows) = writer.at() {
+        let _ = write!(text, ", at {rows}");
+    }
+    let since = for_s.map_or_else(String::new, |s| format!(", for {}", duration(Seconds(s).into())));
+    let stopped = if *stopped { ", stopped" } else { "" };
+    let _ = write!(text, " ({command}{since}{stopped})");
+    text
 }
 
 /// Whole seconds in readable form.

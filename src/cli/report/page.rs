@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 /// Whatever names and logs contain, nothing is fetched, and only the page's own script runs.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 /// Most starts that are listed, beginning with the latest.
 const STARTS: usize = 50;
 /// Most workers that are listed.

@@ -133,6 +133,7 @@ impl Plan<'_> {
             dependency: options.dependency.clone(),
             cpus: options.per_job.map(usize::from),
             extra: options.sbatch.clone(),
+            environment: Vec::new(),
             folder: std::env::current_dir().at("find the folder for workers of", path)?,
             logs: self.folder(),
             worker,

@@ -73,17 +73,22 @@ impl Args {
         let mut due = Instant::now();
         let of_terminal =
             |outcome: std::io::Result<bool>| outcome.map_err(ErrorKind::Io).at("use the terminal to watch", &self.path);
+        let mut is_stale = true;
         while !asked.load(Ordering::Relaxed) {
             if Instant::now() >= due {
                 looker.look()?;
                 usage.look();
                 due = Instant::now() + every;
+                is_stale = true;
             }
-            of_terminal(screen.draw(|frame| view.draw(frame, looker, &usage)).map(|()| true))?;
+            if std::mem::take(&mut is_stale) {
+                of_terminal(screen.draw(|frame| view.draw(frame, looker, &usage)).map(|()| true))?;
+            }
             let wait = due.saturating_duration_since(Instant::now()).min(KEYS);
             if !of_terminal(event::poll(wait))? {
                 continue;
             }
+            is_stale = true;
             match event::read().map_err(ErrorKind::Io).at("use the terminal to watch", &self.path)? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => match view.key(key, looker) {
                     Next::Stay => {}

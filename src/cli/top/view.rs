@@ -2,7 +2,7 @@
 
 use super::super::look::tail::{plain, tail};
 use super::super::look::text::{Style as LineStyle, pace, percent};
-use super::super::look::{FailedTask, Look, Looker, TASKS, WorkerLook, key as rate_key};
+use super::super::look::{FailedTask, Look, Looker, TASKS, WorkerLook, WriterLook, key as rate_key};
 use super::super::output::{bytes, duration, table_name};
 use super::machine::Usage;
 use h5part::Result;
@@ -172,7 +172,7 @@ impl View {
     fn entries(&self, pane: Pane, look: &Look, usage: &Usage) -> Vec<Entry> {
         let mut entries: Vec<Entry> = match (pane, &look.tasks) {
             (Pane::Workers, Some(tasks)) => tasks.workers.iter().map(|one| worker(one, look, usage)).collect(),
-            (Pane::Workers, None) => look.writers.iter().map(|holder| writer(holder, usage)).collect(),
+            (Pane::Workers, None) => look.writers.iter().map(|one| writer(one, usage)).collect(),
             (Pane::Failures, Some(tasks)) => tasks.failed.iter().map(failed).collect(),
             (Pane::Failures, None) => Vec::new(),
         };
@@ -329,7 +329,9 @@ fn titles(pane: Pane, look: &Look) -> (&'static str, [&'static str; 3]) {
         (Pane::Workers, true) => {
             ("workers: host, pid, done, rate, running, beat, CPU, memory, task", ["worker", "rate", "running"])
         }
-        (Pane::Workers, false) => ("writers: host, pid, since, CPU, memory, command", ["writer", "since", "command"]),
+        (Pane::Workers, false) => {
+            ("writers: host, pid, writes, rows, since, CPU, memory, command", ["writer", "bytes", "command"])
+        }
         (Pane::Failures, _) => ("failed: task, attempts, reason, ended", ["time", "reason", "task"]),
     }
 }
@@ -357,14 +359,18 @@ fn worker(one: &WorkerLook, look: &Look, usage: &Usage) -> Entry {
     Entry { text, by, what: What::Worker(one.first.iter().map(|task| task.place).collect(), first) }
 }
 
-fn writer(holder: &h5part_base::lock::Holder, usage: &Usage) -> Entry {
+fn writer(one: &WriterLook, usage: &Usage) -> Entry {
+    let holder = &one.holder;
     #[expect(clippy::cast_precision_loss, reason = "for display")]
     let since = holder.for_s.map_or(0.0, |s| s as f64);
     let used = used(usage, &holder.host, holder.pid);
     let command = plain(&holder.command);
     let stopped = if holder.stopped { "  stopped" } else { "" };
-    let text = format!("{} {}  for {}{stopped}  {used}  {command}", holder.host, holder.pid, duration(since));
-    let by = [Key::Text(format!("{} {}", holder.host, holder.pid)), Key::Number(-since), Key::Text(command)];
+    let pace = one.pace().unwrap_or_else(|| "-".to_owned());
+    let rows = one.at().unwrap_or_else(|| "-".to_owned());
+    let name = format!("{} {}", holder.host, holder.pid);
+    let text = format!("{name}  {pace}  {rows}  for {}{stopped}  {used}  {command}", duration(since));
+    let by = [Key::Text(name), Key::Number(-one.pace.map_or(0.0, |(_, bytes)| bytes)), Key::Text(command)];
     Entry { text, by, what: What::Writer }
 }
 

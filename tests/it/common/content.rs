@@ -1,7 +1,7 @@
 //! Everything that a stock HDF5 library sees in a file, for comparison.
 
-use hdf5::types::{FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenUnicode};
-use hdf5::{Container, Group, LocationType};
+use hdf5::types::{FixedAscii, FixedUnicode, FloatSize, IntSize, TypeDescriptor, VarLenArray, VarLenUnicode};
+use hdf5::{Container, Group, LocationType, ObjectReference1, ReferencedObject};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -58,6 +58,20 @@ fn value(of: &Container) -> hdf5::Result<(String, Vec<u8>)> {
         TypeDescriptor::Boolean => raw::<bool>(of)?,
         TypeDescriptor::VarLenUnicode => {
             of.read_raw::<VarLenUnicode>()?.iter().map(|text| format!("{text};")).collect::<String>().into_bytes()
+        }
+        TypeDescriptor::Float(FloatSize::U4) => raw::<f32>(of)?,
+        TypeDescriptor::FixedAscii(size) if *size <= 128 => {
+            let texts = of.as_reader().conversion(hdf5::Conversion::Soft).read_raw::<FixedAscii<128>>()?;
+            texts.iter().map(|text| format!("{text};")).collect::<String>().into_bytes()
+        }
+        TypeDescriptor::VarLenArray(element) if matches!(**element, TypeDescriptor::Reference(_)) => {
+            let lists = of.read_raw::<VarLenArray<ObjectReference1>>()?;
+            let name = |one: &ObjectReference1| match of.dereference(one)? {
+                ReferencedObject::Dataset(dataset) => Ok(format!("{};", dataset.name())),
+                _ => Err(hdf5::Error::from("a reference to something else than a dataset")),
+            };
+            let names: hdf5::Result<Vec<_>> = lists.iter().flat_map(|list| list.iter().map(name)).collect();
+            names?.concat().into_bytes()
         }
         TypeDescriptor::FixedUnicode(size) if *size <= 1024 => {
             let texts = of.as_reader().conversion(hdf5::Conversion::Soft).read_raw::<FixedUnicode<1024>>()?;

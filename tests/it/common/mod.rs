@@ -1,5 +1,6 @@
 //! What tests share: files to work in, the program, Python, kills.
 
+pub mod browser;
 pub mod content;
 pub mod killing;
 pub mod planets;

@@ -59,13 +59,23 @@ impl Terminal {
 
     /// Waits until this text is on the screen.
     pub fn until(&self, what: &str) -> String {
+        self.wait(|text| text.contains(what), &format!("'{what}' is not shown"))
+    }
+
+    /// Waits until this is no longer on the screen.
+    pub fn gone(&self, what: &str) -> String {
+        self.wait(|text| !text.contains(what), &format!("'{what}' is still shown"))
+    }
+
+    /// Waits until the screen is as it should be.
+    pub fn wait(&self, is_so: impl Fn(&str) -> bool, complaint: &str) -> String {
         let start = Instant::now();
         loop {
             let text = self.text();
-            if text.contains(what) {
+            if is_so(&text) {
                 return text;
             }
-            assert!(start.elapsed() < Duration::from_secs(60), "'{what}' is not shown:\n{text}");
+            assert!(start.elapsed() < Duration::from_secs(60), "{complaint}:\n{text}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

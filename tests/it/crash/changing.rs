@@ -65,6 +65,11 @@ fn many_datasets_are_made_or_none() {
     crashed(9);
 }
 
+#[test]
+fn named_dimensions_are_made_or_not() {
+    crashed(10);
+}
+
 /// The log of the next change overwrites the one before.
 #[test]
 fn one_change_after_another_is_made_or_not() {

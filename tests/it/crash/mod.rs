@@ -25,7 +25,7 @@ mod wide;
 
 /// The least number of states of each scenario. Scenarios of structure have few: each state takes visits of the
 /// library.
-const LEAST: [(&str, u64); 37] = [
+const LEAST: [(&str, u64); 38] = [
     ("fresh", 140_000),
     ("fresh, guarded", 55_000),
     ("overwritten", 175_000),
@@ -59,6 +59,7 @@ const LEAST: [(&str, u64); 37] = [
     ("columns", 1300),
     ("bundle", 500),
     ("many", 1400),
+    ("dimensions", 1400),
     ("changes", 1700),
     ("ledger", 1000),
     ("new ledger", 10),

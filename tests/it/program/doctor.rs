@@ -57,7 +57,7 @@ fn a_local_folder_is_safe_and_nothing_is_left_in_it() {
     assert!(is_empty(&folder));
     assert!(out.starts_with("SAFE: "), "{out}");
     insta::with_settings!({snapshot_path => "../snapshots", prepend_module_to_snapshot => false, omit_expression => true, filters => vec![
-        (r"SAFE: .*: it is", "SAFE: KIND at POINT: it is"),
+        (r"SAFE: .*: it belongs", "SAFE: KIND at POINT: it belongs"),
         (r"file system: .*", "file system: KIND at POINT (SOURCE, device DEVICE): OPTIONS"),
         (r"calls: flock [0-9.]+ us, byte-range lock [0-9.]+ us, fdatasync [0-9]+ us", "calls: flock T us, byte-range lock T us, fdatasync T us"),
         (r"change times: .*", "change times: TOLD APART"),

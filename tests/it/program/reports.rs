@@ -1,11 +1,13 @@
 //! `h5part report`: a page that needs no other file, and agrees with `monitor` and the ledger.
 
-use crate::common::support::{Scratch, commit_e, ok, run};
+use crate::common::support::{Scratch, commit_e, finished, is_one_error, ok, run};
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 /// A run of twenty tasks over a store. Two of them fail with hostile text in their log.
-fn scene() -> (Scratch, String) {
+pub fn scene() -> (Scratch, String) {
     let scratch = Scratch::new();
     let (store, ledger) = (scratch.text("a.h5"), scratch.text("run.ledger"));
     ok(&["create", &store, "t", "--rows", "40", "--column", "E & <b>:f64"]);
@@ -103,4 +105,39 @@ fn a_page_takes_the_place_of_a_page_and_of_nothing_else() {
     assert!(code == 3 && err.contains("none/a.html"), "{code} {err}");
     assert_eq!(run(&["report", &scratch.text("none.h5"), "-o", &out]).0, 3);
     assert_eq!(run(&["report", &file, "-o", &out, "--every", "0.1"]).0, 2);
+}
+
+#[test]
+fn into_a_folder_that_cannot_be_written_nothing_is_written_and_the_page_there_stays() {
+    let scratch = Scratch::new();
+    let (file, out) = (scratch.text("a.h5"), scratch.text("pages/a.html"));
+    commit_e(&file, 10, 0..10);
+    let folder = scratch.path("pages");
+    std::fs::create_dir(&folder).expect("a folder");
+    ok(&["report", &file, "-o", &out]);
+    let before = page(&scratch.path("pages/a.html"));
+    let mode = |mode| std::fs::set_permissions(&folder, PermissionsExt::from_mode(mode)).expect("chmod");
+    mode(0o555);
+    let as_nobody = |args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        let program = env!("CARGO_BIN_EXE_h5part");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", program]).args(args);
+        finished(&command.output().expect("setpriv of util-linux"))
+    };
+    let is_other = as_nobody(&["--version"]).0 == 0;
+    if is_other {
+        std::fs::set_permissions(scratch.path(""), PermissionsExt::from_mode(0o755)).expect("chmod");
+        for target in [&out, &scratch.text("pages/b.html")] {
+            let (code, said, err) = as_nobody(&["report", &file, "-o", target]);
+            assert!(
+                code == 8 && said.is_empty() && err.contains(target.as_str()) && is_one_error(&err),
+                "{code} {err}"
+            );
+        }
+    } else {
+        println!("skipped: this user cannot run the program as another user");
+    }
+    mode(0o755);
+    assert_eq!(page(&scratch.path("pages/a.html")), before);
+    assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 1, "nothing is left beside it");
 }

@@ -2,7 +2,9 @@
 
 use crate::common::pty::Terminal;
 use crate::common::support::{Scratch, commit_e, finished, h5part, ok, run};
-use std::io::{BufRead, BufReader};
+use h5part_base::lock::{Paths, Patience, RowLocks};
+use h5part_engine::store::Store;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 /// Twelve tasks: the first runs until there is a file `go`, 3 and 4 fail with a log.
@@ -187,4 +189,59 @@ fn top_of_a_file_shows_coverage_and_gives_the_terminal_back() {
     assert!(code == 3 && text.contains("no such file"), "{code} {text}");
     let output = h5part().args(["top", &scratch.text("b.h5")]).output().expect("starts");
     assert!(output.status.code() == Some(2) && String::from_utf8_lossy(&output.stderr).contains("needs a terminal"));
+}
+
+#[test]
+fn a_writer_is_shown_with_the_rows_that_it_writes_and_how_much_it_writes() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    commit_e(&file, 40, 0..10);
+    let paths = Paths::of(file.as_ref()).expect("paths");
+    let store = Store::new(&file).expect("path");
+    let writer = store.writer("t").expect("writer");
+    let locks = RowLocks::open(&paths).expect("opens");
+    let held = locks.lock(1, &[20..25], &Patience::default()).expect("locks");
+    let watch = Terminal::start(24, 120, &["status", &file, "--watch", "0.1"]);
+    let top = Terminal::start(24, 120, &["top", &file, "--every", "0.1"]);
+    for screen in [&watch, &top] {
+        let text = screen.until("t 20:25");
+        assert!(text.contains(&std::process::id().to_string()), "{text}");
+        screen.until(" writes/s, ");
+    }
+    // What was seen last stays to be seen.
+    drop(held);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    watch.until("t 20:25");
+    drop(writer);
+    watch.gone("t 20:25");
+    top.until(">0 writers");
+}
+
+/// What was seen of a log of 100 MB is its end, and nothing of it reaches the terminal that is not text.
+#[test]
+fn a_large_log_with_escapes_is_shown_as_text() {
+    let scratch = Scratch::in_memory();
+    let (ledger, tasks) = (scratch.text("run.ledger"), scratch.text("tasks"));
+    std::fs::write(&tasks, "one\n").expect("writes");
+    ok(&["ledger", "init", &ledger, "--tasks", &tasks, "--max-attempts", "1"]);
+    let (code, ..) = run(&["run", &ledger, "-q", "--", "sh", "-c", "exit 3"]);
+    assert_eq!(code, 1);
+    let log = scratch.path("run.ledger.part/logs/0000/0.log");
+    let mut file = std::fs::File::create(&log).expect("the log");
+    let line = format!("\u{1b}]0;title\u{7}\u{1b}[2J{}\n", "x".repeat(1000));
+    for _ in 0..100 {
+        file.write_all(line.repeat(1000).as_bytes()).expect("writes");
+    }
+    file.write_all(b"\x1b[31mthe end\x1b[0m\n").expect("writes");
+    drop(file);
+    assert!(std::fs::metadata(&log).expect("the log").len() > 100_000_000);
+    let mut top = Terminal::start(24, 80, &["top", &ledger, "--every", "0.2"]);
+    top.until(" 1 failed: task");
+    top.press("\t\r");
+    let text = top.until("the end");
+    assert!(text.contains("log of 'one'") && !text.contains("[31m") && !text.contains("title"), "{text}");
+    let page = scratch.text("run.html");
+    ok(&["report", &ledger, "-o", &page]);
+    let page = std::fs::read_to_string(&page).expect("a page");
+    assert!(page.contains("the end</pre>") && !page.contains('\u{1b}') && page.len() < 100_000, "{}", page.len());
 }

@@ -2,7 +2,9 @@
 
 use crate::common::support::{Scratch, ok, py, run};
 use h5part_base::dataspace::Rows;
-use h5part_engine::store::Values;
+use h5part_base::error::ErrorKind;
+use h5part_base::storage::{Disk, Storage as _};
+use h5part_engine::store::{Adoption, Store, Values};
 use ndarray::Array1;
 use serde_json::Value;
 
@@ -505,4 +507,32 @@ fn a_dataset_without_storage_behind_a_user_block_is_fill() {
         \x20                          ('t/y', 2, *((5, 6) if path == sys.argv[1] else (2, 2))))])";
     assert_eq!(py(script, &[&file, &merged]).expect("h5py"), "[True, True]\n[True, True]\n");
     assert!(ok(&["verify", &file]).contains("sound"));
+}
+
+/// A file of another program has no uuid before that.
+#[test]
+fn readers_that_were_opened_before_the_first_adoption_go_on() {
+    let scratch = Scratch::new();
+    let make = |name: &str| {
+        let path = scratch.path(name);
+        let file = hdf5::File::create(&path).expect("creates");
+        file.create_group("t").expect("group").new_dataset_builder().with_data(&[0.5, 1.5]).create("x").expect("makes");
+        drop(file);
+        Store::open(path).expect("opens")
+    };
+    let (store, other) = (make("a.h5"), make("b.h5"));
+    let mut reader = store.reader("t").expect("reader");
+    let mut read = || reader.read("x", &Rows::range(0..2)).map(h5part_engine::store::Block::into_bytes);
+    let before = read().expect("reads");
+    store.adopt("t", &Adoption::default(), &|_, _| ()).expect("adopts");
+    assert_eq!(read().expect("the same file"), before);
+    let mut writer = store.writer("t").expect("writer");
+    writer.commit(&Rows::one(1), &[("x", Values::from(&ndarray::arr1(&[2.5])))]).expect("commits");
+    assert_eq!(read().expect("reads")[8..], 2.5f64.to_le_bytes());
+    // Another file under the name is still told.
+    other.adopt("t", &Adoption::default(), &|_, _| ()).expect("adopts");
+    std::fs::copy(other.path(), scratch.path("new.h5"))
+        .and_then(|_| Disk.rename(&scratch.path("new.h5"), store.path()))
+        .expect("renames");
+    assert!(matches!(read().expect_err("another file").kind(), ErrorKind::Replaced));
 }

@@ -2,7 +2,7 @@
 
 use crate::common::support::small_table;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
-use h5part_engine::h5::{Attribute, Filters, NewTable};
+use h5part_engine::h5::{Attribute, Coordinates, Filters, NewDimensions, NewTable};
 use h5part_engine::store::{Adoption, Bundle, CellState, Content, Member, Store, Values};
 use hdf5::file::LibraryVersion;
 use ndarray::{Array1, Array3};
@@ -83,7 +83,7 @@ fn guard_column() -> ColumnSpec {
 pub type Change = (&'static str, fn(&Store) -> h5part::Result<()>);
 
 /// One change of every kind.
-pub const CHANGES: [Change; 10] = [
+pub const CHANGES: [Change; 11] = [
     ("create", |store| store.create(&NewTable { path: "a/more".to_owned(), ..small_table(3) }, &|_, _| ())),
     ("adopt", |store| store.adopt("p", &Adoption::default(), &|_, _| ()).map(|_| ())),
     ("extend", |store| store.extend("t", 3000).map(|_| ())),
@@ -120,5 +120,15 @@ pub const CHANGES: [Change; 10] = [
             }
             Ok(())
         })
+    }),
+    ("dimensions", |store| {
+        let columns = vec![ColumnSpec::new("F", Dtype::F64, &[4, 3]), ColumnSpec::new("V", Dtype::F64, &[3])];
+        let names = |column: &str, names: &[&str]| (column.to_owned(), names.iter().map(|&n| n.to_owned()).collect());
+        let dimensions = NewDimensions {
+            rows: None,
+            columns: vec![names("F", &["atom", "xyz"]), names("V", &["xyz"])],
+            coordinates: vec![Coordinates::texts("xyz", &["x", "y", "z"])],
+        };
+        store.create(&NewTable { dimensions, ..NewTable::new("named", 3, columns) }, &|_, _| ())
     }),
 ];

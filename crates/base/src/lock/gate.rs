@@ -55,6 +55,11 @@ pub struct ExclusiveGate {
     stock: StockReaders,
 }
 
+/// The gate alone, held while another program changes the file. The HDF5 file's own lock is left to that program, and the
+/// witness stays as it is, so that the next process to enter sees that the file was changed.
+#[derive(Debug)]
+pub struct HeldGate(Arc<Gate>);
+
 /// Keeps everyone else from opening the file while it lives.
 #[derive(Debug)]
 pub struct ReadersOut<'a>(&'a ExclusiveGate);
@@ -166,6 +171,18 @@ impl Gate {
         Ok(ExclusiveGate { gate: Arc::clone(self), suspect, stock })
     }
 
+    /// Enters for another program that changes the file, as [`Gate::enter_exclusive`] does, but leaves the HDF5 file's own
+    /// lock to that program. Stock programs that have the file open are not waited for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
+    pub fn hold(self: &Arc<Self>, patience: &Patience) -> Result<HeldGate, ErrorKind> {
+        let entered = self.wait_exclusive(patience)?;
+        self.check_lock_files()?;
+        entered.stay();
+        Ok(HeldGate(Arc::clone(self)))
+    }
+
     fn try_lock_then_share(&self) -> io::Result<bool> {
         Ok(taken(FileExt::try_lock(&*self.data))? && taken(FileExt::try_lock_shared(&*self.data))?)
     }
@@ -268,6 +285,22 @@ impl ExclusiveGate {
             }
             (patience.sleep)(READERS_LOOK);
         }
+    }
+}
+
+impl HeldGate {
+    /// Whether the name still stands for the file that was opened before the gate was taken.
+    ///
+    /// # Errors
+    /// As stat(2).
+    pub fn is_named(&self) -> io::Result<bool> {
+        same(&self.0.data, &self.0.paths.file)
+    }
+}
+
+impl Drop for HeldGate {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 

@@ -207,21 +207,31 @@ fn flock_pids(file: &Path) -> Vec<i32> {
     pids
 }
 
-/// Parses /proc/PID/fdinfo, lines such as `lock: 1: OFDLCK ADVISORY WRITE -1 fd:00:5678 7 9`.
 fn holds(pid: i32, inode: u64, range: &Range<u64>) -> bool {
-    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
-    descriptors.filter_map(|d| fs::read_to_string(d.ok()?.path()).ok()).any(|info| {
-        info.lines().filter(|line| line.starts_with("lock:")).any(|line| {
-            let f: Vec<&str> = line.split_whitespace().collect();
-            let same = f.get(6).is_some_and(|id| id.rsplit(':').next() == Some(&inode.to_string()));
-            let first = f.get(7).and_then(|n| n.parse::<u64>().ok());
-            let last = f.get(8).map(|n| n.parse::<u64>().unwrap_or(u64::MAX));
-            f.get(2) == Some(&"OFDLCK")
-                && same
-                && first.is_some_and(|n| n < range.end)
-                && last.is_some_and(|n| n >= range.start)
-        })
-    })
+    ranges_held(pid, inode).iter().any(|held| held.start < range.end && held.end > range.start)
+}
+
+/// From /proc/PID/fdinfo, lines such as `lock: 1: OFDLCK ADVISORY WRITE -1 fd:00:5678 7 9`.
+fn ranges_held(pid: i32, inode: u64) -> Vec<Range<u64>> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return Vec::new() };
+    let inode = inode.to_string();
+    let range = |line: &str| {
+        let f: Vec<&str> = line.strip_prefix("lock:")?.split_whitespace().collect();
+        let is_same = f.get(1) == Some(&"OFDLCK") && f.get(5)?.rsplit(':').next() == Some(inode.as_str());
+        let first = f.get(6)?.parse().ok()?;
+        let last = f.get(7)?.parse().unwrap_or(u64::MAX);
+        is_same.then(|| first..last.saturating_add(1))
+    };
+    let infos = descriptors.filter_map(|d| fs::read_to_string(d.ok()?.path()).ok());
+    infos.flat_map(|info| info.lines().filter_map(range).collect::<Vec<_>>()).collect()
+}
+
+/// Rows that a process of this host has locked at this moment: number of the table, and rows. Empty where the system
+/// does not show them. It takes no lock.
+#[must_use]
+pub fn rows_held(paths: &Paths, pid: i32) -> Vec<(u64, Range<u64>)> {
+    let Ok(inode) = fs::metadata(&paths.rows).map(|m| m.ino()) else { return Vec::new() };
+    ranges_held(pid, inode).iter().filter_map(super::rows::rows_of).collect()
 }
 
 fn pids() -> impl Iterator<Item = i32> {

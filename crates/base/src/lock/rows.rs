@@ -95,6 +95,13 @@ fn offset(table: u64, row: u64) -> u64 {
     (table << ROW_BITS) + row
 }
 
+/// The table and the rows that a range of bytes stands for; `None`: it is not about rows.
+pub(super) fn rows_of(range: &Range<u64>) -> Option<(u64, Range<u64>)> {
+    let table = range.start >> ROW_BITS;
+    let first_of_table = table << ROW_BITS;
+    (table > 0).then(|| (table, range.start - first_of_table..range.end - first_of_table))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

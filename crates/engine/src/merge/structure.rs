@@ -186,6 +186,7 @@ impl Plan<'_> {
         if joined.rows > rows || joined.others.iter().any(|other| other.frozen.is_some() && other.rows < joined.rows) {
             h5.extend(&joined.path, joined.rows)?;
         }
+        h5.lengthen_dimension(&joined.path, joined.rows)?;
         Ok(())
     }
 }

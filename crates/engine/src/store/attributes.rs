@@ -2,7 +2,7 @@
 
 use super::handle::{Store, trim_slashes};
 use super::table_view::TableView;
-use crate::h5::{Attribute, H5File, NewArray};
+use crate::h5::{Attribute, Dimensions, H5File, NewArray};
 use h5part_base::dataspace::refuse_reserved;
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::storage::{Mode, StorageFile};
@@ -38,6 +38,14 @@ impl Store {
             }
             self.change_exclusively(exclusive, |site| Ok(site.h5.extend(table, view.table.rows)?)).map(|_| ())
         })
+    }
+
+    /// The named dimensions of a table, whoever made them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], and those of [`Store::reader`].
+    pub fn dimensions(&self, table: &str) -> Result<Dimensions> {
+        self.with_h5(|h5, _| Ok(h5.dimensions(trim_slashes(table))?)).at("read", &self.paths.file)
     }
 
     /// Sets attributes of a table's group or of a column. `path` is that of the table or the dataset. Existing

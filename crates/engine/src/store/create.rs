@@ -39,6 +39,7 @@ impl Store {
 
     fn try_create(&self, table: &NewTable, progress: Progress<'_>) -> Result<(), ErrorKind> {
         table.check()?;
+        table.check_dimensions()?;
         if self.make_if_missing(|| self.build(table, progress))? {
             return Ok(());
         }

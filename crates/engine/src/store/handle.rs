@@ -4,6 +4,7 @@ use crate::h5::{H5File, Listing};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{self, FileSystem, LockReport, Paths, Patience, RowLocks};
 use h5part_base::storage::{Disk, Mode, Storage, StorageFile};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -94,6 +95,12 @@ impl Store {
     /// I/O errors of the sidecar.
     pub fn locks(&self) -> Result<LockReport> {
         lock::report(&self.paths).at("look up the locks of", &self.paths.file)
+    }
+
+    /// Rows that a writer of this host has locked at this moment: number of the table, and rows. It takes no lock.
+    #[must_use]
+    pub fn rows_held(&self, pid: i32) -> Vec<(u64, Range<u64>)> {
+        lock::rows_held(&self.paths, pid)
     }
 
     /// Opens the file in the library and calls `body` with it. Structural changes wait until `body` returns; commits in

@@ -12,6 +12,7 @@ mod change;
 mod columns;
 mod commit;
 mod create;
+mod gate;
 mod group;
 mod handle;
 mod lost;
@@ -30,7 +31,10 @@ mod values;
 mod writer;
 
 pub use {
-    crate::h5::{Attribute, Bundle, BundleSum, Content, Filters, H5Change, Listing, Member, Named, NewArray, NewTable},
+    crate::h5::{
+        Attribute, Bundle, BundleSum, Content, Coordinates, Dimensions, Filters, H5Change, Listing, Member, Named,
+        NewArray, NewDimensions, NewTable,
+    },
     adopt::{Adopt, Adopted, Adoption, Before, Decision},
     bundle::AddBundle,
     commit::Durability,

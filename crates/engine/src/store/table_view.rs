@@ -75,7 +75,7 @@ impl TableView {
     /// Replaces this view by a newer one of the same file, unless another program moved one of the columns. The table
     /// may have grown.
     pub(super) fn follow(&mut self, newer: Self) -> Result<(), ErrorKind> {
-        if self.uuid.is_some() && newer.uuid != self.uuid {
+        if !self.is_of_store(&newer) {
             return Err(ErrorKind::Replaced);
         }
         for column in self.table.columns.iter().filter(|c| c.stamp.is_some()) {
@@ -103,6 +103,12 @@ impl TableView {
         }
         *self = newer;
         Ok(())
+    }
+
+    /// Whether a newer view is of the same store. A file of another program has no uuid until its first table is adopted,
+    /// or h5part makes one in it: it is the same file then.
+    pub(super) fn is_of_store(&self, newer: &Self) -> bool {
+        self.uuid == newer.uuid || (self.uuid.is_none() && self.identity.same_file(&newer.identity))
     }
 
     /// Whether another file has the same table in a new place, so that commits checked against this view fit it.

@@ -1,5 +1,6 @@
 //! Typed values in both directions: `ndarray` views over plain little-endian bytes.
 
+use crate::h5::Coordinates;
 use bytemuck::{CheckedBitPattern, NoUninit};
 use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
 use h5part_base::error::ErrorKind;
@@ -21,6 +22,15 @@ macro_rules! element {
 element!(f32 => F32, f64 => F64, i8 => I8, i16 => I16, i32 => I32, i64 => I64,
          u8 => U8, u16 => U16, u32 => U32, u64 => U64, bool => Bool,
          f16 => F16, Complex<f32> => C64, Complex<f64> => C128);
+
+impl Coordinates {
+    /// Values along a dimension, such as times or radii. For texts: [`Coordinates::texts`].
+    #[must_use]
+    pub fn new<T: Element>(dimension: &str, values: &[T]) -> Self {
+        let values = bytemuck::cast_slice(values).to_vec();
+        Self { dimension: dimension.to_owned(), dtype: T::DTYPE, values }
+    }
+}
 
 /// Values for some rows of one column: the first axis counts the rows, the rest is the cell.
 #[derive(Clone, Debug)]

@@ -64,7 +64,7 @@ impl Log {
         record.lost = self.lost.swap(0, Ordering::Relaxed);
         let written = LINE.with_borrow_mut(|line| {
             line.clear();
-            if self.torn.swap(false, Ordering::Relaxed) {
+            if self.torn.load(Ordering::Relaxed) {
                 line.push(b'\n');
             }
             record::add_line(line, &record)?;
@@ -83,8 +83,9 @@ impl Log {
                 other => break other?,
             }
         };
+        // A write that failed as a whole has changed nothing.
+        self.torn.store(written < line.len(), Ordering::Relaxed);
         if written < line.len() {
-            self.torn.store(true, Ordering::Relaxed);
             return Err(io::ErrorKind::StorageFull.into());
         }
         Ok(())

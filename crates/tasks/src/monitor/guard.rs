@@ -33,14 +33,47 @@ pub struct Monitor {
 pub struct Measure<'a> {
     monitor: &'a Monitor,
     record: Record,
-    whose: Whose,
-    began: Instant,
-    cpu: Duration,
-    peak: u64,
+    clock: Clock,
     /// What this measurement replaced.
     before: Option<Before>,
     ended: bool,
     _of_its_thread: PhantomData<*const ()>,
+}
+
+/// Time and memory of an operation, from [`Clock::start`] on. For callers who cannot hold a [`Measure`]: they make a
+/// record of it themselves, for [`Monitor::record`].
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    whose: Whose,
+    began: Instant,
+    cpu: Duration,
+    peak: u64,
+}
+
+impl Clock {
+    /// Begins to measure.
+    #[must_use]
+    pub fn start(whose: Whose) -> Self {
+        let (peak, cpu, began) = (own_peak(), whose.cpu(), Instant::now());
+        Self { whose, began, cpu, peak }
+    }
+
+    /// What it measured so far, as a record of this thread without a name. Call it in the thread that started it, if the
+    /// processor time is that of a thread. The start is left to [`Monitor::record`].
+    #[must_use]
+    pub fn record(&self) -> Record {
+        let wall = self.began.elapsed();
+        let cpu = self.whose.cpu().saturating_sub(self.cpu);
+        let peak = own_peak();
+        Record {
+            wall_s: wall.as_secs_f64(),
+            cpu_s: cpu.as_secs_f64(),
+            memory_bytes: peak,
+            memory_rise_bytes: peak.saturating_sub(self.peak),
+            thread: thread(),
+            ..Record::default()
+        }
+    }
 }
 
 /// The task that the thread worked on before.
@@ -52,10 +85,27 @@ struct Before {
 thread_local! {
     /// The task that this thread works on.
     static TASK: Cell<Option<u64>> = const { Cell::new(None) };
-    static THREAD: u32 = {
-        static NEXT: AtomicU32 = AtomicU32::new(1);
-        NEXT.fetch_add(1, Ordering::Relaxed)
-    };
+    /// Number of this thread; 0: it has none yet.
+    static THREAD: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The number of the next thread that measures.
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+/// Number of this thread within its process, from 1.
+fn thread() -> u32 {
+    if THREAD.get() == 0 {
+        THREAD.set(NEXT.fetch_add(1, Ordering::Relaxed));
+    }
+    THREAD.get()
+}
+
+/// Call this after fork(2) in the child, whose only thread measures for itself: it is at no task, and is its first
+/// thread. Monitors of the parent must not be used in it.
+pub fn after_fork_in_child() {
+    NEXT.store(1, Ordering::Relaxed);
+    THREAD.set(0);
+    TASK.set(None);
 }
 
 impl Monitor {
@@ -129,24 +179,9 @@ impl Monitor {
     }
 
     fn begin(&self, operation: &str, whose: Whose) -> Measure<'_> {
-        let record = Record {
-            operation: operation.to_owned(),
-            thread: THREAD.with(|t| *t),
-            task: TASK.get(),
-            ..Record::default()
-        };
-        let (peak, cpu, began) = (own_peak(), whose.cpu(), Instant::now());
-        Measure {
-            monitor: self,
-            record,
-            whose,
-            began,
-            cpu,
-            peak,
-            before: None,
-            ended: false,
-            _of_its_thread: PhantomData,
-        }
+        let record = Record { operation: operation.to_owned(), task: TASK.get(), ..Record::default() };
+        let clock = Clock::start(whose);
+        Measure { monitor: self, record, clock, before: None, ended: false, _of_its_thread: PhantomData }
     }
 
     fn unix_s(&self, at: Instant) -> f64 {
@@ -167,7 +202,7 @@ impl ChildUsage {
             memory_at_most: self.memory_at_most,
             // A program starts with no memory.
             memory_rise_bytes: self.memory_bytes,
-            thread: THREAD.with(|t| *t),
+            thread: thread(),
             ..Record::default()
         }
     }
@@ -243,19 +278,18 @@ impl Measure<'_> {
 
     fn end(&mut self) -> Result<()> {
         self.ended = true;
-        let wall = self.began.elapsed();
-        let cpu = self.whose.cpu().saturating_sub(self.cpu);
-        let peak = own_peak();
+        let measured = self.clock.record();
         if let Some(before) = self.before.take() {
             TASK.set(before.task);
         }
         let record = std::mem::take(&mut self.record);
         self.monitor.record(Record {
-            start_s: self.monitor.unix_s(self.began),
-            wall_s: wall.as_secs_f64(),
-            cpu_s: cpu.as_secs_f64(),
-            memory_bytes: peak,
-            memory_rise_bytes: peak.saturating_sub(self.peak),
+            start_s: self.monitor.unix_s(self.clock.began),
+            wall_s: measured.wall_s,
+            cpu_s: measured.cpu_s,
+            memory_bytes: measured.memory_bytes,
+            memory_rise_bytes: measured.memory_rise_bytes,
+            thread: measured.thread,
             failed: record.failed || std::thread::panicking(),
             ..record
         })

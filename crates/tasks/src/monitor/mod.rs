@@ -38,9 +38,9 @@ mod usage;
 
 pub use costs::{Costs, Percentiles, Spread};
 pub use draw::draw;
-pub use guard::{Measure, Monitor};
+pub use guard::{Clock, Measure, Monitor, after_fork_in_child};
 pub use recent::{Recent, Slow};
 pub use record::{FORMAT, Header, Record};
 pub use summary::{Host, Operation, Summary, Worker};
 pub use timeline::{Event, Timeline, small};
-pub use usage::{ChildUsage, own_peak, wait_child};
+pub use usage::{ChildUsage, Whose, own_peak, wait_child};

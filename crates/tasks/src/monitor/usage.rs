@@ -33,8 +33,10 @@ pub struct ChildUsage {
 
 /// Whose processor time to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Whose {
+pub enum Whose {
+    /// That of the thread that measures.
     Thread,
+    /// That of all threads of its process.
     Process,
 }
 

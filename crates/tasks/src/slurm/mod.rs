@@ -7,9 +7,11 @@ mod call;
 mod gone;
 mod queue;
 mod script;
+mod shard;
 mod submit;
 
 pub use gone::job_is_gone;
-pub use queue::{Element, Phase, cancel_waiting, look};
+pub use queue::{Element, Phase, cancel, cancel_waiting, look};
 pub use script::{Array, GRACE_S, minutes};
-pub use submit::{Submitted, parts, submit};
+pub use shard::{Shard, is_worker};
+pub use submit::{Submitted, parts, submit, submit_shards};

@@ -96,7 +96,10 @@ fn element(line: &str) -> Option<Element> {
 }
 
 /// Cancels jobs, whatever their state.
-pub(super) fn cancel(jobs: &[String]) -> Result<(), ErrorKind> {
+///
+/// # Errors
+/// As [`look`].
+pub fn cancel(jobs: &[String]) -> Result<(), ErrorKind> {
     cancel_with(&[], jobs)
 }
 

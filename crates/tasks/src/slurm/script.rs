@@ -1,8 +1,8 @@
 //! Writes the text of a job script. Pure.
 
 use h5part_base::error::ErrorKind;
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 /// This long before their time limit, workers stop claiming, and running tasks are completed.
@@ -31,6 +31,8 @@ pub struct Array {
     pub folder: PathBuf,
     /// Folder of the elements' logs.
     pub logs: PathBuf,
+    /// Variables that are set for each element.
+    pub environment: Vec<(String, OsString)>,
     /// The worker: a program with its arguments.
     pub worker: Vec<OsString>,
 }
@@ -75,6 +77,9 @@ impl Array {
         }
         for text in &self.extra {
             lines.verbatim(text)?;
+        }
+        for (name, value) in &self.environment {
+            lines.export(name, value)?;
         }
         lines.exec(&self.worker)?;
         Ok(lines.0)
@@ -155,16 +160,31 @@ impl Lines {
         Ok(())
     }
 
+    fn export(&mut self, name: &str, value: &OsStr) -> Result<(), ErrorKind> {
+        let is_word = |c: char| c == '_' || c.is_ascii_alphanumeric();
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(is_word) {
+            return Err(ErrorKind::BadRequest(format!("'{}' is not the name of a variable", name.escape_debug())));
+        }
+        self.0.extend(format!("export {name}=").bytes());
+        self.word(value)?;
+        self.0.push(b'\n');
+        Ok(())
+    }
+
     fn exec(&mut self, words: &[OsString]) -> Result<(), ErrorKind> {
         self.0.extend(b"exec");
         for word in words {
-            let bytes = word.clone().into_vec();
-            let quoted = shlex::bytes::try_quote(&bytes)
-                .map_err(|_| ErrorKind::BadRequest(format!("{} has a zero byte", word.display())))?;
             self.0.push(b' ');
-            self.0.extend(quoted.as_ref());
+            self.word(word)?;
         }
         self.0.push(b'\n');
+        Ok(())
+    }
+
+    fn word(&mut self, word: &OsStr) -> Result<(), ErrorKind> {
+        let quoted = shlex::bytes::try_quote(word.as_bytes());
+        let quoted = quoted.map_err(|_| ErrorKind::BadRequest(format!("{} has a zero byte", word.display())))?;
+        self.0.extend(quoted.as_ref());
         Ok(())
     }
 }
@@ -213,9 +233,12 @@ mod tests {
             dependency: some("afterok:12?afterany:13"),
             cpus: Some(4),
             extra: vec!["--account=x --qos=low".to_owned(), "#SBATCH --no-requeue".to_owned()],
+            environment: vec![("A".to_owned(), "it's".into())],
             ..array()
         };
         let text = text(&array, 8);
+        let export = text.lines().find(|line| line.starts_with("export")).expect("a variable");
+        assert_eq!(shlex::split(export).expect("words"), ["export", "A=it's"]);
         for line in [
             "--array=0-7%3",
             "--cpus-per-task=4",
@@ -254,6 +277,9 @@ mod tests {
         }
         assert!(Array { logs: "/a\\b".into(), ..array() }.script(1).is_err());
         assert!(Array { worker: vec!["a\0".into()], ..array() }.script(1).is_err());
+        for name in ["", "A B", "1A", "A=B", "ä"] {
+            assert!(Array { environment: vec![(name.to_owned(), "x".into())], ..array() }.script(1).is_err(), "{name}");
+        }
     }
 
     #[test]

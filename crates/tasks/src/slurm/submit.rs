@@ -3,7 +3,9 @@
 use super::call::call;
 use super::queue::cancel;
 use super::script::Array;
+use super::shard::{FIRST_SHARD, SHARDS};
 use h5part_base::error::{ErrorKind, Result};
+use std::ffi::OsString;
 use std::process::Command;
 
 /// A job array that was submitted.
@@ -31,16 +33,38 @@ pub fn parts(size: u64, most: u64) -> Vec<u64> {
 /// # Errors
 /// [`crate::ErrorKind::NoSlurm`], [`crate::ErrorKind::Slurm`] with its message; I/O errors of the folder of logs.
 pub fn submit(array: &Array, size: u64) -> Result<Vec<Submitted>, ErrorKind> {
+    submit_parts(array, size, |_| Vec::new())
+}
+
+/// As [`submit`], for elements that share work by their numbers: [`Shard::of_job`](super::Shard::of_job) tells each
+/// element its place among those of all arrays.
+///
+/// **Concurrency.** Beside anything.
+///
+/// # Errors
+/// As [`submit`].
+pub fn submit_shards(array: &Array, size: u64) -> Result<Vec<Submitted>, ErrorKind> {
+    let told = |name: &str, value: u64| (name.to_owned(), OsString::from(value.to_string()));
+    submit_parts(array, size, |first| vec![told(SHARDS, size), told(FIRST_SHARD, first)])
+}
+
+/// `variables` are further ones of the array that begins with this element.
+fn submit_parts(
+    array: &Array,
+    size: u64,
+    variables: impl Fn(u64) -> Vec<(String, OsString)>,
+) -> Result<Vec<Submitted>, ErrorKind> {
     std::fs::create_dir_all(&array.logs)?;
     let most = max_array_size()?;
     let mut submitted: Vec<Submitted> = Vec::new();
     for elements in parts(size, most) {
         let after = submitted.last().filter(|_| array.throttle.is_some()).map(|last| format!("afterany:{}", last.id));
-        let part = match after {
+        let mut part = match after {
             // The first part has waited for whatever the whole waits for.
             Some(after) => Array { dependency: Some(after), ..array.clone() },
             None => array.clone(),
         };
+        part.environment.extend(variables(submitted.iter().map(|job| job.elements).sum()));
         match submit_one(&part, elements) {
             Ok(id) => submitted.push(Submitted { id, elements }),
             Err(e) => {

@@ -166,36 +166,3 @@ fn what_python_has_made() {
     let (code, out, _) = run(&["mbe", "status", &file]);
     assert!(code == 0 && out.contains("6 COMPLETED"), "{out}");
 }
-
-/// The session of docs/mbe.md prints what the page says.
-#[test]
-fn the_session_of_the_page() {
-    let scratch = crate::common::support::Scratch::new();
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/mbe.md")).expect("the page");
-    let frame = "4\nLattice=\"5 0 0 0 5 0 0 0 5\" Properties=species:S:1:pos:R:3\n\
-        C 0 0 0\nO 0 0 1.2\nN 1.1 0 -0.7\nN -1.1 0 -0.7\n";
-    std::fs::write(scratch.path("urea.xyz"), frame.repeat(8)).expect("write");
-    scratch.npy("E.npy", &[4], &[-4.25, -4.5, 0.0, -4.0]);
-    scratch.npy("F.npy", &[4, 4, 3], &[0.0; 48]);
-    scratch.npy_of("S.npy", Dtype::I32, &[4], &[0i32, 0, 2, 0]);
-    let folder = scratch.path("").canonicalize().expect("there");
-    let program = Path::new(env!("CARGO_BIN_EXE_h5part")).parent().expect("a folder").display();
-    let path = format!("{program}:{}", std::env::var("PATH").expect("PATH"));
-    let mut commands = 0;
-    for block in page.split("```console\n").skip(1) {
-        let block = block.split("```").next().expect("ends").replace(" \\\n", " ");
-        for part in block.split("$ ").skip(1) {
-            let (command, says) = part.split_once('\n').expect("a line");
-            if command.starts_with("my_program") {
-                continue;
-            }
-            let mut shell = std::process::Command::new("sh");
-            let output = shell.args(["-c", command]).current_dir(&folder).env("PATH", &path).output().expect("starts");
-            let (_, out, err) = crate::common::support::finished(&output);
-            let out = out.replace(&format!("{}/", folder.display()), "");
-            assert_eq!((out.as_str(), err.as_str()), (says, ""), "{command}");
-            commands += 1;
-        }
-    }
-    assert_eq!(commands, 8, "that is the whole session");
-}

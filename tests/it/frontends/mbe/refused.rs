@@ -103,7 +103,7 @@ fn methods_and_statuses_that_are_none() {
     fails(&[&save[..], &[METHOD, "--status", "DONE"]].concat(), 2, &["'DONE' is not a status", "COMPLETED (0)"]);
     let statuses = scratch.npy_of("s.npy", Dtype::I64, &[2], &[0i64, 0]);
     fails(&[&save[..], &[METHOD, "--status", &statuses]].concat(), 4, &["statuses of shape [2] for 1 frames"]);
-    fails(&["mbe", "save", &file, KEY, "--frames", "0", "--method", METHOD], 4, &["COMPLETED frames come with"]);
+    fails(&["mbe", "save", &file, KEY, "--frames", "0", "--method", METHOD], 4, &["COMPLETED frames need"]);
     fails(&["mbe", "read", &file, KEY, "--method", "MP2"], 3, &["no ground truth of 'MP2'"]);
     fails(&["mbe", "status", &file, "--method", "MP2"], 2, &["no ground truth of 'MP2'"]);
     fails(&["mbe", "status", &scratch.text("none.hdf5")], 3, &["no such file"]);
@@ -127,7 +127,7 @@ fn statuses_of_a_file_are_whole_numbers_with_a_name() {
     let base = ["mbe", "save", &file, KEY, "--method", METHOD, "--frames", "4,1,3", "--energies", &energies];
     let whole = |name: &str, values: [i64; 3]| scratch.npy_of(name, Dtype::I64, &[3], &values);
     for (statuses, says) in [
-        (whole("4.npy", [0, 4, 3]), "the status of frame 1 is 4; there are COMPLETED (0)"),
+        (whole("4.npy", [0, 4, 3]), "the status of frame 1 is 4; expected one of COMPLETED (0)"),
         (whole("minus.npy", [0, 3, -1]), "the status of frame 3 is -1"),
         (scratch.npy_of("b.npy", Dtype::Bool, &[3], &[1u8, 1, 0]), "whole numbers, and these are bool"),
         (scratch.npy("f.npy", &[3], &[0.0, 0.0, 3.0]), "whole numbers, and these are f64"),

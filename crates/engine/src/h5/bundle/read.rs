@@ -4,9 +4,9 @@
 use super::{Bundle, BundleSum, CHECKSUM, Content, Member};
 use crate::h5::Failed;
 use crate::h5::H5File;
-use crate::h5::format::STAMPS_GROUP;
-use crate::h5::groups::object_id;
-use crate::h5::raw::{Hid, call, own};
+use crate::h5::library::raw::{Hid, call, own};
+use crate::h5::marks::format::STAMPS_GROUP;
+use crate::h5::read::groups::object_id;
 use h5part_base::error::{ErrorKind, Item};
 use hdf5::plist::dataset_create::Layout;
 use hdf5::types::{VarLenAscii, VarLenUnicode};

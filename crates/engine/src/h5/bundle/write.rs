@@ -5,7 +5,7 @@
 use super::{Bundle, CHECKSUM, Content, Member};
 use crate::h5::Failed;
 use crate::h5::H5Change;
-use crate::h5::raw::{call, own};
+use crate::h5::library::raw::{call, own};
 use h5part_base::dataspace::refuse_reserved;
 use h5part_base::error::{ErrorKind, Item};
 use hdf5::plist::dataset_create::{AllocTime, FillTime, Layout};

@@ -4,7 +4,7 @@ use super::copier::{Copier, Late};
 use super::raw::attribute_names;
 use super::values::{contains_references, open_attribute, read_attribute, write_attribute};
 use crate::h5::Failed;
-use crate::h5::raw::{call, own};
+use crate::h5::library::raw::{call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5a::{H5Acreate2, H5Aexists, H5Aget_create_plist, H5Aget_space, H5Aget_type};
 use hdf5_sys::h5p::H5P_DEFAULT;

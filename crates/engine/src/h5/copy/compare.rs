@@ -4,7 +4,7 @@ use super::copier::Copier;
 use super::raw::{attribute_names, text};
 use super::values::{Values, contains_references, open_attribute, read_attribute};
 use crate::h5::Failed;
-use crate::h5::raw::{Hid, call, own};
+use crate::h5::library::raw::{Hid, call, own};
 use hdf5::globals::{H5T_NATIVE_DOUBLE, H5T_NATIVE_LLONG, H5T_NATIVE_ULLONG};
 use hdf5::{Location, Object};
 use hdf5_sys::h5a::{H5Aexists, H5Aget_space, H5Aget_type, H5Aread};

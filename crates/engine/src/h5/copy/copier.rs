@@ -4,7 +4,7 @@ use super::raw::{Link, place, text, token};
 use super::shells::Shell;
 use super::{Copied, Copying};
 use crate::h5::Failed;
-use crate::h5::raw::{call, own};
+use crate::h5::library::raw::{call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5p::H5P_DEFAULT;
 use hdf5_sys::h5t::{H5Tcommitted, H5Tcopy, H5Topen2};

@@ -20,10 +20,10 @@ pub use compare::Differing;
 pub use rows::{Refusal, Refused};
 pub use shells::{Allocation, Compression, Shell, ShellLayout};
 
-use super::change::{Alignment, NUMBERS, PAGES};
-use super::{H5Change, H5File};
 use crate::h5::Failed;
-use crate::h5::raw::own;
+use crate::h5::change::open::{Alignment, NUMBERS, PAGES};
+use crate::h5::library::raw::own;
+use crate::h5::{H5Change, H5File};
 use h5part_base::error::ErrorKind;
 use h5part_base::storage::StorageFile;
 use hdf5_sys::h5g::H5Gget_create_plist;

@@ -6,14 +6,15 @@ use super::shells::Shell;
 use super::values::{contains_references, open_attribute};
 use super::{Copied, Copying, shells, whole};
 use crate::h5::Failed;
-use crate::h5::format::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
-use crate::h5::published::MARK as PUBLISHED_MARK;
-use crate::h5::raw::{call, own};
+use crate::h5::dimensions;
+use crate::h5::library::raw::{call, own};
+use crate::h5::marks::format::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
+use crate::h5::marks::published::MARK as PUBLISHED_MARK;
 use h5part_base::error::{ErrorKind, Item};
 use hdf5::globals::{H5P_LINK_CREATE, H5P_OBJECT_COPY};
-use hdf5::{Location, LocationType, Object};
+use hdf5::{Dataset, Location, LocationType, Object};
 use hdf5_sys::h5a::H5Aget_type;
-use hdf5_sys::h5d::{H5Dget_create_plist, H5Dget_type};
+use hdf5_sys::h5d::{H5Dget_create_plist, H5Dget_type, H5Dopen2};
 use hdf5_sys::h5g::{H5Gcreate2, H5Gget_create_plist};
 use hdf5_sys::h5l::{H5L_type_t, H5Lcreate_hard, H5Lcreate_soft, H5Lcreate_ud, H5Ldelete, H5Lexists, H5Lget_val};
 use hdf5_sys::h5o::{H5O_COPY_MERGE_COMMITTED_DTYPE_FLAG, H5Ocopy};
@@ -243,11 +244,20 @@ impl<'a> Copier<'a> {
         if other == Some(LocationType::Group) && kind == LocationType::Group {
             return Ok(first.then_some(path));
         }
+        if first && other == Some(kind) && kind == LocationType::Dataset && self.is_same_dimension(&path)? {
+            return Ok(None);
+        }
         self.done.already_there.push(text(&path));
         if let Some(there) = there.filter(|_| first && other == Some(kind) && kind == LocationType::Dataset) {
             self.dataset_there(object, &there, &path)?;
         }
         Ok(None)
+    }
+
+    /// Whether a dataset is a named dimension of a table, and the copy has the same one.
+    fn is_same_dimension(&self, path: &CStr) -> Result<bool, Failed> {
+        let open = |at: &Location| -> hdf5::Result<Dataset> { own!(H5Dopen2, at.id(), path.as_ptr(), H5P_DEFAULT) };
+        dimensions::are_same(&open(&self.from)?, &open(&self.into)?)
     }
 
     /// Handles a dataset that the copy already has: compares its attributes, and lays rows over it if asked to.

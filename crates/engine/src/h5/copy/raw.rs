@@ -2,8 +2,8 @@
 //! attributes, nor objects between files.
 
 use crate::h5::Failed;
-use crate::h5::groups::object_id;
-use crate::h5::raw::{Hid, call, own};
+use crate::h5::library::raw::{Hid, call, own};
+use crate::h5::read::groups::object_id;
 use hdf5::{Location, Object};
 use hdf5_sys::h5::{H5_index_t, H5_iter_order_t};
 use hdf5_sys::h5a::{H5A_info_t, H5Aiterate2};

@@ -4,7 +4,7 @@ use super::copier::{Copier, Late};
 use super::raw::{open, token};
 use super::values::{Values, contains_references, open_attribute, read_attribute, write_attribute};
 use crate::h5::Failed;
-use crate::h5::raw::{Hid, call, own};
+use crate::h5::library::raw::{Hid, call, own};
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 use hdf5::{Location, Object};

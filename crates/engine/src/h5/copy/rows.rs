@@ -6,7 +6,7 @@ use super::raw::text;
 use super::values::Values;
 use super::{LaidRows, whole};
 use crate::h5::Failed;
-use crate::h5::raw::{call, own};
+use crate::h5::library::raw::{call, own};
 use h5part_base::num::to_usize;
 use hdf5::{Location, Object};
 use hdf5_sys::h5d::{H5D_fill_value_t, H5Dget_create_plist, H5Dget_space, H5Dget_type, H5Dread, H5Dwrite};

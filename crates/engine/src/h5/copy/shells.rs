@@ -1,9 +1,9 @@
 //! Makes datasets anew, without their values.
 
 use crate::h5::Failed;
-use crate::h5::cells::{fill_rows, is_unfilled};
-use crate::h5::datatype::dtype_of;
-use crate::h5::raw::{Hid, call, own};
+use crate::h5::cells::library_cells::{fill_rows, is_unfilled};
+use crate::h5::library::raw::{Hid, call, own};
+use crate::h5::types::datatype::dtype_of;
 use h5part_base::error::ErrorKind;
 use hdf5::plist::DatasetCreate;
 use hdf5::plist::dataset_create::AllocTime;

@@ -1,7 +1,7 @@
 //! Values in memory, as the library reads them from attributes and datasets.
 
 use crate::h5::Failed;
-use crate::h5::raw::{call, own};
+use crate::h5::library::raw::{call, own};
 use h5part_base::error::ErrorKind;
 use hdf5::{Location, Object};
 use hdf5_sys::h5a::{H5Aget_space, H5Aget_type, H5Aopen, H5Aread, H5Awrite};

@@ -5,7 +5,7 @@ use super::copier::{Copier, Late, copy_comment};
 use super::raw::Link;
 use super::shells::{forget_element_size, layout_of, space_of};
 use crate::h5::Failed;
-use crate::h5::raw::{call, own};
+use crate::h5::library::raw::{call, own};
 use hdf5::{Location, Object};
 use hdf5_sys::h5d::{H5D_fill_value_t, H5D_layout_t, H5D_space_status_t, H5Dcreate2, H5Dget_space_status};
 use hdf5_sys::h5p::{H5P_DEFAULT, H5Pfill_value_defined, H5Pget_external_count};

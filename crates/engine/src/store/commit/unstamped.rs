@@ -35,8 +35,11 @@ pub(super) fn run(
     }
 }
 
+/// Values of a column, and where they go.
+type Write<'a> = (Vec<Piece>, &'a [u8]);
+
 /// Where the values of each column go.
-fn plan<'a>(view: &TableView, requests: &'a [CommitRequest<'_>]) -> Result<Vec<(Vec<Piece>, &'a [u8])>, ErrorKind> {
+fn plan<'a>(view: &TableView, requests: &'a [CommitRequest<'_>]) -> Result<Vec<Write<'a>>, ErrorKind> {
     let mut planned = Vec::new();
     for request in requests {
         for (name, bytes) in &request.values {

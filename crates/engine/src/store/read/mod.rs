@@ -330,7 +330,7 @@ impl Reader {
             return Ok(false);
         }
         let newer = load(self)?;
-        if newer.uuid != self.view.uuid {
+        if !self.view.is_of_store(&newer) {
             return Err(ErrorKind::Replaced);
         }
         self.view = newer;
