@@ -7,9 +7,12 @@ __version__: str
 __all__ = [
     "Bytes",
     "Claim",
+    "Clock",
+    "Gate",
     "GroundTruth",
     "Group",
     "Ledger",
+    "Measurements",
     "Reader",
     "Saver",
     "Store",
@@ -20,6 +23,14 @@ __all__ = [
     "before_fork",
     "create_ledger",
     "exit_codes",
+    "own_peak",
+    "slurm_cancel",
+    "slurm_is_worker",
+    "slurm_minutes",
+    "slurm_parts",
+    "slurm_script",
+    "slurm_shard",
+    "slurm_submit",
 ]
 
 def exit_codes() -> list[tuple[str, int]]: ...

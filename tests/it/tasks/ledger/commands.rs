@@ -166,7 +166,7 @@ fn what_is_refused_makes_no_ledger() {
     for (args, code, says) in [
         (&["--rows", "0", "--block", "1"][..], 2, "no rows"),
         (&["--rows", "10"], 2, "--block"),
-        (&["--rows", "9999999999999", "--block", "1"], 2, "more than a ledger holds"),
+        (&["--rows", "9999999999999", "--block", "1"], 2, "more than a ledger can hold"),
         (&["--rows", "10", "--block", "0"], 2, "0"),
         (&[], 2, "--tasks"),
         (&["--tasks", "/no/such/file"], 3, "no such file"),

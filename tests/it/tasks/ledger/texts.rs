@@ -59,7 +59,7 @@ fn a_damaged_tail_is_told_and_a_damaged_middle_refused() {
         (whole.replace("b 1", "b"), "line 4"),
         (whole.replace("Total", "total"), "second line"),
         (whole.replace("Vspace", "vspace"), "first line"),
-        (whole.replace(": 3", ": three"), "no number"),
+        (whole.replace(": 3", ": three"), "'three' is not a number"),
         (whole.replace("b 1", "a 1"), "two tasks are named 'a'"),
     ] {
         std::fs::write(&checkpoint, bad).expect("writes");
