@@ -50,7 +50,8 @@ mod tests {
         let (_, library) = LIBRARY.split_once("fn of_kind").expect("it is there");
         let (_, program) = PROGRAM.split_once("fn of_input").expect("it is there");
         let (program, _) = program.split_once("/// Whether the reader").expect("it is there");
-        let library = library.replace("=> Self::", "=> Exit::");
+        let library = library.split_whitespace().collect::<Vec<_>>().join(" ");
+        let library = library.replace("=> { Self::", "=> Exit::").replace("=> Self::", "=> Exit::");
         let arms: Vec<&str> = library.split("=> Exit::").chain(program.split("=> Exit::")).collect();
         let pairs = arms.windows(2).flat_map(|arm| {
             arm[0].split("Kind::").skip(1).map(move |kind| (name(kind), name(arm[1]))).collect::<Vec<_>>()

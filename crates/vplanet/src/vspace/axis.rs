@@ -193,8 +193,8 @@ mod tests {
         assert!(refused("d [1, 2, n3] a b").contains("one word"));
         assert!(refused("d [1, 2, n0] a").contains("not a number of points"));
         assert!(refused("d [1, 2, nan] a").contains("'an' is not a number of points"));
-        assert!(refused("d [1, 2, 0] a").contains("no spacing"));
-        assert!(refused("d [1, 2, ] a").contains("no spacing"));
+        assert!(refused("d [1, 2, 0] a").contains("is not a spacing"));
+        assert!(refused("d [1, 2, ] a").contains("is not a spacing"));
         assert!(refused("d [2, 1, 1] a").contains("must be positive"));
         assert!(refused("d [1, 2, -0.5] a").contains("do not make a grid"));
         assert!(refused("d [x, 2, n3] a").contains("must be numbers"));
