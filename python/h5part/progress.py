@@ -6,9 +6,10 @@ import importlib
 import shutil
 import sys
 import time
-import types
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import Any, Self, TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
+
+from ._closing import Closing
 
 __all__ = ["Progress", "track"]
 
@@ -23,7 +24,7 @@ _LINE_S = 60.0
 _BAR_S = 0.1
 
 
-class Progress:
+class Progress(Closing):
     """Progress of one piece of work, as a context manager.
 
     Parameters
@@ -114,17 +115,6 @@ class Progress:
         if not self._is_closed:
             self._is_closed = True
             self._show(True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: types.TracebackType | None,
-    ) -> None:
-        self.close()
 
     def text(self) -> str:
         """Returns what a line says."""

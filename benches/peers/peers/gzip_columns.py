@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -123,9 +124,7 @@ class H5pyGzip(GzipPeer):
 
         with h5py.File(where, "w") as file:
             for name, (shape, dtype) in work.columns.items():
-                row_bytes = dtype.itemsize
-                for length in shape:
-                    row_bytes *= length
+                row_bytes = dtype.itemsize * math.prod(shape)
                 file.create_dataset(
                     f"{TABLE}/{name}",
                     shape=(work.rows, *shape),

@@ -5,6 +5,7 @@ A column of the table is what is done, a row is the way to do it.
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import subprocess
 import sys
@@ -89,9 +90,7 @@ class H5pyChunked(H5pyLock):
 
         with h5py.File(where, "w") as file:
             for name, (shape, dtype) in work.columns.items():
-                row_bytes = dtype.itemsize
-                for length in shape:
-                    row_bytes *= length
+                row_bytes = dtype.itemsize * math.prod(shape)
                 chunk = (max(1, min(work.rows, (1 << 20) // row_bytes)), *shape)
                 file.create_dataset(name, shape=(work.rows, *shape), dtype=dtype, chunks=chunk)
 

@@ -1,14 +1,13 @@
 //! Opens a file for changes through the library.
 
 use crate::h5::Failed;
+use crate::h5::library::driver;
 use h5part_base::error::ErrorKind;
 use h5part_base::storage::StorageFile;
 use hdf5::plist::FileCreate;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-
-use crate::h5::library::driver;
 
 /// Raw data begins at multiples of this many bytes.
 pub(in crate::h5) const ALIGNMENT: u64 = 4096;

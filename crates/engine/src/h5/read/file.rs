@@ -1,14 +1,13 @@
 //! Opens a file for reading through the library.
 
 use crate::h5::Failed;
+use crate::h5::library::driver;
 use crate::h5::library::limits::Look;
 use crate::h5::read::superblock;
 use h5part_base::error::ErrorKind;
 use h5part_base::storage::StorageFile;
 use std::path::Path;
 use std::sync::Arc;
-
-use crate::h5::library::driver;
 
 /// A file open for reading in the HDF5 library. Each open sees the bytes as they are at that time.
 #[derive(Debug)]
