@@ -1,5 +1,6 @@
 # `make demo` and `make test` do all the set-up themselves; see README.md.
-# Everything is built with the one profile `release`, so that the bundled HDF5 is compiled once.
+# Everything is built with the one profile `release`, so that the bundled HDF5 is compiled once, and with
+# `--workspace`, so that all steps ask for the same features and share what the others compiled.
 
 PYTHON ?= python3
 CARGO  ?= cargo
@@ -9,7 +10,7 @@ h5py   = PYTHONPATH="$$(sh .ci/tools python numpy h5py)" PYTHONDONTWRITEBYTECODE
 planets = H5PART_PLANETS="$$(sh .ci/tools planets || true)"
 zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRITEBYTECODE=1
 # The path of the program that a file of benches/ becomes.
-program = "$$($(cmake) $(CARGO) bench --profile release --bench $(1) --no-run --message-format json \
+program = "$$($(cmake) $(CARGO) bench --profile release --workspace --bench $(1) --no-run --message-format json \
 	| sed -n 's/.*"executable":"\([^"]*$(1)-[^"]*\)".*/\1/p')"
 
 .PHONY: help build demo wheel demo-python test test-python test-slurm test-strange test-files soak soak-files fuzz lint doc bench bench-peers clean
@@ -18,10 +19,10 @@ help: ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
 
 build: ## Build target/release/h5part.
-	$(cmake) $(CARGO) build --release
+	$(cmake) $(CARGO) build --release --workspace
 
 demo: ## Four processes write one file, one of them is killed; every row is checked. Under a minute.
-	$(cmake) $(CARGO) build --release --example lennard_jones --bin h5part
+	$(cmake) $(CARGO) build --release --workspace --example lennard_jones --bin h5part
 	target/release/examples/lennard_jones demo
 
 wheel: build ## Build target/wheels/h5part-*.whl: the Python package, with the program in it.
@@ -40,8 +41,8 @@ test-slurm: wheel ## Mode slurm on a real SLURM of four nodes on this host; inst
 	sh .ci/slurm
 
 soak: build ## More crash states and schedules, then KILLS=50000 or MINUTES=600 of kills, with another seed each round.
-	$(cmake) H5PART_CRASH_STATES=500 $(CARGO) test --release --test it crash::
-	$(cmake) H5PART_SCHEDULES=10 $(CARGO) test --release --test schedules
+	$(cmake) H5PART_CRASH_STATES=500 $(CARGO) test --release --workspace --test it crash::
+	$(cmake) H5PART_SCHEDULES=10 $(CARGO) test --release --workspace --test schedules
 	sh .ci/soak $(or $(KILLS),50000) $(or $(MINUTES),600)
 
 test-strange: build ## Planted faults, then FILES=1000 strange files of a fixed seed. See tests/files/README.md.
@@ -66,7 +67,7 @@ doc: ## Build the documentation and run its examples.
 	$(cmake) RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
 bench: ## Criterion benchmarks of the parts.
-	$(cmake) $(CARGO) bench --profile release
+	$(cmake) $(CARGO) bench --profile release --workspace --benches
 
 bench-peers: wheel ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
 	-sh .ci/tools peer hidefix
@@ -77,7 +78,7 @@ bench-peers: wheel ## The same work by h5part and by its peers, in one table a t
 	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
 	done; \
 	sh .ci/python bench --reading "$$reading" $(if $(JSON),--json "$(JSON)/python.json") $(ARGS)
-	$(cmake) $(CARGO) bench --profile release --bench ledger
+	$(cmake) $(CARGO) bench --profile release --workspace --bench ledger
 
 clean: ## Remove what was built, but not the tools that were fetched.
 	$(CARGO) clean --release --package h5part
