@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import _h5part, errors
 from ._block import Block
 from ._column import Column
-from ._dtypes import ColumnSpec
+from ._column_spec import ColumnSpec
 from ._store import Report, Store, create, merge, open, program
 from ._table import ColumnStatus, Status, Table
 from ._writer import Writer

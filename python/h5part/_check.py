@@ -6,11 +6,13 @@ import math
 import operator
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from .errors import BadRequest, TypeMismatch
+
+StrPath: TypeAlias = str | os.PathLike[str]
 
 
 def whole(name: str, value: Any, least: int = 0, most: int | None = None) -> int:
@@ -44,7 +46,7 @@ def seconds(name: str, value: float) -> float:
     return float(value)
 
 
-def path(given: str | os.PathLike[str]) -> str:
+def path(given: StrPath) -> str:
     """The text of a path."""
     return os.fsdecode(given)
 

@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from ._store import Store
-    from ._table import Table
-
-_PARTS = 60
+# Bars of the strip that shows the coverage of a column.
+PARTS = 60
 
 
-def store_html(store: Store) -> str:
-    """All tables of a file."""
-    tables = "".join(table_html(table) for table in store.values())
-    return f"<div><strong>h5part.Store</strong> {escape(store.path)}{tables}</div>"
+def store_html(path: str, tables: Iterable[str]) -> str:
+    """A file, with the text of each of its tables."""
+    return f"<div><strong>h5part.Store</strong> {escape(path)}{''.join(tables)}</div>"
 
 
-def table_html(table: Table) -> str:
-    """Columns of a table, and which parts of it are there."""
-    info = table._info()
-    coverage = {}
-    if info["has_stamps"]:
-        coverage = {column.name: column for column in table.status(_PARTS).columns}
+def table_html(table: str, info: Mapping[str, Any], committed: Mapping[str, tuple[int, tuple[float, ...]]]) -> str:
+    """Columns of a table, and which parts of it are there.
+
+    ``committed`` holds the committed cells, and the committed share of each part, of columns that have stamps.
+    """
     lines = []
     for column in info["columns"]:
-        name, status = column["name"], coverage.get(column["name"])
+        name = column["name"]
         shape = "×".join(map(str, column["shape"])) or "scalar"
-        there = "" if status is None else f"{status.committed} of {info['rows']}"
-        strip = "" if status is None else _strip(status.coverage)
-        cells = (escape(name), escape(column["dtype"] or "carried along"), shape, there, strip)
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        cells, coverage = committed.get(name, (None, ()))
+        there = "" if cells is None else f"{cells} of {info['rows']}"
+        strip = "" if cells is None else _strip(coverage)
+        texts = (escape(name), escape(column["dtype"] or "carried along"), shape, there, strip)
+        lines.append("<tr>" + "".join(f"<td>{text}</td>" for text in texts) + "</tr>")
     head = "".join(f"<th>{text}</th>" for text in ("column", "type", "shape", "rows there", "coverage"))
-    title = f"<div><code>{escape(table.name) or '/'}</code>: {info['rows']} rows</div>"
+    title = f"<div><code>{escape(table) or '/'}</code>: {info['rows']} rows</div>"
     return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from ._ground_truth import GroundTruth, Quantity
 from ._writer import Durability
 from .errors import Mismatch, Unsupported
-
-if TYPE_CHECKING:
-    from .mbe import GroundTruth, Quantity
 
 _MODULE, _FUNCTION = "mbe_automation.storage.core", "_save_only"
 _PARAMETERS = ["dataset", "key", "structure", "quantities"]
@@ -101,8 +99,6 @@ class _SaveOnly:
             self._save(dataset, key, int(structure.n_frames), truth, method)
 
     def _save(self, dataset: str, key: str, frames: int, truth: Any, method: str) -> None:
-        from .mbe import GroundTruth
-
         stored = GroundTruth(dataset, key, method, timeout=self._timeout, trust_locks=self._trust_locks)
         if stored.frames != frames:
             text = f"the structure to be saved has {frames} frames, '{key}' in the file has {stored.frames}"

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from . import _check, _h5part
+from ._check import StrPath
 from ._closing import Closing
-from ._dtypes import ColumnLike, Described, described, new_columns
+from ._column_spec import ColumnLike, Described, described, new_columns
 from ._table import Table
 from .errors import BadFile, NotFound
-
-StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,8 @@ def create(
     coords
         Values along other dimensions: ``{"xyz": ["x", "y", "z"]}``. See :class:`h5part.ColumnSpec` for the names.
     exist_ok
-        Accept a table that exists, after a check that it has these columns and at least as many rows.
+        Accept a table that exists, after a check that it has these columns, the named dimensions that are given, and at
+        least as many rows.
     timeout
         Seconds to wait for each lock.
     trust_locks
@@ -108,7 +108,7 @@ def create(
     AlreadyExists
         The table exists, and ``exist_ok`` is False.
     NotFound, Mismatch, RowOutOfRange
-        The table exists without these columns, with other types or shapes, or with fewer rows.
+        The table exists without these columns, with other types, shapes or named dimensions, or with fewer rows.
     BadRequest
         h5part has no columns of this type; the message says what to use instead.
     Unsupported
@@ -124,7 +124,10 @@ def create(
     new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords)
     timeout, name = _check.seconds("timeout", timeout), _check.table(table)
     raw = _h5part.Store.create(_check.path(path), name, *new, exist_ok, timeout, trust_locks, _tell_wait)
-    return Store._of(raw, _Options(timeout, trust_locks))[name]
+    made = Store._of(raw, _Options(timeout, trust_locks))[name]
+    if exist_ok:
+        made._check_dimensions(columns, row_dim, coords)
+    return made
 
 
 def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) -> Store:
@@ -366,10 +369,15 @@ class Store(Closing, Mapping[str, Table]):
         """
         new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords)
         self._raw().create_table(_check.table(table), *new, exist_ok)
-        return self[table]
+        made = self[table]
+        if exist_ok:
+            made._check_dimensions(columns, row_dim, coords)
+        return made
 
     def require_table(self, table: str, rows: int, columns: Mapping[str, ColumnLike], **options: Any) -> Table:
         """Creates a table, or checks that the one that exists has these columns and at least as many rows.
+
+        It also compares the named dimensions that are given: ``row_dim``, ``coords``, and the ``dims`` of columns.
 
         **Concurrency** and what it **survives**: as :func:`h5part.create`.
 
@@ -639,7 +647,7 @@ class Store(Closing, Mapping[str, Table]):
     def _repr_html_(self) -> str:
         from ._html import store_html
 
-        return store_html(self)
+        return store_html(self._path, [table._repr_html_() for table in self.values()])
 
 
 def program() -> str:

@@ -16,12 +16,13 @@ from . import _check, _h5part
 from ._block import Block
 from ._attributes import Attributes
 from ._column import Column
-from ._dtypes import ColumnLike, Kind, described, kind, new_columns
+from ._column_spec import ColumnLike, described, has_dimensions, new_columns, other_dimensions
+from ._dtypes import Kind, kind
 from ._rows import resolve
 from ._times import attributes as attributes_of_times
 from ._times import unit_in
 from ._writer import Durability, Writer
-from .errors import BadRequest, NotFound
+from .errors import BadRequest, Mismatch, NotFound
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -678,6 +679,16 @@ class Table:
         coords = {name: kind(dtype, descr).array(values, (-1,)) for name, dtype, descr, values in along}
         return {name: tuple(names) for name, names in columns}, coords
 
+    def _check_dimensions(
+        self, columns: Mapping[str, ColumnLike], row_dim: str | None, coords: Mapping[str, Any] | None
+    ) -> None:
+        """Checks that the table has the named dimensions that are given, as in :func:`h5part.create`."""
+        if has_dimensions(columns, row_dim, coords):
+            text = other_dimensions(columns, row_dim, coords, *self._dimensions())
+            if text is not None:
+                path = self.store.path
+                raise Mismatch(f"cannot use {path}: {text}", kind="BadValues", code=4, operation="use", path=path)
+
     def close(self) -> None:
         """Closes what the table holds open. It opens the file again when it is used again."""
         with self._lock:
@@ -698,9 +709,11 @@ class Table:
         return f"<h5part.Table {self.name!r} in {self.store.path!r}>"
 
     def _repr_html_(self) -> str:
-        from ._html import table_html
+        from ._html import PARTS, table_html
 
-        return table_html(self)
+        info = self._info()
+        columns = self.status(PARTS).columns if info["has_stamps"] else ()
+        return table_html(self.name, info, {column.name: (column.committed, column.coverage) for column in columns})
 
 
 class Appender:

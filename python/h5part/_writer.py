@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import numpy as np
 
 from . import _check, _h5part
-from ._dtypes import unread
 from ._masked import split
 from ._rows import resolve
 from ._times import to_numbers
@@ -138,20 +137,11 @@ class Writer:
         for value in values.values():
             if isinstance(value, np.ma.MaskedArray):
                 return sum(self._commit(part, chosen) for part, chosen in split(rows, values))
-        try:
-            if self._size:
-                raw.add(self._group, rows, values)
-                return sum(self.flush()) if len(self._group) >= self._size else 0
-            done: int = raw.commit(rows, values)[0]
-        except TypeError:
-            self._check_types(values)
-            raise
+        if self._size:
+            raw.add(self._group, rows, values)
+            return sum(self.flush()) if len(self._group) >= self._size else 0
+        done: int = raw.commit(rows, values)[0]
         return done
-
-    def _check_types(self, values: Mapping[str, Any]) -> None:
-        for column in self._table._info()["columns"]:
-            if column["name"] in values and column["dtype"] is None:
-                raise unread(column["name"])
 
     def _to_numbers(self, values: Mapping[str, Any], times: dict[str, str]) -> dict[str, Any]:
         return {n: to_numbers(n, value, times[n]) if n in times else value for n, value in values.items()}

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from emcee.backends import Backend as _Base
 
-from ._store import StrPath, create
+from ._check import StrPath
+from ._store import create
 from ._store import open as open_store
 from ._table import Table, used
 from ._writer import Durability, Writer

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from . import _check, _h5part
+from ._check import StrPath
 from ._closing import Closing
-from ._store import StrPath
 from ._table import Table
 from .errors import BadRequest
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._dtypes import ColumnLike, spec_of
+from ._column_spec import ColumnLike, spec_of
 
 if TYPE_CHECKING:
     from ._store import Store

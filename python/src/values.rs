@@ -3,7 +3,6 @@
 use crate::columns::find;
 use h5part::{Dtype, TableInfo, Values};
 use pyo3::buffer::{ElementType, PyUntypedBuffer};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
@@ -67,9 +66,7 @@ fn one(info: &TableInfo, rows: u64, name: String, value: &Bound<'_, PyAny>) -> P
         return Ok(Some((name, given)));
     }
     let py = value.py();
-    let Some(dtype) = column.dtype else {
-        return Err(PyTypeError::new_err(format!("h5part does not write values of the type of column '{name}'")));
-    };
+    let Some(dtype) = column.dtype else { return Err(unread(py, &name)?) };
     let arguments = (&name, dtype.to_string(), dtype.numpy(), &column.shape, rows, value);
     let (shape, memory): (Vec<u64>, Bound<'_, PyAny>) = convert(py)?.call1(arguments)?.extract()?;
     Ok(Some((name, Given { buffer: PyUntypedBuffer::get(&memory)?, dtype, shape })))
@@ -119,6 +116,12 @@ fn bytes(format: &[u8]) -> Option<Dtype> {
 fn ndarray(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     CLASS.import(py, "numpy", "ndarray")
+}
+
+/// The error for a column of a type that h5part does not read or write.
+fn unread(py: Python<'_>, column: &str) -> PyResult<PyErr> {
+    static UNREAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(PyErr::from_value(UNREAD.import(py, "h5part._dtypes", "unread")?.call1((column,))?))
 }
 
 fn convert(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {

@@ -151,3 +151,42 @@ def test_bad_dimensions(path: str) -> None:
     refused("add one of the name 'row'", {"x": named}, coords={"row": [1, 2, 3]})
     refused("cannot be the name", {"x": ColumnSpec("f8", (2,), dims=("a/b",))})
     refused("object|variable length", {"x": named}, coords={"a": [None, {}]})
+
+
+def test_required_dimensions(frames: h5part.Table) -> None:
+    def require(shape: tuple[int, ...] = (3, 3), dims: tuple[str, ...] = (), **options: Any) -> h5part.Table:
+        columns = {"E": ColumnSpec("f8"), "F": ColumnSpec("f4", shape, dims=dims)}
+        again = h5part.create(frames.store.path, "run/frames", 3, columns, exist_ok=True, **options)
+        assert again.dims == frames.store.require_table("run/frames", 3, columns, **options).dims
+        return again
+
+    axes, texts = ("atom", "xyz"), ["x", "y", "z"]
+    # What is not given is not compared.
+    for options in ({}, {"dims": axes}, {"row_dim": "time"}, {"coords": {"xyz": texts}}, {"coords": {}, "dims": ()}):
+        assert require(**options)["F"].shape == (3, 3, 3)
+    assert require(dims=axes, row_dim="time", coords={"xyz": np.array(texts, "S7")}).coords["xyz"].tolist() == texts
+    for options, says in [
+        ({"dims": ("xyz", "atom")}, "column 'F': expected the dimensions 'xyz', 'atom' within a row, found 'atom', 'xyz'"),
+        ({"row_dim": "row"}, "column 'E': expected 'row' as the dimension of rows, found 'time'"),
+        ({"coords": {"xyz": ["x", "y", "w"]}}, "dimension 'xyz': expected coordinate 2 to be 'w', found 'z'"),
+        ({"coords": {"xyz": [1, 2, 3]}}, "dimension 'xyz': expected coordinate 0 to be 1, found 'x'"),
+        ({"coords": {"xyz": ["x", "y"]}}, "dimension 'xyz': expected 2 coordinates, found 3"),
+        ({"coords": {"atom": [1, 2, 3]}}, "dimension 'atom': expected 3 coordinates, found none"),
+        ({"shape": (3, 2), "dims": ("xyz", "atom")}, "column 'F': expected values of type f32 3x2, found f32 3x3"),
+    ]:
+        with pytest.raises(h5part.Mismatch, match=f"cannot use .*: {says}") as caught:
+            require(**options)
+        assert (caught.value.code, caught.value.path, caught.value.operation) == (4, frames.store.path, "use")
+
+
+def test_required_dimensions_of_a_table_without(path: str) -> None:
+    store = h5part.create(path, "t", 3, {"x": ("f8", (2,))}).store
+    with pytest.raises(h5part.Mismatch, match="'x': expected the dimensions 'k' within a row, found none"):
+        store.require_table("t", 3, {"x": ColumnSpec("f8", (2,), dims=("k",))})
+    with pytest.raises(h5part.Mismatch, match="'x': expected 't' as the dimension of rows, found none"):
+        store.require_table("t", 3, {"x": ("f8", (2,))}, row_dim="t")
+    named = {"x": ColumnSpec("f8", (2,), dims=("k",))}
+    for _ in range(2):
+        assert store.require_table("u", 3, named, coords={"k": [0.5, np.nan]}).dims == {"x": ("row", "k")}
+    with pytest.raises(h5part.Mismatch, match="dimension 'k': expected coordinate 1 to be 1.5, found nan"):
+        store.require_table("u", 3, named, coords={"k": [0.5, 1.5]})

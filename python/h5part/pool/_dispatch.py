@@ -194,7 +194,9 @@ class Dispatcher:
             self._hand(self._idle.pop(), queue.popleft())
         starting = sum(1 for w in self._workers.values() if not w.ready and not w.leaving)
         present = sum(1 for w in self._workers.values() if not w.leaving)
-        while present < self._most and starting < len(queue) and self._broken is None:
+        # A task that was sent ahead waits too: the one before it may take for ever.
+        waiting = len(queue) + sum(1 for w in self._workers.values() if w.next is not None)
+        while present < self._most and starting < waiting and self._broken is None:
             if not self._start():
                 break
             present += 1

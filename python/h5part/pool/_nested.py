@@ -1,46 +1,13 @@
-"""Pools within workers: those that were pickled, and the inner one."""
+"""The pool within a worker."""
 
 from __future__ import annotations
 
 import os
 
-from h5part.pool import _dispatch
-from h5part.pool._config import PoolConfig
-from h5part.pool._pool import Pool, pools
-from h5part.pool._seed import set_current
+from h5part.pool._pool import Pool, from_config
+from h5part.pool._worker import inner_of_worker
 
-# Pools that were unpickled here: kept, so that each task finds the same one.
-_rebuilt: dict[str, Pool] = {}
-_inner_config: PoolConfig | None = None
 _inner: Pool | None = None
-
-
-def from_config(config: PoolConfig) -> Pool:
-    """Returns a new pool of this configuration."""
-    return Pool(
-        config.workers,
-        context=config.context,
-        seed=config.seed,
-        retries=config.retries,
-        retry_on=config.retry_on,
-        memory_limit=config.memory_limit,
-        inner=config.inner,
-        memo=config.memo,
-        initializer=config.initializer,
-        initargs=config.initargs,
-    )
-
-
-def rebuild(uid: str, config: PoolConfig) -> Pool:
-    """Returns the pool that was pickled: itself where it was made, else one per process."""
-    known = pools.get(uid)
-    if known is None:
-        known = from_config(config)
-        known._uid = uid
-        known._was_rebuilt = True
-        pools[uid] = known
-        _rebuilt[uid] = known
-    return known
 
 
 def inner() -> Pool:
@@ -64,29 +31,15 @@ def inner() -> Pool:
     """
     global _inner
     if _inner is None:
-        _inner = from_config(_inner_config) if _inner_config is not None else Pool(0)
+        config = inner_of_worker()
+        _inner = from_config(config) if config is not None else Pool(0)
         _inner._was_rebuilt = True
     return _inner
-
-
-def enter_worker(config: PoolConfig | None) -> None:
-    """Begins a worker process."""
-    global _inner_config, _inner
-    _inner_config, _inner = config, None
-
-
-def end_all() -> None:
-    """Ends the pools of a worker that exits."""
-    _dispatch.end_all(terminate=True)
 
 
 def _in_child() -> None:
     global _inner
     _inner = None
-    set_current(None)
-    for pool in list(pools.values()):
-        pool._was_rebuilt = True
-        pool._reset()
 
 
 os.register_at_fork(after_in_child=_in_child)

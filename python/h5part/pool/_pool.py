@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from h5part.pool import _map, _memo, _wire
 from h5part.pool._config import PoolConfig, inner_config, parse_bytes, usable_cpus
-from h5part.pool._dispatch import Dispatcher
+from h5part.pool._dispatch import Dispatcher, end_all
 from h5part.pool._memo import Memo
 from h5part.pool._seed import Current, Seeds, current, set_current
 from h5part.pool._task import Chunk, Function, PoolFuture, Task
@@ -34,7 +34,9 @@ T = TypeVar("T")
 _CHUNKS_PER_WORKER = 64
 
 # The pools of this process.
-pools: weakref.WeakValueDictionary[str, Pool] = weakref.WeakValueDictionary()
+_pools: weakref.WeakValueDictionary[str, Pool] = weakref.WeakValueDictionary()
+# Those of them that were unpickled: kept, so that each task finds the same one.
+_rebuilt: dict[str, Pool] = {}
 
 
 class Pool(Executor):
@@ -139,7 +141,7 @@ class Pool(Executor):
         self._was_rebuilt = False
         self._memo: Memo | None = None
         self._reset()
-        pools[self._uid] = self
+        _pools[self._uid] = self
 
     def _reset(self) -> None:
         """Also in the child of a fork, where no thread and no lock of the parent is of use."""
@@ -151,9 +153,7 @@ class Pool(Executor):
         self._function = Function(-1, b"")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from h5part.pool import _nested
-
-        return _nested.rebuild, (self._uid, self.config)
+        return _rebuild, (self._uid, self.config)
 
     def __repr__(self) -> str:
         state = " closed" if self._closed else ""
@@ -186,7 +186,7 @@ class Pool(Executor):
             Workers cannot start.
         """
         self._check_open()
-        future: PoolFuture[T] = PoolFuture(self._get() if self.config.workers else None)
+        future: PoolFuture[T] = PoolFuture(self._get().revoke if self.config.workers else None)
         seeds = self._take_seeds(1)
         if self.config.workers == 0:
             self._run_here(future, fn, args, kwargs, seeds)
@@ -228,7 +228,7 @@ class Pool(Executor):
             here: PoolFuture[None] = PoolFuture()
             self._run_here(here, _map.stream_here, (on_part, fn, args), {}, seeds)
             return here
-        future: PoolFuture[None] = PoolFuture(self._get())
+        future: PoolFuture[None] = PoolFuture(self._get().revoke)
         data = pickle.dumps((fn, args, {}), pickle.HIGHEST_PROTOCOL)
         task = Task(_wire.STREAM, future, data, seeds)
         task.on_part = on_part
@@ -372,7 +372,7 @@ class Pool(Executor):
 
     def _submit_chunk(self, function: Function, key: bytes, items: list[tuple[Any, ...]]) -> PoolFuture[list[Any]]:
         dispatcher = self._get()
-        future: PoolFuture[list[Any]] = PoolFuture(dispatcher)
+        future: PoolFuture[list[Any]] = PoolFuture(dispatcher.revoke)
         seeds = self._take_seeds(len(items))
         if not key:
             chunk = Chunk(function, len(items))
@@ -609,6 +609,7 @@ class Pool(Executor):
         config = self.config
         setup = Setup(
             parent=os.getpid() if config.context != "forkserver" else None,
+            at_end=functools.partial(end_all, terminate=True),
             memory_limit=config.memory_limit,
             initializer=config.initializer,
             initargs=config.initargs,
@@ -618,3 +619,41 @@ class Pool(Executor):
         # A pool that is dropped finishes its tasks, then its workers exit.
         weakref.finalize(self, dispatcher.close).atexit = False
         return dispatcher
+
+
+def from_config(config: PoolConfig) -> Pool:
+    """Returns a new pool of this configuration."""
+    return Pool(
+        config.workers,
+        context=config.context,
+        seed=config.seed,
+        retries=config.retries,
+        retry_on=config.retry_on,
+        memory_limit=config.memory_limit,
+        inner=config.inner,
+        memo=config.memo,
+        initializer=config.initializer,
+        initargs=config.initargs,
+    )
+
+
+def _rebuild(uid: str, config: PoolConfig) -> Pool:
+    """Returns the pool that was pickled: itself where it was made, else one per process."""
+    known = _pools.get(uid)
+    if known is None:
+        known = from_config(config)
+        known._uid = uid
+        known._was_rebuilt = True
+        _pools[uid] = known
+        _rebuilt[uid] = known
+    return known
+
+
+def _in_child() -> None:
+    set_current(None)
+    for pool in list(_pools.values()):
+        pool._was_rebuilt = True
+        pool._reset()
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -7,12 +7,9 @@ import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from h5part.pool._seed import Seeds
-
-if TYPE_CHECKING:
-    from h5part.pool._dispatch import Dispatcher
 
 T = TypeVar("T")
 MISSING = object()
@@ -25,9 +22,10 @@ class PoolFuture(Future[T], Generic[T]):
     succeeds until there is a result, and nothing private is needed.
     """
 
-    def __init__(self, dispatcher: Dispatcher | None = None) -> None:
+    def __init__(self, revoke: Callable[[PoolFuture[Any]], None] | None = None) -> None:
         super().__init__()
-        self._dispatcher = dispatcher
+        # Ends the workers that compute it.
+        self._revoke = revoke
         self.started = False
         # Set by the dispatcher alone: whoever waits has been told of the cancellation.
         self.told = False
@@ -44,8 +42,8 @@ class PoolFuture(Future[T], Generic[T]):
             False if the task has finished.
         """
         cancelled = super().cancel()
-        if cancelled and not self.told and self._dispatcher is not None:
-            self._dispatcher.revoke(self)
+        if cancelled and not self.told and self._revoke is not None:
+            self._revoke(self)
         return cancelled
 
     def running(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 
 from h5part.errors import TaskError
 from h5part.pool import _errors, _wire
+from h5part.pool._config import PoolConfig
 from h5part.pool._seed import Current, Seeds, set_current
 from h5part.pool._wire import Buffer, Channel, Tokens
 
@@ -30,19 +31,28 @@ class Setup:
     """What a worker needs to know before its first task."""
 
     parent: int | None  # None: another process starts workers (forkserver).
+    at_end: Callable[[], object]  # Called when the worker ends.
     memory_limit: int | None = None
     initializer: Callable[..., object] | None = None
     initargs: tuple[Any, ...] = ()
-    inner: Any = None
+    inner: PoolConfig | None = None
+
+
+# Of this worker.
+_inner: PoolConfig | None = None
+
+
+def inner_of_worker() -> PoolConfig | None:
+    """Returns the configuration of the pool that tasks of this worker get. None outside a worker, too."""
+    return _inner
 
 
 def main(sock: socket.socket, tokens: list[Tokens], setup: Setup) -> None:
     """Runs tasks until the pool says EXIT or is gone."""
-    from h5part.pool import _nested
-
+    global _inner
+    _inner = setup.inner
     _leave_terminal()
     _die_with(setup.parent)
-    _nested.enter_worker(setup.inner)
     channel = Channel(sock, blocking=True)
     try:
         if setup.initializer is not None:
@@ -58,7 +68,7 @@ def main(sock: socket.socket, tokens: list[Tokens], setup: Setup) -> None:
     except (BrokenPipeError, ConnectionResetError):
         pass  # The pool is gone, and nobody waits for the result.
     finally:
-        _nested.end_all()
+        setup.at_end()
 
 
 def _leave_terminal() -> None:
