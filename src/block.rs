@@ -1,4 +1,4 @@
-//! What was read.
+//! Values that were read.
 
 use crate::{CellState, Dtype, Element, ErrorKind, Result, Values};
 use h5part_base::error::At;
@@ -7,8 +7,8 @@ use ndarray::{Array1, ArrayD};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Rows of one column: values in the order of the selection, and the state of each row. Rows that are not there hold
-/// the column's fill.
+/// Rows of one column that were read: values in the order of the selection, and the state of each row. Rows that are
+/// not there hold the column's fill value.
 #[derive(Clone, Debug)]
 pub struct Block {
     engine: engine::Block,
@@ -42,7 +42,7 @@ impl Block {
     /// The values, shape (rows, cell...).
     ///
     /// # Errors
-    /// [`ErrorKind::DtypeMismatch`] when `T` is another type than the column's.
+    /// [`ErrorKind::DtypeMismatch`] if `T` is not the column's type.
     pub fn array<T: Element>(&self) -> Result<ArrayD<T>> {
         let named = |kind| match kind {
             ErrorKind::DtypeMismatch { expected, found, .. } => {
@@ -53,7 +53,7 @@ impl Block {
         self.engine.array().map_err(named).at("read", &self.path)
     }
 
-    /// Whether each row is there, in the order of the selection.
+    /// Whether each row is there, in the order of the selection. The shape is (rows).
     #[must_use]
     pub fn mask(&self) -> Array1<bool> {
         self.engine.mask()
@@ -71,7 +71,7 @@ impl Block {
         self.engine.bytes()
     }
 
-    /// The bytes themselves.
+    /// Returns the bytes without a copy.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.engine.into_bytes()
@@ -79,7 +79,8 @@ impl Block {
 }
 
 impl<'a> From<&'a Block> for Values<'a> {
-    /// What was read, to be expected or committed elsewhere.
+    /// The values as they were read, for [`CommitBuilder::set`](crate::CommitBuilder::set) or
+    /// [`CommitBuilder::expect`](crate::CommitBuilder::expect).
     fn from(block: &'a Block) -> Self {
         Self::from(&block.engine)
     }

@@ -67,14 +67,11 @@ impl Exit {
             ErrorKind::NotFound { .. }
             | ErrorKind::WrongObject { .. }
             | ErrorKind::RowOutOfRange { .. } => Self::NotFound,
-            ErrorKind::DuplicateRow(_)
-            | ErrorKind::EmptySelection
-            | ErrorKind::BadRows { .. }
+            ErrorKind::BadRows(_)
             | ErrorKind::BadColumn { .. }
             | ErrorKind::BadRequest(_)
             | ErrorKind::ReservedName(_) => Self::Usage,
             ErrorKind::DtypeMismatch { .. }
-            | ErrorKind::ShapeMismatch { .. }
             | ErrorKind::BadValues(_) => Self::Mismatch,
             ErrorKind::NotHdf5(_)
             // What the system refused is told as such: this is what the library makes of the bytes.
@@ -86,22 +83,19 @@ impl Exit {
             | ErrorKind::NewerFormat { .. } => Self::BadFile,
             ErrorKind::LockTimeout { .. }
             | ErrorKind::Interrupted(_)
-            | ErrorKind::MarkedOpen { .. } | ErrorKind::OpenElsewhere(_) => Self::Locked,
+            | ErrorKind::OpenForWriting { .. } => Self::Locked,
             ErrorKind::NoSpace(_) => Self::Full,
             ErrorKind::ReadOnly(_) => Self::ReadOnly,
-            ErrorKind::Replaced
-            | ErrorKind::LockFileGone
+            ErrorKind::Replaced(_)
             | ErrorKind::LogAside { .. }
-            | ErrorKind::ColumnMoved(_)
             | ErrorKind::ColumnLost { .. }
             | ErrorKind::ForeignChange { .. }
             | ErrorKind::NotAsExpected { .. } => Self::Foreign,
             ErrorKind::LibraryColumn { .. }
-            | ErrorKind::UnsupportedType { .. }
+            | ErrorKind::UnsupportedColumn { .. }
             | ErrorKind::FormatLimit(_)
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::NothingToAdopt(_)
-            | ErrorKind::ValuesOutside(_)
             | ErrorKind::Unstamped(_)
             | ErrorKind::UntrustedLocks(_)
             | ErrorKind::Published

@@ -1,27 +1,31 @@
-//! For programs that fork without exec, as `multiprocessing` of Python may: what is open in a process stays its own.
+//! Keeps a parent's locks out of its child in programs that fork without exec, as Python's `multiprocessing` may.
 //!
-//! [`before`] is called in the thread that forks, and one of the other two after it. In the child, every
-//! [`Store`](crate::Store) can be used as before. Writers, readers and ledgers of the parent cannot: leave them alone,
-//! with [`std::mem::forget`], and open others. The child has none of the parent's threads, so let it call h5part within a
-//! thread pool of its own, if the parent has used h5part.
+//! The thread that forks calls [`before`], then fork(2). After that the parent calls [`after_in_parent`], and the child
+//! [`after_in_child`].
+//!
+//! In the child, every [`Store`](crate::Store) can be used as before. Writers, readers and ledgers of the parent must
+//! be neither used nor dropped there: pass them to [`std::mem::forget`], and open others. The child has none of the
+//! parent's threads. If the parent has used h5part, the child must call it within a rayon thread pool of its own.
 
 use crate::Result;
 use h5part_base::error::At;
 use h5part_base::lock;
 
-/// Waits until no other thread is inside the HDF5 library, or opens or closes a lock file, and keeps them out.
+/// Waits until no other thread is inside the HDF5 library, or opens or closes a lock file. Keeps other threads out
+/// until after the fork.
 pub fn before() {
     h5part_engine::h5::before_fork();
     lock::before_fork();
 }
 
-/// Lets the threads of the parent go on.
+/// Lets the other threads of the parent go on.
 pub fn after_in_parent() {
     lock::after_fork_in_parent();
     h5part_engine::h5::after_fork_in_parent();
 }
 
-/// Lets go of the parent's locks, without unlocking them.
+/// Replaces the child's descriptors of lock files by `/dev/null`, so that the child holds none of the parent's locks.
+/// The parent keeps them.
 ///
 /// # Errors
 /// As open(2) of `/dev/null` and dup2(2).

@@ -1,8 +1,8 @@
-//! What a file says of its tables.
+//! Tables and columns as a file describes them.
 
 use h5part_base::dataspace::{Column, Dtype, Table};
 
-/// A table as it lies in the file.
+/// A table of the file, as it was when its layout was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableInfo {
     /// Path of its group, without a leading slash; empty for the root group.
@@ -11,28 +11,29 @@ pub struct TableInfo {
     pub rows: u64,
     /// Its columns.
     pub columns: Vec<ColumnInfo>,
-    /// Whether h5part made or adopted it: which rows are there is known.
+    /// Whether h5part made or adopted it. Only then do stamps say which of its rows are there.
     pub has_stamps: bool,
-    /// Columns that another program deleted, renamed, shortened or retyped.
+    /// Names of stamped columns that another program has deleted, renamed, shortened or retyped.
     pub lost: Vec<String>,
-    /// Further names of columns, each with the name of its column.
+    /// Other names of its columns, each with the name of its column.
     pub aliases: Vec<(String, String)>,
 }
 
-/// A column as it lies in the file.
+/// A column of a table, as it was when the layout of the table was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnInfo {
     /// Name of the dataset.
     pub name: String,
-    /// Element type; `None`: one that h5part carries along, but does not read or write.
+    /// Element type. `None`: h5part copies values of this type, but does not read or write them.
     pub dtype: Option<Dtype>,
     /// Shape of one row; empty for a single element.
     pub shape: Vec<u64>,
-    /// Little-endian bytes of the element that rows hold which are not there.
+    /// Little-endian bytes of the fill value: one element, which rows hold that are not there.
     pub fill: Vec<u8>,
-    /// Whether commits write it in place, beside one another. Commits to other columns are made one at a time.
+    /// Whether it is a direct column: commits write it in place, at the same time. Commits to the other columns,
+    /// library columns, run one at a time.
     pub is_direct: bool,
-    /// Whether it has stamps: which of its rows are there is known.
+    /// Whether it has stamps. Only then is it known which of its rows are there.
     pub has_stamp: bool,
 }
 

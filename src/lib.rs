@@ -1,5 +1,5 @@
-//! Many processes write **one ordinary HDF5 file, in place, at the same time**, without MPI. Any of them may be killed at
-//! any instant.
+//! Many processes write **one ordinary HDF5 file, in place, at the same time**, without MPI. Any of them may be killed
+//! at any instant.
 //!
 //! ```
 //! use h5part::{Durability, Store, Table};
@@ -12,7 +12,7 @@
 //! let mut frames = store.writer("frames")?; // in each of many processes
 //! frames.commit(20..23).set("E", &[0.1, 0.2, 0.3]).run()?;
 //!
-//! let energies = store.reader("frames")?.read("E", [22, 7])?; // beside them
+//! let energies = store.reader("frames")?.read("E", [22, 7])?; // while others write
 //! assert_eq!(energies.mask().to_vec(), [true, false]);
 //! # Ok(())
 //! # }
@@ -20,26 +20,44 @@
 //!
 //! # A tour
 //!
-//! - **A file and its tables.** A [`Store`] is a file. [`Store::create`] makes a [`Table`] in it: rows, and columns that
-//!   share them. [`Store::require`] is for programs that are started many times. [`Store::extend`] and
-//!   [`Store::add_columns`] let a table grow; [`Store::adopt`] takes over one that h5py made. [`StoreOptions`] sets
-//!   timeouts.
-//! - **Writing.** A [`Writer`] commits [`Rows`] of some columns: each row whole or not at all, acknowledged when it
-//!   survives what [`Durability`] says. [`CommitBuilder::expect`] commits only where nothing has changed; a [`Group`]
-//!   makes many small commits at the cost of one.
-//! - **Reading.** A [`Reader`] gives a [`Block`] of values, and says which rows are there. [`Store::status`] counts them,
-//!   [`Store::missing`] names those that are still to be computed.
-//! - **After a kill.** Nothing needs to be done: what was acknowledged is there, and the next writer puts back what a
-//!   dead one left. [`Store::recover`] does so at once; [`Store::verify`] proves what is in the file.
-//! - **For readers.** [`Store::publish`] makes a compressed copy, whole or not at all; [`publish::Snapshot`] maps one
-//!   into memory. [`merge::merge`] makes one file of many.
-//! - **Work for many processes.** A [`ledger`] hands out tasks, and knows which are done; [`mod@run`] runs a program for
-//!   each; a [`pool`] runs Rust code in threads and processes; a [`monitor`] measures what it cost.
-//! - **Other communities' tools.** [`mbe`] for `mbe_automation`, [`vplanet`] for vspace, multiplanet and `BigPlanet`.
-//!   [`doctor`] says whether a file system is safe for shared writing.
+//! - **A file and its tables.** A [`Store`] stands for one file. [`Store::create`] makes a [`Table`] in it: an HDF5
+//!   group whose datasets, the columns, share their first axis, the rows. [`Store::require`] is for programs that are
+//!   started many times. [`Store::extend`] adds rows, [`Store::add_columns`] adds columns. [`Store::adopt`] takes over
+//!   a table that another program made, such as one that uses h5py. [`StoreOptions`] sets timeouts.
+//! - **Writing.** A [`Writer`] commits values for [`Rows`] of some columns. Each row is written whole or not at all. A
+//!   commit is acknowledged once it survives what [`Durability`] says. [`CommitBuilder::expect`] commits only where
+//!   nothing has changed. A [`Group`] makes many small commits at the cost of one.
+//! - **Reading.** A [`Reader`] returns a [`Block`] of values, which also says which rows are there. [`Store::status`]
+//!   counts cells by state. [`Store::missing`] returns the rows that are still to be computed.
+//! - **After a kill.** Nothing needs to be done. What was acknowledged is in the file. The next writer restores the old
+//!   values of rows that a dead writer left half-written. [`Store::recover`] does so at once. [`Store::verify`] checks
+//!   every value in the file.
+//! - **Copies.** [`Store::publish`] makes a compressed copy for readers, whole or not at all. [`publish::Snapshot`]
+//!   maps a published file into memory. [`merge::merge`] merges several files into one.
+//! - **Work for many processes.** A [`ledger`] hands out tasks and records which are done. [`mod@run`] runs a program
+//!   for each task. A [`pool`] runs Rust code in threads and processes. A [`monitor`] measures what a run cost.
+//! - **Other communities' tools.** [`mbe`] is for `mbe_automation`, [`vplanet`] for vspace, multiplanet and
+//!   `BigPlanet`. [`doctor`] tests whether a file system is safe for shared writing.
 //!
-//! Every function returns [`Error`], which says what failed, on which path, and why; [`ErrorKind`] tells the cases
-//! apart. What is guaranteed, and how, is told in `docs/design/`.
+//! Every function that can fail returns an [`Error`], which says what failed, on which path, and why. [`ErrorKind`]
+//! distinguishes the cases. `docs/design/` describes what is guaranteed, and how.
+//!
+//! # Words
+//!
+//! - A **cell** is one row of one column.
+//! - A **stamp** is eight bytes per cell: its state, its version, and the checksum of its bytes. Tables that h5part
+//!   makes or adopts have stamps.
+//! - A cell is **committed** if its stamp says so and the checksum matches the bytes. A cell without a committed value
+//!   is **not there**; readers return its column's **fill** value for it.
+//! - A **direct column** is written in place. A **library column**, such as a compressed one, is written through the
+//!   HDF5 library, by one commit at a time.
+//! - A **stock program** uses the HDF5 library and knows nothing of h5part. **Foreign** values were written by another
+//!   program than h5part.
+//! - The **gate** is the advisory lock on `FILE.lock`. Commits to direct columns share it. A **structural change**,
+//!   which changes metadata of the file, holds it exclusively; so does a commit to a library column.
+//! - A **guard** is a column that tells stock programs whether a row is complete.
+//! - The **sidecar** is the folder `FILE.part` beside the HDF5 file. It holds row locks, and the **records** of
+//!   writers: the old values of cells that a commit overwrites.
 
 #[cfg(doctest)]
 mod pages {
@@ -74,27 +92,27 @@ mod store;
 mod table;
 mod writer;
 
-/// Is this file system safe for shared writing?
+/// Tests whether a file system is safe for shared writing.
 pub mod doctor {
     pub use h5part_doctor::*;
 }
 
-/// Ground truth of `mbe_automation`.
+/// Energies and forces that many processes compute for `mbe_automation`.
 pub mod mbe {
     pub use h5part_mbe::*;
 }
 
-/// Pools of workers: threads, processes, SLURM.
+/// Pools of workers, which run Rust code in threads or processes.
 pub mod pool {
     pub use h5part_tasks::{ErrorKind, pool::*};
 }
 
-/// Runs over the tasks of a ledger.
+/// Runs a program for each task of a ledger, on this host or in SLURM jobs.
 pub mod run {
     pub use h5part_tasks::{ErrorKind, budget, program, run::*, slurm};
 }
 
-/// vspace, multiplanet and `BigPlanet`.
+/// Counterparts of vspace, multiplanet and `BigPlanet`, which read and write the same files.
 pub mod vplanet {
     pub use h5part_vplanet::*;
 }
@@ -112,7 +130,7 @@ pub use writer::{CommitBuilder, Writer};
 
 pub use h5part_base::{
     dataspace::{ColumnSpec, CompoundType, Dtype, EnumType, Field, Rows},
-    error::{Error, ErrorKind, Item, Result, Shortage},
+    error::{Error, ErrorKind, Gone, Item, Misfit, Result, RowsFault, Shortage},
     lock::{Fence, Waiting},
 };
 pub use h5part_engine::store::{

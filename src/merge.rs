@@ -1,14 +1,14 @@
-//! Files of the same tables, merged into one: for file systems whose locks cannot be trusted, where each worker writes a
-//! file of its own, and for results of several machines.
+//! Merges files with the same tables into one. This is for file systems whose locks cannot be trusted, where each
+//! worker writes a file of its own, and for results of several machines.
 
 use crate::{Result, StoreOptions};
 pub use h5part_engine::merge::error::{AttributesDiffer, Disagreement, ErrorKind};
 pub use h5part_engine::merge::{Attributes, Lost, MergeOptions, Merged, MergedTable, OtherAttribute};
 use std::path::Path;
 
-/// Merges the committed rows of `inputs` into `out`. A file that does not exist is made, with all that the inputs hold.
-/// In one that exists, what it lacks is added. Cells that two files hold must have the same bytes. Missing rows stay
-/// missing.
+/// Merges the committed rows of `inputs` into `out`. If `out` does not exist, it is created, with everything that the
+/// inputs hold. If it exists, what it lacks is added. Cells that are committed in two files must have the same bytes.
+/// Rows that are committed in no file are "not there".
 ///
 /// ```no_run
 /// use h5part::merge::{MergeOptions, merge};
@@ -18,17 +18,18 @@ use std::path::Path;
 /// # Ok::<(), h5part::Error>(())
 /// ```
 ///
-/// **Concurrency.** Other processes may write to an `out` that exists meanwhile, and merge into it: a cell that appears
-/// there is compared, not overwritten. Inputs are read as readers do, and never written. **Survives** a kill at any
-/// instant: `out` does not exist, or is sound, and the same call again does what is left.
+/// **Concurrency.** If `out` exists, other processes may write to it and merge into it meanwhile. A cell that they
+/// commit is compared, not overwritten. Inputs are read as by a [`Reader`](crate::Reader), and never written.
+/// **Atomic**: a new `out` appears under its name only when it is complete. In an existing one, a
+/// [structural change](crate::Store#structural-changes) adds tables and columns that it lacks, then rows are committed
+/// as by a [`Writer`](crate::Writer). **Survives** a kill at any instant: `out` does not exist, or it is sound, and the
+/// same call again does what is left.
 ///
 /// # Errors
-/// [`ErrorKind::Disagreement`] and
-/// [`ErrorKind::AttributesDiffer`] name both files;
-/// [`ErrorKind::OtherColumns`], [`ErrorKind::LeftByDead`]
-/// and [`ErrorKind::Damaged`] for inputs that do not fit, or are not sound;
-/// [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest) where `out` is among the inputs; those of
-/// [structural changes](crate::Store#structural-changes).
+/// [`ErrorKind::Disagreement`] and [`ErrorKind::AttributesDiffer`] name both files. [`ErrorKind::OtherColumns`],
+/// [`ErrorKind::NotMergeable`], [`ErrorKind::LeftByDead`] and [`ErrorKind::Damaged`] are for inputs that do not fit or
+/// are not sound. [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest): `out` is among the inputs. Others as those
+/// of [structural changes](crate::Store#structural-changes).
 pub fn merge<P: AsRef<Path>>(
     out: impl AsRef<Path>,
     inputs: impl IntoIterator<Item = P>,

@@ -1,4 +1,4 @@
-//! How a store is treated by whoever opened it.
+//! Options of an open store: time limits, callbacks, and whether to trust the file system's locks.
 
 use crate::{Result, Store, Table};
 use h5part_base::lock::{Patience, Waiting};
@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How to open or create a store: how long to wait for locks, whom to tell, whether to trust the file system.
+/// How to open or create a store: how long to wait for locks, which functions to call meanwhile, and whether to trust
+/// the file system's locks.
 ///
 /// ```no_run
 /// use h5part::StoreOptions;
@@ -28,44 +29,47 @@ pub struct StoreOptions {
 }
 
 impl StoreOptions {
-    /// Wait up to 300 s for each lock, tell nobody, and refuse file systems whose locks may not reach every host.
+    /// The default options: wait up to 300 s for each lock, call no function, and refuse to write on file systems whose
+    /// locks may not be visible to every host.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Gives up on a lock after this long. Default: 300 s.
+    /// Sets how long to wait for each lock. After that the call fails with
+    /// [`ErrorKind::LockTimeout`](crate::ErrorKind::LockTimeout). Default: 300 s.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.patience.timeout = timeout;
         self
     }
 
-    /// Calls `tell` when a wait for a lock has lasted a second, and again each time it has become three times as long.
+    /// Sets a function to call when a wait for a lock has lasted 1 s, and again each time the wait has tripled.
     #[must_use]
     pub fn on_wait(mut self, tell: impl Fn(&Waiting<'_>) + Send + Sync + 'static) -> Self {
         self.patience.tell = Some(Arc::new(tell));
         self
     }
 
-    /// Asks `interrupt` ten times a second, while a lock is waited for, whether to give up. Then the call ends with
-    /// [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
+    /// Sets a function that decides whether to give up a wait for a lock. It is called ten times per second during the
+    /// wait. If it returns true, the call fails with [`ErrorKind::Interrupted`](crate::ErrorKind::Interrupted).
     #[must_use]
     pub fn interrupt(mut self, interrupt: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.patience.interrupt = Some(Arc::new(interrupt));
         self
     }
 
-    /// Calls `tell` with bytes done and bytes in all while a table is made or adopted, and while a file is verified,
-    /// published or merged.
+    /// Sets a function to call from time to time with two numbers: bytes done, and bytes to do in all. It is called
+    /// while a table is created or adopted, and while a file is verified, published or merged.
     #[must_use]
     pub fn on_progress(mut self, tell: impl Fn(u64, u64) + Send + Sync + 'static) -> Self {
         self.progress = Progress(Some(Arc::new(tell)));
         self
     }
 
-    /// Writes even where the file system's locks may not be visible to every host: only processes of this host write.
-    /// Default: such writes fail with [`ErrorKind::UntrustedLocks`](crate::ErrorKind::UntrustedLocks).
+    /// Sets whether to write on a file system whose locks may not be visible to every host. This is safe only if all
+    /// writers run on this host. Default: such writes fail with
+    /// [`ErrorKind::UntrustedLocks`](crate::ErrorKind::UntrustedLocks).
     #[must_use]
     pub fn trust_locks(mut self, trust: bool) -> Self {
         self.trust_locks = trust;
@@ -115,7 +119,7 @@ impl StoreOptions {
     }
 }
 
-/// Who is told of progress, if anybody is.
+/// The function that receives progress, if there is one.
 #[derive(Clone, Default)]
 pub(crate) struct Progress(Option<Arc<dyn Fn(u64, u64) + Send + Sync>>);
 

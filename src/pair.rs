@@ -3,10 +3,11 @@
 use crate::{Reader, Result, Side, Store, TableInfo};
 use h5part_engine::store::{self as engine, AsStore};
 
-/// A working file and the published file before it. A table is looked up in the working file first, then in the
-/// published one.
+/// A working file and its parent: a file that was published before. A table is looked up in the working file first,
+/// then in the parent.
 ///
-/// **Concurrency.** As with [`Reader`]: beside any number of writers.
+/// **Concurrency.** As [`Reader`]: any number of writers and readers may run beside it. Each call checks both files for
+/// changes.
 #[derive(Clone, Debug)]
 pub struct StorePair {
     engine: engine::StorePair,
@@ -31,10 +32,12 @@ impl StorePair {
         }
     }
 
-    /// Which file has the table, and in it the column if one is named.
+    /// Which file has the table, and its column `column` if one is given: the working file if it has them, else the
+    /// parent.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) with what both files have; as [`Store::reader`].
+    /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound), which lists what both files have; others as
+    /// [`Store::reader`].
     pub fn find(&self, table: &str, column: Option<&str>) -> Result<Side> {
         self.engine.find(table, column)
     }
@@ -48,7 +51,7 @@ impl StorePair {
         self.store(side).reader(table)
     }
 
-    /// The tables of both files, each with the file where [`StorePair::find`] finds it.
+    /// The tables of both files, each with its file: those of the working file, then those that only the parent has.
     ///
     /// # Errors
     /// As [`Store::tables`].

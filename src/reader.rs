@@ -1,4 +1,4 @@
-//! Reading rows.
+//! Readers of tables.
 
 use crate::{Block, ColumnPresence, Presence, Result, Rows, TableInfo};
 use h5part_base::dataspace::Inner;
@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 /// Reads rows of one table: see [`Store::reader`](crate::Store::reader).
 ///
-/// **Concurrency.** May run beside any number of writers and readers. It takes no row lock, and never keeps a writer
-/// waiting whose columns are written in place.
+/// **Concurrency.** Any number of writers and readers may run beside it. It takes no row lock, and never keeps a writer
+/// of direct columns waiting. It shares the gate while it loads the layout of the table, and while it reads a portion
+/// of library columns; structural changes, and commits to library columns, wait meanwhile.
 ///
-/// **Sees** each cell, and with [`Reader::read_columns`] each row, whole or not at all. Rows without a committed value
-/// come back as fill, and as `false` in [`Block::mask`]. A reader sees what was committed when it reads, not when it was
-/// opened.
+/// **Sees** each cell whole or not at all, and with [`Reader::read_columns`] each row. Rows without a committed value
+/// come back as fill, and as `false` in [`Block::mask`]. A reader sees what is committed when it reads, not when it was
+/// opened. In tables without stamps, which other programs made and nobody adopted, a row may be seen half-written.
 #[derive(Debug)]
 pub struct Reader {
     engine: engine::Reader,
@@ -27,19 +28,20 @@ impl Reader {
         Self { engine, path: Arc::from(path) }
     }
 
-    /// Number of rows of the table when it was last looked at.
+    /// Number of rows of the table when its layout was last loaded.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.engine.table().rows
     }
 
-    /// The table when it was last looked at.
+    /// The table as it was when its layout was last loaded.
     #[must_use]
     pub fn table(&self) -> TableInfo {
         TableInfo::of(self.engine.table())
     }
 
-    /// Reads `rows` of a column, in the order of the selection. Rows may be named more than once.
+    /// Reads `rows` of a column, in the order of the selection. The shape is (rows, cell...). A row may be named more
+    /// than once.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`](crate::ErrorKind::NotFound),
@@ -51,8 +53,8 @@ impl Reader {
         Ok(Block::new(block, column, &self.path))
     }
 
-    /// Reads `rows` of several columns: of each row all columns as one commit left them, never one column of an older
-    /// commit beside another of a newer one.
+    /// Reads `rows` of several columns. The stamped columns of each row are as one commit left them: never one column
+    /// of an older commit beside another of a newer one. Returns one block per column, in the order of `columns`.
     ///
     /// # Errors
     /// As [`Reader::read`].
@@ -61,12 +63,12 @@ impl Reader {
         Ok(blocks.into_iter().zip(columns).map(|(block, column)| Block::new(block, column, &self.path)).collect())
     }
 
-    /// Reads part of each row: `part` has one slice per axis of a row, as numpy writes them, `"0:10, 2"`. Axes that are
-    /// not named are whole; a single index keeps its axis. Shape: (rows, selected...).
+    /// Reads part of each row. `part` has one slice per axis of a row, in numpy's notation: `"0:10, 2"`. Axes without a
+    /// slice are read whole. A single index keeps its axis, with length 1. The shape is (rows, selected...).
     ///
     /// # Errors
     /// As [`Reader::read`]; [`ErrorKind::BadRows`](crate::ErrorKind::BadRows) and
-    /// [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest) for slices that do not fit.
+    /// [`ErrorKind::BadRequest`](crate::ErrorKind::BadRequest) for slices that do not fit the row.
     pub fn read_part(&mut self, column: &str, rows: impl Into<Rows>, part: &str) -> Result<Block> {
         let found = self.engine.table().readable(column).at("read", &self.path)?;
         let inner = Inner::parse(part, &found.shape).at("read", &self.path)?;
@@ -74,7 +76,8 @@ impl Reader {
         Ok(Block::new(block, column, &self.path))
     }
 
-    /// Counts rows by what all their columns say together. Reads stamps only.
+    /// Counts rows by the state of all their stamped columns. Reads only stamps. Beside writers, each row counts as it
+    /// was at some moment during the call.
     ///
     /// # Errors
     /// As [`Reader::read`]; [`ErrorKind::Unstamped`](crate::ErrorKind::Unstamped).
@@ -82,7 +85,8 @@ impl Reader {
         self.engine.presence(rows)
     }
 
-    /// Counts the rows of each column. Reads stamps only.
+    /// Counts the cells of each stamped column by state. Reads only stamps. Beside writers, each row counts as it was
+    /// at some moment during the call.
     ///
     /// # Errors
     /// As [`Reader::presence`].
@@ -90,8 +94,8 @@ impl Reader {
         self.engine.presence_by_column(rows)
     }
 
-    /// Looks at the file again: whether the table grew, or its structure changed. Every read does so first. Returns
-    /// whether anything changed.
+    /// Checks whether the table has grown or the structure of the file has changed, and loads the layout again if so.
+    /// Every read does this first. Returns whether anything changed.
     ///
     /// # Errors
     /// [`ErrorKind::Replaced`](crate::ErrorKind::Replaced), [`ErrorKind::Cut`](crate::ErrorKind::Cut), I/O errors.
@@ -99,9 +103,10 @@ impl Reader {
         self.engine.refresh()
     }
 
-    /// Takes values that another program wrote over committed ones as values:
-    /// [`CellState::Plain`](crate::CellState::Plain). Default: they are
-    /// [`CellState::Changed`](crate::CellState::Changed), and not there.
+    /// Sets whether values that another program wrote over committed ones count as values,
+    /// [`CellState::Plain`](crate::CellState::Plain). Default: they do not count. They are
+    /// [`CellState::Changed`](crate::CellState::Changed), and "not there". Reads that accept them share the gate, and
+    /// so wait for a program that holds it.
     pub fn set_accept_foreign(&mut self, accept: bool) {
         self.engine.set_accept_foreign(accept);
     }

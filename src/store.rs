@@ -1,4 +1,4 @@
-//! The store: one HDF5 file that many processes write in place, at once.
+//! The store: one HDF5 file that many processes write in place, at the same time.
 
 use crate::merge::{MergeOptions, Merged};
 use crate::publish::{Published, Publishing};
@@ -14,18 +14,19 @@ use h5part_engine::store as engine;
 use std::path::Path;
 use std::time::Duration;
 
-/// An HDF5 file that many processes write in place, at once. Cheap to clone; holds nothing open.
+/// An HDF5 file that many processes write in place, at the same time. It is cheap to clone and holds nothing open.
 ///
-/// Rows are committed by [`Store::writer`] and read by [`Store::reader`].
+/// [`Store::writer`] opens a table for commits, [`Store::reader`] opens it for reading.
 ///
 /// # Structural changes
-/// Methods that add, extend, adopt or describe tables change the structure of the file.
+/// Methods that create, adopt or extend tables, add columns, or set attributes change the structure of the file.
 ///
-/// **Concurrency.** Any number of processes may call them; one works at a time. Commits wait meanwhile and go on
-/// afterwards. Stock programs that have the file open for writing are waited for. **Atomic** is the whole change.
-/// **Survives** loss of power once the call has returned. Before, a kill at any instant leaves the file as it was,
-/// readable for everybody, or the next process to come finishes the change. A change costs what it changes, not what the
-/// file holds.
+/// **Concurrency.** Any number of processes may call them; one works at a time. A change first waits for stock programs
+/// that have the file open, even if they only read it; commits go on during this wait. While the change is made,
+/// commits wait. Stock programs may open the file for reading meanwhile, except for the instant in which the change is
+/// applied. **Atomic**: the whole change. **Survives** loss of power once the call has returned. A kill before that
+/// leaves the file as it was, readable for everybody, or the next process to enter the gate finishes the change. The
+/// cost depends on what changes, not on what the file holds.
 ///
 /// **Errors** of all of them: [`ErrorKind::NotFound`], [`ErrorKind::NotHdf5`], [`ErrorKind::ReadOnly`],
 /// [`ErrorKind::UntrustedLocks`], [`ErrorKind::HardLinked`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`],
@@ -47,8 +48,8 @@ impl Store {
         Self { engine, options }
     }
 
-    /// Opens the store at `path`, which exists. Symbolic links are resolved. Other timeouts and the like:
-    /// [`StoreOptions`].
+    /// Opens the store at `path`, which must exist. Symbolic links are resolved. [`StoreOptions`] sets timeouts and
+    /// other options.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`].
@@ -56,11 +57,11 @@ impl Store {
         StoreOptions::new().open(path)
     }
 
-    /// Creates a table in the file at `path`; makes the file if it does not exist.
+    /// Creates a table in the file at `path`. Creates the file if it does not exist.
     ///
-    /// **Concurrency.** Any number of processes may create tables at the same time: one makes the file, the others add
-    /// their tables by [structural changes](Store#structural-changes). **Survives** a kill at any instant: the table is
-    /// there as a whole, or not at all.
+    /// **Concurrency.** Any number of processes may create tables at the same time. One creates the file; the others
+    /// add their tables by [structural changes](Store#structural-changes). **Survives** a kill at any instant: the
+    /// table exists as a whole, or not at all.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] (see [`Store::require`]), [`ErrorKind::BadColumn`], [`ErrorKind::BadRequest`],
@@ -69,8 +70,10 @@ impl Store {
         StoreOptions::new().create(path, table)
     }
 
-    /// Creates a table as [`Store::create`] does, unless it exists; then checks that it fits. For programs that are
-    /// started many times, on the same file.
+    /// Creates a table as [`Store::create`] does, unless it exists. If it exists, checks that it fits: see
+    /// [`Store::require_table`]. This is for programs that are started many times on the same file.
+    ///
+    /// **Concurrency.** As [`Store::require_table`].
     ///
     /// # Errors
     /// As [`Store::require_table`].
@@ -84,7 +87,7 @@ impl Store {
         self.engine.path()
     }
 
-    /// All tables of the file, those that h5part did not make included.
+    /// All tables of the file, including those that h5part did not make.
     ///
     /// # Errors
     /// As [`Store::reader`].
@@ -92,8 +95,8 @@ impl Store {
         Ok(self.engine.tables()?.iter().map(|listing| TableInfo::of(&listing.table)).collect())
     }
 
-    /// Opens a table for commits. Makes the lock file and the sidecar folder where they are missing, and puts back what
-    /// dead writers left in the table.
+    /// Opens a table for commits. Makes the lock file and the sidecar folder if they are missing. Puts back the old
+    /// values of rows that dead writers left half-written in the table.
     ///
     /// **Concurrency.** Any number of writers, in any number of processes: see [`Writer`].
     ///
@@ -105,7 +108,7 @@ impl Store {
         Ok(Writer::new(self.engine.writer(table)?, self.path()))
     }
 
-    /// Opens a table for reading. Makes no file, and keeps no writer waiting.
+    /// Opens a table for reading. It makes no file and keeps no writer waiting.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::NotHdf5`], [`ErrorKind::Cut`],
@@ -114,7 +117,7 @@ impl Store {
         Ok(Reader::new(self.engine.reader(table)?, self.path()))
     }
 
-    /// Counts the cells of a table by state. Reads stamps only.
+    /// Counts the cells of a table by state. Reads only stamps.
     ///
     /// # Errors
     /// As [`Store::reader`]; [`ErrorKind::Unstamped`].
@@ -122,7 +125,8 @@ impl Store {
         self.engine.status(table, 1)
     }
 
-    /// As [`Store::status`], with the share committed in each of `parts` equal parts of the table.
+    /// As [`Store::status`], with the share of committed cells (0 to 1) in each of `parts` equal parts of the table.
+    /// There are at most as many parts as rows.
     ///
     /// # Errors
     /// As [`Store::status`].
@@ -130,7 +134,7 @@ impl Store {
         self.engine.status(table, parts)
     }
 
-    /// The rows of which not every column is committed: those that are still to be computed. Reads stamps only.
+    /// The rows in which not every stamped column is committed. They are still to be computed. Reads only stamps.
     ///
     /// # Errors
     /// As [`Store::status`].
@@ -138,7 +142,7 @@ impl Store {
         self.engine.missing(table)
     }
 
-    /// Makes rows of a table "not there" again: see [`Writer::reset`].
+    /// Makes rows of a table "not there" again, in all columns with stamps: see [`Writer::reset`].
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: see [`Writer::reset`].
     ///
@@ -148,11 +152,11 @@ impl Store {
         self.writer(table)?.reset(rows)
     }
 
-    /// Looks after all writers of the store that have died: rows that they left half-written get their old values back,
-    /// and a structural change that they left is finished or undone. Writers do this by themselves where they meet it.
+    /// Recovers what dead writers left in the store. Rows that they left half-written get their old values back. A
+    /// structural change that one of them left is finished or undone. Writers recover by themselves what they meet.
     ///
-    /// **Concurrency.** May run beside writers, readers and other recoveries. A recovery that is killed is finished by
-    /// the next one.
+    /// **Concurrency.** Writers, readers and other recoveries may run beside it. Each row is put back under its lock.
+    /// If a recovery is killed, the next one finishes it.
     ///
     /// # Errors
     /// As [`Store::writer`]; [`ErrorKind::NewerFormat`].
@@ -160,29 +164,31 @@ impl Store {
         self.engine.recover()
     }
 
-    /// Creates a further table.
+    /// Creates a table in this file.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
     ///
     /// # Errors
     /// As [`Store::create`].
-    #[expect(clippy::needless_pass_by_value, reason = "a table is described where it is made")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the table in the call")]
     pub fn create_table(&self, table: Table) -> Result<()> {
         self.engine.create(table.as_new(), &self.tell())
     }
 
-    /// Creates a table, unless it exists; then checks that it has at least these columns, with these types and shapes,
-    /// and at least as many rows.
+    /// Creates a table, unless it exists. If it exists, checks that it has at least these columns, with these types and
+    /// shapes, and at least this many rows.
     ///
-    /// **Concurrency.** Any number of processes may require the same table at once: one creates it.
+    /// **Concurrency.** Any number of processes may require the same table at the same time: one of them creates it.
+    /// What is **atomic** and what **survives**: as [`Store::create`].
     ///
     /// # Errors
-    /// [`ErrorKind::RowOutOfRange`], [`ErrorKind::DtypeMismatch`] and [`ErrorKind::NotFound`] for a table that does not
-    /// fit; as [`Store::create`].
-    #[expect(clippy::needless_pass_by_value, reason = "a table is described where it is made")]
+    /// For a table that does not fit: [`ErrorKind::RowOutOfRange`] if it has too few rows, [`ErrorKind::DtypeMismatch`]
+    /// if a column has another type or shape, [`ErrorKind::NotFound`] if it lacks a column. Otherwise as
+    /// [`Store::create`].
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the table in the call")]
     pub fn require_table(&self, table: Table) -> Result<()> {
         let wanted = table.as_new();
-        // A look keeps nobody waiting, and an attempt to create would.
+        // Opening a reader keeps nobody waiting. An attempt to create would.
         if self.path().exists() {
             match self.engine.reader(&wanted.path) {
                 Ok(found) => return check_fit(wanted, &found).at("use", self.path()),
@@ -198,8 +204,8 @@ impl Store {
         }
     }
 
-    /// Extends a table to `rows` rows; the new ones hold the fill value until they are committed. Returns how many rows
-    /// there were.
+    /// Extends a table to `rows` rows. The new rows hold the fill value until they are committed. Returns the former
+    /// number of rows.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
     /// Writers and readers of the table go on, and see the new rows.
@@ -210,8 +216,8 @@ impl Store {
         self.engine.extend(table, rows)
     }
 
-    /// Adds columns to a table, whoever made it. `add` gets an empty description of the table, with its path and its
-    /// rows:
+    /// Adds columns to a table, whichever program made it. `add` gets a description of the table with its path and
+    /// number of rows, but without columns, and adds the new columns to it:
     ///
     /// ```no_run
     /// # fn add(store: &h5part::Store) -> h5part::Result<()> {
@@ -229,7 +235,7 @@ impl Store {
         self.engine.add_columns(add(Table::new(table, rows)).as_new())
     }
 
-    /// The named dimensions of a table, whoever made them: h5part, netCDF, xarray or h5py.
+    /// The named dimensions of a table, whichever program made them: h5part, netCDF, xarray or h5py.
     ///
     /// # Errors
     /// As [`Store::reader`].
@@ -237,20 +243,21 @@ impl Store {
         self.engine.dimensions(table)
     }
 
-    /// Gives stamps to a table, or to columns, that another program made. The datasets stay as they are; every value is
-    /// read. With [`Adoption::dry_run`] nothing is changed.
+    /// Gives stamps to a table, or to columns, that another program made. The datasets stay as they are. Every value is
+    /// read, since stamps hold checksums. With [`Adoption::dry_run`] nothing is changed.
     ///
-    /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
+    /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes). A
+    /// dry run only reads, and keeps commits waiting no longer than a reader does.
     ///
     /// # Errors
-    /// [`ErrorKind::AlreadyExists`], [`ErrorKind::NothingToAdopt`], [`ErrorKind::NotFound`],
+    /// [`ErrorKind::AlreadyExists`] unless [`Adoption::again`], [`ErrorKind::NothingToAdopt`], [`ErrorKind::NotFound`],
     /// [`ErrorKind::BadRequest`], those of structural changes.
     pub fn adopt(&self, table: &str, how: &Adoption) -> Result<Adopted> {
         self.engine.adopt(table, how, &self.tell())
     }
 
-    /// An attribute of a table, or of a column by its path, as in `frames/E`; `None` where there is none, or one of a
-    /// type that [`Attribute`] does not have.
+    /// An attribute of a table, or of a column by its path, such as `frames/E`. `None`: it does not exist, or
+    /// [`Attribute`] has no variant for its type.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], those of [`Store::reader`].
@@ -258,7 +265,7 @@ impl Store {
         self.engine.attribute(path, name)
     }
 
-    /// Names of the attributes of a table, or of a column by its path, ascending.
+    /// Names of the attributes of a table, or of a column by its path, sorted.
     ///
     /// # Errors
     /// As [`Store::attribute`].
@@ -266,7 +273,7 @@ impl Store {
         self.engine.attribute_names(path)
     }
 
-    /// Sets an attribute of a table, or of a column by its path, as in `frames/E`; one that exists is replaced.
+    /// Sets an attribute of a table, or of a column by its path, such as `frames/E`. An existing attribute is replaced.
     ///
     /// **Concurrency**, what is **atomic** and what **survives**: a [structural change](Store#structural-changes).
     ///
@@ -276,8 +283,8 @@ impl Store {
         self.engine.set_attributes(path, &[(name.to_owned(), value.into())])
     }
 
-    /// Takes the gate, so that this program may change the file through another library, beside running writers. Waits
-    /// for at most `timeout`, by default as long as for any other lock.
+    /// Takes the gate, so that this program may change the file through another library while writers run. Waits for at
+    /// most `timeout`. `None`: as long as for any other lock, see [`StoreOptions::timeout`].
     ///
     /// ```no_run
     /// # fn annotate(store: &h5part::Store) -> h5part::Result<()> {
@@ -288,14 +295,15 @@ impl Store {
     /// # }
     /// ```
     ///
-    /// **Concurrency.** While the gate is held, no process commits, changes the structure, or opens a writer or a reader:
-    /// they wait, and go on afterwards. Readers that are open already go on. Programs that know nothing of h5part are not
-    /// excluded; HDF5's own file lock keeps them apart from the library that has the file open. **Survives**: nothing is
-    /// undone after a death. The kernel releases the gate, and the file is as the other library left it; so a change
-    /// that another library has begun may be lost, or damage the file, as without h5part.
+    /// **Concurrency.** While the gate is held, no process commits, changes the structure, or opens a writer or a
+    /// reader. They wait, and go on afterwards. Readers that are already open go on reading direct columns. Stock
+    /// programs are not excluded; HDF5's own file lock keeps them apart from the library that has the file open.
+    /// **Survives**: h5part undoes nothing if the holder dies. The kernel releases the gate, and the file is as the
+    /// other library left it. So a change that the other library has begun may be lost, or damage the file, as without
+    /// h5part.
     ///
-    /// Values of committed cells that are changed under the gate no longer match their stamps, and count as foreign: see
-    /// [`Verify::accept_foreign`](crate::verify::Verify::accept_foreign).
+    /// Values of committed cells that are changed under the gate no longer match their stamps. They count as foreign:
+    /// see [`Verify::accept_foreign`](crate::verify::Verify::accept_foreign).
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], which names the holder; those of [structural changes](Store#structural-changes).
@@ -303,30 +311,34 @@ impl Store {
         self.engine.gate(timeout).map(Gate::new)
     }
 
-    /// Looks at everything: the structure, every value against its stamp, and what lies beside the file. What is wrong
-    /// with the file is in the report. With [`Verify::repair`] it puts right what it understands.
+    /// Checks everything: the structure, every value against its stamp, and the files beside the HDF5 file. The report
+    /// lists what is wrong with the file. Without [`Verify::repair`] nothing is written. A repair changes only what it
+    /// understands.
     ///
-    /// **Concurrency.** May run beside writers and readers. Structural changes wait while the structure is looked at.
+    /// **Concurrency.** May run beside writers and readers. Structural changes wait while the structure is checked, and
+    /// while a portion of a library column is read.
     ///
     /// # Errors
-    /// What says nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors; in a repair
-    /// those of [`CommitBuilder::run`](crate::CommitBuilder::run).
+    /// Errors that say nothing of the file: [`ErrorKind::NotFound`], [`ErrorKind::LockTimeout`], I/O errors. In a
+    /// repair also those of [`CommitBuilder::run`](crate::CommitBuilder::run).
     pub fn verify(&self, how: &Verify) -> Result<Report> {
         self.engine.verify(how, &self.tell())
     }
 
-    /// Publishes what is committed as the file `out`: a copy for readers, with everything else that the file holds.
-    /// Published again, only chunks that changed are compressed again.
+    /// Publishes what is committed as the file `out`: a copy for readers, with everything else that the file holds. If
+    /// `out` was published before, only changed chunks are compressed again.
     ///
-    /// **Concurrency.** Runs beside any number of writers and readers; of each row it takes all columns as one commit
-    /// left them. Rows that are being overwritten are waited for. **Atomic**: the name stands for the old file, and
-    /// after that for the new one; programs that have the old one open keep it. **Survives** a kill at any instant, with
-    /// the old file or the new one; and loss of power, once it has returned.
+    /// **Concurrency.** Runs beside any number of writers and readers. It takes all columns of a row as one commit left
+    /// them, and waits for rows that are being overwritten. Structural changes, and commits to library columns, wait
+    /// while the structure or a portion of library columns is read. If two processes publish under one name at the same
+    /// time, both build a complete file, and the later one stays. **Atomic**: the name refers to the old file until it
+    /// refers to the new one. Programs that have the old file open keep it. **Survives** a kill at any instant, with
+    /// the old file or the new one, and, once it has returned, loss of power.
     ///
     /// # Errors
-    /// [`publish::ErrorKind::NotPublished`](crate::publish::ErrorKind::NotPublished) where `out` exists but was not published from this store;
-    /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`], those of [`Store::reader`].
-    /// `out` is as it was then.
+    /// [`publish::ErrorKind::NotPublished`](crate::publish::ErrorKind::NotPublished) if `out` exists but was not
+    /// published from this store; [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`], and
+    /// those of [`Store::reader`]. After an error `out` is unchanged.
     pub fn publish(&self, out: impl AsRef<Path>, how: Publishing) -> Result<Published> {
         self.engine.publish(&self.options.name(out)?.engine, how, &self.tell())
     }
@@ -348,7 +360,7 @@ impl Store {
     }
 }
 
-/// Whether a table that exists is, at the least, the one that is wanted.
+/// Checks that an existing table has at least the rows and columns that are wanted.
 fn check_fit(wanted: &NewTable, found: &engine::Reader) -> Result<(), ErrorKind> {
     let table = found.table();
     if table.rows < wanted.rows {

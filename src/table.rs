@@ -1,9 +1,9 @@
-//! A table to be made.
+//! Describes a table to create.
 
 use crate::{Attribute, ColumnSpec, Coordinates, Element};
 use h5part_engine::h5::{Filters, NewTable};
 
-/// A table to be made: its path, its rows, its columns.
+/// A table to create: its path, its number of rows, and its columns.
 ///
 /// ```
 /// use h5part::Table;
@@ -15,25 +15,25 @@ use h5part_engine::h5::{Filters, NewTable};
 ///     .attribute("program", "h5part");
 /// ```
 ///
-/// What does not fit, such as two columns of one name, is an error of [`Store::create`](crate::Store::create).
+/// [`Store::create`](crate::Store::create) checks the description. Two columns of one name, for example, are an error.
 #[derive(Clone, Debug)]
 pub struct Table(NewTable);
 
 impl Table {
-    /// A table at `path` with this many rows. Its columns lie in chunks of about 1 MiB, and can grow.
+    /// A table at `path` with this many rows. Its columns are stored in chunks of about 1 MiB, and can grow.
     #[must_use]
     pub fn new(path: &str, rows: u64) -> Self {
         Self(NewTable::new(path, rows, Vec::new()))
     }
 
-    /// Adds a column of elements `T`. `shape` is that of one row: `[]` for a single element. Rows that are not there
-    /// hold NaN, 0 or false.
+    /// Adds a column of elements `T`. `shape` is the shape of one row: `[]` for a single element. Rows that are not
+    /// there hold NaN, 0 or false.
     #[must_use]
     pub fn column<T: Element>(self, name: &str, shape: impl AsRef<[u64]>) -> Self {
         self.column_spec(ColumnSpec::new(name, T::DTYPE, shape.as_ref()))
     }
 
-    /// Adds a column whose rows hold `fill` while they are not there.
+    /// As [`Table::column`], but rows that are not there hold `fill`.
     #[must_use]
     pub fn column_with_fill<T: Element>(self, name: &str, shape: impl AsRef<[u64]>, fill: T) -> Self {
         let fill = bytemuck::bytes_of(&fill).to_vec();
@@ -61,23 +61,23 @@ impl Table {
         self
     }
 
-    /// Compresses the columns with gzip of this level, 0 to 9, after the shuffle filter. Commits to compressed columns
-    /// are made one at a time: where many processes write, leave the table plain and publish it compressed.
+    /// Compresses the columns with gzip at this level, 0 to 9, after the shuffle filter. Commits to compressed columns
+    /// run one at a time. If many processes write, leave the columns uncompressed, and compress them when you publish.
     #[must_use]
     pub fn gzip(mut self, level: u8) -> Self {
         self.0.filters = Filters { gzip: Some(level), shuffle: true };
         self
     }
 
-    /// Makes a column the guard: it holds its fill in each row until the other columns of the row are complete, and
-    /// says so to programs that know nothing of h5part.
+    /// Makes a column the guard of the table. A guard has one element per row. It holds its fill value until all
+    /// columns of the row are complete. So stock programs see from it which rows are complete.
     #[must_use]
     pub fn guard(mut self, column: &str) -> Self {
         self.0.guard = Some(column.to_owned());
         self
     }
 
-    /// Sets the text of the value that the guard has in complete rows, where there is only one such value.
+    /// Sets the text of the guard's value in complete rows, if there is a single such value.
     #[must_use]
     pub fn guard_complete(mut self, value: &str) -> Self {
         self.0.guard_complete = Some(value.to_owned());
@@ -91,15 +91,15 @@ impl Table {
         self
     }
 
-    /// Sets an attribute of one of its columns, such as its `units`.
+    /// Sets an attribute of a column, such as its `units`.
     #[must_use]
     pub fn column_attribute(mut self, column: &str, name: &str, value: impl Into<Attribute>) -> Self {
         self.0.column_attributes.push((column.to_owned(), name.to_owned(), value.into()));
         self
     }
 
-    /// Names the dimension of rows, so that netCDF and xarray find it. Default, where other dimensions have names: `row`.
-    /// If a column has this name, it holds the coordinates of the rows.
+    /// Names the dimension of rows, so that netCDF and xarray find it. If a column has this name, it holds the
+    /// coordinates of the rows. Default: `row` if other dimensions have names, else no name.
     ///
     /// ```
     /// use h5part::{Coordinates, Table};
@@ -117,7 +117,7 @@ impl Table {
         self
     }
 
-    /// Names the axes of one row of a column. Where one axis has a name, those of all columns need one.
+    /// Names the axes of one row of a column. If one axis has a name, the axes of all columns need one.
     #[must_use]
     pub fn dims<N: AsRef<str>>(mut self, column: &str, names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(|name| name.as_ref().to_owned()).collect();
@@ -125,7 +125,7 @@ impl Table {
         self
     }
 
-    /// Sets the values along a dimension within rows, such as radii or names of directions. Those along the dimension of
+    /// Sets the coordinates along a dimension within rows, such as radii or names of directions. The coordinates of the
     /// rows are a column: see [`Table::row_dim`].
     #[must_use]
     pub fn coordinates(mut self, values: Coordinates) -> Self {

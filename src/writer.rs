@@ -1,4 +1,4 @@
-//! Committing rows.
+//! Writers of tables.
 
 use crate::{Block, Commit, Durability, Fence, Group, Recovery, Result, Rows, TableInfo, Values};
 use h5part_engine::store as engine;
@@ -7,23 +7,26 @@ use std::sync::Arc;
 
 /// Commits rows of one table: see [`Store::writer`](crate::Store::writer).
 ///
-/// **Concurrency.** Any number of writers, in any number of processes, may commit to the same table at the same time,
-/// beside any number of readers, and of stock programs that open the file to read. Writers of different rows do not wait
-/// for each other. Of two commits to the same row the later one stands.
+/// **Concurrency.** Any number of writers, in any number of processes, may commit to the same table at the same time.
+/// Any number of readers, and of stock programs that only read the file, may run beside them. Writers of different rows
+/// do not wait for each other. Of two commits to the same row the later one stands. A stock program cannot open the
+/// file for writing while commits are under way. It can between bursts of commits, and h5part notices what it changed.
 ///
-/// **Atomic** is each row over all columns of its commit: a reader sees all of it or nothing. Several rows of one commit
-/// are acknowledged together, and may be partly there if the process dies before.
+/// **Atomic**: each row, over all columns of its commit. A reader sees all of it or nothing. Several rows of one commit
+/// are acknowledged together; if the process dies before that, some of them may be committed.
 ///
-/// **Survives**: an acknowledged commit survives what its [`Durability`] says. A commit that is killed while it replaces
-/// values leaves its rows "not there", never a mixture, until the next writer of the table opens, or
-/// [`Store::recover`](crate::Store::recover) is called: that puts the old values back.
+/// **Survives**: an acknowledged commit survives what [`Durability`] says. If a commit that replaces values is killed
+/// in the middle, its rows are "not there", never a mixture, until the next writer of the table, or
+/// [`Store::recover`](crate::Store::recover), puts the old values back.
 ///
-/// **Columns that are not written in place** (compressed ones, see [`ColumnInfo::is_direct`](crate::ColumnInfo)): a
-/// commit that touches one is made alone, and survives loss of power. **Tables without stamps**, made by other programs
-/// and not adopted: a row may be seen, or left by a kill, half-written.
+/// **Library columns**, such as compressed ones (see [`ColumnInfo::is_direct`](crate::ColumnInfo)): a commit that
+/// touches one is a [structural change](crate::Store#structural-changes) as a whole. It runs exclusively, and survives
+/// loss of power. So does a commit to columns of several groups of 64, in a table of more than 64 columns. **Tables
+/// without stamps**, which other programs made and nobody adopted: a row may be seen, or left by a kill, half-written,
+/// and changes by other programs are not noticed.
 ///
-/// After a failed write the writer is poisoned and refuses further commits; its half-written rows are put back like
-/// those of a dead one.
+/// After a failed write the writer is poisoned: it refuses further commits. Its half-written rows are put back like
+/// those of a dead writer.
 #[derive(Debug)]
 pub struct Writer {
     engine: engine::Writer,
@@ -45,13 +48,13 @@ impl Writer {
         Group::new(self.engine.group())
     }
 
-    /// Sets what commits survive from here on. Default: [`Durability::Power`].
+    /// Sets what later commits survive. Default: [`Durability::Power`].
     pub fn set_durability(&mut self, durability: Durability) {
         self.engine.set_durability(durability);
     }
 
-    /// Sets whether commits may overwrite values that another program wrote. Default: they are an error,
-    /// [`ErrorKind::ForeignChange`](crate::ErrorKind::ForeignChange), and nothing is written.
+    /// Sets whether commits may overwrite values that another program wrote. Default: they may not. Such a commit fails
+    /// with [`ErrorKind::ForeignChange`](crate::ErrorKind::ForeignChange), and nothing is written.
     pub fn set_accept_foreign(&mut self, accept: bool) {
         self.engine.set_accept_foreign(accept);
     }
@@ -62,21 +65,22 @@ impl Writer {
         self.engine.set_fence(fence);
     }
 
-    /// Number of rows of the table when it was last looked at.
+    /// Number of rows of the table when its layout was last loaded.
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.engine.table().rows
     }
 
-    /// The table when it was last looked at.
+    /// The table as it was when its layout was last loaded.
     #[must_use]
     pub fn table(&self) -> TableInfo {
         TableInfo::of(self.engine.table())
     }
 
-    /// Makes rows "not there" again, in all columns that have stamps: they hold fill, and are to be computed anew.
-    /// Atomic, and surviving, as a commit that replaces them; where the table has several guards, the columns of each by
-    /// themselves.
+    /// Makes rows "not there" again, in all columns with stamps. They then hold fill, and are to be computed again.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: as a commit that replaces values. If the table has
+    /// several guards, the columns of each are one commit.
     ///
     /// # Errors
     /// As [`CommitBuilder::run`]; [`ErrorKind::Unstamped`](crate::ErrorKind::Unstamped).
@@ -84,8 +88,9 @@ impl Writer {
         self.engine.reset(&rows.into())
     }
 
-    /// Reads the bytes of a column as any program sees them, whatever their stamps say: what
-    /// [`CommitBuilder::expect`] compares with. A cell that is just being written may come in parts.
+    /// Reads the bytes of a column as any program sees them, whatever their stamps say. The shape is (rows, cell...).
+    /// [`CommitBuilder::expect`] compares with these bytes. A cell that is being written may be a mixture of old and
+    /// new.
     ///
     /// # Errors
     /// Unknown columns, rows out of range or named twice, I/O errors.
@@ -94,29 +99,31 @@ impl Writer {
         Ok(Block::new(block, column, &self.path))
     }
 
-    /// Puts back what dead writers left half-done in this table. Commits do so by themselves where they meet it.
+    /// Recovers what dead writers left half-written in this table. Call it when a writer is known to have died. Commits
+    /// do the same for such rows that they meet. [`Store::recover`](crate::Store::recover) handles all tables.
     ///
-    /// **Concurrency.** May run beside writers, readers and other recoveries.
+    /// **Concurrency.** As [`Store::recover`](crate::Store::recover).
     ///
     /// # Errors
-    /// Those of [`CommitBuilder::run`] that are not about rows and values.
+    /// Those of [`CommitBuilder::run`], except those about rows and values.
     pub fn recover(&mut self) -> Result<Recovery> {
         self.engine.recover()
     }
 
-    /// Whether an earlier write failed, so that nothing more is accepted.
+    /// Whether an earlier write failed, so that the writer refuses further commits.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
         self.engine.is_poisoned()
     }
 
-    /// Releases the gate now, instead of a millisecond after the last commit.
+    /// Releases the gate now. Otherwise the writer keeps it for up to a millisecond after a commit, in case another one
+    /// follows.
     pub fn pause(&mut self) {
         self.engine.pause();
     }
 }
 
-/// A commit in the making: [`Writer::commit`] begins it, [`CommitBuilder::run`] makes it.
+/// A commit that is being built. [`Writer::commit`] begins it, [`CommitBuilder::run`] makes it.
 #[derive(Debug)]
 #[must_use = "nothing is written until it is run"]
 pub struct CommitBuilder<'w, 'v> {
@@ -127,15 +134,15 @@ pub struct CommitBuilder<'w, 'v> {
 }
 
 impl<'v> CommitBuilder<'_, 'v> {
-    /// Sets the values of a column: shape (rows, cell...), value `i` for row `i` of the selection. For a single row the
-    /// first axis may be left out.
+    /// Sets the values of a column. Their shape is (rows, cell...); value `i` goes to row `i` of the selection. For a
+    /// single row the first axis may be left out.
     pub fn set(mut self, column: &'v str, values: impl Into<Values<'v>>) -> Self {
         self.values.push((column, values.into()));
         self
     }
 
-    /// Commits only if a column still holds these values, byte for byte, as [`Writer::read_stored`] gives them. The
-    /// comparison is made under the row locks: between it and the commit nobody writes to these rows.
+    /// Commits only if a column still holds these values, byte for byte, as [`Writer::read_stored`] returns them. They
+    /// are compared under the row locks, so nobody writes to these rows between the comparison and the commit.
     pub fn expect(mut self, column: &'v str, values: impl Into<Values<'v>>) -> Self {
         self.expected.push((column, values.into()));
         self
@@ -145,14 +152,15 @@ impl<'v> CommitBuilder<'_, 'v> {
     /// what survives.
     ///
     /// # Errors
-    /// Nothing was written: rows out of range or named twice, values of another type or shape, an unknown column,
-    /// [`ErrorKind::NotAsExpected`](crate::ErrorKind::NotAsExpected),
+    /// After these nothing was written: rows out of range or named twice, values of another type or shape, an unknown
+    /// column, [`ErrorKind::NotAsExpected`](crate::ErrorKind::NotAsExpected),
     /// [`ErrorKind::LockTimeout`](crate::ErrorKind::LockTimeout),
     /// [`ErrorKind::ForeignChange`](crate::ErrorKind::ForeignChange), [`ErrorKind::Fenced`](crate::ErrorKind::Fenced),
     /// [`ErrorKind::Cut`](crate::ErrorKind::Cut), [`ErrorKind::Replaced`](crate::ErrorKind::Replaced),
     /// [`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned).
-    /// Rows may be "not there": I/O errors while writing, [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace); they
-    /// poison the writer.
+    ///
+    /// I/O errors while writing, and [`ErrorKind::NoSpace`](crate::ErrorKind::NoSpace), may leave rows "not there".
+    /// They poison the writer.
     pub fn run(self) -> Result<Commit> {
         if self.expected.is_empty() {
             return self.writer.commit(&self.rows, &self.values);

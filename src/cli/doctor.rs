@@ -2,6 +2,7 @@
 
 use super::common::seconds;
 use super::exit::Exit;
+use super::hints;
 use super::output::{bytes, json, line, say};
 use h5part::{ErrorKind, Result};
 use h5part_base::error::At;
@@ -61,13 +62,15 @@ impl super::Subcommand for SideArgs {
 struct Told<'a> {
     #[serde(flatten)]
     report: &'a Report,
+    remedy: Option<String>,
     hdf5_version: String,
 }
 
 impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
         let signal = Interrupted::watch().at("watch signals for", &self.path)?;
-        let waits = Waits { timeout: Duration::from_secs_f64(self.timeout), stop: &signal.asked };
+        let timeout = Duration::from_secs_f64(self.timeout);
+        let waits = Waits { timeout, stop: &signal.asked, whom: self.whom() };
         let meeting = match (self.listen, self.peer) {
             (true, _) => Meeting::Listen(waits),
             (_, true) => Meeting::Join(waits),
@@ -78,7 +81,8 @@ impl super::Subcommand for Args {
         // All files are removed by now, so the signal may take effect.
         signal.pass_on().at("end", &self.path)?;
         let report = outcome?;
-        let told = Told { report: &report, hdf5_version: library_version() };
+        let remedy = report.verdict.remedy.map(hints::of_doctor_remedy);
+        let told = Told { report: &report, remedy, hdf5_version: library_version() };
         if self.json {
             json(&told)?;
         } else {
@@ -89,6 +93,15 @@ impl super::Subcommand for Args {
 }
 
 impl Args {
+    /// The other side, as errors name it.
+    fn whom(&self) -> &'static str {
+        if self.listen {
+            "'h5part doctor --peer' on another host, in the same folder"
+        } else {
+            "'h5part doctor --listen' on another host, in the same folder"
+        }
+    }
+
     fn announce(&self) {
         let folder = self.path.display();
         if self.listen {
@@ -147,7 +160,7 @@ impl Told<'_> {
             Level::Unsafe => "UNSAFE",
         };
         let mut lines = vec![format!("{word}: {}", report.verdict.why)];
-        lines.extend(report.verdict.remedy.iter().map(|remedy| format!("do: {remedy}")));
+        lines.extend(self.remedy.iter().map(|remedy| format!("do: {remedy}")));
         lines.push(self.file_system());
         lines.push(tested("processes", &report.processes));
         lines.extend(failures(&report.processes));

@@ -2,7 +2,7 @@
 
 use super::outputs;
 use h5part::verify::Remedy;
-use h5part::{Error, ErrorKind, Item, Shortage, doctor, ledger, mbe, merge, publish, vplanet};
+use h5part::{Error, ErrorKind, Gone, Item, Misfit, RowsFault, Shortage, doctor, ledger, mbe, merge, publish, vplanet};
 
 /// The hint for an error, if there is one.
 pub fn of(error: &Error) -> Option<&'static str> {
@@ -29,6 +29,37 @@ pub fn of_remedy(remedy: Remedy) -> String {
     }
 }
 
+/// What to do after a verdict of `doctor`. It names the commands of this program where the library only states facts.
+pub fn of_doctor_remedy(remedy: doctor::Remedy) -> String {
+    use doctor::Remedy;
+    let text = match remedy {
+        Remedy::WriteElsewhere => {
+            "let each worker write a file of its own and 'h5part merge' them, write on the host's own disk, or let one \
+             host alone write and say so with --trust-locks"
+        }
+        Remedy::OwnFilesOrOneHost => {
+            "let each worker write a file of its own and 'h5part merge' them, or let one host alone write"
+        }
+        Remedy::OtherFileSystem => {
+            "write on another file system, or let each worker write a file of its own and 'h5part merge' them"
+        }
+        Remedy::MountWithFlockOrOneHost => {
+            "mount it with 'flock' on all hosts; until then let each worker write a file of its own and 'h5part merge' \
+             them, or one host alone write, with --trust-locks"
+        }
+        Remedy::TestAndTrust => {
+            "test it with 'h5part doctor --listen' and '--peer'; if all holds, write with --trust-locks; else let each \
+             worker write a file of its own and 'h5part merge' them"
+        }
+        Remedy::TestBetweenHosts => {
+            "before several hosts write, run 'h5part doctor FOLDER --listen' on one and 'h5part doctor FOLDER --peer' \
+             on another"
+        }
+        other => return other.to_string(),
+    };
+    text.to_owned()
+}
+
 fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::NotFound { what, .. } => match what {
@@ -47,10 +78,10 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
             }
         },
         ErrorKind::NotHdf5(_) => "check that the path names an HDF5 file that was written to its end",
-        ErrorKind::MarkedOpen { .. } => {
+        ErrorKind::OpenForWriting { by: None, .. } => {
             "wait until that program has closed it; if it is dead, clear the mark with 'h5part recover --clear-marks FILE'"
         }
-        ErrorKind::OpenElsewhere(_) => "wait until that program has closed it, or end it",
+        ErrorKind::OpenForWriting { by: Some(_), .. } => "wait until that program has closed it, or end it",
         ErrorKind::FormatLimit(_) => {
             "use another file; the size of addresses and lengths is fixed when a file is created"
         }
@@ -68,18 +99,20 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::WrongObject { .. } => "list the tables and their columns with 'h5part info FILE'",
         ErrorKind::BundleChanged { .. } => "restore the file from a copy, or add it again from its source",
         ErrorKind::RowOutOfRange { .. } => "rows are counted from 0",
-        ErrorKind::DuplicateRow(_) => "name each row once",
-        ErrorKind::EmptySelection => "select at least one row, e.g. 0:10",
-        ErrorKind::BadRows { .. } => "use 7, -1, 0:100, 0:100:2, a list with commas, @indices.npy or @mask.npy",
+        ErrorKind::BadRows(fault) => match fault {
+            RowsFault::Twice(_) => "name each row once",
+            RowsFault::Empty => "select at least one row, e.g. 0:10",
+            RowsFault::Unreadable { .. } => "use 7, -1, 0:100, 0:100:2, a list with commas, @indices.npy or @mask.npy",
+        },
         ErrorKind::BadColumn { .. } => "use NAME:DTYPE[:SHAPE][=FILL], e.g. forces:f64:100x3",
         ErrorKind::DtypeMismatch { .. } => "convert the values, or allow the conversion with --cast",
-        ErrorKind::ShapeMismatch { .. } => "the first axis of the values counts the selected rows",
+        ErrorKind::BadValues(Misfit::Shape { .. }) => "the first axis of the values counts the selected rows",
         ErrorKind::LibraryColumn { .. } => "see 'h5part info FILE'; columns made by 'h5part create' can be written",
-        ErrorKind::UnsupportedType { .. } => {
+        ErrorKind::UnsupportedColumn { dtype: Some(_), .. } => {
             "use little-endian elements of fixed size: for texts S20 or <U20, for lists of different lengths a ragged pair of columns, \
              offsets and values"
         }
-        ErrorKind::ValuesOutside(_) => "copy them into the file, e.g. with h5repack",
+        ErrorKind::UnsupportedColumn { dtype: None, .. } => "copy them into the file, e.g. with h5repack",
         ErrorKind::Unstamped(Item::Column { .. }) => "add stamps with 'h5part adopt FILE TABLE --column NAME'",
         ErrorKind::Unstamped(_) => "add stamps with 'h5part adopt FILE TABLE'",
         ErrorKind::NewerFormat { .. } => "use a newer h5part; nothing was changed",
@@ -89,11 +122,11 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
              one host writes"
         }
         ErrorKind::HardLinked(_) => "keep one name, e.g. by making a copy; symbolic links are fine",
-        ErrorKind::Replaced | ErrorKind::ColumnMoved(_) => "open the file again",
+        ErrorKind::Replaced(Gone::File | Gone::Column(_)) => "open the file again",
+        ErrorKind::Replaced(Gone::LockFiles) => "end all programs that use the file, then start them again",
         ErrorKind::ColumnLost { .. } => {
             "restore it from a copy, or accept the loss with 'h5part verify FILE --repair --accept-loss'"
         }
-        ErrorKind::LockFileGone => "end all programs that use the file, then start them again",
         ErrorKind::ForeignChange { .. } => "read it first, or overwrite it with --accept-foreign",
         ErrorKind::NotAsExpected { .. } => "read it again; nothing was written",
         ErrorKind::CannotGrow { .. } => {
@@ -109,7 +142,7 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::Io(_)
         | ErrorKind::Interrupted(_)
         | ErrorKind::BadRequest(_)
-        | ErrorKind::BadValues(_)
+        | ErrorKind::BadValues(Misfit::Other(_))
         | ErrorKind::GroupFailed(_) => {
             return None;
         }

@@ -188,7 +188,7 @@ fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Res
 
 /// The error for a text that is not a path.
 fn no_values(column: &str, text: &str) -> ErrorKind {
-    ErrorKind::BadValues(format!(
+    ErrorKind::bad_values(format!(
         "column '{column}': there is no file '{text}'; values are a number, a list of numbers, null for NaN, or the \
          path of a .npy file"
     ))

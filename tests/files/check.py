@@ -111,6 +111,10 @@ def values_of(d, file):
             # Bits beside the precision mean nothing: a copy may have others.
             sign = "i" if t.get_sign() == h5t.SGN_2 else "u"
             t = h5t.py_create(np.dtype(f"<{sign}{t.get_size()}")) if t.get_size() in (1, 2, 4, 8) else t
+        if t.get_class() == h5t.STRING and t.get_strpad() == h5t.STR_NULLTERM:
+            # Nor do bytes behind the end of a text.
+            t = t.copy()
+            t.set_strpad(h5t.STR_NULLPAD)
         data = np.zeros(count * t.get_size(), np.uint8)
         if count:
             if isinstance(d, h5d.DatasetID):

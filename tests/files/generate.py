@@ -152,7 +152,7 @@ class Maker:
             # Only stored bytes can be written: the library has no such filter.
             lines.append(f"d.write_direct_chunk((0,) * len(d.shape), noise({seed}, 'V40').tobytes(), 0)")
         elif rng.random() < 0.8:
-            if kind in ("integer", "reduced", "offset", "odd_float", "bitfield", "opaque") and rng.random() < 0.5:
+            if kind in ("integer", "reduced", "offset", "odd_float", "bitfield", "opaque", "string") and rng.random() < 0.5:
                 lines.append(f"raw(d, {seed}{part})")
             elif kind == "vlen_string":
                 lines.append(f"h5py.Dataset(d)[{self.some(rows)}] = 'text {seed}'")

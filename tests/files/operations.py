@@ -6,6 +6,7 @@ An operation is a dict of plain data: `choose` draws one that fits the file as i
 import glob
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -417,20 +418,30 @@ def compare_copy(case, args, name, what, zstd=False):
                 continue
         if change == "values" and (zstd or what == "merge") and "unreadable" in str(two) and "unreadable" not in str(one) and zstd:
             continue
-        if answer.code == 1 and is_named(case.view, path, answer.err + answer.out):
+        if change == "values" and str(case.view[path].get("values", ""))[:10] == "unreadable":
+            continue  # h5py reads the copy, but not the file.
+        if answer.code == 1 and is_named(case, path, answer.err + answer.out):
             continue
         raise Finding(f"{what} changes {change.split(' ')[0]}", f"{' '.join(args)}: {change} of {path}: {one} -> {two}; code {answer.code}, {answer.err[-200:]}")
 
 
-def is_named(view, path, said):
+def is_named(case, path, said):
     """Whether a message names an object, by one of its paths or as the column of a table."""
-    owner = view.get(path, {}).get("of", path)
-    names = {path, owner} | {other for other, what in view.items() if what.get("of") == owner}
+    owner = case.view.get(path, {}).get("of", path)
+    names = {path, owner} | {other for other, what in case.view.items() if what.get("of") == owner}
     for name in (name.lstrip("/") or "/" for name in names):
         table, _, column = name.rpartition("/")
         if name in said or f"column '{column}' of table '{table}'" in said:
             return True
-    return False
+    # A path through a soft link to a group is not in the view.
+    return any(leads_to(case, name, owner) for name in re.findall(r"(/\S+) of ", said))
+
+
+def leads_to(case, name, owner):
+    try:
+        return case.owner(name) == owner
+    except (KeyError, OSError):
+        return False
 
 
 def stamped_owners(case):

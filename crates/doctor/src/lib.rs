@@ -16,6 +16,7 @@ mod verdict;
 pub use desk::{Answer, Desk, Kernel, Lock, Locks, Request};
 pub use error::ErrorKind;
 pub use facts::{ChangeTimes, Latency, Limits, Space, System};
+pub use h5part_base::lock::Remedy;
 pub use meeting::{Introduction, Waits};
 pub use process::{Process, Start, serve};
 pub use trial::{Check, Side, trial};

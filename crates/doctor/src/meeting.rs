@@ -54,13 +54,15 @@ enum Reply {
     Answer(Answer),
 }
 
-/// How long to wait for the other host, and a flag for giving up.
+/// How long to wait for the other host, a flag for giving up, and words for errors.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits<'a> {
     /// Give up after this long.
     pub timeout: Duration,
     /// Give up when this is set.
     pub stop: &'a AtomicBool,
+    /// What an error calls the other host before that host has introduced itself.
+    pub whom: &'a str,
 }
 
 impl Waits<'_> {
@@ -145,7 +147,7 @@ impl<'a> Listener<'a> {
         for number in 0u64.. {
             let path = self.path().join(format!("request-{number}"));
             let whom = || match &peer {
-                None => "'h5part doctor --peer' on another host, in the same folder".to_owned(),
+                None => self.waits.whom.to_owned(),
                 Some(peer) => format!("request {number} of host {} in {}", peer.process.host, self.path().display()),
             };
             let order = || match get(&path)? {
@@ -183,7 +185,7 @@ pub(super) struct Peer<'a> {
 impl<'a> Peer<'a> {
     /// Waits for a listener in `folder`, joins it, and gets its introduction.
     pub(super) fn join(folder: &Path, own: &Introduction, waits: Waits<'a>) -> Result<Self, ErrorKind> {
-        let whom = || "'h5part doctor --listen' on another host, in the same folder".to_owned();
+        let whom = || waits.whom.to_owned();
         let met = waits.until(folder, whom, || claim(folder))?;
         let mut peer = Self { folder: met, waits, introduction: own.clone(), sent: 0 };
         match peer.send(&Order::Hello(own.clone()))? {
@@ -276,7 +278,7 @@ mod tests {
     fn two_meet_say_who_they_are_and_come_to_the_same() {
         let folder = tempfile::tempdir().expect("tempdir");
         let stop = AtomicBool::new(false);
-        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop };
+        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop, whom: "anybody" };
         let (listened, joined) = std::thread::scope(|scope| {
             let listener = scope.spawn(|| listen(folder.path(), waits).expect("meets"));
             let mut peer = Peer::join(folder.path(), &introduction("joins"), waits).expect("joins");
@@ -297,11 +299,11 @@ mod tests {
     fn who_is_not_met_is_named_and_nothing_is_left() {
         let folder = tempfile::tempdir().expect("tempdir");
         let stop = AtomicBool::new(false);
-        let waits = Waits { timeout: Duration::from_millis(300), stop: &stop };
+        let waits = Waits { timeout: Duration::from_millis(300), stop: &stop, whom: "anybody" };
         let error = listen(folder.path(), waits).expect_err("nobody joins").to_string();
-        assert!(error.contains("'h5part doctor --peer' on another host"), "{error}");
+        assert!(error.contains("no answer from anybody after"), "{error}");
         let error = Peer::join(folder.path(), &introduction("joins"), waits).expect_err("nobody listens").to_string();
-        assert!(error.contains("'h5part doctor --listen' on another host"), "{error}");
+        assert!(error.contains("no answer from anybody after"), "{error}");
         // A host joins, and then sends nothing.
         let error = std::thread::scope(|scope| {
             let listener = scope.spawn(|| listen(folder.path(), waits).expect_err("silence").to_string());
@@ -318,7 +320,7 @@ mod tests {
     fn who_gives_up_is_noticed_and_who_is_asked_to_stop_stops() {
         let folder = tempfile::tempdir().expect("tempdir");
         let stop = AtomicBool::new(false);
-        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop };
+        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop, whom: "anybody" };
         let error = std::thread::scope(|scope| {
             let listener = scope.spawn(|| listen(folder.path(), waits).expect_err("it is alone").to_string());
             drop(Peer::join(folder.path(), &introduction("joins"), waits).expect("joins"));
@@ -335,7 +337,7 @@ mod tests {
     fn other_versions_are_not_understood() {
         let folder = tempfile::tempdir().expect("tempdir");
         let stop = AtomicBool::new(false);
-        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop };
+        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop, whom: "anybody" };
         let (listened, joined) = std::thread::scope(|scope| {
             let listener = scope.spawn(|| listen(folder.path(), waits).expect_err("it is alone").to_string());
             let other = Introduction { version: "2".into(), ..introduction("joins") };
@@ -352,7 +354,7 @@ mod tests {
     fn an_invitation_is_for_one() {
         let folder = tempfile::tempdir().expect("tempdir");
         let stop = AtomicBool::new(false);
-        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop };
+        let waits = Waits { timeout: Duration::from_secs(60), stop: &stop, whom: "anybody" };
         let listener = Listener::new(folder.path(), waits).expect("listens");
         assert_eq!(claim(folder.path()).expect("looks").as_deref(), Some(listener.path()));
         assert_eq!(claim(folder.path()).expect("looks"), None);

@@ -2,7 +2,7 @@
 
 use super::meeting::Introduction;
 use super::trial::Check;
-use h5part_base::lock::{FileSystem, Reach, Sharing};
+use h5part_base::lock::{FileSystem, Reach, Remedy, Sharing};
 use serde::Serialize;
 
 /// Who may write there at the same time.
@@ -26,19 +26,20 @@ pub struct Verdict {
     pub verdict: Level,
     /// Its reason.
     pub why: String,
-    /// What to do; null if nothing needs to be done.
-    pub remedy: Option<String>,
+    /// What to do. `None`: nothing needs to be done. It is not serialized: a program says it in its own commands.
+    #[serde(skip)]
+    pub remedy: Option<Remedy>,
 }
 
 impl Verdict {
-    /// Whether `update` and all other writing commands refuse, or should refuse.
+    /// Whether all calls that write refuse, or should refuse.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(self.verdict, Level::OneHost | Level::Unsafe)
     }
 
-    fn new(verdict: Level, why: impl Into<String>, remedy: Option<&str>) -> Self {
-        Self { verdict, why: why.into(), remedy: remedy.map(str::to_owned) }
+    fn new(verdict: Level, why: impl Into<String>, remedy: Option<Remedy>) -> Self {
+        Self { verdict, why: why.into(), remedy }
     }
 }
 
@@ -83,14 +84,6 @@ fn failure(checks: &[Check]) -> Option<String> {
     Some(format!("{}: {}", failed.what, failed.seen.as_deref().unwrap_or("it does not hold")))
 }
 
-const NO_LOCKS: &str =
-    "write on another file system, or let each worker write a file of its own and 'h5part merge' them";
-const NOT_BETWEEN: &str =
-    "let each worker write a file of its own and 'h5part merge' them, or let one host alone write";
-const ONE_NAME: &str = "keep one name, e.g. by a copy; a symbolic link is fine";
-const TO_TEST: &str = "before several hosts write, run 'h5part doctor FOLDER --listen' on one and 'h5part doctor FOLDER \
-                       --peer' on another";
-
 /// Decides by the file system, the number of hard links of the file, and the tests on this host and with another one.
 pub(super) fn judge(system: &FileSystem, links: u64, here: &[&[Check]], hosts: Option<&Hosts>) -> Verdict {
     let sharing = system.sharing();
@@ -100,7 +93,7 @@ pub(super) fn judge(system: &FileSystem, links: u64, here: &[&[Check]], hosts: O
         return Verdict::new(
             Level::Unsafe,
             format!("{system}: locks do not hold on this host: {seen}"),
-            Some(NO_LOCKS),
+            Some(Remedy::OtherFileSystem),
         );
     }
     match sharing {
@@ -115,21 +108,23 @@ pub(super) fn judge(system: &FileSystem, links: u64, here: &[&[Check]], hosts: O
     let apart = hosts.filter(|hosts| !hosts.same_host);
     if let Some((hosts, seen)) = apart.and_then(|hosts| Some((hosts, failure(&hosts.checks)?))) {
         let why = format!("{system}: locks do not hold between {}: {seen}", hosts.pair());
-        return Verdict::new(Level::OneHost, why, Some(NOT_BETWEEN));
+        return Verdict::new(Level::OneHost, why, Some(Remedy::OwnFilesOrOneHost));
     }
     if let Some((hosts, refusal)) = apart.and_then(|hosts| Some((hosts, hosts.peer_refusal.as_ref()?))) {
-        return Verdict::new(Level::OneHost, format!("on {}: {refusal}", hosts.peer), Some(NOT_BETWEEN));
+        let why = format!("on {}: {refusal}", hosts.peer);
+        return Verdict::new(Level::OneHost, why, Some(Remedy::OwnFilesOrOneHost));
     }
     if links > 1 {
         let why = format!("the file has {links} hard links: its locks would not be seen under its other names");
-        return Verdict::new(Level::Unsafe, why, Some(ONE_NAME));
+        return Verdict::new(Level::Unsafe, why, Some(Remedy::KeepOneName));
     }
     match (sharing, apart) {
         (_, Some(hosts)) => {
             Verdict::new(Level::Safe, format!("{system}: locks hold between {}, as tested", hosts.pair()), None)
         }
         (Sharing::Unknown(what), None) => {
-            Verdict::new(Level::Unknown, format!("{system}: locks hold on this host; {what}"), Some(TO_TEST))
+            let why = format!("{system}: locks hold on this host; {what}");
+            Verdict::new(Level::Unknown, why, Some(Remedy::TestBetweenHosts))
         }
         (Sharing::Safe(Reach::AllHosts), None) => {
             Verdict::new(Level::Safe, format!("{system}: it keeps locks for all hosts that mount it this way"), None)

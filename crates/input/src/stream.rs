@@ -2,7 +2,7 @@
 
 use crate::npy::cast;
 use h5part_base::dataspace::{Column, CompoundType, Dtype, Rows, shape_text};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Misfit, RowsFault};
 use h5part_base::num::to_usize;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -191,7 +191,7 @@ fn each_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Stri
 
 fn row_number(value: &Value) -> Result<u64, ErrorKind> {
     let reason = "rows must be a number of at least 0, a list of them, or a text such as 0:10";
-    value.as_u64().ok_or_else(|| ErrorKind::BadRows { text: value.to_string(), reason })
+    value.as_u64().ok_or_else(|| ErrorKind::BadRows(RowsFault::Unreadable { text: value.to_string(), reason }))
 }
 
 /// Values of `column` for this many rows: elements, or nested lists of them. Numbers are JSON numbers, and null stands
@@ -199,7 +199,7 @@ fn row_number(value: &Value) -> Result<u64, ErrorKind> {
 /// all of their fields.
 ///
 /// # Errors
-/// [`ErrorKind::UnsupportedType`], [`ErrorKind::ShapeMismatch`].
+/// [`ErrorKind::UnsupportedColumn`], [`ErrorKind::BadValues`].
 pub fn elements(value: &Value, column: &Column, rows: u64) -> Result<Elements, ErrorKind> {
     let dtype = column.dtype()?;
     let mut shape: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
@@ -209,10 +209,12 @@ pub fn elements(value: &Value, column: &Column, rows: u64) -> Result<Elements, E
         shape.remove(0);
     }
     let mut bytes = Vec::new();
-    let misfit = |found| ErrorKind::ShapeMismatch {
-        column: column.name.clone(),
-        expected: format!("{} of {}", shape_text(&shape), dtype.short_name()),
-        found,
+    let misfit = |found| {
+        ErrorKind::BadValues(Misfit::Shape {
+            column: column.name.clone(),
+            expected: format!("{} of {}", shape_text(&shape), dtype.short_name()),
+            found,
+        })
     };
     flatten(value, &shape, dtype, &mut bytes).map_err(misfit)?;
     Ok(Elements { dtype, shape, bytes })
@@ -320,6 +322,7 @@ mod tests {
             layout: Err("not looked at".to_owned()),
             filters: None,
             big_endian: false,
+            terminated: Vec::new(),
             frozen: None,
             stamp: None,
         }
@@ -358,7 +361,7 @@ mod tests {
         }
         for rows in ["-1", "1.0", "[1, null]", "true", "{}"] {
             let request = Request::parse(format!(r#"{{"rows": {rows}, "set": {{}}}}"#).as_bytes()).expect("reads");
-            assert!(matches!(request.rows(), Err(ErrorKind::BadRows { .. })), "{rows}");
+            assert!(matches!(request.rows(), Err(ErrorKind::BadRows(RowsFault::Unreadable { .. }))), "{rows}");
         }
     }
 
@@ -380,7 +383,10 @@ mod tests {
             ("300", Dtype::U8, &[], 1),
             ("1e39", Dtype::F32, &[], 1),
         ] {
-            assert!(matches!(inline(text, dtype, shape, rows), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+            assert!(
+                matches!(inline(text, dtype, shape, rows), Err(ErrorKind::BadValues(Misfit::Shape { .. }))),
+                "{text}"
+            );
         }
     }
 
@@ -390,9 +396,10 @@ mod tests {
         let want = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1.5].map(f64::to_le_bytes).concat();
         assert_eq!(values, want);
         assert_eq!(inline("-Infinity", Dtype::F32, &[], 1).expect("fits").bytes, f32::NEG_INFINITY.to_le_bytes());
-        assert!(
-            matches!(inline("NaN", Dtype::I64, &[], 1), Err(ErrorKind::ShapeMismatch { found, .. }) if found == "NaN")
-        );
+        assert!(matches!(
+            inline("NaN", Dtype::I64, &[], 1),
+            Err(ErrorKind::BadValues(Misfit::Shape { found, .. })) if found == "NaN"
+        ));
         // Within texts they stay text.
         let request = Request::parse(br#"{"rows": 0, "set": {"a \" NaN": "Infinity.npy", "E": NaN}}"#).expect("reads");
         let names: Vec<_> = request
@@ -439,7 +446,7 @@ mod tests {
             ("[1, 2, 3]", Dtype::C128),
             ("65536", Dtype::F16),
         ] {
-            assert!(matches!(inline(text, dtype, &[], 1), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+            assert!(matches!(inline(text, dtype, &[], 1), Err(ErrorKind::BadValues(Misfit::Shape { .. }))), "{text}");
         }
     }
 
@@ -455,7 +462,7 @@ mod tests {
             r#"{"x": 1, "y": [2, 3], "in": {"s": "abc"}}"#,
             "1",
         ] {
-            assert!(matches!(inline(text, record, &[], 1), Err(ErrorKind::ShapeMismatch { .. })), "{text}");
+            assert!(matches!(inline(text, record, &[], 1), Err(ErrorKind::BadValues(Misfit::Shape { .. }))), "{text}");
         }
     }
 

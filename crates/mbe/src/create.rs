@@ -5,7 +5,7 @@ use super::names::{ANGSTROM, DATACLASS, GROUND_TRUTH, SLASH};
 use super::structure::Structure;
 use super::xyz::Xyz;
 use h5part_base::dataspace::{Dtype, shape_text};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Misfit, Result};
 use h5part_base::num::to_usize;
 use h5part_engine::h5::{Attribute, NewArray, NextRows};
 use h5part_engine::store::AsStore;
@@ -49,7 +49,7 @@ impl Array<'_> {
             let here = end.and_then(|end| values.get(from..end));
             let bytes = here.map(|values| bytemuck::cast_slice(values).to_vec());
             from = end.unwrap_or(from);
-            bytes.ok_or_else(|| ErrorKind::BadValues("there are fewer than the shape says".to_owned()))
+            bytes.ok_or_else(|| ErrorKind::bad_values("there are fewer than the shape says"))
         };
         Self { shape, values: Box::new(next) }
     }
@@ -103,7 +103,7 @@ impl<'v> NewStructure<'v> {
     /// Reads everything and creates nothing: checks whether [`NewStructure::create`] would accept it.
     ///
     /// # Errors
-    /// [`ErrorKind::ShapeMismatch`], [`ErrorKind::BadValues`], [`ErrorKind::BadRequest`], those of the values.
+    /// [`ErrorKind::BadValues`], [`ErrorKind::BadRequest`], those of the values.
     pub fn check(self, key: &str) -> Result<(), ErrorKind> {
         for mut array in self.plan(key.trim_matches('/'))?.0 {
             let Some((&rows, cell)) = array.shape.split_first() else { continue };
@@ -122,7 +122,7 @@ impl<'v> NewStructure<'v> {
     /// [`Store::add_arrays`](h5part_engine::store::Store::add_arrays).
     ///
     /// # Errors
-    /// [`ErrorKind::ShapeMismatch`]; [`ErrorKind::BadValues`]: positions or cell vectors that are not finite, cell
+    /// [`ErrorKind::BadValues`]: values of another shape, positions or cell vectors that are not finite, cell
     /// vectors that are zero, negative masses; [`ErrorKind::BadRequest`]: `key` is invalid;
     /// [`ErrorKind::AlreadyExists`]: something exists at `key`; those of `add_arrays`.
     pub fn create(self, store: &impl AsStore, key: &str) -> Result<Structure> {
@@ -156,7 +156,7 @@ impl<'v> NewStructure<'v> {
             return Err(mismatch("masses", &shape_text(&self.atomic_numbers_shape), &[masses.len() as u64]));
         }
         if let Some(mass) = masses.iter().find(|mass| !mass.is_finite() || **mass < 0.0) {
-            return Err(ErrorKind::BadValues(format!("a mass is {mass}")));
+            return Err(ErrorKind::bad_values(format!("a mass is {mass}")));
         }
         let mut attributes = vec![
             (DATACLASS.to_owned(), Attribute::Text("Structure".to_owned())),
@@ -227,7 +227,7 @@ fn checked<'v>(array: Array<'v>, is_fine: impl Fn(&[u8]) -> Result<(), &'static 
     let next = move |rows: u64| {
         let bytes = values(rows)?;
         for cell in bytes.chunks(frame) {
-            is_fine(cell).map_err(|what| ErrorKind::BadValues(format!("frame {number} has {what}")))?;
+            is_fine(cell).map_err(|what| ErrorKind::bad_values(format!("frame {number} has {what}")))?;
             number += 1;
         }
         Ok(bytes)
@@ -244,5 +244,9 @@ fn f64s(name: String, array: Array<'_>) -> NewArray<'_> {
 }
 
 fn mismatch(column: &str, expected: &str, found: &[u64]) -> ErrorKind {
-    ErrorKind::ShapeMismatch { column: column.to_owned(), expected: expected.to_owned(), found: shape_text(found) }
+    ErrorKind::BadValues(Misfit::Shape {
+        column: column.to_owned(),
+        expected: expected.to_owned(),
+        found: shape_text(found),
+    })
 }

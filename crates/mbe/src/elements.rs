@@ -11,7 +11,7 @@ pub fn atomic_number(symbol: &str) -> Result<i64, ErrorKind> {
     let found = Element::list().iter().find(|e| e.symbol() == symbol || e.atomic_number().to_string() == symbol);
     found
         .map(|element| i64::from(element.atomic_number()))
-        .ok_or_else(|| ErrorKind::BadValues(format!("'{symbol}' is not a chemical element")))
+        .ok_or_else(|| ErrorKind::bad_values(format!("'{symbol}' is not a chemical element")))
 }
 
 /// Standard atomic weight in u, or the conventional one if it is an interval. For elements without a stable isotope,
@@ -23,7 +23,7 @@ pub fn mass(number: i64) -> Result<f64, ErrorKind> {
     let found = Element::list().iter().find(|e| i64::from(e.atomic_number()) == number);
     found
         .map(|element| f64::from(element.atomic_weight()))
-        .ok_or_else(|| ErrorKind::BadValues(format!("{number} is not an atomic number")))
+        .ok_or_else(|| ErrorKind::bad_values(format!("{number} is not an atomic number")))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::names::{LEVELS_OF_THEORY, Method, Quantity};
 use super::status::FrameStatus;
 use super::structure::Structure;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Table, shape_text};
-use h5part_base::error::{At, ErrorKind, Item, Result};
+use h5part_base::error::{At, ErrorKind, Gone, Item, Result};
 use h5part_base::num::to_usize;
 use h5part_base::storage::StorageFile;
 use h5part_engine::h5::H5File;
@@ -155,7 +155,7 @@ impl GroundTruth {
                 Err(e) => return Err(e),
             }
         }
-        Err(ErrorKind::Replaced.at("prepare", self.structure.store().path()))
+        Err(ErrorKind::Replaced(Gone::File).at("prepare", self.structure.store().path()))
     }
 
     /// Takes the next step, which is a structural change. `None`: nothing is left to do.
@@ -182,7 +182,7 @@ impl GroundTruth {
         }
         let missing: Vec<Quantity> = quantities.iter().copied().filter(|q| !present.quantities.contains(q)).collect();
         if missing.is_empty() && !present.guarded {
-            let text = "its columns have stamps, but not their status as guard: 'h5part adopt' gave them these";
+            let text = "its columns have stamps, but not their status as guard: they were adopted without a guard";
             return Err(ErrorKind::BadRequest(text.to_owned()).at("prepare", store.path()));
         }
         if missing.is_empty() {

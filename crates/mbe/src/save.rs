@@ -364,7 +364,7 @@ impl Saver {
         let batch = Batch { frames: frames.iter().collect(), results };
         if !matches!(results.statuses.len(), 1) && results.statuses.len() != batch.frames.len() {
             let text = format!("{} statuses for {} frames", results.statuses.len(), batch.frames.len());
-            return Err(ErrorKind::BadValues(text));
+            return Err(ErrorKind::bad_values(text));
         }
         check_statuses(frames, &results.statuses)?;
         for quantity in Quantity::ALL {
@@ -383,13 +383,13 @@ impl Saver {
                     "the {word} of frame {frame} are not all finite numbers (NaN, inf), and its status is COMPLETED; \
                      is it FAILED?"
                 );
-                return Err(ErrorKind::BadValues(text));
+                return Err(ErrorKind::bad_values(text));
             }
         }
         let completes = (0..batch.frames.len()).any(|place| batch.status(place).is_completed());
         if completes && Quantity::ALL.iter().all(|&quantity| batch.values(quantity).is_none()) {
             let text = "COMPLETED frames need energies, forces or both";
-            return Err(ErrorKind::BadValues(text.to_owned()));
+            return Err(ErrorKind::bad_values(text));
         }
         Ok(batch)
     }

@@ -2,7 +2,7 @@
 
 use super::status::FrameStatus;
 use h5part_base::dataspace::Rows;
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, RowsFault};
 use std::str::FromStr;
 
 /// One of several parts of the frames: part `index` of `of`, counted from 1.
@@ -100,10 +100,10 @@ pub fn selected_frames(
 /// Checks that each frame exists and is named once.
 ///
 /// # Errors
-/// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`], [`ErrorKind::EmptySelection`].
+/// [`crate::ErrorKind::FrameOutOfRange`], [`crate::ErrorKind::DuplicateFrame`], [`ErrorKind::BadRows`] if it is empty.
 pub fn check_frames(selection: &Rows, frames: u64) -> Result<(), ErrorKind> {
     if selection.is_empty() {
-        return Err(ErrorKind::EmptySelection);
+        return Err(ErrorKind::BadRows(RowsFault::Empty));
     }
     selection.check(frames).and_then(|()| selection.runs().map(drop)).map_err(of_frames)
 }
@@ -113,7 +113,7 @@ pub fn check_frames(selection: &Rows, frames: u64) -> Result<(), ErrorKind> {
 pub fn of_frames(kind: ErrorKind) -> ErrorKind {
     match kind {
         ErrorKind::RowOutOfRange { row, rows } => crate::ErrorKind::FrameOutOfRange { frame: row, frames: rows }.into(),
-        ErrorKind::DuplicateRow(row) => crate::ErrorKind::DuplicateFrame(row).into(),
+        ErrorKind::BadRows(RowsFault::Twice(row)) => crate::ErrorKind::DuplicateFrame(row).into(),
         other => other,
     }
 }

@@ -86,7 +86,7 @@ pub fn check_statuses(frames: &Rows, statuses: &[FrameStatus]) -> Result<(), Err
     let Some(place) = statuses.iter().position(unnamed) else { return Ok(()) };
     let frame = frames.iter().nth(place).map_or_else(String::new, |frame| format!(" of frame {frame}"));
     let text = format!("the status{frame} is {}; expected one of {}", statuses[place], named_ones());
-    Err(ErrorKind::BadValues(text))
+    Err(ErrorKind::bad_values(text))
 }
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     fn bad(&self, what: &str) -> ErrorKind {
-        ErrorKind::BadValues(format!("line {}: {what}", self.number))
+        ErrorKind::bad_values(format!("line {}: {what}", self.number))
     }
 
     fn without(&self, what: &str, lacks: Lacks) -> ErrorKind {
@@ -247,7 +247,7 @@ impl<R: BufRead> Lines<'_, R> {
             Lacks::First => self.first,
             Lacks::This => self.number,
         };
-        ErrorKind::BadValues(format!("line {line}: it has no {what}, but other frames do"))
+        ErrorKind::bad_values(format!("line {line}: it has no {what}, but other frames do"))
     }
 }
 

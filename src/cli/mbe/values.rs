@@ -23,12 +23,12 @@ pub(super) fn statuses(text: &str, frames: u64) -> Result<Vec<FrameStatus>> {
     let found = source.dtype_out();
     if !found.is_whole() {
         let text = format!("statuses are whole numbers, and these are {found}: save them as int64");
-        return Err(ErrorKind::BadValues(text).at("read", path));
+        return Err(ErrorKind::bad_values(text).at("read", path));
     }
     source.cast_to(Dtype::I64);
     if source.shape() != [frames] {
         let text = format!("statuses of shape {:?} for {frames} frames", source.shape());
-        return Err(ErrorKind::BadValues(text).at("read", path));
+        return Err(ErrorKind::bad_values(text).at("read", path));
     }
     let bytes = source.next_rows(frames, 1).at("read", path)?;
     Ok(elements::<i64>(&bytes).into_iter().map(FrameStatus::from).collect())

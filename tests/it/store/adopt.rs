@@ -2,7 +2,7 @@
 
 use crate::common::support::{Scratch, ok, py, run};
 use h5part_base::dataspace::Rows;
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Gone};
 use h5part_base::storage::{Disk, Storage as _};
 use h5part_engine::store::{Adoption, Store, Values};
 use ndarray::Array1;
@@ -534,5 +534,5 @@ fn readers_that_were_opened_before_the_first_adoption_go_on() {
     std::fs::copy(other.path(), scratch.path("new.h5"))
         .and_then(|_| Disk.rename(&scratch.path("new.h5"), store.path()))
         .expect("renames");
-    assert!(matches!(read().expect_err("another file").kind(), ErrorKind::Replaced));
+    assert!(matches!(read().expect_err("another file").kind(), ErrorKind::Replaced(Gone::File)));
 }

@@ -2,7 +2,7 @@
 
 use crate::common::killing::PATIENCE;
 use crate::common::support::{Scratch, small_store};
-use h5part::{ErrorKind, Item};
+use h5part::{ErrorKind, Item, Misfit, RowsFault};
 use h5part_base::dataspace::Rows;
 use h5part_base::lock::{Paths, Patience, RowLocks};
 use h5part_engine::store::{Durability, Values};
@@ -84,14 +84,17 @@ fn errors_that_write_nothing() {
     let mut kind =
         |rows: &Rows, sets: &[(&str, Values<'_>)]| writer.commit(rows, sets).expect_err("an error").into_kind();
     assert!(matches!(kind(&Rows::one(10), &[("E", (&one).into())]), ErrorKind::RowOutOfRange { row: 10, rows: 10 }));
-    assert!(matches!(kind(&Rows::list(&[1, 1, 2]), &[("E", (&three).into())]), ErrorKind::DuplicateRow(1)));
-    assert!(matches!(kind(&Rows::range(3..3), &[("E", (&one).into())]), ErrorKind::ShapeMismatch { .. }));
+    assert!(matches!(
+        kind(&Rows::list(&[1, 1, 2]), &[("E", (&three).into())]),
+        ErrorKind::BadRows(RowsFault::Twice(1))
+    ));
+    assert!(matches!(kind(&Rows::range(3..3), &[("E", (&one).into())]), ErrorKind::BadValues(Misfit::Shape { .. })));
     assert!(matches!(
         kind(&Rows::one(1), &[("X", (&one).into())]),
         ErrorKind::NotFound { what: Item::Column { .. }, .. }
     ));
     assert!(matches!(kind(&Rows::one(1), &[("E", (&ints).into())]), ErrorKind::DtypeMismatch { .. }));
-    assert!(matches!(kind(&Rows::one(1), &[("E", (&three).into())]), ErrorKind::ShapeMismatch { .. }));
+    assert!(matches!(kind(&Rows::one(1), &[("E", (&three).into())]), ErrorKind::BadValues(Misfit::Shape { .. })));
     assert!(matches!(kind(&Rows::one(1), &[]), ErrorKind::BadRequest(_)));
     assert!(matches!(kind(&Rows::one(1), &[("E", (&one).into()), ("E", (&one).into())]), ErrorKind::BadRequest(_)));
     assert_eq!(std::fs::read(store.path()).expect("read"), before);

@@ -1,7 +1,7 @@
 //! Changes that other programs make to a file are noticed before a byte is written.
 
 use crate::common::support::{Scratch, holder, small_store, small_table};
-use h5part::{ErrorKind, Item};
+use h5part::{ErrorKind, Gone, Item};
 use h5part_base::dataspace::Rows;
 use h5part_engine::h5::NewTable;
 use h5part_engine::store::{CellState, Store, Values, Writer};
@@ -99,10 +99,10 @@ fn another_file_in_its_place_is_refused() {
     std::fs::copy(other.path(), scratch.path("c.h5")).expect("copy");
     rename(&scratch.path("c.h5"), store.path());
     let error = put(&mut writer, 1, 1.0).expect_err("noticed");
-    assert!(matches!(error.kind(), ErrorKind::Replaced), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Replaced(Gone::File)), "{error}");
     assert_eq!(std::fs::read(store.path()).expect("read"), before, "nothing was written");
     let error = reader.read("E", &Rows::one(0)).expect_err("noticed");
-    assert!(matches!(error.kind(), ErrorKind::Replaced), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Replaced(Gone::File)), "{error}");
 }
 
 /// `cp other.h5 run.h5`: the same inode and the same layout, but another store.
@@ -117,7 +117,7 @@ fn another_store_copied_over_it_in_place_is_refused() {
     std::fs::write(store.path(), std::fs::read(other.path()).expect("read")).expect("write");
     let before = std::fs::read(store.path()).expect("read");
     let error = put(&mut writer, 1, 1.0).expect_err("noticed");
-    assert!(matches!(error.kind(), ErrorKind::Replaced), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Replaced(Gone::File)), "{error}");
     assert_eq!(std::fs::read(store.path()).expect("read"), before, "nothing was written");
 }
 
@@ -151,7 +151,7 @@ fn a_column_that_another_program_made_anew_is_refused() {
     drop((group, file));
     let before = std::fs::read(store.path()).expect("read");
     let error = put(&mut writer, 1, 1.0).expect_err("noticed");
-    assert!(matches!(error.kind(), ErrorKind::ColumnMoved(column) if column == "E"), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::Replaced(Gone::Column(column)) if column == "E"), "{error}");
     assert_eq!(std::fs::read(store.path()).expect("read"), before, "nothing was written");
 }
 

@@ -5,8 +5,8 @@ use h5part::merge::{MergeOptions, merge};
 use h5part::publish::{Packing, Publishing, Snapshot};
 use h5part::verify::Verify;
 use h5part::{
-    Adoption, Attribute, CellState, Dtype, Durability, ErrorKind, Fence, Rows, Side, Store, StoreOptions, StorePair,
-    Table, Values,
+    Adoption, Attribute, CellState, Dtype, Durability, ErrorKind, Fence, Misfit, Rows, RowsFault, Side, Store,
+    StoreOptions, StorePair, Table, Values,
 };
 use ndarray::{Array1, Array3};
 use std::process::Command;
@@ -101,7 +101,7 @@ fn rows_and_values_in_all_forms() -> h5part::Result<()> {
     // A row named twice is read twice, and refused in a commit.
     assert_eq!(store.reader("t")?.read("E", [1, 1])?.array::<f64>()?.into_raw_vec_and_offset().0, [2.0, 2.0]);
     let twice = writer.commit([1, 1]).set("E", &vec).run().expect_err("twice");
-    assert!(matches!(twice.kind(), ErrorKind::DuplicateRow(1)), "{twice}");
+    assert!(matches!(twice.kind(), ErrorKind::BadRows(RowsFault::Twice(1))), "{twice}");
     Ok(())
 }
 
@@ -175,12 +175,12 @@ fn errors_say_what_failed_where_and_are_of_one_type() -> h5part::Result<()> {
     assert!(matches!(error.kind(), ErrorKind::BadRequest(_)), "{error}");
     let mut writer = store.writer("t")?;
     let error = writer.commit(0..2).set("E", &[1.0]).run().expect_err("too few");
-    assert!(matches!(error.kind(), ErrorKind::ShapeMismatch { .. }), "{error}");
+    assert!(matches!(error.kind(), ErrorKind::BadValues(Misfit::Shape { .. })), "{error}");
 
     // Without a file there is none to name.
     let fails = || -> h5part::Result<Rows> { Ok(Rows::parse("x", 10)?) };
     let error = fails().expect_err("not a number");
-    assert!(matches!(error.kind(), ErrorKind::BadRows { .. }));
+    assert!(matches!(error.kind(), ErrorKind::BadRows(RowsFault::Unreadable { .. })));
     assert!(error.to_string().starts_with("bad selection 'x'"), "{error}");
     let spec: h5part::ColumnSpec = "z:u8:2x2=7".parse()?;
     assert_eq!((spec.dtype, spec.shape), (Dtype::U8, vec![2, 2]));

@@ -161,7 +161,7 @@ with h5py.File(sys.argv[1], 'w', libver='latest') as h: h['t/x'] = np.zeros(10)
     let mut command = python(dies, &[path.to_str().expect("UTF-8")]).expect("h5py");
     std::thread::sleep(std::time::Duration::from_millis(50));
     command.output().expect("runs");
-    let refused = |kind: &ErrorKind| matches!(kind, ErrorKind::MarkedOpen { swmr: false });
+    let refused = |kind: &ErrorKind| matches!(kind, ErrorKind::OpenForWriting { by: None, swmr: false });
     assert!(refused(commit().expect_err("refused").kind()));
     assert!(refused(reader.read("x", &Rows::one(3)).expect_err("refused").kind()));
     assert!(refused(store.writer("t").expect_err("refused").kind()));

@@ -214,6 +214,73 @@ fn made_by_h5py_and_updated_here() {
     }
 }
 
+/// C programs leave anything behind the end of a text. It is no part of the value: h5py does not see it.
+#[test]
+fn what_follows_the_end_of_a_text_is_no_part_of_it() {
+    let scratch = Scratch::new();
+    let file = scratch.text("a.h5");
+    let made = py(
+        r#"
+import sys, numpy as np, h5py
+from h5py import h5d, h5p, h5s, h5t
+text = h5t.C_S1.copy()
+text.set_size(6)
+inner = h5t.create(h5t.COMPOUND, 20)
+inner.insert(b"n", 0, h5t.NATIVE_INT16)
+inner.insert(b"names", 4, h5t.array_create(text, (2,)))
+rows = [b"ab\0xyz", b"\0wxyz!", b"abcdef", b"abc\0\0z"]
+with h5py.File(sys.argv[1], "w") as f:
+    f.create_group("t")
+    for name, kind, packed in [("plain", text, False), ("packed", text, True), ("part", inner, False)]:
+        plist = h5p.create(h5p.DATASET_CREATE)
+        if packed:
+            plist.set_chunk((2,))
+            plist.set_deflate(1)
+        d = h5d.create(f.id, f"t/{name}".encode(), kind, h5s.create_simple((4,)), plist)
+        cells = [b"\1\0??" + row + row[::-1] + b"????" for row in rows] if kind is inner else rows
+        raw = np.frombuffer(b"".join(cells), f"V{len(cells[0])}").copy()
+        d.write(h5s.ALL, h5s.ALL, raw, mtype=kind)
+"#,
+        &[&file],
+    );
+    if made.is_none() {
+        return;
+    }
+    ok(&["adopt", &file, "t"]);
+    for column in ["plain", "packed", "part"] {
+        let (npy, part) = (scratch.text(&format!("{column}.npy")), scratch.text(&format!("{column}-part.npy")));
+        ok(&["read", &file, "t", column, "--rows", ":", "-o", &npy]);
+        ok(&["read", &file, "t", column, "--rows", "3,0,3", "-o", &part]);
+        py(
+            r#"
+import sys, numpy as np, h5py
+with h5py.File(sys.argv[1]) as f:
+    want = f["t"][sys.argv[2]][...]
+assert want[0] == b"ab" if want.dtype.kind == "S" else want["names"][0, 0] == b"ab", want
+for path, expected in [(sys.argv[3], want), (sys.argv[4], want[[3, 0, 3]])]:
+    got = np.load(path)
+    assert got.dtype == want.dtype or got.dtype.names, (got.dtype, want.dtype)
+    for name in got.dtype.names or [...]:
+        assert np.array_equal(got[name], expected[name]), (got, expected)
+        if got[name].dtype.kind == "S":
+            assert got[name].tobytes() == expected[name].tobytes(), (got, expected)
+"#,
+            &[&file, column, &npy, &part],
+        );
+    }
+    // What was read is what is expected.
+    let store = Store::open(&file).expect("opens");
+    for column in ["plain", "packed"] {
+        let seen = store.reader("t").and_then(|mut reader| reader.read(column, 0..2)).expect("reads");
+        let seen = seen.bytes().to_vec();
+        assert_eq!(seen, b"ab\0\0\0\0\0\0\0\0\0\0");
+        let mut writer = store.writer("t").expect("writer");
+        let values = |bytes| Values::new(Dtype::Bytes(6), &[2], bytes).expect("two texts");
+        let (expected, new) = (values(&seen[..]), values(b"new\0\0\0NEW\0\0\0"));
+        writer.commit(0..2).set(column, new).expect(column, expected).run().expect("commits");
+    }
+}
+
 #[test]
 fn arrays_of_numpy_in_and_out() {
     let scratch = Scratch::new();

@@ -50,7 +50,7 @@ impl ColumnSpec {
         match parse(kind) {
             Ok(_) => bad(format!("'{last}' is not a shape such as 100x3")),
             Err(NotADtype { variable: Some(dtype), .. }) => {
-                ErrorKind::UnsupportedType { column: name.to_owned(), dtype: dtype.to_owned() }
+                ErrorKind::UnsupportedColumn { column: name.to_owned(), dtype: Some(dtype.to_owned()) }
             }
             Err(NotADtype { reason, .. }) => bad(format!("'{kind}' is not a type: {reason}")),
         }
@@ -118,7 +118,9 @@ mod tests {
         let spec = parse("a:b:<U2=x=y").expect("reads");
         assert_eq!((spec.name.as_str(), spec.dtype, spec.fill), ("a:b", Dtype::Text(8), b"x=y\0\0\0\0\0".to_vec()));
         assert_eq!(parse("z:complex64=1-2j").expect("reads").fill, [1f32, -2.0].map(f32::to_le_bytes).concat());
-        assert!(matches!(parse("s:str:3"), Err(ErrorKind::UnsupportedType { column, .. }) if column == "s"));
+        assert!(
+            matches!(parse("s:str:3"), Err(ErrorKind::UnsupportedColumn { column, dtype: Some(_) }) if column == "s")
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Segment;
 use super::rows::Span;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, RowsFault};
 use crate::num::to_usize;
 
 /// Which part of each cell is wanted: one slice per axis.
@@ -24,8 +24,7 @@ impl Inner {
     /// slice are whole. A plain index keeps its axis, with one element.
     ///
     /// # Errors
-    /// [`ErrorKind::BadRows`], [`ErrorKind::EmptySelection`], [`ErrorKind::BadRequest`] for an index beyond
-    /// an axis, or more slices than axes.
+    /// [`ErrorKind::BadRows`]; [`ErrorKind::BadRequest`] for an index beyond an axis, or more slices than axes.
     pub fn parse(text: &str, cell: &[u64]) -> Result<Self, ErrorKind> {
         let mut inner = Self::all(cell);
         let parts: Vec<&str> = text.split(',').collect();
@@ -37,8 +36,9 @@ impl Inner {
             return Err(ErrorKind::BadRequest(format!("'{text}' has {} slices, but a cell has {axes}", parts.len())));
         }
         for ((axis, &len), part) in inner.axes.iter_mut().zip(cell).zip(parts) {
-            let bad = |reason| ErrorKind::BadRows { text: part.chars().take(80).collect(), reason };
-            *axis = Span::parse(part.trim(), len).map_err(bad)?.ok_or(ErrorKind::EmptySelection)?;
+            let bad = |reason| RowsFault::Unreadable { text: part.chars().take(80).collect(), reason };
+            let span = Span::parse(part.trim(), len).map_err(bad).and_then(|span| span.ok_or(RowsFault::Empty));
+            *axis = span.map_err(ErrorKind::BadRows)?;
             let last = (axis.count - 1).checked_mul(axis.step).and_then(|n| n.checked_add(axis.start));
             if last.is_none_or(|last| last >= len) {
                 return Err(ErrorKind::BadRequest(format!("'{part}' is beyond an axis of {len} elements")));

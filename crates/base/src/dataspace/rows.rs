@@ -1,6 +1,6 @@
 //! Row selections: what the user gives, and the sorted runs that the engine works on.
 
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, RowsFault};
 use std::fmt;
 
 /// Some rows of a table in the order in which the user gave them: value `i` belongs to row `i` of this list, however
@@ -166,7 +166,7 @@ impl Rows {
     /// The selection as sorted runs.
     ///
     /// # Errors
-    /// [`ErrorKind::DuplicateRow`].
+    /// [`ErrorKind::BadRows`] if a row is named twice.
     pub fn runs(&self) -> Result<Runs, ErrorKind> {
         let mut runs = Vec::with_capacity(self.spans.len());
         let mut index = 0;
@@ -183,7 +183,7 @@ impl Rows {
             runs.sort_unstable_by_key(|r| r.row);
         }
         if let Some(pair) = runs.windows(2).find(|pair| pair[0].end() > pair[1].row) {
-            return Err(ErrorKind::DuplicateRow(pair[1].row));
+            return Err(ErrorKind::BadRows(RowsFault::Twice(pair[1].row)));
         }
         runs.dedup_by(|next, run| {
             let joined = run.end() == next.row && run.index + run.count == next.index;
@@ -332,7 +332,7 @@ impl Runs {
 
 fn bad(text: &str, reason: &'static str) -> ErrorKind {
     let short: String = text.chars().take(80).collect();
-    ErrorKind::BadRows { text: short, reason }
+    ErrorKind::BadRows(RowsFault::Unreadable { text: short, reason })
 }
 
 #[cfg(test)]
@@ -382,7 +382,7 @@ mod tests {
     fn a_row_named_twice_is_an_error() {
         for text in ["1,1", "0:10,5", "5,0:10", "0:10:3,9"] {
             let rows = Rows::parse(text, 100).expect("reads");
-            assert!(matches!(rows.runs(), Err(ErrorKind::DuplicateRow(_))), "{text}");
+            assert!(matches!(rows.runs(), Err(ErrorKind::BadRows(RowsFault::Twice(_)))), "{text}");
         }
     }
 

@@ -1,8 +1,10 @@
 //! A table as read from a file: its columns and stamps, and where they lie.
 
 use super::{ColumnLayout, Dtype, Filter, Places, Rows, SECTOR_STAMPS};
-use crate::error::{ErrorKind, Item};
+use crate::error::{ErrorKind, Gone, Item};
+use crate::num::to_usize;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// The reason why a column whose values lie in other files is not direct.
 pub const OUTSIDE: &str = "stored outside the file";
@@ -162,11 +164,32 @@ pub struct Column {
     pub filters: Option<Vec<Filter>>,
     /// Whether its elements are big-endian in the file.
     pub big_endian: bool,
+    /// Bytes of an element that are texts which end at their first zero (`H5T_STR_NULLTERM`). What follows the zero is
+    /// no part of the value.
+    pub terminated: Vec<Range<usize>>,
     /// Why it can be read but is never written: a filter that loses information, or that is only decoded. Such a column
     /// gets no stamps, and is copied as it is stored.
     pub frozen: Option<String>,
     /// Position of its stamp in a row of stamps.
     pub stamp: Option<usize>,
+}
+
+impl Column {
+    /// Sets what follows the end of a text to zero, in whole elements. HDF5 does so for readers that ask for numpy's
+    /// texts.
+    pub fn end_texts(&self, elements: &mut [u8]) {
+        let Ok(size) = self.dtype.as_ref().map(|dtype| dtype.size()) else { return };
+        if self.terminated.is_empty() {
+            return;
+        }
+        for element in elements.chunks_exact_mut(to_usize(size).max(1)) {
+            for text in &self.terminated {
+                let text = &mut element[text.clone()];
+                let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+                text[end..].fill(0);
+            }
+        }
+    }
 }
 
 impl Table {
@@ -264,9 +287,9 @@ impl Table {
     /// The column whose stamp is at this place.
     ///
     /// # Errors
-    /// [`ErrorKind::ColumnMoved`] if there is none.
+    /// [`ErrorKind::Replaced`] if there is none.
     pub fn column_at(&self, place: usize) -> Result<&Column, ErrorKind> {
-        self.find_at(place).ok_or_else(|| ErrorKind::ColumnMoved(format!("number {place} of the stamps")))
+        self.find_at(place).ok_or_else(|| ErrorKind::Replaced(Gone::Column(format!("number {place} of the stamps"))))
     }
 
     /// The column at this place, if there is one.
@@ -362,9 +385,11 @@ impl Column {
     /// Its element type.
     ///
     /// # Errors
-    /// [`ErrorKind::UnsupportedType`].
+    /// [`ErrorKind::UnsupportedColumn`].
     pub fn dtype(&self) -> Result<Dtype, ErrorKind> {
-        self.dtype.clone().map_err(|dtype| ErrorKind::UnsupportedType { column: self.name.clone(), dtype })
+        self.dtype
+            .clone()
+            .map_err(|dtype| ErrorKind::UnsupportedColumn { column: self.name.clone(), dtype: Some(dtype) })
     }
 
     /// Whether `now` is this column at a later time: everything that is written in place lies where it was. Library
@@ -434,6 +459,7 @@ mod tests {
             layout: Ok(layout),
             filters: None,
             big_endian: false,
+            terminated: Vec::new(),
             frozen: None,
             stamp: Some(0),
         }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why an operation failed; typed, so that a program can tell the cases apart.
+/// Why an operation failed. It is typed, so that a program can tell the cases apart.
 ///
 /// These are the kinds of the engine. Those of other crates are in [`ErrorKind::Other`].
 #[derive(Debug, thiserror::Error)]
@@ -39,25 +39,23 @@ pub enum ErrorKind {
         /// Length in bytes that was found.
         found: u64,
     },
-    /// The superblock says that a program writes to the file: it still does, or it ended without closing it.
-    #[error(
-        "it is marked as open for writing{}: a program writes to it, or ended without closing it",
-        if *.swmr { " (SWMR)" } else { "" }
-    )]
-    MarkedOpen {
-        /// Whether that program lets others read meanwhile.
+    /// Another program, which does not use the locks of h5part, has the file open for writing.
+    #[error("{}", open_for_writing(.by.as_deref(), *.swmr))]
+    OpenForWriting {
+        /// Its processes, as the system names them. `None`: a mark in the file says that a program writes to it. That
+        /// program may also have ended without closing the file.
+        by: Option<String>,
+        /// Whether the mark allows others to read meanwhile.
         swmr: bool,
     },
-    /// A program that does not take part in the locks has the file open for writing.
-    #[error("{0} has it open for writing")]
-    OpenElsewhere(String),
-    /// The file's own format cannot hold it: its addresses or lengths have too few bytes. The text says what.
+    /// The file cannot hold what was to be added. Its addresses or lengths have too few bytes; their size is fixed when
+    /// a file is made. The text says what is too large.
     #[error("{0}")]
     FormatLimit(String),
-    /// A name that h5part keeps for what it writes itself.
+    /// A name that only h5part itself may give.
     #[error("the name '{0}' is reserved: '__h5part__' and names that begin with 'h5part_' belong to h5part")]
     ReservedName(String),
-    /// A stored chunk is not what its filters make.
+    /// A chunk of a column is damaged: it cannot be decoded, or a checksum says so.
     #[error("column '{column}': the chunk from row {row} on is damaged ({filter})")]
     DamagedChunk {
         /// The column.
@@ -80,7 +78,7 @@ pub enum ErrorKind {
         /// What was expected: a table, or a column.
         expected: &'static str,
     },
-    /// A bundle does not match its checksum, or what it was made of.
+    /// A bundle has changed. A bundle is a group of small datasets that was written at once, under one checksum.
     #[error("'{path}' {how}")]
     BundleChanged {
         /// Its path in the file.
@@ -96,20 +94,9 @@ pub enum ErrorKind {
         /// Number of rows of the table.
         rows: u64,
     },
-    /// One row was named twice.
-    #[error("row {0} is named twice")]
-    DuplicateRow(u64),
-    /// A selection without rows.
-    #[error("the selection is empty")]
-    EmptySelection,
-    /// A selection that cannot be read.
-    #[error("bad selection '{text}': {reason}")]
-    BadRows {
-        /// The text as given.
-        text: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
+    /// A selection of rows, or of a part of each cell, that cannot be used.
+    #[error("{0}")]
+    BadRows(RowsFault),
     /// A `NAME:DTYPE[:SHAPE][=FILL]` that cannot be read.
     #[error("bad column '{text}': {reason}")]
     BadColumn {
@@ -131,19 +118,10 @@ pub enum ErrorKind {
         /// The type of the values.
         found: String,
     },
-    /// Values of another shape or length than rows x cell.
-    #[error("column '{column}': expected values of shape {expected}, found {found}")]
-    ShapeMismatch {
-        /// The column.
-        column: String,
-        /// The shape needed.
-        expected: String,
-        /// The shape given.
-        found: String,
-    },
-    /// Values that do not fit: too few, too many, or one that a cast would change. The text says what would.
-    #[error("bad values: {0}")]
-    BadValues(String),
+    /// Values that do not fit, although their type does: they have another shape, are too few or too many, or one of
+    /// them is not allowed.
+    #[error("{0}")]
+    BadValues(Misfit),
     /// The column cannot be written in place.
     #[error("column '{column}' cannot be written in place: {reason}")]
     LibraryColumn {
@@ -152,18 +130,17 @@ pub enum ErrorKind {
         /// Why it is not direct.
         reason: String,
     },
-    /// The type of the column is not one that h5part reads or writes.
-    #[error("column '{column}' has type {dtype}, which h5part does not read or write")]
-    UnsupportedType {
+    /// A column that h5part neither reads nor writes.
+    #[error("{}", unsupported(.column, .dtype.as_deref()))]
+    UnsupportedColumn {
         /// The column.
         column: String,
-        /// Its type.
-        dtype: String,
+        /// Its type, if h5part does not know that type. `None`: its values are in other files, since the dataset is
+        /// virtual or has external storage.
+        dtype: Option<String>,
     },
-    /// The dataset is virtual, or has external storage: it names other files.
-    #[error("the values of column '{0}' are in other files, which h5part does not touch")]
-    ValuesOutside(String),
-    /// The table has no stamps, or has stamps but none for this column.
+    /// The table, or this column of it, has no stamps. A stamp is eight bytes per cell, which say whether the cell holds
+    /// a committed value.
     #[error("{}", unstamped(.0))]
     Unstamped(Item),
     /// A file or record of a newer format.
@@ -193,19 +170,12 @@ pub enum ErrorKind {
     /// Advisory locks of this file system do not reach every process that may share the file.
     #[error("locks here are not visible to every host that may share the file ({0})")]
     UntrustedLocks(String),
-    /// The file has several hard links, so two names would have two different locks.
+    /// The file has several names (hard links). Programs that open it by different names would have different locks.
     #[error("the file has {0} hard links: its locks would not be seen under its other names")]
     HardLinked(u64),
-    /// Another file was put in the place of the one that was opened.
-    #[error("another file has taken its place")]
-    Replaced,
-    /// `FILE.lock` or `rows.lock` was removed or replaced while the store was in use: those who
-    /// come now would not meet those who were there before.
-    #[error("its lock files were removed or replaced")]
-    LockFileGone,
-    /// A column of the table is no longer where it was, or is gone.
-    #[error("another program moved or removed column '{0}'")]
-    ColumnMoved(String),
+    /// Something that this process has opened is no longer there. Something else may have its name now.
+    #[error("{0}")]
+    Replaced(Gone),
     /// A stamped column was deleted, renamed, shortened or retyped by another program.
     #[error("another program changed table '{table}': column '{column}' {what}")]
     ColumnLost {
@@ -224,7 +194,7 @@ pub enum ErrorKind {
         /// The row (0-based).
         row: u64,
     },
-    /// A column does not hold what the caller has seen there, which the commit was for.
+    /// A commit names the values that it expects to overwrite, and the column does not hold them.
     #[error("row {row} of column '{column}' has changed since it was read")]
     NotAsExpected {
         /// The column.
@@ -257,13 +227,14 @@ pub enum ErrorKind {
         /// Where it is now.
         kept: PathBuf,
     },
-    /// An earlier write of this writer failed; nothing after it may be acknowledged.
+    /// An earlier write of this writer failed, so it accepts no more commits. A new writer of the table does.
     #[error("an earlier write of this writer failed; it accepts no more commits")]
     Poisoned,
-    /// The group that a commit belonged to failed as a whole.
+    /// The commit was made together with others, as a group, and the group failed as a whole. The error of the first
+    /// commit of the group says why.
     #[error("its group failed: {0}")]
     GroupFailed(String),
-    /// The claim does not hold any more.
+    /// A task of a ledger is not held by this claim any more. Nothing was written for it.
     #[error("task '{task}' is not held by this claim: {how}")]
     Fenced {
         /// Its name.
@@ -271,7 +242,7 @@ pub enum ErrorKind {
         /// What became of it.
         how: String,
     },
-    /// The file was published: readers rely on it as it is.
+    /// The file was published. Readers rely on it as it is, so it is never changed.
     #[error("it is a published file; published files are never changed")]
     Published,
     /// A kind of another crate, which [`Error::kind_of`](super::Error::kind_of) gives back with its type.
@@ -293,6 +264,37 @@ impl ErrorKind {
     #[must_use]
     pub fn not_found(what: Item) -> Self {
         Self::NotFound { what, known: Vec::new() }
+    }
+
+    /// Values do not fit, and a text says why.
+    #[must_use]
+    pub fn bad_values(why: impl Into<String>) -> Self {
+        Self::BadValues(Misfit::Other(why.into()))
+    }
+
+    /// As [`Error::name`](super::Error::name).
+    pub(super) fn name(&self) -> String {
+        let text = match self {
+            Self::Other(other) => format!("{other:?}"),
+            own => own.name_of_case().map_or_else(|| format!("{own:?}"), str::to_owned),
+        };
+        text.chars().take_while(|c| c.is_alphanumeric()).collect()
+    }
+
+    /// The name of the case, where a kind stands for several and this is not the one that has the name of the kind.
+    fn name_of_case(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::OpenForWriting { by: None, .. } => "MarkedOpen",
+            Self::OpenForWriting { by: Some(_), .. } => "OpenElsewhere",
+            Self::BadRows(RowsFault::Twice(_)) => "DuplicateRow",
+            Self::BadRows(RowsFault::Empty) => "EmptySelection",
+            Self::BadValues(Misfit::Shape { .. }) => "ShapeMismatch",
+            Self::UnsupportedColumn { dtype: Some(_), .. } => "UnsupportedType",
+            Self::UnsupportedColumn { dtype: None, .. } => "ValuesOutside",
+            Self::Replaced(Gone::LockFiles) => "LockFileGone",
+            Self::Replaced(Gone::Column(_)) => "ColumnMoved",
+            _ => return None,
+        })
     }
 }
 
@@ -341,6 +343,58 @@ impl fmt::Display for Item {
     }
 }
 
+/// What is wrong with a selection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowsFault {
+    /// It cannot be read.
+    #[error("bad selection '{text}': {reason}")]
+    Unreadable {
+        /// The text as given.
+        text: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// It selects nothing.
+    #[error("the selection is empty")]
+    Empty,
+    /// It names this row twice.
+    #[error("row {0} is named twice")]
+    Twice(u64),
+}
+
+/// In which way values do not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// They have another shape or length than the rows and the cells of the column.
+    #[error("column '{column}': expected values of shape {expected}, found {found}")]
+    Shape {
+        /// The column.
+        column: String,
+        /// The shape needed.
+        expected: String,
+        /// The shape given.
+        found: String,
+    },
+    /// Another way, such as a value that a cast would change. The text says which.
+    #[error("bad values: {0}")]
+    Other(String),
+}
+
+/// What a process has opened, and does not find under its name any more.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// The file. Another one has its name.
+    #[error("another file has taken its place")]
+    File,
+    /// `FILE.lock` or `rows.lock`. A process that opens the store now would not meet the locks of those that opened it
+    /// before.
+    #[error("its lock files were removed or replaced")]
+    LockFiles,
+    /// This column of the table, or its stamps.
+    #[error("another program moved or removed column '{0}'")]
+    Column(String),
+}
+
 /// What there is no room in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shortage {
@@ -383,6 +437,21 @@ fn unstamped(item: &Item) -> String {
         _ => "h5part did not make it",
     };
     format!("{item} has no stamps: {reason}")
+}
+
+fn open_for_writing(by: Option<&str>, swmr: bool) -> String {
+    if let Some(processes) = by {
+        return format!("{processes} has it open for writing");
+    }
+    let swmr = if swmr { " (SWMR)" } else { "" };
+    format!("it is marked as open for writing{swmr}: a program writes to it, or ended without closing it")
+}
+
+fn unsupported(column: &str, dtype: Option<&str>) -> String {
+    match dtype {
+        Some(dtype) => format!("column '{column}' has type {dtype}, which h5part does not read or write"),
+        None => format!("the values of column '{column}' are in other files, which h5part does not touch"),
+    }
 }
 
 fn read_only(sidecar: Option<&Path>) -> String {

@@ -8,7 +8,7 @@
 
 mod kind;
 
-pub use kind::{ErrorKind, Item, Shortage, available, size_limit};
+pub use kind::{ErrorKind, Gone, Item, Misfit, RowsFault, Shortage, available, size_limit};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -46,14 +46,12 @@ impl Error {
         &self.0.path
     }
 
-    /// The name of its kind, as the enums of kinds have it: `LockTimeout`.
+    /// The name of its kind, as the enums of kinds have it: `LockTimeout`. It is for programs that see names alone, such
+    /// as those in Python. Where a kind stands for several cases, each case has a name of its own: `DuplicateRow`.
+    /// `docs/exit-codes.md` lists the names.
     #[must_use]
     pub fn name(&self) -> String {
-        let text = match &self.0.kind {
-            ErrorKind::Other(other) => format!("{other:?}"),
-            own => format!("{own:?}"),
-        };
-        text.chars().take_while(|c| c.is_alphanumeric()).collect()
+        self.0.kind.name()
     }
 
     /// What was being done. Empty where no file was involved.
@@ -157,12 +155,31 @@ mod tests {
         assert_eq!(error.to_string(), "cannot boil water: the kettle is empty");
         assert_eq!(error.kind_of::<Kettle>(), Some(&Kettle));
         assert_eq!(
-            (error.name().as_str(), ErrorKind::Replaced.at("boil", "water").name().as_str()),
+            (error.name().as_str(), ErrorKind::Replaced(Gone::File).at("boil", "water").name().as_str()),
             ("Kettle", "Replaced")
         );
         assert!(error.kind_of::<ErrorKind>().is_none() && matches!(error.kind(), ErrorKind::Other(_)));
-        let error = ErrorKind::Replaced.at("boil", "water");
-        assert!(matches!(error.kind_of(), Some(ErrorKind::Replaced)) && error.kind_of::<Kettle>().is_none());
+        let error = ErrorKind::Replaced(Gone::File).at("boil", "water");
+        assert!(
+            matches!(error.kind_of(), Some(ErrorKind::Replaced(Gone::File))) && error.kind_of::<Kettle>().is_none()
+        );
+    }
+
+    #[test]
+    fn a_kind_of_several_cases_has_a_name_for_each() {
+        let name = |kind: ErrorKind| Error::from(kind).name();
+        let column = || "E".to_owned();
+        let marked = |by| ErrorKind::OpenForWriting { by, swmr: false };
+        assert_eq!([marked(None), marked(Some(column()))].map(name), ["MarkedOpen", "OpenElsewhere"]);
+        let rows = [RowsFault::Unreadable { text: column(), reason: "" }, RowsFault::Empty, RowsFault::Twice(1)];
+        assert_eq!(rows.map(ErrorKind::BadRows).map(name), ["BadRows", "EmptySelection", "DuplicateRow"]);
+        let shape = Misfit::Shape { column: column(), expected: column(), found: column() };
+        let values = [ErrorKind::BadValues(shape), ErrorKind::bad_values("few")];
+        assert_eq!(values.map(name), ["ShapeMismatch", "BadValues"]);
+        let unsupported = |dtype| ErrorKind::UnsupportedColumn { column: column(), dtype };
+        assert_eq!([Some(column()), None].map(unsupported).map(name), ["UnsupportedType", "ValuesOutside"]);
+        let gone = [Gone::File, Gone::LockFiles, Gone::Column(column())];
+        assert_eq!(gone.map(ErrorKind::Replaced).map(name), ["Replaced", "LockFileGone", "ColumnMoved"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! These statements follow from the kind and the options of a mount alone. `doctor` also tests the locks.
 
+use super::Remedy;
 use super::mounts::Mount;
 use nix::sys::statfs::statfs;
 use serde::Serialize;
@@ -36,7 +37,7 @@ pub struct Why {
     /// What is wrong.
     pub what: &'static str,
     /// What to do.
-    pub remedy: &'static str,
+    pub remedy: Remedy,
 }
 
 /// A file system, as the system describes it.
@@ -48,11 +49,8 @@ pub struct FileSystem {
     pub mount: Option<Mount>,
 }
 
-const ELSEWHERE: &str = "let each worker write a file of its own and 'h5part merge' them, write on the host's own disk, or let \
-     one host alone write and say so with --trust-locks";
-
 const fn why(what: &'static str) -> Why {
-    Why { what, remedy: ELSEWHERE }
+    Why { what, remedy: Remedy::WriteElsewhere }
 }
 
 /// File systems that are known only by the number that statfs(2) gives (linux/magic.h).
@@ -136,8 +134,7 @@ impl Sharing {
             "beegfs" => Self::OneHost(Why {
                 what: "unless the client is set to tuneUseGlobalFileLocks each host keeps its locks to itself, and \
                        clients buffer what they read",
-                remedy: "test it with 'h5part doctor --listen' and '--peer'; if all holds, write with --trust-locks; \
-                         else let each worker write a file of its own and 'h5part merge' them",
+                remedy: Remedy::TestAndTrust,
             }),
             "orangefs" | "pvfs2" if !has("local_lock") => Self::Unsafe(why("it has no locks")),
             "orangefs" | "pvfs2" => Self::OneHost(why("'local_lock': each host keeps its locks to itself")),
@@ -183,17 +180,12 @@ fn lustre(has: impl Fn(&str) -> bool) -> Sharing {
     if has("localflock") {
         Sharing::OneHost(Why {
             what: "each host keeps its locks to itself ('localflock')",
-            remedy: "mount it with 'flock' on all hosts; until then let each worker write a file of its own and \
-                     'h5part merge' them, or one host alone write, with --trust-locks",
+            remedy: Remedy::MountWithFlockOrOneHost,
         })
     } else if has("flock") {
         Sharing::Safe(Reach::AllHosts)
     } else {
-        Sharing::Unsafe(Why {
-            what: "locks are refused ('noflock')",
-            remedy: "mount it with 'flock' on all hosts; until then let each worker write a file of its own on another \
-                     file system",
-        })
+        Sharing::Unsafe(Why { what: "locks are refused ('noflock')", remedy: Remedy::MountWithFlock })
     }
 }
 
@@ -282,7 +274,7 @@ mod tests {
         one_host(&lustre("rw - lustre mgs@tcp:/work rw,checksum,localflock,user_xattr"), "localflock");
         for none in ["rw - lustre mgs@tcp:/work rw,noflock,user_xattr", "rw - lustre mgs@tcp:/work rw,checksum"] {
             let Sharing::Unsafe(why) = sharing(&lustre(none)) else { panic!("{none}") };
-            assert!(why.remedy.contains("'flock'"), "{why:?}");
+            assert_eq!(why.remedy, Remedy::MountWithFlock, "{none}");
         }
     }
 

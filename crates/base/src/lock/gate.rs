@@ -6,7 +6,7 @@ use super::paths::Paths;
 use super::rows::{RowLocks, TURNSTILE};
 use super::wait::Patience;
 use super::{courtesy::Courtesy, holders, witness};
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Gone};
 use crate::sync;
 use fs2::FileExt;
 use std::fs::{File, OpenOptions};
@@ -108,7 +108,7 @@ impl Gate {
     /// writer that has the file open.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::Replaced`] if the lock files are gone.
     pub fn enter_shared(self: &Arc<Self>, patience: &Patience) -> Result<SharedGate, ErrorKind> {
         sync::lock(&self.courtesy).give_way();
         pass(self.turnstile.file(), Some(&self.gate), &self.paths, patience)?;
@@ -148,7 +148,7 @@ impl Gate {
     /// on: only this call waits for that program.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::Replaced`] if the lock files are gone.
     pub fn enter_exclusive(
         self: &Arc<Self>,
         patience: &Patience,
@@ -175,7 +175,7 @@ impl Gate {
     /// lock to that program. Stock programs that have the file open are not waited for.
     ///
     /// # Errors
-    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::LockFileGone`].
+    /// [`ErrorKind::LockTimeout`]; [`ErrorKind::Replaced`] if the lock files are gone.
     pub fn hold(self: &Arc<Self>, patience: &Patience) -> Result<HeldGate, ErrorKind> {
         let entered = self.wait_exclusive(patience)?;
         self.check_lock_files()?;
@@ -215,8 +215,8 @@ impl Gate {
             .and_then(|gate| Ok(gate && same(self.turnstile.file(), &self.paths.rows)?));
         match intact {
             Ok(true) => Ok(()),
-            Ok(false) => Err(ErrorKind::LockFileGone),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ErrorKind::LockFileGone),
+            Ok(false) => Err(ErrorKind::Replaced(Gone::LockFiles)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Err(ErrorKind::Replaced(Gone::LockFiles)),
             Err(e) => Err(e.into()),
         }
     }

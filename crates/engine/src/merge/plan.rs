@@ -327,6 +327,7 @@ mod tests {
             layout: Err("none".to_owned()),
             filters: None,
             big_endian: false,
+            terminated: Vec::new(),
             frozen: None,
             stamp,
         }

@@ -186,7 +186,10 @@ impl Plan<'_> {
         if joined.rows > rows || joined.others.iter().any(|other| other.frozen.is_some() && other.rows < joined.rows) {
             h5.extend(&joined.path, joined.rows)?;
         }
-        h5.lengthen_dimension(&joined.path, joined.rows)?;
+        // A named dimension of the rows is as long as the table that brought it.
+        if joined.sources.iter().any(|source| source.rows != joined.rows) {
+            h5.lengthen_dimension(&joined.path, joined.rows)?;
+        }
         Ok(())
     }
 }

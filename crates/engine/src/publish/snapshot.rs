@@ -5,7 +5,7 @@ use super::error::ErrorKind::NotPublished;
 use crate::store::{Element, Store};
 use bytemuck::checked;
 use h5part_base::dataspace::{Place, Table};
-use h5part_base::error::{At, ErrorKind, Item, Result};
+use h5part_base::error::{At, ErrorKind, Gone, Item, Result};
 use h5part_base::num::to_usize;
 use memmap2::Mmap;
 use ndarray::{ArrayViewD, IxDyn};
@@ -46,7 +46,7 @@ impl Snapshot {
             // By now the name may refer to the next file.
             let (there, here) = (opened.metadata()?, file.identity()?);
             if (there.dev(), there.ino(), there.len()) != (here.device, here.inode, here.len) {
-                return Err(ErrorKind::Replaced);
+                return Err(ErrorKind::Replaced(Gone::File));
             }
             Ok((h5.tables()?.into_iter().map(|listing| listing.table).collect(), map))
         })?;
@@ -87,7 +87,7 @@ impl Snapshot {
         let end = usize::try_from(layout.end()).map_err(|_| scattered())?;
         let bytes = self.map.get(start..end.max(start)).ok_or_else(scattered)?;
         let values: &[T] = checked::try_cast_slice(bytes)
-            .map_err(|_| ErrorKind::BadValues(format!("values of column '{name}' that are not valid for its type")))?;
+            .map_err(|_| ErrorKind::bad_values(format!("values of column '{name}' that are not valid for its type")))?;
         let size = |n: u64| to_usize(n);
         let shape: Vec<usize> = [layout.rows].into_iter().chain(column.shape.iter().copied()).map(size).collect();
         ArrayViewD::from_shape(IxDyn(&shape), values).map_err(|_| scattered())

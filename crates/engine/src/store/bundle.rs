@@ -68,7 +68,7 @@ impl Store {
     /// Reads the datasets of a group, whoever made it: all of them, or those of `names` that exist.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], those of
+    /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedColumn`], those of
     /// [`Store::reader`].
     pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle> {
         self.with_h5(|h5, _| Ok(h5.read_bundle(trim_slashes(path), names)?)).at("read", &self.paths.file)

@@ -19,7 +19,7 @@ impl Store {
     /// SWMR writer on another host, or of another user, is not noticed: its file would be destroyed.
     ///
     /// # Errors
-    /// [`ErrorKind::OpenElsewhere`] if a process of this host has the file open for writing; those of
+    /// [`ErrorKind::OpenForWriting`] if a process of this host has the file open for writing; those of
     /// [`Store::change`].
     pub fn clear_marks(&self) -> Result<bool> {
         self.try_clear_marks().at("clear the marks of", &self.paths.file)
@@ -34,7 +34,7 @@ impl Store {
             return Ok(false);
         }
         if let Some(writers) = writers_elsewhere(&self.paths)? {
-            return Err(ErrorKind::OpenElsewhere(writers));
+            return Err(ErrorKind::OpenForWriting { by: Some(writers), swmr: false });
         }
         let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
         // When the library closes a file, it writes the superblock without marks.

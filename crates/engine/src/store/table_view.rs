@@ -5,7 +5,7 @@ use super::handle::Store;
 use super::values::CellState;
 use crate::h5::{H5File, MetadataFingerprint, check_superblock};
 use h5part_base::dataspace::{Column, ColumnLayout, Guard, Rows, StampRows, Table};
-use h5part_base::error::{ErrorKind, Item};
+use h5part_base::error::{ErrorKind, Gone, Item};
 use h5part_base::lock::RowLocks;
 use h5part_base::record::stamp::{Seed, Stamp, State};
 use h5part_base::storage::{Identity, Mode, StorageFile};
@@ -76,13 +76,13 @@ impl TableView {
     /// may have grown.
     pub(super) fn follow(&mut self, newer: Self) -> Result<(), ErrorKind> {
         if !self.is_of_store(&newer) {
-            return Err(ErrorKind::Replaced);
+            return Err(ErrorKind::Replaced(Gone::File));
         }
         for column in self.table.columns.iter().filter(|c| c.stamp.is_some()) {
             // Lost columns are reported when they are used.
             let now = column.stamp.and_then(|place| newer.table.find_at(place));
             if now.is_some_and(|now| now.name != column.name || !column.is_still(now)) {
-                return Err(ErrorKind::ColumnMoved(column.name.clone()));
+                return Err(ErrorKind::Replaced(Gone::Column(column.name.clone())));
             }
         }
         let stamps_stay = match (&self.table.stamps, &newer.table.stamps) {
@@ -99,7 +99,7 @@ impl TableView {
             (Some(_), None) => false,
         };
         if !stamps_stay {
-            return Err(ErrorKind::ColumnMoved("stamps".to_owned()));
+            return Err(ErrorKind::Replaced(Gone::Column("stamps".to_owned())));
         }
         *self = newer;
         Ok(())

@@ -3,7 +3,7 @@
 use crate::h5::Coordinates;
 use bytemuck::{CheckedBitPattern, NoUninit};
 use h5part_base::dataspace::{Column, Dtype, Rows, shape_text};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Misfit};
 use h5part_base::num::to_usize;
 use half::f16;
 use ndarray::{Array1, ArrayBase, ArrayD, Data, Dimension, IxDyn};
@@ -96,16 +96,16 @@ impl<'a> Values<'a> {
     /// the layout of the file.
     ///
     /// # Errors
-    /// [`ErrorKind::ShapeMismatch`] if the number of bytes does not fit `shape`.
+    /// [`ErrorKind::BadValues`] if the number of bytes does not fit `shape`.
     pub fn new(dtype: Dtype, shape: &[u64], bytes: impl Into<Cow<'a, [u8]>>) -> Result<Self, ErrorKind> {
         let bytes = bytes.into();
         let expected = shape.iter().try_fold(dtype.size(), |n, &k| n.checked_mul(k));
         if expected != Some(bytes.len() as u64) {
-            return Err(ErrorKind::ShapeMismatch {
+            return Err(ErrorKind::BadValues(Misfit::Shape {
                 column: String::new(),
                 expected: format!("{} x {dtype}", shape_text(shape)),
                 found: format!("{} bytes", bytes.len()),
-            });
+            }));
         }
         Ok(Self { dtype, shape: shape.to_vec(), bytes, as_stored: false })
     }
@@ -120,7 +120,7 @@ impl<'a> Values<'a> {
             let text = text.as_ref();
             dtype
                 .element_of(text)
-                .ok_or_else(|| ErrorKind::BadValues(format!("'{text}' is not one of {}", dtype.short_name())))
+                .ok_or_else(|| ErrorKind::bad_values(format!("'{text}' is not one of {}", dtype.short_name())))
         };
         let bytes = texts.iter().map(element).collect::<Result<Vec<_>, _>>()?.concat();
         Self::new(dtype, &[texts.len() as u64], bytes)
@@ -142,7 +142,7 @@ impl<'a> Values<'a> {
         }
         let bytes = self.dtype.relabel(dtype, &self.bytes);
         let bytes = bytes
-            .ok_or_else(|| ErrorKind::BadValues(format!("a value of type {found} is not valid for {expected}")))?;
+            .ok_or_else(|| ErrorKind::bad_values(format!("a value of type {found} is not valid for {expected}")))?;
         Self::new(dtype, &self.shape, bytes)
     }
 
@@ -179,7 +179,7 @@ impl<'a> Values<'a> {
     pub(super) fn check(&self, column: &Column, rows: &Rows) -> Result<(), ErrorKind> {
         check_fit(column, self.dtype, &self.shape, rows.len())?;
         match self.dtype.flaw_of(&self.bytes).filter(|_| !self.as_stored) {
-            Some(flaw) => Err(ErrorKind::BadValues(format!("{flaw} for column '{}'", column.name))),
+            Some(flaw) => Err(ErrorKind::bad_values(format!("{flaw} for column '{}'", column.name))),
             None => Ok(()),
         }
     }
@@ -188,7 +188,7 @@ impl<'a> Values<'a> {
 /// Checks that values of this type and shape fit `rows` rows of `column`, without any cast.
 ///
 /// # Errors
-/// [`ErrorKind::DtypeMismatch`], [`ErrorKind::ShapeMismatch`], [`ErrorKind::UnsupportedType`].
+/// [`ErrorKind::DtypeMismatch`]; [`ErrorKind::BadValues`] for another shape; [`ErrorKind::UnsupportedColumn`].
 pub fn check_fit(column: &Column, dtype: Dtype, shape: &[u64], rows: u64) -> Result<(), ErrorKind> {
     let expected = column.dtype()?;
     if dtype != expected {
@@ -201,11 +201,11 @@ pub fn check_fit(column: &Column, dtype: Dtype, shape: &[u64], rows: u64) -> Res
     let one = rows == 1 && shape == column.shape;
     if !one && (shape.first() != Some(&rows) || shape.get(1..) != Some(&column.shape)) {
         let needed: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
-        return Err(ErrorKind::ShapeMismatch {
+        return Err(ErrorKind::BadValues(Misfit::Shape {
             column: column.name.clone(),
             expected: shape_text(&needed),
             found: shape_text(shape),
-        });
+        }));
     }
     Ok(())
 }

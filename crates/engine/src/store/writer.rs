@@ -110,7 +110,7 @@ impl Writer {
     /// # Errors
     /// Nothing was written: rows out of range or named twice, values of another type or shape, an unknown column,
     /// [`ErrorKind::LockTimeout`], [`ErrorKind::ForeignChange`], [`ErrorKind::Cut`], [`ErrorKind::Replaced`],
-    /// [`ErrorKind::ColumnMoved`], [`ErrorKind::Poisoned`]. I/O errors while writing and [`ErrorKind::NoSpace`] may
+    /// [`ErrorKind::Replaced`], [`ErrorKind::Poisoned`]. I/O errors while writing and [`ErrorKind::NoSpace`] may
     /// leave rows "not there"; they poison the writer.
     pub fn commit(&mut self, rows: &Rows, values: &[(&str, Values<'_>)]) -> Result<Commit> {
         self.try_commit(rows, values, &[]).map_err(|kind| self.at(kind))

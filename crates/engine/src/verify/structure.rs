@@ -3,7 +3,7 @@
 use super::Remedy;
 use super::report::{Finding, Kind, Report};
 use crate::h5::{Anomaly, Walk};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Gone};
 use std::collections::HashSet;
 
 /// Reports what the walk over all objects found.
@@ -64,7 +64,7 @@ pub(super) fn of_error(error: ErrorKind) -> Result<Finding, ErrorKind> {
         ErrorKind::NotHdf5(_) | ErrorKind::Hdf5(_) => {
             Ok(Finding::fault(Kind::NotHdf5, error.to_string(), Remedy::RestoreFile))
         }
-        ErrorKind::MarkedOpen { .. } => Ok(marked()),
+        ErrorKind::OpenForWriting { by: None, .. } => Ok(marked()),
         ErrorKind::NewerFormat { .. } => Ok(Finding::fault(Kind::Newer, error.to_string(), Remedy::UseNewer)),
         other => Err(other),
     }
@@ -74,7 +74,7 @@ pub(super) fn of_error(error: ErrorKind) -> Result<Finding, ErrorKind> {
 pub(super) fn of_table(table: &str, error: ErrorKind) -> Result<Finding, ErrorKind> {
     let gone = matches!(
         error,
-        ErrorKind::ColumnMoved(_)
+        ErrorKind::Replaced(Gone::Column(_))
             | ErrorKind::Unstamped(_)
             | ErrorKind::WrongObject { .. }
             | ErrorKind::Hdf5(_)
@@ -82,7 +82,9 @@ pub(super) fn of_table(table: &str, error: ErrorKind) -> Result<Finding, ErrorKi
     );
     let finding = if gone {
         let what = match error {
-            ErrorKind::ColumnMoved(column) => format!("its column '{column}' is missing, or not as its stamps say"),
+            ErrorKind::Replaced(Gone::Column(column)) => {
+                format!("its column '{column}' is missing, or not as its stamps say")
+            }
             other => format!("its columns or stamps are missing: {other}"),
         };
         Finding::fault(Kind::Table, what, Remedy::RestoreObjects)

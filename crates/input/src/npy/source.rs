@@ -126,7 +126,7 @@ impl RowSource {
             return Ok(out);
         }
         let misfit =
-            || ErrorKind::BadValues(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
+            || ErrorKind::bad_values(format!("a value does not fit the cast from {} to {}", self.dtype, self.wanted));
         cast(self.dtype, self.wanted, &out).ok_or_else(misfit)
     }
 }
@@ -140,9 +140,7 @@ impl RowSource {
         match &mut self.input {
             Input::Stream { reader, .. } if self.headless => match reader.read(&mut [0])? {
                 0 => Ok(()),
-                _ => Err(ErrorKind::BadValues(
-                    "there are too many: expected one per element of the selected rows".to_owned(),
-                )),
+                _ => Err(ErrorKind::bad_values("there are too many: expected one per element of the selected rows")),
             },
             // The length of a file with a header was checked at the beginning.
             _ => Ok(()),
@@ -157,14 +155,14 @@ impl RowSource {
 /// [`crate::ErrorKind::BadNpy`], [`ErrorKind::BadValues`] for anything else, I/O errors.
 pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
     let mut source = RowSource::open(path)?;
-    let bad = |reason: &str| ErrorKind::BadValues(reason.to_owned());
+    let bad = |reason: &str| ErrorKind::bad_values(reason);
     let &[count] = source.shape() else { return Err(bad("row numbers, or a mask, must have one axis")) };
     if count > MOST_INDICES {
         return Err(bad("there are more row numbers than a selection can hold"));
     }
     if source.dtype == Dtype::Bool {
         if count != rows {
-            return Err(ErrorKind::BadValues(format!(
+            return Err(ErrorKind::bad_values(format!(
                 "a mask must have one value per row: expected {rows}, found {count}"
             )));
         }
@@ -179,7 +177,7 @@ pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
     let bytes = source.next_rows(count, 1)?;
     let numbers = bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default()));
     let from_end = |n: i64| if n < 0 { rows.checked_sub(n.unsigned_abs()) } else { u64::try_from(n).ok() };
-    let outside = |n: i64| ErrorKind::BadValues(format!("row number {n} is before the first row of {rows}"));
+    let outside = |n: i64| ErrorKind::bad_values(format!("row number {n} is before the first row of {rows}"));
     numbers.map(|n| from_end(n).ok_or_else(|| outside(n))).collect()
 }
 
@@ -217,7 +215,7 @@ fn fortran_number(mut k: u64, axes: &[u64]) -> u64 {
 
 /// Converts texts of four bytes per code point to UTF-8, which is never longer, padded with zeros.
 fn to_utf8(bytes: &mut [u8], size: u64) -> Result<(), ErrorKind> {
-    let bad = || ErrorKind::BadValues("a text contains something that is not a character".to_owned());
+    let bad = || ErrorKind::bad_values("a text contains something that is not a character");
     for element in bytes.chunks_exact_mut(to_usize(size).max(4)) {
         let mut text = String::with_capacity(element.len());
         for code in element.chunks_exact(4) {
@@ -240,7 +238,7 @@ fn turn_around(bytes: &mut [u8], size: u64) {
 fn read_exact(reader: &mut dyn Read, buf: &mut [u8]) -> Result<(), ErrorKind> {
     reader.read_exact(buf).map_err(|e| match e.kind() {
         io::ErrorKind::UnexpectedEof => {
-            ErrorKind::BadValues("there are too few: expected one per element of the selected rows".to_owned())
+            ErrorKind::bad_values("there are too few: expected one per element of the selected rows")
         }
         _ => ErrorKind::Io(e),
     })

@@ -3,7 +3,7 @@
 use super::owner::Owner;
 use super::scan::Standing;
 use super::{Ledger, NewLedger};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Gone, Result};
 
 /// The result of a renewal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,6 @@ impl Ledger {
     /// Checks that the file still has its name.
     pub(super) fn still_named(&self) -> Result<(), ErrorKind> {
         let (here, named) = (self.file.identity()?, self.storage.identity(&self.path)?);
-        if here.same_file(&named) { Ok(()) } else { Err(ErrorKind::Replaced) }
+        if here.same_file(&named) { Ok(()) } else { Err(ErrorKind::Replaced(Gone::File)) }
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn open_resolved(config: &PoolConfig, registry: &Registry) -> Result<
         Mode::Processes => Arc::new(Processes::new(registry, config, workers, cores())?),
         Mode::Slurm => {
             let why = "the tasks of a registry do not run in SLURM jobs yet: start the program in the job with \
-                       another mode, or run programs by 'h5part run --mode slurm'";
+                       another mode, or run a program for each task of a ledger in a job array";
             return Err(ErrorKind::BadRequest(why.to_owned()).at("open", "the pool"));
         }
     })

@@ -2,7 +2,7 @@
 
 use super::text::{TextFile, copy_of, read};
 use super::{Checkpointed, Files, Progress, mark};
-use h5part_base::error::{At, ErrorKind, Item, Result};
+use h5part_base::error::{At, ErrorKind, Gone, Item, Result};
 use h5part_base::lock::Patience;
 use h5part_tasks::ledger::{Checkpoint, Ledger, Mark, NameList, NewLedger, Renewed, Standing, State, Watch};
 use std::collections::HashMap;
@@ -62,13 +62,14 @@ impl Checkpointed {
         let begin = Begin { files, trials, max_attempts, patience };
         for _ in 0..TRIES {
             match begin.attempt(watch) {
-                Err(e) if matches!(e.kind(), ErrorKind::Replaced | ErrorKind::AlreadyExists(Item::File)) => {}
+                Err(e)
+                    if matches!(e.kind(), ErrorKind::Replaced(Gone::File) | ErrorKind::AlreadyExists(Item::File)) => {}
                 Ok(None) => {}
                 Ok(Some(opened)) => return Ok(opened),
                 Err(e) => return Err(e),
             }
         }
-        Err(ErrorKind::Replaced.at(BEGIN, &files.ledger))
+        Err(ErrorKind::Replaced(Gone::File).at(BEGIN, &files.ledger))
     }
 
     /// Joins a run that another process has begun, as one of its workers. Nothing changes.
@@ -386,7 +387,7 @@ mod tests {
         assert!(rig.open(&["b", "c"]).joined.is_none());
         // Whoever opened the old ledger, and comes late, gets an error.
         let late = first.ledger().register(&h5part_tasks::ledger::Owner::this_process()).expect_err("is refused");
-        assert!(matches!(late.kind(), ErrorKind::Replaced), "{late}");
+        assert!(matches!(late.kind(), ErrorKind::Replaced(Gone::File)), "{late}");
     }
 
     #[test]

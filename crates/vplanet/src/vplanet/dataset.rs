@@ -86,7 +86,8 @@ impl Trial {
             self.datasets.push(new);
             return Ok(());
         };
-        extend(&mut there.content, new.content).map_err(|why| ErrorKind::BadValues(format!("'{}' has {why}", new.name)))
+        extend(&mut there.content, new.content)
+            .map_err(|why| ErrorKind::bad_values(format!("'{}' has {why}", new.name)))
     }
 }
 

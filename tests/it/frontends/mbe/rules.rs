@@ -1,7 +1,7 @@
 //! Which frames a save changes, also if several save the same ones.
 
 use super::{place, prepared, save, values};
-use h5part::ErrorKind;
+use h5part::{ErrorKind, Misfit};
 use h5part_base::dataspace::Rows;
 use h5part_engine::store::{CellState, Durability, Values};
 use h5part_mbe::FrameStatus::{self, Completed, Failed, ScfNotConverged, Undefined};
@@ -215,7 +215,7 @@ fn a_commit_that_expects_finds_it_or_is_not_made() {
     assert!(lies[[0]] == 1.0 && lies[[1]] == 2.0 && lies[[2]].is_nan());
     let short = ndarray::array![1i64];
     let error = writer.commit_if(&rows, &[("E", Values::from(&one))], &[("status", Values::from(&short))]);
-    assert!(matches!(error.expect_err("short").kind(), ErrorKind::ShapeMismatch { .. }));
+    assert!(matches!(error.expect_err("short").kind(), ErrorKind::BadValues(Misfit::Shape { .. })));
 }
 
 /// A value that another program writes over a committed one is a value for readers that accept it, and a change for

@@ -47,7 +47,7 @@ impl H5File {
     /// Numbers of all kinds become f64.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedType`], [`ErrorKind::ValuesOutside`], library errors.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::UnsupportedColumn`], library errors.
     pub fn read_bundle(&self, path: &str, names: Option<&[String]>) -> Result<Bundle, Failed> {
         self.ask(|| {
             let group = self.bundle_group(path)?;
@@ -149,11 +149,11 @@ impl<'a> MemberReader<'a> {
         let (class, shape) = (class(&dtype)?, dataset.shape());
         if !matches!(class, H5T_class_t::H5T_STRING | H5T_class_t::H5T_FLOAT | H5T_class_t::H5T_INTEGER) {
             let dtype = dtype.to_descriptor().map_or_else(|_| "unknown".to_owned(), |dtype| dtype.to_string());
-            return Err(ErrorKind::UnsupportedType { column: name, dtype }.into());
+            return Err(ErrorKind::UnsupportedColumn { column: name, dtype: Some(dtype) }.into());
         }
         let plist = dataset.dcpl()?;
         if plist.get_layout()? == Layout::Virtual || !plist.get_external()?.is_empty() {
-            return Err(ErrorKind::ValuesOutside(name).into());
+            return Err(ErrorKind::UnsupportedColumn { column: name, dtype: None }.into());
         }
         let count = shape.iter().product();
         let shape = shape.into_iter().map(|n| n as u64).collect();

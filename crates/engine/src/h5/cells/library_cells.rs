@@ -19,7 +19,7 @@ impl H5File {
     /// Reads rows of any column as little-endian bytes, in ascending order of rows.
     ///
     /// # Errors
-    /// [`ErrorKind::UnsupportedType`], library errors.
+    /// [`ErrorKind::UnsupportedColumn`], library errors.
     pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, Failed> {
         self.ask(|| {
             let dataset = self.file.dataset(&format!("/{table}/{}", column.name))?;
@@ -33,7 +33,7 @@ impl H5Change {
     /// Reads rows during the change, as [`H5File::read_rows`] does.
     ///
     /// # Errors
-    /// [`ErrorKind::UnsupportedType`], library errors.
+    /// [`ErrorKind::UnsupportedColumn`], library errors.
     pub fn read_rows(&self, table: &str, column: &Column, runs: &Runs) -> Result<Vec<u8>, Failed> {
         read_rows(&self.dataset(table, column)?, column, runs)
     }
@@ -42,7 +42,7 @@ impl H5Change {
     /// however many of its rows are written.
     ///
     /// # Errors
-    /// [`ErrorKind::UnsupportedType`], library errors.
+    /// [`ErrorKind::UnsupportedColumn`], library errors.
     pub fn write_rows(&self, table: &str, column: &Column, runs: &Runs, bytes: &[u8]) -> Result<(), Failed> {
         let dataset = self.dataset(table, column)?;
         give_space(&dataset, column)?;
@@ -114,7 +114,7 @@ pub(in crate::h5) fn fill_rows(
 fn refuse_outside(dataset: &Dataset, column: &str) -> Result<(), Failed> {
     let plist = dataset.dcpl()?;
     if plist.get_layout()? == Layout::Virtual || !plist.get_external()?.is_empty() {
-        return Err(ErrorKind::ValuesOutside(column.to_owned()).into());
+        return Err(ErrorKind::UnsupportedColumn { column: column.to_owned(), dtype: None }.into());
     }
     Ok(())
 }

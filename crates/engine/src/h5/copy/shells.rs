@@ -149,7 +149,7 @@ pub(super) fn make(
 ) -> Result<Dataset, Failed> {
     let plist: DatasetCreate = own!(H5Dget_create_plist, source.id())?;
     if call!(H5Pget_external_count, plist.id())? > 0 {
-        return Err(ErrorKind::ValuesOutside(shell.path.clone()).into());
+        return Err(ErrorKind::UnsupportedColumn { column: shell.path.clone(), dtype: None }.into());
     }
     compress(plist.id(), shell.compression)?;
     match &shell.layout {

@@ -6,7 +6,7 @@
 use crate::h5::Failed;
 use crate::h5::marks::texts::{read_text, read_texts, remove, write_text, write_texts};
 use h5part_base::dataspace::{Column, Guard, Places};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Gone};
 use hdf5::Dataset;
 use ndarray::Array1;
 
@@ -35,10 +35,10 @@ impl GuardSpec {
     /// Turns a guard that was read into the specification that would make it. `columns` are those of its table.
     ///
     /// # Errors
-    /// [`ErrorKind::ColumnMoved`], [`ErrorKind::UnsupportedType`].
+    /// [`ErrorKind::Replaced`], [`ErrorKind::UnsupportedColumn`].
     pub fn of(guard: &Guard, columns: &[Column]) -> Result<Self, Failed> {
         let is_it = |column: &&Column| column.stamp == Some(guard.place);
-        let column = columns.iter().find(is_it).ok_or_else(|| ErrorKind::ColumnMoved("guard".to_owned()))?;
+        let column = columns.iter().find(is_it).ok_or_else(|| ErrorKind::Replaced(Gone::Column("guard".to_owned())))?;
         let dtype = column.dtype()?;
         let covered = columns.iter().filter(|column| column.stamp.is_some_and(|place| guard.covers(place)));
         Ok(Self {
@@ -120,7 +120,7 @@ fn guard(
     complete: Option<&str>,
     covers: Places,
 ) -> Result<Option<Guard>, Failed> {
-    let moved = || ErrorKind::ColumnMoved(name.to_owned());
+    let moved = || ErrorKind::Replaced(Gone::Column(name.to_owned()));
     let Some(column) = columns.iter().find(|column| column.name == name) else { return Ok(None) };
     let dtype = column.dtype()?;
     let Some(place) = column.stamp else { return Ok(None) };

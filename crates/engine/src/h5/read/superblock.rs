@@ -96,10 +96,10 @@ impl Superblock {
     /// Refuses a file that another program has marked as open for writing.
     ///
     /// # Errors
-    /// [`ErrorKind::MarkedOpen`].
+    /// [`ErrorKind::OpenForWriting`].
     pub fn refuse_marks(&self) -> Result<(), ErrorKind> {
         if self.is_marked() {
-            return Err(ErrorKind::MarkedOpen { swmr: self.marks & OPEN_FOR_SWMR != 0 });
+            return Err(ErrorKind::OpenForWriting { by: None, swmr: self.marks & OPEN_FOR_SWMR != 0 });
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl Superblock {
 /// Checks signature, version, marks and length.
 ///
 /// # Errors
-/// [`ErrorKind::NotHdf5`], [`ErrorKind::MarkedOpen`] where HDF5 itself refuses to read, [`ErrorKind::Cut`], I/O errors.
+/// [`ErrorKind::NotHdf5`], [`ErrorKind::OpenForWriting`] where HDF5 itself refuses to read, [`ErrorKind::Cut`], I/O errors.
 pub fn check(file: &dyn StorageFile) -> Result<Superblock, ErrorKind> {
     let len = file.identity()?.len;
     if len == 0 {
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn marks_count_from_version_3_on() {
         let refused = |version, marks| Superblock::decode(&head(version, (8, 8), marks, 0, 0), 0).refuse_marks();
-        assert!(matches!(refused(3, 1), Err(ErrorKind::MarkedOpen { swmr: false })));
-        assert!(matches!(refused(3, 5), Err(ErrorKind::MarkedOpen { swmr: true })));
+        assert!(matches!(refused(3, 1), Err(ErrorKind::OpenForWriting { by: None, swmr: false })));
+        assert!(matches!(refused(3, 5), Err(ErrorKind::OpenForWriting { by: None, swmr: true })));
         assert!(refused(3, 2).is_ok() && refused(3, 0).is_ok());
         assert!((0..=2).all(|version| refused(version, 5).is_ok()));
     }

@@ -13,6 +13,7 @@ use hdf5_sys::h5t::{
     H5Tget_strpad, H5Tget_super, H5Tis_variable_str,
 };
 use std::ffi::{CStr, c_uint};
+use std::ops::Range;
 
 /// Columns with larger elements are copied but not read: the fill of each column is kept in memory.
 const LARGEST: usize = 1 << 20;
@@ -43,6 +44,42 @@ pub(in crate::h5) fn found_type(datatype: Hid, type_of: TypeOf) -> Result<Option
         H5T_class_t::H5T_COMPOUND => compound(datatype, size, type_of)?,
         _ => None,
     })
+}
+
+/// The bytes of an element that are texts which end at their first zero.
+pub(in crate::h5) fn terminated_texts(datatype: &Datatype) -> Result<Vec<Range<usize>>, Failed> {
+    let id = datatype.id();
+    let size = ask!(H5Tget_size, id);
+    Ok(match ask!(H5Tget_class, id) {
+        // Nothing can follow the end of a text of one byte.
+        H5T_class_t::H5T_STRING
+            if size > 1
+                && ask!(H5Tis_variable_str, id) == 0
+                && ask!(H5Tget_strpad, id) == H5T_str_t::H5T_STR_NULLTERM =>
+        {
+            std::iter::once(0..size).collect()
+        }
+        H5T_class_t::H5T_ARRAY => {
+            let element: Datatype = own!(H5Tget_super, id)?;
+            let step = ask!(H5Tget_size, element.id()).max(1);
+            let texts = terminated_texts(&element)?;
+            (0..size / step).flat_map(|k| texts.iter().map(move |text| moved(text, k * step))).collect()
+        }
+        H5T_class_t::H5T_COMPOUND => {
+            let mut all = Vec::new();
+            for index in 0..count(id) {
+                let offset = ask!(H5Tget_member_offset, id, index);
+                let member: Datatype = own!(H5Tget_member_type, id, index)?;
+                all.extend(terminated_texts(&member)?.iter().map(|text| moved(text, offset)));
+            }
+            all
+        }
+        _ => Vec::new(),
+    })
+}
+
+fn moved(range: &Range<usize>, by: usize) -> Range<usize> {
+    range.start + by..range.end + by
 }
 
 /// Accepts texts that are padded with zeros, or end in one as netCDF's do. Fortran pads texts with spaces, which are

@@ -59,8 +59,8 @@ impl<'a> Plan<'a> {
         }
         if columns.len() > MOST_COLUMNS {
             let text = format!(
-                "a table has stamps for {MOST_COLUMNS} columns at most, and this would be {}; name some with --column, \
-                 or {TOO_MANY_COLUMNS}",
+                "a table has stamps for {MOST_COLUMNS} columns at most, and this would be {}; name some of them, or \
+                 {TOO_MANY_COLUMNS}",
                 columns.len()
             );
             return Err(ErrorKind::BadRequest(text));

@@ -160,7 +160,10 @@ impl<'a> CommitPlan<'a> {
         for ColumnWrite { target, bytes } in &self.expected {
             let mut now = vec![0; bytes.len()];
             read_cells(file, target.layout, self.runs, &mut now)?;
-            if let Some(row) = first_difference(self.runs, &now, bytes) {
+            let mut seen = bytes.to_vec();
+            target.column.end_texts(&mut now);
+            target.column.end_texts(&mut seen);
+            if let Some(row) = first_difference(self.runs, &now, &seen) {
                 return Err(ErrorKind::NotAsExpected { column: target.column.name.clone(), row });
             }
         }

@@ -14,7 +14,7 @@ use super::handle::Store;
 use super::recover::{Recorder, Recovery, recover_table};
 use super::table_view::{FileChange, TableView};
 use h5part_base::dataspace::{Run, Runs};
-use h5part_base::error::ErrorKind;
+use h5part_base::error::{ErrorKind, Gone};
 use h5part_base::lock::{self, Fence, Gate, RowLocks, SharedGate};
 use h5part_base::storage::Mode;
 use in_place::{CommitContext, Scratch};
@@ -155,7 +155,7 @@ impl Committer {
                     let gate = self.store.enter_shared(&self.gate, &self.locks)?;
                     let newer = self.load()?;
                     if !self.view.is_succeeded_by(&newer) {
-                        return Err(ErrorKind::Replaced);
+                        return Err(ErrorKind::Replaced(Gone::File));
                     }
                     self.view = newer;
                     // Inside the gate nobody replaces it, unless that happened before we entered.
@@ -165,7 +165,7 @@ impl Committer {
                 }
             }
         }
-        Err(ErrorKind::Replaced)
+        Err(ErrorKind::Replaced(Gone::File))
     }
 
     fn load(&self) -> Result<TableView, ErrorKind> {

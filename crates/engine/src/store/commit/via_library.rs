@@ -116,8 +116,11 @@ impl Commits<'_> {
             }
         }
         for (name, expected) in &request.expected {
-            let now = self.bytes_of(table.column(name)?, &request.runs)?;
-            let expected = in_row_order(&request.runs, expected);
+            let column = table.column(name)?;
+            let (mut now, mut expected) =
+                (self.bytes_of(column, &request.runs)?, in_row_order(&request.runs, expected).into_owned());
+            column.end_texts(&mut now);
+            column.end_texts(&mut expected);
             if let Some(row) = first_difference(&request.runs.in_row_order(), &now, &expected) {
                 return Ok(Err(ErrorKind::NotAsExpected { column: (*name).to_owned(), row }));
             }

@@ -15,7 +15,7 @@ use super::values::{Block, CellState};
 pub(crate) use cells::CellReader;
 use cells::Chunks;
 use h5part_base::dataspace::{ChunkTable, Column, Finder, Inner, Rows, Runs, Segment, StampRows, Stamps, Table};
-use h5part_base::error::{At, ErrorKind, Result};
+use h5part_base::error::{At, ErrorKind, Gone, Result, RowsFault};
 use h5part_base::lock::{ReadGate, RowLocks};
 use h5part_base::num::to_usize;
 use h5part_base::storage::Mode;
@@ -165,7 +165,7 @@ impl Reader {
         self.follow(Self::load_again)?;
         self.check(names, rows)?;
         let runs = match rows.runs() {
-            Err(ErrorKind::DuplicateRow(_)) => return self.read_repeated(names, rows, inner),
+            Err(ErrorKind::BadRows(RowsFault::Twice(_))) => return self.read_repeated(names, rows, inner),
             other => other?,
         };
         let mut blocks = self.empty_blocks(names, rows, inner)?;
@@ -188,6 +188,11 @@ impl Reader {
                 blocks.iter_mut().zip(&whole).for_each(|(block, whole)| block.place(whole, &here));
             }
             done += count;
+        }
+        // Only now: stamps are about the bytes as they lie.
+        let finder = self.view.table.finder(names.len());
+        for (name, block) in names.iter().zip(&mut blocks) {
+            finder.readable(name)?.end_texts(&mut block.block.bytes);
         }
         Ok(blocks.into_iter().map(|block| block.block).collect())
     }
@@ -331,7 +336,7 @@ impl Reader {
         }
         let newer = load(self)?;
         if !self.view.is_of_store(&newer) {
-            return Err(ErrorKind::Replaced);
+            return Err(ErrorKind::Replaced(Gone::File));
         }
         self.view = newer;
         self.chunks.forget();

@@ -6,6 +6,7 @@ use crate::h5::cells::chunks::{each_chunk, readable};
 use crate::h5::cells::filters::{StoredFilter, stored};
 use crate::h5::library::raw::call;
 use crate::h5::types::datatype::dtype_of;
+use crate::h5::types::found_type::terminated_texts;
 use crate::h5::types::made_type::made_type;
 use h5part_base::checksum::crc32c;
 use h5part_base::dataspace::{Column, ColumnLayout, Dtype, OUTSIDE, Place};
@@ -85,6 +86,7 @@ pub(in crate::h5) fn read_column(dataset: &Dataset, name: String, stamp: Option<
         chunk: plist.get_chunk()?.map(|c| c.iter().map(|&n| n as u64).collect()),
         filters: readable(&plist, dtype.is_ok())?,
         big_endian,
+        terminated: if dtype.is_ok() { terminated_texts(&datatype)? } else { Vec::new() },
         frozen,
         layout: reason.map_or(Ok(nothing), Err),
         dtype,
