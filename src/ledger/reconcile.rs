@@ -1,4 +1,5 @@
-//! Data first, then the ledger: what the store has, and what the ledger says of it, brought together.
+//! Brings a ledger and a store into agreement. The owner of a task commits its rows first, then reports it as done. If
+//! the owner dies in between, the store has rows that the ledger does not know of.
 
 use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
 use h5part_base::sync;
@@ -10,36 +11,43 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// The rows of a ledger's tasks, in their store.
+/// A ledger, and the store that holds the rows of its tasks. A task is done only when its rows are committed. Its owner
+/// is the process or SLURM job that holds the claim. Methods read the store's stamps and write to the ledger. They
+/// never write to the store.
+///
+/// **Concurrency.** Methods may be called from several threads. Any number of processes may use the same store and the
+/// same ledger meanwhile. **Atomic**: the change of each task, see [`Ledger`]. A change **survives** a kill at once,
+/// and a loss of power after the next [`Ledger::sync`].
 #[derive(Debug)]
 pub struct StoreTasks<'a> {
     ledger: &'a Ledger,
     reader: Mutex<Reader>,
-    /// The columns that make a task done; none: all that are in use.
+    /// The columns that make a task done. Empty: all columns in use.
     columns: Vec<String>,
     used: Mutex<Used>,
 }
 
-/// The columns of the table to which anybody has committed anything.
+/// The columns in use: at least one of their cells was seen to be committed.
 #[derive(Debug, Default)]
 struct Used {
     columns: HashSet<String>,
-    /// When the whole table was last looked at, and how long that took.
+    /// When the cells of the whole table were last counted, and how long the count took.
     looked: Option<(Instant, Duration)>,
 }
 
-/// The table is looked at again for columns in use after this many times as long as it takes.
+/// A count of the whole table stays valid for this many times as long as it took. Only the next count notices a column
+/// that comes into use meanwhile.
 const LOOK_AGAIN: u32 = 50;
 
-/// What a task's rows hold in the columns that make it done.
+/// What a task's rows hold, by their stamps.
 struct Found {
     rows: std::ops::Range<u64>,
-    /// No column has a value in any row.
+    /// Whether no column has a value in any of the rows.
     is_empty: bool,
-    /// The columns that some rows lack, in the order of the table.
+    /// The columns that make the task done and that some rows lack, in the order of the table.
     missing: Vec<String>,
     present: Vec<String>,
-    /// All of it survives a loss of power.
+    /// Whether all columns that make the task done are committed in all rows, and survive a loss of power.
     is_durable: bool,
 }
 
@@ -49,28 +57,31 @@ impl Found {
     }
 }
 
-/// What a reconciliation did.
+/// What [`StoreTasks::reconcile`] or [`StoreTasks::requeue_reset`] did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reconciled {
-    /// Tasks of dead workers whose rows are there: now done.
+    /// Number of tasks of dead owners that are now recorded as done, since their rows are committed.
     pub done: u64,
-    /// Tasks said to be done whose rows are not there: waiting again.
+    /// Number of tasks that were recorded as done and are requeued, since some of their rows are not committed.
     pub requeued: u64,
-    /// Tasks taken from dead workers that wait again.
+    /// Number of tasks that were taken back from dead owners. `done` may count some of them, too.
     pub lapsed: u64,
-    /// Tasks on which somebody still works.
+    /// Number of tasks that are still running.
     pub running: u64,
-    /// Names of the first tasks that were said to be done, and were not.
+    /// Names of the first tasks that were recorded as done although some of their rows are not committed. There are at
+    /// most 20.
     pub not_there: Vec<String>,
 }
 
-/// So many names are told.
+/// The maximum number of names in [`Reconciled::not_there`].
 const TOLD: usize = 20;
 
-/// A table of a store, as a ledger keeps it: a task is done when all columns in use have its rows.
+/// Describes a table of a store, for a new ledger. `columns` is empty, so a task is done when its rows are committed in
+/// all columns in use. A column is in use if at least one of its cells is committed.
 ///
 /// # Errors
-/// As [`Store::identity`]; [`ErrorKind::Unstamped`]: h5part did not make or adopt it.
+/// [`ErrorKind::Unstamped`]: h5part neither made nor adopted a table in the file. [`ErrorKind::BadRequest`]: the path
+/// is not UTF-8. Others as [`Store::identity`].
 pub fn store_ref(store: &impl AsStore, table: &str) -> Result<StoreRef> {
     let store = store.as_store();
     let path = store.path();
@@ -82,10 +93,11 @@ pub fn store_ref(store: &impl AsStore, table: &str) -> Result<StoreRef> {
 }
 
 impl<'a> StoreTasks<'a> {
-    /// The tasks' rows in the store that the ledger was made for; `at`: where that is now, if it was moved.
+    /// Opens the store for which the ledger was created. `at` is the path of the store if it was moved. `None`: the
+    /// path that the ledger names.
     ///
     /// # Errors
-    /// [`h5part_tasks::ErrorKind::OtherStore`], and as [`Store::reader`].
+    /// [`h5part_tasks::ErrorKind::NoStore`]: the ledger was created without a store. Others as [`StoreTasks::open_as`].
     pub fn open(ledger: &'a Ledger, at: Option<&Path>) -> Result<Self> {
         let named = ledger
             .header()
@@ -95,10 +107,14 @@ impl<'a> StoreTasks<'a> {
         Self::open_as(ledger, &Store::open(at.unwrap_or(Path::new(&named.path)))?, &named.table)
     }
 
-    /// The same, in this store and table.
+    /// Uses this table of this store. A ledger that was created for a store accepts only that store and its table. It
+    /// recognizes the store by its uuid, not by its path.
     ///
     /// # Errors
-    /// As [`StoreTasks::open`].
+    /// [`h5part_tasks::ErrorKind::OtherStore`]: the ledger was created for another store or table, its tasks have no
+    /// rows, or the table has fewer rows than the tasks. [`ErrorKind::NotFound`]: the table does not exist, or lacks a
+    /// column that the ledger names. [`ErrorKind::ColumnLost`]: another program changed such a column. Others as
+    /// [`Store::reader`].
     pub fn open_as(ledger: &'a Ledger, store: &impl AsStore, table: &str) -> Result<Self> {
         let store = store.as_store();
         let other = |why: String| h5part_tasks::ErrorKind::OtherStore(why).at("use ledger", ledger.path());
@@ -139,7 +155,7 @@ impl<'a> StoreTasks<'a> {
         let (count, mut found) = (rows.end - rows.start, self.by_column(rows.clone())?);
         let is_empty = found.iter().all(|column| column.empty == count);
         if self.columns.is_empty() {
-            // To a column that nobody has committed to, in any row, tasks do not commit.
+            // Tasks do not commit to a column that is not in use, so it cannot keep them from being done.
             let lacks = |column: &ColumnPresence| column.committed < count;
             if found.iter().any(lacks) && !found.iter().all(lacks) {
                 let in_use = self.in_use(found.iter().filter(|c| lacks(c)).map(|c| c.column.as_str()))?;
@@ -154,7 +170,7 @@ impl<'a> StoreTasks<'a> {
         Ok(Found { rows, is_empty, missing: names(missing), present: names(present), is_durable })
     }
 
-    /// Those of the columns to which somebody has committed something.
+    /// Selects the names in `columns` that are in use.
     fn in_use<'n>(&self, columns: impl Iterator<Item = &'n str> + Clone) -> Result<HashSet<String>> {
         let mut used = sync::lock(&self.used);
         let is_fresh = |(at, took): (Instant, Duration)| at.elapsed() < took.saturating_mul(LOOK_AGAIN);
@@ -168,8 +184,9 @@ impl<'a> StoreTasks<'a> {
         Ok(columns.filter(|name| used.columns.contains(*name)).map(str::to_owned).collect())
     }
 
-    /// The columns that no task is asked for, since nobody has committed anything to them; none where the ledger names
-    /// its columns.
+    /// The columns that are not in use, in the order of the table. A task can be done without them. The list is empty
+    /// if the ledger names the columns that make a task done, or if no column is in use. Reads the stamps of the whole
+    /// table.
     ///
     /// # Errors
     /// As [`Reader::presence`].
@@ -183,8 +200,8 @@ impl<'a> StoreTasks<'a> {
         Ok(counted.into_iter().filter(|column| column.committed == 0 && !all).map(|column| column.column).collect())
     }
 
-    /// The columns that make a task done and that some of its rows lack, in the order of the table; none: they are all
-    /// there. `index` is the task's number in the list of tasks.
+    /// The columns that make a task done and that some of its rows lack, in the order of the table. Empty: all its rows
+    /// are committed in these columns. `index` is the task's number in the list of tasks, from 0.
     ///
     /// # Errors
     /// As [`Reader::presence`].
@@ -192,8 +209,11 @@ impl<'a> StoreTasks<'a> {
         Ok(self.find(index)?.missing)
     }
 
-    /// To be called when a task was claimed: notes whether its rows have no value. If its owner dies after
-    /// their commit, they are its work.
+    /// Records in the ledger that the rows of a claimed task have no value in any column, if this is so. Call it after
+    /// the claim, before any work on the task. If the owner dies after it has committed the rows,
+    /// [`StoreTasks::settle`] counts them as its work.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: see [`StoreTasks`].
     ///
     /// # Errors
     /// As [`Ledger::note_empty`] and [`Reader::presence`].
@@ -201,14 +221,18 @@ impl<'a> StoreTasks<'a> {
         if self.find(claim.index)?.is_empty { self.ledger.note_empty(claim) } else { Ok(()) }
     }
 
-    /// Tells that a task is done, if its rows are there.
+    /// Records in the ledger that a task is done, if its rows are committed. Returns the task's new state.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: see [`StoreTasks`].
     ///
     /// # Errors
-    /// [`h5part_tasks::ErrorKind::NotCommitted`]: the task is held still. As [`Ledger::finish`].
+    /// [`h5part_tasks::ErrorKind::NotCommitted`]: some rows are not committed, and the claim still holds. Others as
+    /// [`Ledger::finish`] and [`Reader::presence`].
     pub fn done(&self, claim: &Claim) -> Result<State> {
         let found = self.find(claim.index)?;
         if !found.is_done() {
-            // Perhaps whoever has the task now is writing them.
+            // If the task was claimed again, its new owner may be writing the rows. Then the error says that this claim
+            // does not hold.
             self.ledger.check_claim(claim)?;
             let Found { rows, missing, present, .. } = found;
             let kind = h5part_tasks::ErrorKind::NotCommitted { task: claim.name.clone(), rows, missing, present };
@@ -217,11 +241,18 @@ impl<'a> StoreTasks<'a> {
         self.ledger.finish(claim, End::Done)
     }
 
-    /// A task that lapsed with its owner is done all the same if its rows had no value when it was claimed,
-    /// and are committed now, to survive a loss of power: nobody else can have written them.
+    /// Records a task as done if its owner died after it had committed the rows. Returns whether it did so. `place` is
+    /// the task's position in the order of claims.
+    ///
+    /// The rows must have had no value when the task was claimed: see [`StoreTasks::begin`]. They must be committed
+    /// now, and survive a loss of power. Then nobody but the owner can have written them. A task that a person
+    /// cancelled is left alone.
+    ///
+    /// **Concurrency**, what is **atomic** and what **survives**: see [`StoreTasks`]. A task that another process
+    /// changes meanwhile is left alone.
     ///
     /// # Errors
-    /// As [`Reader::presence`]; I/O errors.
+    /// As [`Reader::presence`], [`Ledger::task`] and [`Ledger::settle`].
     pub fn settle(&self, place: u64) -> Result<bool> {
         let task = self.ledger.task(place)?;
         let open = matches!(task.state, State::Waiting | State::Failed) && task.reason != Reason::Cancelled;
@@ -238,14 +269,17 @@ impl<'a> StoreTasks<'a> {
         Ok(made)
     }
 
-    /// Brings ledger and store together: after a crash, a loss of power, or when one of them was put back
-    /// from a copy. Tasks of dead workers whose rows are there are done; tasks that are said to be done and
-    /// whose rows are not there wait again.
+    /// Brings ledger and store into agreement. This is for use after a crash or a loss of power, or after one of the
+    /// two was restored from a copy. It takes back the tasks of dead owners: see [`Ledger::reap`]. If the rows of such
+    /// a task are committed, it records the task as done: see [`StoreTasks::settle`]. It requeues a task that is
+    /// recorded as done if some of its rows are not committed.
     ///
-    /// **Concurrency.** Beside anything; tasks on which somebody works are left alone.
+    /// **Concurrency.** Anything may run beside it, also another reconciliation. Tasks of living owners are left alone.
+    /// **Atomic**: the change of each task. **Survives** a loss of power once the call has returned. A kill may leave
+    /// only some of the tasks changed. The next call changes the rest.
     ///
     /// # Errors
-    /// As reading the store's stamps and the ledger.
+    /// As [`Ledger::reap`], [`Ledger::requeue`], [`Ledger::sync`] and [`StoreTasks::settle`].
     pub fn reconcile(&self, watch: &mut Watch) -> Result<Reconciled> {
         let mut report = Reconciled { lapsed: self.ledger.reap(watch)?.len() as u64, ..Reconciled::default() };
         let mut open = Vec::new();
@@ -269,13 +303,14 @@ impl<'a> StoreTasks<'a> {
 }
 
 impl StoreTasks<'_> {
-    /// Tasks that are said to be done and whose rows are not there wait again: rows that were reset since, or a store
-    /// that was put back from a copy.
+    /// Requeues a task that is recorded as done if some of its rows are not committed. Such rows were reset since, or
+    /// the store was restored from a copy. Only `requeued` and `not_there` are set in the result.
     ///
-    /// **Concurrency.** As [`StoreTasks::reconcile`].
+    /// **Concurrency** and what is **atomic**: as [`StoreTasks::reconcile`]. What **survives**: see [`StoreTasks`],
+    /// since this call does not sync the ledger.
     ///
     /// # Errors
-    /// As [`StoreTasks::reconcile`].
+    /// As [`Ledger::requeue`] and [`Reader::presence`].
     pub fn requeue_reset(&self) -> Result<Reconciled> {
         let (mut done, mut report) = (Vec::new(), Reconciled::default());
         self.ledger.each(|place, task| {

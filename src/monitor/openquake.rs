@@ -1,5 +1,9 @@
-//! The tables in which OpenQuake keeps times, memory and traffic of its tasks, and beside them what they
-//! have no place for. Columns are in `docs/monitor.md`.
+//! Writes measurements as tables of OpenQuake, a program that computes seismic hazard and risk. In these tables
+//! OpenQuake keeps time, memory and traffic of its tasks. Further datasets hold what these tables have no columns for.
+//! `docs/monitor.md` lists all columns.
+//!
+//! A table of OpenQuake is a dataset of a compound type, and its columns are the members of that type. Only `task_sent`
+//! is a text.
 
 use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::storage::{Disk, Mode, Storage, StorageFile, beside, replace};
@@ -10,9 +14,9 @@ use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Records a chunk, as there.
+/// Records per chunk, as in OpenQuake.
 const CHUNK: usize = 128;
-/// Bytes of a name, as there.
+/// Length of a name in bytes, as in OpenQuake.
 const NAME: usize = 50;
 const NO_TASK: i16 = -1;
 
@@ -40,7 +44,7 @@ const STARMAPS: Members = &[
     ("min", MemberType::F32),
     ("max", MemberType::F32),
 ];
-/// Ours: one record for each of `performance_data`, in the same order.
+/// Members of `h5part_performance`. It has one record per record of `performance_data`, in the same order.
 const WIDE: Members = &[
     ("task_no", MemberType::I64),
     ("start_sec", MemberType::F64),
@@ -53,12 +57,16 @@ const WIDE: Members = &[
     ("failed", MemberType::U8),
 ];
 
-/// Writes OpenQuake's tables `performance_data`, `task_info`, `starmap_info` and `task_sent` into a new
-/// HDF5 file, and `h5part_performance` and `h5part_workers` beside them. The file is built beside its
-/// name, synced and renamed.
+/// Writes OpenQuake's tables `performance_data`, `task_info`, `starmap_info` and `task_sent` to a new HDF5 file `out`.
+/// The file also gets the datasets `h5part_performance` and `h5part_workers`, which OpenQuake does not have.
+///
+/// **Concurrency.** Anything may run beside it. If another process creates `out` during the call, that file is
+/// replaced. **Atomic**: the whole file. It is built under a temporary name in the same folder, synced and renamed.
+/// **Survives** a loss of power once the call has returned. After a kill before that, `out` is complete or does not
+/// exist, and the temporary file `.monitor*.h5part-new` may remain.
 ///
 /// # Errors
-/// [`ErrorKind::AlreadyExists`], library and I/O errors.
+/// [`ErrorKind::AlreadyExists`]: `out` exists. Errors of the HDF5 library, I/O errors.
 pub fn export(timeline: &Timeline, out: &Path) -> Result<()> {
     try_export(timeline, out).at("write", out)
 }
@@ -86,17 +94,17 @@ fn try_export(timeline: &Timeline, out: &Path) -> Result<(), ErrorKind> {
     })?;
     drop(file);
     replace(&Disk, &new, out)?;
-    // The name is gone; there is nothing left to remove.
+    // After the rename the temporary name does not exist, so there is nothing to remove.
     let _ = new.keep();
     Ok(())
 }
 
-/// A row of a table, member by member.
+/// The bytes of records, one record after the other, member by member, without gaps. Numbers are little-endian.
 #[derive(Debug, Default)]
 struct Rows(Vec<u8>);
 
 impl Rows {
-    /// As many bytes as fit, cut between characters.
+    /// Appends a name. A name that is too long is cut between two characters. A shorter name is padded with zero bytes.
     fn name(&mut self, name: &str) -> &mut Self {
         let cut = name.floor_char_boundary(NAME);
         self.0.extend_from_slice(&name.as_bytes()[..cut]);
@@ -110,7 +118,7 @@ impl Rows {
     }
 }
 
-/// Sums of whole numbers are of 64 bits with a sign there.
+/// Converts to OpenQuake's type for sums of integers, which is signed. A sum that is too large becomes `i64::MAX`.
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -124,7 +132,7 @@ fn performance(timeline: &Timeline) -> Vec<u8> {
     let mut rows = Rows::default();
     for event in &timeline.events {
         let name = timeline.operation(event);
-        // As there: a task as a whole is the operation "total NAME".
+        // OpenQuake calls the operation that is a whole task "total NAME".
         let name = if event.whole { &format!("total {name}") } else { name };
         rows.name(name)
             .put(event.wall_s.to_le_bytes())
@@ -151,7 +159,7 @@ fn wide(timeline: &Timeline) -> Vec<u8> {
     rows.0
 }
 
-/// Tasks as a whole, with their numbers.
+/// The events that stand for whole tasks, each with the number of its task.
 fn whole(timeline: &Timeline) -> impl Iterator<Item = (&Event, u64)> {
     timeline.events.iter().filter(|event| event.whole).filter_map(|event| Some((event, event.task?)))
 }
@@ -169,8 +177,9 @@ fn tasks(timeline: &Timeline) -> Vec<u8> {
     rows.0
 }
 
-/// As there: for each name of tasks, how the time in them was spread over workers, where there were
-/// several.
+/// Records of `starmap_info`, one per name of tasks. For each thread of each worker, the seconds that it spent in these
+/// tasks are added up. A record holds mean, standard deviation, minimum and maximum of these sums. As in OpenQuake, a
+/// name has no record if only one thread worked on its tasks.
 fn starmaps(timeline: &Timeline) -> Vec<u8> {
     let mut busy: BTreeMap<&str, BTreeMap<(u32, u32), f64>> = BTreeMap::new();
     for (event, _) in whole(timeline) {
@@ -192,7 +201,7 @@ fn starmaps(timeline: &Timeline) -> Vec<u8> {
     rows.0
 }
 
-/// Bytes sent, by task and argument: a dictionary as Python writes it.
+/// Bytes sent, by name of the task and argument. The text is a Python literal: a dictionary of dictionaries.
 fn sent(timeline: &Timeline) -> String {
     let dictionary = |items: Vec<String>| format!("{{{}}}", items.join(", "));
     let arguments = |sums: &BTreeMap<String, u64>| {
@@ -206,7 +215,7 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\\' | '\'' => out.extend(['\\', c]),
-            // Writing to a text does not fail.
+            // Writing to a `String` cannot fail.
             c if c.is_control() => _ = write!(out, "\\u{:04x}", u32::from(c)),
             c => out.push(c),
         }
