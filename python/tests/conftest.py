@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,11 @@ import pytest
 import h5part
 
 PATIENCE_S = 60.0
+
+# A shell lets what it runs in the background ignore these, and children inherit it: they would not see Ctrl-C.
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 def until(condition: Callable[[], object], what: str = "the condition") -> None:
