@@ -28,6 +28,7 @@ fn column(dtype: u8, shape: &[u64]) -> Column {
         layout: Err("not looked at".to_owned()),
         filters: None,
         big_endian: false,
+        terminated: Vec::new(),
         frozen: None,
         stamp: None,
     }
