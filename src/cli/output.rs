@@ -19,11 +19,13 @@ pub fn say(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "h5part: {text}");
 }
 
-/// Writes an error to standard error, with a hint on a line of its own.
+/// Writes an error to standard error, with a hint on a line of its own. Whom a lock waited for and what to do about that
+/// process stay together: many workers that write to one log would part them.
 pub fn say_error(error: &Error) {
-    say(error);
-    if let Some(hint) = hints::of(error) {
-        let _ = writeln!(std::io::stderr(), "hint: {hint}");
+    match hints::of(error) {
+        Some(hint) if matches!(error.kind(), ErrorKind::LockTimeout { .. }) => say(format_args!("{error}; {hint}")),
+        Some(hint) => say(format_args!("{error}\nhint: {hint}")),
+        None => say(error),
     }
 }
 

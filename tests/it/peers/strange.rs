@@ -132,3 +132,29 @@ with h5py.File(h5py.h5f.create(sys.argv[1].encode(), h5py.h5f.ACC_TRUNC, fcpl=pl
         assert_eq!(seen.expect("h5py"), "1\n", "{sizes:?}");
     }
 }
+
+#[test]
+fn a_chunk_that_hdf5_freed_is_never_written_to() {
+    let scratch = Scratch::new();
+    let (path, out) = (scratch.text("a.h5"), scratch.text("p.h5"));
+    // The file names the chunk of `E` where `other` lies afterwards.
+    let make = "
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], 'w', libver='latest') as f:
+    f.create_dataset('t/E', data=np.ones((1, 4000)), maxshape=(1, 4000), chunks=(1, 4000))
+with h5py.File(sys.argv[1], 'r+') as f: f['t/E'].resize(0, axis=0)
+with h5py.File(sys.argv[1], 'r+') as f: f['other'] = np.full(6000, 7.0)";
+    py(make, &[&path]).expect("h5py");
+    let told = ok(&["verify", &path, "--json"]);
+    assert!(told.contains("freed_chunk") && told.contains("/t/E"), "{told}");
+    ok(&["adopt", &path, "t", "--committed", "all"]);
+    let (code, _, err) = run(&["extend", &path, "t", "--rows", "1"]);
+    assert!(code == 10 && err.contains("freed its chunk"), "{code}: {err}");
+    ok(&["publish", &path, "-o", &out]);
+    assert!(!ok(&["verify", &out, "--json"]).contains("freed_chunk"));
+    ok(&["merge", &scratch.text("m.h5"), &path, &out]);
+    for file in [&path, &out, &scratch.text("m.h5")] {
+        let see = "import sys, h5py\nwith h5py.File(sys.argv[1]) as f: print(f['t/E'].shape, set(f['other'][...]))";
+        assert_eq!(py(see, &[file]).expect("h5py"), "(0, 4000) {np.float64(7.0)}\n");
+    }
+}

@@ -69,3 +69,31 @@ fn names_within_a_table_are_listed() {
     let json: serde_json::Value = serde_json::from_str(&ok(&["info", &file, "--json"])).expect("JSON");
     assert_eq!(json["tables"][0]["aliases"], serde_json::json!({"a": "b", "c": "b"}));
 }
+
+#[test]
+fn a_soft_link_to_a_dataset_with_one_hard_link_is_one_column_with_it() {
+    let scratch = Scratch::new();
+    let (file, merged) = (scratch.text("a.h5"), scratch.text("m.h5"));
+    let made = "import sys, h5py, numpy as np\n\
+        f = h5py.File(sys.argv[1], 'w')\n\
+        f['t/x'] = np.arange(4.)\n\
+        f['t/y'] = np.arange(4.)\n\
+        f['s'] = h5py.SoftLink('/t/x')";
+    if py(made, &[&file]).is_none() {
+        return;
+    }
+    // The table that is adopted first gets the column, here the one with the soft link.
+    ok(&["adopt", &file, "/", "--committed", "all"]);
+    assert!(ok(&["adopt", &file, "t", "--committed", "all"]).contains("another name of '/s', which has stamps"));
+    let values = scratch.npy("v.npy", &[1], &[77.5]);
+    let (code, _, err) = run(&["update", &file, "t", "--rows", "1", "--set", &format!("x={values}")]);
+    assert!(code == 10 && err.contains("'/s'"), "{code} {err}");
+    ok(&["update", &file, "/", "--rows", "1", "--set", &format!("s={values}")]);
+    ok(&["merge", &merged, &file]);
+    for file in [&file, &merged] {
+        assert!(ok(&["verify", file]).contains("sound"));
+        assert_eq!(ok(&["read", file, "t", "x", "--rows", "0:3"]), "0.0\n77.5\n2.0\n");
+        let (code, _, err) = run(&["update", file, "t", "--rows", "1", "--set", &format!("x={values}")]);
+        assert!(code == 10 && err.contains("'/s'"), "{code} {err}");
+    }
+}

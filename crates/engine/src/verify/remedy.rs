@@ -12,6 +12,8 @@ pub enum Remedy {
     Nothing,
     /// The file comes back from a copy.
     RestoreFile,
+    /// A copy that h5part or HDF5's tools make anew is free of it.
+    CopyAnew,
     /// Objects come back from a copy.
     RestoreObjects,
     /// The rows come back from a copy, or are computed again.
@@ -61,6 +63,7 @@ impl fmt::Display for Remedy {
         f.write_str(match self {
             Self::Nothing => "",
             Self::RestoreFile => "restore the file from a copy",
+            Self::CopyAnew => "do not make it longer; a published copy does not have it",
             Self::RestoreObjects => "restore them from a copy",
             Self::RestoreOrRecompute => "restore the file from a copy, or compute these rows again in a new one",
             Self::Compare => "compare with a copy; h5part does not touch it",

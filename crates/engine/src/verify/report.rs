@@ -68,6 +68,8 @@ pub enum Kind {
     SharedName,
     /// Data lies beyond the end of the file.
     BeyondEnd,
+    /// A dataset without rows names a chunk that HDF5 has freed.
+    FreedChunk,
     /// A link leads into another file, or values lie in one. They were not checked.
     Outside,
     /// The sidecar belongs to another file than the one with this name.

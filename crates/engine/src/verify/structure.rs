@@ -39,6 +39,11 @@ fn finding(oddity: &Anomaly) -> Finding {
             let what = format!("its data ends at byte {end}, the file at {len}");
             Finding::fault(Kind::BeyondEnd, what, Remedy::RestoreFile)
         }
+        Anomaly::FreedChunk => {
+            let what = "it has no rows, but names a chunk that HDF5 has freed: a program that makes it longer writes over \
+                        other data";
+            Finding::note(Kind::FreedChunk, what, Remedy::CopyAnew)
+        }
         Anomaly::LeadsOutside => {
             Finding::note(Kind::Outside, "a link into another file, which is not followed", Remedy::Nothing)
         }

@@ -58,7 +58,7 @@ impl Ensemble {
             }
         }
         if names.is_empty() {
-            let text = "there are no trials: make them with 'h5part vspace' or vspace".to_owned();
+            let text = "there are no trials; vspace makes them".to_owned();
             return Err(ErrorKind::BadRequest(text).at(LOOK, &folder));
         }
         names.sort();

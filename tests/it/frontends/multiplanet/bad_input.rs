@@ -11,7 +11,7 @@ fn what_is_missing_is_told_in_a_line_and_nothing_is_begun() {
         (b"sSrcFolder .\nsPrimaryFile vpl.in\n", 5, "sDestFolder NAME"),
         (b"sDestFolder\n", 5, "line 1: 'sDestFolder' has no value"),
         (b"sDestFolder nowhere\n", 3, "nowhere: no such file"),
-        (b"sDestFolder bin\n", 2, "there are no trials: make them with 'h5part vspace'"),
+        (b"sDestFolder bin\n", 2, "there are no trials; vspace makes them"),
         (b"sDestFolder /\n", 5, "not a name of a folder"),
         (b"", 5, "sDestFolder NAME"),
     ];

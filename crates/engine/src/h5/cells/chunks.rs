@@ -137,8 +137,18 @@ fn chunk_table(dataset: &Dataset, column: &Column, file_len: u64) -> Result<Chun
     Ok(ChunkTable { grid, filters, chunks })
 }
 
+/// Whether a dataset without elements still names a chunk. HDF5 frees the only chunk of a dataset that cannot have more
+/// when the dataset is shrunk to nothing, but does not strike its address out. If the dataset grows again, the library
+/// reads and writes whatever lies there by then.
+pub(in crate::h5) fn has_freed_chunk(dataset: &Dataset) -> bool {
+    dataset.shape().contains(&0) && dataset.num_chunks().is_some_and(|count| count > 0)
+}
+
 /// Calls `found(offset of the first element, chunk)` for every chunk.
 pub(in crate::h5) fn each_chunk(dataset: &Dataset, mut found: impl FnMut(&[u64], Chunk)) -> Result<(), Failed> {
+    if has_freed_chunk(dataset) {
+        return Ok(());
+    }
     dataset.chunks_visit(|chunk| {
         found(chunk.offset, Chunk { address: chunk.addr, bytes: chunk.size, mask: chunk.filter_mask });
         0

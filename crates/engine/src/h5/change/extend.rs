@@ -2,6 +2,7 @@
 
 use crate::h5::Failed;
 use crate::h5::H5Change;
+use crate::h5::cells::chunks::has_freed_chunk;
 use crate::h5::cells::library_cells::{fill_rows, is_unfilled};
 use crate::h5::dimensions::lengthen;
 use crate::h5::marks::format::STAMPS_GROUP;
@@ -11,6 +12,9 @@ use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 use hdf5::Dataset;
 use hdf5::plist::dataset_create::AllocTime;
+
+const FREED: &str = "HDF5 freed its chunk, but the file still names the place: new rows would be written over other \
+                     data. A copy by `publish` is free of this";
 
 impl H5Change {
     /// Extends all columns of a table, and its stamps, to `rows` rows. New rows hold fill, and those of a guard its
@@ -31,6 +35,9 @@ impl H5Change {
         let shorter = |dataset: &Dataset| dataset.shape().first().is_some_and(|&n| (n as u64) < rows);
         let columns: Vec<_> = parts.columns.iter().filter(|(_, dataset)| shorter(dataset)).collect();
         for (column, dataset) in &columns {
+            if has_freed_chunk(dataset) {
+                return refuse(&column.name, FREED.to_owned());
+            }
             if let Some(most) = most_rows(dataset)
                 && most < rows
             {
@@ -76,7 +83,10 @@ impl H5Change {
         let mut fixed = Vec::new();
         for name in names {
             let dataset = group.dataset(name)?;
-            if dataset.chunk().is_none() || most_rows(&dataset).is_some_and(|most| most < rows) {
+            if dataset.chunk().is_none()
+                || most_rows(&dataset).is_some_and(|most| most < rows)
+                || has_freed_chunk(&dataset)
+            {
                 fixed.push(name.clone());
             } else {
                 resize(&dataset, rows)?;

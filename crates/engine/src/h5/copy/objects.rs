@@ -6,6 +6,7 @@ use super::shells::Shell;
 use super::values::{contains_references, open_attribute};
 use super::{Copied, Copying, shells, whole};
 use crate::h5::Failed;
+use crate::h5::cells::chunks::has_freed_chunk;
 use crate::h5::dimensions;
 use crate::h5::library::raw::{call, own};
 use crate::h5::marks::format::{FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE, UUID_ATTRIBUTE};
@@ -325,7 +326,9 @@ impl<'a> Copier<'a> {
             }
             return Ok(());
         }
-        if self.other_sizes || whole::has_pointers(&datatype, &creation)? {
+        // The library would copy whatever lies where a freed chunk was.
+        let freed = has_freed_chunk(&object.as_dataset()?);
+        if self.other_sizes || freed || whole::has_pointers(&datatype, &creation)? {
             return self.whole(object, (&datatype, &creation), copy, link, path);
         }
         let pending = self.late.len();

@@ -18,6 +18,8 @@ pub(in crate::h5) const PATH_ATTRIBUTE: &str = "table";
 pub(in crate::h5) const COLUMNS_ATTRIBUTE: &str = "columns";
 /// Type and cell shape of each stamped column, so that a replaced dataset is noticed.
 pub(in crate::h5) const TYPES_ATTRIBUTE: &str = "column_types";
+/// Of the group of stamps: a stamped column is a soft link, so that its dataset may have one hard link in another table.
+pub(in crate::h5) const SOFT_ATTRIBUTE: &str = "soft_columns";
 pub(in crate::h5) const GENERATION_ATTRIBUTE: &str = "h5part_generation";
 
 pub(in crate::h5) fn read_uuid(file: &hdf5::File) -> Result<Option<Uuid>, Failed> {
@@ -29,4 +31,9 @@ pub(in crate::h5) fn read_uuid(file: &hdf5::File) -> Result<Option<Uuid>, Failed
         return Err(ErrorKind::NewerFormat { found, known: NEWEST }.into());
     }
     Ok(Uuid::parse_str(&read_text(file, UUID_ATTRIBUTE)?).ok())
+}
+
+/// Whether a stamped column of the file may be a soft link. `all`: the group of stamps.
+pub(in crate::h5) fn has_soft_columns(all: &hdf5::Group) -> Result<bool, Failed> {
+    Ok(all.attr_names()?.iter().any(|name| name == SOFT_ATTRIBUTE))
 }

@@ -5,15 +5,15 @@ use crate::h5::H5Change;
 use crate::h5::cells::library_cells::fill_rows;
 use crate::h5::change::column::{Filters, Make, chunk_rows, make_column};
 use crate::h5::marks::format::{
-    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, PATH_ATTRIBUTE, STAMPS_GROUP, TABLE_ATTRIBUTE,
-    TYPES_ATTRIBUTE, UUID_ATTRIBUTE, read_uuid,
+    COLUMNS_ATTRIBUTE, FORMAT, FORMAT_ATTRIBUTE, GENERATION_ATTRIBUTE, PATH_ATTRIBUTE, SOFT_ATTRIBUTE, STAMPS_GROUP,
+    TABLE_ATTRIBUTE, TYPES_ATTRIBUTE, UUID_ATTRIBUTE, has_soft_columns, read_uuid,
 };
 use crate::h5::marks::guards::{self, GuardSpec};
 use crate::h5::marks::texts::{write_text, write_texts};
 use crate::h5::read::load::{open_stamps, stamps_of, type_of, type_text};
 use h5part_base::dataspace::{ColumnSpec, Dtype, SECTOR_STAMPS, Stamps, Table};
 use h5part_base::error::{ErrorKind, Item};
-use hdf5::{Dataset, Group};
+use hdf5::{Dataset, Group, LinkType};
 use uuid::Uuid;
 
 /// Attribute of the group of stamps: the largest number that a table ever got.
@@ -170,6 +170,7 @@ impl H5Change {
             write_text(stamps, PATH_ATTRIBUTE, spec.path)?;
         }
         write_texts(stamps, COLUMNS_ATTRIBUTE, &spec.names)?;
+        self.note_soft_columns(spec)?;
         let types = types.map_or_else(|| self.types_of(spec), Ok)?;
         write_texts(stamps, TYPES_ATTRIBUTE, &types)?;
         let wide = if spec.names.len() > SECTOR_STAMPS { WIDE } else { 0 };
@@ -179,6 +180,19 @@ impl H5Change {
         let found: u64 = attribute.read_scalar()?;
         if found < format {
             attribute.write_scalar(&format)?;
+        }
+        Ok(())
+    }
+
+    /// Marks the file if a column is reached by a soft link only.
+    fn note_soft_columns(&self, spec: &StampsSpec<'_>) -> Result<(), Failed> {
+        let table = self.file.group(&format!("/{}", spec.path))?;
+        let links = table.links(hdf5::IndexType::Name, hdf5::IterationOrder::Native)?;
+        let soft =
+            |(name, link): &(String, hdf5::LinkInfo)| link.link_type == LinkType::Soft && spec.names.contains(name);
+        let all = self.file.group(STAMPS_GROUP)?;
+        if links.iter().any(soft) && !has_soft_columns(&all)? {
+            all.new_attr::<u64>().create(SOFT_ATTRIBUTE)?.write_scalar(&1u64)?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::h5::Failed;
 use crate::h5::H5File;
 use crate::h5::bundle::CHECKSUM;
+use crate::h5::cells::chunks::has_freed_chunk;
 use crate::h5::marks::format::{STAMPS_GROUP, TABLE_ATTRIBUTE};
 use crate::h5::read::groups::{Groups, object_id};
 use crate::h5::read::load::{chunks_end, table_of_stamps};
@@ -49,6 +50,8 @@ pub enum Anomaly {
         /// Length of the file.
         len: u64,
     },
+    /// A dataset without elements names a chunk that HDF5 has freed.
+    FreedChunk,
     /// A link into another file, or of an unknown kind. It was not followed.
     LeadsOutside,
     /// A dataset whose values lie in other files. It was not read.
@@ -166,6 +169,9 @@ impl Walker<'_> {
         self.attributes(path, dataset);
         if let Some(number) = path.strip_prefix(STAMPS_GROUP).and_then(|rest| rest.strip_prefix('/')?.parse().ok()) {
             self.found.stamps.push((number, table_of_stamps(dataset)));
+        }
+        if has_freed_chunk(dataset) {
+            self.odd(path, Anomaly::FreedChunk);
         }
         match Self::end(dataset) {
             Ok(Some(end)) if end > self.h5.len => self.odd(path, Anomaly::BeyondEnd { end, len: self.h5.len }),

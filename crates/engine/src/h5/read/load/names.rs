@@ -4,7 +4,7 @@ use super::dataset::read_column;
 use super::stamps::{Stamped, open_stamps, table_of_stamps};
 use crate::h5::Failed;
 use crate::h5::dimensions::Marked;
-use crate::h5::marks::format::STAMPS_GROUP;
+use crate::h5::marks::format::{STAMPS_GROUP, has_soft_columns};
 use crate::h5::read::groups::{members, object_id};
 use h5part_base::dataspace::{Column, path_below};
 use hdf5::{Dataset, Group, LocationType};
@@ -27,12 +27,20 @@ pub(super) struct Elsewhere<'f> {
     file: &'f hdf5::File,
     /// Number of this table, if it has stamps.
     own: Option<u64>,
+    /// Whether another table may reach its column by a soft link, which the column's count of links does not tell.
+    soft: OnceCell<bool>,
     columns: OnceCell<HashMap<String, String>>,
 }
 
 impl<'f> Elsewhere<'f> {
     pub(super) fn new(file: &'f hdf5::File, own: Option<u64>) -> Self {
-        Self { file, own, columns: OnceCell::new() }
+        Self { file, own, soft: OnceCell::new(), columns: OnceCell::new() }
+    }
+
+    /// Whether a dataset with one hard link may be a stamped column of another table.
+    fn may_be_soft(&self) -> bool {
+        let look = || self.file.group(STAMPS_GROUP).is_ok_and(|all| has_soft_columns(&all).unwrap_or(true));
+        *self.soft.get_or_init(|| self.file.link_exists(STAMPS_GROUP) && look())
     }
 
     /// Path of the other table's stamped column that is this dataset, if any.
@@ -104,8 +112,9 @@ pub(super) fn datasets(group: &Group, stamped: &[String], elsewhere: &Elsewhere<
             Entry::Vacant(new) => {
                 let stamp = place(&name);
                 let mut column = read_column(&dataset, name.clone(), stamp)?;
-                let has_names = !hard.contains(&name) || dataset.loc_info()?.num_links > 1;
-                if let Some(other) = (stamp.is_none() && has_names).then(|| elsewhere.of(new.key())).flatten() {
+                let may_be_elsewhere = stamp.is_none()
+                    && (!hard.contains(&name) || dataset.loc_info()?.num_links > 1 || elsewhere.may_be_soft());
+                if let Some(other) = may_be_elsewhere.then(|| elsewhere.of(new.key())).flatten() {
                     column.frozen = Some(format!("another name of '{other}', which has stamps"));
                 }
                 new.insert(name);
