@@ -69,16 +69,15 @@ doc: ## Build the documentation and run its examples.
 bench: ## Criterion benchmarks of the parts.
 	$(cmake) $(CARGO) bench --profile release --workspace --benches
 
-bench-peers: wheel ## The same work by h5part and by its peers, in one table a task; JSON=FOLDER keeps the numbers.
+bench-peers: wheel ## The same work by h5part and by its peers, in a table for each task; TASK=read runs one, JSON=FOLDER keeps the numbers.
 	-sh .ci/tools peer hidefix
 	-sh .ci/tools planets
 	reading=$(call program,reading); saving=$(call program,mbe); \
-	for task in commit gzip publish read beside mbe trials archive grow; do \
-	    $(planets) $(zarr) $(PYTHON) benches/peers/run.py --task $$task --reading "$$reading" --saving "$$saving" \
-	        $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS) || exit 1; \
-	done; \
-	sh .ci/python bench --reading "$$reading" $(if $(JSON),--json "$(JSON)/python.json") $(ARGS)
-	$(cmake) $(CARGO) bench --profile release --workspace --bench ledger
+	for task in $(or $(TASK),commit gzip publish read beside mbe trials archive grow python); do \
+	    set -- --task $$task --reading "$$reading" --saving "$$saving" $(if $(JSON),--json "$(JSON)/$$task.json") $(ARGS); \
+	    if [ $$task = python ]; then sh .ci/python bench "$$@"; else $(planets) $(zarr) $(PYTHON) benches/peers/run.py "$$@"; fi || exit 1; \
+	done
+	$(if $(TASK),,$(cmake) $(CARGO) bench --profile release --workspace --bench ledger)
 
 clean: ## Remove what was built, but not the tools that were fetched.
 	$(CARGO) clean --release --package h5part

@@ -59,6 +59,7 @@ def main() -> int:
             shutil.rmtree(options.dir, ignore_errors=True)
     print((report.markdown if options.markdown else report.text)(results, place))
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report.raw(results, place), indent=2) + "\n")
     if results.failed:
         return 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -58,7 +57,6 @@ class Writer:
         self._fence = fence
         self._size = _check.whole("group", group)
         self._group = _h5part.Group()
-        self._pid = os.getpid()
         self._closed = False
         self._times: dict[str, str] | None = None
         self._raw = self._open()
@@ -79,12 +77,11 @@ class Writer:
 
     def _ours(self) -> _h5part.Writer:
         self._check_open()
-        if self._pid != os.getpid():
+        if not self._raw.is_ours():
             if len(self._group):
                 # They belong to the parent, which still commits them.
                 self._group = _h5part.Group()
             self._raw = self._open()
-            self._pid = os.getpid()
         return self._raw
 
     def commit(self, rows: Any, /, **values: Any) -> int:
@@ -125,9 +122,9 @@ class Writer:
         return self._commit(rows, values)
 
     def _commit(self, rows: Any, values: Mapping[str, Any]) -> int:
-        if self._closed or self._pid != os.getpid():
-            self._ours()
         raw = self._raw
+        if self._closed or not raw.is_ours():
+            raw = self._ours()
         if not (rows.__class__ is int and rows >= 0):
             rows = resolve(rows, self._count)
         if self._times is None:
@@ -135,7 +132,7 @@ class Writer:
         if self._times:
             values = self._to_numbers(values, self._times)
         for value in values.values():
-            if isinstance(value, np.ma.MaskedArray):
+            if value.__class__ is not np.ndarray and isinstance(value, np.ma.MaskedArray):
                 return sum(self._commit(part, chosen) for part, chosen in split(rows, values))
         if self._size:
             raw.add(self._group, rows, values)
@@ -253,7 +250,7 @@ class Writer:
         """
         if self._closed:
             return
-        ours = self._pid == os.getpid()
+        ours = self._raw.is_ours()
         try:
             if ours and len(self._group):
                 self.flush()

@@ -1,7 +1,7 @@
 //! Something open that belongs to the process that opened it.
 
 use crate::convert::lock;
-use crate::fork::with_threads;
+use crate::fork::{process, with_threads};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::sync::Mutex;
@@ -9,19 +9,21 @@ use std::sync::Mutex;
 /// Used by one thread at a time, without the GIL.
 #[derive(Debug)]
 pub struct Handle<T> {
-    pid: u32,
+    process: u32,
     what: &'static str,
     inner: Mutex<Option<T>>,
 }
 
-impl<T: Send> Handle<T> {
-    pub fn new(what: &'static str, inner: T) -> Self {
-        Self { pid: std::process::id(), what, inner: Mutex::new(Some(inner)) }
-    }
-
+impl<T> Handle<T> {
     /// Whether this process opened it.
     pub fn is_ours(&self) -> bool {
-        self.pid == std::process::id()
+        self.process == process()
+    }
+}
+
+impl<T: Send> Handle<T> {
+    pub fn new(what: &'static str, inner: T) -> Self {
+        Self { process: process(), what, inner: Mutex::new(Some(inner)) }
     }
 
     /// Works with what is open.
@@ -46,7 +48,7 @@ impl<T: Send> Handle<T> {
 
 impl<T> Drop for Handle<T> {
     fn drop(&mut self) {
-        if self.pid != std::process::id()
+        if !self.is_ours()
             && let Ok(inner) = self.inner.get_mut()
         {
             // The threads and locks that it would let go of are its parent's.

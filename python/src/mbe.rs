@@ -148,7 +148,7 @@ impl Saver {
 
 fn given(values: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Given>> {
     let Some(values) = values else { return Ok(None) };
-    match Given::array(values)? {
+    match Given::array(values) {
         Some(given) => Ok(Some(given)),
         None => Err(PyTypeError::new_err("values are C-contiguous arrays of float64")),
     }

@@ -16,7 +16,7 @@ pub fn rows(selection: &Bound<'_, PyAny>) -> PyResult<Rows> {
         let start = if start.is_none() { 0 } else { start.extract()? };
         return Ok(Rows::range(start..stop.extract()?));
     }
-    let Some(given) = Given::array(selection)? else {
+    let Some(given) = Given::array(selection) else {
         return Err(PyTypeError::new_err("rows are named by an int, a slice or an array of ints"));
     };
     if given.shape().len() != 1 || !matches!(given.dtype(), Dtype::I64 | Dtype::U64) {

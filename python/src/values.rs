@@ -2,29 +2,46 @@
 
 use crate::columns::find;
 use h5part::{Dtype, TableInfo, Values};
-use pyo3::buffer::{ElementType, PyUntypedBuffer};
+use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyDict;
 
 /// Values of one column, alive as long as this.
 #[derive(Debug)]
 pub struct Given {
-    buffer: PyUntypedBuffer,
+    memory: Memory,
     dtype: Dtype,
     shape: Vec<u64>,
 }
 
+/// Who keeps the values alive.
+#[derive(Debug)]
+enum Memory {
+    /// An array of numpy's own class. Its buffer would cost as much as the rest of this module.
+    Array(Py<PyUntypedArray>, *const u8, usize),
+    Buffer(PyUntypedBuffer),
+}
+
 impl Given {
-    /// An array of numpy that can be taken as it is; `None` for everything else.
-    pub fn array(value: &Bound<'_, PyAny>) -> PyResult<Option<Self>> {
-        if !value.get_type().is(ndarray(value.py())?) {
-            return Ok(None);
-        }
-        let Ok(buffer) = PyUntypedBuffer::get(value) else { return Ok(None) };
-        let Some(dtype) = dtype_of(&buffer).filter(|_| buffer.is_c_contiguous()) else { return Ok(None) };
-        let shape = buffer.shape().iter().map(|&n| n as u64).collect();
-        Ok(Some(Self { buffer, dtype, shape }))
+    /// An array of numpy that can be taken as it is; `None` for everything else, also for subclasses such as masked
+    /// arrays, which need more care.
+    #[expect(unsafe_code, reason = "where the values of an array are")]
+    pub fn array(value: &Bound<'_, PyAny>) -> Option<Self> {
+        let array = value.cast_exact::<PyUntypedArray>().ok()?;
+        let descriptor = array.dtype();
+        let dtype = dtype_of_array(&descriptor).filter(|_| array.is_c_contiguous())?;
+        let shape: Vec<u64> = array.shape().iter().map(|&n| n as u64).collect();
+        // SAFETY: the array is alive.
+        let data = unsafe { (*array.as_array_ptr()).data };
+        let memory = Memory::Array(array.clone().unbind(), data.cast(), array.len() * descriptor.itemsize());
+        Some(Self { memory, dtype, shape })
+    }
+
+    /// A buffer of this type.
+    fn converted(memory: &Bound<'_, PyAny>, dtype: Dtype, shape: Vec<u64>) -> PyResult<Self> {
+        Ok(Self { memory: Memory::Buffer(PyUntypedBuffer::get(memory)?), dtype, shape })
     }
 
     pub fn dtype(&self) -> Dtype {
@@ -37,14 +54,17 @@ impl Given {
 
     #[expect(unsafe_code, reason = "the memory of an array, without a copy")]
     pub fn bytes(&self) -> &[u8] {
-        let len = self.buffer.len_bytes();
+        let (data, len) = match &self.memory {
+            Memory::Array(_, data, len) => (*data, *len),
+            Memory::Buffer(buffer) => (buffer.buf_ptr().cast::<u8>().cast_const(), buffer.len_bytes()),
+        };
         if len == 0 {
             return &[];
         }
-        // SAFETY: the buffer is contiguous, and keeps its memory alive. Another thread of the program may write to the
-        // array meanwhile: then it is not known which values are taken, as with every function of numpy that lets go of
-        // the GIL.
-        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast::<u8>(), len) }
+        // SAFETY: the values are contiguous, and their owner is kept alive. Another thread of the program may write to
+        // the array meanwhile: then it is not known which values are taken, as with every function of numpy that lets go
+        // of the GIL.
+        unsafe { std::slice::from_raw_parts(data, len) }
     }
 
     pub fn values(&self) -> Result<Values<'_>, h5part::ErrorKind> {
@@ -60,7 +80,7 @@ pub fn given(info: &TableInfo, rows: u64, values: &Bound<'_, PyDict>) -> PyResul
 
 fn one(info: &TableInfo, rows: u64, name: String, value: &Bound<'_, PyAny>) -> PyResult<Option<(String, Given)>> {
     let Some(column) = find(info, &name) else { return Ok(None) };
-    if let Some(given) = Given::array(value)?
+    if let Some(given) = Given::array(value)
         && column.dtype == Some(given.dtype)
     {
         return Ok(Some((name, given)));
@@ -69,53 +89,32 @@ fn one(info: &TableInfo, rows: u64, name: String, value: &Bound<'_, PyAny>) -> P
     let Some(dtype) = column.dtype else { return Err(unread(py, &name)?) };
     let arguments = (&name, dtype.to_string(), dtype.numpy(), &column.shape, rows, value);
     let (shape, memory): (Vec<u64>, Bound<'_, PyAny>) = convert(py)?.call1(arguments)?.extract()?;
-    Ok(Some((name, Given { buffer: PyUntypedBuffer::get(&memory)?, dtype, shape })))
+    Ok(Some((name, Given::converted(&memory, dtype, shape)?)))
 }
 
-fn dtype_of(buffer: &PyUntypedBuffer) -> Option<Dtype> {
-    let format = buffer.format();
-    if matches!(format.to_bytes().first(), Some(b'>' | b'!')) {
+/// The element type of an array. `None` for other byte orders, and types that are converted first.
+fn dtype_of_array(descriptor: &Bound<'_, PyArrayDescr>) -> Option<Dtype> {
+    if descriptor.byteorder() == b'>' {
         return None;
     }
-    if let Some(kind) = complex(format.to_bytes()).or_else(|| bytes(format.to_bytes())) {
-        return Some(kind);
-    }
-    Some(match ElementType::from_format(format) {
-        ElementType::Float { bytes: 2 } => Dtype::F16,
-        ElementType::Float { bytes: 4 } => Dtype::F32,
-        ElementType::Float { bytes: 8 } => Dtype::F64,
-        ElementType::SignedInteger { bytes: 1 } => Dtype::I8,
-        ElementType::SignedInteger { bytes: 2 } => Dtype::I16,
-        ElementType::SignedInteger { bytes: 4 } => Dtype::I32,
-        ElementType::SignedInteger { bytes: 8 } => Dtype::I64,
-        ElementType::UnsignedInteger { bytes: 1 } => Dtype::U8,
-        ElementType::UnsignedInteger { bytes: 2 } => Dtype::U16,
-        ElementType::UnsignedInteger { bytes: 4 } => Dtype::U32,
-        ElementType::UnsignedInteger { bytes: 8 } => Dtype::U64,
-        ElementType::Bool => Dtype::Bool,
+    Some(match (descriptor.kind(), descriptor.itemsize()) {
+        (b'f', 2) => Dtype::F16,
+        (b'f', 4) => Dtype::F32,
+        (b'f', 8) => Dtype::F64,
+        (b'c', 8) => Dtype::C64,
+        (b'c', 16) => Dtype::C128,
+        (b'i', 1) => Dtype::I8,
+        (b'i', 2) => Dtype::I16,
+        (b'i', 4) => Dtype::I32,
+        (b'i', 8) => Dtype::I64,
+        (b'u', 1) => Dtype::U8,
+        (b'u', 2) => Dtype::U16,
+        (b'u', 4) => Dtype::U32,
+        (b'u', 8) => Dtype::U64,
+        (b'b', 1) => Dtype::Bool,
+        (b'S', length) if length > 0 => Dtype::Bytes(u32::try_from(length).ok()?),
         _ => return None,
     })
-}
-
-/// How numpy writes complex numbers in the formats of buffers.
-fn complex(format: &[u8]) -> Option<Dtype> {
-    match format {
-        b"Zf" => Some(Dtype::C64),
-        b"Zd" => Some(Dtype::C128),
-        _ => None,
-    }
-}
-
-/// `20s`: bytes of a fixed length.
-fn bytes(format: &[u8]) -> Option<Dtype> {
-    let length = std::str::from_utf8(format.strip_suffix(b"s")?).ok()?;
-    length.parse().ok().map(Dtype::Bytes)
-}
-
-/// The class `numpy.ndarray`. Masked arrays and the like are subclasses of it, and need more care.
-fn ndarray(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    CLASS.import(py, "numpy", "ndarray")
 }
 
 /// The error for a column of a type that h5part does not read or write.

@@ -481,7 +481,7 @@ def changed_by_h5py(case, op):
     except KeyError:
         return
     before = case.view
-    few = recipes.length_bytes(case.path) < 4
+    few = recipes.address_bytes(case.path) < 4
     error = recipes.change(lines, case.path)
     try:
         case.refresh()
@@ -498,7 +498,7 @@ def changed_by_h5py(case, op):
 
 
 class BrokenByHdf5(Exception):
-    """h5py alone has changed the file, and cannot open it again: with lengths of 2 bytes, after a large attribute."""
+    """h5py alone has changed the file, and cannot open it again: with addresses or lengths of 2 bytes, after a large attribute."""
 
 
 def harm(case, op, rows, before, after):

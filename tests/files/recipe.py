@@ -101,10 +101,10 @@ def run_step(lines, scope):
             scope.pop(name, None)
 
 
-def length_bytes(path):
-    """Bytes of a length in the file."""
+def address_bytes(path):
+    """Bytes of an address or of a length in the file, whichever has fewer."""
     with NAMES["h5py"].File(path, "r") as file:
-        return file.id.get_create_plist().get_sizes()[1]
+        return min(file.id.get_create_plist().get_sizes())
 
 
 def change(lines, path):

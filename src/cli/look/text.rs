@@ -4,6 +4,7 @@ use super::super::output::{duration, strip, table_name};
 use super::{Look, TASKS, WriterLook, key};
 use h5part::ledger::Tally;
 use h5part_base::lock::Holder;
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 /// How to draw lines.
@@ -82,6 +83,7 @@ pub fn block(look: &Look, style: Style) -> Vec<String> {
                 None => causes.push((&task.reason, 1)),
             }
         }
+        causes.sort_by_key(|(_, count)| Reverse(*count));
         lines.extend(causes.iter().take(5).map(|(reason, count)| format!("  failed: {count} for '{reason}'")));
     }
     for table in &look.tables {

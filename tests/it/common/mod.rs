@@ -5,5 +5,6 @@ pub mod content;
 pub mod killing;
 pub mod planets;
 pub mod pty;
+pub mod python;
 pub mod stopping;
 pub mod support;

@@ -16,6 +16,15 @@ pub struct Terminal {
     child: Child,
 }
 
+/// One line of a screen.
+#[derive(Clone, Debug)]
+pub struct ScreenLine {
+    pub text: String,
+    pub bold: bool,
+    pub underlined: bool,
+    pub inverse: bool,
+}
+
 impl Terminal {
     /// Starts `h5part` with these arguments in a terminal of this size.
     pub fn start(rows: u16, columns: u16, args: &[&str]) -> Self {
@@ -78,6 +87,27 @@ impl Terminal {
             assert!(start.elapsed() < Duration::from_secs(60), "{complaint}:\n{text}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// The screen line by line, each with how its first character is drawn.
+    pub fn lines(&self) -> Vec<ScreenLine> {
+        let parser = self.screen.lock().expect("lock");
+        let screen = parser.screen();
+        let (_, columns) = screen.size();
+        let texts = screen.rows(0, columns.get());
+        texts
+            .zip(0..)
+            .map(|(text, row)| {
+                let cell = screen.cell(row, 0);
+                let is = |what: fn(&vt100::Cell) -> bool| cell.is_some_and(what);
+                ScreenLine {
+                    text,
+                    bold: is(vt100::Cell::bold),
+                    underlined: is(vt100::Cell::underline),
+                    inverse: is(vt100::Cell::inverse),
+                }
+            })
+            .collect()
     }
 
     /// Waits for the end of the program. Returns the exit code and the last screen.

@@ -1,5 +1,6 @@
 //! Helpers for several tests.
 
+pub use super::python::{py, python};
 use assert_cmd::Command;
 use h5part_base::dataspace::{ColumnSpec, Dtype, Rows};
 use h5part_engine::h5::NewTable;
@@ -133,25 +134,4 @@ pub fn says(run: &mut Child, words: &str) {
         }
     }
     panic!("it ended without '{words}': {}", String::from_utf8_lossy(&said));
-}
-
-/// Python with h5py and numpy. `None` where they are missing; `make test` fails then.
-pub fn python(script: &str, args: &[&str]) -> Option<std::process::Command> {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has = std::process::Command::new(&python).args(["-c", "import h5py, numpy"]).output();
-    if !has.is_ok_and(|o| o.status.success()) {
-        assert!(std::env::var_os("H5PART_REQUIRE_H5PY").is_none(), "h5py is required here, and missing");
-        eprintln!("skipped: no h5py ({python} -c 'import h5py' fails); 'make test' provides it");
-        return None;
-    }
-    let mut command = std::process::Command::new(python);
-    command.arg("-c").arg(script).args(args);
-    Some(command)
-}
-
-/// Runs a Python script to its end; returns what it printed, or `None` where there is no h5py.
-pub fn py(script: &str, args: &[&str]) -> Option<String> {
-    let (code, out, err) = finished(&python(script, args)?.output().expect("starts"));
-    assert_eq!(code, 0, "python failed: {err}");
-    Some(out)
 }

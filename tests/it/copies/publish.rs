@@ -403,3 +403,21 @@ fn views_of_small_columns_are_aligned() {
         }
     }
 }
+
+#[test]
+fn levels_that_there_are_not_are_refused() {
+    let scratch = Scratch::new();
+    let store = small_store(&scratch.path("a.h5"), 4);
+    let out = Store::new(scratch.path("o.h5")).expect("path");
+    for packing in
+        [Packing::Gzip { level: 10, shuffle: false }, Packing::Zstd { level: 0 }, Packing::Zstd { level: 23 }]
+    {
+        let error =
+            store.publish(&out, Publishing { packing, ..Publishing::default() }, &|_, _| ()).expect_err("refused");
+        assert!(
+            matches!(error.kind(), ErrorKind::BadRequest(_)) && error.to_string().contains("has levels"),
+            "{error}"
+        );
+        assert!(!scratch.path("o.h5").exists());
+    }
+}

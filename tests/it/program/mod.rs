@@ -12,4 +12,5 @@ mod monitor;
 mod outputs;
 mod pages;
 mod reports;
+mod screens;
 mod watching;

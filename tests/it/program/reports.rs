@@ -1,10 +1,15 @@
 //! `h5part report`: a page that needs no other file, and agrees with `monitor` and the ledger.
 
 use crate::common::support::{Scratch, commit_e, finished, is_one_error, ok, run};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Ledger, Owner, Reason};
+use h5part::monitor::{Monitor, Record};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A run of twenty tasks over a store. Two of them fail with hostile text in their log.
 pub fn scene() -> (Scratch, String) {
@@ -105,6 +110,74 @@ fn a_page_takes_the_place_of_a_page_and_of_nothing_else() {
     assert!(code == 3 && err.contains("none/a.html"), "{code} {err}");
     assert_eq!(run(&["report", &scratch.text("none.h5"), "-o", &out]).0, 3);
     assert_eq!(run(&["report", &file, "-o", &out, "--every", "0.1"]).0, 2);
+}
+
+/// From a minute and a half ago on, so that what happened was a while ago; never the same time twice, so that the order
+/// of what happened shows.
+fn a_while_ago() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    static START: LazyLock<u64> = LazyLock::new(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        u64::try_from(now.as_millis()).expect("a time") - 90_000
+    });
+    *START + CALLS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A run of two hundred tasks in its midst, which stands still: three workers on other hosts, three failures.
+pub fn demo() -> (Scratch, String) {
+    const WORKERS: [(&str, i32, u64); 3] = [("node1", 4711, 60), ("node2", 815, 40), ("node3", 1234, 20)];
+    let scratch = Scratch::new();
+    let (store, path) = (scratch.text("run.h5"), scratch.text("run.ledger"));
+    ok(&["create", &store, "frames", "--rows", "2000", "--column", "E:f64", "--column", "F:f64:2"]);
+    ok(&["ledger", "init", &path, "--store", &store, "--table", "frames", "--block", "10", "--max-attempts", "1"]);
+    let ledger = Ledger::open(&path).expect("opens").with_clock(a_while_ago);
+    let claim = |owner, count| match ledger.claim(owner, &ClaimOptions { count, delay: Duration::ZERO }) {
+        Ok(Claimed::Tasks(claims)) => claims,
+        other => panic!("{other:?}"),
+    };
+    let end = |claims: &[Claim], end| {
+        for told in ledger.finish_all(claims, end).expect("tells") {
+            told.expect("holds");
+        }
+    };
+    let mut rows = Vec::new();
+    for (k, (host, pid, done)) in (0..).zip(WORKERS) {
+        let mut owner = Owner::this_process();
+        (owner.process.host, owner.process.pid) = (host.to_owned(), pid);
+        let owner = ledger.register(&owner).expect("registers");
+        let failed = claim(owner, 1);
+        end(&failed, End::Failed([Reason::Exit(7), Reason::Signal(9), Reason::TimedOut][k]));
+        let log = scratch.path(&format!("run.ledger.part/logs/0000/{}.log", failed[0].index));
+        std::fs::create_dir_all(log.parent().expect("a folder")).expect("a folder");
+        std::fs::write(log, "reading the input\n\x1b[31mTHE INPUT IS INCOMPLETE\x1b[0m\n").expect("writes");
+        let claims = claim(owner, done);
+        rows.extend(claims.iter().map(|claim| format!("{}:{}", claim.index * 10, claim.index * 10 + 10)));
+        end(&claims, End::Done);
+        claim(owner, [2, 1, 1][k]);
+        let monitor = Monitor::open_as(scratch.path("run.ledger.part/monitor"), &format!("{host}-{pid}"));
+        let monitor = monitor.expect("opens");
+        for task in 0..done {
+            let record = Record {
+                operation: "program".to_owned(),
+                start_s: 1.7e9 + (task * (60 / done)) as f64,
+                wall_s: 0.5 + (task % 5) as f64 / 10.0,
+                cpu_s: 0.5,
+                memory_bytes: 96 << 20,
+                memory_limit_bytes: 128 << 20,
+                whole: true,
+                task: Some(task),
+                failed: task == 0,
+                ..Record::default()
+            };
+            monitor.record(record).expect("writes");
+        }
+    }
+    let (e, f) = (scratch.npy("e.npy", &[1200], &[0.5; 1200]), scratch.npy("f.npy", &[1200, 2], &[0.5; 2400]));
+    let (e, f) = (format!("E={e}"), format!("F={f}"));
+    ok(&["update", &store, "frames", "--rows", &rows.join(","), "--set", &e, "--set", &f]);
+    let e = scratch.npy("e.npy", &[30], &[0.5; 30]);
+    ok(&["update", &store, "frames", "--rows", "1260:1290", "--set", &format!("E={e}")]);
+    (scratch, path)
 }
 
 #[test]

@@ -108,6 +108,7 @@ impl Store {
     /// [`ErrorKind::ForeignChange`], [`ErrorKind::LockTimeout`], [`ErrorKind::NoSpace`], and those of
     /// [`Store::reader`]. After an error the old file is unchanged.
     pub fn publish(&self, out: &Self, how: Publishing, progress: Progress<'_>) -> Result<Published> {
+        how.packing.check().at("publish", self.path())?;
         let (tables, earlier) = self.prepare(out).map_err(|kind| kind.at("publish", out.path()))?;
         let planned: Vec<Planned> = tables
             .iter()
@@ -231,6 +232,18 @@ fn once(h5: &H5File, mut tables: Vec<Listing>) -> Result<Vec<Listing>, ErrorKind
 }
 
 impl Packing {
+    /// Refuses levels that there are not.
+    fn check(self) -> Result<(), ErrorKind> {
+        let refuse = |name: &str, level: u8, levels: &str| {
+            Err(ErrorKind::BadRequest(format!("{name} has levels {levels}, not {level}")))
+        };
+        match self {
+            Self::Gzip { level, .. } if level > 9 => refuse("gzip", level, "0 to 9"),
+            Self::Zstd { level } if !(1..=22).contains(&level) => refuse("Zstandard", level, "1 to 22"),
+            _ => Ok(()),
+        }
+    }
+
     fn compression(self) -> Compression {
         match self {
             Self::Gzip { level, shuffle } => Compression::Gzip { level, shuffle },
