@@ -284,7 +284,7 @@ def python_task(size: Size) -> Task:
     """What the Python package costs over the crate, and beside what Python users do today."""
     one, many = "commit, 1 writer", f"commit, {size.writers} writers"
     # A table that fits the page cache, but not the processor's caches.
-    rows = ResultRows(10 * size.rows, size.row_shape)
+    rows = ResultRows(2 * size.rows, size.row_shape)
     layouts: list[Layout] = ["contiguous", "chunked", "gzip"]
     reads = {f"read {layout}": ReadWork(rows, layout) for layout in layouts}
     least = {"read contiguous": 1.0, "read chunked": 1.5, "read gzip": 2.5}
@@ -338,5 +338,5 @@ TASKS: dict[str, Asked] = {
     "trials": Asked(trials_task, 1000),
     "archive": Asked(archive_task, 100),
     "grow": Asked(grow_task, 10_000),
-    "python": Asked(python_task, 4000),
+    "python": Asked(python_task, 20_000),
 }

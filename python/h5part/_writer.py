@@ -59,6 +59,8 @@ class Writer:
         self._group = _h5part.Group()
         self._closed = False
         self._times: dict[str, str] | None = None
+        # Whether a row of plain arrays can be committed without a look at them here.
+        self._plain = False
         self._raw = self._open()
 
     def _open(self) -> _h5part.Writer:
@@ -122,23 +124,26 @@ class Writer:
         return self._commit(rows, values)
 
     def _commit(self, rows: Any, values: Mapping[str, Any]) -> int:
-        raw = self._raw
-        if self._closed or not raw.is_ours():
-            raw = self._ours()
-        if not (rows.__class__ is int and rows >= 0):
-            rows = resolve(rows, self._count)
+        if self._plain and rows.__class__ is int and rows >= 0:
+            done = self._raw.commit_row(rows, values)
+            if done is not None:
+                return done
+        return self._commit_any(rows, values)
+
+    def _commit_any(self, rows: Any, values: Mapping[str, Any]) -> int:
+        raw = self._ours()
+        rows = resolve(rows, self._count)
         if self._times is None:
             self._times = self._table._times()
+            self._plain = not self._times and not self._size
         if self._times:
             values = self._to_numbers(values, self._times)
-        for value in values.values():
-            if value.__class__ is not np.ndarray and isinstance(value, np.ma.MaskedArray):
-                return sum(self._commit(part, chosen) for part, chosen in split(rows, values))
+        if any(isinstance(value, np.ma.MaskedArray) for value in values.values()):
+            return sum(self._commit_any(part, chosen) for part, chosen in split(rows, values))
         if self._size:
             raw.add(self._group, rows, values)
             return sum(self.flush()) if len(self._group) >= self._size else 0
-        done: int = raw.commit(rows, values)[0]
-        return done
+        return raw.commit(rows, values)[0]
 
     def _to_numbers(self, values: Mapping[str, Any], times: dict[str, str]) -> dict[str, Any]:
         return {n: to_numbers(n, value, times[n]) if n in times else value for n, value in values.items()}
@@ -255,7 +260,7 @@ class Writer:
             if ours and len(self._group):
                 self.flush()
         finally:
-            self._closed = True
+            self._closed, self._plain = True, False
             if ours:
                 self._raw.close()
 

@@ -6,7 +6,7 @@ use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMet
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyString};
 
 /// Values of one column, alive as long as this.
 #[derive(Debug)]
@@ -20,7 +20,11 @@ pub struct Given {
 #[derive(Debug)]
 enum Memory {
     /// An array of numpy's own class. Its buffer would cost as much as the rest of this module.
-    Array(Py<PyUntypedArray>, *const u8, usize),
+    Array {
+        _owner: Py<PyUntypedArray>,
+        data: *const u8,
+        len: usize,
+    },
     Buffer(PyUntypedBuffer),
 }
 
@@ -34,8 +38,9 @@ impl Given {
         let dtype = dtype_of_array(&descriptor).filter(|_| array.is_c_contiguous())?;
         let shape: Vec<u64> = array.shape().iter().map(|&n| n as u64).collect();
         // SAFETY: the array is alive.
-        let data = unsafe { (*array.as_array_ptr()).data };
-        let memory = Memory::Array(array.clone().unbind(), data.cast(), array.len() * descriptor.itemsize());
+        let data = unsafe { (*array.as_array_ptr()).fields.data };
+        let len = array.len() * descriptor.itemsize();
+        let memory = Memory::Array { _owner: array.clone().unbind(), data: data.cast(), len };
         Some(Self { memory, dtype, shape })
     }
 
@@ -55,7 +60,7 @@ impl Given {
     #[expect(unsafe_code, reason = "the memory of an array, without a copy")]
     pub fn bytes(&self) -> &[u8] {
         let (data, len) = match &self.memory {
-            Memory::Array(_, data, len) => (*data, *len),
+            Memory::Array { data, len, .. } => (*data, *len),
             Memory::Buffer(buffer) => (buffer.buf_ptr().cast::<u8>().cast_const(), buffer.len_bytes()),
         };
         if len == 0 {
@@ -76,6 +81,16 @@ impl Given {
 /// `h5part._values.convert`. `None` if the table has no such column.
 pub fn given(info: &TableInfo, rows: u64, values: &Bound<'_, PyDict>) -> PyResult<Option<Vec<(String, Given)>>> {
     values.iter().map(|(name, value)| one(info, rows, name.extract()?, &value)).collect()
+}
+
+/// The same if all of it can be taken as it is, with the names as the table has them.
+pub fn plain<'t>(info: &'t TableInfo, values: &Bound<'_, PyDict>) -> Option<Vec<(&'t str, Given)>> {
+    let column = |(name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        let column = find(info, name.cast::<PyString>().ok()?.to_str().ok()?)?;
+        let given = Given::array(&value).filter(|given| column.dtype == Some(given.dtype))?;
+        Some((column.name.as_str(), given))
+    };
+    values.iter().map(column).collect()
 }
 
 fn one(info: &TableInfo, rows: u64, name: String, value: &Bound<'_, PyAny>) -> PyResult<Option<(String, Given)>> {

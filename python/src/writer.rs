@@ -6,7 +6,7 @@ use crate::errors::{OrRaise, exception};
 use crate::handle::Handle;
 use crate::ledger::Claim;
 use crate::rows::rows;
-use crate::values::{Given, given};
+use crate::values::{Given, given, plain};
 use h5part::{Error, ErrorKind, Fence, Item, Rows, Store, TableInfo, Values};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -83,6 +83,18 @@ impl Writer {
             expected.into_iter().fold(commit, |commit, (name, values)| commit.expect(name, values)).run()
         })?;
         commit.map(|commit| (commit.rows, commit.bytes)).or_raise(py)
+    }
+
+    /// Commits one row of arrays that can be taken as they are. `None`: they cannot, or another process has opened this.
+    fn commit_row(&self, py: Python<'_>, row: u64, values: &Bound<'_, PyDict>) -> PyResult<Option<u64>> {
+        let info = self.table();
+        let Some(given) = plain(&info, values).filter(|_| self.handle.is_ours()) else { return Ok(None) };
+        let set = given.iter().map(|(name, given)| Ok((*name, given.values()?))).collect::<Result<Vec<_>, ErrorKind>>();
+        let (set, rows) = (set.or_raise(py)?, Rows::one(row));
+        let commit = self.handle.with(py, move |writer| {
+            set.into_iter().fold(writer.commit(&rows), |commit, (name, values)| commit.set(name, values)).run()
+        })?;
+        commit.map(|commit| Some(commit.rows)).or_raise(py)
     }
 
     /// Makes rows "not there" again.
