@@ -4,7 +4,7 @@
 
 use arbitrary::Arbitrary;
 use h5part_tasks::ledger::{
-    Checkpoint, ENTRY, Entry, HEADER, Header, Mark, NameAt, NameList, OwnerId, Reason, SLOT, Shape, State, StoreRef, Task,
+    Checkpoint, ENTRY, Entry, HEADER, Header, Mark, NameAt, NameList, OwnerId, Reason, SLOT, Shape, TaskState, StoreRef, Task,
 };
 use h5part_fuzz::crc32c;
 use libfuzzer_sys::fuzz_target;
@@ -117,7 +117,7 @@ fuzz_target!(|input: Input<'_>| {
         Input::Task { state, numbers, owner, reason, name, weight, acts } => {
             let (attempts, fence, index, since_ms) = numbers;
             let task = Task {
-                state: [State::Waiting, State::Running, State::Done, State::Failed][usize::from(state % 4)],
+                state: [TaskState::Waiting, TaskState::Running, TaskState::Done, TaskState::Failed][usize::from(state % 4)],
                 attempts,
                 rows_were_empty: state >= 128,
                 fence,

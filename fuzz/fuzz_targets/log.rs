@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part_base::record::log::{Found, HEADER, Header, Progress, Range, encode_table, sums};
+use h5part_base::record::log::{Found, HEADER, LogHeader, Progress, Range, encode_table, sums};
 use h5part_base::record::{Fit, Sealed};
 use h5part_fuzz::{MemoryFile, Plug, crc32c, pattern, peak};
 use libfuzzer_sys::fuzz_target;
@@ -50,7 +50,7 @@ fn build(input: &Input) -> (Vec<u8>, Vec<u8>, bool) {
     let regular = ranges.windows(2).all(|w| w[0].address + w[0].len <= w[1].address)
         && ranges.iter().all(|range| range.address + range.len <= new_end);
     let table = encode_table(&ranges);
-    let mut header = Header {
+    let mut header = LogHeader {
         progress: Progress::Sealed,
         uuid: Uuid::from_u128(5),
         device: 1,
@@ -81,7 +81,7 @@ fn agree(log: &mut [u8]) {
 }
 
 /// The file as the log says, range by range.
-fn applied(base: &[u8], log: &[u8], header: &Header, ranges: &[(u64, u64, Option<u64>)]) -> Vec<u8> {
+fn applied(base: &[u8], log: &[u8], header: &LogHeader, ranges: &[(u64, u64, Option<u64>)]) -> Vec<u8> {
     let index = |n: u64| usize::try_from(n).expect("in memory");
     let mut file = base.to_vec();
     for &(address, len, position) in ranges {
@@ -93,7 +93,7 @@ fn applied(base: &[u8], log: &[u8], header: &Header, ranges: &[(u64, u64, Option
 }
 
 /// Address, length and position of the ranges of a sound table.
-fn ranges_of(header: &Header, log: &[u8]) -> Vec<(u64, u64, Option<u64>)> {
+fn ranges_of(header: &LogHeader, log: &[u8]) -> Vec<(u64, u64, Option<u64>)> {
     let mut rest = &log[usize::try_from(header.table_at).expect("in memory")..];
     rest = &rest[..usize::try_from(header.table_len).expect("in memory")];
     let mut ranges = Vec::new();
@@ -105,7 +105,7 @@ fn ranges_of(header: &Header, log: &[u8]) -> Vec<(u64, u64, Option<u64>)> {
     ranges
 }
 
-fn fit(header: Header, base: &[u8], log: &[u8]) -> Option<(Sealed, Fit)> {
+fn fit(header: LogHeader, base: &[u8], log: &[u8]) -> Option<(Sealed, Fit)> {
     let plug = Plug::none();
     let (base, log) = (MemoryFile::new(base.to_vec(), 2, &plug), MemoryFile::new(log.to_vec(), 3, &plug));
     let sealed = Sealed::read(header, &log).ok()??;
@@ -129,7 +129,7 @@ fuzz_target!(|input: Input| {
         base.get_mut(usize::from(at) % len).into_iter().for_each(|byte| *byte ^= by);
     }
     let sound = !damaged && input.foreign.is_empty();
-    let Ok(Found::Change(header)) = Header::decode(&log[..HEADER]) else {
+    let Ok(Found::Change(header)) = LogHeader::decode(&log[..HEADER]) else {
         assert!(damaged, "its own log is none");
         return;
     };

@@ -3,7 +3,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part_base::record::log::{Found, HEADER, Header, Progress};
+use h5part_base::record::log::{Found, HEADER, LogHeader, Progress};
 use h5part_base::record::{Fit, Overlay, Sealed};
 use h5part_base::storage::StorageFile;
 use h5part_fuzz::{MemoryFile, Plug, pattern};
@@ -75,7 +75,7 @@ fn play(
 fn resolve(old_end: usize, base: Vec<u8>, log: Vec<u8>) -> Vec<u8> {
     let (base, log) = (MemoryFile::new(base, 2, &Plug::none()), MemoryFile::new(log, 3, &Plug::none()));
     let bytes = log.bytes();
-    match Header::decode(&bytes[..bytes.len().min(HEADER)]).expect("its own version") {
+    match LogHeader::decode(&bytes[..bytes.len().min(HEADER)]).expect("its own version") {
         Found::Nothing => {}
         Found::Damaged => panic!("a crash left a damaged log"),
         Found::Change(header) if header.progress == Progress::Begun => {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use h5part_base::record::stamp::{Seed, Stamp, State};
+use h5part_base::record::stamp::{Seed, Stamp, StampState};
 use h5part_fuzz::crc32c;
 use libfuzzer_sys::fuzz_target;
 use uuid::Uuid;
@@ -39,7 +39,7 @@ impl Cell {
         all.extend(self.table.to_le_bytes());
         all.extend(u64::from(self.column).to_le_bytes());
         all.extend(self.row.to_le_bytes());
-        let (durable, vacant) = (u32::from(stamp.is_durable()), u32::from(stamp.state() == State::Vacant));
+        let (durable, vacant) = (u32::from(stamp.is_durable()), u32::from(stamp.state() == StampState::Vacant));
         all.extend((stamp.version() | durable << 24 | vacant << 25).to_le_bytes());
         all.extend(&self.bytes);
         all
@@ -52,11 +52,11 @@ fuzz_target!(|input: Input| {
     let [state, a, b, c, sum @ ..] = word.to_le_bytes();
     let version = u32::from_le_bytes([a, b, c, 0]);
     let expected = match state & 0x7F {
-        _ if word == 0 => State::Unstamped,
-        1 => State::Writing,
-        2 => State::Committed,
-        3 if version == 0 => State::Vacant,
-        other => State::Unknown(other),
+        _ if word == 0 => StampState::Unstamped,
+        1 => StampState::Writing,
+        2 => StampState::Committed,
+        3 if version == 0 => StampState::Vacant,
+        other => StampState::Unknown(other),
     };
     assert_eq!((stamp.state(), stamp.version()), (expected, version));
     assert_eq!((stamp.checksum(), stamp.is_durable()), (u32::from_le_bytes(sum), state >= 0x80));
@@ -65,15 +65,15 @@ fuzz_target!(|input: Input| {
     // A commit that ends keeps what its checksum covers.
     assert_eq!(stamp.finished().version(), version);
     assert_eq!((stamp.finished().checksum(), stamp.finished().is_durable()), (stamp.checksum(), stamp.is_durable()));
-    assert_eq!(stamp.finished().state(), State::Committed);
+    assert_eq!(stamp.finished().state(), StampState::Committed);
     // One that never ended is not counted, unless it is the first; 0 and 1 say that there was no value.
-    let next = match if expected == State::Writing && version > 0 { version } else { (version + 1) % (1 << 24) } {
+    let next = match if expected == StampState::Writing && version > 0 { version } else { (version + 1) % (1 << 24) } {
         0 => 2,
         next => next,
     };
     assert_eq!(stamp.next_version(), next);
     // The next commit's version is never that of a value that stood.
-    assert!(expected == State::Writing || next != version);
+    assert!(expected == StampState::Writing || next != version);
     let kinds = [Stamp::writing(cell.version), Stamp::committed(cell.version).with_durability(durable), Stamp::vacant()];
     for kind in kinds {
         let (ours, theirs) = (cell.stamp(kind), other.stamp(kind));

@@ -3,7 +3,7 @@
 
 use arbitrary::Arbitrary;
 use h5part_base::dataspace::{Column, Dtype};
-use h5part_input::stream::{Elements, Request, Selection, Source, elements};
+use h5part_input::stream::{Elements, Request, Selection, ValueSource, elements};
 use h5part_fuzz::peak;
 use libfuzzer_sys::fuzz_target;
 
@@ -43,7 +43,7 @@ fn line(column: &Column, spec_rows: u64, line: &[u8]) {
     };
     let full: Vec<u64> = [rows].into_iter().chain(column.shape.iter().copied()).collect();
     for (_, source) in request.set() {
-        let Source::Inline(value) = source.of(column) else { continue };
+        let ValueSource::Inline(value) = source.of(column) else { continue };
         let (found, most) = peak(|| elements(value, column, rows));
         assert!(most < 4096 + 64 * line.len(), "{most} bytes of memory for a line of {}", line.len());
         if let Ok(Elements { dtype, shape, bytes }) = found {
@@ -87,7 +87,7 @@ fn number(dtype: u8, negative: bool, whole: u128, fraction: Option<(u8, u32)>, e
         assert!(text.parse::<f64>().is_ok_and(f64::is_infinite), "{text} was not read");
         return;
     };
-    let Some((_, Source::Inline(value))) = request.set().next() else { panic!("{text} is no value") };
+    let Some((_, ValueSource::Inline(value))) = request.set().next() else { panic!("{text} is no value") };
     let found = elements(value, &column, 1).ok().map(|elements| elements.bytes);
     if dtype == Dtype::F64 {
         assert_eq!(found, text.parse::<f64>().ok().map(|x| x.to_le_bytes().to_vec()), "{text}");

@@ -4,8 +4,8 @@ use crate::convert::{json, seconds};
 use crate::errors::OrRaise;
 use crate::handle::Handle;
 use h5part::ledger::{
-    self, ClaimOptions, Claimed, End, Expired, NameList, NewLedger, Owner, OwnerId, Reason, State, StoreTasks,
-    TaskFence, Watch,
+    self, ClaimOptions, Claimed, End, Expired, NameList, NewLedger, Owner, OwnerId, Reason, StoreTasks, TaskFence,
+    TaskState, Watch,
 };
 use h5part::{Fence, Result};
 use pyo3::prelude::*;
@@ -137,7 +137,7 @@ impl Opened {
         }
     }
 
-    fn places(&self, names: Option<&[String]>, states: &[State]) -> Result<Vec<u64>> {
+    fn places(&self, names: Option<&[String]>, states: &[TaskState]) -> Result<Vec<u64>> {
         if let Some(names) = names {
             return names.iter().map(|name| self.ledger.find(name)).collect();
         }
@@ -238,9 +238,9 @@ impl Ledger {
     /// Makes failed tasks, or those named, wait again. Returns how many.
     fn requeue(&self, py: Python<'_>, names: Option<Vec<String>>) -> PyResult<u64> {
         let changed = self.0.with(py, |opened| {
-            let places = opened.places(names.as_deref(), &[State::Failed])?;
+            let places = opened.places(names.as_deref(), &[TaskState::Failed])?;
             let all = names.is_some();
-            opened.ledger.requeue(&places, |task| all || task.state == State::Failed)
+            opened.ledger.requeue(&places, |task| all || task.state == TaskState::Failed)
         })?;
         Ok(changed.or_raise(py)?.changed)
     }
@@ -248,7 +248,7 @@ impl Ledger {
     /// Cancels waiting and running tasks, or those named. Returns how many.
     fn cancel(&self, py: Python<'_>, names: Option<Vec<String>>) -> PyResult<u64> {
         let changed = self.0.with(py, |opened| {
-            let places = opened.places(names.as_deref(), &[State::Waiting, State::Running])?;
+            let places = opened.places(names.as_deref(), &[TaskState::Waiting, TaskState::Running])?;
             opened.ledger.cancel(&places)
         })?;
         Ok(changed.or_raise(py)?.changed)

@@ -9,7 +9,7 @@ use super::output::{json, line, say};
 use super::outputs::{self, ForceArgs, Kind, write_text};
 use super::run::progress::{Voice, Watching};
 use super::run::signals;
-use super::run::summary::{Began, Reasons, Summary};
+use super::run::summary::{Began, Reasons, RunReport};
 use h5part::{Error, ErrorKind, Result};
 use h5part_base::error::{At, Kind as _};
 use h5part_engine::store::Store;
@@ -151,12 +151,12 @@ impl Args {
         let show = Show::new(watching, self.verbose);
         let failed = archive_all(&run, &archiver, &bpl.folder, workers, &show, &stop)?;
         let (ending, why) = show.end();
-        let summary = Summary::of(ledger, homes, &Reasons::Named(why), began, ending)?;
+        let summary = RunReport::of(ledger, homes, &Reasons::Named(why), began, ending)?;
         self.finish(bpl, &summary, &failed)
     }
 
     /// Says what became of the trials.
-    fn finish(&self, bpl: &Bpl, summary: &Summary, failed: &[(String, Error)]) -> Result<Exit> {
+    fn finish(&self, bpl: &Bpl, summary: &RunReport, failed: &[(String, Error)]) -> Result<Exit> {
         let tally = summary.tally;
         if self.json {
             let failed = failed.iter().map(|(_, error)| error.to_string()).collect();

@@ -6,7 +6,7 @@ use super::output::{WIDEST, bytes, duration, json, line, say};
 use super::outputs::{ForceArgs, Kind, check_apart, write_text};
 use h5part::Result;
 use h5part::monitor::export;
-use h5part::monitor::{Costs, Host, Operation, Summary, Timeline, Worker, draw};
+use h5part::monitor::{Costs, Host, MonitorSummary, Operation, Timeline, Worker, draw};
 use std::path::{Path, PathBuf};
 
 /// In larger runs, workers are not listed individually.
@@ -51,7 +51,7 @@ impl super::Subcommand for Args {
         let outputs: Vec<&Path> = [&self.svg, &self.export].into_iter().flatten().map(PathBuf::as_path).collect();
         check_apart(&[&self.path], &outputs)?;
         self.svg.iter().try_for_each(|out| self.force.allow(out, Kind::Svg))?;
-        let summary = Summary::read(&self.path)?;
+        let summary = MonitorSummary::read(&self.path)?;
         if self.svg.is_some() || self.export.is_some() {
             let timeline = Timeline::read(&self.path)?;
             if let Some(out) = &self.svg {
@@ -80,7 +80,7 @@ impl super::Subcommand for Args {
     }
 }
 
-fn tell(summary: &Summary, by: Option<By>) -> Result<()> {
+fn tell(summary: &MonitorSummary, by: Option<By>) -> Result<()> {
     if summary.records == 0 {
         return line(format!("{}: nothing was measured yet", summary.path.display()));
     }
@@ -102,14 +102,14 @@ fn tell(summary: &Summary, by: Option<By>) -> Result<()> {
 const OF_COSTS: [&str; 11] =
     ["records", "failed", "total", "mean", "p50", "p90", "p99", "max", "CPU", "peak", "of limit"];
 
-fn tell_operations(summary: &Summary) -> Result<()> {
+fn tell_operations(summary: &MonitorSummary) -> Result<()> {
     let titles = [&["operation"], &OF_COSTS[..], &["count", "bytes"]].concat();
     let row =
         |o: &Operation| [vec![shortened(&o.operation)], costs(&o.costs), vec![o.counts.to_string(), bytes(o.bytes)]];
     table(&titles, summary.operations.iter().map(|o| row(o).concat()).collect())
 }
 
-fn tell_workers(summary: &Summary, most: usize) -> Result<()> {
+fn tell_workers(summary: &MonitorSummary, most: usize) -> Result<()> {
     let titles = [&["worker"], &OF_COSTS[..], &["busy", "of run"]].concat();
     let row = |w: &Worker| {
         let share = w.busy_s / summary.span_s.max(f64::MIN_POSITIVE);
@@ -122,7 +122,7 @@ fn tell_workers(summary: &Summary, most: usize) -> Result<()> {
     }
 }
 
-fn tell_hosts(summary: &Summary) -> Result<()> {
+fn tell_hosts(summary: &MonitorSummary) -> Result<()> {
     let titles = [&["host"], &OF_COSTS[..], &["busy", "workers"]].concat();
     let row = |h: &Host| {
         let name = if h.host.is_empty() { "unknown" } else { &h.host };
@@ -145,7 +145,7 @@ fn percent(share: Option<f64>) -> String {
 }
 
 /// One line per entry, with unformatted numbers.
-fn csv(summary: &Summary, by: By) -> Result<()> {
+fn csv(summary: &MonitorSummary, by: By) -> Result<()> {
     let columns = "records,failed,wall_s,wall_mean_s,wall_min_s,wall_p50_s,wall_p90_s,wall_p99_s,wall_max_s,cpu_s,core_s,\
                    cpu_share,memory_bytes,memory_at_most,memory_limit_bytes,memory_share";
     match by {

@@ -12,7 +12,7 @@ use super::run::journal;
 use super::run::limits::{Limits, check_program};
 use super::run::placement::Asked;
 use super::run::progress::{Voice, Watching};
-use super::run::summary::{Began, Reasons, Summary};
+use super::run::summary::{Began, Reasons, RunReport};
 use super::run::{Work, pool, slurm};
 use begin::{Begun, begin, open_archive};
 use h5part::ledger::Ledger;
@@ -235,7 +235,7 @@ impl Args {
 
     fn all_done(&self, run: &Checkpointed, folders: &Folders, began: Began) -> Result<Exit> {
         if self.json {
-            json(&Summary::of(run.ledger(), folders, &Reasons::OfLedger, began, Ending::default())?)?;
+            json(&RunReport::of(run.ledger(), folders, &Reasons::OfLedger, began, Ending::default())?)?;
         } else if !self.quiet {
             output::print("All simulations have been ran");
         }
@@ -244,7 +244,7 @@ impl Args {
 
     /// Reports the results of the trials.
     fn finish(&self, run: &Checkpointed, folders: &Folders, began: Began, ending: Ending) -> Result<Exit> {
-        let summary = Summary::of(run.ledger(), folders, &Reasons::OfLedger, began, ending)?;
+        let summary = RunReport::of(run.ledger(), folders, &Reasons::OfLedger, began, ending)?;
         let tally = summary.tally;
         if self.json {
             json(&summary)?;

@@ -32,7 +32,7 @@ use progress::{Progress, Voice, Watching};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
-use summary::{Began, Reasons, Summary};
+use summary::{Began, Reasons, RunReport};
 use workers::{Kind, ProcessRun};
 
 const RUN: &str = "run";
@@ -260,7 +260,7 @@ pub struct Work<'a> {
 
 impl Work<'_> {
     /// Works until nothing is left, or a signal asks for an end.
-    pub fn until_asked_to_end(&self, options: &RunOptions, tasks: &dyn Tasks) -> Result<run::Summary> {
+    pub fn until_asked_to_end(&self, options: &RunOptions, tasks: &dyn Tasks) -> Result<run::RunSummary> {
         let Self { ledger, rows, observer, stop, is_silent } = *self;
         signals::watch(stop, is_silent).at(RUN, ledger.path())?;
         run::run(&RunContext { ledger, rows, observer, stop }, options, tasks)
@@ -298,13 +298,13 @@ fn tell_unused(rows: Option<&StoreTasks<'_>>) -> Result<()> {
 fn finish(
     command: &CommandArgs,
     ledger: &Ledger,
-    here: Option<(run::Summary, Part)>,
+    here: Option<(run::RunSummary, Part)>,
     began: Began,
     ending: Ending,
 ) -> Result<Exit> {
     let (here, part) = here.unzip();
     let rows = command.rows(ledger)?;
-    let mut summary = Summary::of(ledger, &BesideLedger, &Reasons::of(rows.as_ref()), began, ending)?;
+    let mut summary = RunReport::of(ledger, &BesideLedger, &Reasons::of(rows.as_ref()), began, ending)?;
     summary.here = here;
     let tally = summary.tally;
     // A single worker leaves running tasks to whoever runs them.

@@ -9,7 +9,7 @@ use h5part_base::dataspace::{Column, Rows};
 use h5part_base::error::At;
 use h5part_engine::store::{Group, Values, Writer};
 use h5part_input::npy::RowSource;
-use h5part_input::stream::{Elements, Request, Selection, Source, elements};
+use h5part_input::stream::{Elements, Request, Selection, ValueSource, elements};
 use nix::sys::signal::{SigSet, Signal};
 use serde::Serialize;
 use serde_json::Value;
@@ -174,9 +174,9 @@ fn add(group: &mut Group<'_>, file: &Path, cast: bool, request: &Request) -> Res
     for (name, source) in request.set() {
         let column = group.table().column(name).at("update", file)?;
         let values_of = match source.of(column) {
-            Source::Npy(path) if !Path::new(path).exists() => return Err(no_values(name, path).at("update", file)),
-            Source::Npy(path) => from_npy(column, Path::new(path), &rows, cast)?,
-            Source::Inline(inline) | Source::Text(inline) => {
+            ValueSource::Npy(path) if !Path::new(path).exists() => return Err(no_values(name, path).at("update", file)),
+            ValueSource::Npy(path) => from_npy(column, Path::new(path), &rows, cast)?,
+            ValueSource::Inline(inline) | ValueSource::Text(inline) => {
                 let Elements { dtype, shape, bytes } = elements(inline, column, rows.len()).at("update", file)?;
                 Values::new(dtype, &shape, bytes).at("update", file)?
             }

@@ -4,7 +4,7 @@
 use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
 use h5part_base::sync;
 use h5part_engine::store::{AsStore, ColumnPresence, Reader, Store};
-use h5part_tasks::ledger::{Claim, End, Ledger, Reason, State, StoreRef, Task, TaskData, Watch};
+use h5part_tasks::ledger::{Claim, End, Ledger, Reason, StoreRef, Task, TaskData, TaskState, Watch};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::path::Path;
@@ -228,7 +228,7 @@ impl<'a> StoreTasks<'a> {
     /// # Errors
     /// [`h5part_tasks::ErrorKind::NotCommitted`]: some rows are not committed, and the claim still holds. Others as
     /// [`Ledger::finish`] and [`Reader::presence`].
-    pub fn done(&self, claim: &Claim) -> Result<State> {
+    pub fn done(&self, claim: &Claim) -> Result<TaskState> {
         let found = self.find(claim.index)?;
         if !found.is_done() {
             // If the task was claimed again, its new owner may be writing the rows. Then the error says that this claim
@@ -255,7 +255,7 @@ impl<'a> StoreTasks<'a> {
     /// As [`Reader::presence`], [`Ledger::task`] and [`Ledger::settle`].
     pub fn settle(&self, place: u64) -> Result<bool> {
         let task = self.ledger.task(place)?;
-        let open = matches!(task.state, State::Waiting | State::Failed) && task.reason != Reason::Cancelled;
+        let open = matches!(task.state, TaskState::Waiting | TaskState::Failed) && task.reason != Reason::Cancelled;
         if !open || !task.rows_were_empty {
             return Ok(false);
         }
@@ -286,8 +286,8 @@ impl<'a> StoreTasks<'a> {
         let mut done = Vec::new();
         self.ledger.each(|place, task| {
             match task {
-                Some(Task { state: State::Running, .. }) => report.running += 1,
-                Some(task) if task.state == State::Done => done.push((place, *task)),
+                Some(Task { state: TaskState::Running, .. }) => report.running += 1,
+                Some(task) if task.state == TaskState::Done => done.push((place, *task)),
                 Some(task) if task.rows_were_empty => open.push(place),
                 _ => {}
             }
@@ -314,7 +314,7 @@ impl StoreTasks<'_> {
     pub fn requeue_reset(&self) -> Result<Reconciled> {
         let (mut done, mut report) = (Vec::new(), Reconciled::default());
         self.ledger.each(|place, task| {
-            done.extend(task.filter(|task| task.state == State::Done).map(|task| (place, *task)));
+            done.extend(task.filter(|task| task.state == TaskState::Done).map(|task| (place, *task)));
             Ok(())
         })?;
         self.requeue_missing(&done, &mut report)?;
@@ -326,7 +326,8 @@ impl StoreTasks<'_> {
             if self.find(task.index)?.is_done() {
                 continue;
             }
-            let again = self.ledger.requeue(&[*place], |now| now.state == State::Done && now.fence == task.fence)?;
+            let again =
+                self.ledger.requeue(&[*place], |now| now.state == TaskState::Done && now.fence == task.fence)?;
             report.requeued += again.changed;
             if report.not_there.len() < TOLD {
                 report.not_there.push(self.ledger.name_of(*place, task).at("read", self.ledger.path())?);
@@ -341,7 +342,7 @@ impl TaskData for StoreTasks<'_> {
         self.begin(claim)
     }
 
-    fn done(&self, claim: &Claim) -> Result<State> {
+    fn done(&self, claim: &Claim) -> Result<TaskState> {
         self.done(claim)
     }
 

@@ -6,7 +6,7 @@ use crate::history::Act;
 use crate::memory::point;
 use crate::tasks::{Body, Site, claim, is_fenced, operating, reaping, schedule, text};
 use crate::world::{COLUMNS, FIRST, ROWS, World, number, put};
-use h5part::ledger::{Claim, End, NewLedger, State, StoreTasks, TaskFence, Watch};
+use h5part::ledger::{Claim, End, NewLedger, StoreTasks, TaskFence, TaskState, Watch};
 use h5part_base::dataspace::Rows;
 use h5part_base::lock::Fence;
 use h5part_engine::store::{Durability, Writer};
@@ -215,9 +215,9 @@ fn both_say_the_same(world: &World, site: &Site) -> Outcome {
         let presence = reader.presence(place * 2..place * 2 + 2).map_err(text)?;
         let whole = presence.durable == presence.rows;
         match task.state {
-            State::Done if !whole => return Err(format!("task {place} is done without its data: {task:?}")),
-            State::Running => return Err(format!("task {place} runs, and nobody works on it")),
-            State::Waiting if whole && task.rows_were_empty => return Err(format!("task {place}: {task:?}")),
+            TaskState::Done if !whole => return Err(format!("task {place} is done without its data: {task:?}")),
+            TaskState::Running => return Err(format!("task {place} runs, and nobody works on it")),
+            TaskState::Waiting if whole && task.rows_were_empty => return Err(format!("task {place}: {task:?}")),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@ use crate::explore::{Outcome, pick};
 use crate::memory::point;
 use crate::world::{World, patience};
 use h5part::ErrorKind;
-use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Reason, State, Watch};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, OwnerId, Reason, TaskState, Watch};
 use h5part_base::storage::{Identity, Mode, Storage, StorageFile};
 use std::collections::BTreeSet;
 use std::io;
@@ -223,7 +223,7 @@ pub fn working(site: &Site, handle: usize, told: &Arc<Mutex<Told>>) -> Body {
             }
             for (claim, answer) in claims.iter().zip(ledger.finish_all(&claims, end).map_err(text)?) {
                 match answer {
-                    Ok(State::Done) => Told::done(&told, claim)?,
+                    Ok(TaskState::Done) => Told::done(&told, claim)?,
                     Ok(_) => {}
                     Err(e) if is_fenced(&e) => {}
                     Err(e) => return Err(text(e)),
@@ -250,7 +250,7 @@ pub fn operating(site: &Site, handle: usize) -> Body {
         for _ in 0..2 {
             let place = pick(usize::try_from(ledger.len()).expect("small")) as u64;
             if pick(3) > 0 {
-                ledger.requeue(&[place], |task| task.state != State::Done).map_err(text)?;
+                ledger.requeue(&[place], |task| task.state != TaskState::Done).map_err(text)?;
             } else {
                 ledger.cancel(&[place]).map_err(text)?;
             }
@@ -266,10 +266,10 @@ pub fn settled(site: &Site, told: &Mutex<Told>) -> Outcome {
     let (mut open, mut done) = (BTreeSet::new(), BTreeSet::new());
     for place in 0..ledger.len() {
         match ledger.task(place).map_err(text)?.state {
-            State::Running => return Err(format!("task {place} runs, and nobody works on it")),
-            State::Waiting => _ = open.insert(place),
-            State::Done => _ = done.insert(place),
-            State::Failed => {}
+            TaskState::Running => return Err(format!("task {place} runs, and nobody works on it")),
+            TaskState::Waiting => _ = open.insert(place),
+            TaskState::Done => _ = done.insert(place),
+            TaskState::Failed => {}
         }
     }
     let told = &told.lock().expect("lock").done;

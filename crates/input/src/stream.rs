@@ -39,16 +39,16 @@ pub enum Selection<'r> {
 
 /// The source of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Source<'r> {
+pub enum ValueSource<'r> {
     /// In the `.npy` file at this path.
     Npy(&'r str),
-    /// A text: see [`Source::of`].
+    /// A text: see [`ValueSource::of`].
     Text(&'r Value),
     /// In the request itself; see [`elements`].
     Inline(&'r Value),
 }
 
-impl Source<'_> {
+impl ValueSource<'_> {
     /// Interprets a text for this column: it is a value of a column of texts or of an enum, else the path of a `.npy`
     /// file.
     #[must_use]
@@ -113,11 +113,11 @@ impl Request {
     }
 
     /// Each column with its values.
-    pub fn set(&self) -> impl Iterator<Item = (&str, Source<'_>)> {
+    pub fn set(&self) -> impl Iterator<Item = (&str, ValueSource<'_>)> {
         self.set.iter().map(|(name, value)| {
             let source = match value {
-                Value::String(_) => Source::Text(value),
-                inline => npy_path(inline).map_or(Source::Inline(inline), Source::Npy),
+                Value::String(_) => ValueSource::Text(value),
+                inline => npy_path(inline).map_or(ValueSource::Inline(inline), ValueSource::Npy),
             };
             (name.as_str(), source)
         })
@@ -333,7 +333,8 @@ mod tests {
         let request = Request::parse(format!(r#"{{"rows": 0, "set": {{"E": {text}}}}}"#).as_bytes())?;
         let mut set = request.set();
         let column = column(dtype, shape);
-        let Some(("E", Source::Inline(value))) = set.next().map(|(name, source)| (name, source.of(&column))) else {
+        let Some(("E", ValueSource::Inline(value))) = set.next().map(|(name, source)| (name, source.of(&column)))
+        else {
             panic!("{text} is not inline")
         };
         elements(value, &column, rows)
@@ -346,7 +347,7 @@ mod tests {
         assert_eq!(request.rows().expect("rows"), Selection::Rows(Rows::list(&[3, 4, 2])));
         let sources: Vec<_> = request
             .set()
-            .map(|(name, source)| (name, source.of(&column(Dtype::F64, &[])) == Source::Npy("e.npy")))
+            .map(|(name, source)| (name, source.of(&column(Dtype::F64, &[])) == ValueSource::Npy("e.npy")))
             .collect();
         assert_eq!((sources, &request.id), (vec![("E", true), ("F", false)], &Some(Value::from(vec![1]))));
         let request = Request::parse(br#"{"rows": "0:10", "set": {}}"#).expect("reads");
@@ -404,7 +405,9 @@ mod tests {
         let request = Request::parse(br#"{"rows": 0, "set": {"a \" NaN": "Infinity.npy", "E": NaN}}"#).expect("reads");
         let names: Vec<_> = request
             .set()
-            .map(|(name, source)| (name.to_owned(), source.of(&column(Dtype::F64, &[])) == Source::Npy("Infinity.npy")))
+            .map(|(name, source)| {
+                (name.to_owned(), source.of(&column(Dtype::F64, &[])) == ValueSource::Npy("Infinity.npy"))
+            })
             .collect();
         assert_eq!(names, [("E".to_owned(), false), ("a \" NaN".to_owned(), true)]);
         assert!(

@@ -22,7 +22,7 @@ pub use create::{Array, NewStructure};
 pub use error::ErrorKind;
 pub use ground_truth::{GroundTruth, Prepared, Present};
 pub use names::{ANGSTROM, Method, Quantity, SLASH};
-pub use read::{Frames, Summary, TruthReader};
+pub use read::{Frames, TruthReader, TruthSummary};
 pub use save::{Results, Saved, Saver};
 pub use select::{Chunk, check_frames, frames_to_compute, of_frames, selected_frames};
 pub use status::{FrameStatus, check_statuses};

@@ -39,7 +39,7 @@ pub struct Frames {
 
 /// Progress of a ground truth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct TruthSummary {
     /// Number of frames of each status.
     pub counts: BTreeMap<String, u64>,
     /// Completed frames that lack a quantity, since some of its values are NaN.
@@ -152,10 +152,10 @@ impl TruthReader {
     ///
     /// # Errors
     /// As [`TruthReader::read`].
-    pub fn summary(&mut self, quantities: &[Quantity], progress: &dyn Fn(u64, u64)) -> Result<Summary> {
+    pub fn summary(&mut self, quantities: &[Quantity], progress: &dyn Fn(u64, u64)) -> Result<TruthSummary> {
         let structure = self.truth.structure();
         let portion = (PORTION_BYTES / (structure.atoms().saturating_mul(24) + 16)).max(1);
-        let (mut summary, frames) = (Summary::default(), self.frames());
+        let (mut summary, frames) = (TruthSummary::default(), self.frames());
         for status in FrameStatus::NAMED {
             summary.counts.insert(status.to_string(), 0);
         }

@@ -6,7 +6,7 @@ use super::super::output::{json, line};
 use super::{Which, watch};
 use h5part::Result;
 use h5part::ledger::StoreTasks;
-use h5part::ledger::{Changed, Ledger, State};
+use h5part::ledger::{Changed, Ledger, TaskState};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,7 @@ fn places(ledger: &Ledger, names: &[String]) -> Result<Vec<u64>> {
     names.iter().map(|name| ledger.find(name)).collect()
 }
 
-fn places_in(ledger: &Ledger, states: &[State]) -> Result<Vec<u64>> {
+fn places_in(ledger: &Ledger, states: &[TaskState]) -> Result<Vec<u64>> {
     let mut places = Vec::new();
     ledger.each(|place, task| {
         places.extend(task.filter(|task| states.contains(&task.state)).map(|_| place));
@@ -85,8 +85,8 @@ impl RequeueArgs {
             self.requeue_stale(&ledger, &mut done)?;
         }
         if self.failed {
-            let places = places_in(&ledger, &[State::Failed])?;
-            done.requeued += ledger.requeue(&places, |task| task.state == State::Failed)?.changed;
+            let places = places_in(&ledger, &[TaskState::Failed])?;
+            done.requeued += ledger.requeue(&places, |task| task.state == TaskState::Failed)?.changed;
         }
         done.requeued += ledger.requeue(&places(&ledger, &self.names)?, |_| true)?.changed;
         if self.json {
@@ -114,7 +114,7 @@ impl RequeueArgs {
             for expired in ledger.reap(&mut watch)? {
                 match &rows {
                     Some(rows) if rows.settle(expired.claim.place)? => done.done += 1,
-                    _ if expired.state == State::Failed => done.failed += 1,
+                    _ if expired.state == TaskState::Failed => done.failed += 1,
                     _ => done.requeued += 1,
                 }
             }
@@ -130,8 +130,8 @@ impl CancelArgs {
     pub fn run(&self) -> Result<Exit> {
         let ledger = self.which.open()?;
         let places = match (self.all, self.waiting) {
-            (true, _) => places_in(&ledger, &[State::Waiting, State::Running])?,
-            (false, true) => places_in(&ledger, &[State::Waiting])?,
+            (true, _) => places_in(&ledger, &[TaskState::Waiting, TaskState::Running])?,
+            (false, true) => places_in(&ledger, &[TaskState::Waiting])?,
             (false, false) => places(&ledger, &self.names)?,
         };
         let Changed { changed, unchanged } = ledger.cancel(&places)?;

@@ -7,7 +7,7 @@ use super::{Which, watch};
 use h5part::ErrorKind;
 use h5part::Result;
 use h5part::ledger::StoreTasks;
-use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Job, Ledger, Owner, OwnerId};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, End, Ledger, Owner, OwnerId, SlurmJob};
 use h5part_base::error::At;
 use h5part_base::lock::ProcessId;
 use serde::Serialize;
@@ -85,7 +85,7 @@ impl Args {
         let pid = self.owner.unwrap_or_else(|| nix::unistd::getppid().as_raw());
         let process =
             ProcessId::of(pid).ok_or_else(|| request("claim for", &self.which.ledger, format!("no process {pid}")))?;
-        Ok(match Job::this() {
+        Ok(match SlurmJob::this() {
             Some(job) if self.owner.is_none() => Owner::of_job(job, process),
             _ => Owner::of(process),
         })

@@ -5,7 +5,7 @@ use super::super::output::{json, say};
 use super::Which;
 use h5part::Result;
 use h5part::ledger::StoreTasks;
-use h5part::ledger::{Claim, End, Ledger, Reason, State, TaskFence};
+use h5part::ledger::{Claim, End, Ledger, Reason, TaskFence, TaskState};
 use h5part_base::error::At;
 use h5part_base::lock::Fence;
 use serde::Serialize;
@@ -76,10 +76,10 @@ impl Claimed {
         Ok((ledger, claim))
     }
 
-    fn tell(&self, state: State) -> Result<Exit> {
+    fn tell(&self, state: TaskState) -> Result<Exit> {
         if self.json {
             json(&Told { name: &self.name, state: state.word() })?;
-        } else if state == State::Failed {
+        } else if state == TaskState::Failed {
             say(format_args!("'{}' has failed too often and stays failed", self.name));
         }
         Ok(Exit::Success)
@@ -120,6 +120,6 @@ impl BeatArgs {
         let ledger = Arc::new(ledger);
         TaskFence::new(Arc::clone(&ledger), claim.clone()).check().at("beat in", &self.task.which.ledger)?;
         ledger.beat(claim.owner)?;
-        self.task.tell(State::Running)
+        self.task.tell(TaskState::Running)
     }
 }

@@ -4,7 +4,7 @@ use super::super::exit::Exit;
 use super::super::output::{WIDEST, json, line, say};
 use super::Which;
 use h5part::Result;
-use h5part::ledger::{Listed, State};
+use h5part::ledger::{Listed, TaskState};
 use std::fmt::Write;
 
 /// Count the tasks that are waiting, running, done and failed.
@@ -42,7 +42,7 @@ enum StateArg {
     Failed,
 }
 
-impl From<StateArg> for State {
+impl From<StateArg> for TaskState {
     fn from(arg: StateArg) -> Self {
         match arg {
             StateArg::Waiting => Self::Waiting,
@@ -81,7 +81,7 @@ impl ListArgs {
                 say(format_args!("the ledger is damaged at task {place}"));
                 return Ok(());
             };
-            if self.state.is_empty() || self.state.iter().any(|&state| State::from(state) == task.state) {
+            if self.state.is_empty() || self.state.iter().any(|&state| TaskState::from(state) == task.state) {
                 self.print(&ledger.listed(place, task)?)?;
             }
             Ok(())

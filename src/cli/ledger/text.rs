@@ -7,7 +7,7 @@ use super::super::outputs::{ForceArgs, Kind, check_apart, write_text};
 use super::Which;
 use super::init::bytes_of;
 use h5part::Result;
-use h5part::ledger::{Checkpoint, Mark, NameList, NewLedger, State};
+use h5part::ledger::{Checkpoint, Mark, NameList, NewLedger, TaskState};
 use h5part_base::error::At;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -55,11 +55,12 @@ impl ImportArgs {
         let text = String::from_utf8(bytes_of(&self.checkpoint)?);
         let text = text.map_err(|_| request(IMPORT, &self.checkpoint, "it is not UTF-8"))?;
         let Checkpoint { origin, tasks, announced } = Checkpoint::parse(&text).at(IMPORT, &self.checkpoint)?;
-        let states = tasks.iter().map(|(_, mark)| if *mark == Mark::Done { State::Done } else { State::Waiting });
-        let states: Vec<State> = states.collect();
+        let states =
+            tasks.iter().map(|(_, mark)| if *mark == Mark::Done { TaskState::Done } else { TaskState::Waiting });
+        let states: Vec<TaskState> = states.collect();
         let names: Vec<&str> = tasks.iter().map(|(name, _)| name.as_str()).collect();
         let count = tasks.len() as u64;
-        let done = states.iter().filter(|state| **state == State::Done).count() as u64;
+        let done = states.iter().filter(|state| **state == TaskState::Done).count() as u64;
         let names = NameList::try_from(names.as_slice()).at(IMPORT, &self.checkpoint)?;
         let (states, max_attempts) = (Some(states), self.max_attempts);
         NewLedger { states, origin, max_attempts, ..NewLedger::of_names(names) }.create(&self.ledger)?;
@@ -90,9 +91,9 @@ impl ExportArgs {
                 None => ledger.task(place)?,
             };
             let mark = match task.state {
-                State::Waiting | State::Failed => Mark::Waiting,
-                State::Running => Mark::Running,
-                State::Done => Mark::Done,
+                TaskState::Waiting | TaskState::Failed => Mark::Waiting,
+                TaskState::Running => Mark::Running,
+                TaskState::Done => Mark::Done,
             };
             tasks.push((task.index, ledger.listed(place, &task)?.name, mark));
             Ok(())

@@ -2,7 +2,7 @@
 
 use super::tail::plain;
 use h5part::Result;
-use h5part::ledger::{Entry, Ledger, Owner, OwnerId, State, Tally, Task};
+use h5part::ledger::{Entry, Ledger, Owner, OwnerId, Tally, Task, TaskState};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -123,9 +123,9 @@ impl Found {
     fn add(&mut self, place: u64, task: &Task) {
         self.tally.add(task);
         match task.state {
-            State::Waiting => {}
-            State::Done => *self.done.entry(task.owner).or_default() += 1,
-            State::Running => {
+            TaskState::Waiting => {}
+            TaskState::Done => *self.done.entry(task.owner).or_default() += 1,
+            TaskState::Running => {
                 let (count, since_ms, first) = self.running.entry(task.owner).or_insert((0, u64::MAX, Vec::new()));
                 *count += 1;
                 *since_ms = task.since_ms.min(*since_ms);
@@ -133,7 +133,7 @@ impl Found {
                     first.push((place, *task));
                 }
             }
-            State::Failed => {
+            TaskState::Failed => {
                 self.failed.push((place, *task));
                 if self.failed.len() > 100 * NAMED {
                     self.failed.sort_by_key(|(_, task)| std::cmp::Reverse(task.since_ms));

@@ -111,7 +111,7 @@ pub fn block(look: &Look, style: Style) -> Vec<String> {
 }
 
 fn writer(writer: &WriterLook) -> String {
-    let Holder { pid, host, command, for_s, stopped } = &writer.holder;
+    let Holder { pid, host, command, for_s, stopped, .. } = &writer.holder;
     let mut text = format!("  writer: pid {pid} on {host}");
     if let Some(pace) = writer.pace() {
         let _ = write!(text, ", {pace}");

@@ -1,6 +1,6 @@
 //! `h5part mbe save`
 
-use super::values::{Source, statuses};
+use super::values::{NpyValues, statuses};
 use super::{Place, frames, stream};
 use crate::cli::common::{DurabilityArg, FenceArgs, portions};
 use crate::cli::exit::Exit;
@@ -111,7 +111,7 @@ impl Args {
         let mut sources = Vec::new();
         for (quantity, path) in Quantity::ALL.into_iter().zip([&self.energies, &self.forces]) {
             if let Some(path) = path {
-                sources.push((quantity, Source::open(saver, quantity, path, frames.len(), self.cast)?));
+                sources.push((quantity, NpyValues::open(saver, quantity, path, frames.len(), self.cast)?));
             }
         }
         let row_bytes: u64 = sources.iter().map(|(_, source)| source.elements * 8).sum();

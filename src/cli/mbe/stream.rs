@@ -1,7 +1,7 @@
 //! `h5part mbe save --stream`: batches as JSON lines, with one line of acknowledgement for each.
 
 use super::frames;
-use super::values::{Source, statuses};
+use super::values::{NpyValues, statuses};
 use crate::cli::common::request;
 use crate::cli::exit::{self, Exit};
 use crate::cli::hints;
@@ -10,7 +10,7 @@ use crate::cli::stream::Lines;
 use h5part::Result;
 use h5part_base::error::At;
 use h5part_engine::store::Values;
-use h5part_input::stream::{Elements, Request, Selection, Source as From, elements};
+use h5part_input::stream::{Elements, Request, Selection, ValueSource, elements};
 use h5part_mbe::{FrameStatus, GroundTruth, Quantity, Results, Saved, Saver};
 use serde::Serialize;
 use serde_json::Value;
@@ -65,9 +65,9 @@ fn save(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool, batch: 
             "forces" => Quantity::Forces,
             "status" => {
                 results.statuses = match source {
-                    From::Npy(text) => statuses(text, frames.len())?,
-                    From::Text(text) => statuses(text.as_str().unwrap_or_default(), frames.len())?,
-                    From::Inline(value) => numbers(value).ok_or_else(|| {
+                    ValueSource::Npy(text) => statuses(text, frames.len())?,
+                    ValueSource::Text(text) => statuses(text.as_str().unwrap_or_default(), frames.len())?,
+                    ValueSource::Inline(value) => numbers(value).ok_or_else(|| {
                         request("read a batch for", file, "a status is a name, a number, or a list of numbers")
                     })?,
                 };
@@ -80,10 +80,10 @@ fn save(saver: &mut Saver, truth: &GroundTruth, file: &Path, cast: bool, batch: 
         };
         let column = saver.column(quantity)?;
         let values = Some(match source.of(column) {
-            From::Npy(path) => {
-                Source::open(saver, quantity, Path::new(path), frames.len(), cast)?.next(frames.len())?
+            ValueSource::Npy(path) => {
+                NpyValues::open(saver, quantity, Path::new(path), frames.len(), cast)?.next(frames.len())?
             }
-            From::Inline(value) | From::Text(value) => {
+            ValueSource::Inline(value) | ValueSource::Text(value) => {
                 let Elements { dtype, shape, bytes } = elements(value, column, frames.len()).at("save to", file)?;
                 Values::new(dtype, &shape, bytes).at("save to", file)?
             }

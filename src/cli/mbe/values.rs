@@ -35,7 +35,7 @@ pub(super) fn statuses(text: &str, frames: u64) -> Result<Vec<FrameStatus>> {
 }
 
 /// Values of one quantity from a .npy file.
-pub(super) struct Source {
+pub(super) struct NpyValues {
     rows: RowSource,
     path: PathBuf,
     /// Shape per frame.
@@ -44,7 +44,7 @@ pub(super) struct Source {
     pub(super) elements: u64,
 }
 
-impl Source {
+impl NpyValues {
     pub(super) fn open(saver: &Saver, quantity: Quantity, path: &Path, frames: u64, cast: bool) -> Result<Self> {
         let mut rows = RowSource::open(path).at("read", path)?;
         if cast {

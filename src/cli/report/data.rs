@@ -4,8 +4,8 @@ use super::super::look::is_ledger;
 use super::super::look::tail::tail;
 use super::super::run::journal::{self, Start};
 use h5part::Result;
-use h5part::ledger::{ErrorKind, Ledger, State, StoreTasks, Tally, Task};
-use h5part::monitor::{Summary, Timeline};
+use h5part::ledger::{ErrorKind, Ledger, StoreTasks, Tally, Task, TaskState};
+use h5part::monitor::{MonitorSummary, Timeline};
 use h5part_base::error::At;
 use h5part_engine::h5::library_version;
 use h5part_engine::store::{Status, Store};
@@ -36,7 +36,7 @@ pub struct Data {
     pub retried: u64,
     pub tables: Vec<Status>,
     pub missing: Vec<(String, String)>,
-    pub summary: Option<Summary>,
+    pub summary: Option<MonitorSummary>,
     pub timeline: Timeline,
 }
 
@@ -110,7 +110,7 @@ impl Data {
         self.look_at_tasks(&ledger)?;
         let monitor = ledger.sidecar().join("monitor");
         if monitor.is_dir() && std::fs::read_dir(&monitor).at("read", &monitor)?.next().is_some() {
-            self.summary = Some(Summary::read(&self.path)?);
+            self.summary = Some(MonitorSummary::read(&self.path)?);
             self.timeline = Timeline::read(&self.path)?;
         }
         Ok(())
@@ -121,8 +121,8 @@ impl Data {
         let (mut causes, mut asked) = (BTreeMap::<String, (u64, u64, Task)>::new(), 0);
         ledger.each(|place, task| {
             let Some(task) = task else { return Ok(()) };
-            self.retried += u64::from(task.state == State::Done && task.attempts > 0);
-            if task.state == State::Failed {
+            self.retried += u64::from(task.state == TaskState::Done && task.attempts > 0);
+            if task.state == TaskState::Failed {
                 let mut cause = task.reason.to_string();
                 if let Some(rows) =
                     rows.as_ref().filter(|_| task.reason == h5part::ledger::Reason::NoData && asked < ASKED)

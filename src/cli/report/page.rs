@@ -5,7 +5,7 @@ use super::advice;
 use super::charts::{self, escaped};
 use super::data::{Data, Failure};
 use h5part::ledger::Tally;
-use h5part::monitor::{Costs, Summary};
+use h5part::monitor::{Costs, MonitorSummary};
 use std::fmt::Write as _;
 
 const STYLE: &str = include_str!("page.css");
@@ -186,7 +186,7 @@ const COSTS: [&str; 12] =
     ["records", "failed", "total", "mean", "p50", "p90", "p99", "max", "CPU time", "CPU", "peak", "of limit"];
 
 fn costs(out: &mut String, data: &Data) {
-    let Some(Summary { operations, workers, hosts, .. }) = &data.summary else { return };
+    let Some(MonitorSummary { operations, workers, hosts, .. }) = &data.summary else { return };
     out.push_str("<h2>Cost</h2>\n<p class=dim>CPU: processor time as a share of the processors asked for, times wall time.</p>\n");
     let titles = |what: &'static str| [&[what][..], &COSTS[..]].concat();
     let named = |name: &str, costs: &Costs| [vec![name.to_owned()], cells(costs)].concat();

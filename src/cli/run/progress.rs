@@ -5,7 +5,7 @@ use super::causes::Causes;
 use super::ending::{Ending, Slow, add_slow, is_ours};
 use super::told::{Attempt, Failed, Told};
 use h5part::Result;
-use h5part::ledger::{Claim, End, ErrorKind, Ledger, Reason, State, Tally};
+use h5part::ledger::{Claim, End, ErrorKind, Ledger, Reason, Tally, TaskState};
 use h5part_base::error::At;
 use h5part_base::sync;
 use h5part_tasks::budget::MemoryWatch;
@@ -270,7 +270,7 @@ impl<'a> Progress<'a> {
         &self,
         claim: &Claim,
         reason: Reason,
-        state: State,
+        state: TaskState,
         why: Option<(String, String)>,
         wall_s: Option<f64>,
     ) -> Told {
@@ -282,7 +282,15 @@ impl<'a> Progress<'a> {
             Reason::Signal(signal) => Some(-i32::from(signal)),
             _ => None,
         };
-        Told::Failed(Failed { attempt: claim.into(), cause, what, code, log, retried: state == State::Waiting, wall_s })
+        Told::Failed(Failed {
+            attempt: claim.into(),
+            cause,
+            what,
+            code,
+            log,
+            retried: state == TaskState::Waiting,
+            wall_s,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::output::{bytes, duration, line, say};
 use super::causes::TOLD;
 use super::ending::{Ending, SLOWEST, Slow, is_ours};
 use h5part::Result;
-use h5part::ledger::{ErrorKind, Ledger, Reason, State, StoreTasks, Tally, Task};
+use h5part::ledger::{ErrorKind, Ledger, Reason, StoreTasks, Tally, Task, TaskState};
 use h5part_tasks::monitor::Recent;
 use h5part_tasks::program::Homes;
 use h5part_tasks::run;
@@ -42,14 +42,14 @@ pub struct Began {
 
 /// The result of a run. As JSON it is the last line of `--json`.
 #[derive(Debug, Serialize)]
-pub struct Summary {
+pub struct RunReport {
     /// Distinguishes it from the events before it.
     event: &'static str,
     #[serde(flatten)]
     pub tally: Tally,
     /// What this run did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub here: Option<run::Summary>,
+    pub here: Option<run::RunSummary>,
     /// The first of the tasks that failed finally.
     failures: Vec<Failure>,
     /// All tasks that failed finally, by cause, most frequent first.
@@ -108,7 +108,7 @@ impl Began {
     }
 }
 
-impl Summary {
+impl RunReport {
     /// Reads the ledger and the measurements.
     pub fn of(ledger: &Ledger, homes: &dyn Homes, reasons: &Reasons<'_>, began: Began, ending: Ending) -> Result<Self> {
         let tally = ledger.tally()?;
@@ -253,11 +253,11 @@ struct Found<'a> {
 
 impl Found<'_> {
     fn add(&mut self, place: u64, task: &Task) -> Result<()> {
-        self.done_after_retry += u64::from(task.state == State::Done && task.attempts > 0);
+        self.done_after_retry += u64::from(task.state == TaskState::Done && task.attempts > 0);
         if let Some(name) = self.slow.get_mut(&u64::from(task.index)) {
             *name = Some(self.ledger.listed(place, task)?.name);
         }
-        if task.state == State::Failed { self.add_failed(place, task) } else { Ok(()) }
+        if task.state == TaskState::Failed { self.add_failed(place, task) } else { Ok(()) }
     }
 
     fn add_failed(&mut self, place: u64, task: &Task) -> Result<()> {

@@ -2,7 +2,7 @@
 //! costs nanoseconds, so that the record does not slow down what is measured.
 #![expect(unsafe_code, reason = "a mapped file; each block says why it holds")]
 
-use super::job::Job;
+use super::job::StressRun;
 use h5part::Result;
 use h5part_base::error::At;
 use memmap2::{MmapOptions, MmapRaw};
@@ -62,7 +62,7 @@ pub struct Board {
 
 impl Board {
     /// Creates the file, all zero, and maps it.
-    pub fn create(job: &Job) -> Result<Self> {
+    pub fn create(job: &StressRun) -> Result<Self> {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).at("make", &path)?;
         let words = entries(job) * WORDS as u64 + job.writers * (2 + SCORE_WORDS) + GLOBAL_WORDS;
@@ -71,7 +71,7 @@ impl Board {
     }
 
     /// Maps the file.
-    pub fn open(job: &Job) -> Result<Self> {
+    pub fn open(job: &StressRun) -> Result<Self> {
         let path = job.board();
         let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
         let map = MmapOptions::new().map_raw(&file).at("map", &path)?;
@@ -79,7 +79,7 @@ impl Board {
     }
 
     /// Touches the pages of a writer's rows, so that no page fault falls into the measurement.
-    pub fn touch(&self, job: &Job, writer: u64) {
+    pub fn touch(&self, job: &StressRun, writer: u64) {
         for row in job.rows_of(writer).step_by(100) {
             self.word(writer, row, 0).fetch_or(0, Ordering::Relaxed);
         }
@@ -143,6 +143,6 @@ impl Board {
     }
 }
 
-fn entries(job: &Job) -> u64 {
+fn entries(job: &StressRun) -> u64 {
     if job.overlap { job.rows * job.writers } else { job.rows }
 }

@@ -1,7 +1,7 @@
 //! A process that repeatedly changes the structure of the file, and commits to compressed columns.
 
 use super::board::{Board, Score, Word};
-use super::job::Job;
+use super::job::StressRun;
 use super::turns::{Turns, now_ns};
 use h5part::{ErrorKind, Item, Result};
 use h5part_base::dataspace::{ColumnSpec, Dtype};
@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 const GROWTH: u64 = 25;
 
 /// Works until the parent says stop. Returns when it ended.
-pub fn run(job: &Job, all: &Board, number: u64, sequence: u64, ready: fn() -> Result<u64>) -> Result<u64> {
+pub fn run(job: &StressRun, all: &Board, number: u64, sequence: u64, ready: fn() -> Result<u64>) -> Result<u64> {
     let library = job.library();
     let board = Board::open(&library)?;
     let store = Store::open(job.file())?;
@@ -89,7 +89,7 @@ fn added(changer: u64, k: u64) -> String {
 }
 
 /// Counts the acknowledged structural changes that are missing after the run.
-pub fn missing(job: &Job, store: &Store) -> Result<u64> {
+pub fn missing(job: &StressRun, store: &Store) -> Result<u64> {
     let board = Board::open(&job.library())?;
     let mut missing = 0;
     for changer in 0..job.changers {

@@ -1,7 +1,7 @@
 //! Checks after the run that every row holds exactly what was acknowledged last.
 
 use super::board::{Acknowledged, Board};
-use super::job::Job;
+use super::job::StressRun;
 use super::values::Token;
 use h5part::{ErrorKind, Result};
 use h5part_base::dataspace::Rows;
@@ -45,7 +45,7 @@ pub struct Row<'a> {
     states: [CellState; 3],
 }
 
-pub fn check(job: &Job, store: &Store) -> Result<Found> {
+pub fn check(job: &StressRun, store: &Store) -> Result<Found> {
     let board = Board::open(job)?;
     let portion = (PORTION_BYTES / job.row_bytes()).max(1);
     let portions: Vec<u64> = (0..job.rows.div_ceil(portion)).collect();
@@ -56,7 +56,7 @@ pub fn check(job: &Job, store: &Store) -> Result<Found> {
     Ok(found.reduce(Found::default, |a, b| a + b))
 }
 
-fn check_portion(job: &Job, store: &Store, board: &Board, rows: Range<u64>) -> Found {
+fn check_portion(job: &StressRun, store: &Store, board: &Board, rows: Range<u64>) -> Found {
     let read = store.reader(&job.table).and_then(|mut reader| read_rows(job, &mut reader, rows.clone()));
     match read {
         Ok(block) => {
@@ -102,7 +102,7 @@ impl Seen {
     }
 }
 
-pub fn read_rows(job: &Job, reader: &mut Reader, rows: Range<u64>) -> Result<Seen> {
+pub fn read_rows(job: &StressRun, reader: &mut Reader, rows: Range<u64>) -> Result<Seen> {
     let first = rows.start;
     let blocks = reader.read_columns(&["E", "F", "status"], &Rows::range(rows))?;
     Ok(Seen {
@@ -116,18 +116,18 @@ pub fn read_rows(job: &Job, reader: &mut Reader, rows: Range<u64>) -> Result<See
 }
 
 /// The last acknowledged commits of a row, one per writer.
-pub fn acknowledged(job: &Job, board: &Board, row: u64) -> Vec<Acknowledged> {
+pub fn acknowledged(job: &StressRun, board: &Board, row: u64) -> Vec<Acknowledged> {
     let writers = (0..job.writers).filter(|&w| job.rows_of(w).contains(&row));
     writers.filter_map(|w| board.get(w, row)).collect()
 }
 
-fn values<T: h5part_engine::store::Element>(block: &Block, job: &Job) -> Result<Vec<T>> {
+fn values<T: h5part_engine::store::Element>(block: &Block, job: &StressRun) -> Result<Vec<T>> {
     let array = block.array::<T>().at("check", &job.dir)?;
     array.as_slice().map(<[T]>::to_vec).ok_or_else(|| ErrorKind::BadRequest("layout".to_owned())).at("check", &job.dir)
 }
 
 /// Checks that the row is whole, and that it holds what was acknowledged.
-pub fn check_row(job: &Job, acknowledged: &[Acknowledged], row: &Row<'_>) -> Found {
+pub fn check_row(job: &StressRun, acknowledged: &[Acknowledged], row: &Row<'_>) -> Found {
     let mut found = Found { acknowledged: u64::from(!acknowledged.is_empty()), ..Found::default() };
     if row.states.contains(&CellState::Changed) {
         found.torn = 1;

@@ -13,7 +13,7 @@ const LIBRARY_ROWS: u64 = 200;
 
 /// One stress run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Job {
+pub struct StressRun {
     pub dir: PathBuf,
     /// Path of the table in the file.
     pub table: String,
@@ -52,7 +52,7 @@ pub enum Role {
     Reader,
 }
 
-impl Job {
+impl StressRun {
     pub fn file(&self) -> PathBuf {
         self.dir.join("stress.h5")
     }

@@ -23,7 +23,7 @@ use h5part_base::num::to_usize;
 use h5part_base::storage::{Disk, Mode, Storage};
 use h5part_engine::h5::{Filters, NewTable};
 use h5part_engine::store::Store;
-use job::{Job, Work};
+use job::{StressRun, Work};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -144,7 +144,7 @@ impl super::Subcommand for Args {
 }
 
 impl Args {
-    fn job(&self) -> Result<Job> {
+    fn job(&self) -> Result<StressRun> {
         let spec: ColumnSpec = format!("F:f64:{}", self.row_shape).parse().at(STRESS, &self.dir)?;
         let work = match (self.commits, self.seconds, self.kills) {
             (Some(commits), ..) => Work::Commits(commits),
@@ -157,7 +157,7 @@ impl Args {
             return Err(request(STRESS, &self.dir, "each writer needs at least one row of its own"));
         }
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |t| t.as_nanos());
-        Ok(Job {
+        Ok(StressRun {
             dir: std::path::absolute(&self.dir).at(STRESS, &self.dir)?,
             table: "stress".to_owned(),
             changers: self.changers.unwrap_or(companions),
@@ -175,7 +175,7 @@ impl Args {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    fn report(&self, job: &Job, ran: &parent::Ran, found: &check::Found) -> Report {
+    fn report(&self, job: &StressRun, ran: &parent::Ran, found: &check::Found) -> Report {
         let bytes = ran.rows * job.row_bytes();
         let commits = ran.commits.max(1) as f64;
         Report {
@@ -199,7 +199,7 @@ impl Args {
 }
 
 /// Checks that everything acknowledged is there for the next reader.
-fn check_all(job: &Job, store: &Store, ran: &parent::Ran) -> Result<check::Found> {
+fn check_all(job: &StressRun, store: &Store, ran: &parent::Ran) -> Result<check::Found> {
     store.recover()?;
     let mut found = check::check(job, store)?;
     if job.changers > 0 {
@@ -262,7 +262,7 @@ fn prepare_folder(dir: &Path) -> Result<()> {
     }
 }
 
-fn table(job: &Job) -> NewTable {
+fn table(job: &StressRun) -> NewTable {
     let fill_none = ColumnSpec { fill: (-1i64).to_le_bytes().to_vec(), ..ColumnSpec::new("status", Dtype::I64, &[]) };
     let columns =
         vec![ColumnSpec::new("E", Dtype::F64, &[]), ColumnSpec::new("F", Dtype::F64, &job.row_shape), fill_none];

@@ -2,7 +2,7 @@
 
 use super::STRESS;
 use super::board::{Board, Word};
-use super::job::{Job, Role};
+use super::job::{Role, StressRun};
 use super::turns::now_ns;
 use super::worker::Done;
 use clap::ValueEnum;
@@ -42,7 +42,7 @@ struct Worker {
 }
 
 /// Runs all writers to their end.
-pub fn run(job: &Job, kills: Kills) -> Result<Ran> {
+pub fn run(job: &StressRun, kills: Kills) -> Result<Ran> {
     job.save()?;
     let board = Board::create(job)?;
     Board::create(&job.library())?;
@@ -116,7 +116,7 @@ impl Killer {
     /// Kills one process after another and restarts each, until all writers have written their rows.
     fn until_all_done(
         &mut self,
-        job: &Job,
+        job: &StressRun,
         board: &Board,
         workers: &mut Vec<Worker>,
         changers: &mut [Worker],
@@ -148,7 +148,7 @@ impl Killer {
         Ok(())
     }
 
-    fn kill(&mut self, job: &Job, worker: &mut Worker) -> Result<()> {
+    fn kill(&mut self, job: &StressRun, worker: &mut Worker) -> Result<()> {
         worker.child.kill().at(STRESS, &job.dir)?;
         let status = worker.child.wait().at(STRESS, &job.dir)?;
         if status.code().is_some() {
@@ -163,7 +163,7 @@ impl Killer {
 }
 
 impl Worker {
-    fn spawn(job: &Job, role: Role, number: u64, lives: u64) -> Result<Self> {
+    fn spawn(job: &StressRun, role: Role, number: u64, lives: u64) -> Result<Self> {
         let program = std::env::current_exe().at("find", "h5part itself")?;
         let first_sequence = lives * LIFE + 1;
         let mut child = Command::new(&program)
@@ -195,7 +195,7 @@ impl Worker {
         said.unwrap_or(Ok(())).map_err(ErrorKind::Io).at("start", "a worker")
     }
 
-    fn has_ended(&mut self, job: &Job) -> Result<bool> {
+    fn has_ended(&mut self, job: &StressRun) -> Result<bool> {
         Ok(self.child.try_wait().at(STRESS, &job.dir)?.is_some())
     }
 

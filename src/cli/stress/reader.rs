@@ -2,7 +2,7 @@
 
 use super::board::{Board, Word};
 use super::check::{acknowledged, check_row, read_rows};
-use super::job::Job;
+use super::job::StressRun;
 use super::turns::now_ns;
 use h5part::Result;
 use h5part_engine::store::{Reader, Store};
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 const BLOCK: u64 = 64;
 
 /// Reads until the parent says stop. Returns when it ended.
-pub fn run(job: &Job, board: &Board, seed: u64, ready: fn() -> Result<u64>) -> Result<u64> {
+pub fn run(job: &StressRun, board: &Board, seed: u64, ready: fn() -> Result<u64>) -> Result<u64> {
     let store = Store::open(job.file())?;
     let library = job.library();
     let mut direct = store.reader(&job.table)?;
@@ -39,7 +39,7 @@ pub fn run(job: &Job, board: &Board, seed: u64, ready: fn() -> Result<u64>) -> R
 
 /// Reads a block of rows. Each must be whole, and no older than what was acknowledged before. A row that is not there
 /// may be one that a dead writer left and nobody has recovered yet.
-fn look(job: &Job, board: &Board, counts: &Board, reader: &mut Reader, first: u64) -> Result<()> {
+fn look(job: &StressRun, board: &Board, counts: &Board, reader: &mut Reader, first: u64) -> Result<()> {
     let rows = first..(first + BLOCK).min(job.rows);
     let before: Vec<_> = rows.clone().map(|row| acknowledged(job, board, row)).collect();
     let block = read_rows(job, reader, rows.clone())?;

@@ -1,7 +1,7 @@
 //! Decides which rows a worker commits next, and makes their values.
 
 use super::board::{Acknowledged, Board};
-use super::job::{Job, Work};
+use super::job::{StressRun, Work};
 use super::values::{Batch, Token};
 use h5part_base::dataspace::Rows;
 use h5part_base::num::to_usize;
@@ -29,7 +29,7 @@ impl Turn {
 
 /// The sequence of commits.
 pub struct Turns<'a> {
-    job: &'a Job,
+    job: &'a StressRun,
     writer: u64,
     sequence: u64,
     left: Option<u64>,
@@ -42,7 +42,7 @@ pub struct Turns<'a> {
 }
 
 impl<'a> Turns<'a> {
-    pub fn new(job: &'a Job, writer: u64, first_sequence: u64, board: &Board) -> Self {
+    pub fn new(job: &'a StressRun, writer: u64, first_sequence: u64, board: &Board) -> Self {
         let mut rows: Vec<u64> = job.rows_of(writer).collect();
         if matches!(job.work, Work::EachRowOnce) {
             rows.retain(|&row| job.overlap || board.get(writer, row).is_none());

@@ -1,7 +1,7 @@
 //! One writer process of a stress run.
 
 use super::board::Board;
-use super::job::{Job, Role};
+use super::job::{Role, StressRun};
 use super::turns::{Turns, now_ns};
 use super::values::Batch;
 use super::{changer, reader};
@@ -52,7 +52,7 @@ impl super::super::Subcommand for WorkerArgs {
         nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)
             .map_err(std::io::Error::from)
             .at("start", &self.dir)?;
-        let job = Job::load(&self.dir)?;
+        let job = StressRun::load(&self.dir)?;
         let board = Board::open(&job)?;
         let end_ns = match self.role {
             Role::Writer => self.write(&job, &board)?,
@@ -65,7 +65,7 @@ impl super::super::Subcommand for WorkerArgs {
 }
 
 impl WorkerArgs {
-    fn write(&self, job: &Job, board: &Board) -> Result<u64> {
+    fn write(&self, job: &StressRun, board: &Board) -> Result<u64> {
         let mut target = Target::open(job)?;
         let mut turns = Turns::new(job, self.number, self.first_sequence, board);
         board.touch(job, self.number);
@@ -92,7 +92,7 @@ fn ready() -> Result<u64> {
 }
 
 impl Target {
-    fn open(job: &Job) -> Result<Self> {
+    fn open(job: &StressRun) -> Result<Self> {
         let store = Store::open(job.file())?;
         if job.bare {
             let reader = store.reader(&job.table)?;
@@ -107,7 +107,7 @@ impl Target {
         Ok(Self::Store(Box::new(writer)))
     }
 
-    fn commit(&mut self, rows: &Rows, batch: &Batch, job: &Job) -> Result<()> {
+    fn commit(&mut self, rows: &Rows, batch: &Batch, job: &StressRun) -> Result<()> {
         match self {
             Self::Store(writer) => writer.commit(rows, &batch.sets()).map(|_| ()),
             Self::Bare(bare) => bare.write(rows, batch).at("stress", job.file()),

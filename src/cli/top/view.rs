@@ -6,7 +6,7 @@ use super::super::look::{FailedTask, Look, Looker, TASKS, WorkerLook, WriterLook
 use super::super::output::{bytes, duration, table_name};
 use super::machine::Usage;
 use h5part::Result;
-use h5part::ledger::{Ledger, State, Tally};
+use h5part::ledger::{Ledger, Tally, TaskState};
 use h5part_base::lock::host;
 use h5part_tasks::program::{BesideLedger, Homes};
 use ratatui::Frame;
@@ -287,7 +287,7 @@ impl View {
         };
         let requeue = || -> Result<u64> {
             let ledger = Ledger::open(looker.path())?;
-            Ok(ledger.requeue(&[place], |task| task.state == State::Failed)?.changed)
+            Ok(ledger.requeue(&[place], |task| task.state == TaskState::Failed)?.changed)
         };
         let text = |count| format!("'{}' {}", plain(&name), if count > 0 { "is requeued" } else { "had not failed" });
         self.message = requeue().map_or_else(|e| e.to_string(), text);
@@ -370,7 +370,7 @@ fn writer(one: &WriterLook, usage: &Usage) -> Entry {
     let rows = one.at().unwrap_or_else(|| "-".to_owned());
     let name = format!("{} {}", holder.host, holder.pid);
     let text = format!("{name}  {pace}  {rows}  for {}{stopped}  {used}  {command}", duration(since));
-    let by = [Key::Text(name), Key::Number(-one.pace.map_or(0.0, |(_, bytes)| bytes)), Key::Text(command)];
+    let by = [Key::Text(name), Key::Number(-one.commits.unwrap_or(0.0)), Key::Text(command)];
     Entry { text, by, what: What::Writer }
 }
 

@@ -8,7 +8,7 @@ use super::states::{Sampling, State};
 use super::visit::{Visited, visit};
 use crate::common::support::Scratch;
 use crate::tasks::ledger::{claim, dead_owner, end, latest, tasks};
-use h5part::ledger::{End, Ledger, Owner, Reason, State as Stand, Task, Watch};
+use h5part::ledger::{End, Ledger, Owner, Reason, Task, TaskState, Watch};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -115,9 +115,9 @@ impl Bench {
         let mut open = BTreeSet::new();
         for place in 0..TASKS {
             match ledger.task(place).map_err(|e| e.to_string())?.state {
-                Stand::Running => return Err(format!("nobody works on task {place}, and it does not come back")),
-                Stand::Waiting => _ = open.insert(place),
-                Stand::Done | Stand::Failed => {}
+                TaskState::Running => return Err(format!("nobody works on task {place}, and it does not come back")),
+                TaskState::Waiting => _ = open.insert(place),
+                TaskState::Done | TaskState::Failed => {}
             }
         }
         let mut got = BTreeSet::new();

@@ -7,7 +7,7 @@ use super::states::{Sampling, State};
 use super::visit::visit;
 use crate::common::support::{Scratch, small_store};
 use crate::tasks::ledger::{claim, dead_owner};
-use h5part::ledger::{Claim, Ledger, NewLedger, State as Stand, StoreTasks, TaskFence, Watch};
+use h5part::ledger::{Claim, Ledger, NewLedger, StoreTasks, TaskFence, TaskState, Watch};
 use h5part_base::dataspace::Rows;
 use h5part_engine::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
@@ -104,16 +104,16 @@ fn check(site: &mut Site, state: &State<'_>) -> Result<(), String> {
         let presence = reader.presence(place * BLOCK..(place + 1) * BLOCK).map_err(told)?;
         let whole = presence.committed == presence.rows;
         match task.state {
-            Stand::Done if !whole => return Err(format!("task {place} is done without its data: {presence:?}")),
-            Stand::Running => return Err(format!("task {place} runs, and nobody is there")),
-            Stand::Failed => return Err(format!("task {place} failed: {task:?}")),
+            TaskState::Done if !whole => return Err(format!("task {place} is done without its data: {presence:?}")),
+            TaskState::Running => return Err(format!("task {place} runs, and nobody is there")),
+            TaskState::Failed => return Err(format!("task {place} failed: {task:?}")),
             _ => {}
         }
         if state.acknowledged() & 1 << place != 0 && !whole {
             return Err(format!("the rows of task {place} were acknowledged: {presence:?}"));
         }
         // As after a kill: durable rows are not computed again if the ledger noted that they were empty before.
-        if task.state == Stand::Waiting && task.rows_were_empty && presence.durable == presence.rows {
+        if task.state == TaskState::Waiting && task.rows_were_empty && presence.durable == presence.rows {
             return Err(format!("task {place} is to be done again: {task:?}, {presence:?}"));
         }
     }

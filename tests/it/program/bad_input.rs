@@ -2,7 +2,7 @@
 
 use crate::common::support::{Scratch, finished, h5part, holder, is_one_error, ok, py, run};
 use h5part_base::dataspace::Dtype;
-use h5part_input::npy::Header;
+use h5part_input::npy::NpyHeader;
 
 /// A file with table `t` (E f64, F f64 4x3, n i32) of 10 rows.
 fn file(scratch: &Scratch) -> String {
@@ -285,10 +285,10 @@ fn the_header_of_a_npy_is_as_numpy_writes_it() {
     }
     let head = |path: &str, len: usize| std::fs::read(path).expect("read")[..len].to_vec();
     for (path, dtype, shape) in [(&a, Dtype::F32, &[3, 100, 3][..]), (&b, Dtype::Bool, &[7])] {
-        let header = Header::to_bytes(dtype, shape);
-        let parsed = Header::read(&mut header.as_slice()).expect("reads");
+        let header = NpyHeader::to_bytes(dtype, shape);
+        let parsed = NpyHeader::read(&mut header.as_slice()).expect("reads");
         let theirs = head(path, 128);
-        let numpy = Header::read(&mut theirs.as_slice()).expect("reads");
+        let numpy = NpyHeader::read(&mut theirs.as_slice()).expect("reads");
         assert_eq!((parsed.dtype, &parsed.shape), (numpy.dtype, &numpy.shape));
     }
 }

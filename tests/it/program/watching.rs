@@ -2,8 +2,10 @@
 
 use crate::common::pty::Terminal;
 use crate::common::support::{Scratch, commit_e, finished, h5part, ok, run};
+use h5part_base::dataspace::Rows;
 use h5part_base::lock::{Paths, Patience, RowLocks};
-use h5part_engine::store::Store;
+use h5part_engine::store::{Store, Values};
+use regex::Regex;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
@@ -198,7 +200,11 @@ fn a_writer_is_shown_with_the_rows_that_it_writes_and_how_much_it_writes() {
     commit_e(&file, 40, 0..10);
     let paths = Paths::of(file.as_ref()).expect("paths");
     let store = Store::new(&file).expect("path");
-    let writer = store.writer("t").expect("writer");
+    let mut writer = store.writer("t").expect("writer");
+    let mut commit = |row: u64| {
+        let value = ndarray::arr1(&[0.5]);
+        writer.commit(&Rows::one(row), &[("E", Values::from(&value))]).expect("commits");
+    };
     let locks = RowLocks::open(&paths).expect("opens");
     let held = locks.lock(1, &[20..25], &Patience::default()).expect("locks");
     let watch = Terminal::start(24, 120, &["status", &file, "--watch", "0.1"]);
@@ -206,7 +212,16 @@ fn a_writer_is_shown_with_the_rows_that_it_writes_and_how_much_it_writes() {
     for screen in [&watch, &top] {
         let text = screen.until("t 20:25");
         assert!(text.contains(&std::process::id().to_string()), "{text}");
-        screen.until(" writes/s, ");
+        screen.until(" 0.0 commits/s, ");
+    }
+    // It notes its commits a tenth of a second after it was opened.
+    for row in 0..5 {
+        std::thread::sleep(std::time::Duration::from_millis(110));
+        commit(row);
+    }
+    let counted = Regex::new(r" 0\.[0-9]*[1-9] commits/s| [1-9][0-9.]* commits/s").expect("a pattern");
+    for screen in [&watch, &top] {
+        screen.wait(|text| counted.is_match(text), "commits are not counted");
     }
     // What was seen last stays to be seen.
     drop(held);

@@ -5,7 +5,7 @@ use crate::common::stopping::Stopping;
 use crate::common::support::{Scratch, ok, run};
 use crate::store::changes::{CHANGES, acknowledged_rows_are_there, store_with_rows};
 use h5part::ErrorKind;
-use h5part_base::record::log::{Found, HEADER, Header, Progress, decode_table};
+use h5part_base::record::log::{Found, HEADER, LogHeader, Progress, decode_table};
 use h5part_engine::store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ struct Waiting {
     scratch: Scratch,
     store: Store,
     log: PathBuf,
-    header: Header,
+    header: LogHeader,
 }
 
 impl Waiting {
@@ -28,7 +28,7 @@ impl Waiting {
             change(&store.clone().with_storage(Arc::new(Stopping::at(call, false)))).expect_err("it was stopped");
             let log = scratch.path("a.h5.part/change.log");
             let bytes = std::fs::read(&log).unwrap_or_default();
-            if let Found::Change(header) = Header::decode(&bytes[..bytes.len().min(HEADER)]).expect("reads")
+            if let Found::Change(header) = LogHeader::decode(&bytes[..bytes.len().min(HEADER)]).expect("reads")
                 && header.progress == Progress::Sealed
             {
                 return Self { scratch, store, log, header };
@@ -82,7 +82,7 @@ fn a_damaged_heap() {
 
 #[test]
 fn a_damaged_table() {
-    let Header { table_at, table_len, .. } = Waiting::new().header;
+    let LogHeader { table_at, table_len, .. } = Waiting::new().header;
     for at in [table_at, table_at + 16, table_at + table_len - 1] {
         let waiting = Waiting::new();
         waiting.flip(at);
@@ -163,7 +163,7 @@ fn a_stock_program_that_opened_and_closed_the_file() {
 fn a_foreign_byte_in_any_range_of_the_log() {
     let ranges = |waiting: &Waiting| {
         let log = std::fs::read(&waiting.log).expect("read");
-        let Header { table_at, table_len, .. } = waiting.header;
+        let LogHeader { table_at, table_len, .. } = waiting.header;
         let from = usize::try_from(table_at).expect("small");
         decode_table(&waiting.header, &log[from..from + usize::try_from(table_len).expect("small")]).expect("sound")
     };

@@ -4,7 +4,7 @@ use crate::common::content::{Content, content, difference};
 use crate::common::stopping::Stopping;
 use crate::common::support::Scratch;
 use crate::store::changes::{CHANGES, Change, SUPERBLOCKS, acknowledged_rows_are_there, store_with_rows};
-use h5part_base::record::log::{Found, HEADER, Header, Progress};
+use h5part_base::record::log::{Found, HEADER, LogHeader, Progress};
 use h5part_engine::store::{Recovery, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// The state of a store's change log.
 fn progress(log: &Path) -> Option<Progress> {
     let bytes = std::fs::read(log).ok()?;
-    match Header::decode(&bytes[..bytes.len().min(HEADER)]).expect("reads") {
+    match LogHeader::decode(&bytes[..bytes.len().min(HEADER)]).expect("reads") {
         Found::Change(header) => Some(header.progress),
         Found::Nothing => None,
         Found::Damaged => panic!("the log is damaged"),

@@ -26,12 +26,12 @@ pub struct Burst {
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<Held>,
     armed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Held {
     gate: Option<SharedGate>,
     entered: Option<Instant>,
     used: Option<Instant>,
@@ -43,7 +43,7 @@ struct State {
 /// as after an error, the burst ends.
 #[derive(Debug)]
 pub struct InBurst<'a> {
-    state: MutexGuard<'a, State>,
+    state: MutexGuard<'a, Held>,
     close: bool,
     armed: &'a Condvar,
     last_end: &'a mut Option<Instant>,
@@ -102,9 +102,9 @@ impl InBurst<'_> {
         self.state.entered = Some(Instant::now());
     }
 
-    /// Ends the commit. If commits follow one another closely, the gate stays entered for a moment, else it is left
-    /// now.
-    pub fn finish(mut self) {
+    /// Ends the commit, and says when. If commits follow one another closely, the gate stays entered for a moment, else
+    /// it is left now.
+    pub fn finish(mut self) -> Instant {
         let end = Instant::now();
         *self.last_end = Some(end);
         self.state.used = Some(end);
@@ -114,6 +114,7 @@ impl InBurst<'_> {
             self.state.gate = None;
         }
         self.state.finished = true;
+        end
     }
 }
 
@@ -126,7 +127,7 @@ impl Drop for InBurst<'_> {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         sync::lock(&self.state)
     }
 

@@ -24,6 +24,9 @@ pub struct Holder {
     pub for_s: Option<u64>,
     /// Whether the process is stopped (SIGSTOP). It is alive and keeps its locks.
     pub stopped: bool,
+    /// How many commits its writer has made, told about every tenth of a second. `None`: it has no writer.
+    #[serde(skip)]
+    pub commits: Option<u64>,
 }
 
 /// Who holds which lock of a store.
@@ -156,6 +159,7 @@ impl Holder {
             command: note.command.clone(),
             for_s: Some(now.saturating_sub(note.since_s)),
             stopped: note.runs_here() && Process::read(note.pid).is_some_and(|p| p.stopped),
+            commits: Some(note.commits),
         }
     }
 
@@ -170,6 +174,7 @@ impl Holder {
                 command: owner::command(pid),
                 for_s: process.as_ref().and_then(owner::age_s),
                 stopped: process.is_some_and(|p| p.stopped),
+                commits: None,
             }
         }
     }

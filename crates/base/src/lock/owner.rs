@@ -6,13 +6,15 @@ use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt as _, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const SUFFIX: &str = "writer";
 /// Bytes of the note at the start of the writer's file; the record follows it.
 const NOTE_LEN: usize = 4096;
+/// Bytes of its text. The number of commits so far follows.
+const TEXT_LEN: usize = NOTE_LEN - 8;
 
 /// A writer's note about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,9 @@ pub struct OwnerNote {
     pub slurm: Vec<(String, String)>,
     /// When the writer was opened, in seconds since 1970.
     pub since_s: u64,
+    /// How many commits it has made, as it told last.
+    #[serde(skip)]
+    pub commits: u64,
 }
 
 /// A writer's own note: a file in the sidecar that is locked while the writer lives.
@@ -38,7 +43,7 @@ pub struct OwnerNote {
 pub struct Owner {
     path: PathBuf,
     /// Holds the lock. The kernel releases it when the process dies.
-    _file: LockFile,
+    file: LockFile,
     /// Whether the file stays so that others can recover from it.
     abandoned: bool,
 }
@@ -65,7 +70,22 @@ impl OwnerNote {
             command: command(pid),
             slurm: slurm.collect(),
             since_s: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs()),
+            commits: 0,
         }
+    }
+
+    /// The first bytes of a writer's file. `None`: the note is being written, or is not one of ours.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (text, commits) = bytes.split_at(bytes.len().min(TEXT_LEN));
+        let note: Self = serde_json::from_str(std::str::from_utf8(text).ok()?).ok()?;
+        Some(Self { commits: commits.try_into().map_or(0, u64::from_le_bytes), ..note })
+    }
+
+    /// What [`Self::parse`] reads.
+    fn encode(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = format!("{:TEXT_LEN$}", serde_json::to_string(self)?).into_bytes();
+        bytes.extend(self.commits.to_le_bytes());
+        Ok(bytes)
     }
 
     /// Whether it is a running process of this host.
@@ -84,7 +104,7 @@ impl Owner {
     pub fn register(paths: &Paths) -> io::Result<Self> {
         std::fs::create_dir_all(&paths.records)?;
         let note = OwnerNote::this_process();
-        let text = format!("{:NOTE_LEN$}", serde_json::to_string(&note)?);
+        let bytes = note.encode()?;
         loop {
             let name = format!("{}-{}.{SUFFIX}", note.pid, uuid::Uuid::new_v4().simple());
             let path = paths.records.join(name);
@@ -92,8 +112,8 @@ impl Owner {
             FileExt::lock(&file)?;
             // Before it was locked, another process may have taken it for a dead writer's file and removed it.
             if file.metadata()?.nlink() > 0 {
-                file.write_all(text.as_bytes())?;
-                return Ok(Self { path, _file: LockFile::new(file), abandoned: false });
+                file.write_all(&bytes)?;
+                return Ok(Self { path, file: LockFile::new(file), abandoned: false });
             }
         }
     }
@@ -104,6 +124,11 @@ impl Owner {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes how many commits the writer has made, for those who watch. Nothing depends on it, so errors do not count.
+    pub fn tell(&self, commits: u64) {
+        let _ = self.file.write_at(&commits.to_le_bytes(), TEXT_LEN as u64);
     }
 
     /// Gives the record up: the writer failed and will not commit again. Others recover from it as if the writer had
@@ -161,12 +186,11 @@ pub fn records(paths: &Paths) -> io::Result<Vec<PathBuf>> {
 pub(super) fn notes(paths: &Paths) -> io::Result<Vec<(OwnerNote, bool)>> {
     let mut notes = Vec::new();
     for (path, file) in files(paths)? {
-        let mut text = String::new();
-        // A note that cannot be read is being written, or is not one of ours.
-        if (&file).take(NOTE_LEN as u64).read_to_string(&mut text).is_err() {
+        let mut bytes = Vec::new();
+        if (&file).take(NOTE_LEN as u64).read_to_end(&mut bytes).is_err() {
             continue;
         }
-        if let Ok(note) = serde_json::from_str::<OwnerNote>(&text) {
+        if let Some(note) = OwnerNote::parse(&bytes) {
             notes.push((note, FileExt::try_lock(&file).is_err()));
         }
         drop((path, file));
@@ -284,15 +308,17 @@ mod tests {
         std::fs::create_dir_all(&paths.records).expect("mkdir");
         let path = paths.records.join("1-dead.writer");
         let note = OwnerNote { slurm: vec![("SLURM_JOB_ID".to_owned(), "7".to_owned())], ..OwnerNote::this_process() };
+        let note = OwnerNote { commits: 77, ..note };
         let text = serde_json::to_string(&note).expect("json");
-        let padded = format!("{text:NOTE_LEN$}").into_bytes();
+        let padded = note.encode().expect("json");
         let read = |bytes: &[u8]| {
             std::fs::write(&path, bytes).expect("write");
             notes(&paths).expect("notes")
         };
         assert_eq!(read(&padded), [(note.clone(), false)]);
         for len in 0..=text.len() {
-            let expected = if len < text.len() { vec![] } else { vec![(note.clone(), false)] };
+            let cut = OwnerNote { commits: 0, ..note.clone() };
+            let expected = if len < text.len() { vec![] } else { vec![(cut, false)] };
             assert_eq!(read(&padded[..len]), expected, "{len} bytes");
         }
         for bit in 0..text.len() * 8 {

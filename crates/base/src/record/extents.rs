@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// The source of the bytes of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ExtentSource {
     /// In the log, at this position.
     Log(u64),
     /// They are zeros.
@@ -19,14 +19,14 @@ pub struct Extent {
     /// First byte after it.
     pub end: u64,
     /// `None`: the bytes of the file itself.
-    pub source: Option<Source>,
+    pub source: Option<ExtentSource>,
 }
 
 /// Disjoint extents of a file whose bytes come from elsewhere.
 #[derive(Debug, Default)]
-pub struct Extents(BTreeMap<u64, (u64, Source)>);
+pub struct Extents(BTreeMap<u64, (u64, ExtentSource)>);
 
-impl Source {
+impl ExtentSource {
     fn skip(self, bytes: u64) -> Self {
         match self {
             Self::Log(position) => Self::Log(position + bytes),
@@ -57,15 +57,15 @@ impl Extents {
     }
 
     /// Sets the source of the bytes `start..end`.
-    pub fn put(&mut self, start: u64, end: u64, source: Source) {
+    pub fn put(&mut self, start: u64, end: u64, source: ExtentSource) {
         self.cut(start, end);
         // Extents that are contiguous in both file and log are merged.
-        if let (Source::Log(position), Some((&from, &(to, Source::Log(before))))) =
+        if let (ExtentSource::Log(position), Some((&from, &(to, ExtentSource::Log(before))))) =
             (source, self.0.range(..start).next_back())
             && to == start
             && before + (to - from) == position
         {
-            self.0.insert(from, (end, Source::Log(before)));
+            self.0.insert(from, (end, ExtentSource::Log(before)));
             return;
         }
         self.0.insert(start, (end, source));
@@ -112,7 +112,7 @@ mod tests {
             let mut model = vec![None; 120];
             let (mut extents, mut position) = (Extents::default(), 1000u64);
             for (from, count, zeros) in puts {
-                let source = if zeros { Source::Zeros } else { Source::Log(position) };
+                let source = if zeros { ExtentSource::Zeros } else { ExtentSource::Log(position) };
                 extents.put(from, from + count, source);
                 for k in 0..count {
                     model[(from + k) as usize] = Some(source.skip(k));

@@ -40,7 +40,7 @@ pub enum Progress {
 
 /// The first sector of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct LogHeader {
     /// How far the change has come.
     pub progress: Progress,
     /// The store's uuid; nil if the file had none when the change began.
@@ -84,12 +84,12 @@ pub enum Found {
     /// Nothing is left to do.
     Nothing,
     /// A change that was begun or sealed.
-    Change(Header),
+    Change(LogHeader),
     /// Bytes that no crash explains.
     Damaged,
 }
 
-impl Header {
+impl LogHeader {
     /// Encodes the first sector of the log.
     #[must_use]
     pub fn encode(&self) -> [u8; HEADER] {
@@ -178,7 +178,7 @@ pub fn encode_table(ranges: &[Range]) -> Vec<u8> {
 
 /// Decodes a table. `None`: it is damaged.
 #[must_use]
-pub fn decode_table(header: &Header, bytes: &[u8]) -> Option<Vec<Range>> {
+pub fn decode_table(header: &LogHeader, bytes: &[u8]) -> Option<Vec<Range>> {
     if bytes.len() as u64 != header.table_len || crc32c(bytes) != header.table_sum {
         return None;
     }
@@ -237,8 +237,8 @@ mod tests {
     /// Miri is slow, so it checks only some.
     const STEP: usize = if cfg!(miri) { 97 } else { 1 };
 
-    fn header(progress: Progress) -> Header {
-        Header {
+    fn header(progress: Progress) -> LogHeader {
+        LogHeader {
             progress,
             uuid: Uuid::from_u128(5),
             device: 1,
@@ -256,22 +256,22 @@ mod tests {
     fn every_bit_flip_of_a_header_is_noticed() {
         for progress in [Progress::Begun, Progress::Sealed] {
             let sector = header(progress).encode();
-            assert_eq!(Header::decode(&sector).expect("reads"), Found::Change(header(progress)));
+            assert_eq!(LogHeader::decode(&sector).expect("reads"), Found::Change(header(progress)));
             for len in (0..HEADER).step_by(STEP) {
-                assert_eq!(Header::decode(&sector[..len]).expect("reads"), Found::Nothing, "{len} bytes");
+                assert_eq!(LogHeader::decode(&sector[..len]).expect("reads"), Found::Nothing, "{len} bytes");
             }
             for bit in (0..HEADER * 8).step_by(STEP) {
                 let mut other = sector;
                 other[bit / 8] ^= 1 << (bit % 8);
                 let newer = bit / 8 == 7 && other[7] > VERSION;
-                match Header::decode(&other) {
+                match LogHeader::decode(&other) {
                     Ok(found) => assert!(!newer && found == Found::Damaged, "bit {bit}: {found:?}"),
                     Err(e) => assert!(newer, "bit {bit}: {e}"),
                 }
             }
         }
-        assert_eq!(Header::decode(&header(Progress::Spent).encode()).expect("reads"), Found::Nothing);
-        assert_eq!(Header::decode(&[0; HEADER]).expect("reads"), Found::Nothing);
+        assert_eq!(LogHeader::decode(&header(Progress::Spent).encode()).expect("reads"), Found::Nothing);
+        assert_eq!(LogHeader::decode(&[0; HEADER]).expect("reads"), Found::Nothing);
     }
 
     #[test]
@@ -286,34 +286,35 @@ mod tests {
         };
         let ranges = vec![range(100, Some(512)), range(5000, None)];
         let table = encode_table(&ranges);
-        let header = Header { table_len: table.len() as u64, table_sum: crc32c(&table), ..header(Progress::Sealed) };
+        let header = LogHeader { table_len: table.len() as u64, table_sum: crc32c(&table), ..header(Progress::Sealed) };
         assert_eq!(decode_table(&header, &table), Some(ranges));
         for len in (0..table.len()).step_by(STEP) {
             assert_eq!(decode_table(&header, &table[..len]), None);
             // Even if the header agrees.
-            let shorter = Header { table_len: len as u64, table_sum: crc32c(&table[..len]), ..header };
+            let shorter = LogHeader { table_len: len as u64, table_sum: crc32c(&table[..len]), ..header };
             let _ = decode_table(&shorter, &table[..len]);
         }
         for bit in (0..table.len() * 8).step_by(STEP) {
             let mut other = table.clone();
             other[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(decode_table(&header, &other), None, "bit {bit}");
-            let agreeing = Header { table_sum: crc32c(&other), ..header };
+            let agreeing = LogHeader { table_sum: crc32c(&other), ..header };
             let _ = decode_table(&agreeing, &other);
         }
     }
 
     #[test]
     fn a_table_is_shorter_than_anything_that_memory_could_not_hold() {
-        let found =
-            |table_len| Header::decode(&Header { table_len, ..header(Progress::Sealed) }.encode()).expect("reads");
+        let found = |table_len| {
+            LogHeader::decode(&LogHeader { table_len, ..header(Progress::Sealed) }.encode()).expect("reads")
+        };
         assert!(matches!(found(LONGEST - 1), Found::Change(_)));
         assert_eq!(found(LONGEST), Found::Damaged);
     }
 
     #[test]
     fn the_tail_is_what_is_new_at_the_end_and_not_too_much_of_it() {
-        let tail = |old_end, new_end| Header { old_end, new_end, ..header(Progress::Sealed) }.tail();
+        let tail = |old_end, new_end| LogHeader { old_end, new_end, ..header(Progress::Sealed) }.tail();
         let most = usize::try_from(TAIL).expect("small");
         assert_eq!(tail(9000, 9000), (9000, 0));
         assert_eq!(tail(9000, 8000), (9000, 0));
@@ -335,7 +336,8 @@ mod tests {
         let read = |address, len| {
             let range = Range { address, len, position: None, old_pieces: vec![1], new_pieces: vec![2] };
             let table = encode_table(&[range]);
-            let sound = Header { table_len: table.len() as u64, table_sum: crc32c(&table), ..header(Progress::Sealed) };
+            let sound =
+                LogHeader { table_len: table.len() as u64, table_sum: crc32c(&table), ..header(Progress::Sealed) };
             decode_table(&sound, &table).map(|ranges| ranges.len())
         };
         assert_eq!((read(8000, 1000), read(8001, 1000), read(u64::MAX, 2)), (Some(1), None, None));

@@ -1,7 +1,7 @@
 //! A file with a change laid over it, for the library to work on.
 
-use super::extents::{Extents, Source};
-use super::log::{self, Header, Progress, Range};
+use super::extents::{ExtentSource, Extents};
+use super::log::{self, LogHeader, Progress, Range};
 use super::sealed::Sealed;
 use crate::checksum::crc32c;
 use crate::num::to_usize;
@@ -21,12 +21,12 @@ pub struct Overlay {
     base: Arc<dyn StorageFile>,
     log: Arc<dyn StorageFile>,
     /// The header, which the first change of any kind writes.
-    header: Header,
-    state: Mutex<State>,
+    header: LogHeader,
+    state: Mutex<Layer>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Layer {
     extents: Extents,
     /// End of the heap in the log.
     heap_end: u64,
@@ -45,7 +45,7 @@ impl Overlay {
     /// As fstat(2).
     pub fn new(base: Arc<dyn StorageFile>, log: Arc<dyn StorageFile>, uuid: Option<Uuid>) -> io::Result<Self> {
         let Identity { device, inode, len, .. } = base.identity()?;
-        let header = Header {
+        let header = LogHeader {
             progress: Progress::Begun,
             uuid: uuid.unwrap_or_default(),
             device,
@@ -57,7 +57,7 @@ impl Overlay {
             table_sum: 0,
             tail_sum: 0,
         };
-        let state = State {
+        let state = Layer {
             extents: Extents::default(),
             heap_end: log::HEADER as u64,
             len,
@@ -68,17 +68,17 @@ impl Overlay {
         Ok(Self { base, log, header, state: Mutex::new(state) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Layer> {
         sync::lock(&self.state)
     }
 
     /// Runs a change. If it fails, later ones are ignored.
-    fn change(&self, body: impl FnOnce(&mut State) -> io::Result<()>) -> io::Result<()> {
+    fn change(&self, body: impl FnOnce(&mut Layer) -> io::Result<()>) -> io::Result<()> {
         let mut state = self.lock();
         if state.vanishing {
             return Ok(());
         }
-        let begin = |state: &mut State| {
+        let begin = |state: &mut Layer| {
             if !state.begun {
                 self.log.write_at(&self.header.encode(), 0)?;
                 state.begun = true;
@@ -90,14 +90,14 @@ impl Overlay {
         outcome
     }
 
-    fn write_below(&self, state: &mut State, buf: &[u8], address: u64) -> io::Result<()> {
+    fn write_below(&self, state: &mut Layer, buf: &[u8], address: u64) -> io::Result<()> {
         for piece in state.extents.pieces(address, address + buf.len() as u64) {
             let bytes = &buf[index(piece.start - address)..index(piece.end - address)];
-            if let Some(Source::Log(position)) = piece.source {
+            if let Some(ExtentSource::Log(position)) = piece.source {
                 self.log.write_at(bytes, position)?;
             } else {
                 self.log.write_at(bytes, state.heap_end)?;
-                state.extents.put(piece.start, piece.end, Source::Log(state.heap_end));
+                state.extents.put(piece.start, piece.end, ExtentSource::Log(state.heap_end));
                 state.heap_end += bytes.len() as u64;
             }
         }
@@ -150,7 +150,7 @@ impl Overlay {
         }
         let ranges = self.ranges(&state)?;
         let table = log::encode_table(&ranges);
-        let mut header = Header {
+        let mut header = LogHeader {
             progress: Progress::Sealed,
             new_end: state.len,
             table_at: state.heap_end,
@@ -171,12 +171,12 @@ impl Overlay {
         Ok(Some(Sealed { header, ranges }))
     }
 
-    fn ranges(&self, state: &State) -> io::Result<Vec<Range>> {
+    fn ranges(&self, state: &Layer) -> io::Result<Vec<Range>> {
         let kept = state.extents.iter().filter(|e| e.start < state.len);
         kept.map(|extent| {
             let end = extent.end.min(state.len);
             let position = match extent.source {
-                Some(Source::Log(position)) => Some(position),
+                Some(ExtentSource::Log(position)) => Some(position),
                 _ => None,
             };
             let mut range = Range {
@@ -213,8 +213,8 @@ impl StorageFile for Overlay {
             let bytes = &mut buf[index(piece.start - address)..index(piece.end - address)];
             match piece.source {
                 None => self.base.read_at(bytes, piece.start)?,
-                Some(Source::Log(position)) => self.log.read_at(bytes, position)?,
-                Some(Source::Zeros) => bytes.fill(0),
+                Some(ExtentSource::Log(position)) => self.log.read_at(bytes, position)?,
+                Some(ExtentSource::Zeros) => bytes.fill(0),
             }
         }
         Ok(())
@@ -242,7 +242,7 @@ impl StorageFile for Overlay {
         self.change(|state| {
             let old_end = self.header.old_end;
             if len < old_end {
-                state.extents.put(len, old_end, Source::Zeros);
+                state.extents.put(len, old_end, ExtentSource::Zeros);
             }
             // Before the seal, the file itself is not cut below its old end.
             let real = len.max(old_end);
@@ -364,7 +364,7 @@ mod tests {
     /// The log as the next process reads it.
     fn found(log: &Memory) -> Sealed {
         let bytes = log.bytes();
-        let Ok(Found::Change(header)) = Header::decode(&bytes[..log::HEADER]) else { panic!("a header") };
+        let Ok(Found::Change(header)) = LogHeader::decode(&bytes[..log::HEADER]) else { panic!("a header") };
         assert_eq!(header.progress, Progress::Sealed);
         Sealed::read(header, log).expect("reads").expect("sound")
     }

@@ -61,7 +61,7 @@ pub struct Entry {
 
 /// A decoded header. The body is not read yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct RecordHeader {
     /// What the record belongs to.
     pub id: RecordId,
     /// Length of the body in bytes.
@@ -131,7 +131,7 @@ pub fn spent() -> [u8; 8] {
 ///
 /// # Errors
 /// [`ErrorKind::NewerFormat`].
-pub fn decode_header(bytes: &[u8; HEADER]) -> Result<Option<Header>, ErrorKind> {
+pub fn decode_header(bytes: &[u8; HEADER]) -> Result<Option<RecordHeader>, ErrorKind> {
     if bytes[..7] != MAGIC {
         return Ok(None);
     }
@@ -147,11 +147,11 @@ pub fn decode_header(bytes: &[u8; HEADER]) -> Result<Option<Header>, ErrorKind> 
     let uuid = Uuid::from_bytes(bytes[8..24].try_into().unwrap_or_default());
     let id =
         RecordId { uuid, device: word(24), inode: word(32), generation: word(72), table: word(40), commit: word(48) };
-    let header = Header { id, entries: word(56), body_len: word(64), body_sum: half(80) };
+    let header = RecordHeader { id, entries: word(56), body_len: word(64), body_sum: half(80) };
     Ok((header.body_len < LONGEST).then_some(header))
 }
 
-impl Header {
+impl RecordHeader {
     /// Decodes the body. `None`: it is incomplete.
     #[must_use]
     pub fn decode_body(&self, body: &[u8]) -> Option<Vec<Entry>> {

@@ -1,6 +1,6 @@
 //! A change whose log is sealed. It is applied, again if necessary, unless another program has changed the file.
 
-use super::log::{self, Header, Range, each_block};
+use super::log::{self, LogHeader, Range, each_block};
 use crate::checksum::crc32c;
 use crate::num::to_usize;
 use crate::storage::StorageFile;
@@ -9,7 +9,7 @@ use std::io;
 /// A sealed log, decoded.
 #[derive(Clone, Debug)]
 pub struct Sealed {
-    pub(super) header: Header,
+    pub(super) header: LogHeader,
     pub(super) ranges: Vec<Range>,
 }
 
@@ -29,7 +29,7 @@ impl Sealed {
     ///
     /// # Errors
     /// As pread(2).
-    pub fn read(header: Header, file: &dyn StorageFile) -> io::Result<Option<Self>> {
+    pub fn read(header: LogHeader, file: &dyn StorageFile) -> io::Result<Option<Self>> {
         let end = header.table_at.checked_add(header.table_len);
         if end.is_none_or(|end| end > i64::MAX as u64) || end > Some(file.identity()?.len) {
             return Ok(None);
@@ -50,7 +50,7 @@ impl Sealed {
     /// # Errors
     /// As pread(2).
     pub fn fit(&self, base: &dyn StorageFile, file: &dyn StorageFile) -> io::Result<Fit> {
-        let Header { old_end, new_end, tail_sum, .. } = self.header;
+        let LogHeader { old_end, new_end, tail_sum, .. } = self.header;
         let len = base.identity()?.len;
         if len != old_end.max(new_end) && len != new_end {
             return Ok(Fit::Foreign);
@@ -105,7 +105,7 @@ impl Sealed {
     /// # Errors
     /// As pwrite(2), fdatasync(2).
     pub fn spend(&self, file: &dyn StorageFile) -> io::Result<()> {
-        let spent = Header { progress: log::Progress::Spent, ..self.header };
+        let spent = LogHeader { progress: log::Progress::Spent, ..self.header };
         file.write_at(&spent.encode(), 0)?;
         file.sync()?;
         // Others recognize an empty log by its length alone.

@@ -17,7 +17,7 @@ pub struct Stamp(pub u64);
 
 /// What a stamp says of its cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum StampState {
     /// Never stamped.
     Unstamped,
     /// A commit is under way, or its writer died in it.
@@ -76,14 +76,14 @@ impl Stamp {
 
     /// The state of the cell.
     #[must_use]
-    pub fn state(self) -> State {
+    pub fn state(self) -> StampState {
         match (self.0, (self.0 & 0x7F) as u8) {
-            (0, _) => State::Unstamped,
-            (_, Self::WRITING) => State::Writing,
-            (_, Self::COMMITTED) => State::Committed,
+            (0, _) => StampState::Unstamped,
+            (_, Self::WRITING) => StampState::Writing,
+            (_, Self::COMMITTED) => StampState::Committed,
             // No commit writes it.
-            (_, Self::VACANT) if self.version() == 0 => State::Vacant,
-            (_, other) => State::Unknown(other),
+            (_, Self::VACANT) if self.version() == 0 => StampState::Vacant,
+            (_, other) => StampState::Unknown(other),
         }
     }
 
@@ -103,7 +103,7 @@ impl Stamp {
     /// The bits of the stamp that its checksum covers. They do not change when the commit ends.
     fn covered(self) -> u32 {
         let durable = if self.is_durable() { Self::COVERED_DURABLE } else { 0 };
-        let vacant = if self.state() == State::Vacant { Self::COVERED_VACANT } else { 0 };
+        let vacant = if self.state() == StampState::Vacant { Self::COVERED_VACANT } else { 0 };
         self.version() | durable | vacant
     }
 
@@ -116,7 +116,7 @@ impl Stamp {
     /// before.
     #[must_use]
     pub fn next_version(self) -> u32 {
-        let ended = u32::from(self.state() != State::Writing || self.version() == 0);
+        let ended = u32::from(self.state() != StampState::Writing || self.version() == 0);
         match (self.version() + ended) & VERSION_MASK {
             // This happens after 2^24 commits. 0 and 1 would say that there was no value.
             0 => 2,
@@ -127,7 +127,7 @@ impl Stamp {
     /// Whether it says WRITING for a cell that had a value before.
     #[must_use]
     pub fn had_value(self) -> bool {
-        self.state() == State::Writing && self.version() > 1
+        self.state() == StampState::Writing && self.version() > 1
     }
 
     /// The stamp of the same commit when it is finished.
@@ -261,7 +261,7 @@ mod tests {
             assert!(seed.matches(stamp, 4, &cell));
             for bit in 0..64 {
                 let other = Stamp(stamp.0 ^ 1 << bit);
-                let counts = matches!(other.state(), State::Committed | State::Vacant);
+                let counts = matches!(other.state(), StampState::Committed | StampState::Vacant);
                 assert!(!counts || !seed.matches(other, 4, &cell), "{stamp:x?}, bit {bit}");
             }
         }
@@ -271,9 +271,9 @@ mod tests {
         #[test]
         fn packs_and_unpacks(version in 0u32..1 << 24, checksum: u32, durable: bool) {
             let stamp = Stamp::pack(Stamp::WRITING, version, checksum).with_durability(durable);
-            prop_assert_eq!((stamp.state(), stamp.version(), stamp.checksum()), (State::Writing, version, checksum));
+            prop_assert_eq!((stamp.state(), stamp.version(), stamp.checksum()), (StampState::Writing, version, checksum));
             let finished = stamp.finished();
-            prop_assert_eq!((finished.state(), finished.version(), finished.checksum()), (State::Committed, version, checksum));
+            prop_assert_eq!((finished.state(), finished.version(), finished.checksum()), (StampState::Committed, version, checksum));
             prop_assert_eq!((stamp.is_durable(), finished.is_durable()), (durable, durable));
             prop_assert_eq!(stamp.next_version(), version.max(1));
             let next = if version == VERSION_MASK { 2 } else { version + 1 };

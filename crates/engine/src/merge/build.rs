@@ -1,8 +1,8 @@
 //! Writes the rows of all tables into a file that is being built. Small tables are merged in batches, so that each
 //! input is opened once per batch.
 
-use super::cells::{BLOCK_BYTES, Cells, Origins, Tally, block_rows};
-use super::plan::{Joined, Plan, Source};
+use super::cells::{Added, BLOCK_BYTES, Cells, Origins, block_rows};
+use super::plan::{InputTable, Joined, Plan};
 use super::{MergedTable, check_dead_writer};
 use crate::store::{Building, BuildingTable, Reader};
 use h5part_base::dataspace::{Column, Rows};
@@ -62,7 +62,7 @@ impl<'a> Filling<'a> {
     fn small(&self, batch: &'a [Joined]) -> Result<Vec<MergedTable>> {
         let mut growing = batch.iter().map(|joined| self.begin(joined)).collect::<Result<Vec<_>>>()?;
         let mut cells = Vec::with_capacity(batch.len());
-        let mut by_input: Vec<Vec<(usize, &Source)>> = vec![Vec::new(); self.plan.inputs.len()];
+        let mut by_input: Vec<Vec<(usize, &InputTable)>> = vec![Vec::new(); self.plan.inputs.len()];
         for (t, growing) in growing.iter().enumerate() {
             cells.push(Cells::empty(growing.columns().at("create", self.plan.out.path())?, &(0..growing.joined.rows)));
             growing.joined.sources.iter().for_each(|source| by_input[source.input].push((t, source)));
@@ -123,10 +123,10 @@ impl<'a> Filling<'a> {
         &self,
         cells: &mut Cells,
         growing: &mut Growing<'_>,
-        source: &Source,
+        source: &InputTable,
         block: &Range<u64>,
         reader: &mut Reader,
-    ) -> Result<Tally> {
+    ) -> Result<Added> {
         let origins = Origins { out: self.plan.out, inputs: self.plan.inputs, joined: growing.joined };
         let tally = cells.add(origins, source, &source.within(block), reader)?;
         growing.taken[source.input] += tally.taken;

@@ -2,7 +2,7 @@
 
 use super::error::{Disagreement, ErrorKind as MergeErrorKind};
 use super::of_input;
-use super::plan::{Joined, Source};
+use super::plan::{InputTable, Joined};
 use crate::store::{Block, CellState, Reader, Store, Values};
 use h5part_base::dataspace::{Column, Rows, Table};
 use h5part_base::error::{Error, ErrorKind, Kind, Result};
@@ -40,7 +40,7 @@ pub(super) struct Together {
 
 /// What an input added to a block.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Added {
     pub(super) taken: u64,
     pub(super) agreed: u64,
     /// Cells whose stamps said "being written".
@@ -92,13 +92,13 @@ impl Cells {
     pub(super) fn add(
         &mut self,
         origins: Origins<'_>,
-        source: &Source,
+        source: &InputTable,
         rows: &Range<u64>,
         reader: &mut Reader,
-    ) -> Result<Tally> {
+    ) -> Result<Added> {
         let joined = origins.joined;
         let names: Vec<&str> = source.whole.iter().map(|&c| joined.columns[c].as_str()).collect();
-        let mut tally = Tally::default();
+        let mut tally = Added::default();
         if !names.is_empty() {
             let blocks = reader.read_columns(&names, &Rows::range(source.rows_of(rows)))?;
             for (&c, block) in source.whole.iter().zip(&blocks) {
@@ -119,11 +119,11 @@ impl Cells {
     fn lay(
         &mut self,
         origins: Origins<'_>,
-        (source, c): (&Source, usize),
+        (source, c): (&InputTable, usize),
         first: u64,
         block: &Block,
         table: &Table,
-        tally: &mut Tally,
+        tally: &mut Added,
     ) -> Result<()> {
         let input = &origins.inputs[source.input];
         let column = of_input(table.readable(&origins.joined.columns[c]), input)?;

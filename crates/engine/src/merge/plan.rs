@@ -52,7 +52,7 @@ pub(super) struct Joined {
     /// Whether the file that is merged into already has it.
     pub(super) is_there: bool,
     /// The inputs that have it.
-    pub(super) sources: Vec<Source>,
+    pub(super) sources: Vec<InputTable>,
 }
 
 /// A column whose rows only the library reads: its type is unknown to h5part, or it has no stamps while others have.
@@ -69,7 +69,7 @@ pub(super) struct Other {
 
 /// A table of an input.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct InputTable {
     /// Position among the inputs.
     pub(super) input: usize,
     pub(super) rows: u64,
@@ -82,7 +82,7 @@ pub(super) struct Source {
     pub(super) short: Vec<(usize, u64)>,
 }
 
-impl Source {
+impl InputTable {
     /// The rows of a block that it has, numbered as in the merged table.
     pub(super) fn within(&self, block: &Range<u64>) -> Range<u64> {
         let start = self.offset.clamp(block.start, block.end);
@@ -226,7 +226,7 @@ impl Joined {
         let offset = if concat { self.rows } else { 0 };
         self.rows = self.rows.max(offset + table.rows);
         let stamped = table.stamps.is_some();
-        self.sources.push(Source { input, rows: table.rows, stamped, offset, whole, short });
+        self.sources.push(InputTable { input, rows: table.rows, stamped, offset, whole, short });
     }
 
     fn add_others(&mut self, table: &Table) {

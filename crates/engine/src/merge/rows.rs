@@ -1,7 +1,7 @@
 //! Merges the rows of one table into an existing file: block by block, compared and committed.
 
 use super::cells::{Cells, Origins, block_rows};
-use super::plan::{Joined, Source};
+use super::plan::{InputTable, Joined};
 use super::{MergedTable, structure};
 use crate::store::{Durability, Reader, Store, Unclaimed, Writer};
 use h5part_base::dataspace::Rows;
@@ -60,7 +60,7 @@ struct Merging<'a> {
 }
 
 impl Merging<'_> {
-    fn batch(&mut self, sources: &[Source], progress: &mut dyn FnMut(u64)) -> Result<()> {
+    fn batch(&mut self, sources: &[InputTable], progress: &mut dyn FnMut(u64)) -> Result<()> {
         let Origins { inputs, joined, .. } = self.origins;
         let mut readers = Vec::new();
         for source in sources {
@@ -80,7 +80,7 @@ impl Merging<'_> {
         Ok(())
     }
 
-    fn block(&mut self, rows: &Range<u64>, sources: &[Source], readers: &mut [Reader]) -> Result<()> {
+    fn block(&mut self, rows: &Range<u64>, sources: &[InputTable], readers: &mut [Reader]) -> Result<()> {
         for _ in 0..TRIES {
             let mut cells = self.look(rows)?;
             let (mut taken, mut agreed, mut moving) = (vec![0; self.taken.len()], 0, 0);

@@ -20,7 +20,7 @@ use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::storage::StorageFile;
 use plan::{Planned, plan};
 use serde::Serialize;
-use sink::{Sinks, Tally};
+use sink::{Sinks, Written};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -182,7 +182,7 @@ impl Store {
         let mut published = Published::default();
         let mut digests: Vec<(String, Vec<Digest>)> = Vec::new();
         for table in planned.iter().filter(|table| !table.columns.is_empty()) {
-            let mut source = rows::Source::open(self, table, how)?;
+            let mut source = rows::RowSource::open(self, table, how)?;
             let done_before = published.bytes;
             let (sender, receiver) = sync_channel(sink::ON_THE_WAY);
             let mut sinks = Sinks::new(h5, file.as_ref(), table, sender, earlier)?;
@@ -199,7 +199,7 @@ impl Store {
                 let stored = writer.join().map_err(|_| ErrorKind::Hdf5("the writer panicked".to_owned()))?;
                 stored.and(filled)
             });
-            let Tally { chunks, reused, bytes } = filled?;
+            let Written { chunks, reused, bytes } = filled?;
             published.tables += 1;
             published.rows += table.rows;
             published.cells += source.cells;

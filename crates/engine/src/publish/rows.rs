@@ -20,7 +20,7 @@ pub(super) struct RowBlock {
     pub(super) first: u64,
 }
 
-pub(super) struct Source<'a> {
+pub(super) struct RowSource<'a> {
     store: &'a Store,
     reader: Reader,
     table: &'a Planned,
@@ -34,7 +34,7 @@ pub(super) struct Source<'a> {
     pub(super) left_out: u64,
 }
 
-impl<'a> Source<'a> {
+impl<'a> RowSource<'a> {
     pub(super) fn open(store: &'a Store, table: &'a Planned, how: Publishing) -> Result<Self, ErrorKind> {
         let reader = store.reader(&table.table).map_err(h5part_base::error::Error::into_kind)?;
         let place_of = |guard: &Guard| table.columns.iter().position(|column| column.stamp == Some(guard.place));

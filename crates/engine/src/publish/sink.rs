@@ -23,7 +23,7 @@ const SYNC_BYTES: usize = 16 << 20;
 
 /// What was written.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Written {
     pub(super) chunks: u64,
     pub(super) reused: u64,
     pub(super) bytes: u64,
@@ -38,7 +38,7 @@ pub(super) struct Sinks<'a> {
     stamps: Option<ColumnLayout>,
     waiting: Vec<Chunk>,
     waiting_bytes: usize,
-    tally: Tally,
+    tally: Written,
 }
 
 struct Sink {
@@ -127,7 +127,7 @@ impl<'a> Sinks<'a> {
         let sinks = table.columns.iter().map(|column| Sink::new(made.column(&column.name)?, &table.table));
         let sinks = sinks.collect::<Result<_, _>>()?;
         let stamps = made.stamps.map(|stamps| stamps.layout);
-        let (waiting, waiting_bytes, tally) = (Vec::new(), 0, Tally::default());
+        let (waiting, waiting_bytes, tally) = (Vec::new(), 0, Written::default());
         Ok(Self { file, writer, earlier, sinks, stamps, waiting, waiting_bytes, tally })
     }
 
@@ -194,7 +194,7 @@ impl<'a> Sinks<'a> {
     }
 
     /// Writes the last chunks, which may not be full. Adds the digests of all chunks.
-    pub(super) fn finish(mut self, digests: &mut Vec<(String, Vec<Digest>)>) -> Result<Tally, ErrorKind> {
+    pub(super) fn finish(mut self, digests: &mut Vec<(String, Vec<Digest>)>) -> Result<Written, ErrorKind> {
         for (k, sink) in self.sinks.iter_mut().enumerate() {
             let Sink { column, place, .. } = sink;
             if let Place::Chunks { chunk_bytes, filling, band, .. } = place

@@ -5,7 +5,7 @@ use super::read::Reader;
 use h5part_base::dataspace::{Rows, StampRows};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::num::to_usize;
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::{Stamp, StampState};
 use std::ops::Range;
 
 /// Most rows whose stamps are read at once.
@@ -68,9 +68,9 @@ impl Reader {
             for row in words.rows() {
                 for (&place, counts) in places.iter().zip(&mut found) {
                     let stamp = Stamp(row[place]);
-                    counts.committed += u64::from(stamp.state() == State::Committed);
-                    counts.durable += u64::from(stamp.state() == State::Committed && stamp.is_durable());
-                    counts.empty += u64::from(matches!(stamp.state(), State::Unstamped | State::Vacant));
+                    counts.committed += u64::from(stamp.state() == StampState::Committed);
+                    counts.durable += u64::from(stamp.state() == StampState::Committed && stamp.is_durable());
+                    counts.empty += u64::from(matches!(stamp.state(), StampState::Unstamped | StampState::Vacant));
                 }
             }
         }
@@ -100,9 +100,9 @@ impl Reader {
             read_stamps(view.file.as_ref(), stamps, &rows.slice(from, block_rows).runs()?, &mut words)?;
             for row in words.rows() {
                 let all = |is: fn(Stamp) -> bool| u64::from(places.iter().all(|&place| is(Stamp(row[place]))));
-                presence.committed += all(|stamp| stamp.state() == State::Committed);
-                presence.durable += all(|stamp| stamp.state() == State::Committed && stamp.is_durable());
-                presence.empty += all(|stamp| matches!(stamp.state(), State::Unstamped | State::Vacant));
+                presence.committed += all(|stamp| stamp.state() == StampState::Committed);
+                presence.durable += all(|stamp| stamp.state() == StampState::Committed && stamp.is_durable());
+                presence.empty += all(|stamp| matches!(stamp.state(), StampState::Unstamped | StampState::Vacant));
             }
         }
         Ok(presence)

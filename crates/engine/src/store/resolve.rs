@@ -5,7 +5,7 @@ use crate::h5::stored_end;
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::ReadGate;
 use h5part_base::num::to_usize;
-use h5part_base::record::log::{Found, HEADER, Header, Progress};
+use h5part_base::record::log::{Found, HEADER, LogHeader, Progress};
 use h5part_base::record::{Fit, Sealed};
 use h5part_base::storage::{Mode, StorageFile, replace};
 use std::io;
@@ -54,7 +54,7 @@ impl Store {
     fn is_half_applied(&self) -> Result<bool, ErrorKind> {
         let log = self.storage.open(&self.paths.change, Mode::Read)?;
         let inode = self.storage.identity(&self.paths.file)?.inode;
-        let sealed = |header: Header| header.progress == Progress::Sealed && header.inode == inode;
+        let sealed = |header: LogHeader| header.progress == Progress::Sealed && header.inode == inode;
         Ok(matches!(header_of(log.as_ref())?, Found::Change(header) if sealed(header)))
     }
 
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    fn finish(&self, header: Header, base: &dyn StorageFile, log: &dyn StorageFile) -> Result<Resolved, ErrorKind> {
+    fn finish(&self, header: LogHeader, base: &dyn StorageFile, log: &dyn StorageFile) -> Result<Resolved, ErrorKind> {
         let Some(sealed) = Sealed::read(header, log)? else { return self.aside("is damaged") };
         match sealed.fit(base, log)? {
             Fit::Damaged => self.aside("is damaged"),
@@ -118,7 +118,7 @@ impl Store {
 }
 
 /// Cuts off what was written beyond the old end, except what a stock program has written there since.
-fn undo(base: &dyn StorageFile, header: &Header) -> Result<(), ErrorKind> {
+fn undo(base: &dyn StorageFile, header: &LogHeader) -> Result<(), ErrorKind> {
     let keep = header.old_end.max(stored_end(base)?.unwrap_or(u64::MAX));
     if base.identity()?.len > keep {
         base.set_len(keep)?;
@@ -131,5 +131,5 @@ pub(crate) fn header_of(log: &dyn StorageFile) -> Result<Found, ErrorKind> {
     let len = to_usize(log.identity()?.len).min(HEADER);
     let mut sector = vec![0; len];
     log.read_at(&mut sector, 0)?;
-    Header::decode(&sector)
+    LogHeader::decode(&sector)
 }

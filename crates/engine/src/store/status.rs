@@ -7,7 +7,7 @@ use h5part_base::dataspace::{Rows, StampRows, Stamps, push_range};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::RowLocks;
 use h5part_base::num::to_usize;
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::{Stamp, StampState};
 use h5part_base::storage::Mode;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -62,7 +62,7 @@ pub struct ColumnStatus {
 
 /// Counts of one block of rows, for all columns.
 #[derive(Clone, Debug)]
-struct Tally {
+struct BlockCounts {
     first_row: u64,
     committed: Vec<u64>,
     writing: Vec<u64>,
@@ -172,7 +172,7 @@ fn missing_of(
     read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
     let mut ranges = Vec::new();
     for (row, row_stamps) in rows.zip(words.rows()) {
-        if places.iter().all(|&place| Stamp(row_stamps[place]).state() == State::Committed) {
+        if places.iter().all(|&place| Stamp(row_stamps[place]).state() == StampState::Committed) {
             continue;
         }
         push_range(&mut ranges, row..row + 1);
@@ -187,11 +187,11 @@ fn tally(
     rows: std::ops::Range<u64>,
     parts: usize,
     locks: Option<&RowLocks>,
-) -> Result<Tally, ErrorKind> {
+) -> Result<BlockCounts, ErrorKind> {
     let zeros = || vec![0; places.len()];
     let first_part = part_of(rows.start, view.table.rows, parts);
     let count = part_of(rows.end - 1, view.table.rows, parts) - first_part + 1;
-    let mut tally = Tally {
+    let mut tally = BlockCounts {
         first_row: rows.start,
         committed: zeros(),
         writing: zeros(),
@@ -201,31 +201,31 @@ fn tally(
     let mut words = StampRows::default();
     read_stamps(view.file.as_ref(), stamps, &Rows::range(rows.clone()).runs()?, &mut words)?;
     for (row, seen) in rows.zip(words.rows()) {
-        let writing = places.iter().any(|&place| Stamp(seen[place]).state() == State::Writing);
+        let writing = places.iter().any(|&place| Stamp(seen[place]).state() == StampState::Writing);
         let now = if writing { view.row_without_writer(row, seen, locks)? } else { None };
         let locked = writing && now.is_none();
         let row_stamps = now.as_ref().map_or(seen, StampRows::words);
         let part = part_of(row, view.table.rows, parts) - first_part;
         for (column, &place) in places.iter().enumerate() {
             match Stamp(row_stamps[place]).state() {
-                State::Unstamped | State::Vacant => {}
-                State::Committed => {
+                StampState::Unstamped | StampState::Vacant => {}
+                StampState::Committed => {
                     tally.committed[column] += 1;
                     tally.parts[column][part] += 1;
                 }
-                State::Writing if locked => tally.writing[column] += 1,
-                State::Writing | State::Unknown(_) => tally.interrupted[column] += 1,
+                StampState::Writing if locked => tally.writing[column] += 1,
+                StampState::Writing | StampState::Unknown(_) => tally.interrupted[column] += 1,
             }
         }
     }
     Ok(tally)
 }
 
-fn summary(view: &TableView, parts: usize, tallies: &[Tally]) -> Status {
+fn summary(view: &TableView, parts: usize, tallies: &[BlockCounts]) -> Status {
     let rows = view.table.rows;
     let stamped = view.table.columns.iter().filter(|c| c.stamp.is_some());
     let columns = stamped.enumerate().map(|(k, column)| {
-        let sum = |of: fn(&Tally) -> &Vec<u64>| tallies.iter().map(|t| of(t)[k]).sum::<u64>();
+        let sum = |of: fn(&BlockCounts) -> &Vec<u64>| tallies.iter().map(|t| of(t)[k]).sum::<u64>();
         let (committed, writing, interrupted) = (sum(|t| &t.committed), sum(|t| &t.writing), sum(|t| &t.interrupted));
         let mut counts = vec![0u64; parts];
         for tally in tallies {

@@ -7,7 +7,7 @@ use crate::h5::{H5File, MetadataFingerprint, check_superblock};
 use h5part_base::dataspace::{Column, ColumnLayout, Guard, Rows, StampRows, Table};
 use h5part_base::error::{ErrorKind, Gone, Item};
 use h5part_base::lock::RowLocks;
-use h5part_base::record::stamp::{Seed, Stamp, State};
+use h5part_base::record::stamp::{Seed, Stamp, StampState};
 use h5part_base::storage::{Identity, Mode, StorageFile};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -160,7 +160,7 @@ impl TableView {
                 return Ok(None);
             }
             read_stamps(self.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut now)?;
-            if now.words() == before || now.words().iter().all(|&word| Stamp(word).state() != State::Writing) {
+            if now.words() == before || now.words().iter().all(|&word| Stamp(word).state() != StampState::Writing) {
                 return Ok(Some(now));
             }
             before.copy_from_slice(now.words());
@@ -240,13 +240,13 @@ impl Stamped<'_> {
     pub(crate) fn state(&self, stamp: Stamp, row: u64, bytes: &[u8]) -> CellState {
         let matches = || self.seed.matches(stamp, row, bytes);
         match stamp.state() {
-            State::Unstamped if self.is_empty(bytes) => CellState::Missing,
-            State::Vacant if matches() => CellState::Missing,
+            StampState::Unstamped if self.is_empty(bytes) => CellState::Missing,
+            StampState::Vacant if matches() => CellState::Missing,
             // A vacant cell that does not match was given a value since.
-            State::Unstamped | State::Vacant => CellState::Plain,
-            State::Committed if matches() => CellState::Committed,
-            State::Writing => CellState::Writing,
-            State::Committed | State::Unknown(_) => CellState::Changed,
+            StampState::Unstamped | StampState::Vacant => CellState::Plain,
+            StampState::Committed if matches() => CellState::Committed,
+            StampState::Writing => CellState::Writing,
+            StampState::Committed | StampState::Unknown(_) => CellState::Changed,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::table_view::{FileChange, TableView};
 use h5part_base::dataspace::{Rows, StampRows};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fence;
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::{Stamp, StampState};
 use h5part_base::storage::Mode;
 use h5part_base::sync;
 use std::sync::Mutex;
@@ -54,7 +54,7 @@ impl Unclaimed {
             let places = columns.iter().map(|name| Ok(view.stamped(view.table.column(name)?)?.place));
             let places = places.collect::<Result<Vec<_>, ErrorKind>>()?;
             read_stamps(view.file.as_ref(), stamps, &Rows::list(rows).runs()?, &mut words)?;
-            let committed = |row: &[u64]| places.iter().any(|&p| Stamp(row[p]).state() == State::Committed);
+            let committed = |row: &[u64]| places.iter().any(|&p| Stamp(row[p]).state() == StampState::Committed);
             if words.rows().any(committed) {
                 return Ok(true);
             }

@@ -11,6 +11,7 @@ use h5part_base::lock::{Burst, Fence};
 use h5part_base::num::to_usize;
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// For up to this many columns, scanning their names is faster than a set.
 const FEW: usize = 64;
@@ -307,7 +308,8 @@ impl Writer {
         };
         match self.committer.commit_in_place(requests, &options) {
             Ok(answers) => {
-                turn.finish();
+                let now = turn.finish();
+                self.committer.count(&answers, now);
                 Ok(answers)
             }
             Err(CommitError::BeforeWrite(e)) => Err(e),
@@ -336,7 +338,9 @@ impl Writer {
             outcome,
             fence: self.fence.as_deref(),
         };
-        self.committer.commit_exclusively(requests, &options, route)
+        let answers = self.committer.commit_exclusively(requests, &options, route)?;
+        self.committer.count(&answers, Instant::now());
+        Ok(answers)
     }
 
     /// Gives stamps to those of these rows that another program appended.

@@ -8,7 +8,7 @@ use h5part_base::dataspace::{Column, Rows, Runs, StampRows, Stamps, push_range};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::RowLocks;
 use h5part_base::num::to_usize;
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::{Stamp, StampState};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_micros(50);
 
 /// Findings in some rows of a table, by column (`None`: the row as a whole) and kind.
 #[derive(Debug, Default)]
-struct Tally {
+struct FoundRows {
     committed: u64,
     missing: u64,
     bytes: u64,
@@ -95,7 +95,7 @@ fn bytes_a_row(view: &TableView) -> u64 {
     view.table.row_bytes() + view.table.stamps.as_ref().map_or(0, |stamps| stamps.width as u64 * 8)
 }
 
-impl Tally {
+impl FoundRows {
     fn add(&mut self, kind: Kind, column: Option<usize>, row: u64) {
         push_range(self.found.entry((kind, column)).or_default(), row..row + 1);
     }
@@ -115,7 +115,7 @@ impl Tally {
 }
 
 impl Table<'_> {
-    fn check(&self, advance: &(dyn Fn(u64) + Sync)) -> Result<Tally, ErrorKind> {
+    fn check(&self, advance: &(dyn Fn(u64) + Sync)) -> Result<FoundRows, ErrorKind> {
         let rows = self.view.table.rows;
         let block_rows = (BLOCK_BYTES / bytes_a_row(self.view).max(1)).clamp(1, BLOCK_ROWS);
         let blocks = (0..rows.div_ceil(block_rows)).into_par_iter().map(|block| {
@@ -124,16 +124,16 @@ impl Table<'_> {
             advance(tally.bytes);
             Ok(tally)
         });
-        let mut all = Tally::default();
+        let mut all = FoundRows::default();
         for tally in blocks.collect::<Result<Vec<_>, ErrorKind>>()? {
             all.join(tally);
         }
         Ok(all)
     }
 
-    fn block(&self, rows: Range<u64>) -> Result<Tally, ErrorKind> {
+    fn block(&self, rows: Range<u64>) -> Result<FoundRows, ErrorKind> {
         let runs = Rows::range(rows.clone()).runs()?;
-        let mut tally = Tally::default();
+        let mut tally = FoundRows::default();
         let mut words = StampRows::default();
         // A writer that changes several sectors of a row's stamps holds the gate exclusively meanwhile.
         let _gate = self.stamps.is_wide().then(|| self.store.enter_to_read()).transpose()?;
@@ -178,7 +178,7 @@ impl Table<'_> {
     }
 
     /// Checks that unused stamps are zero.
-    fn padding(&self, words: &StampRows, rows: &Range<u64>, tally: &mut Tally) {
+    fn padding(&self, words: &StampRows, rows: &Range<u64>, tally: &mut FoundRows) {
         let lost = self.view.table.lost.iter().map(|lost| lost.place + 1);
         let used = self.columns.iter().map(|c| c.place + 1).chain(lost).max().unwrap_or(0);
         for (row, words) in rows.clone().zip(words.rows()) {
@@ -227,7 +227,7 @@ impl Table<'_> {
     }
 
     /// Checks one row until it stops changing. `first`: its stamps at the first look.
-    fn look_again(&self, row: u64, first: &[u64], tally: &mut Tally) -> Result<(), ErrorKind> {
+    fn look_again(&self, row: u64, first: &[u64], tally: &mut FoundRows) -> Result<(), ErrorKind> {
         let runs = Rows::one(row).runs()?;
         let (mut before, mut after) = (first.to_vec(), StampRows::default());
         for _ in 0..TRIES {
@@ -251,7 +251,7 @@ impl Table<'_> {
     }
 
     /// Judges a row that is not changing.
-    fn judge(&self, row: u64, words: &[u64], cells: &[Vec<u8>], tally: &mut Tally) {
+    fn judge(&self, row: u64, words: &[u64], cells: &[Vec<u8>], tally: &mut FoundRows) {
         // For each guard: whether a value that it covers is missing or half-written.
         let mut wrong = vec![false; self.stamps.guards.len()];
         for (number, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
@@ -262,7 +262,7 @@ impl Table<'_> {
             let stamp = Stamp(words[column.place]);
             let kind = match (column.state(stamp, row, cell), stamp.state()) {
                 (CellState::Writing, _) => Kind::HalfWritten,
-                (CellState::Changed, State::Unknown(_)) => Kind::UnknownStamp,
+                (CellState::Changed, StampState::Unknown(_)) => Kind::UnknownStamp,
                 (CellState::Changed, _) => Kind::Changed,
                 _ => {
                     if let Some(wrong) = self.guard_over(column.place).and_then(|guard| wrong.get_mut(guard)) {
@@ -284,7 +284,7 @@ impl Table<'_> {
         }
     }
 
-    fn tell(&self, tally: Tally, report: &mut Report) {
+    fn tell(&self, tally: FoundRows, report: &mut Report) {
         let table = &self.view.table;
         for ((kind, column), rows) in tally.found {
             let column = column.map(|number| self.columns[number].column.name.as_str());
@@ -323,12 +323,12 @@ impl Table<'_> {
 /// NaN does not.
 fn is_lacking(column: &Stamped<'_>, stamp: Stamp, row: u64, bytes: &[u8]) -> bool {
     // A value that was declared empty at adoption has no value, whatever its bytes.
-    if stamp.state() == State::Vacant {
+    if stamp.state() == StampState::Vacant {
         return column.state(stamp, row, bytes) == CellState::Missing;
     }
     let fill = &column.column.fill;
     let no_number = || column.column.dtype.as_ref().is_ok_and(|dtype| dtype.is_nan(fill));
-    let committed = stamp.state() == State::Committed;
+    let committed = stamp.state() == StampState::Committed;
     // Most values differ from fill in their first element, so this test is cheap.
     bytes.starts_with(fill) && (!committed || no_number()) && is_fill(bytes, fill)
 }

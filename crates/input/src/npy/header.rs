@@ -16,7 +16,7 @@ const TOO_DEEP: &str = "its type is nested too deeply";
 
 /// The content of a `.npy` file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct NpyHeader {
     /// Element type.
     pub dtype: Dtype,
     /// Whether elements are big-endian.
@@ -31,7 +31,7 @@ pub struct Header {
     pub data_start: u64,
 }
 
-impl Header {
+impl NpyHeader {
     /// Reads the header, up to the first element.
     ///
     /// # Errors
@@ -262,11 +262,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn npy(text: &str) -> Result<Header, ErrorKind> {
+    fn npy(text: &str) -> Result<NpyHeader, ErrorKind> {
         let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
         bytes.extend(u16::try_from(text.len()).expect("short").to_le_bytes());
         bytes.extend(text.bytes());
-        Header::read(&mut bytes.as_slice())
+        NpyHeader::read(&mut bytes.as_slice())
     }
 
     #[test]
@@ -274,9 +274,9 @@ mod tests {
     fn reads_what_it_writes() {
         for dtype in Dtype::ALL {
             for shape in [vec![], vec![5], vec![5, 3], vec![0, 100, 3]] {
-                let bytes = Header::to_bytes(dtype, &shape);
+                let bytes = NpyHeader::to_bytes(dtype, &shape);
                 assert_eq!(bytes.len() % 64, 0);
-                let header = Header::read(&mut bytes.as_slice()).expect("reads");
+                let header = NpyHeader::read(&mut bytes.as_slice()).expect("reads");
                 assert_eq!((header.dtype, &header.shape, header.data_start), (dtype, &shape, bytes.len() as u64));
             }
         }
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn versions_beyond_the_third_and_archives_are_refused() {
         for (head, reason) in [(&b"\x93NUMPY\x04\x00"[..], "version is 4.0"), (b"PK\x03\x04\x00\x00\x00\x00", ".npz")] {
-            let error = Header::read(&mut [head, &[0; 100]].concat().as_slice()).expect_err("refused");
+            let error = NpyHeader::read(&mut [head, &[0; 100]].concat().as_slice()).expect_err("refused");
             assert!(error.to_string().contains(reason), "{error}");
         }
     }
@@ -352,17 +352,17 @@ mod tests {
         assert_eq!(dtype("'>c16'"), (Dtype::C128, true, false));
         for text in ["{x:f64,y:f32:3,z:{re:i8,s:S4:2x2}}", "{é:bool,'\\:c64}"] {
             let dtype: Dtype = text.parse().expect("reads");
-            let header = Header::read(&mut Header::to_bytes(dtype, &[3]).as_slice()).expect("reads");
+            let header = NpyHeader::read(&mut NpyHeader::to_bytes(dtype, &[3]).as_slice()).expect("reads");
             assert_eq!(header.dtype, dtype, "{text}");
         }
         let gaps = dtype("[('a', '|u1'), ('', '|V7'), ('b', '<f8'), ('', '|V8')]").0;
         assert_eq!(gaps.to_string(), "{a:u8,b@8:f64} in 24 bytes");
-        assert_eq!(Header::read(&mut Header::to_bytes(gaps, &[3]).as_slice()).expect("reads").dtype, gaps);
+        assert_eq!(NpyHeader::read(&mut NpyHeader::to_bytes(gaps, &[3]).as_slice()).expect("reads").dtype, gaps);
     }
 
     #[test]
     fn names_what_is_not_an_array_of_numbers() {
-        let refused = |bytes: &[u8]| Header::read(&mut &bytes[..]).expect_err("is refused").to_string();
+        let refused = |bytes: &[u8]| NpyHeader::read(&mut &bytes[..]).expect_err("is refused").to_string();
         assert!(refused(b"PK\x03\x04........").contains(".npz") && refused(b"\x80\x04........").contains("pickle"));
     }
 
@@ -370,17 +370,17 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "the parser of Python literals takes minutes")]
     fn every_truncation_is_noticed_and_no_bit_flip_makes_a_file_without_a_size() {
-        let bytes = Header::to_bytes(Dtype::F64, &[120, 100, 3]);
+        let bytes = NpyHeader::to_bytes(Dtype::F64, &[120, 100, 3]);
         for len in 0..bytes.len() {
             assert!(
-                matches!(Header::read(&mut &bytes[..len]), Err(e) if matches!(e.of(), Some(crate::ErrorKind::BadNpy(_)))),
+                matches!(NpyHeader::read(&mut &bytes[..len]), Err(e) if matches!(e.of(), Some(crate::ErrorKind::BadNpy(_)))),
                 "{len} bytes"
             );
         }
         for bit in 0..bytes.len() * 8 {
             let mut other = bytes.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            match Header::read(&mut other.as_slice()) {
+            match NpyHeader::read(&mut other.as_slice()) {
                 Ok(header) => {
                     assert!(bit / 8 >= 6 && header.data_bytes().is_some(), "bit {bit}: {header:?}");
                     assert!(header.data_start <= other.len() as u64, "bit {bit}: {header:?}");
@@ -395,7 +395,7 @@ mod tests {
         fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut whole = b"\x93NUMPY\x01\x00\x60\x00".to_vec();
             whole.extend(bytes);
-            let _ = Header::read(&mut whole.as_slice());
+            let _ = NpyHeader::read(&mut whole.as_slice());
         }
     }
 }

@@ -9,6 +9,6 @@ mod source;
 mod write;
 
 pub use cast::cast;
-pub use header::Header;
+pub use header::NpyHeader;
 pub use source::{RowSource, indices};
 pub use write::NpyWriter;

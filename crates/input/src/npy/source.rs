@@ -1,6 +1,6 @@
 //! Reads rows of values from a `.npy` file, or from raw little-endian bytes.
 
-use super::{Header, cast};
+use super::{NpyHeader, cast};
 use h5part_base::dataspace::Dtype;
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
@@ -26,7 +26,7 @@ enum Input {
     /// C order, which is read sequentially.
     Stream { reader: Box<dyn Read>, big_endian: bool, code_points: bool },
     /// Fortran order: the elements of a row are one stride apart.
-    Fortran { file: File, header: Header, next_row: u64 },
+    Fortran { file: File, header: NpyHeader, next_row: u64 },
 }
 
 impl RowSource {
@@ -36,7 +36,7 @@ impl RowSource {
     /// [`crate::ErrorKind::BadNpy`], I/O errors.
     pub fn open(path: &Path) -> Result<Self, ErrorKind> {
         let mut file = File::open(path)?;
-        let header = Header::read(&mut file)?;
+        let header = NpyHeader::read(&mut file)?;
         let len = file.metadata()?.len();
         let needed = header.data_start.saturating_add(header.data_bytes().unwrap_or(u64::MAX));
         if len < needed {
@@ -183,7 +183,7 @@ pub fn indices(path: &Path, rows: u64) -> Result<Vec<u64>, ErrorKind> {
 
 /// Reads Fortran order, shape (n, c...). Element (row, k) has number `row + n * k'`, where `k'` is the Fortran number
 /// of k within the cell. It takes one read per element of a cell.
-fn read_fortran(file: &File, header: &Header, first: u64, rows: u64, out: &mut [u8]) -> Result<(), ErrorKind> {
+fn read_fortran(file: &File, header: &NpyHeader, first: u64, rows: u64, out: &mut [u8]) -> Result<(), ErrorKind> {
     let size = usize::try_from(header.dtype.size()).unwrap_or(8);
     let (total, axes) = header.shape.split_first().map_or((0, &[][..]), |(&n, axes)| (n, axes));
     let cell: u64 = axes.iter().product();

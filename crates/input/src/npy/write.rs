@@ -1,6 +1,6 @@
 //! Writes a `.npy` file row by row.
 
-use super::Header;
+use super::NpyHeader;
 use h5part_base::dataspace::Dtype;
 use h5part_base::num::to_usize;
 use h5part_base::storage::beside;
@@ -57,7 +57,7 @@ impl NpyWriter {
     /// As open(2) and write(2).
     pub fn create(path: &Path, dtype: Dtype, shape: &[u64]) -> io::Result<Self> {
         let mut out = BufWriter::with_capacity(1 << 20, Target::open(path)?);
-        out.write_all(&Header::to_bytes(dtype, shape))?;
+        out.write_all(&NpyHeader::to_bytes(dtype, shape))?;
         let left = shape.iter().product::<u64>() * dtype.size();
         let text = matches!(dtype, Dtype::Text(_)).then(|| to_usize(dtype.size()));
         Ok(Self { out, left, text })

@@ -1,7 +1,7 @@
 //! Claims the first waiting tasks, as one block of neighbours.
 
 use super::header::Header;
-use super::task::{OwnerId, Refusal, State, Task};
+use super::task::{OwnerId, Refusal, Task, TaskState};
 use super::{Ledger, PORTION};
 use h5part_base::error::{At, ErrorKind, Result};
 use std::ops::Range;
@@ -94,7 +94,7 @@ impl Ledger {
         let _held = self.hold()?;
         let start = hidden / PORTION * PORTION;
         let end = (start + PORTION).min(self.header.tasks);
-        let waits = |task: &Option<Task>| task.is_some_and(|task| task.state == State::Waiting);
+        let waits = |task: &Option<Task>| task.is_some_and(|task| task.state == TaskState::Waiting);
         let mut at = start;
         for run in self.slots(start..end)?.chunk_by(|a, b| waits(a) == waits(b)) {
             let next = at + run.len() as u64;
@@ -168,7 +168,7 @@ impl Ledger {
                     return Ok(outlook);
                 }
                 Err(Refusal::TooEarly) => outlook.resting += 1,
-                Err(_) => outlook.running += u64::from(task.state == State::Running),
+                Err(_) => outlook.running += u64::from(task.state == TaskState::Running),
             }
         }
         Ok(outlook)

@@ -3,7 +3,7 @@
 use super::header::{Header, SECTOR_LEN, Shape, StoreRef};
 use super::names::{LONGEST, first_probe};
 use super::scan::spec;
-use super::task::{NameAt, State, Task};
+use super::task::{NameAt, Task, TaskState};
 use h5part_base::checksum::crc32c;
 use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::num::to_usize;
@@ -105,7 +105,7 @@ pub struct NewLedger {
     /// Weight of each task. Heavy tasks come first.
     pub weights: Option<Vec<f64>>,
     /// Initial state of each task. `None`: all wait.
-    pub states: Option<Vec<State>>,
+    pub states: Option<Vec<TaskState>>,
     /// Number of failures after which a task stays failed.
     pub max_attempts: u16,
     /// Rows per chunk of the table. Blocks of claims end where chunks do.
@@ -265,7 +265,7 @@ impl<'a> Plan<'a> {
     fn write(&self, file: &dyn StorageFile) -> io::Result<()> {
         let mut out = Pieces { file, at: 0, buf: Vec::with_capacity(PIECE) };
         out.push(&self.header)?;
-        let waits = |place: usize| self.state(place) == State::Waiting;
+        let waits = |place: usize| self.state(place) == TaskState::Waiting;
         let tasks = self.order.len();
         let leaves: Vec<u64> = bits(tasks, waits);
         let sector = SECTOR_LEN / 8;
@@ -287,9 +287,9 @@ impl<'a> Plan<'a> {
         out.flush()
     }
 
-    fn state(&self, place: usize) -> State {
+    fn state(&self, place: usize) -> TaskState {
         let number = self.order[place] as usize;
-        self.new.states.as_ref().map_or(State::Waiting, |states| states[number])
+        self.new.states.as_ref().map_or(TaskState::Waiting, |states| states[number])
     }
 
     fn task(&self, place: usize) -> Task {
@@ -304,7 +304,7 @@ impl<'a> Plan<'a> {
         let weight = self.new.weights.as_ref().map_or(0.0, |weights| weights[number as usize]);
         let state = self.state(place);
         // Tasks that are done now were done before. Later changes have a later time.
-        let since_ms = if state == State::Done { super::now_ms() } else { 0 };
+        let since_ms = if state == TaskState::Done { super::now_ms() } else { 0 };
         Task { state, since_ms, ..Task::new(number, name, weight) }
     }
 }

@@ -1,6 +1,6 @@
 //! What a task produces, as far as a run must know.
 
-use super::{Claim, State};
+use super::{Claim, TaskState};
 use h5part_base::error::Result;
 
 /// Where the results of tasks are, for runs that count a task as done only if its results exist.
@@ -17,7 +17,7 @@ pub trait TaskData: Sync {
     ///
     /// # Errors
     /// [`crate::ErrorKind::NotCommitted`]: they do not exist, and the task is still held; as [`TaskData::begin`].
-    fn done(&self, claim: &Claim) -> Result<State>;
+    fn done(&self, claim: &Claim) -> Result<TaskState>;
 
     /// Checks whether a task that expired with its owner is done, and records this in the ledger.
     ///

@@ -1,6 +1,6 @@
 //! How tasks end, and how people change them.
 
-use super::task::{Reason, Refusal, State, Task};
+use super::task::{Reason, Refusal, Task, TaskState};
 use super::{Claim, Ledger};
 use h5part_base::error::{At, ErrorKind, Result};
 
@@ -31,16 +31,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ErrorKind::Fenced`]: someone else has the task now, or it was cancelled. I/O errors.
-    pub fn finish(&self, claim: &Claim, end: End) -> Result<State> {
+    pub fn finish(&self, claim: &Claim, end: End) -> Result<TaskState> {
         let mut answers = self.finish_all(std::slice::from_ref(claim), end)?;
-        answers.pop().unwrap_or(Ok(State::Waiting))
+        answers.pop().unwrap_or(Ok(TaskState::Waiting))
     }
 
     /// Records the end of several tasks under one lock. Each has its own result.
     ///
     /// # Errors
     /// [`ErrorKind::LockTimeout`], I/O errors.
-    pub fn finish_all(&self, claims: &[Claim], end: End) -> Result<Vec<Result<State>>> {
+    pub fn finish_all(&self, claims: &[Claim], end: End) -> Result<Vec<Result<TaskState>>> {
         self.try_finish(claims, end).at("finish tasks of", &self.path)
     }
 
@@ -63,7 +63,7 @@ impl Ledger {
         Ok(self.change(&[place], wish).at("settle a task of", self.path())?.changed == 1)
     }
 
-    fn try_finish(&self, claims: &[Claim], end: End) -> Result<Vec<Result<State>>, ErrorKind> {
+    fn try_finish(&self, claims: &[Claim], end: End) -> Result<Vec<Result<TaskState>>, ErrorKind> {
         let now = (self.clock)();
         let _held = self.hold()?;
         let mut answers = Vec::with_capacity(claims.len());
@@ -110,7 +110,7 @@ impl Ledger {
         let mut at = place;
         for run in tasks.chunk_by(|a, b| a.state == b.state) {
             let end = at + run.len() as u64;
-            if run[0].state == State::Waiting {
+            if run[0].state == TaskState::Waiting {
                 self.bits.set(self.file.as_ref(), at..end)?;
             }
             at = end;
@@ -142,7 +142,7 @@ impl Ledger {
     /// I/O errors. Some tasks may have been changed by then.
     pub fn requeue(&self, places: &[u64], which: impl Fn(&Task) -> bool) -> Result<Changed> {
         let now = (self.clock)();
-        let wish = |task: &Task| (which(task) && task.state != State::Waiting).then(|| task.requeue(now));
+        let wish = |task: &Task| (which(task) && task.state != TaskState::Waiting).then(|| task.requeue(now));
         self.change(places, wish).at("requeue tasks of", &self.path)
     }
 
@@ -177,8 +177,10 @@ impl Ledger {
 /// Explains why a claim no longer holds.
 pub(super) fn fenced(claim: &Claim, task: &Task) -> ErrorKind {
     let how = match task.state {
-        State::Running => format!("it was claimed again (claim {} is the latest, this is {})", task.fence, claim.fence),
-        State::Failed if task.reason == Reason::Cancelled => "it was cancelled".to_owned(),
+        TaskState::Running => {
+            format!("it was claimed again (claim {} is the latest, this is {})", task.fence, claim.fence)
+        }
+        TaskState::Failed if task.reason == Reason::Cancelled => "it was cancelled".to_owned(),
         state if task.reason == Reason::None => format!("it is {}", state.word()),
         state => format!("it is {} ({})", state.word(), task.reason),
     };

@@ -32,11 +32,11 @@ pub use data::TaskData;
 pub use fence::{FENCE_VAR, LEDGER_VAR, TASK_VAR, TaskFence};
 pub use finish::{Changed, End};
 pub use header::{HEADER, Header, Shape, StoreRef};
-pub use owner::{ENTRY, Entry, Job, Owner};
+pub use owner::{ENTRY, Entry, Owner, SlurmJob};
 pub use reap::{Expired, Watch};
 pub use renew::Renewed;
 pub use scan::{Listed, Standing, Tally};
-pub use task::{NameAt, OwnerId, Reason, Refusal, SLOT, State, Task};
+pub use task::{NameAt, OwnerId, Reason, Refusal, SLOT, Task, TaskState};
 pub use text::{Checkpoint, Mark};
 
 use bits::Bits;

@@ -2,7 +2,7 @@
 
 use super::scan::spec;
 use super::task::Task;
-use super::{Ledger, State};
+use super::{Ledger, TaskState};
 use crc_fast::{CrcAlgorithm, checksum};
 use h5part_base::checksum::crc32c;
 use h5part_base::error::ErrorKind;
@@ -112,7 +112,7 @@ impl Ledger {
     /// The fence of the claim that holds a task. `None`: it is not running.
     pub(super) fn held_by(&self, place: u64) -> Result<Option<u64>, ErrorKind> {
         let task = self.look_at(place)?;
-        Ok((task.state == State::Running).then_some(task.fence))
+        Ok((task.state == TaskState::Running).then_some(task.fence))
     }
 }
 

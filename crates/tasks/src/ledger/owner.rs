@@ -16,7 +16,7 @@ const NUMBERS: usize = 24;
 
 /// A SLURM job, distinguished from its earlier starts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Job {
+pub struct SlurmJob {
     /// `JOB` or `ARRAYJOB_TASK`, as squeue(1) accepts it.
     pub id: String,
     /// How many times it was requeued.
@@ -35,7 +35,7 @@ pub struct Owner {
     /// The process: the worker's own, or the one given to `h5part ledger claim`.
     pub process: ProcessId,
     /// The SLURM job it belongs to.
-    pub job: Option<Job>,
+    pub job: Option<SlurmJob>,
     /// Whether the job is the owner. The process may then end before it.
     pub by_job: bool,
     /// Distinguishes several owners within a process; 0: the process as a whole.
@@ -46,7 +46,7 @@ pub struct Owner {
     pub since_s: u64,
 }
 
-impl Job {
+impl SlurmJob {
     /// The job that this process runs in.
     #[must_use]
     pub fn this() -> Option<Self> {
@@ -73,12 +73,12 @@ impl Owner {
     pub fn of(process: ProcessId) -> Self {
         let command = process.command();
         let since_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
-        Self { process, job: Job::this(), by_job: false, ticket: 0, command, since_s }
+        Self { process, job: SlurmJob::this(), by_job: false, ticket: 0, command, since_s }
     }
 
     /// A SLURM job as owner, which lives as long as the job. `process` is one of its processes.
     #[must_use]
-    pub fn of_job(job: Job, process: ProcessId) -> Self {
+    pub fn of_job(job: SlurmJob, process: ProcessId) -> Self {
         Self { job: Some(job), by_job: true, ..Self::of(process) }
     }
 

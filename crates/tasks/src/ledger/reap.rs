@@ -4,8 +4,8 @@
 //! cannot see counts as dead after a long time without a heartbeat. If it lives after all, its claims are fenced. A
 //! stopped process counts as alive.
 
-use super::owner::{Entry, Job};
-use super::task::{OwnerId, Reason, State, Task};
+use super::owner::{Entry, SlurmJob};
+use super::task::{OwnerId, Reason, Task, TaskState};
 use super::{Claim, Ledger};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fate;
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const ASK: Duration = Duration::from_secs(30);
 
 /// Whether a SLURM job is gone. `None`: unknown.
-pub type JobIsGone = fn(&Job) -> Option<bool>;
+pub type JobIsGone = fn(&SlurmJob) -> Option<bool>;
 
 /// What an observer remembers of owners that it cannot see.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub struct Expired {
     /// How its death is known.
     pub reason: Reason,
     /// The task's new state.
-    pub state: State,
+    pub state: TaskState,
 }
 
 impl Watch {
@@ -152,7 +152,7 @@ impl Ledger {
     }
 
     /// Takes one task from its owner, unless its state has changed meanwhile.
-    fn expire(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<State>, ErrorKind> {
+    fn expire(&self, place: u64, seen: &Task, reason: Reason, is_dead: bool) -> Result<Option<TaskState>, ErrorKind> {
         let _held = self.hold()?;
         let task = self.task_locked(place)?;
         // An owner without an entry may have registered after our look. Then it is in the table by now.
@@ -171,7 +171,8 @@ impl Ledger {
     /// All running tasks.
     pub(super) fn running(&self) -> Result<Vec<(u64, Task)>, ErrorKind> {
         let running = |slot: Result<(u64, Option<Task>), ErrorKind>| {
-            let taken = |(place, task): (u64, Option<Task>)| Some((place, task.filter(|t| t.state == State::Running)?));
+            let taken =
+                |(place, task): (u64, Option<Task>)| Some((place, task.filter(|t| t.state == TaskState::Running)?));
             slot.map(taken).transpose()
         };
         self.walk().filter_map(running).collect()
@@ -194,7 +195,7 @@ mod tests {
         };
         let mut owner = Owner::this_process();
         owner.process.host = "another".to_owned();
-        owner.job = Some(Job { id: "12_3".to_owned(), restarts: 0, cluster: None, user: None });
+        owner.job = Some(SlurmJob { id: "12_3".to_owned(), restarts: 0, cluster: None, user: None });
         let mut watch = Watch::new(Duration::from_secs(300), ask);
         let start = Instant::now();
         let mut look = |second: u64, beat: u64, owner: &Owner| {

@@ -1,6 +1,6 @@
 //! Counts and lists tasks.
 
-use super::task::{Reason, State, Task};
+use super::task::{Reason, Task, TaskState};
 use super::{Claim, Ledger};
 use h5part_base::error::{At, ErrorKind, Kind, Result};
 use serde::Serialize;
@@ -60,20 +60,20 @@ pub struct Standing {
     /// Its name.
     pub name: String,
     /// Its state.
-    pub state: State,
+    pub state: TaskState,
 }
 
 impl Tally {
     /// Counts a task.
     pub fn add(&mut self, task: &Task) {
         match task.state {
-            State::Waiting => self.waiting += 1,
-            State::Running => self.running += 1,
-            State::Done => self.done += 1,
-            State::Failed => self.failed += 1,
+            TaskState::Waiting => self.waiting += 1,
+            TaskState::Running => self.running += 1,
+            TaskState::Done => self.done += 1,
+            TaskState::Failed => self.failed += 1,
         }
-        self.cancelled += u64::from(task.state == State::Failed && task.reason == Reason::Cancelled);
-        self.retried += u64::from(task.state == State::Waiting && task.attempts > 0);
+        self.cancelled += u64::from(task.state == TaskState::Failed && task.reason == Reason::Cancelled);
+        self.retried += u64::from(task.state == TaskState::Waiting && task.attempts > 0);
     }
 
     /// Whether no task waits or runs.
@@ -149,7 +149,7 @@ impl Ledger {
     /// [`crate::ErrorKind::DamagedTask`], I/O errors.
     pub fn listed(&self, place: u64, task: &Task) -> Result<Listed> {
         let owner = match task.state {
-            State::Running => self.owner(task.owner)?.map(|owner| owner.to_string()),
+            TaskState::Running => self.owner(task.owner)?.map(|owner| owner.to_string()),
             _ => None,
         };
         Ok(Listed {

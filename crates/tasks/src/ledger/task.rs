@@ -14,7 +14,7 @@ const ROWS_WERE_EMPTY: u8 = 1;
 /// State of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
-pub enum State {
+pub enum TaskState {
     /// Can be claimed.
     Waiting = 0,
     /// Claimed by an owner.
@@ -25,7 +25,7 @@ pub enum State {
     Failed = 3,
 }
 
-impl State {
+impl TaskState {
     /// The name of the state.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -142,7 +142,7 @@ pub struct NameAt {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Task {
     /// Its state.
-    pub state: State,
+    pub state: TaskState,
     /// How many times it has failed.
     pub attempts: u16,
     /// Whether its rows had no value when it was claimed.
@@ -179,7 +179,7 @@ impl Task {
     #[must_use]
     pub fn new(index: u32, name: NameAt, weight: f64) -> Self {
         Self {
-            state: State::Waiting,
+            state: TaskState::Waiting,
             attempts: 0,
             rows_were_empty: false,
             fence: 0,
@@ -222,7 +222,7 @@ impl Task {
         if u32_at(0) != crc32c(&slot[4..]) || slot[5] > ROWS_WERE_EMPTY {
             return None;
         }
-        let state = [State::Waiting, State::Running, State::Done, State::Failed];
+        let state = [TaskState::Waiting, TaskState::Running, TaskState::Done, TaskState::Failed];
         Some(Self {
             state: *state.get(usize::from(slot[4]))?,
             attempts: u16::from_le_bytes([slot[6], slot[7]]),
@@ -242,7 +242,7 @@ impl Task {
     /// # Errors
     /// [`Refusal::NotWaiting`], [`Refusal::TooEarly`].
     pub fn claim(&self, owner: OwnerId, delay_ms: u64, now_ms: u64) -> Result<Self, Refusal> {
-        if self.state != State::Waiting {
+        if self.state != TaskState::Waiting {
             return Err(Refusal::NotWaiting);
         }
         let rests = self.since_ms <= now_ms && now_ms - self.since_ms < delay_ms;
@@ -250,13 +250,13 @@ impl Task {
             return Err(Refusal::TooEarly);
         }
         let fence = self.fence.checked_add(1).ok_or(Refusal::NotWaiting)?;
-        Ok(Self { state: State::Running, fence, owner, rows_were_empty: false, since_ms: now_ms, ..*self })
+        Ok(Self { state: TaskState::Running, fence, owner, rows_were_empty: false, since_ms: now_ms, ..*self })
     }
 
     /// Whether the claim with this fence still holds.
     #[must_use]
     pub fn is_held(&self, fence: u64) -> bool {
-        self.state == State::Running && self.fence == fence
+        self.state == TaskState::Running && self.fence == fence
     }
 
     fn held(&self, fence: u64) -> Result<&Self, Refusal> {
@@ -276,7 +276,7 @@ impl Task {
     /// # Errors
     /// [`Refusal::NotYours`].
     pub fn done(&self, fence: u64, now_ms: u64) -> Result<Self, Refusal> {
-        self.held(fence).map(|task| Self { state: State::Done, reason: Reason::None, since_ms: now_ms, ..*task })
+        self.held(fence).map(|task| Self { state: TaskState::Done, reason: Reason::None, since_ms: now_ms, ..*task })
     }
 
     /// The attempt failed. The task waits again, or stays failed after `max_attempts`. Rows that were written count as
@@ -287,7 +287,7 @@ impl Task {
     pub fn fail(&self, fence: u64, reason: Reason, max_attempts: u16, now_ms: u64) -> Result<Self, Refusal> {
         self.held(fence)?;
         let attempts = self.attempts.saturating_add(1);
-        let state = if attempts >= max_attempts { State::Failed } else { State::Waiting };
+        let state = if attempts >= max_attempts { TaskState::Failed } else { TaskState::Waiting };
         let died = matches!(reason, Reason::OwnerDied | Reason::OwnerSilent);
         let rows_were_empty = self.rows_were_empty && died;
         Ok(Self { state, attempts, reason, rows_were_empty, since_ms: now_ms, ..*self })
@@ -308,20 +308,20 @@ impl Task {
     }
 
     fn waiting(&self, now_ms: u64) -> Self {
-        Self { state: State::Waiting, since_ms: now_ms, ..*self }
+        Self { state: TaskState::Waiting, since_ms: now_ms, ..*self }
     }
 
     /// Marks it as done, although nobody holds it, since its work is complete.
     #[must_use]
     pub fn settle(&self, now_ms: u64) -> Self {
-        Self { state: State::Done, reason: Reason::None, since_ms: now_ms, ..*self }
+        Self { state: TaskState::Done, reason: Reason::None, since_ms: now_ms, ..*self }
     }
 
     /// A person cancels it. `None`: it has already ended.
     #[must_use]
     pub fn cancel(&self, now_ms: u64) -> Option<Self> {
-        let open = matches!(self.state, State::Waiting | State::Running);
-        let cancelled = Self { state: State::Failed, reason: Reason::Cancelled, since_ms: now_ms, ..*self };
+        let open = matches!(self.state, TaskState::Waiting | TaskState::Running);
+        let cancelled = Self { state: TaskState::Failed, reason: Reason::Cancelled, since_ms: now_ms, ..*self };
         open.then_some(Self { rows_were_empty: false, ..cancelled })
     }
 }

@@ -107,7 +107,7 @@ impl Times {
 
 /// Sums of records of one kind, from one or several files. Takes 8 bytes of memory per record.
 #[derive(Clone, Debug)]
-pub(super) struct Tally {
+pub(super) struct CostSums {
     records: u64,
     failed: u64,
     pub(super) counts: u64,
@@ -122,7 +122,7 @@ pub(super) struct Tally {
     memory_share: f64,
 }
 
-impl Default for Tally {
+impl Default for CostSums {
     fn default() -> Self {
         Self {
             records: 0,
@@ -141,7 +141,7 @@ impl Default for Tally {
     }
 }
 
-impl Tally {
+impl CostSums {
     pub(super) fn add_one(&mut self, r: &Record) {
         self.records += 1;
         self.failed += u64::from(r.failed);
@@ -212,14 +212,14 @@ mod tests {
             memory_limit_bytes,
             ..Record::default()
         };
-        let mut tally = Tally::default();
+        let mut tally = CostSums::default();
         for record in [record(4, 20.0, 50, 100), record(0, 10.0, 90, 0), record(1, 5.0, 30, 40)] {
             tally.add_one(&record);
         }
         let costs = tally.costs();
         assert_eq!((costs.core_s, costs.cpu_share), (60.0, Some(35.0 / 60.0)));
         assert_eq!((costs.memory_bytes, costs.memory_limit_bytes, costs.memory_share), (90, Some(100), Some(0.75)));
-        let none = Tally::default().costs();
+        let none = CostSums::default().costs();
         assert_eq!((none.cpu_share, none.memory_share, none.wall_s.min), (None, None, 0.0));
     }
 

@@ -1,6 +1,6 @@
 //! Files of measurements. Each worker appends to its own.
 
-use super::record::{self, Header, Record};
+use super::record::{self, Record, WorkerHeader};
 use h5part_base::error::{At, ErrorKind, Kind, Result};
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -27,7 +27,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Creates the folder if it is missing, and a new file in it.
-    pub(super) fn create(folder: &Path, header: &Header) -> Result<Self, ErrorKind> {
+    pub(super) fn create(folder: &Path, header: &WorkerHeader) -> Result<Self, ErrorKind> {
         std::fs::create_dir_all(folder)?;
         let word = |c: char| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '_' };
         let host: String = header.host.chars().map(word).take(100).collect();
@@ -137,7 +137,7 @@ fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
 pub(super) struct Origin {
     pub(super) path: PathBuf,
     /// `None`: the worker was killed before it wrote the header.
-    pub(super) header: Option<Header>,
+    pub(super) header: Option<WorkerHeader>,
     /// Number of cut or damaged lines.
     pub(super) cut: u64,
 }
@@ -170,7 +170,7 @@ fn read_lines(path: &Path, mut lines: impl BufRead, each: &mut dyn FnMut(Record)
     while next_line(&mut lines, &mut line)? {
         let whole = line.pop_if(|end| *end == b'\n').is_some();
         match (&origin.header, whole) {
-            (None, true) => origin.header = Some(Header::parse(&line)?),
+            (None, true) => origin.header = Some(WorkerHeader::parse(&line)?),
             (None, false) if !b"{\"h5part_monitor\":".iter().zip(&line).all(|(a, b)| a == b) => {
                 return Err(crate::ErrorKind::NotMeasurements("its first line does not say what it is").into());
             }

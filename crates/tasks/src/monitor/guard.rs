@@ -1,7 +1,7 @@
 //! Measures operations. A monitor is a worker's own file, and a measurement is a guard.
 
 use super::files::Log;
-use super::record::{FORMAT, Header, Record};
+use super::record::{FORMAT, Record, WorkerHeader};
 use super::usage::{ChildUsage, Whose, own_peak, unix_s};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::host;
@@ -123,7 +123,7 @@ impl Monitor {
     /// As [`Monitor::open`].
     pub fn open_as(folder: impl AsRef<Path>, worker: &str) -> Result<Self> {
         let (host, pid) = (host(), std::process::id());
-        let header = Header { h5part_monitor: FORMAT, worker: worker.to_owned(), host, pid };
+        let header = WorkerHeader { h5part_monitor: FORMAT, worker: worker.to_owned(), host, pid };
         let log = Log::create(folder.as_ref(), &header).at("write measurements to", folder.as_ref())?;
         Ok(Self { log, opened: Instant::now(), opened_s: unix_s() })
     }

@@ -38,10 +38,10 @@ pub struct Slow {
 
 impl Recent {
     /// Adds up the tasks that began at `since_s` (seconds since 1970) or later, and keeps the `keep` slowest attempts.
-    /// `path` is as for [`super::Summary::read`]. Files that were not written to since then are not read.
+    /// `path` is as for [`super::MonitorSummary::read`]. Files that were not written to since then are not read.
     ///
     /// # Errors
-    /// As [`super::Summary::read`].
+    /// As [`super::MonitorSummary::read`].
     pub fn read(path: &Path, since_s: f64, keep: usize) -> Result<Self> {
         let read = |file: &std::path::PathBuf| {
             let mut recent = Self::default();

@@ -11,7 +11,7 @@ const MOST_SECONDS: f64 = 1e12;
 
 /// First line of a worker's file, which identifies the worker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Header {
+pub struct WorkerHeader {
     /// Format of the lines that follow: [`FORMAT`].
     pub h5part_monitor: u64,
     /// Name of the worker.
@@ -88,7 +88,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-impl Header {
+impl WorkerHeader {
     /// Parses a first line, without its end.
     ///
     /// # Errors
@@ -218,12 +218,13 @@ mod tests {
     fn what_a_newer_version_adds_is_read_over_and_a_newer_format_is_not() {
         let record = Record::parse(br#"{"operation":"x","start_s":1,"wall_s":2,"energy_j":7}"#).expect("record");
         assert_eq!((record.wall_s, record.end_s()), (2.0, 3.0));
-        let header = Header::parse(br#"{"h5part_monitor":1,"worker":"w","host":"h","pid":7,"x":[]}"#).expect("header");
+        let header =
+            WorkerHeader::parse(br#"{"h5part_monitor":1,"worker":"w","host":"h","pid":7,"x":[]}"#).expect("header");
         assert_eq!(header.worker, "w");
-        let newer = Header::parse(br#"{"h5part_monitor":2,"who":"w"}"#);
+        let newer = WorkerHeader::parse(br#"{"h5part_monitor":2,"who":"w"}"#);
         assert!(matches!(newer, Err(ErrorKind::NewerFormat { found: 2, known: FORMAT })));
         assert!(
-            matches!(Header::parse(b"\x89HDF"), Err(e) if matches!(e.of(), Some(crate::ErrorKind::NotMeasurements(_))))
+            matches!(WorkerHeader::parse(b"\x89HDF"), Err(e) if matches!(e.of(), Some(crate::ErrorKind::NotMeasurements(_))))
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Adds up all records of a run, by operation and by worker.
 
-use super::costs::{Costs, Tally};
+use super::costs::{CostSums, Costs};
 use super::files::{self, Origin};
 use super::record::{FORMAT, Record};
 use h5part_base::error::Result;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// The sums of a run's measurements. As JSON this is the output of `h5part monitor --json`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub struct MonitorSummary {
     /// Format of this document.
     pub format: u64,
     /// The path that was read.
@@ -148,7 +148,7 @@ impl Union {
 /// The sums of one file.
 #[derive(Debug, Default)]
 struct Sums {
-    operations: BTreeMap<String, Tally>,
+    operations: BTreeMap<String, CostSums>,
     threads: BTreeSet<u32>,
     span: Option<Span>,
     busy: Union,
@@ -168,13 +168,13 @@ impl Sums {
         self.lost = self.lost.saturating_add(record.lost);
     }
 
-    fn all(&self) -> Tally {
-        let mut all = Tally::default();
+    fn all(&self) -> CostSums {
+        let mut all = CostSums::default();
         self.operations.values().for_each(|tally| all.add(tally));
         all
     }
 
-    fn worker(self, origin: &Origin, all: Tally) -> Worker {
+    fn worker(self, origin: &Origin, all: CostSums) -> Worker {
         let header = origin.header.as_ref();
         Worker {
             worker: origin.worker(),
@@ -190,7 +190,7 @@ impl Sums {
     }
 }
 
-impl Summary {
+impl MonitorSummary {
     /// Adds up the measurements of a run: those in a folder, in one file, or beside a ledger. Files are read in
     /// parallel. It takes some 30 bytes of memory per record.
     ///
@@ -212,7 +212,7 @@ impl Summary {
     }
 
     fn of(path: &Path, files: Vec<(Origin, Sums)>) -> Self {
-        let mut operations: BTreeMap<String, Tally> = BTreeMap::new();
+        let mut operations: BTreeMap<String, CostSums> = BTreeMap::new();
         for (name, tally) in files.iter().flat_map(|(_, sums)| &sums.operations) {
             operations.entry(name.clone()).or_default().add(tally);
         }
@@ -260,12 +260,12 @@ impl Summary {
 #[derive(Debug, Default)]
 struct HostTally {
     workers: u64,
-    tally: Tally,
+    tally: CostSums,
     busy_s: f64,
 }
 
-fn operation(name: String, tally: Tally) -> Operation {
-    let Tally { counts, bytes, received, .. } = tally;
+fn operation(name: String, tally: CostSums) -> Operation {
+    let CostSums { counts, bytes, received, .. } = tally;
     Operation { operation: name, costs: tally.costs(), counts, bytes, received }
 }
 
@@ -294,7 +294,7 @@ mod tests {
             Record { failed: true, memory_bytes: 9, memory_at_most: true, thread: 2, ..record("y", 12.0, 0.25) },
         ];
         let b = [Record { counts: u64::MAX, cpu_s: 1.5, lost: 3, ..record("x", 9.0, 3.0) }];
-        let summary = Summary::of(Path::new("d"), vec![sums(&a), sums(&b), sums(&[])]);
+        let summary = MonitorSummary::of(Path::new("d"), vec![sums(&a), sums(&b), sums(&[])]);
         assert_eq!((summary.records, summary.failed, summary.cut_lines, summary.lost), (3, 1, 3, 3));
         assert_eq!((summary.start_s, summary.span_s), (Some(9.0), 3.25));
         let [x, y] = summary.operations.as_slice() else { panic!("{:?}", summary.operations) };

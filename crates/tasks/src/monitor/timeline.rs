@@ -128,10 +128,10 @@ impl Timeline {
     /// Reads all records: those in a folder, in one file, or beside a ledger. Takes about 120 bytes of memory per
     /// record.
     ///
-    /// **Concurrency.** As [`super::Summary::read`].
+    /// **Concurrency.** As [`super::MonitorSummary::read`].
     ///
     /// # Errors
-    /// As [`super::Summary::read`].
+    /// As [`super::MonitorSummary::read`].
     pub fn read(path: &Path) -> Result<Self> {
         let read = |file: &PathBuf| {
             let mut part = Part::default();

@@ -17,7 +17,7 @@ pub(super) struct Taken {
 
 #[derive(Debug)]
 pub(super) struct Board {
-    state: Mutex<State>,
+    state: Mutex<Runs>,
     /// Signals that there is a job.
     jobs: Condvar,
     /// Signals that there is an event, or that a run has ended.
@@ -31,7 +31,7 @@ pub(super) struct Board {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Runs {
     runs: BTreeMap<RunId, Run>,
     /// The run that was served last.
     last: Option<RunId>,
@@ -68,7 +68,7 @@ impl Event {
     }
 }
 
-impl State {
+impl Runs {
     /// The next job. Runs take turns.
     fn next_job(&mut self) -> Option<Taken> {
         let after = self.last.map_or(Bound::Unbounded, Bound::Excluded);
@@ -99,7 +99,7 @@ impl Board {
         Self { state: Mutex::default(), jobs, events, room, workers, parts: parts.max(1) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Runs> {
         sync::lock(&self.state)
     }
 

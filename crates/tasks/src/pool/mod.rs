@@ -53,7 +53,7 @@ pub use {
     config::{Kwargs, PoolConfig},
     mode::{Chosen, MODE_VARIABLE, Mode, choose},
     open::{open, open_with, resolve, serve},
-    outcome::{Outcome, Summary, Unfinished, What},
+    outcome::{Outcome, PoolSummary, Unfinished, What},
     processes::Processes,
     seed::task_seed,
     serial::Serial,

@@ -69,7 +69,7 @@ pub struct Unfinished {
 
 /// How a run went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Summary {
+pub struct PoolSummary {
     /// Tasks that were submitted.
     pub submitted: u64,
     /// Tasks that are done.
@@ -84,7 +84,7 @@ pub struct Summary {
     pub retried: u64,
 }
 
-impl Summary {
+impl PoolSummary {
     /// Whether all tasks are done.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -92,7 +92,7 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
+impl fmt::Display for PoolSummary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { submitted, done, failed, lost, cancelled, retried } = self;
         let (bad, gone) = (failed.len(), lost.len());

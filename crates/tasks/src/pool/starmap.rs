@@ -1,6 +1,6 @@
 //! A run of tasks of one work.
 
-use super::outcome::{Outcome, Summary, Unfinished, What};
+use super::outcome::{Outcome, PoolSummary, Unfinished, What};
 use super::seed::task_seed;
 use super::task::TaskError;
 use super::work::Work;
@@ -43,7 +43,7 @@ pub struct Starmap<W> {
     run: RunId,
     options: Options,
     open: BTreeMap<u64, Open>,
-    summary: Summary,
+    summary: PoolSummary,
     cancelled: bool,
     work: PhantomData<fn(&W)>,
 }
@@ -70,7 +70,7 @@ impl<W: Work> Starmap<W> {
             run: RunId::next(),
             options,
             open: BTreeMap::new(),
-            summary: Summary::default(),
+            summary: PoolSummary::default(),
             cancelled: false,
             work: PhantomData,
         })
@@ -114,14 +114,14 @@ impl<W: Work> Starmap<W> {
 
     /// Ends the run, and returns how it went. Tasks that have not ended are dropped.
     #[must_use]
-    pub fn shut_down(mut self) -> Summary {
+    pub fn shut_down(mut self) -> PoolSummary {
         self.cancel();
         std::mem::take(&mut self.summary)
     }
 
     /// How the run is going.
     #[must_use]
-    pub fn summary(&self) -> &Summary {
+    pub fn summary(&self) -> &PoolSummary {
         &self.summary
     }
 

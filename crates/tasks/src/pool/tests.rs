@@ -1,8 +1,8 @@
 //! Tests runs in pools of this process, through the public interface.
 
 use super::{
-    Context, Death, Event, EventKind, Job, Options, Payload, Pool, PoolConfig, Registry, RunId, Serial, Starmap,
-    Summary, TaskError, Threads, What, Work, open_with, resolve, task_seed,
+    Context, Death, Event, EventKind, Job, Options, Payload, Pool, PoolConfig, PoolSummary, Registry, RunId, Serial,
+    Starmap, TaskError, Threads, What, Work, open_with, resolve, task_seed,
 };
 use crate::budget::{Cpu, Machine};
 use crate::pool::Mode;
@@ -101,7 +101,7 @@ fn pools() -> Vec<Arc<dyn Pool>> {
 }
 
 /// Values by task and part, and how the run went.
-type Found = (BTreeMap<(u64, u64), u64>, Summary);
+type Found = (BTreeMap<(u64, u64), u64>, PoolSummary);
 
 fn run_of<W: Work<Output = u64>>(pool: &Arc<dyn Pool>, inputs: Vec<W::Input>) -> Found {
     let mut run = Starmap::<W>::new(pool, Options::seeded(5)).expect("run");

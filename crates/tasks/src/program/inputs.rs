@@ -25,11 +25,11 @@ pub struct Inputs {
     id: String,
     /// Tasks whose programs had an input when this runner began.
     met: HashSet<String>,
-    state: Mutex<State>,
+    state: Mutex<Files>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Files {
     free: Vec<PathBuf>,
     /// Inputs that something still had open when their programs had ended.
     left: Vec<PathBuf>,
@@ -146,7 +146,7 @@ impl Inputs {
 
 impl Drop for Inputs {
     fn drop(&mut self) {
-        let State { free, left, .. } = sync::get_mut(&mut self.state);
+        let Files { free, left, .. } = sync::get_mut(&mut self.state);
         for path in free.iter().chain(left.iter().filter(|path| is_free(path))) {
             let _ = std::fs::remove_file(path);
         }

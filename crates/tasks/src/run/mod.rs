@@ -11,7 +11,7 @@ mod worker;
 pub use programs::{Launch, Programs};
 pub use stop::{Level, Stop};
 
-use crate::ledger::{Claim, End, Expired, Job, Ledger, Owner, OwnerId, Reason, State, TaskData, Watch};
+use crate::ledger::{Claim, End, Expired, Ledger, Owner, OwnerId, Reason, SlurmJob, TaskData, TaskState, Watch};
 use h5part_base::error::Result;
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub struct RunOptions {
     /// Processors to pin each worker to, along with what it starts. Empty: no pinning.
     pub cores: Vec<Vec<usize>>,
     /// Whether a SLURM job is gone. `None`: unknown.
-    pub job_is_gone: fn(&Job) -> Option<bool>,
+    pub job_is_gone: fn(&SlurmJob) -> Option<bool>,
 }
 
 impl Default for RunOptions {
@@ -83,9 +83,9 @@ pub enum Event<'a> {
     /// A task begins.
     Begins(&'a Claim),
     /// It ended in this way, and is in this state now.
-    Ended(&'a Claim, End, State),
+    Ended(&'a Claim, End, TaskState),
     /// It ended well, but its rows are not in the store. This comes before [`Event::Ended`].
-    NotCommitted(&'a Claim, &'a h5part_base::error::ErrorKind, State),
+    NotCommitted(&'a Claim, &'a h5part_base::error::ErrorKind, TaskState),
     /// It was taken from us, and our result was refused.
     Lost(&'a Claim, &'a h5part_base::error::Error),
     /// A task of a dead owner was taken back.
@@ -110,7 +110,7 @@ impl Observer for () {
 
 /// What this run did. The ledger knows what is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Summary {
+pub struct RunSummary {
     /// Tasks that succeeded.
     pub done: u64,
     /// Attempts that failed.
@@ -141,7 +141,7 @@ impl RunContext<'_> {
     }
 
     /// Records that a task is done. If its rows are not committed, it has failed.
-    fn done(&self, claim: &Claim, tasks: &dyn Tasks) -> Result<(End, State)> {
+    fn done(&self, claim: &Claim, tasks: &dyn Tasks) -> Result<(End, TaskState)> {
         let Some(rows) = self.rows else {
             return Ok((End::Done, self.ledger.finish(claim, End::Done)?));
         };
@@ -184,7 +184,7 @@ pub fn reap(ledger: &Ledger, rows: Option<&dyn TaskData>, watch: &mut Watch, obs
 ///
 /// # Errors
 /// Errors in using the ledger or the store. Running tasks end before it returns.
-pub fn run(context: &RunContext<'_>, options: &RunOptions, tasks: &dyn Tasks) -> Result<Summary> {
+pub fn run(context: &RunContext<'_>, options: &RunOptions, tasks: &dyn Tasks) -> Result<RunSummary> {
     let owner: OwnerId = context.ledger.register(&Owner::this_process())?;
     let summary = worker::run_all(context, options, tasks, owner);
     // After an error it may still hold tasks, although none of them runs any more.

@@ -1,7 +1,7 @@
 //! One worker: claims a block, runs its tasks, and records how they ended.
 
 use super::supervisor::Supervisor;
-use super::{Event, Level, RunContext, RunOptions, Summary, Tasks};
+use super::{Event, Level, RunContext, RunOptions, RunSummary, Tasks};
 use crate::budget::pin;
 use crate::ledger::{self, Claim, Claimed, End, OwnerId, Reason};
 use h5part_base::error::ErrorKind;
@@ -25,9 +25,9 @@ pub(super) fn run_all(
     options: &RunOptions,
     tasks: &dyn Tasks,
     owner: OwnerId,
-) -> Result<Summary> {
+) -> Result<RunSummary> {
     let supervisor = Supervisor::new(context, options, tasks, owner);
-    let summary = Mutex::new(Summary::default());
+    let summary = Mutex::new(RunSummary::default());
     let worker = &Worker { context, options, tasks, owner, summary: &summary };
     let outcome = std::thread::scope(|scope| {
         let watching = scope.spawn(|| supervisor.watch());
@@ -61,7 +61,7 @@ struct Worker<'a> {
     options: &'a RunOptions,
     tasks: &'a dyn Tasks,
     owner: OwnerId,
-    summary: &'a Mutex<Summary>,
+    summary: &'a Mutex<RunSummary>,
 }
 
 impl Worker<'_> {
@@ -153,7 +153,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn ended(&self, claim: &Claim, end: End, state: ledger::State) {
+    fn ended(&self, claim: &Claim, end: End, state: ledger::TaskState) {
         self.count(|summary| match end {
             End::Done => summary.done += 1,
             End::Failed(_) => summary.failed += 1,
@@ -172,7 +172,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    fn count(&self, add: impl FnOnce(&mut Summary)) {
+    fn count(&self, add: impl FnOnce(&mut RunSummary)) {
         add(&mut sync::lock(self.summary));
     }
 }

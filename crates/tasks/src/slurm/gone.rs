@@ -3,7 +3,7 @@
 use super::call::call;
 use super::queue::{Element, Phase, look_soon};
 use super::submit::setting;
-use crate::ledger::Job;
+use crate::ledger::SlurmJob;
 use h5part_base::sync;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
@@ -20,7 +20,7 @@ type Seen = HashMap<String, (Instant, Option<Vec<Element>>)>;
 /// Whether SLURM says that a job is gone: it has ended, was requeued since, or is no longer known. `None`: unknown,
 /// since there is no SLURM here, it does not answer, or the job belongs to another cluster.
 #[must_use]
-pub fn job_is_gone(job: &Job) -> Option<bool> {
+pub fn job_is_gone(job: &SlurmJob) -> Option<bool> {
     static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
     if job.cluster.is_some() && job.cluster.as_deref() != this_cluster() {
         return None;
@@ -36,7 +36,7 @@ pub fn job_is_gone(job: &Job) -> Option<bool> {
 }
 
 /// A missing job proves something only if we would see it: queues may hide jobs of other users.
-fn is_gone(job: &Job, elements: &[Element], is_ours: bool) -> Option<bool> {
+fn is_gone(job: &SlurmJob, elements: &[Element], is_ours: bool) -> Option<bool> {
     match elements.iter().find(|element| element.id == job.id) {
         // Processes of a job that was just requeued may still exist.
         Some(element) if element.state == "COMPLETING" => Some(false),
@@ -68,8 +68,8 @@ mod tests {
         Element { id: id.to_owned(), state: state.to_owned(), restarts, reason: String::new() }
     }
 
-    fn job(id: &str, restarts: u32) -> Job {
-        Job { id: id.to_owned(), restarts, cluster: None, user: None }
+    fn job(id: &str, restarts: u32) -> SlurmJob {
+        SlurmJob { id: id.to_owned(), restarts, cluster: None, user: None }
     }
 
     #[test]

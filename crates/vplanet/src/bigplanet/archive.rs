@@ -5,7 +5,7 @@ use h5part_base::error::{At, ErrorKind, Item, Kind, Result};
 use h5part_base::sync;
 use h5part_engine::h5::H5File;
 use h5part_engine::store::{AsStore, Bundle, Named, Store};
-use h5part_tasks::ledger::{Ledger, State};
+use h5part_tasks::ledger::{Ledger, TaskState};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -132,7 +132,7 @@ impl Archiver {
     pub fn missing(&self, ledger: &Ledger) -> Result<Vec<(u64, String)>> {
         let (seen, mut missing) = (self.seen(), Vec::new());
         ledger.each(|place, task| {
-            if let Some(task) = task.filter(|task| task.state == State::Done) {
+            if let Some(task) = task.filter(|task| task.state == TaskState::Done) {
                 missing.push((place, ledger.listed(place, task)?.name));
             }
             Ok(())

@@ -2,7 +2,7 @@
 
 use crate::checkpoint::Files;
 use h5part_base::error::Result;
-use h5part_tasks::ledger::{Ledger, State};
+use h5part_tasks::ledger::{Ledger, TaskState};
 use rayon::prelude::*;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -21,7 +21,7 @@ pub fn changed_wait_again(files: &Files, folder: &Path) -> Result<()> {
     }
     let (ledger, mut done) = (Ledger::open(&files.ledger)?, Vec::new());
     ledger.each(|place, task| {
-        if let Some(task) = task.filter(|task| task.state == State::Done) {
+        if let Some(task) = task.filter(|task| task.state == TaskState::Done) {
             done.push((place, task.since_ms, ledger.listed(place, task)?.name));
         }
         Ok(())
@@ -31,7 +31,7 @@ pub fn changed_wait_again(files: &Files, folder: &Path) -> Result<()> {
         changed_ns(&folder.join(name)).is_ok_and(|at| at / 1_000_000 >= i128::from(*since_ms))
     };
     let changed: Vec<u64> = done.par_iter().filter(is_changed).map(|(place, ..)| *place).collect();
-    ledger.requeue(&changed, |task| task.state == State::Done).map(|_| ())
+    ledger.requeue(&changed, |task| task.state == TaskState::Done).map(|_| ())
 }
 
 /// When something in a trial's folder last changed, in nanoseconds. This is the change time of the file system, which

@@ -13,7 +13,7 @@ const FILTER: &str = "filter";
 
 /// Where trials come from. The two differ in details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum TrialSource {
     /// Numeric values become numbers, and orders are one list.
     Archive,
     /// Values are texts, as in the files.
@@ -37,7 +37,7 @@ pub fn from_archive(store: &impl AsStore, primary: &str, keys: &[Key], only: Opt
         // In errors, the trial looks like a file in a folder.
         let place = store.path().join(&name);
         let bundle = store.with_h5(|h5, _| Ok(h5.read_bundle(&name, Some(&names))?)).at("read", &place)?;
-        add(&mut filtered, &Trial::of_bundle(name, bundle), keys, Source::Archive).at(FILTER, place)?;
+        add(&mut filtered, &Trial::of_bundle(name, bundle), keys, TrialSource::Archive).at(FILTER, place)?;
     }
     Ok(filtered)
 }
@@ -51,7 +51,7 @@ pub fn from_raw(gatherer: &Gatherer, folder: &Path, trials: &[String], keys: &[K
     let read = trials.par_iter().map(|name| gatherer.gather_some(&folder.join(name), &wanted));
     let mut filtered = Trial::new(String::new());
     for trial in read.collect::<Result<Vec<_>>>()? {
-        add(&mut filtered, &trial, keys, Source::Raw).at(FILTER, folder.join(&trial.name))?;
+        add(&mut filtered, &trial, keys, TrialSource::Raw).at(FILTER, folder.join(&trial.name))?;
     }
     Ok(filtered)
 }
@@ -60,7 +60,7 @@ fn wanted(keys: &[Key]) -> HashSet<String> {
     keys.iter().map(|key| key.dataset.clone()).collect()
 }
 
-fn add(filtered: &mut Trial, trial: &Trial, keys: &[Key], source: Source) -> Result<(), ErrorKind> {
+fn add(filtered: &mut Trial, trial: &Trial, keys: &[Key], source: TrialSource) -> Result<(), ErrorKind> {
     for key in keys {
         let missing = || ErrorKind::not_found(Item::Column { table: trial.name.clone(), column: key.dataset.clone() });
         let set = trial.get(&key.dataset).ok_or_else(missing)?;
@@ -73,12 +73,12 @@ fn add(filtered: &mut Trial, trial: &Trial, keys: &[Key], source: Source) -> Res
 }
 
 /// What a trial adds to a dataset. `again`: other trials have added to it before.
-fn row_of(key: &Key, content: &Content, source: Source, again: bool) -> Option<Content> {
+fn row_of(key: &Key, content: &Content, source: TrialSource, again: bool) -> Option<Content> {
     Some(match (&key.kind, content) {
         // All trials share it.
         (Kind::Order, _) if again => return None,
-        (Kind::Order, Content::Texts { values, .. }) if source == Source::Archive => list(values.clone()),
-        (Kind::Value, Content::Texts { values, .. }) if source == Source::Archive => numbers(values),
+        (Kind::Order, Content::Texts { values, .. }) if source == TrialSource::Archive => list(values.clone()),
+        (Kind::Value, Content::Texts { values, .. }) if source == TrialSource::Archive => numbers(values),
         // The unit of such an option is its first value, which is added once for all trials.
         (Kind::Value, Content::Texts { values, .. }) if again && values.len() == 2 && is_list(&key.name) => {
             list(values.iter().skip(1).cloned().collect())

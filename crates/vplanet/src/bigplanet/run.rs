@@ -6,7 +6,7 @@ use crate::checkpoint::Checkpointed;
 use h5part_base::error::Error;
 use h5part_base::error::{ErrorKind, Result};
 use h5part_base::sync;
-use h5part_tasks::ledger::{Claim, End, Reason, State};
+use h5part_tasks::ledger::{Claim, End, Reason, TaskState};
 use h5part_tasks::run::{self, Event, Level, Observer, RunContext, RunOptions, Stop, Tasks};
 use std::path::Path;
 use std::sync::Mutex;
@@ -49,7 +49,7 @@ pub fn archive_all(
 /// Requeues trials that count as done but are not in the archive, because it was removed or is another one.
 fn lost_wait_again(run: &Checkpointed, archiver: &Archiver) -> Result<()> {
     let lost: Vec<u64> = archiver.missing(run.ledger())?.into_iter().map(|(place, _)| place).collect();
-    run.ledger().requeue(&lost, |task| task.state == State::Done).map(|_| ())
+    run.ledger().requeue(&lost, |task| task.state == TaskState::Done).map(|_| ())
 }
 
 struct Work<'a> {

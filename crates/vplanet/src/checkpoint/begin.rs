@@ -4,7 +4,7 @@ use super::text::{TextFile, copy_of, read};
 use super::{Checkpointed, Files, Progress, mark};
 use h5part_base::error::{At, ErrorKind, Gone, Item, Result};
 use h5part_base::lock::Patience;
-use h5part_tasks::ledger::{Checkpoint, Ledger, Mark, NameList, NewLedger, Renewed, Standing, State, Watch};
+use h5part_tasks::ledger::{Checkpoint, Ledger, Mark, NameList, NewLedger, Renewed, Standing, TaskState, Watch};
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -91,7 +91,7 @@ impl Checkpointed {
         let Self { ledger, text: _, files, trials } = self;
         let begin = Begin { files: &files, trials: &trials, max_attempts: ledger.max_attempts(), patience };
         let renewed = ledger.renew(|_| {
-            let states = vec![State::Waiting; trials.names.len()];
+            let states = vec![TaskState::Waiting; trials.names.len()];
             begin.text_of(&trials.names).begin(&states)?;
             begin.new_ledger(states).map(Some)
         })?;
@@ -123,7 +123,7 @@ impl Begin<'_> {
         let renewed = ledger.renew(|standing| {
             let Some(text) = read(&self.files.text)? else {
                 // Without a text the run is new.
-                let states = vec![State::Waiting; self.trials.names.len()];
+                let states = vec![TaskState::Waiting; self.trials.names.len()];
                 self.text_of(&self.trials.names).begin(&states)?;
                 return self.new_ledger(states).map(Some);
             };
@@ -173,13 +173,13 @@ impl Begin<'_> {
     }
 
     /// The state of each trial when the run continues.
-    fn carried(&self, standing: &[Standing], text: &Marks, ours: &Marks) -> Vec<State> {
-        let in_ledger: HashMap<&str, State> = standing.iter().map(|s| (s.name.as_str(), s.state)).collect();
+    fn carried(&self, standing: &[Standing], text: &Marks, ours: &Marks) -> Vec<TaskState> {
+        let in_ledger: HashMap<&str, TaskState> = standing.iter().map(|s| (s.name.as_str(), s.state)).collect();
         let of = |name: &String| carried(in_ledger.get(name.as_str()).copied(), text.get(name), ours.get(name));
         self.trials.names.iter().map(of).collect()
     }
 
-    fn is_same(&self, standing: &[Standing], states: &[State]) -> bool {
+    fn is_same(&self, standing: &[Standing], states: &[TaskState]) -> bool {
         let wanted = self.trials.names.iter().zip(states);
         standing.iter().map(|standing| (&standing.name, &standing.state)).eq(wanted)
     }
@@ -189,7 +189,7 @@ impl Begin<'_> {
         standing.into_iter().filter(|standing| !is_there(standing)).map(|standing| standing.name).collect()
     }
 
-    fn new_ledger(&self, states: Vec<State>) -> Result<NewLedger> {
+    fn new_ledger(&self, states: Vec<TaskState>) -> Result<NewLedger> {
         let names = NameList::try_from(self.trials.names.as_slice()).at(BEGIN, &self.files.ledger)?;
         let (states, origin) = (Some(states), self.trials.origin.clone());
         Ok(NewLedger { states, origin, max_attempts: self.max_attempts, ..NewLedger::of_names(names) })
@@ -216,11 +216,13 @@ impl Begin<'_> {
 }
 
 /// The state of a trial when a run begins: that of the ledger, unless someone has changed the text since we wrote it.
-fn carried(ledger: Option<State>, text: Option<&Mark>, ours: Option<&Mark>) -> State {
+fn carried(ledger: Option<TaskState>, text: Option<&Mark>, ours: Option<&Mark>) -> TaskState {
     match (ours, text, ledger) {
-        (Some(Mark::Done), Some(Mark::Waiting), _) => State::Waiting,
-        (Some(Mark::Waiting | Mark::Running) | None, Some(Mark::Done), _) | (_, _, Some(State::Done)) => State::Done,
-        _ => State::Waiting,
+        (Some(Mark::Done), Some(Mark::Waiting), _) => TaskState::Waiting,
+        (Some(Mark::Waiting | Mark::Running) | None, Some(Mark::Done), _) | (_, _, Some(TaskState::Done)) => {
+            TaskState::Done
+        }
+        _ => TaskState::Waiting,
     }
 }
 

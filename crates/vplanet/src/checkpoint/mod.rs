@@ -10,7 +10,7 @@ pub use begin::{Opened, Trials};
 pub use text::TextFile;
 
 use h5part_base::error::{At, Result};
-use h5part_tasks::ledger::{Ledger, Mark, Owner, Renewed, State, Watch};
+use h5part_tasks::ledger::{Ledger, Mark, Owner, Renewed, TaskState, Watch};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -148,10 +148,10 @@ fn sidecar(ledger: &Path) -> PathBuf {
 }
 
 /// The state in the text. The Python tools shall retry what failed finally.
-fn mark(state: State) -> Mark {
+fn mark(state: TaskState) -> Mark {
     match state {
-        State::Waiting | State::Failed => Mark::Waiting,
-        State::Running => Mark::Running,
-        State::Done => Mark::Done,
+        TaskState::Waiting | TaskState::Failed => Mark::Waiting,
+        TaskState::Running => Mark::Running,
+        TaskState::Done => Mark::Done,
     }
 }

@@ -5,7 +5,7 @@ use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::num::to_usize;
 use h5part_base::storage::{Disk, Storage, replace};
 use h5part_base::sync;
-use h5part_tasks::ledger::{Checkpoint, Ledger, Mark, State};
+use h5part_tasks::ledger::{Checkpoint, Ledger, Mark, TaskState};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -96,7 +96,7 @@ impl TextFile {
     }
 
     /// Writes the text before a ledger with these states exists.
-    pub(super) fn begin(&self, states: &[State]) -> Result<()> {
+    pub(super) fn begin(&self, states: &[TaskState]) -> Result<()> {
         let marks: Vec<Mark> = states.iter().copied().map(mark).collect();
         self.write(&marks, Lasts::Process)?;
         sync::lock(&self.state).marks = marks;

@@ -3,7 +3,7 @@
 use super::trial::TrialContext;
 use h5part_base::error::{At, Result};
 use h5part_base::storage::{Disk, Storage};
-use h5part_tasks::ledger::State;
+use h5part_tasks::ledger::TaskState;
 use h5part_tasks::run::Event;
 use rayon::prelude::*;
 use std::io;
@@ -40,7 +40,7 @@ pub fn catch_up(context: &TrialContext<'_>) -> Result<CaughtUp> {
         }
     };
     let failed: Vec<u64> = missing.par_iter().filter_map(failed).collect();
-    ledger.requeue(&failed, |task| task.state == State::Done)?;
+    ledger.requeue(&failed, |task| task.state == TaskState::Done)?;
     let waiting = failed.len() as u64;
     Ok(CaughtUp { archived: missing.len() as u64 - waiting, waiting })
 }

@@ -3,7 +3,7 @@
 
 use super::{claim, dead_owner, latest, ledger, tasks};
 use crate::common::support::Scratch;
-use h5part::ledger::{ClaimOptions, Claimed, End, Ledger, Owner, Reason, State, Task, Watch};
+use h5part::ledger::{ClaimOptions, Claimed, End, Ledger, Owner, Reason, Task, TaskState, Watch};
 use h5part::{ErrorKind, Shortage};
 use h5part_base::storage::{Fault, Faulty};
 use std::path::Path;
@@ -24,7 +24,7 @@ struct Work {
     made: fn(&[Task]) -> bool,
 }
 
-fn all(answers: Vec<h5part::Result<State>>) -> h5part::Result<()> {
+fn all(answers: Vec<h5part::Result<TaskState>>) -> h5part::Result<()> {
     answers.into_iter().try_for_each(|answer| answer.map(|_| ()))
 }
 
@@ -43,38 +43,38 @@ const WORKS: [Work; 12] = [
             assert!(matches!(l.claim(owner, &terms)?, Claimed::Tasks(claims) if claims.len() == 3));
             Ok(())
         },
-        made: |tasks| tasks[7..10].iter().all(|task| task.state == State::Running),
+        made: |tasks| tasks[7..10].iter().all(|task| task.state == TaskState::Running),
     },
     Work {
         name: "done",
         work: |l| all(l.finish_all(&latest(l, 1..4)?, End::Done)?),
-        made: |tasks| tasks[1..4].iter().all(|task| task.state == State::Done),
+        made: |tasks| tasks[1..4].iter().all(|task| task.state == TaskState::Done),
     },
     Work {
         name: "fail",
         work: |l| all(l.finish_all(&latest(l, 0..2)?, End::Failed(Reason::Exit(1)))?),
-        made: |tasks| tasks[..2].iter().all(|task| task.state == State::Waiting && task.attempts == 1),
+        made: |tasks| tasks[..2].iter().all(|task| task.state == TaskState::Waiting && task.attempts == 1),
     },
     Work {
         name: "release",
         work: |l| all(l.finish_all(&latest(l, 2..5)?, End::Released)?),
-        made: |tasks| tasks[2..5].iter().all(|task| task.state == State::Waiting && task.attempts == 0),
+        made: |tasks| tasks[2..5].iter().all(|task| task.state == TaskState::Waiting && task.attempts == 0),
     },
     Work { name: "note", work: |l| l.note_empty(&latest(l, 4..5)?[0]), made: |tasks| tasks[4].rows_were_empty },
     Work {
         name: "requeue",
         work: |l| l.requeue(&[2, 6, 7], |_| true).map(|_| ()),
-        made: |tasks| [2, 6, 7].iter().all(|&k: &usize| tasks[k].state == State::Waiting),
+        made: |tasks| [2, 6, 7].iter().all(|&k: &usize| tasks[k].state == TaskState::Waiting),
     },
     Work {
         name: "cancel",
         work: |l| l.cancel(&[3, 9]).map(|_| ()),
-        made: |tasks| [3, 9].iter().all(|&k: &usize| tasks[k].state == State::Failed),
+        made: |tasks| [3, 9].iter().all(|&k: &usize| tasks[k].state == TaskState::Failed),
     },
     Work {
         name: "reap",
         work: |l| l.reap(&mut watch()).map(|_| ()),
-        made: |tasks| tasks.iter().all(|task| task.state != State::Running),
+        made: |tasks| tasks.iter().all(|task| task.state != TaskState::Running),
     },
     Work {
         name: "beat and leave",
@@ -145,8 +145,8 @@ fn nothing_is_lost(path: &Path, why: &str) {
     let ledger = Ledger::open(path).expect("opens");
     let owner = ledger.register(&Owner::this_process()).expect("registers");
     ledger.reap(&mut watch()).expect("reaps");
-    let open: Vec<u64> = (0..).zip(seen(path)).filter(|(_, t)| t.state == State::Waiting).map(|(k, _)| k).collect();
-    let ended = seen(path).iter().filter(|t| matches!(t.state, State::Done | State::Failed)).count();
+    let open: Vec<u64> = (0..).zip(seen(path)).filter(|(_, t)| t.state == TaskState::Waiting).map(|(k, _)| k).collect();
+    let ended = seen(path).iter().filter(|t| matches!(t.state, TaskState::Done | TaskState::Failed)).count();
     assert_eq!(open.len() + ended, seen(path).len(), "{why}: something runs still");
     let mut got = Vec::new();
     while let Some(claim) = claim(&ledger, owner, 1).pop() {
@@ -180,7 +180,7 @@ fn of_all_that_is_done_to_a_ledger() {
             }
             // Only what was requested is done or failed.
             for (place, (old, new)) in before.iter().zip(&after).enumerate() {
-                let done = new.state == State::Done && old.state != State::Done;
+                let done = new.state == TaskState::Done && old.state != TaskState::Done;
                 assert!(!done || name == "done" && (1..4).contains(&place), "{why}: task {place} is done");
             }
             nothing_is_lost(&path, &why);

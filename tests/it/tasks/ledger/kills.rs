@@ -3,7 +3,7 @@
 
 use crate::common::support::{Scratch, ok, small_store};
 use h5part::ErrorKind;
-use h5part::ledger::{Claim, ClaimOptions, Claimed, Ledger, NewLedger, Owner, State, StoreTasks, TaskFence, Watch};
+use h5part::ledger::{Claim, ClaimOptions, Claimed, Ledger, NewLedger, Owner, StoreTasks, TaskFence, TaskState, Watch};
 use h5part_base::dataspace::Rows;
 use h5part_engine::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
@@ -76,7 +76,7 @@ impl Site {
         let values = block.array::<f64>().expect("f64");
         for place in 0..tasks {
             let task = self.ledger.task(place).expect("reads");
-            assert_eq!(task.state, State::Done, "{place}: {task:?}");
+            assert_eq!(task.state, TaskState::Done, "{place}: {task:?}");
             for row in place * BLOCK..(place + 1) * BLOCK {
                 let row = usize::try_from(row).expect("small");
                 assert!(block.mask()[row], "task {place} is done without its data");
@@ -126,7 +126,7 @@ fn worker() {
             if std::env::var_os(LATE_VAR).is_some() {
                 println!("claimed");
                 std::io::stdin().lock().read_line(&mut String::new()).expect("reads");
-                let late = [site.commit(&mut writer, claim).map(|()| State::Done), rows.done(claim)];
+                let late = [site.commit(&mut writer, claim).map(|()| TaskState::Done), rows.done(claim)];
                 let fenced = late
                     .iter()
                     .all(|told| matches!(told.as_ref().map_err(h5part::Error::kind), Err(ErrorKind::Fenced { .. })));
@@ -136,7 +136,7 @@ fn worker() {
             pause(&mut random, 2000);
             site.commit(&mut writer, claim).expect("commits");
             pause(&mut random, 1000);
-            assert_eq!(rows.done(claim).expect("its rows are there"), State::Done);
+            assert_eq!(rows.done(claim).expect("its rows are there"), TaskState::Done);
             told.write_all(format!("{}\n", claim.place).as_bytes()).expect("writes");
         }
     }

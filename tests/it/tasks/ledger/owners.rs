@@ -4,7 +4,7 @@ use super::{claim, dead_owner, ledger, owner_elsewhere};
 use crate::common::killing::{lives, until};
 use crate::common::support::{Scratch, ok, python, run};
 use h5part::ErrorKind;
-use h5part::ledger::{End, Ledger, Owner, Reason, State, Watch};
+use h5part::ledger::{End, Ledger, Owner, Reason, TaskState, Watch};
 use h5part_base::lock::ProcessId;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const NEVER: Duration = Duration::MAX;
 
-fn states(ledger: &Ledger) -> Vec<State> {
+fn states(ledger: &Ledger) -> Vec<TaskState> {
     (0..ledger.len()).map(|place| ledger.task(place).expect("reads").state).collect()
 }
 
@@ -32,12 +32,12 @@ fn a_dead_owners_tasks_come_back_with_their_attempts_counted() {
             [(1, attempt - 1), (2, attempt - 1)]
         );
         let lapsed = ledger.reap(&mut watch).expect("reaps");
-        let expected = if attempt == 3 { State::Failed } else { State::Waiting };
+        let expected = if attempt == 3 { TaskState::Failed } else { TaskState::Waiting };
         assert!(lapsed.len() == 2 && lapsed.iter().all(|l| (l.reason, l.state) == (Reason::OwnerDied, expected)));
         let late = ledger.finish(&claims[0], End::Done).expect_err("lapsed");
         assert!(matches!(late.kind(), ErrorKind::Fenced { .. }), "{late}");
     }
-    assert_eq!(states(&ledger), [State::Running, State::Failed, State::Failed, State::Waiting]);
+    assert_eq!(states(&ledger), [TaskState::Running, TaskState::Failed, TaskState::Failed, TaskState::Waiting]);
     assert!(ledger.task(1).expect("reads").reason == Reason::OwnerDied);
 }
 
@@ -72,7 +72,7 @@ fn a_beat_that_stands_still_and_one_that_moves() {
     ] {
         assert!(matches!(error.kind(), ErrorKind::Fenced { .. }), "{error}");
     }
-    assert_eq!(states(&ledger), [State::Waiting; 3]);
+    assert_eq!(states(&ledger), [TaskState::Waiting; 3]);
 }
 
 /// If there is SLURM, its answer counts.
@@ -81,14 +81,14 @@ fn a_job_that_is_gone() {
     let scratch = Scratch::in_memory();
     let ledger = ledger(&scratch.path("a.ledger"), 2);
     for id in ["1", "2"] {
-        let job = h5part::ledger::Job { id: id.to_owned(), restarts: 0, cluster: None, user: None };
+        let job = h5part::ledger::SlurmJob { id: id.to_owned(), restarts: 0, cluster: None, user: None };
         let owner = Owner { by_job: true, job: Some(job), ..owner_elsewhere() };
         let owner = ledger.register(&owner).expect("registers");
         assert_eq!(claim(&ledger, owner, 1).len(), 1);
     }
     let mut watch = Watch::new(NEVER, |job| Some(job.id == "2"));
     ledger.reap(&mut watch).expect("reaps");
-    assert_eq!(states(&ledger), [State::Running, State::Waiting]);
+    assert_eq!(states(&ledger), [TaskState::Running, TaskState::Waiting]);
 }
 
 /// A reaper died after it had marked the owner: the next one continues.
@@ -124,7 +124,7 @@ fn a_stopped_owner_keeps_its_task_until_the_operator_takes_it() {
     let out = ok(&["ledger", "requeue", &path, "--stale", "--stale-after", "0.3"]);
     assert!(out.starts_with("0 tasks"), "{out}");
     assert_eq!(run(&["ledger", "claim", &path]).0, 1, "nothing is left to claim");
-    assert_eq!(states(&ledger), [State::Running]);
+    assert_eq!(states(&ledger), [TaskState::Running]);
     assert!(ok(&["ledger", "requeue", &path, "task 0"]).starts_with("1 task"));
     kill(number, Signal::SIGCONT).expect("goes on");
     let (code, _, err) = run(&["ledger", "done", &path, "task 0", "--fence", "1"]);
@@ -152,7 +152,7 @@ fn an_owner_without_its_first_thread_lives() {
     let ledger = ledger(&scratch.path("a.ledger"), 1);
     ok(&["ledger", "claim", &path, "--owner", &pid]);
     assert!(ok(&["ledger", "requeue", &path, "--stale"]).starts_with("0 tasks"));
-    assert_eq!((states(&ledger), lives(owner.id().cast_signed())), (vec![State::Running], true));
+    assert_eq!((states(&ledger), lives(owner.id().cast_signed())), (vec![TaskState::Running], true));
     owner.kill().expect("kills");
     owner.wait().expect("ends");
     assert!(ok(&["ledger", "requeue", &path, "--stale"]).starts_with("1 task"));

@@ -32,7 +32,7 @@ pub struct H5Change {
     pub(in crate::h5) file: hdf5::File,
     /// Library columns in use. They stay open so that a chunk is decompressed once, however often it is touched.
     pub(in crate::h5) open: Mutex<BTreeMap<String, hdf5::Dataset>>,
-    pub(in crate::h5) source: Arc<driver::Source>,
+    pub(in crate::h5) source: Arc<driver::FileSource>,
 }
 
 impl H5Change {
@@ -73,7 +73,7 @@ impl H5Change {
     ) -> Result<Self, Failed> {
         const READ_WRITE: u32 = 1;
         const TRUNCATE: u32 = 2;
-        let make = if whole { driver::Source::keeping_all } else { driver::Source::writing };
+        let make = if whole { driver::FileSource::keeping_all } else { driver::FileSource::writing };
         let source = Arc::new(make(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let mut builder = hdf5::plist::FileAccess::build();

@@ -32,7 +32,7 @@ const FAIL_IF_UNKNOWN: u64 = 1;
 
 /// Where the bytes of one open file come from, and what was read of them.
 #[derive(Debug)]
-pub(in crate::h5) struct Source {
+pub(in crate::h5) struct FileSource {
     file: Arc<dyn StorageFile>,
     /// The only name that the library may open through it.
     name: CString,
@@ -52,7 +52,7 @@ pub(in crate::h5) struct Source {
     look: Option<Look>,
 }
 
-impl Source {
+impl FileSource {
     /// For reading, with recording.
     pub(in crate::h5) fn reading(file: Arc<dyn StorageFile>, path: &Path) -> io::Result<Self> {
         Self::new(file, path, Some(Vec::new()))
@@ -64,7 +64,7 @@ impl Source {
         Ok(Self { writable: true, look: Some(Look::begin(len)), ..Self::new(file, path, None)? })
     }
 
-    /// As [`Source::writing`], but all bytes of the file count as allocated, whatever the superblock says. A SWMR
+    /// As [`FileSource::writing`], but all bytes of the file count as allocated, whatever the superblock says. A SWMR
     /// writer that died did not record where its file ends.
     pub(in crate::h5) fn keeping_all(file: Arc<dyn StorageFile>, path: &Path) -> io::Result<Self> {
         let least_end = file.identity()?.len;
@@ -174,13 +174,13 @@ struct DriverFile {
     end_of_allocation: Address,
     /// Each open counts as a separate file for the library, so that no stale cache is shared.
     number: u64,
-    source: Arc<Source>,
+    source: Arc<FileSource>,
 }
 
 /// The driver's property: which source to open. Owns one reference of the `Arc`.
 #[repr(C)]
 struct Info {
-    source: *const Source,
+    source: *const FileSource,
 }
 
 #[repr(C)]
@@ -278,7 +278,7 @@ static CLASS: Class = Class {
 };
 
 /// Makes `fapl` open `source` instead of the named file.
-pub(in crate::h5) fn set(fapl: Hid, source: &Arc<Source>) -> hdf5::Result<()> {
+pub(in crate::h5) fn set(fapl: Hid, source: &Arc<FileSource>) -> hdf5::Result<()> {
     static ID: OnceLock<Hid> = OnceLock::new();
     // SAFETY: CLASS is static and has the layout that this version of the library expects.
     let id = *ID.get_or_init(|| hdf5::sync::sync(|| unsafe { H5FDregister(&raw const CLASS) }));
@@ -422,7 +422,7 @@ extern "C" fn truncate(file: *mut DriverFile, _dxpl: Hid, _closing: bool) -> Her
 }
 
 /// Keeps panics out of C, and keeps the system's error, for which HDF5 has no place.
-fn guarded(source: &Source, body: impl FnOnce() -> io::Result<()>) -> Herr {
+fn guarded(source: &FileSource, body: impl FnOnce() -> io::Result<()>) -> Herr {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => 0,
         Ok(Err(e)) => {

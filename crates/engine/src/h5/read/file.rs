@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub struct H5File {
     pub(in crate::h5) file: hdf5::File,
     pub(in crate::h5) len: u64,
-    pub(in crate::h5) source: Arc<driver::Source>,
+    pub(in crate::h5) source: Arc<driver::FileSource>,
     _look: Look,
 }
 
@@ -42,7 +42,7 @@ impl H5File {
     #[expect(unsafe_code, reason = "the safe wrapper knows no driver but HDF5's own")]
     fn open_checked(storage: &Arc<dyn StorageFile>, path: &Path, len: u64) -> Result<Self, Failed> {
         let look = Look::begin(len);
-        let source = Arc::new(driver::Source::reading(Arc::clone(storage), path)?);
+        let source = Arc::new(driver::FileSource::reading(Arc::clone(storage), path)?);
         let name = driver::c_path(path)?;
         let fapl = hdf5::plist::FileAccess::build().file_locking(false).finish()?;
         driver::set(fapl.id(), &source)?;

@@ -11,7 +11,7 @@ use crate::store::table_view::TableView;
 use h5part_base::dataspace::{Column, Rows, Runs, StampRows, Stamps, pieces};
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
-use h5part_base::record::stamp::{Seed, Stamp, State};
+use h5part_base::record::stamp::{Seed, Stamp, StampState};
 use h5part_base::storage::StorageFile;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -168,7 +168,7 @@ impl<'a> Summing<'a> {
                 if let Some((place, target)) = &before {
                     let stamp = Stamp(old.get(k, *place));
                     // A writer died in this cell, so its bytes may be anything.
-                    counts &= stamp.state() != State::Writing;
+                    counts &= stamp.state() != StampState::Writing;
                     count.compare(counts, stamp, || target.seed.matches(stamp, row, bytes));
                 }
                 committed += u64::from(counts);
@@ -230,7 +230,7 @@ impl Count {
         let add = |counter: &AtomicU64| {
             counter.fetch_add(1, Ordering::Relaxed);
         };
-        match (before.state() == State::Committed, counts) {
+        match (before.state() == StampState::Committed, counts) {
             (true, now) => {
                 add(&self.committed_before);
                 if !now {

@@ -7,7 +7,7 @@ use h5part_base::dataspace::{ColumnLayout, Guard, Piece, Runs, StampRows, Stamps
 use h5part_base::error::ErrorKind;
 use h5part_base::num::to_usize;
 use h5part_base::record::row::{Entry, PIECE};
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::{Stamp, StampState};
 use h5part_base::storage::StorageFile;
 
 /// Values for one column of a commit, and where the column lies.
@@ -144,7 +144,7 @@ impl<'a> CommitPlan<'a> {
             let cell = &bytes[start..start + size];
             let stamp = Stamp(state.stamps.get(k, guard.place));
             ours.push(target.held(stamp, row, cell) == Held::Ours);
-            if stamp.state() == State::Writing {
+            if stamp.state() == StampState::Writing {
                 // Its writer died, and recovery put no value back, so the guard does not count as set.
                 bytes[start..start + size].copy_from_slice(&guard.undefined);
             } else if speaks(cell) {
@@ -233,11 +233,11 @@ impl Inspection<'_> {
         let (mut found, mut look) = (Inspected::default(), false);
         for k in 0..self.stamps.len() {
             match stamp_of(k).state() {
-                State::Unstamped => look |= self.options.suspect && !self.nothing_there,
-                State::Vacant => look |= !self.nothing_there,
-                State::Committed => look = true,
-                State::Writing => found.interrupted = true,
-                State::Unknown(state) => return Err(ErrorKind::NewerFormat { found: u64::from(state), known: 3 }),
+                StampState::Unstamped => look |= self.options.suspect && !self.nothing_there,
+                StampState::Vacant => look |= !self.nothing_there,
+                StampState::Committed => look = true,
+                StampState::Writing => found.interrupted = true,
+                StampState::Unknown(state) => return Err(ErrorKind::NewerFormat { found: u64::from(state), known: 3 }),
             }
         }
         if !look || (self.options.accept_foreign && keep.is_none()) {

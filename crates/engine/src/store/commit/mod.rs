@@ -20,6 +20,7 @@ use h5part_base::storage::Mode;
 use in_place::{CommitContext, Scratch};
 use inspect::CommitPlan;
 use std::sync::Arc;
+use std::time::Instant;
 
 pub(super) use via_library::build;
 
@@ -180,6 +181,11 @@ impl Committer {
     /// Gives up the record after a failed commit, so that others recover from it.
     pub(super) fn abandon(&mut self) {
         self.recorder.abandon();
+    }
+
+    /// Counts commits for those who watch.
+    pub(super) fn count(&mut self, answers: &Answers, now: Instant) {
+        self.recorder.count(answers.iter().filter(|answer| answer.is_ok()).count() as u64, now);
     }
 
     /// Checks that all rows still exist.

@@ -8,7 +8,7 @@ use h5part_base::dataspace::{Guard, Rows, StampRows, Stamps, push_range};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::{Patience, RowLocks};
 use h5part_base::num::to_usize;
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::{Stamp, StampState};
 use std::ops::Range;
 
 const BLOCK_ROWS: u64 = 1 << 14;
@@ -22,7 +22,7 @@ pub(super) struct Begun<'a> {
 }
 
 fn is_fresh(word: u64) -> bool {
-    Stamp(word).state() == State::Writing && !had_value(word)
+    Stamp(word).state() == StampState::Writing && !had_value(word)
 }
 
 fn had_value(word: u64) -> bool {
@@ -88,7 +88,8 @@ impl<'a> Begun<'a> {
         let Some(guard) = self.stamps.guard_of(place) else { return Ok(false) };
         let mut bytes = vec![0; guard.undefined.len()];
         self.view.file.read_at(&mut bytes, self.view.guard_target(guard)?.layout.find(row).0)?;
-        let unsettled = |guard: &Guard| words.get(guard.place).is_some_and(|&w| Stamp(w).state() == State::Writing);
+        let unsettled =
+            |guard: &Guard| words.get(guard.place).is_some_and(|&w| Stamp(w).state() == StampState::Writing);
         let complete = guard.complete.as_ref().is_none_or(|complete| *complete == bytes);
         Ok(bytes != guard.undefined && (unsettled(guard) || complete))
     }

@@ -12,7 +12,7 @@ use crate::h5::H5File;
 use begun::Begun;
 use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::lock::{Dead, Gate, RowLocks, StockReaders, records};
-use h5part_base::record::row::{self, HEADER, Header, RecordId, START};
+use h5part_base::record::row::{self, HEADER, RecordHeader, RecordId, START};
 use h5part_base::storage::{Mode, Storage, StorageFile};
 use put_back::{has_work, put_back};
 use serde::Serialize;
@@ -211,7 +211,7 @@ pub(super) fn has_record(store: &Store, view: &TableView, rows: &[Range<u64>]) -
 /// Calls `settle` for the record of each dead writer, and removes the record if `settle` says that it is done.
 fn recover_dead(
     store: &Store,
-    mut settle: impl FnMut(&mut Recovery, &Header, &dyn StorageFile) -> Result<bool, ErrorKind>,
+    mut settle: impl FnMut(&mut Recovery, &RecordHeader, &dyn StorageFile) -> Result<bool, ErrorKind>,
 ) -> Result<Recovery, ErrorKind> {
     let mut all = Recovery::default();
     for dead in Dead::all(&store.paths)? {
@@ -227,7 +227,7 @@ fn recover_dead(
     Ok(all)
 }
 
-fn belongs(view: &TableView, header: &Header) -> bool {
+fn belongs(view: &TableView, header: &RecordHeader) -> bool {
     // The device number is not compared: on some file systems it changes with every mount.
     let RecordId { uuid, inode, table, .. } = header.id;
     let ours = view.table.stamps.as_ref().is_some_and(|s| s.table == table);
@@ -235,7 +235,7 @@ fn belongs(view: &TableView, header: &Header) -> bool {
 }
 
 /// A record that is not spent: its header and its file.
-pub(crate) type Unspent = (Header, Box<dyn StorageFile>);
+pub(crate) type Unspent = (RecordHeader, Box<dyn StorageFile>);
 
 /// Reads a record. `None`: it is empty, spent or incomplete.
 pub(crate) fn unspent(storage: &dyn Storage, path: &Path) -> Result<Option<Unspent>, ErrorKind> {

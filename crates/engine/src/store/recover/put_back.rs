@@ -8,13 +8,13 @@ use h5part_base::dataspace::{Guard, Rows, StampRows, Stamps, cover};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::{MAX_RANGES, RowLocks};
 use h5part_base::num::to_usize;
-use h5part_base::record::row::{self, Entry, HEADER, Header, START};
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::row::{self, Entry, HEADER, RecordHeader, START};
+use h5part_base::record::stamp::{Stamp, StampState};
 use h5part_base::storage::StorageFile;
 use std::ops::Range;
 
 /// The entries of a record. `None`: the record is incomplete.
-fn entries(header: &Header, file: &dyn StorageFile) -> Result<Option<Vec<Entry>>, ErrorKind> {
+fn entries(header: &RecordHeader, file: &dyn StorageFile) -> Result<Option<Vec<Entry>>, ErrorKind> {
     let mut body = vec![0; to_usize(header.body_len)];
     file.read_at(&mut body, START + HEADER as u64)?;
     Ok(header.decode_body(&body))
@@ -23,7 +23,7 @@ fn entries(header: &Header, file: &dyn StorageFile) -> Result<Option<Vec<Entry>>
 /// Whether a record has something to put back in these rows. The caller holds their locks.
 pub(super) fn has_work(
     view: &TableView,
-    header: &Header,
+    header: &RecordHeader,
     file: &dyn StorageFile,
     rows: &[Range<u64>],
 ) -> Result<bool, ErrorKind> {
@@ -46,7 +46,7 @@ pub(super) fn put_back(
     store: &Store,
     view: &TableView,
     locks: &RowLocks,
-    header: &Header,
+    header: &RecordHeader,
     file: &dyn StorageFile,
 ) -> Result<Recovery, ErrorKind> {
     let Some(mut entries) = entries(header, file)? else { return Ok(Recovery::default()) };
@@ -110,7 +110,7 @@ impl<'a> PutBack<'a> {
         read_stamps(view.file.as_ref(), stamps, &Rows::one(row).runs()?, &mut found)?;
         let (found, mut words) = (found.words(), found.words().to_vec());
         // Whether the guard, if it is set, is the dead writer's or the one that is put back.
-        let writing = |guard: &Guard| found.get(guard.place).is_some_and(|&w| Stamp(w).state() == State::Writing);
+        let writing = |guard: &Guard| found.get(guard.place).is_some_and(|&w| Stamp(w).state() == StampState::Writing);
         // A commit has at most one guard.
         let guard_of_row = stamps.guard_of(usize::from(entries[0].place));
         let mut explained = guard_of_row.is_some_and(writing);

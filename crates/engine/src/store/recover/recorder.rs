@@ -8,6 +8,7 @@ use h5part_base::record::row::{self, Entry, RecordId, START};
 use h5part_base::storage::{Mode, Storage, StorageFile};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A writer's own record of the values that its current commit overwrites.
 #[derive(Debug)]
@@ -18,8 +19,15 @@ pub(in crate::store) struct Recorder {
     storage: Arc<dyn Storage>,
     /// Folders on the path to the record whose entries may not be durable yet.
     unsynced: Vec<PathBuf>,
+    /// Commits that were recorded, since they overwrite something.
     commits: u64,
+    /// All commits, and when others were told last how many there are.
+    made: u64,
+    told: Instant,
 }
+
+/// Others are told at most this often.
+const TELL: Duration = Duration::from_millis(100);
 
 impl Recorder {
     pub(in crate::store) fn open(store: &Store) -> Result<Self, ErrorKind> {
@@ -28,7 +36,15 @@ impl Recorder {
         let file = storage.open(owner.path(), Mode::Write)?;
         let mut unsynced = vec![paths.records.clone(), paths.sidecar.clone()];
         unsynced.extend(paths.file.parent().map(Path::to_owned));
-        Ok(Self { owner: Some(owner), file, storage: Arc::clone(storage), unsynced, commits: 0 })
+        Ok(Self {
+            owner: Some(owner),
+            file,
+            storage: Arc::clone(storage),
+            unsynced,
+            commits: 0,
+            made: 0,
+            told: Instant::now(),
+        })
     }
 
     /// Writes what the next commit overwrites, and syncs it if the commit must survive loss of power.
@@ -67,6 +83,17 @@ impl Recorder {
     /// finds newer stamps, and does nothing.
     pub(in crate::store) fn spend(&self) -> Result<(), ErrorKind> {
         Ok(self.file.write_at(&row::spent(), START)?)
+    }
+
+    /// Counts commits that were made until `now`.
+    pub(in crate::store) fn count(&mut self, commits: u64, now: Instant) {
+        self.made += commits;
+        if now.saturating_duration_since(self.told) >= TELL
+            && let Some(owner) = &self.owner
+        {
+            owner.tell(self.made);
+            self.told = now;
+        }
     }
 
     /// Gives the record up after a failed commit, so that others recover from it.

@@ -9,7 +9,7 @@ use h5part_base::dataspace::{Guard, Rows, StampRows, Stamps, push_range};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::RowLocks;
 use h5part_base::num::to_usize;
-use h5part_base::record::stamp::{Stamp, State};
+use h5part_base::record::stamp::{Stamp, StampState};
 use std::ops::Range;
 
 /// When bytes that the dead writer did not write count as another program's values.
@@ -52,7 +52,7 @@ pub(crate) fn cells_of(
 }
 
 fn is_writing(words: &[u64], place: usize) -> bool {
-    words.get(place).is_some_and(|&word| Stamp(word).state() == State::Writing)
+    words.get(place).is_some_and(|&word| Stamp(word).state() == StampState::Writing)
 }
 
 fn of_guard(

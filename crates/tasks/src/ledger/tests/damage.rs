@@ -1,6 +1,6 @@
 //! Every flipped bit, and every cut: damage is reported, and no task is lost because of a hint.
 
-use crate::ledger::owner::Job;
+use crate::ledger::owner::SlurmJob;
 use crate::ledger::{
     Checkpoint, ClaimOptions, Claimed, ENTRY, End, Entry, HEADER, Header, Ledger, Mark, NameAt, NameList, NewLedger,
     Owner, OwnerId, SLOT, StoreRef, Task,
@@ -87,7 +87,7 @@ fn a_bit_of_a_slot_is_noticed() {
 #[test]
 #[cfg_attr(miri, ignore = "thousands of texts in JSON")]
 fn a_bit_of_an_owners_entry_is_noticed() {
-    let job = Job { id: "123_4".to_owned(), restarts: 1, cluster: None, user: Some(1000) };
+    let job = SlurmJob { id: "123_4".to_owned(), restarts: 1, cluster: None, user: Some(1000) };
     for owner in [Owner::this_process(), Owner { job: Some(job.clone()), by_job: true, ..Owner::this_process() }] {
         let entry = Entry { generation: 3, beat: 77, given_up: false, owner: Some(owner) };
         let bytes = entry.encode();

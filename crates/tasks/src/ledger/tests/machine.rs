@@ -1,7 +1,7 @@
 //! Checks one task's transitions against its history: each time, the state is derived again from everything that was
 //! done.
 
-use crate::ledger::{NameAt, OwnerId, Reason, Refusal, State, Task};
+use crate::ledger::{NameAt, OwnerId, Reason, Refusal, Task, TaskState};
 use proptest::prelude::*;
 
 const MAX_ATTEMPTS: u16 = 3;
@@ -46,13 +46,13 @@ impl History {
         self.0[since..].iter().filter(|(act, _)| matches!(act, Act::Fail(..))).count() as u16
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> TaskState {
         match self.turn().map(|(act, _)| act) {
-            Some(Act::Claim { .. }) => State::Running,
-            Some(Act::Done(_) | Act::Settle) => State::Done,
-            Some(Act::Cancel) => State::Failed,
-            Some(Act::Fail(..)) if self.attempts() >= MAX_ATTEMPTS => State::Failed,
-            _ => State::Waiting,
+            Some(Act::Claim { .. }) => TaskState::Running,
+            Some(Act::Done(_) | Act::Settle) => TaskState::Done,
+            Some(Act::Cancel) => TaskState::Failed,
+            Some(Act::Fail(..)) if self.attempts() >= MAX_ATTEMPTS => TaskState::Failed,
+            _ => TaskState::Waiting,
         }
     }
 
@@ -77,10 +77,10 @@ impl History {
 
     /// Whether an act is allowed.
     fn allows(&self, act: Act, now: u64) -> Result<(), Refusal> {
-        let held = |fence| self.state() == State::Running && fence == self.claims();
+        let held = |fence| self.state() == TaskState::Running && fence == self.claims();
         let yours = |fence| if held(fence) { Ok(()) } else { Err(Refusal::NotYours) };
         match act {
-            Act::Claim { .. } if self.state() != State::Waiting => Err(Refusal::NotWaiting),
+            Act::Claim { .. } if self.state() != TaskState::Waiting => Err(Refusal::NotWaiting),
             Act::Claim { delay: true, .. } => {
                 let since = self.turn().map_or(0, |(_, at)| at);
                 let rests = self.attempts() > 0 && (since..since + DELAY_MS).contains(&now);
@@ -88,7 +88,7 @@ impl History {
             }
             Act::Claim { .. } | Act::Requeue | Act::Settle => Ok(()),
             Act::Done(fence) | Act::Fail(fence, _) | Act::Release(fence) | Act::FoundEmpty(fence) => yours(fence),
-            Act::Cancel if matches!(self.state(), State::Waiting | State::Running) => Ok(()),
+            Act::Cancel if matches!(self.state(), TaskState::Waiting | TaskState::Running) => Ok(()),
             Act::Cancel => Err(Refusal::NotYours),
         }
     }
@@ -150,7 +150,7 @@ proptest! {
             prop_assert_eq!(outcome.map(|_| ()), history.allows(wish, now), "{:?} after {:?}", wish, history);
             let Ok(next) = outcome else { continue };
             // Only tasks that nobody holds may be settled. The pure function leaves that check to its caller.
-            if wish == Act::Settle && task.state == State::Running {
+            if wish == Act::Settle && task.state == TaskState::Running {
                 continue;
             }
             history.0.push((wish, now));

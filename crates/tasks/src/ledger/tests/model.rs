@@ -1,12 +1,12 @@
 //! A model of a ledger as plain lists.
 
-use crate::ledger::{Reason, State};
+use crate::ledger::{Reason, TaskState};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Slot {
     pub(super) name: String,
     pub(super) index: u32,
-    pub(super) state: State,
+    pub(super) state: TaskState,
     pub(super) attempts: u16,
     pub(super) fence: u64,
     /// Number of its latest owner.
@@ -31,7 +31,7 @@ impl Model {
         let slot = |(k, name)| Slot {
             name,
             index: k as u32,
-            state: State::Waiting,
+            state: TaskState::Waiting,
             attempts: 0,
             fence: 0,
             owner: None,
@@ -48,7 +48,7 @@ impl Model {
 
     fn claimable(&self, place: usize, delay: u64, now: u64) -> bool {
         let slot = &self.slots[place];
-        slot.state == State::Waiting && (slot.attempts == 0 || slot.since > now || now - slot.since >= delay)
+        slot.state == TaskState::Waiting && (slot.attempts == 0 || slot.since > now || now - slot.since >= delay)
     }
 
     /// The positions that a claim takes.
@@ -63,20 +63,20 @@ impl Model {
         let taken: Vec<usize> = (start..end).take_while(|&place| self.claimable(place, delay, now)).collect();
         for &place in &taken {
             let slot = &mut self.slots[place];
-            (slot.state, slot.owner, slot.empty, slot.since) = (State::Running, Some(owner), false, now);
+            (slot.state, slot.owner, slot.empty, slot.since) = (TaskState::Running, Some(owner), false, now);
             slot.fence += 1;
         }
         taken
     }
 
     pub(super) fn held(&mut self, place: usize, fence: u64) -> Option<&mut Slot> {
-        Some(&mut self.slots[place]).filter(|slot| slot.state == State::Running && slot.fence == fence)
+        Some(&mut self.slots[place]).filter(|slot| slot.state == TaskState::Running && slot.fence == fence)
     }
 
     pub(super) fn fail(&mut self, place: usize, reason: Reason, now: u64) {
         let slot = &mut self.slots[place];
         slot.attempts += 1;
-        slot.state = if slot.attempts >= self.max_attempts { State::Failed } else { State::Waiting };
+        slot.state = if slot.attempts >= self.max_attempts { TaskState::Failed } else { TaskState::Waiting };
         slot.empty &= [Reason::OwnerDied, Reason::OwnerSilent].contains(&reason);
         (slot.reason, slot.since) = (reason, now);
     }
@@ -85,7 +85,7 @@ impl Model {
     pub(super) fn lapse(&mut self, dead: impl Fn(usize) -> Option<Reason>, now: u64) -> Vec<usize> {
         let mut lapsed = Vec::new();
         for place in 0..self.slots.len() {
-            let Slot { state: State::Running, owner: Some(owner), .. } = self.slots[place] else { continue };
+            let Slot { state: TaskState::Running, owner: Some(owner), .. } = self.slots[place] else { continue };
             if let Some(reason) = dead(owner) {
                 self.fail(place, reason, now);
                 lapsed.push(place);
@@ -97,7 +97,7 @@ impl Model {
         lapsed
     }
 
-    pub(super) fn count(&self, state: State) -> u64 {
+    pub(super) fn count(&self, state: TaskState) -> u64 {
         self.slots.iter().filter(|slot| slot.state == state).count() as u64
     }
 

@@ -2,7 +2,7 @@
 
 use super::model::{Model, Slot};
 use crate::ledger::{
-    Claim, ClaimOptions, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Reason, State, Watch,
+    Claim, ClaimOptions, Claimed, End, Ledger, NameList, NewLedger, Owner, OwnerId, Reason, TaskState, Watch,
 };
 use h5part_base::error::ErrorKind;
 use proptest::prelude::*;
@@ -223,10 +223,10 @@ impl Rig {
                 let place = place % self.model.slots.len();
                 let changed = self.handles[ledger].cancel(&[place as u64]).expect("cancels").changed;
                 let slot = &mut self.model.slots[place];
-                let open = [State::Waiting, State::Running].contains(&slot.state);
+                let open = [TaskState::Waiting, TaskState::Running].contains(&slot.state);
                 assert_eq!(changed == 1, open);
                 if open {
-                    (slot.state, slot.reason) = (State::Failed, Reason::Cancelled);
+                    (slot.state, slot.reason) = (TaskState::Failed, Reason::Cancelled);
                     (slot.empty, slot.since) = (false, now);
                 }
             }
@@ -255,17 +255,20 @@ impl Rig {
             }
             Claimed::Nothing { resting, running } => {
                 assert!(taken.is_empty());
-                assert_eq!((resting, running), (self.model.count(State::Waiting), self.model.count(State::Running)));
+                assert_eq!(
+                    (resting, running),
+                    (self.model.count(TaskState::Waiting), self.model.count(TaskState::Running))
+                );
             }
         }
     }
 
-    fn ended(&mut self, claim: &Claim, end: End) -> Option<State> {
+    fn ended(&mut self, claim: &Claim, end: End) -> Option<TaskState> {
         let (place, now) = (claim.place as usize, now());
         let slot = self.model.held(place, claim.fence)?;
         match end {
-            End::Done => (slot.state, slot.reason, slot.since) = (State::Done, Reason::None, now),
-            End::Released => (slot.state, slot.since, slot.empty) = (State::Waiting, now, false),
+            End::Done => (slot.state, slot.reason, slot.since) = (TaskState::Done, Reason::None, now),
+            End::Released => (slot.state, slot.since, slot.empty) = (TaskState::Waiting, now, false),
             End::Failed(reason) => self.model.fail(place, reason, now),
         }
         Some(self.model.slots[place].state)
@@ -273,7 +276,7 @@ impl Rig {
 
     /// Only an owner without tasks may leave.
     fn leave(&mut self, ledger: usize, owner: usize) {
-        let holds = |slot: &Slot| slot.state == State::Running && slot.owner == Some(owner);
+        let holds = |slot: &Slot| slot.state == TaskState::Running && slot.owner == Some(owner);
         if !self.model.slots.iter().any(holds) {
             self.handles[ledger].leave(self.owners[owner].0).expect("leaves");
             self.model.owners[owner] = false;
@@ -303,13 +306,13 @@ impl Rig {
 
     fn requeue(&mut self, ledger: usize, places: &[usize], failed: bool) {
         let places: Vec<u64> = places.iter().map(|place| (place % self.model.slots.len()) as u64).collect();
-        let which = |state: State| !failed || state == State::Failed;
+        let which = |state: TaskState| !failed || state == TaskState::Failed;
         let changed = self.handles[ledger].requeue(&places, |task| which(task.state)).expect("requeues").changed;
         let mut expected = 0;
         for place in places {
             let slot = &mut self.model.slots[place as usize];
-            if which(slot.state) && slot.state != State::Waiting {
-                (slot.state, slot.attempts, slot.reason) = (State::Waiting, 0, Reason::None);
+            if which(slot.state) && slot.state != TaskState::Waiting {
+                (slot.state, slot.attempts, slot.reason) = (TaskState::Waiting, 0, Reason::None);
                 (slot.empty, slot.since) = (false, now());
                 expected += 1;
             }
@@ -332,7 +335,8 @@ impl Rig {
             .expect("reads");
         let tally = ledger.tally().expect("counts");
         let count = |state| self.model.count(state);
-        let expected = [count(State::Waiting), count(State::Running), count(State::Done), count(State::Failed)];
+        let expected =
+            [count(TaskState::Waiting), count(TaskState::Running), count(TaskState::Done), count(TaskState::Failed)];
         assert_eq!([tally.waiting, tally.running, tally.done, tally.failed], expected);
         assert_eq!((tally.total, tally.damaged), (self.model.slots.len() as u64, 0));
     }
@@ -403,6 +407,6 @@ fn claims_go_on_over_sectors_of_hints() {
             }
         }
         rig.check(0);
-        assert_eq!(rig.model.count(State::Done), tasks);
+        assert_eq!(rig.model.count(TaskState::Done), tasks);
     }
 }

@@ -1,6 +1,6 @@
 //! Tests with several threads that share a handle or have handles of their own.
 
-use crate::ledger::{ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, Reason, State, Watch};
+use crate::ledger::{ClaimOptions, Claimed, End, Ledger, NewLedger, Owner, Reason, TaskState, Watch};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -42,7 +42,7 @@ fn work(ledger: &Ledger, told: &Told, turn: &AtomicU64) {
         };
         for (claim, answer) in claims.iter().zip(ledger.finish_all(&claims, end).expect("tells")) {
             match answer {
-                Ok(State::Done) => *told.lock().expect("lock").entry(claim.place).or_default() += 1,
+                Ok(TaskState::Done) => *told.lock().expect("lock").entry(claim.place).or_default() += 1,
                 Ok(state) => assert_ne!(end, End::Done, "{state:?}"),
                 Err(e) => assert!(turn % 11 == 7 && super::real::is_fenced(&e), "{e}"),
             }

@@ -114,12 +114,12 @@ type Ordered = (Job, Arc<AtomicBool>);
 /// Shared by the thread that listens and the one that works.
 #[derive(Debug, Default)]
 struct Line {
-    state: Mutex<State>,
+    state: Mutex<Serving>,
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Serving {
     /// Jobs that were ordered and have not ended.
     jobs: usize,
     /// Results that were sent and not yet taken.
@@ -128,7 +128,7 @@ struct State {
 }
 
 impl Line {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, Serving> {
         sync::lock(&self.state)
     }
 
