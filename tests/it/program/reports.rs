@@ -172,7 +172,7 @@ pub fn demo() -> (Scratch, String) {
             monitor.record(record).expect("writes");
         }
     }
-    let (e, f) = (scratch.npy("e.npy", &[1200], &[0.5; 1200]), scratch.npy("f.npy", &[1200, 2], &[0.5; 2400]));
+    let (e, f) = (scratch.npy("e.npy", &[1200], &[0.5; 1200]), scratch.npy("f.npy", &[1200, 2], &vec![0.5; 2400]));
     let (e, f) = (format!("E={e}"), format!("F={f}"));
     ok(&["update", &store, "frames", "--rows", &rows.join(","), "--set", &e, "--set", &f]);
     let e = scratch.npy("e.npy", &[30], &[0.5; 30]);

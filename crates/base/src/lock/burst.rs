@@ -104,6 +104,7 @@ impl InBurst<'_> {
 
     /// Ends the commit, and says when. If commits follow one another closely, the gate stays entered for a moment, else
     /// it is left now.
+    #[expect(clippy::must_use_candidate, reason = "it is called for what it does")]
     pub fn finish(mut self) -> Instant {
         let end = Instant::now();
         *self.last_end = Some(end);
