@@ -118,7 +118,8 @@ fn the_screen_of_top_at_every_size() {
         // It has been drawn anew when its last line is where the screen ends.
         let foot = FOOT[..FOOT.len().min(usize::from(columns))].trim_end();
         let is_drawn = |text: &str| text.lines().count() == usize::from(rows) && text.ends_with(foot);
-        top.wait(is_drawn, "it was not drawn anew");
+        let is_whole = |text: &str| is_drawn(text) && text.starts_with("run.ledger") && text.contains("failed: t");
+        top.wait(is_whole, "it was not drawn anew");
         snapshot(&format!("top_{columns}x{rows}"), &top);
     }
     let narrow = Terminal::start(24, 20, &["top", &ledger, "--every", "0.2", "--ascii"]);
