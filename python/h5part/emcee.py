@@ -284,7 +284,8 @@ class Backend(_Base):  # type: ignore[misc]
             "accepted": counts,
             "random_keys": np.asarray(keys, np.uint32),
             "random_numbers": np.array([position, has_gauss], np.int32),
-            "random_gauss": float(gauss),
+            # An array, as the others: then nothing of the step is converted on its way to the file.
+            "random_gauss": np.array([gauss], np.float64),
         }
         if state.blobs is not None:
             values.update(_blob_values(state.blobs))
