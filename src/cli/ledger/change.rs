@@ -3,15 +3,11 @@
 use super::super::common::{request, seconds};
 use super::super::exit::Exit;
 use super::super::output::{json, line};
-use super::{Which, watch};
+use super::{Which, reap};
 use h5part::Result;
 use h5part::ledger::StoreTasks;
 use h5part::ledger::{Changed, Ledger, TaskState};
 use serde::Serialize;
-use std::time::{Duration, Instant};
-
-/// Interval between checks of heartbeats.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// Requeue tasks: those of dead workers, those that failed, or some by name.
 #[derive(Debug, clap::Args)]
@@ -105,24 +101,14 @@ impl RequeueArgs {
 
     fn requeue_stale(&self, ledger: &Ledger, done: &mut Requeued) -> Result<()> {
         let rows = ledger.header().store.is_some().then(|| StoreTasks::open(ledger, None)).transpose()?;
-        let stale_after = Duration::from_secs_f64(self.stale_after);
-        // Without a time to observe heartbeats, only proof of death counts.
-        let mut watch = watch(if stale_after.is_zero() { Duration::MAX } else { stale_after });
-        let end = Instant::now() + stale_after;
-        loop {
-            let over = Instant::now() >= end;
-            for expired in ledger.reap(&mut watch)? {
-                match &rows {
-                    Some(rows) if rows.settle(expired.claim.place)? => done.done += 1,
-                    _ if expired.state == TaskState::Failed => done.failed += 1,
-                    _ => done.requeued += 1,
-                }
+        reap(ledger, self.stale_after, |expired| {
+            match &rows {
+                Some(rows) if rows.settle(expired.claim.place)? => done.done += 1,
+                _ if expired.state == TaskState::Failed => done.failed += 1,
+                _ => done.requeued += 1,
             }
-            if over {
-                return Ok(());
-            }
-            ledger.pause(LOOK.min(end.saturating_duration_since(Instant::now())));
-        }
+            Ok(())
+        })
     }
 }
 

@@ -12,11 +12,14 @@ use super::common::seconds;
 use super::exit::Exit;
 use clap::Subcommand;
 use h5part::Result;
-use h5part::ledger::{Ledger, Watch};
+use h5part::ledger::{Expired, Ledger, Watch};
 use h5part_base::lock::Patience;
 use h5part_tasks::slurm::job_is_gone;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Interval between checks of heartbeats.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Share tasks among any number of workers, with one file and no server.
 ///
@@ -94,4 +97,22 @@ pub fn open(path: &Path, timeout_s: f64) -> Result<Ledger> {
 /// An observer that treats owners as dead on proof, or after this long without a heartbeat.
 pub fn watch(stale_after: Duration) -> Watch {
     Watch::new(stale_after, job_is_gone)
+}
+
+/// Takes back tasks of dead owners. Proof of death counts at once. After `stale_after_s` seconds of watching, silence
+/// counts too; 0: it never does.
+fn reap(ledger: &Ledger, stale_after_s: f64, mut each: impl FnMut(Expired) -> Result<()>) -> Result<()> {
+    let stale_after = Duration::from_secs_f64(stale_after_s);
+    let mut watch = watch(if stale_after.is_zero() { Duration::MAX } else { stale_after });
+    let mut end = None;
+    loop {
+        let over = end.is_some_and(|end| Instant::now() >= end);
+        ledger.reap(&mut watch)?.into_iter().try_for_each(&mut each)?;
+        if over || stale_after.is_zero() {
+            return Ok(());
+        }
+        // The first look may have waited for the ledger's lock. The time counts from there.
+        let end = *end.get_or_insert_with(|| Instant::now() + stale_after);
+        ledger.pause(LOOK.min(end.saturating_duration_since(Instant::now())));
+    }
 }

@@ -3,7 +3,7 @@
 use super::super::common::{LockArgs, seconds};
 use super::super::exit::Exit;
 use super::super::output::{json, line};
-use super::{open, watch};
+use super::{open, reap, watch};
 use h5part::Result;
 use h5part::ledger::StoreTasks;
 use std::path::PathBuf;
@@ -22,8 +22,8 @@ pub struct Args {
     /// The table, if the ledger was made without a store.
     #[arg(long, value_name = "TABLE", requires = "file")]
     table: Option<String>,
-    /// Treat a worker on another host as dead after this many seconds without a heartbeat.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
+    /// Watch for this many seconds first, and treat workers on other hosts without a heartbeat as dead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
     stale_after: f64,
     /// Print what was done as JSON: done, requeued, lapsed, running, `not_there`.
     #[arg(long)]
@@ -39,7 +39,13 @@ impl Args {
             (Some(file), Some(table)) => StoreTasks::open_as(&ledger, &self.lock.open(file)?, table)?,
             (file, _) => StoreTasks::open(&ledger, file.as_deref())?,
         };
-        let report = rows.reconcile(&mut watch(Duration::from_secs_f64(self.stale_after)))?;
+        let mut lapsed = 0;
+        reap(&ledger, self.stale_after, |_| {
+            lapsed += 1;
+            Ok(())
+        })?;
+        let mut report = rows.reconcile(&mut watch(Duration::MAX))?;
+        report.lapsed += lapsed;
         if self.json {
             json(&report)?;
             return Ok(Exit::Success);

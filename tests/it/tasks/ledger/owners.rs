@@ -2,12 +2,13 @@
 
 use super::{claim, dead_owner, ledger, owner_elsewhere};
 use crate::common::killing::{lives, until};
-use crate::common::support::{Scratch, ok, python, run};
+use crate::common::support::{Scratch, finished, h5part, ok, python, run, says, small_store};
 use h5part::ErrorKind;
 use h5part::ledger::{End, Ledger, Owner, Reason, TaskState, Watch};
-use h5part_base::lock::ProcessId;
+use h5part_base::lock::{ByteLock, Patience, ProcessId};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -170,4 +171,43 @@ fn a_silent_owner_is_requeued_by_an_operator_who_watches() {
     let out = ok(&["ledger", "requeue", &path, "--stale", "--stale-after", "0.2", "--json"]);
     assert_eq!(out.trim(), r#"{"requeued":1,"failed":0,"done":0}"#);
     assert_eq!(ledger.task(0).expect("reads").reason, Reason::OwnerSilent);
+}
+
+/// The time of watching begins with the first look, which may have to wait for the ledger's lock.
+#[test]
+fn the_time_of_watching_begins_with_the_first_look() {
+    let scratch = Scratch::in_memory();
+    let path = scratch.text("a.ledger");
+    let ledger = ledger(&scratch.path("a.ledger"), 1);
+    let owner = ledger.register(&owner_elsewhere()).expect("registers");
+    claim(&ledger, owner, 1);
+    let lock = ByteLock::open(&scratch.path("a.ledger"), "the ledger's lock").expect("opens");
+    let held = lock.hold(&Patience::default()).expect("takes it");
+    let program = h5part().get_program().to_owned();
+    let mut watcher = std::process::Command::new(program);
+    watcher.args(["ledger", "requeue", &path, "--stale", "--stale-after", "0.2", "--json"]);
+    let mut watcher = watcher.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    says(&mut watcher, "waiting for the ledger's lock");
+    drop(held);
+    let (code, out, err) = finished(&watcher.wait_with_output().expect("ends"));
+    assert_eq!((code, out.trim()), (0, r#"{"requeued":1,"failed":0,"done":0}"#), "{err}");
+}
+
+/// As `ledger requeue`, `ledger reconcile` watches for as long as it is told to.
+#[test]
+fn reconcile_takes_tasks_from_a_silent_owner() {
+    let scratch = Scratch::in_memory();
+    let store = scratch.path("a.h5");
+    small_store(&store, 4);
+    let path = scratch.text("a.ledger");
+    ok(&["ledger", "init", &path, "--store", &scratch.text("a.h5"), "--table", "t"]);
+    let ledger = Ledger::open(&scratch.path("a.ledger")).expect("opens");
+    let owner = ledger.register(&owner_elsewhere()).expect("registers");
+    claim(&ledger, owner, 1);
+    let lapsed = |after: &[&str]| {
+        let out = ok(&[&["ledger", "reconcile", &path, "--json"], after].concat());
+        serde_json::from_str::<serde_json::Value>(&out).expect("json")["lapsed"].as_u64()
+    };
+    assert_eq!(lapsed(&[]), Some(0), "without a watch only proof counts");
+    assert_eq!(lapsed(&["--stale-after", "0.2"]), Some(1));
 }
