@@ -13,7 +13,7 @@ zarr   = PYTHONPATH="$$(sh .ci/tools python numpy h5py 'zarr>=3')" PYTHONDONTWRI
 program = "$$($(cmake) $(CARGO) bench --profile release --workspace --bench $(1) --no-run --message-format json \
 	| sed -n 's/.*"executable":"\([^"]*$(1)-[^"]*\)".*/\1/p')"
 
-.PHONY: help build demo wheel demo-python test test-python test-slurm test-strange test-files soak soak-files fuzz lint doc bench bench-peers clean
+.PHONY: help build demo wheel demo-python test test-python test-slurm test-strange test-nfs test-disks test-files soak soak-files soak-nfs soak-disks fuzz lint doc bench bench-peers clean
 
 help: ## Show what there is.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
@@ -54,6 +54,19 @@ soak-files: build ## Strange files with a new seed for MINUTES=600; KEEP=FOLDER 
 
 test-files: build ## The same checks on copies of the real files in DIR=FOLDER.
 	$(h5py) $(PYTHON) tests/files/real.py "$(DIR)"
+
+test-nfs: build ## A server and two NFS clients in QEMU write one file; at most 5 minutes. See tests/nfs/README.md.
+	sh .ci/nfs --quick
+
+soak-nfs: build ## All cases of tests/nfs, for hours: kills, freezes, cut links, restarts, faults on purpose.
+	$(cmake) $(CARGO) build --release --example broken_nfs
+	sh .ci/nfs --all $(ARGS)
+
+test-disks: build ## Loss of power on ext4, XFS and btrfs in QEMU: some dozen points of each. See tests/disks/README.md.
+	sh .ci/disks
+
+soak-disks: build ## POINTS=2000 points of each file system, for hours.
+	H5PART_DISKS_POINTS=$(or $(POINTS),2000) sh .ci/disks
 
 fuzz: build ## Run all fuzz targets for SECONDS=60 each, those that call HDF5 under AddressSanitizer, too.
 	sh .ci/fuzz all $(or $(SECONDS),60)

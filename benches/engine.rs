@@ -6,6 +6,7 @@ use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, 
 use h5part_base::dataspace::{ColumnLayout, ColumnSpec, Dtype, Place, Rows, cover, pieces};
 use h5part_base::lock::{Gate, Paths, Patience, RowLocks, StockReaders};
 use h5part_base::record::stamp::{Seed, Stamp};
+use h5part_base::storage::{Disk, Storage};
 use h5part_engine::h5::NewTable;
 use h5part_engine::store::{Durability, Store, Values, Writer};
 use ndarray::{Array1, Array3};
@@ -70,7 +71,7 @@ fn locks(c: &mut Criterion) {
     let store = store(&dir, "locks.h5", 1000, vec![ColumnSpec::new("E", Dtype::F64, &[])]);
     let paths = Paths::of(store.path()).expect("paths");
     let rows = Arc::new(RowLocks::open(&paths).expect("locks"));
-    let gate = Gate::open(&paths, Arc::clone(&rows)).expect("gate");
+    let gate = Gate::open(&paths, &(Arc::new(Disk) as Arc<dyn Storage>), Arc::clone(&rows)).expect("gate");
     let patience = Patience::default();
     let mut group = c.benchmark_group("lock");
     group.bench_function("gate, shared", |b| b.iter(|| drop(gate.enter_shared(&patience).expect("enter"))));

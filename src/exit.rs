@@ -97,7 +97,7 @@ impl Exit {
             | ErrorKind::CannotGrow { .. }
             | ErrorKind::NothingToAdopt(_)
             | ErrorKind::Unstamped(_)
-            | ErrorKind::UntrustedLocks(_)
+            | ErrorKind::UntrustedLocks { .. }
             | ErrorKind::Published
             | ErrorKind::HardLinked(_) => Self::Unsupported,
             ErrorKind::AlreadyExists(_) => Self::Exists,

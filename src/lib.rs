@@ -131,7 +131,7 @@ pub use writer::{CommitBuilder, Writer};
 pub use h5part_base::{
     dataspace::{ColumnSpec, CompoundType, Dtype, EnumType, Field, Rows},
     error::{Error, ErrorKind, Gone, Item, Misfit, Result, RowsFault, Shortage},
-    lock::{Fence, Waiting},
+    lock::{Fence, Remedy, Shared, Waiting},
 };
 pub use h5part_engine::store::{
     Adopt, Adopted, Adoption, Attribute, Before, CellState, ColumnPresence, ColumnStatus, Commit, Coordinates,

@@ -1,7 +1,7 @@
 //! Options of an open store: time limits, callbacks, and whether to trust the file system's locks.
 
 use crate::{Result, Store, Table};
-use h5part_base::lock::{Patience, Waiting};
+use h5part_base::lock::{Patience, Shared, Waiting};
 use h5part_engine::store as engine;
 use std::fmt;
 use std::path::Path;
@@ -25,6 +25,7 @@ use std::time::Duration;
 pub struct StoreOptions {
     patience: Patience,
     trust_locks: bool,
+    shared: Shared,
     progress: Progress,
 }
 
@@ -76,6 +77,19 @@ impl StoreOptions {
         self
     }
 
+    /// Sets how writers reach the store. With [`Shared::Nfs`] any number of hosts that mount its folder by NFS 4.1 or
+    /// newer may write. Every commit is then on the server before it is acknowledged, so
+    /// [`Durability::Process`](crate::Durability::Process) costs what [`Durability::Power`](crate::Durability::Power)
+    /// does. A store that was shared once stays so, and this need not be set again.
+    ///
+    /// Writing fails with [`ErrorKind::UntrustedLocks`](crate::ErrorKind::UntrustedLocks) where the mount does not allow
+    /// it. Default: [`Shared::Local`].
+    #[must_use]
+    pub fn shared(mut self, shared: Shared) -> Self {
+        self.shared = shared;
+        self
+    }
+
     /// Opens the store at `path`: see [`Store::open`].
     ///
     /// # Errors
@@ -115,6 +129,7 @@ impl StoreOptions {
 
     fn apply(&self, engine: engine::Store) -> Store {
         let engine = engine.with_patience(self.patience.clone()).with_trusted_locks(self.trust_locks);
+        let engine = engine.with_shared(self.shared);
         Store::new(engine, self.clone())
     }
 }

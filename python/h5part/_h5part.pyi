@@ -129,6 +129,7 @@ class Store:
         path: str,
         timeout: float = 300.0,
         trust_locks: bool = False,
+        shared: str | None = None,
         on_wait: Any = None,
         on_progress: Any = None,
     ) -> Store: ...
@@ -142,6 +143,7 @@ class Store:
         exist_ok: bool,
         timeout: float = 300.0,
         trust_locks: bool = False,
+        shared: str | None = None,
         on_wait: Any = None,
         on_progress: Any = None,
     ) -> Store: ...

@@ -39,6 +39,7 @@ class Report:
 class _Options:
     timeout: float = 300.0
     trust_locks: bool = False
+    shared: Literal["nfs"] | None = None
 
 
 def create(
@@ -57,6 +58,7 @@ def create(
     exist_ok: bool = False,
     timeout: float = 300.0,
     trust_locks: bool = False,
+    shared: Literal["nfs"] | None = None,
 ) -> Table:
     """Creates a table. Creates its file too, if it does not exist.
 
@@ -98,6 +100,9 @@ def create(
         Seconds to wait for each lock.
     trust_locks
         Write even where the locks of the file system may not reach every host.
+    shared
+        ``"nfs"`` lets several hosts write, which mount the folder by NFS 4.1 or newer. Default: as the store was shared
+        before, or as the environment variable ``H5PART_SHARED`` says.
 
     Returns
     -------
@@ -123,14 +128,16 @@ def create(
     """
     new = _new_table(rows, columns, attrs, chunk_rows, contiguous, gzip, guard, row_dim, coords)
     timeout, name = _check.seconds("timeout", timeout), _check.table(table)
-    raw = _h5part.Store.create(_check.path(path), name, *new, exist_ok, timeout, trust_locks, _tell_wait)
-    made = Store._of(raw, _Options(timeout, trust_locks))[name]
+    raw = _h5part.Store.create(_check.path(path), name, *new, exist_ok, timeout, trust_locks, shared, _tell_wait)
+    made = Store._of(raw, _Options(timeout, trust_locks, shared))[name]
     if exist_ok:
         made._check_dimensions(columns, row_dim, coords)
     return made
 
 
-def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) -> Store:
+def open(
+    path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False, shared: Literal["nfs"] | None = None
+) -> Store:
     """Opens an HDF5 file that exists, whoever made it.
 
     **Concurrency.** Any number of processes may open the same file, to read and to write.
@@ -143,6 +150,9 @@ def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) ->
         Seconds to wait for each lock.
     trust_locks
         Write even where the locks of the file system may not reach every host.
+    shared
+        ``"nfs"`` lets several hosts write, which mount the folder by NFS 4.1 or newer. Default: as the store was shared
+        before, or as the environment variable ``H5PART_SHARED`` says.
 
     Returns
     -------
@@ -163,10 +173,10 @@ def open(path: StrPath, *, timeout: float = 300.0, trust_locks: bool = False) ->
     ...     list(store), store["frames"].columns
     (['frames'], ('E',))
     """
-    options, name = _Options(_check.seconds("timeout", timeout), trust_locks), _check.path(path)
+    options, name = _Options(_check.seconds("timeout", timeout), trust_locks, shared), _check.path(path)
     if os.path.isdir(name):
         raise BadFile(f"cannot open {name}: it is a folder", code=5, operation="open", path=name)
-    return Store._of(_h5part.Store(name, timeout, trust_locks, _tell_wait), options)
+    return Store._of(_h5part.Store(name, timeout, trust_locks, shared, _tell_wait), options)
 
 
 def merge(

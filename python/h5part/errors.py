@@ -262,8 +262,8 @@ _HINTS: dict[str, str] = {
     "LockTimeout": "end that process, or pass a longer timeout",
     "OpenElsewhere": "close the file in that program; in this process, close every h5py.File of it",
     "MarkedOpen": "wait until that program has closed it; if it is dead, run 'h5part recover --clear-marks FILE'",
-    "UntrustedLocks": "let each worker write a file of its own and merge them, or pass trust_locks=True if only one "
-    "host writes",
+    "UntrustedLocks": "on NFS 4.1 or newer pass shared=\"nfs\" on all hosts; else let each worker write a file of its own and "
+    "merge them, or pass trust_locks=True if only one host writes",
     "ReadOnly": "change the permissions, or work on a copy",
     "NoSpace": "free some space, and call it again",
     "Unstamped": "give the table stamps with Store.adopt(table), or a column with Store.adopt(table, columns=[...])",

@@ -39,7 +39,7 @@ fn bytes_of<'py, const N: usize, T>(py: Python<'py>, values: &[T], bytes: fn(&T)
 impl GroundTruth {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, key: &str, method: &str, timeout: f64, trust_locks: bool) -> PyResult<Self> {
-        let options = options(timeout, trust_locks, None, None)?;
+        let options = options(timeout, trust_locks, None, None, None)?;
         let open = || -> Result<_> {
             let structure = Structure::open(&options.open(path)?, key)?;
             Ok(structure.ground_truth(&Method::new(method)?))

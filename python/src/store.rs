@@ -10,7 +10,7 @@ use crate::writer::Writer;
 use h5part::merge::{Attributes, MergeOptions};
 use h5part::publish::{Packing, Publishing};
 use h5part::verify::Verify;
-use h5part::{Adopt, Adoption, Result, StoreOptions, Table};
+use h5part::{Adopt, Adoption, Result, Shared, StoreOptions, Table};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
@@ -31,11 +31,16 @@ pub struct Store {
 pub fn options(
     timeout: f64,
     trust_locks: bool,
+    shared: Option<&str>,
     on_wait: Option<Py<PyAny>>,
     on_progress: Option<Py<PyAny>>,
 ) -> PyResult<StoreOptions> {
     let timeout = seconds("timeout", timeout)?;
     let mut options = StoreOptions::new().timeout(timeout).trust_locks(trust_locks).interrupt(interrupted);
+    let by_environment = std::env::var("H5PART_SHARED").ok().filter(|kind| !kind.is_empty());
+    if let Some(kind) = shared.or(by_environment.as_deref()) {
+        options = options.shared(how_shared(kind)?);
+    }
     if let Some(tell) = on_wait {
         options = options.on_wait(move |wait| {
             Python::attach(|py| told(py, tell.call1(py, (wait.what, wait.holder, wait.waited.as_secs_f64()))));
@@ -56,6 +61,13 @@ pub fn options(
     Ok(options)
 }
 
+fn how_shared(kind: &str) -> PyResult<Shared> {
+    match kind {
+        "nfs" => Ok(Shared::Nfs),
+        other => Err(PyValueError::new_err(format!("shared must be 'nfs' or None, not '{other}'"))),
+    }
+}
+
 fn told(py: Python<'_>, outcome: PyResult<Py<PyAny>>) {
     if let Err(raised) = outcome {
         keep(py, raised);
@@ -72,22 +84,23 @@ impl Store {
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (path, timeout=300.0, trust_locks=false, on_wait=None, on_progress=None))]
+    #[pyo3(signature = (path, timeout=300.0, trust_locks=false, shared=None, on_wait=None, on_progress=None))]
     fn new(
         py: Python<'_>,
         path: PathBuf,
         timeout: f64,
         trust_locks: bool,
+        shared: Option<&str>,
         on_wait: Option<Py<PyAny>>,
         on_progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        let options = options(timeout, trust_locks, on_wait, on_progress)?;
+        let options = options(timeout, trust_locks, shared, on_wait, on_progress)?;
         Ok(Self { store: py.detach(|| options.open(path)).or_raise(py)? })
     }
 
     /// Creates a table, and the file where there is none.
     #[staticmethod]
-    #[pyo3(signature = (path, name, rows, columns, options, exist_ok, timeout=300.0, trust_locks=false, on_wait=None, on_progress=None))]
+    #[pyo3(signature = (path, name, rows, columns, options, exist_ok, timeout=300.0, trust_locks=false, shared=None, on_wait=None, on_progress=None))]
     #[expect(clippy::too_many_arguments, reason = "they have names in Python")]
     fn create(
         py: Python<'_>,
@@ -99,11 +112,12 @@ impl Store {
         exist_ok: bool,
         timeout: f64,
         trust_locks: bool,
+        shared: Option<&str>,
         on_wait: Option<Py<PyAny>>,
         on_progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let table = NewColumns::parse(py, columns, options)?.describe(Table::new(name, rows));
-        let options = self::options(timeout, trust_locks, on_wait, on_progress)?;
+        let options = self::options(timeout, trust_locks, shared, on_wait, on_progress)?;
         let made = py.detach(|| {
             with_threads(|| if exist_ok { options.require(path, table) } else { options.create(path, table) })
         });

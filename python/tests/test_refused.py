@@ -210,3 +210,18 @@ def test_every_exit_code_has_a_class() -> None:
         assert code in sort.codes
     classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.Error)]
     assert {sort.__name__ for sort in classes} == set(errors.__all__)
+
+
+def test_sharing_where_no_nfs_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "a.h5")
+    with pytest.raises(h5part.Unsupported, match="not an NFS mount"):
+        h5part.create(path, "t", 3, {"E": "f8"}, shared="nfs")
+    with pytest.raises(ValueError, match="shared must be 'nfs'"):
+        h5part.create(path, "t", 3, {"E": "f8"}, shared="smb")  # type: ignore[arg-type]
+    assert not Path(path).exists()
+    h5part.create(path, "t", 3, {"E": "f8"})
+    monkeypatch.setenv("H5PART_SHARED", "nfs")
+    with pytest.raises(h5part.Unsupported, match="not an NFS mount"):
+        h5part.open(path)["t"].commit(0, E=1.0)
+    monkeypatch.delenv("H5PART_SHARED")
+    h5part.open(path)["t"].commit(0, E=1.0)

@@ -5,7 +5,7 @@ use h5part::{ErrorKind, Result};
 use h5part_base::dataspace::Rows;
 use h5part_base::error::At;
 use h5part_base::lock::Fence;
-use h5part_base::lock::Patience;
+use h5part_base::lock::{Patience, Shared};
 use h5part_engine::store::{Durability, Listing, Store, StorePair};
 use h5part_input::npy;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,25 @@ pub struct LockArgs {
     /// Write even where locks may not be visible to every host. Only safe if a single host writes.
     #[arg(long)]
     pub trust_locks: bool,
+    /// Let several hosts write: they mount the folder by NFS 4.1 or newer. A store that was shared once stays so.
+    #[arg(long, value_name = "KIND", env = "H5PART_SHARED", hide_env_values = true)]
+    pub shared: Option<SharedArg>,
+}
+
+/// How hosts share a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SharedArg {
+    Nfs,
+}
+
+impl SharedArg {
+    /// What an option says.
+    pub fn kind(option: Option<Self>) -> Shared {
+        match option {
+            Some(Self::Nfs) => Shared::Nfs,
+            None => Shared::Local,
+        }
+    }
 }
 
 impl LockArgs {
@@ -34,12 +53,17 @@ impl LockArgs {
 
     /// The store at a path that exists.
     pub fn open(&self, file: &Path) -> Result<Store> {
-        Ok(Store::open(file)?.with_patience(self.patience()).with_trusted_locks(self.trust_locks))
+        Store::open(file).map(|store| self.apply(store))
     }
 
     /// The store at a path that may not exist yet.
     pub fn new_store(&self, file: &Path) -> Result<Store> {
-        Ok(Store::new(file)?.with_patience(self.patience()).with_trusted_locks(self.trust_locks))
+        Store::new(file).map(|store| self.apply(store))
+    }
+
+    fn apply(&self, store: Store) -> Store {
+        let store = store.with_patience(self.patience()).with_trusted_locks(self.trust_locks);
+        store.with_shared(SharedArg::kind(self.shared))
     }
 }
 

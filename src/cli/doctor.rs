@@ -1,10 +1,10 @@
 //! `h5part doctor`
 
-use super::common::seconds;
+use super::common::{SharedArg, seconds};
 use super::exit::Exit;
 use super::hints;
 use super::output::{bytes, json, line, say};
-use h5part::{ErrorKind, Result};
+use h5part::{ErrorKind, Result, Shared};
 use h5part_base::error::At;
 use h5part_doctor::{self, Check, Hosts, Level, Limits, Meeting, Report, Waits};
 use h5part_engine::h5::library_version;
@@ -36,6 +36,9 @@ pub struct Args {
     /// Connect to --listen on another host.
     #[arg(long)]
     peer: bool,
+    /// Test for stores that several hosts share in this way.
+    #[arg(long, value_name = "KIND", env = "H5PART_SHARED", hide_env_values = true)]
+    shared: Option<SharedArg>,
     /// Give up when the other host has been silent for this many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 300.0, value_parser = seconds)]
     timeout: f64,
@@ -48,11 +51,15 @@ pub struct Args {
 #[derive(Debug, clap::Args)]
 pub struct SideArgs {
     folder: PathBuf,
+    #[arg(long)]
+    shared: Option<SharedArg>,
 }
 
 impl super::Subcommand for SideArgs {
     fn run(&self) -> Result<Exit> {
-        h5part_doctor::serve(&self.folder).map_err(ErrorKind::Io).at("test", &self.folder)?;
+        h5part_doctor::serve(&self.folder, SharedArg::kind(self.shared))
+            .map_err(ErrorKind::Io)
+            .at("test", &self.folder)?;
         Ok(Exit::Success)
     }
 }
@@ -62,7 +69,7 @@ impl super::Subcommand for SideArgs {
 struct Told<'a> {
     #[serde(flatten)]
     report: &'a Report,
-    remedy: Option<String>,
+    remedy: Option<&'static str>,
     hdf5_version: String,
 }
 
@@ -77,7 +84,8 @@ impl super::Subcommand for Args {
             _ => Meeting::None,
         };
         self.announce();
-        let outcome = h5part_doctor::examine(&self.path, &start, meeting);
+        let shared = SharedArg::kind(self.shared);
+        let outcome = h5part_doctor::examine(&self.path, shared, &|folder: &Path| start(folder, shared), meeting);
         // All files are removed by now, so the signal may take effect.
         signal.pass_on().at("end", &self.path)?;
         let report = outcome?;
@@ -118,9 +126,12 @@ impl Args {
     }
 }
 
-fn start(folder: &Path) -> io::Result<Command> {
+fn start(folder: &Path, shared: Shared) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(SIDE).arg(folder);
+    if shared == Shared::Nfs {
+        command.args(["--shared", "nfs"]);
+    }
     Ok(command)
 }
 

@@ -30,9 +30,13 @@ pub fn of_remedy(remedy: Remedy) -> String {
 }
 
 /// What to do after a verdict of `doctor`. It names the commands of this program where the library only states facts.
-pub fn of_doctor_remedy(remedy: doctor::Remedy) -> String {
+pub fn of_doctor_remedy(remedy: doctor::Remedy) -> &'static str {
     use doctor::Remedy;
-    let text = match remedy {
+    match remedy {
+        Remedy::ShareByNfs => {
+            "let every host write with --shared nfs, let each worker write a file of its own and 'h5part merge' them, or \
+             let one host alone write and say so with --trust-locks"
+        }
         Remedy::WriteElsewhere => {
             "let each worker write a file of its own and 'h5part merge' them, write on the host's own disk, or let one \
              host alone write and say so with --trust-locks"
@@ -55,9 +59,8 @@ pub fn of_doctor_remedy(remedy: doctor::Remedy) -> String {
             "before several hosts write, run 'h5part doctor FOLDER --listen' on one and 'h5part doctor FOLDER --peer' \
              on another"
         }
-        other => return other.to_string(),
-    };
-    text.to_owned()
+        other => other.as_str(),
+    }
 }
 
 fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
@@ -117,10 +120,7 @@ fn of_kind(kind: &ErrorKind) -> Option<&'static str> {
         ErrorKind::Unstamped(_) => "add stamps with 'h5part adopt FILE TABLE'",
         ErrorKind::NewerFormat { .. } => "use a newer h5part; nothing was changed",
         ErrorKind::LockTimeout { .. } => "end that process, or wait longer with --timeout",
-        ErrorKind::UntrustedLocks(_) => {
-            "see 'h5part doctor'; let each worker write its own file and 'h5part merge' them, or pass --trust-locks if only \
-             one host writes"
-        }
+        ErrorKind::UntrustedLocks { remedy, .. } => of_doctor_remedy(*remedy),
         ErrorKind::HardLinked(_) => "keep one name, e.g. by making a copy; symbolic links are fine",
         ErrorKind::Replaced(Gone::File | Gone::Column(_)) => "open the file again",
         ErrorKind::Replaced(Gone::LockFiles) => "end all programs that use the file, then start them again",

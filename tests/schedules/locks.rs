@@ -3,6 +3,7 @@
 use crate::explore::{Outcome, holds, is_found, pick};
 use crate::world::patience;
 use h5part_base::lock::{Gate, Paths, Patience, RowLocks, StockReaders};
+use h5part_base::storage::{Disk, Storage};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use std::array::from_fn;
@@ -49,7 +50,8 @@ fn site() -> Arc<Site> {
     let file = scratch.path().join("a.h5");
     std::fs::write(&file, b"x").expect("write");
     let paths = Paths::of(&file).expect("paths");
-    let gate = || Gate::open(&paths, Arc::new(RowLocks::open(&paths).expect("row locks"))).expect("gate");
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let gate = || Gate::open(&paths, &storage, Arc::new(RowLocks::open(&paths).expect("row locks"))).expect("gate");
     let gates = Mutex::new((0..SHARED + EXCLUSIVE).map(|_| gate()).collect());
     let turnstile = File::open(&paths.rows).expect("opens");
     Arc::new(Site { _scratch: scratch, gates, turnstile })

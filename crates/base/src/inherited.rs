@@ -23,10 +23,10 @@ thread_local! {
 
 /// A file that is open for its locks.
 #[derive(Debug)]
-pub(super) struct LockFile(File);
+pub(crate) struct LockFile(File);
 
 impl LockFile {
-    pub(super) fn new(file: File) -> Self {
+    pub(crate) fn new(file: File) -> Self {
         sync::lock(&OPEN).insert(file.as_raw_fd());
         Self(file)
     }

@@ -15,6 +15,7 @@ compile_error!("files are little-endian and h5part copies their bytes as they ar
 pub mod checksum;
 pub mod dataspace;
 pub mod error;
+mod inherited;
 pub mod lock;
 pub mod num;
 pub mod record;

@@ -1,13 +1,13 @@
 //! One side of a test, which executes requests on the files of a test.
 
-use h5part_base::lock::{LockCall, ProcessId};
-use h5part_base::storage::{Disk, replace};
+use h5part_base::lock::{LockCall, ProcessId, Shared};
+use h5part_base::storage::{Disk, Mode, Nfs, Storage, StorageFile, replace};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A request to a side.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +34,12 @@ pub enum Request {
         /// Number of bytes.
         len: usize,
     },
+    /// Give the data file this many bytes.
+    SetLength(u64),
+    /// Return the length of the data file.
+    Length,
+    /// Return the time of the clock.
+    Clock,
     /// Replace the named file by a new one.
     Replace(String),
     /// Return the content of the named file.
@@ -53,6 +59,8 @@ pub enum Answer {
     Refused,
     /// The text.
     Text(String),
+    /// Bytes, or milliseconds since 1970.
+    Number(u64),
     /// The system's error message.
     Failed(String),
 }
@@ -136,6 +144,7 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Desk {
     folder: PathBuf,
+    shared: Shared,
     locks: Box<dyn Locks>,
     files: Option<Files>,
 }
@@ -144,14 +153,16 @@ pub struct Desk {
 struct Files {
     gate: File,
     rows: File,
-    data: File,
+    /// The lock of the data file, which is on the descriptor that reads and writes where a store has it there.
+    data_lock: File,
+    data: Box<dyn StorageFile>,
 }
 
 impl Files {
     fn of(&self, lock: Lock) -> &File {
         match lock {
             Lock::Gate => &self.gate,
-            Lock::Data => &self.data,
+            Lock::Data => &self.data_lock,
             Lock::Row(_) => &self.rows,
         }
     }
@@ -161,7 +172,13 @@ impl Desk {
     /// A side that works on the files of a folder.
     #[must_use]
     pub fn new(folder: &Path, locks: Box<dyn Locks>) -> Self {
-        Self { folder: folder.to_owned(), locks, files: None }
+        Self { folder: folder.to_owned(), shared: Shared::Local, locks, files: None }
+    }
+
+    /// Opens the files as those of a store that is shared in this way.
+    #[must_use]
+    pub fn sharing(self, shared: Shared) -> Self {
+        Self { shared, ..self }
     }
 
     /// Executes a request.
@@ -170,23 +187,28 @@ impl Desk {
     }
 
     fn attempt(&mut self, request: &Request) -> io::Result<Answer> {
-        let Self { folder, locks, files } = self;
+        let Self { folder, locks, files, shared } = self;
         match request {
             Request::Who => return Ok(Answer::Is(ProcessId::this())),
             Request::Reset | Request::Die => *files = None,
             Request::Take(lock, alone) => {
-                let files = opened(files, folder)?;
-                if !locks.take(*lock, files.of(*lock), *alone)? {
+                if !locks.take(*lock, opened(files, folder, *shared)?.of(*lock), *alone)? {
                     return Ok(Answer::Refused);
                 }
             }
-            Request::Release(lock) => locks.release(*lock, opened(files, folder)?.of(*lock))?,
-            Request::Write { at, text } => opened(files, folder)?.data.write_all_at(text.as_bytes(), *at)?,
+            Request::Release(lock) => locks.release(*lock, opened(files, folder, *shared)?.of(*lock))?,
+            Request::Write { at, text } => opened(files, folder, *shared)?.data.write_at(text.as_bytes(), *at)?,
             Request::Read { at, len } => {
                 // A test's files are no longer than this.
                 let mut bytes = vec![0; (*len).min(DATA_LEN)];
-                opened(files, folder)?.data.read_exact_at(&mut bytes, *at)?;
+                opened(files, folder, *shared)?.data.read_at(&mut bytes, *at)?;
                 return Ok(Answer::Text(String::from_utf8_lossy(&bytes).into_owned()));
+            }
+            Request::SetLength(len) => opened(files, folder, *shared)?.data.set_len(*len)?,
+            Request::Length => return Ok(Answer::Number(opened(files, folder, *shared)?.data.identity()?.len)),
+            Request::Clock => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                return Ok(Answer::Number(u64::try_from(now.as_millis()).unwrap_or(u64::MAX)));
             }
             Request::Replace(text) => {
                 let new = folder.join(format!("{NAMED}-{}", std::process::id()));
@@ -199,10 +221,16 @@ impl Desk {
     }
 }
 
-fn opened<'a>(files: &'a mut Option<Files>, folder: &Path) -> io::Result<&'a Files> {
+fn opened<'a>(files: &'a mut Option<Files>, folder: &Path, shared: Shared) -> io::Result<&'a Files> {
     if files.is_none() {
         let open = |name| OpenOptions::new().read(true).write(true).open(folder.join(name));
-        *files = Some(Files { gate: open(GATE)?, rows: open(ROWS)?, data: open(DATA)? });
+        let storage: &dyn Storage = match shared {
+            Shared::Local => &Disk,
+            Shared::Nfs => &Nfs::new(),
+        };
+        let data = storage.open(&folder.join(DATA), Mode::Write)?;
+        let data_lock = data.lock_handle()?.map_or_else(|| open(DATA), Ok)?;
+        *files = Some(Files { gate: open(GATE)?, rows: open(ROWS)?, data_lock, data });
     }
     files.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
 }

@@ -19,12 +19,13 @@ pub use facts::{ChangeTimes, Latency, Limits, Space, System};
 pub use h5part_base::lock::Remedy;
 pub use meeting::{Introduction, Waits};
 pub use process::{Process, Start, serve};
+use trial::clocks;
 pub use trial::{Check, Side, trial};
 pub use verdict::{Hosts, Level, Verdict};
 
 use folder::TestFolder;
 use h5part_base::error::{self as base, At, Result};
-use h5part_base::lock::{FileSystem, Paths, ProcessId};
+use h5part_base::lock::{FileSystem, Paths, ProcessId, Shared, lease_s};
 use meeting::{Listener, Peer};
 use serde::Serialize;
 use std::os::unix::fs::MetadataExt;
@@ -77,14 +78,14 @@ pub struct Report {
     pub version: &'static str,
 }
 
-/// Examines a folder, a file, or a path where a file is to be created. It creates its own files in the folder, and
+/// Examines a folder, a file, or a path where a file is to be created, for stores that are `shared` in this way. It creates its own files in the folder, and
 /// always removes them; it does not touch others. It may run beside anything.
 ///
 /// # Errors
 /// The folder does not exist, [`base::ErrorKind::ReadOnly`]; [`ErrorKind::NoAnswer`] if no other host was found; as
 /// starting processes.
-pub fn examine(path: &Path, start: Start<'_>, meeting: Meeting<'_>) -> Result<Report> {
-    let place = Place::of(path).at("look at", path)?;
+pub fn examine(path: &Path, shared: Shared, start: Start<'_>, meeting: Meeting<'_>) -> Result<Report> {
+    let place = Place::of(path, shared).at("look at", path)?;
     place.examine(start, meeting).at("test the locks of", &place.folder)
 }
 
@@ -93,10 +94,11 @@ struct Place {
     folder: PathBuf,
     links: u64,
     system: FileSystem,
+    shared: Shared,
 }
 
 impl Place {
-    fn of(path: &Path) -> Result<Self, base::ErrorKind> {
+    fn of(path: &Path, shared: Shared) -> Result<Self, base::ErrorKind> {
         let path = if path.is_dir() { path.canonicalize()? } else { Paths::of_new(path)?.file };
         let found = path.metadata().ok();
         let folder = match &found {
@@ -106,7 +108,7 @@ impl Place {
         let links = found.filter(std::fs::Metadata::is_file).map_or(1, |found| found.nlink());
         // A file may be a mount of its own.
         let system = FileSystem::of(if path.exists() { &path } else { &folder });
-        Ok(Self { path, folder, links, system })
+        Ok(Self { path, folder, links, system, shared })
     }
 
     fn examine(&self, start: Start<'_>, meeting: Meeting<'_>) -> Result<Report, base::ErrorKind> {
@@ -114,12 +116,12 @@ impl Place {
         let processes = between_processes(test.path(), start, CALL)?;
         // Calls that fail or never return must not be tried in this process.
         let works = processes.iter().all(|check| check.passed);
-        let threads = if works { between_threads(test.path())? } else { Vec::new() };
+        let threads = if works { between_threads(test.path(), self.shared)? } else { Vec::new() };
         let latency = if works { Some(Latency::measure(test.path())?) } else { None };
         let change_times = ChangeTimes::measure(test.path())?;
         drop(test);
         let hosts = self.meet(start, meeting)?;
-        let verdict = verdict::judge(&self.system, self.links, &[&processes, &threads], hosts.as_ref());
+        let verdict = verdict::judge((&self.system, self.shared), self.links, &[&processes, &threads], hosts.as_ref());
         Ok(Report {
             path: self.path.clone(),
             notes: self.notes(&verdict, change_times, hosts.as_ref()),
@@ -142,7 +144,7 @@ impl Place {
             process: ProcessId::this(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             file_system: self.system.to_string(),
-            refusal: self.system.sharing().refusal().map(|why| format!("{}: {}", self.system, why.what)),
+            refusal: self.shared.refusal(&self.system).map(|why| format!("{}: {}", self.system, why.what)),
         }
     }
 
@@ -160,7 +162,8 @@ impl Place {
                 let folder = peer.path().to_owned();
                 let mut side = Process::new(start, &folder, CALL)?;
                 let names = names(&peer.introduction.process.host, &own.process.host);
-                let checks = trial([&mut peer, &mut side], [&names[0], &names[1]])?;
+                let mut checks = trial([&mut peer, &mut side], [&names[0], &names[1]])?;
+                checks.push(clocks([&mut peer, &mut side], [&names[0], &names[1]])?);
                 drop(side);
                 let introduction = peer.introduction.clone();
                 peer.end(&checks)?;
@@ -189,7 +192,15 @@ impl Place {
                 hosts.host, hosts.peer
             )
         });
-        [forgets, coarse, same, held].into_iter().flatten().collect()
+        let by_nfs = self.shared == Shared::Nfs;
+        let stores = by_nfs.then(|| {
+            "whether the server stores what it acknowledges cannot be seen from here: it must export the folder with 'sync'"
+                .to_owned()
+        });
+        let lease = by_nfs.then(|| lease_s(&self.folder)).flatten().map(|lease_s| {
+            format!("the server keeps the locks of a host that died for {lease_s} to {} s", 2 * lease_s)
+        });
+        [forgets, coarse, same, held, stores, lease].into_iter().flatten().collect()
     }
 }
 
@@ -211,9 +222,8 @@ fn between_processes(folder: &Path, start: Start<'_>, patience: Duration) -> Res
     }
 }
 
-fn between_threads(folder: &Path) -> Result<Vec<Check>, base::ErrorKind> {
-    let mut first = Desk::new(folder, Box::new(Kernel));
-    let mut second = Desk::new(folder, Box::new(Kernel));
+fn between_threads(folder: &Path, shared: Shared) -> Result<Vec<Check>, base::ErrorKind> {
+    let [mut first, mut second] = [0, 1].map(|_| Desk::new(folder, Box::new(Kernel)).sharing(shared));
     trial([&mut first, &mut second], ["one thread", "another thread"])
 }
 

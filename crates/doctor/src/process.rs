@@ -4,6 +4,7 @@ use super::desk::{Answer, Desk, Kernel, Request};
 use super::folder;
 use super::trial::Side;
 use h5part_base::error::ErrorKind;
+use h5part_base::lock::Shared;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::AsFd;
@@ -91,8 +92,8 @@ impl Drop for Running {
 ///
 /// # Errors
 /// As reading and writing the standard streams.
-pub fn serve(folder: &Path) -> io::Result<()> {
-    let mut desk = Desk::new(folder, Box::new(Kernel));
+pub fn serve(folder: &Path, shared: Shared) -> io::Result<()> {
+    let mut desk = Desk::new(folder, Box::new(Kernel)).sharing(shared);
     for line in io::stdin().lock().lines() {
         let answer = desk.answer(&serde_json::from_str(&line?)?);
         let mut out = io::stdout().lock();

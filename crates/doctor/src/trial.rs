@@ -142,6 +142,7 @@ fn cases(names: [&str; 2]) -> Vec<Case> {
     cases.push(neighbours());
     cases.push(bytes());
     cases.push(renames());
+    cases.push(lengths());
     cases
 }
 
@@ -225,6 +226,43 @@ fn renames() -> Case {
     }
 }
 
+fn lengths() -> Case {
+    let long = DATA_LEN as u64;
+    let set = |who, len| step(who, Request::SetLength(len), Answer::Done);
+    let sees = |who, len| step(who, Request::Length, Answer::Number(len));
+    Case {
+        what: "length: each side sees at once how long the other has made a file".to_owned(),
+        steps: vec![
+            set(0, 2 * long),
+            sees(1, 2 * long),
+            set(1, 3 * long),
+            sees(0, 3 * long),
+            set(0, long),
+            sees(1, long),
+        ],
+    }
+}
+
+/// Clocks of hosts may differ by this much. Nothing depends on them, but people compare times.
+const SKEW_MS: u64 = 1000;
+
+/// Compares the clocks of two sides.
+///
+/// # Errors
+/// Those of [`Side::ask`].
+pub(super) fn clocks(sides: [&mut dyn Side; 2], names: [&str; 2]) -> Result<Check, ErrorKind> {
+    let [first, second] = sides;
+    let read = |side: &mut dyn Side| match side.ask(&Request::Clock)? {
+        Answer::Number(ms) => Ok::<_, ErrorKind>(ms),
+        other => Err(ErrorKind::BadRequest(format!("a clock said {other:?}"))),
+    };
+    // The second clock is read between two looks at the first.
+    let (before, there, after) = (read(second)?, read(first)?, read(second)?);
+    let skew_ms = before.saturating_sub(there).max(there.saturating_sub(after));
+    let seen = (skew_ms > SKEW_MS).then(|| format!("those of {} and {} differ by {skew_ms} ms", names[0], names[1]));
+    Ok(Check { what: format!("clocks differ by at most {SKEW_MS} ms"), passed: seen.is_none(), seen })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::desk::{Kernel, Locks, make};
@@ -281,7 +319,7 @@ mod tests {
 
     fn failed(locks: Broken) -> Vec<String> {
         let checks = tried(locks);
-        assert_eq!(checks.len(), 15);
+        assert_eq!(checks.len(), 16);
         let failed = checks.into_iter().filter(|check| !check.passed);
         failed.map(|check| format!("{}: {}", check.what, check.seen.expect("what was seen"))).collect()
     }
@@ -289,7 +327,7 @@ mod tests {
     #[test]
     fn locks_of_a_local_file_system_pass() {
         let checks = tried(Kernel);
-        assert!(checks.len() == 15 && checks.iter().all(|check| check.passed), "{checks:#?}");
+        assert!(checks.len() == 16 && checks.iter().all(|check| check.passed), "{checks:#?}");
     }
 
     #[test]

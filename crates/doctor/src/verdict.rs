@@ -2,7 +2,7 @@
 
 use super::meeting::Introduction;
 use super::trial::Check;
-use h5part_base::lock::{FileSystem, Reach, Remedy, Sharing};
+use h5part_base::lock::{FileSystem, Reach, Remedy, Shared, Sharing};
 use serde::Serialize;
 
 /// Who may write there at the same time.
@@ -85,8 +85,16 @@ fn failure(checks: &[Check]) -> Option<String> {
 }
 
 /// Decides by the file system, the number of hard links of the file, and the tests on this host and with another one.
-pub(super) fn judge(system: &FileSystem, links: u64, here: &[&[Check]], hosts: Option<&Hosts>) -> Verdict {
-    let sharing = system.sharing();
+pub(super) fn judge(
+    (system, shared): (&FileSystem, Shared),
+    links: u64,
+    here: &[&[Check]],
+    hosts: Option<&Hosts>,
+) -> Verdict {
+    let sharing = match shared {
+        Shared::Local => system.sharing(),
+        Shared::Nfs => shared.refusal(system).map_or(Sharing::Safe(Reach::AllHosts), Sharing::OneHost),
+    };
     // If both turn out to be the same host, their tests count as tests on this host.
     let alone = hosts.filter(|hosts| hosts.same_host).map(|hosts| hosts.checks.as_slice());
     if let Some(seen) = here.iter().copied().chain(alone).find_map(failure) {
@@ -162,7 +170,7 @@ mod tests {
     }
 
     fn level(system: &FileSystem, here: bool, with: Option<&Hosts>) -> Level {
-        let verdict = judge(system, 1, &[&checks(here)], with);
+        let verdict = judge((system, Shared::Local), 1, &[&checks(here)], with);
         assert_eq!(verdict.is_refused(), matches!(verdict.verdict, Level::OneHost | Level::Unsafe));
         verdict.verdict
     }
@@ -189,9 +197,11 @@ mod tests {
 
     #[test]
     fn reasons_name_what_was_seen_and_where() {
-        let told = judge(&system("brandnewfs", "rw"), 1, &[&checks(true)], Some(&hosts(false, false, None))).why;
+        let told =
+            judge((&system("brandnewfs", "rw"), Shared::Local), 1, &[&checks(true)], Some(&hosts(false, false, None)))
+                .why;
         assert_eq!(told, "brandnewfs at /data: locks do not hold between n1 and n2: second: both got it");
-        let linked = judge(&system("ext4", "rw"), 2, &[&checks(true)], None);
+        let linked = judge((&system("ext4", "rw"), Shared::Local), 2, &[&checks(true)], None);
         assert!(linked.is_refused() && linked.why.contains("2 hard links"), "{linked:?}");
     }
 }

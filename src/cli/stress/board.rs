@@ -5,6 +5,7 @@
 use super::job::StressRun;
 use h5part::Result;
 use h5part_base::error::At;
+use h5part_base::num::to_usize;
 use memmap2::{MmapOptions, MmapRaw};
 use std::fs::OpenOptions;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,21 +62,29 @@ pub struct Board {
 }
 
 impl Board {
-    /// Creates the file, all zero, and maps it.
-    pub fn create(job: &StressRun) -> Result<Self> {
-        let path = job.board();
+    /// Creates the file of a host, all zero, and maps it.
+    pub fn create(job: &StressRun, host: u64) -> Result<Self> {
+        let path = job.board(host);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path).at("make", &path)?;
         let words = entries(job) * WORDS as u64 + job.writers * (2 + SCORE_WORDS) + GLOBAL_WORDS;
         file.set_len(words * 8).at("make", &path)?;
-        Self::open(job)
+        Self::open(job, host)
     }
 
-    /// Maps the file.
-    pub fn open(job: &StressRun) -> Result<Self> {
-        let path = job.board();
+    /// Maps the file of a host.
+    pub fn open(job: &StressRun, host: u64) -> Result<Self> {
+        let path = job.board(host);
         let file = OpenOptions::new().read(true).write(true).open(&path).at("open", &path)?;
         let map = MmapOptions::new().map_raw(&file).at("map", &path)?;
         Ok(Self { map, stride: if job.overlap { job.rows } else { 0 }, entries: entries(job), writers: job.writers })
+    }
+
+    /// Writes the file, so that other hosts can read it.
+    ///
+    /// # Errors
+    /// As msync(2).
+    pub fn write_out(&self) -> std::io::Result<()> {
+        self.map.flush()
     }
 
     /// Touches the pages of a writer's rows, so that no page fault falls into the measurement.
@@ -140,6 +149,22 @@ impl Board {
         unsafe {
             AtomicU64::from_ptr(self.map.as_mut_ptr().cast::<u64>().add(word))
         }
+    }
+}
+
+/// The boards of all hosts, after the run.
+#[derive(Debug)]
+pub struct Boards(Vec<Board>);
+
+impl Boards {
+    /// Maps the files of all hosts.
+    pub fn open(job: &StressRun) -> Result<Self> {
+        (0..=job.peers.len() as u64).map(|host| Board::open(job, host)).collect::<Result<_>>().map(Self)
+    }
+
+    /// The board of a writer.
+    pub fn of(&self, job: &StressRun, writer: u64) -> &Board {
+        &self.0[to_usize(job.host_of(writer))]
     }
 }
 

@@ -15,7 +15,7 @@ const GROWTH: u64 = 25;
 /// Works until the parent says stop. Returns when it ended.
 pub fn run(job: &StressRun, all: &Board, number: u64, sequence: u64, ready: fn() -> Result<u64>) -> Result<u64> {
     let library = job.library();
-    let board = Board::open(&library)?;
+    let board = Board::open(&library, 0)?;
     let store = Store::open(job.file())?;
     let mut writer = store.writer(&library.table)?;
     let mut turns = Turns::new(&library, number, sequence, &board);
@@ -90,7 +90,7 @@ fn added(changer: u64, k: u64) -> String {
 
 /// Counts the acknowledged structural changes that are missing after the run.
 pub fn missing(job: &StressRun, store: &Store) -> Result<u64> {
-    let board = Board::open(&job.library())?;
+    let board = Board::open(&job.library(), 0)?;
     let mut missing = 0;
     for changer in 0..job.changers {
         let score = |score| board.score(changer, score).load(Ordering::Acquire);

@@ -1,6 +1,6 @@
 //! Checks after the run that every row holds exactly what was acknowledged last.
 
-use super::board::{Acknowledged, Board};
+use super::board::{Acknowledged, Board, Boards};
 use super::job::StressRun;
 use super::values::Token;
 use h5part::{ErrorKind, Result};
@@ -46,21 +46,21 @@ pub struct Row<'a> {
 }
 
 pub fn check(job: &StressRun, store: &Store) -> Result<Found> {
-    let board = Board::open(job)?;
+    let boards = Boards::open(job)?;
     let portion = (PORTION_BYTES / job.row_bytes()).max(1);
     let portions: Vec<u64> = (0..job.rows.div_ceil(portion)).collect();
     let found = portions.into_par_iter().map(|k| {
         let rows = k * portion..((k + 1) * portion).min(job.rows);
-        check_portion(job, store, &board, rows)
+        check_portion(job, store, &boards, rows)
     });
     Ok(found.reduce(Found::default, |a, b| a + b))
 }
 
-fn check_portion(job: &StressRun, store: &Store, board: &Board, rows: Range<u64>) -> Found {
+fn check_portion(job: &StressRun, store: &Store, boards: &Boards, rows: Range<u64>) -> Found {
     let read = store.reader(&job.table).and_then(|mut reader| read_rows(job, &mut reader, rows.clone()));
     match read {
         Ok(block) => {
-            let acknowledged = rows.clone().map(|row| acknowledged(job, board, row));
+            let acknowledged = rows.clone().map(|row| acknowledged(job, row, |writer| boards.of(job, writer)));
             rows.clone()
                 .zip(acknowledged)
                 .fold(Found::default(), |all, (row, acks)| all + check_row(job, &acks, &block.row(row)))
@@ -115,10 +115,10 @@ pub fn read_rows(job: &StressRun, reader: &mut Reader, rows: Range<u64>) -> Resu
     })
 }
 
-/// The last acknowledged commits of a row, one per writer.
-pub fn acknowledged(job: &StressRun, board: &Board, row: u64) -> Vec<Acknowledged> {
+/// The last acknowledged commits of a row, one per writer. `board` gives the board of a writer.
+pub fn acknowledged<'a>(job: &StressRun, row: u64, board: impl Fn(u64) -> &'a Board) -> Vec<Acknowledged> {
     let writers = (0..job.writers).filter(|&w| job.rows_of(w).contains(&row));
-    writers.filter_map(|w| board.get(w, row)).collect()
+    writers.filter_map(|w| board(w).get(w, row)).collect()
 }
 
 fn values<T: h5part_engine::store::Element>(block: &Block, job: &StressRun) -> Result<Vec<T>> {

@@ -7,6 +7,7 @@ use h5part_base::num::to_usize;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Rows of the table with compressed columns.
 const LIBRARY_ROWS: u64 = 200;
@@ -17,7 +18,13 @@ pub struct StressRun {
     pub dir: PathBuf,
     /// Path of the table in the file.
     pub table: String,
+    /// Writers on all hosts.
     pub writers: u64,
+    pub writers_per_host: u64,
+    /// Other hosts with writers.
+    pub peers: Vec<String>,
+    /// The words of the command that runs a program on another host.
+    pub launch: Vec<String>,
     pub rows: u64,
     pub row_shape: Vec<u64>,
     pub batch: u64,
@@ -57,8 +64,31 @@ impl StressRun {
         self.dir.join("stress.h5")
     }
 
-    pub fn board(&self) -> PathBuf {
-        self.dir.join(format!("acknowledged-{}", self.table))
+    /// The board of the host with this number. Hosts cannot share memory.
+    pub fn board(&self, host: u64) -> PathBuf {
+        self.dir.join(format!("acknowledged-{}-{host}", self.table))
+    }
+
+    /// The number of the host on which a writer runs. 0: the one of the parent.
+    pub fn host_of(&self, writer: u64) -> u64 {
+        writer / self.writers_per_host
+    }
+
+    /// A command on the host with this number.
+    pub fn command(&self, host: u64, program: &Path) -> Command {
+        let peer = host.checked_sub(1).and_then(|k| self.peers.get(to_usize(k)));
+        let words: Vec<String> = match peer {
+            Some(peer) => self.launch.iter().map(|word| word.replace("{host}", peer)).collect(),
+            None => Vec::new(),
+        };
+        match words.split_first() {
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            None => Command::new(program),
+        }
     }
 
     fn path(dir: &Path) -> PathBuf {
@@ -82,6 +112,8 @@ impl StressRun {
         Self {
             table: "library".to_owned(),
             writers: self.changers.max(1),
+            writers_per_host: self.changers.max(1),
+            peers: Vec::new(),
             rows: self.rows.min(LIBRARY_ROWS).max(self.changers),
             work: Work::UntilStopped,
             overlap: false,

@@ -12,15 +12,15 @@ mod worker;
 
 pub use worker::WorkerArgs;
 
-use super::common::{DurabilityArg, request, seconds};
+use super::common::{DurabilityArg, SharedArg, request, seconds};
 use super::exit::Exit;
 use super::output::{json, line};
-use h5part::{ErrorKind, Result};
+use h5part::{ErrorKind, Result, Shared};
 use h5part_base::dataspace::{ColumnSpec, Dtype};
 use h5part_base::error::At;
 use h5part_base::lock::{Gate, Paths, Patience, RowLocks};
 use h5part_base::num::to_usize;
-use h5part_base::storage::{Disk, Mode, Storage};
+use h5part_base::storage::{Disk, Storage};
 use h5part_engine::h5::{Filters, NewTable};
 use h5part_engine::store::Store;
 use job::{StressRun, Work};
@@ -40,7 +40,7 @@ const STRESS: &str = "stress";
 pub struct Args {
     /// The folder to work in; it must be empty or not exist.
     dir: PathBuf,
-    /// Number of writer processes.
+    /// Number of writer processes, on each host.
     #[arg(long, value_name = "P", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=512))]
     writers: u64,
     /// Number of rows.
@@ -74,6 +74,15 @@ pub struct Args {
     /// Number of processes that read and check every row [default: 1 with --kill-every, else 0].
     #[arg(long, value_name = "R", conflicts_with = "bare", value_parser = clap::value_parser!(u64).range(0..=64))]
     readers: Option<u64>,
+    /// Also run writers on this host, which sees DIR under the same name. Can be given several times.
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["overlap", "bare"])]
+    peer: Vec<String>,
+    /// How to run a program on another host. {host} stands for its name; program and arguments follow.
+    #[arg(long, value_name = "COMMAND", default_value = "ssh -o BatchMode=yes {host}", requires = "peer")]
+    launch: String,
+    /// Share the file between hosts in this way.
+    #[arg(long, value_name = "KIND", env = "H5PART_SHARED", hide_env_values = true)]
+    shared: Option<SharedArg>,
     /// What an acknowledged commit survives.
     #[arg(long, value_enum, default_value_t)]
     durability: DurabilityArg,
@@ -118,7 +127,8 @@ impl super::Subcommand for Args {
     fn run(&self) -> Result<Exit> {
         let job = self.job()?;
         prepare_folder(&self.dir)?;
-        let store = Store::new(job.file())?;
+        let shared = SharedArg::kind(self.shared);
+        let store = Store::new(job.file())?.with_shared(shared);
         store.create(&table(&job), &|_, _| ())?;
         if job.changers > 0 {
             let filters = Filters { gzip: Some(1), shuffle: true };
@@ -128,7 +138,9 @@ impl super::Subcommand for Args {
             let column = ColumnSpec::new("x", Dtype::F64, &[10]);
             store.create(&NewTable::new(&changer::grows(changer), 25, vec![column]), &|_, _| ())?;
         }
-        dirty_pages(&job.file()).at("prepare", job.file())?;
+        if shared == Shared::Local {
+            dirty_pages(&job.file()).at("prepare", job.file())?;
+        }
         let kills = parent::Kills { every: self.kill_every.map(Duration::from_millis), rounds: self.kills };
         let ran = parent::run(&job, kills)?;
         let found = check_all(&job, &store, &ran)?;
@@ -153,7 +165,10 @@ impl Args {
             _ => Work::EachRowOnce,
         };
         let companions = u64::from(self.kill_every.is_some());
-        if self.rows < self.writers && !self.overlap {
+        let hosts = 1 + self.peer.len() as u64;
+        let launch = shlex::split(&self.launch).filter(|words| !words.is_empty());
+        let launch = launch.ok_or_else(|| request(STRESS, &self.dir, "--launch is not a command"))?;
+        if self.rows < self.writers * hosts && !self.overlap {
             return Err(request(STRESS, &self.dir, "each writer needs at least one row of its own"));
         }
         let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |t| t.as_nanos());
@@ -162,7 +177,10 @@ impl Args {
             table: "stress".to_owned(),
             changers: self.changers.unwrap_or(companions),
             readers: self.readers.unwrap_or(companions),
-            writers: self.writers,
+            writers: self.writers * hosts,
+            writers_per_host: self.writers,
+            peers: self.peer.clone(),
+            launch,
             rows: self.rows,
             row_shape: spec.shape,
             batch: self.batch,
@@ -179,7 +197,7 @@ impl Args {
         let bytes = ran.rows * job.row_bytes();
         let commits = ran.commits.max(1) as f64;
         Report {
-            writers: self.writers,
+            writers: job.writers,
             rows: self.rows,
             batch: self.batch,
             commits: ran.commits,
@@ -241,9 +259,10 @@ impl Report {
 fn dirty_pages(path: &Path) -> Result<(), ErrorKind> {
     // This is done inside the gate, since it would otherwise look like a foreign write.
     let paths = Paths::of(path)?;
-    let gate = Gate::open(&paths, Arc::new(RowLocks::open(&paths)?))?;
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let gate = Gate::open(&paths, &storage, Arc::new(RowLocks::open(&paths)?))?;
     let _gate = gate.enter_shared(&Patience::default())?;
-    let file = Disk.open(path, Mode::Write)?;
+    let file = gate.file();
     let len = file.identity()?.len;
     let mut buf = vec![0; 1 << 20];
     for address in (0..len).step_by(buf.len()) {

@@ -1,7 +1,7 @@
 //! Starts the writers together, kills and restarts them if asked to, and measures the time.
 
 use super::STRESS;
-use super::board::{Board, Word};
+use super::board::{Board, Boards, Word};
 use super::job::{Role, StressRun};
 use super::turns::now_ns;
 use super::worker::Done;
@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use h5part::{ErrorKind, Result};
 use h5part_base::error::{At, Kind};
 use h5part_base::num::to_usize;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -38,14 +39,19 @@ struct Worker {
     number: u64,
     lives: u64,
     child: Child,
+    /// Its process on its own host.
+    pid: u32,
     out: BufReader<ChildStdout>,
 }
 
 /// Runs all writers to their end.
 pub fn run(job: &StressRun, kills: Kills) -> Result<Ran> {
     job.save()?;
-    let board = Board::create(job)?;
-    Board::create(&job.library())?;
+    let board = Board::create(job, 0)?;
+    Board::create(&job.library(), 0)?;
+    for host in 1..=job.peers.len() as u64 {
+        Board::create(job, host)?;
+    }
     let spawn = |role, count| (0..count).map(move |k| Worker::spawn(job, role, k, 0));
     let mut workers = spawn(Role::Writer, job.writers).collect::<Result<Vec<_>>>()?;
     let mut changers = spawn(Role::Changer, job.changers).collect::<Result<Vec<_>>>()?;
@@ -69,7 +75,8 @@ pub fn run(job: &StressRun, kills: Kills) -> Result<Ran> {
     }
     let end_ns = done.iter().map(|d| d.end_ns).max().unwrap_or(start_ns);
     let wall_s = Duration::from_nanos(end_ns.saturating_sub(start_ns)).as_secs_f64();
-    let counted = (0..job.writers).map(|w| board.counted(w));
+    let boards = Boards::open(job)?;
+    let counted = (0..job.writers).map(|w| boards.of(job, w).counted(w));
     let (commits, rows) = counted.fold((0, 0), |(c, r), (commits, rows)| (c + commits, r + rows));
     let word = |word| board.word_of_all(word).load(Ordering::Acquire);
     Ok(Ran {
@@ -149,9 +156,8 @@ impl Killer {
     }
 
     fn kill(&mut self, job: &StressRun, worker: &mut Worker) -> Result<()> {
-        worker.child.kill().at(STRESS, &job.dir)?;
-        let status = worker.child.wait().at(STRESS, &job.dir)?;
-        if status.code().is_some() {
+        let status = worker.kill(job).at(STRESS, &job.dir)?;
+        if status.success() || (worker.host(job) == 0 && status.code().is_some()) {
             // It had just ended on its own. Its last message is in the pipe.
             return Ok(());
         }
@@ -166,7 +172,9 @@ impl Worker {
     fn spawn(job: &StressRun, role: Role, number: u64, lives: u64) -> Result<Self> {
         let program = std::env::current_exe().at("find", "h5part itself")?;
         let first_sequence = lives * LIFE + 1;
-        let mut child = Command::new(&program)
+        let host = if role == Role::Writer { job.host_of(number) } else { 0 };
+        let mut child = job
+            .command(host, &program)
             .arg("stress-worker")
             .arg(&job.dir)
             .arg(role.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()))
@@ -177,7 +185,22 @@ impl Worker {
             .at("start", &program)?;
         let out = child.stdout.take().map(BufReader::new);
         let out = out.ok_or_else(|| ErrorKind::BadRequest("no pipe to a worker".to_owned())).at("start", &program)?;
-        Ok(Self { role, number, lives, child, out })
+        Ok(Self { role, number, lives, child, pid: 0, out })
+    }
+
+    fn host(&self, job: &StressRun) -> u64 {
+        if self.role == Role::Writer { job.host_of(self.number) } else { 0 }
+    }
+
+    /// Kills the process, on whatever host it runs.
+    fn kill(&mut self, job: &StressRun) -> io::Result<ExitStatus> {
+        match self.host(job) {
+            0 => self.child.kill()?,
+            host => {
+                job.command(host, Path::new("kill")).args(["-KILL", &self.pid.to_string()]).status()?;
+            }
+        }
+        self.child.wait()
     }
 
     fn read_line(&mut self) -> Result<String> {
@@ -187,7 +210,14 @@ impl Worker {
     }
 
     fn ready(&mut self) -> Result<()> {
-        if self.read_line()?.trim() == "ready" { Ok(()) } else { Err(self.failed("did not start")) }
+        let said = self.read_line()?;
+        match said.trim().strip_prefix("ready ").and_then(|pid| pid.parse().ok()) {
+            Some(pid) => {
+                self.pid = pid;
+                Ok(())
+            }
+            None => Err(self.failed("did not start")),
+        }
     }
 
     fn go(&mut self, start_ns: u64) -> Result<()> {

@@ -17,7 +17,7 @@ pub fn run(job: &StressRun, board: &Board, seed: u64, ready: fn() -> Result<u64>
     let library = job.library();
     let mut direct = store.reader(&job.table)?;
     let mut compressed =
-        if job.changers > 0 { Some((store.reader(&library.table)?, Board::open(&library)?)) } else { None };
+        if job.changers > 0 { Some((store.reader(&library.table)?, Board::open(&library, 0)?)) } else { None };
     ready()?;
     let mut random = seed | 1;
     let mut next = |below: u64| {
@@ -41,7 +41,7 @@ pub fn run(job: &StressRun, board: &Board, seed: u64, ready: fn() -> Result<u64>
 /// may be one that a dead writer left and nobody has recovered yet.
 fn look(job: &StressRun, board: &Board, counts: &Board, reader: &mut Reader, first: u64) -> Result<()> {
     let rows = first..(first + BLOCK).min(job.rows);
-    let before: Vec<_> = rows.clone().map(|row| acknowledged(job, board, row)).collect();
+    let before: Vec<_> = rows.clone().map(|row| acknowledged(job, row, |_| board)).collect();
     let block = read_rows(job, reader, rows.clone())?;
     for (row, before) in rows.clone().zip(&before) {
         let seen = block.row(row);

@@ -53,7 +53,8 @@ impl super::super::Subcommand for WorkerArgs {
             .map_err(std::io::Error::from)
             .at("start", &self.dir)?;
         let job = StressRun::load(&self.dir)?;
-        let board = Board::open(&job)?;
+        let host = if self.role == Role::Writer { job.host_of(self.number) } else { 0 };
+        let board = Board::open(&job, host)?;
         let end_ns = match self.role {
             Role::Writer => self.write(&job, &board)?,
             Role::Changer => changer::run(&job, &board, self.number, self.first_sequence, ready)?,
@@ -77,13 +78,16 @@ impl WorkerArgs {
             end_ns = now_ns();
             turn.acknowledge(board, self.number, begun, end_ns);
         }
+        if !job.peers.is_empty() {
+            board.write_out().at("write", &job.dir)?;
+        }
         Ok(end_ns)
     }
 }
 
 /// Reports that everything is set up, and waits for the common start.
 fn ready() -> Result<u64> {
-    line("ready")?;
+    line(format!("ready {}", std::process::id()))?;
     let mut start = String::new();
     std::io::stdin().lock().read_line(&mut start).map_err(ErrorKind::Io).at("read", "standard input")?;
     let start_ns: u64 = start.trim().parse().unwrap_or(0);

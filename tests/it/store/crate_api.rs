@@ -5,6 +5,7 @@ use crate::common::support::{Scratch, small_store};
 use h5part::{ErrorKind, Item, Misfit, RowsFault};
 use h5part_base::dataspace::Rows;
 use h5part_base::lock::{Paths, Patience, RowLocks};
+use h5part_base::storage::{Disk, Storage};
 use h5part_engine::store::{Durability, Values};
 use ndarray::Array1;
 use std::time::{Duration, Instant};
@@ -182,7 +183,9 @@ fn a_structural_change_of_ours_is_not_taken_for_another_programs() {
     writer.commit(&Rows::one(1), &[("E", Values::from(&e))]).expect("commit");
     drop(writer);
     let paths = Paths::of(store.path()).expect("paths");
-    let gate = h5part_base::lock::Gate::open(&paths, std::sync::Arc::new(RowLocks::open(&paths).expect("locks")));
+    let storage: std::sync::Arc<dyn Storage> = std::sync::Arc::new(Disk);
+    let locks = std::sync::Arc::new(RowLocks::open(&paths).expect("locks"));
+    let gate = h5part_base::lock::Gate::open(&paths, &storage, locks);
     let entered = gate.expect("gate").enter_shared(&Patience::default()).expect("enter");
     assert!(!entered.is_suspect());
 }

@@ -23,6 +23,7 @@ mod model;
 mod names;
 mod packed;
 mod pair;
+mod shared;
 mod structure;
 mod texts;
 mod types;

@@ -125,6 +125,16 @@ fn readers_beside_writers_see_whole_rows() {
     assert!(rows_seen > 1000, "only {rows_seen} rows were seen");
 }
 
+/// Hosts are stood for by a command that runs the workers here. Each "host" keeps a board of its own.
+#[test]
+fn writers_on_several_hosts_with_kills() {
+    let peers = ["--peer", "one", "--peer", "two", "--launch", "env HOST={host}"];
+    let load = ["--writers", "2", "--rows", "300", "--batch", "3", "--kill-every", "30", "--kills", "20"];
+    let report = stress(&[&peers[..], &load].concat());
+    assert_eq!((report["writers"].as_u64(), report["kills"].as_u64()), (Some(6), Some(20)), "{report}");
+    assert!(report["acknowledged"].as_u64().is_some_and(|rows| rows > 0), "{report}");
+}
+
 #[test]
 fn stress_refuses_what_it_cannot_do() {
     let scratch = Scratch::new();

@@ -1,5 +1,6 @@
 //! Why the engine fails.
 
+use crate::lock::Remedy;
 use nix::libc::RLIM_INFINITY;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fmt;
@@ -168,8 +169,13 @@ pub enum ErrorKind {
     #[error("interrupted while waiting for {0}")]
     Interrupted(&'static str),
     /// Advisory locks of this file system do not reach every process that may share the file.
-    #[error("locks here are not visible to every host that may share the file ({0})")]
-    UntrustedLocks(String),
+    #[error("locks here are not visible to every host that may share the file ({what})")]
+    UntrustedLocks {
+        /// The file system, and what is wrong with it.
+        what: String,
+        /// What to do.
+        remedy: Remedy,
+    },
     /// The file has several names (hard links). Programs that open it by different names would have different locks.
     #[error("the file has {0} hard links: its locks would not be seen under its other names")]
     HardLinked(u64),

@@ -1,31 +1,42 @@
 //! Bursts: commits in close succession that share one entry into the gate.
 //!
-//! An entry costs half a dozen system calls and a read of the file's metadata. A burst ends after [`LONGEST`], or when
-//! no commit follows within [`IDLE`]. A thread ends it, so that a writer that computes holds no lock.
+//! An entry costs half a dozen system calls and a read of the file's metadata. A burst ends after a few milliseconds, or
+//! when no commit follows soon. A thread ends it, so that a writer that computes holds no lock.
 
-use super::SharedGate;
+use super::{Shared, SharedGate};
 use crate::sync;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// A burst that is older than this ends before the next commit, so that structural changes get their turn.
-const LONGEST: Duration = Duration::from_millis(5);
-/// A burst ends after this long without a commit.
-const IDLE: Duration = Duration::from_millis(1);
-/// Commits that are closer together than this form a burst.
-const CLOSE: Duration = Duration::from_micros(200);
+/// How long bursts last.
+#[derive(Debug)]
+struct Pace {
+    /// A burst that is older than this ends before the next commit, so that structural changes get their turn.
+    longest: Duration,
+    /// A burst ends after this long without a commit.
+    idle: Duration,
+    /// Commits that are closer together than this form a burst.
+    close: Duration,
+}
+
+const LOCAL: Pace =
+    Pace { longest: Duration::from_millis(5), idle: Duration::from_millis(1), close: Duration::from_micros(200) };
+/// An entry costs some thirty calls to the server, and a commit ten.
+const NFS: Pace =
+    Pace { longest: Duration::from_millis(500), idle: Duration::from_millis(50), close: Duration::from_millis(50) };
 
 /// Keeps a [`SharedGate`] between commits that follow one another closely.
 #[derive(Debug)]
 pub struct Burst {
-    shared: Arc<Shared>,
+    shared: Arc<State>,
+    pace: &'static Pace,
     watch: Option<JoinHandle<()>>,
     last_end: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct State {
     state: Mutex<Held>,
     armed: Condvar,
 }
@@ -52,20 +63,24 @@ pub struct InBurst<'a> {
 impl Burst {
     /// A burst that has not entered the gate.
     #[must_use]
-    pub fn new() -> Self {
-        Self { shared: Arc::default(), watch: None, last_end: None }
+    pub fn new(shared: Shared) -> Self {
+        let pace = match shared {
+            Shared::Local => &LOCAL,
+            Shared::Nfs => &NFS,
+        };
+        Self { shared: Arc::default(), pace, watch: None, last_end: None }
     }
 
     /// Begins a commit. If [`InBurst::entered`] is false, the caller enters the gate, with all the checks of an entry,
     /// and hands it over with [`InBurst::keep`].
     pub fn begin(&mut self) -> InBurst<'_> {
         let start = Instant::now();
-        let close = self.last_end.is_some_and(|end| start - end < CLOSE);
+        let close = self.last_end.is_some_and(|end| start - end < self.pace.close);
         if close && self.watch.is_none() {
-            self.watch = self.shared.watch();
+            self.watch = self.shared.watch(self.pace.idle);
         }
         let mut state = self.shared.lock();
-        if state.entered.is_some_and(|entered| start - entered > LONGEST) {
+        if state.entered.is_some_and(|entered| start - entered > self.pace.longest) {
             state.gate = None;
         }
         InBurst { state, close: close && self.watch.is_some(), armed: &self.shared.armed, last_end: &mut self.last_end }
@@ -74,12 +89,6 @@ impl Burst {
     /// Leaves the gate now.
     pub fn end(&mut self) {
         self.shared.lock().gate = None;
-    }
-}
-
-impl Default for Burst {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -127,18 +136,18 @@ impl Drop for InBurst<'_> {
     }
 }
 
-impl Shared {
+impl State {
     fn lock(&self) -> MutexGuard<'_, Held> {
         sync::lock(&self.state)
     }
 
     /// The thread that ends idle bursts. If it cannot be started, every burst ends with its commit.
-    fn watch(self: &Arc<Self>) -> Option<JoinHandle<()>> {
+    fn watch(self: &Arc<Self>, idle: Duration) -> Option<JoinHandle<()>> {
         let shared = Arc::clone(self);
-        std::thread::Builder::new().name("h5part-gate".to_owned()).spawn(move || shared.end_idle_bursts()).ok()
+        std::thread::Builder::new().name("h5part-gate".to_owned()).spawn(move || shared.end_idle_bursts(idle)).ok()
     }
 
-    fn end_idle_bursts(&self) {
+    fn end_idle_bursts(&self, idle: Duration) {
         let mut state = self.lock();
         while !state.closing {
             if state.gate.is_none() {
@@ -146,9 +155,9 @@ impl Shared {
                 continue;
             }
             drop(state);
-            std::thread::sleep(IDLE);
+            std::thread::sleep(idle);
             state = self.lock();
-            if state.used.is_none_or(|used| used.elapsed() >= IDLE) {
+            if state.used.is_none_or(|used| used.elapsed() >= idle) {
                 state.gate = None;
             }
         }

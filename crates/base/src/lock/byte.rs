@@ -1,10 +1,11 @@
 //! An exclusive lock on a whole file, as a lock on one byte far beyond its end.
 
-use super::inherited::LockFile;
 use super::ofd::{self, Kind};
 use super::{Patience, holders};
 use crate::error::ErrorKind;
-use std::fs::OpenOptions;
+use crate::inherited::LockFile;
+use crate::storage::StorageFile;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -36,8 +37,22 @@ impl ByteLock {
     /// # Errors
     /// As open(2).
     pub fn open(path: &Path, what: &'static str) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Ok(Self { file: LockFile::new(file), path: path.to_owned(), what, threads: Mutex::new(()) })
+        Ok(Self::on(OpenOptions::new().read(true).write(true).open(path)?, path, what))
+    }
+
+    /// A lock that guards what is read and written through `file`, which has been opened by this path.
+    ///
+    /// # Errors
+    /// As open(2) and dup(2).
+    pub fn of(file: &dyn StorageFile, path: &Path, what: &'static str) -> io::Result<Self> {
+        match file.lock_handle()? {
+            Some(handle) => Ok(Self::on(handle, path, what)),
+            None => Self::open(path, what),
+        }
+    }
+
+    fn on(file: File, path: &Path, what: &'static str) -> Self {
+        Self { file: LockFile::new(file), path: path.to_owned(), what, threads: Mutex::new(()) }
     }
 
     /// Waits for the lock.

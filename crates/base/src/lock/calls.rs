@@ -1,11 +1,12 @@
-//! The two kinds of lock that a store uses, as plain calls, for testing whether they work.
+//! The two kinds of lock that a store uses, as plain calls.
 
 use super::gate::taken;
 use super::ofd::{self, Kind};
 use fs2::FileExt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::ops::Range;
+use std::path::Path;
 
 /// A lock on an open file. It belongs to the descriptor, as all locks of a store do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,5 +39,19 @@ impl LockCall {
             Self::Whole => FileExt::unlock(file),
             Self::Bytes(range) => ofd::set(file, Kind::Unlock, range).map(drop),
         }
+    }
+}
+
+/// Opens a file to lock it alone. NFS grants that only through a descriptor that may write. Another user's file may be
+/// read-only for us; on other file systems that is enough.
+///
+/// # Errors
+/// As open(2).
+pub fn open_to_lock(path: &Path) -> io::Result<File> {
+    match OpenOptions::new().read(true).write(true).open(path) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            File::open(path)
+        }
+        other => other,
     }
 }

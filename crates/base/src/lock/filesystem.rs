@@ -170,8 +170,11 @@ fn nfs(has: impl Fn(&str) -> bool) -> Why {
     } else if has("local_lock=posix") {
         why("each host keeps its byte-range locks to itself ('local_lock=posix')")
     } else {
-        why("hosts cache what they read and write whole pages over what others wrote, and locks taken on the server \
-             itself do not meet those of its clients")
+        Why {
+            what: "hosts cache what they read and write whole pages over what others wrote, unless the store is shared \
+                   by NFS",
+            remedy: Remedy::ShareByNfs,
+        }
     }
 }
 

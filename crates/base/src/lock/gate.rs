@@ -1,12 +1,13 @@
 //! The turnstile, the gate, and the HDF5 file's own lock. They are always taken together, in this order.
 
-use super::inherited::LockFile;
 use super::ofd::{self, Kind};
 use super::paths::Paths;
 use super::rows::{RowLocks, TURNSTILE};
 use super::wait::Patience;
 use super::{courtesy::Courtesy, holders, witness};
 use crate::error::{ErrorKind, Gone};
+use crate::inherited::LockFile;
+use crate::storage::{Facts, Mode, Storage, StorageFile};
 use crate::sync;
 use fs2::FileExt;
 use std::fs::{File, OpenOptions};
@@ -32,6 +33,10 @@ const READERS_LOOK: Duration = Duration::from_micros(200);
 pub struct Gate {
     gate: LockFile,
     data: LockFile,
+    /// The HDF5 file, for reading and writing inside the gate. Where several hosts share it, this is the open file that
+    /// `data` locks.
+    file: Arc<dyn StorageFile>,
+    storage: Arc<dyn Storage>,
     turnstile: Arc<RowLocks>,
     paths: Paths,
     courtesy: Mutex<Courtesy>,
@@ -97,11 +102,30 @@ impl Gate {
     ///
     /// # Errors
     /// As open(2).
-    pub fn open(paths: &Paths, turnstile: Arc<RowLocks>) -> io::Result<Arc<Self>> {
+    pub fn open(paths: &Paths, storage: &Arc<dyn Storage>, turnstile: Arc<RowLocks>) -> io::Result<Arc<Self>> {
         let gate = open_gate(&paths.gate)?;
-        let data = LockFile::new(OpenOptions::new().read(true).write(true).open(&paths.file)?);
-        let courtesy = Mutex::new(Courtesy::new(paths));
-        Ok(Arc::new(Self { gate, data, turnstile, paths: paths.clone(), courtesy }))
+        let file: Arc<dyn StorageFile> = Arc::from(storage.open(&paths.file, Mode::Write)?);
+        let data = match file.lock_handle()? {
+            Some(handle) => handle,
+            None => OpenOptions::new().read(true).write(true).open(&paths.file)?,
+        };
+        let (storage, courtesy) = (Arc::clone(storage), Mutex::new(Courtesy::new(paths)));
+        let data = LockFile::new(data);
+        Ok(Arc::new(Self { gate, data, file, storage, turnstile, paths: paths.clone(), courtesy }))
+    }
+
+    /// The HDF5 file. Write to it inside the gate only.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn StorageFile> {
+        &self.file
+    }
+
+    /// Whether the name refers to the file that this opened.
+    ///
+    /// # Errors
+    /// As stat(2).
+    pub fn is_named(&self) -> io::Result<bool> {
+        Ok(self.storage.identity(&self.paths.file)?.same_file(&self.file.identity()?))
     }
 
     /// Enters for row commits. Waits for a structural change, for another program that holds the gate, and for a stock
@@ -126,7 +150,7 @@ impl Gate {
     fn shared(self: &Arc<Self>, entered: Entered) -> Result<SharedGate, ErrorKind> {
         self.check_lock_files()?;
         // The witness describes the file that has the name, not another one.
-        let named = same(&self.data, &self.paths.file).unwrap_or(false);
+        let named = self.is_named().unwrap_or(false);
         let suspect = !named || witness::enter(self.turnstile.file(), &self.data)?;
         entered.stay();
         Ok(SharedGate { gate: Arc::clone(self), suspect, named })
@@ -235,6 +259,12 @@ impl SharedGate {
         self.named
     }
 
+    /// The HDF5 file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn StorageFile> {
+        &self.gate.file
+    }
+
     /// Whether another program may have written to the file at some time.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
@@ -254,7 +284,13 @@ impl ExclusiveGate {
     /// # Errors
     /// As stat(2).
     pub fn is_named(&self) -> io::Result<bool> {
-        same(&self.gate.data, &self.gate.paths.file)
+        self.gate.is_named()
+    }
+
+    /// The HDF5 file.
+    #[must_use]
+    pub fn file(&self) -> &Arc<dyn StorageFile> {
+        &self.gate.file
     }
 
     /// Keeps stock readers out while bytes change that they can see. Waits for those that opened the file since the
@@ -268,13 +304,13 @@ impl ExclusiveGate {
         if self.stock == StockReaders::MustLeave {
             return Ok(ReadersOut(self));
         }
-        let before = Touched::of(&gate.data)?;
+        let before = Facts::of(&gate.data)?;
         let start = Instant::now();
         loop {
             let out = taken(FileExt::try_lock(&*gate.data))?;
             // A failed attempt releases the shared lock, so a stock writer could have opened the file for an instant.
             let kept = out || taken(FileExt::try_lock_shared(&*gate.data))?;
-            let unchanged = kept && Touched::of(&gate.data)? == before;
+            let unchanged = kept && Facts::of(&gate.data)? == before;
             if out && unchanged {
                 return Ok(ReadersOut(self));
             }
@@ -294,24 +330,13 @@ impl HeldGate {
     /// # Errors
     /// As stat(2).
     pub fn is_named(&self) -> io::Result<bool> {
-        same(&self.0.data, &self.0.paths.file)
+        self.0.is_named()
     }
 }
 
 impl Drop for HeldGate {
     fn drop(&mut self) {
         self.0.leave();
-    }
-}
-
-/// When a file was last written to, and its length.
-#[derive(Debug, PartialEq, Eq)]
-struct Touched(i64, i64, u64);
-
-impl Touched {
-    fn of(file: &File) -> io::Result<Self> {
-        let found = file.metadata()?;
-        Ok(Self(found.ctime(), found.ctime_nsec(), found.len()))
     }
 }
 
@@ -369,9 +394,9 @@ impl ReadGate {
     /// # Errors
     /// [`ErrorKind::LockTimeout`], open(2).
     pub fn enter(paths: &Paths, patience: &Patience) -> Result<Self, ErrorKind> {
-        let gate = match File::open(&paths.gate) {
-            Ok(gate) => Some(LockFile::new(gate)),
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => None,
+        let gate = match paths.look_for(OpenOptions::new().read(true), &paths.gate) {
+            Ok(gate) => gate.map(LockFile::new),
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => None,
             Err(e) => return Err(e.into()),
         };
         match (RowLocks::look(paths)?, &gate) {

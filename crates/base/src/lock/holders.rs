@@ -3,7 +3,9 @@
 
 use super::owner::{self, OwnerNote, Process};
 use super::paths::Paths;
+use super::shared::{Shared, lease_s};
 use serde::Serialize;
+use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::ops::Range;
@@ -63,6 +65,10 @@ const LOOKS: usize = 5;
 
 /// Text for a wait on a `flock` lock.
 pub(super) fn of_file(paths: &Paths, file: &Path) -> String {
+    with_lease(paths, flock_holder(paths, file))
+}
+
+fn flock_holder(paths: &Paths, file: &Path) -> String {
     // The kernel lists locks page by page. While others change, one can slip through between two pages.
     let pids = (0..LOOKS).map(|_| flock_pids(file)).find(|pids| !pids.is_empty()).unwrap_or_default();
     let others: Vec<i32> = pids.iter().copied().filter(|&pid| pid != own_pid()).collect();
@@ -77,6 +83,10 @@ pub(super) fn of_file(paths: &Paths, file: &Path) -> String {
 
 /// Text for a wait on a byte range of `rows.lock`.
 pub(super) fn of_range(paths: &Paths, range: &Range<u64>) -> String {
+    with_lease(paths, range_holder(paths, range))
+}
+
+fn range_holder(paths: &Paths, range: &Range<u64>) -> String {
     let living: Vec<OwnerNote> =
         owner::notes(paths).unwrap_or_default().into_iter().filter_map(|(note, alive)| alive.then_some(note)).collect();
     let Ok(inode) = fs::metadata(&paths.rows).map(|m| m.ino()) else { return describe(&[]) };
@@ -94,6 +104,21 @@ pub(super) fn of_range(paths: &Paths, range: &Range<u64>) -> String {
         };
     }
     describe(&certain)
+}
+
+/// Where hosts share the store, adds how long the locks of a dead host stay.
+fn with_lease(paths: &Paths, mut holder: String) -> String {
+    if let (Shared::Nfs, Some(lease_s)) = (paths.shared, paths.file.parent().and_then(lease_s)) {
+        let most_s = 2 * lease_s;
+        let _ = write!(holder, "; if its host has died, the server frees its locks {lease_s} to {most_s} s later");
+    }
+    holder
+}
+
+/// Whom a call to the server may be waiting for.
+#[must_use]
+pub fn of_server(paths: &Paths) -> String {
+    with_lease(paths, "a host that does not answer, or by the server itself".to_owned())
 }
 
 /// Text for a wait on a byte of any file. There are no notes, so all processes are searched.

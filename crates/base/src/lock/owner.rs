@@ -1,12 +1,14 @@
 //! Owner notes say who a writer is, so that others can name the process that they wait for.
 
-use super::inherited::LockFile;
+use super::calls::open_to_lock;
 use super::paths::Paths;
+use crate::inherited::LockFile;
+use crate::storage::Facts;
 use fs2::FileExt;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt as _, MetadataExt};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -111,7 +113,7 @@ impl Owner {
             let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
             FileExt::lock(&file)?;
             // Before it was locked, another process may have taken it for a dead writer's file and removed it.
-            if file.metadata()?.nlink() > 0 {
+            if Facts::of(&file)?.identity.links > 0 {
                 file.write_all(&bytes)?;
                 return Ok(Self { path, file: LockFile::new(file), abandoned: false });
             }
@@ -156,7 +158,7 @@ impl Dead {
     pub fn all(paths: &Paths) -> io::Result<Vec<Self>> {
         let files = files(paths)?.into_iter();
         // Another process may have removed it between our open and our lock.
-        let there = |file: &File| file.metadata().is_ok_and(|m| m.nlink() > 0);
+        let there = |file: &File| Facts::of(file).is_ok_and(|found| found.identity.links > 0);
         let dead = files.filter(|(_, file)| FileExt::try_lock(file).is_ok() && there(file));
         Ok(dead.map(|(path, file)| Self { path, _file: LockFile::new(file) }).collect())
     }
@@ -207,7 +209,7 @@ fn files(paths: &Paths) -> io::Result<Vec<(PathBuf, File)>> {
     for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|e| e == SUFFIX) {
-            match File::open(&path) {
+            match open_to_lock(&path) {
                 Ok(file) => files.push((path, file)),
                 // The file was removed meanwhile, or belongs to another user.
                 Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}

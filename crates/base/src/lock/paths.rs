@@ -1,8 +1,12 @@
-//! The names of the files that belong to a store.
+//! The files that belong to a store: their names, and how they are opened.
 
+use super::shared::Shared;
 use crate::error::ErrorKind;
+use crate::storage::{O_DIRECT, refresh};
 use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Names of the lock file and of the sidecar folder that belong to one HDF5 file.
@@ -22,6 +26,10 @@ pub struct Paths {
     pub change: PathBuf,
     /// The uuid of the store that the sidecar belongs to.
     pub uuid: PathBuf,
+    /// Exists if the store is shared by NFS.
+    pub shared_mark: PathBuf,
+    /// How the files are shared, and so opened.
+    pub shared: Shared,
 }
 
 impl Paths {
@@ -59,8 +67,30 @@ impl Paths {
             records: sidecar.join("records"),
             change: sidecar.join("change.log"),
             uuid: sidecar.join("store.uuid"),
+            shared_mark: sidecar.join("shared"),
+            shared: Shared::Local,
             sidecar,
             file,
         }
+    }
+
+    /// Opens a file that may be missing. Where hosts share the store, the server is asked whether it is.
+    pub(super) fn look_for(&self, options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
+        if self.shared == Shared::Nfs
+            && let Some(folder) = path.parent()
+        {
+            refresh(folder);
+        }
+        match options.open(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    /// How the file of row locks is opened. Its first bytes are read and written, so no host may keep them in memory.
+    pub(super) fn options(&self) -> OpenOptions {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(if self.shared == Shared::Nfs { O_DIRECT } else { 0 });
+        options
     }
 }

@@ -18,6 +18,18 @@ pub enum Remedy {
     MountWithFlock,
     /// The file system is mounted with `flock`. Until then each worker writes its own file, or a single host writes.
     MountWithFlockOrOneHost,
+    /// All programs say that the store is shared by NFS.
+    ShareByNfs,
+    /// It is mounted by NFS 4.1 or newer, `hard`, with locks on the server.
+    MountNfs,
+    /// This host mounts the folder as the other hosts do.
+    MountAsOthers,
+    /// The kernel module `nfs` does not take lost locks again.
+    NoLostLocks,
+    /// The server grants no pNFS layouts of blocks.
+    NoBlockLayout,
+    /// The server gives a lease.
+    GiveLease,
     /// The locks are tested between hosts, and trusted if they hold.
     TestAndTrust,
     /// The locks are tested between hosts before several hosts write.
@@ -26,9 +38,11 @@ pub enum Remedy {
     KeepOneName,
 }
 
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Remedy {
+    /// The sentence.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::WriteElsewhere => {
                 "let each worker write its own file and merge the files, write on the host's own disk, or let a single \
                  host write and trust its locks"
@@ -47,13 +61,33 @@ impl fmt::Display for Remedy {
                 "mount it with 'flock' on all hosts; until then let each worker write its own file and merge the \
                  files, or let a single host write and trust its locks"
             }
+            Self::ShareByNfs => {
+                "say that the store is shared by NFS, let each worker write its own file and merge the files, or let a \
+                 single host write and trust its locks"
+            }
+            Self::MountNfs => {
+                "mount it on all hosts with 'vers=4.1' or newer and 'hard', without 'nolock' and 'local_lock'"
+            }
+            Self::MountAsOthers => {
+                "write from a host that mounts it by NFS; if no other host uses the store any more, remove the file \
+                 'shared' in its folder FILE.part"
+            }
+            Self::NoLostLocks => "set recover_lost_locks=0 for the kernel module nfs on all hosts, and mount it again",
+            Self::NoBlockLayout => "export it without 'pnfs', and mount it again",
+            Self::GiveLease => "set the server's lease to at least 10 s (/proc/fs/nfsd/nfsv4leasetime)",
             Self::TestAndTrust => {
                 "test the locks between hosts; if all tests pass, trust them, else let each worker write its own file \
                  and merge the files"
             }
             Self::TestBetweenHosts => "before several hosts write, test the locks between them",
             Self::KeepOneName => "keep one name, e.g. by a copy; a symbolic link is fine",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

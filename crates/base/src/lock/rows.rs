@@ -1,11 +1,11 @@
 //! Exclusive locks on rows. Whoever holds a row's lock knows that nobody else is writing the row.
 
-use super::inherited::LockFile;
 use super::ofd::{self, Kind};
 use super::paths::Paths;
 use super::{Patience, holders};
 use crate::error::ErrorKind;
-use std::fs::{File, OpenOptions};
+use crate::inherited::LockFile;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 
@@ -37,7 +37,7 @@ impl RowLocks {
     /// As mkdir(2) and open(2).
     pub fn open(paths: &Paths) -> io::Result<Self> {
         std::fs::create_dir_all(&paths.sidecar)?;
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&paths.rows)?;
+        let file = paths.options().write(true).create(true).truncate(false).open(&paths.rows)?;
         Ok(Self { file: LockFile::new(file), paths: paths.clone() })
     }
 
@@ -46,11 +46,8 @@ impl RowLocks {
     /// # Errors
     /// As open(2).
     pub fn look(paths: &Paths) -> io::Result<Option<Self>> {
-        match File::open(&paths.rows) {
-            Ok(file) => Ok(Some(Self { file: LockFile::new(file), paths: paths.clone() })),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(e),
-        }
+        let file = paths.look_for(&paths.options(), &paths.rows)?;
+        Ok(file.map(|file| Self { file: LockFile::new(file), paths: paths.clone() }))
     }
 
     pub(super) fn file(&self) -> &File {

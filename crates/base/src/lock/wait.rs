@@ -4,6 +4,7 @@ use crate::error::ErrorKind;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 /// First pause between two attempts. Later ones double, up to an eighth of the wait so far.
@@ -75,6 +76,25 @@ impl Patience {
             );
         };
         Self { timeout, tell: Some(Arc::new(tell)), ..Self::default() }
+    }
+
+    /// Runs `body`, and says after a second, and then at growing intervals, that it has not returned. This is for calls that
+    /// wait inside the system.
+    pub fn watch<T>(&self, what: &'static str, holder: &str, body: impl FnOnce() -> T) -> T {
+        let Some(tell) = &self.tell else { return body() };
+        let (over, is_over) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let (start, mut word) = (Instant::now(), FIRST_WORD);
+                while is_over.recv_timeout(word.saturating_sub(start.elapsed())) == Err(RecvTimeoutError::Timeout) {
+                    tell(&Waiting { what, holder, waited: start.elapsed() });
+                    word *= 3;
+                }
+            });
+            let done = body();
+            drop(over);
+            done
+        })
     }
 
     /// Retries until `attempt` says that the lock was taken, or the time is up.
@@ -157,6 +177,24 @@ mod tests {
         let error = patience.wait("row lock", || Ok(false), String::new).expect_err("is interrupted");
         assert!(matches!(error, ErrorKind::Interrupted("row lock")), "{error}");
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_call_that_does_not_return_is_told() {
+        let told = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&told);
+        let tell: Tell = Arc::new(move |waiting| {
+            assert!(waiting.what == "the server" && waiting.holder == "nobody knows");
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let patience = Patience { tell: Some(tell), ..Patience::default() };
+        assert_eq!(patience.watch("the server", "nobody knows", || 7), 7);
+        assert_eq!(told.load(Ordering::Relaxed), 0);
+        patience.watch("the server", "nobody knows", || {
+            while told.load(Ordering::Relaxed) == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
     }
 
     #[test]

@@ -12,10 +12,11 @@
 
 use super::ofd::{self, Kind};
 use crate::checksum::crc32c;
+use crate::storage::{Facts, Identity};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
 /// Bytes of `rows.lock` that are locked for other purposes than rows; byte 0 is the turnstile.
 pub(super) const PRESENCE: Range<u64> = 1..2;
@@ -93,9 +94,8 @@ fn attended(rows: &File) -> io::Result<bool> {
 
 impl Note {
     fn of(data: &File, suspect: bool) -> io::Result<Self> {
-        let m = data.metadata()?;
-        let nanoseconds = u32::try_from(m.ctime_nsec()).unwrap_or(0);
-        Ok(Self { device: m.dev(), inode: m.ino(), seconds: m.ctime(), nanoseconds, suspect })
+        let Facts { identity: Identity { device, inode, .. }, changed: (seconds, nanoseconds) } = Facts::of(data)?;
+        Ok(Self { device, inode, seconds, nanoseconds, suspect })
     }
 
     fn read(rows: &File) -> io::Result<Option<Self>> {

@@ -1,4 +1,4 @@
-//! The real file system.
+//! The file systems of this host.
 
 use super::{Identity, Mode, Storage, StorageFile};
 use nix::errno::Errno;

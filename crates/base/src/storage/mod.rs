@@ -3,17 +3,24 @@
 //! The engine never calls the file system itself. It uses a [`Storage`], which is [`Disk`] in production. Tests replace
 //! it by a faulty or a recording one.
 
+mod aio;
 mod disk;
+mod facts;
 mod faulty;
+mod nfs;
 mod replace;
 
 pub use disk::Disk;
+pub(crate) use facts::Facts;
 pub use faulty::{Fault, Faulty};
+pub use nfs::{Nfs, O_DIRECT, is_on_nfs, refresh};
 pub use replace::{PIECE, beside, replace, take_name};
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Which file a name or a descriptor refers to, and its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +54,14 @@ pub enum Mode {
     CreateNew,
 }
 
+/// The storage for a file that must not be kept in the memory of a host: [`Nfs`] on NFS, else [`Disk`]. The file need
+/// not exist.
+#[must_use]
+pub fn uncached(path: &Path) -> Arc<dyn Storage> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if nfs::is_on_nfs(folder) { Arc::new(Nfs::new()) } else { Arc::new(Disk) }
+}
+
 /// A folder's worth of operations. All paths are absolute.
 pub trait Storage: Debug + Send + Sync {
     /// Opens a file. Started programs do not inherit the descriptor.
@@ -60,6 +75,10 @@ pub trait Storage: Debug + Send + Sync {
     /// # Errors
     /// As stat(2).
     fn identity(&self, path: &Path) -> io::Result<Identity>;
+
+    /// Looks anew which names a folder has. A host may remember for up to a minute that a name was missing. Does nothing
+    /// where no other host can add names.
+    fn refresh(&self, _folder: &Path) {}
 
     /// Renames atomically over whatever has the name `to`. Use [`replace`], which also syncs.
     ///
@@ -124,4 +143,13 @@ pub trait StorageFile: Debug + Send + Sync {
     /// # Errors
     /// As fstat(2).
     fn identity(&self) -> io::Result<Identity>;
+
+    /// Another descriptor of the same open file, for the locks that guard its bytes. `None`: a lock on any descriptor
+    /// guards them.
+    ///
+    /// # Errors
+    /// As dup(2).
+    fn lock_handle(&self) -> io::Result<Option<File>> {
+        Ok(None)
+    }
 }

@@ -147,7 +147,7 @@ impl Store {
         }
         let Err(e) = self.recover() else { return Ok(()) };
         match e.into_kind() {
-            ErrorKind::ReadOnly(_) | ErrorKind::UntrustedLocks(_) | ErrorKind::HardLinked(_) => Ok(()),
+            ErrorKind::ReadOnly(_) | ErrorKind::UntrustedLocks { .. } | ErrorKind::HardLinked(_) => Ok(()),
             other => Err(other),
         }
     }

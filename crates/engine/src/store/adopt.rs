@@ -12,7 +12,6 @@ use crate::h5::{Attribute, H5File};
 use h5part_base::dataspace::refuse_reserved;
 use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::record::stamp::Seed;
-use h5part_base::storage::Mode;
 use plan::Plan;
 use summing::{Sink, Summing};
 use uuid::Uuid;
@@ -131,7 +130,7 @@ impl Store {
         columns.chain(attributes).chain([table]).try_for_each(refuse_reserved)?;
         if how.dry_run {
             let _gate = self.enter_to_read()?;
-            let view = TableView::load(self, table, Mode::Read)?;
+            let view = TableView::load(self, table)?;
             let plan = self.plan_adoption(&view, how)?;
             return Summing::new(self, &view, &plan, Vec::new(), None).run(progress);
         }
@@ -148,7 +147,7 @@ impl Store {
         progress: Progress<'_>,
         exclusive: &Exclusive,
     ) -> Result<Adopted, ErrorKind> {
-        let view = TableView::load(self, table, Mode::Write)?;
+        let view = TableView::load_inside(self, table, exclusive.gate.file())?;
         let plan = self.plan_adoption(&view, how)?;
         let stamping = match (&plan.anew, plan.further.is_empty()) {
             (Some(without), _) => Some(Stamping::anew(without, &plan.further, plan.guards.clone())?),

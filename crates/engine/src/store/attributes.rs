@@ -32,7 +32,7 @@ impl Store {
     /// Gives stamps to the rows that another program appended to all columns of a table.
     pub(super) fn take_in_rows(&self, table: &str) -> Result<(), ErrorKind> {
         self.change_beside_readers(|exclusive| {
-            let view = TableView::load(self, table, Mode::Write)?;
+            let view = TableView::load_inside(self, table, exclusive.gate.file())?;
             if view.table.rows == view.table.stamped_rows() {
                 return Ok(());
             }

@@ -119,7 +119,8 @@ impl Store {
             let lock = CreationLock::take(&self.paths, &self.patience)?;
             lock::clear_store_uuid(&self.paths)?;
             self.rename_into_place(new)?;
-            Ok::<_, ErrorKind>(lock.hand_over(&self.paths)?)
+            lock.hand_over(&self.paths)?;
+            Ok::<_, ErrorKind>(self.shared.mark(&self.paths)?)
         };
         // An error of `fill` keeps its own operation and path.
         build().map_err(|kind: ErrorKind| at_fill.unwrap_or_else(|| kind.at("make", &self.paths.file)))

@@ -81,21 +81,16 @@ impl Store {
             drop(gate);
             return self.enter_exclusively_with(StockReaders::MustLeave);
         }
-        self.resolve_or_refuse()?;
-        self.recover_rows(&locks)?;
+        self.resolve_or_refuse(gate.file())?;
+        self.recover_rows(&locks, gate.file())?;
         Ok(Exclusive { gate })
     }
 
     /// Enters the gate exclusively. Refuses a file that another program has marked as open for writing.
     pub(super) fn enter_gate(&self, locks: &Arc<RowLocks>, stock: StockReaders) -> Result<ExclusiveGate, ErrorKind> {
         let gate = self.enter_gate_with_marks(locks, stock)?;
-        self.superblock()?.map_or(Ok(()), |found| found.refuse_marks())?;
+        Superblock::find(gate.file().as_ref())?.map_or(Ok(()), |found| found.refuse_marks())?;
         Ok(gate)
-    }
-
-    /// The file's superblock, if it has one.
-    pub(super) fn superblock(&self) -> Result<Option<Superblock>, ErrorKind> {
-        Ok(Superblock::find(self.storage.open(&self.paths.file, Mode::Read)?.as_ref())?)
     }
 
     /// The same, but allows marks.
@@ -105,7 +100,8 @@ impl Store {
         stock: StockReaders,
     ) -> Result<ExclusiveGate, ErrorKind> {
         loop {
-            let gate = Gate::open(&self.paths, Arc::clone(locks))?.enter_exclusive(&self.patience, stock)?;
+            let opened = self.opening(|| Gate::open(&self.paths, &self.storage, Arc::clone(locks)))?;
+            let gate = opened.enter_exclusive(&self.patience, stock)?;
             // While we waited, another file may have taken the name.
             if gate.is_named()? {
                 return Ok(gate);
@@ -121,8 +117,8 @@ impl Store {
                 return Ok(entered);
             }
             drop(entered);
-            let _alone = self.enter_gate(locks, StockReaders::MustLeave)?;
-            self.resolve_or_refuse()?;
+            let alone = self.enter_gate(locks, StockReaders::MustLeave)?;
+            self.resolve_or_refuse(alone.file())?;
         }
     }
 
@@ -132,26 +128,26 @@ impl Store {
         exclusive: &Exclusive,
         work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
-        let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        let base = exclusive.gate.file();
         check_superblock(base.as_ref())?.refuse_marks()?;
-        let h5 = H5File::open(&base, &self.paths.file)?;
+        let h5 = H5File::open(base, &self.paths.file)?;
         if h5.is_published()? {
             return Err(ErrorKind::Published);
         }
         let uuid = h5.uuid()?;
         drop(h5);
-        self.lay_over(&exclusive.gate, &base, uuid, |file| Ok(H5Change::open(file, &self.paths.file, false)?), work)
+        self.lay_over(&exclusive.gate, uuid, |file| Ok(H5Change::open(file, &self.paths.file, false)?), work)
     }
 
     /// Lets the library work on the file under an overlay, then seals and applies it.
     pub(super) fn lay_over<T>(
         &self,
         gate: &ExclusiveGate,
-        base: &Arc<dyn StorageFile>,
         uuid: Option<Uuid>,
         open: impl FnOnce(&Arc<dyn StorageFile>) -> Result<H5Change, ErrorKind>,
         work: impl FnOnce(&Changing<'_>) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
+        let base = gate.file();
         let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
         let overlay = Arc::new(Overlay::new(Arc::clone(base), Arc::clone(&log), uuid)?);
         let file: Arc<dyn StorageFile> = Arc::<Overlay>::clone(&overlay);
@@ -167,7 +163,7 @@ impl Store {
                 }
                 Ok(done)
             });
-        self.settle(gate, &overlay, (base, &log), outcome)
+        self.settle(gate, &overlay, &log, outcome)
     }
 
     /// Changes bytes of cells and stamps, all of them or none. The library is not involved: metadata stays as it is, so
@@ -178,13 +174,13 @@ impl Store {
         uuid: Option<Uuid>,
         work: impl FnOnce(&dyn StorageFile) -> Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
-        let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
+        let base = gate.file();
         // The seal records what the bytes were. A loss of power must not take back commits that were not synced.
         base.sync()?;
         let log: Arc<dyn StorageFile> = Arc::from(self.in_sidecar(self.open_log())?);
-        let overlay = Overlay::new(Arc::clone(&base), Arc::clone(&log), uuid)?;
+        let overlay = Overlay::new(Arc::clone(base), Arc::clone(&log), uuid)?;
         let outcome = work(&overlay);
-        self.settle(gate, &overlay, (&base, &log), outcome)
+        self.settle(gate, &overlay, &log, outcome)
     }
 
     /// Seals and applies a change whose work succeeded; discards one whose work failed.
@@ -192,13 +188,13 @@ impl Store {
         &self,
         gate: &ExclusiveGate,
         overlay: &Overlay,
-        (base, log): (&Arc<dyn StorageFile>, &Arc<dyn StorageFile>),
+        log: &Arc<dyn StorageFile>,
         outcome: Result<T, ErrorKind>,
     ) -> Result<T, ErrorKind> {
         match outcome.and_then(|done| Ok((done, overlay.seal()?))) {
             Ok((done, sealed)) => {
                 if let Some(sealed) = sealed {
-                    self.apply(gate, overlay, &sealed, base.as_ref(), log.as_ref())?;
+                    self.apply(gate, overlay, &sealed, log.as_ref())?;
                 }
                 Ok(done)
             }
@@ -216,14 +212,14 @@ impl Store {
         gate: &ExclusiveGate,
         overlay: &Overlay,
         sealed: &Sealed,
-        base: &dyn StorageFile,
         log: &dyn StorageFile,
     ) -> Result<(), ErrorKind> {
+        let base = gate.file().as_ref();
         match gate.keep_readers_out(&self.patience) {
             Ok(_out) => sealed.write(base, log)?,
             Err(e) => {
                 overlay.unseal()?;
-                self.resolve()?;
+                self.resolve(gate.file())?;
                 return Err(e);
             }
         }

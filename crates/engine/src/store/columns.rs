@@ -6,7 +6,6 @@ use super::stamping::Stamping;
 use super::table_view::TableView;
 use crate::h5::{GuardSpec, NewTable, planned_bytes};
 use h5part_base::error::{At, ErrorKind, Result};
-use h5part_base::storage::Mode;
 
 impl Store {
     /// Adds columns to a table, whoever made it. `columns` describes them like a table, with the path and the number of
@@ -33,7 +32,7 @@ impl Store {
     }
 
     fn add_columns_exclusively(&self, new: &NewTable, exclusive: &Exclusive) -> Result<(), ErrorKind> {
-        let view = TableView::load(self, &new.path, Mode::Write)?;
+        let view = TableView::load_inside(self, &new.path, exclusive.gate.file())?;
         let there = new.guard.as_ref().and_then(|name| view.table.column(name).ok());
         let there = there.and_then(|column| view.table.as_guard(column));
         match there {

@@ -2,9 +2,9 @@
 
 use super::building::Building;
 use super::handle::{Store, trim_slashes};
-use crate::h5::{self, H5Change, H5File, NewTable};
+use crate::h5::{self, H5Change, H5File, NewTable, Superblock};
 use h5part_base::error::{At, ErrorKind, Result, Shortage, size_limit};
-use h5part_base::lock::{self, CreationLock};
+use h5part_base::lock::{self, CreationLock, Shared};
 use h5part_base::storage::{Mode, StorageFile, beside, replace};
 use std::path::Path;
 use std::sync::Arc;
@@ -61,11 +61,14 @@ impl Store {
         &self,
         build: impl FnOnce() -> Result<NamedTempFile, ErrorKind>,
     ) -> Result<bool, ErrorKind> {
-        if self.paths.file.exists() {
+        if self.exists() {
             return Ok(false);
         }
+        if self.shared == Shared::Nfs {
+            self.check_mount()?;
+        }
         let lock = CreationLock::take(&self.paths, &self.patience)?;
-        if self.paths.file.exists() {
+        if self.exists() {
             return Ok(false);
         }
         self.clear_unfinished();
@@ -73,7 +76,14 @@ impl Store {
         lock::clear_store_uuid(&self.paths)?;
         self.rename_into_place(new)?;
         lock.hand_over(&self.paths)?;
+        self.shared.mark(&self.paths)?;
         Ok(true)
+    }
+
+    /// Whether the file exists.
+    fn exists(&self) -> bool {
+        self.storage.refresh(self.folder());
+        self.paths.file.exists()
     }
 
     fn build(&self, table: &NewTable, progress: Progress<'_>) -> Result<NamedTempFile, ErrorKind> {
@@ -129,8 +139,9 @@ impl Store {
 
     /// Checks that this many bytes, and an axis of this length, can be added to the file.
     pub(super) fn check_room(&self, bytes: u64, longest: u64) -> Result<(), ErrorKind> {
-        let len = self.storage.identity(&self.paths.file)?.len.saturating_add(bytes);
-        self.superblock()?.map_or(Ok(()), |found| found.can_address(len, longest))?;
+        let file = self.storage.open(&self.paths.file, Mode::Read)?;
+        let len = file.identity()?.len.saturating_add(bytes);
+        Superblock::find(file.as_ref())?.map_or(Ok(()), |found| found.can_address(len, longest))?;
         match size_limit() {
             Some(limit) if len > limit => Err(ErrorKind::NoSpace(Shortage::FileSize { limit })),
             _ => self.check_space(bytes),
@@ -147,7 +158,7 @@ impl Store {
         if needed > available { Err(ErrorKind::NoSpace(Shortage::Disk { needed, available })) } else { Ok(()) }
     }
 
-    fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         self.paths.file.parent().unwrap_or(Path::new("/"))
     }
 
@@ -178,7 +189,7 @@ impl Store {
         let prefix = self.unfinished_prefix();
         for entry in std::fs::read_dir(self.folder()).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
-            let dead = || std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok());
+            let dead = || lock::open_to_lock(&entry.path()).is_ok_and(|file| file.try_lock().is_ok());
             if name.starts_with(&prefix) && name.ends_with(UNFINISHED) && dead() {
                 // A leftover that cannot be removed does no harm.
                 let _ = std::fs::remove_file(entry.path());

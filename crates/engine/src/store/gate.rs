@@ -28,7 +28,7 @@ impl Store {
             if self.change_waits()? {
                 drop(self.enter_exclusively()?);
             }
-            let held = Gate::open(&self.paths, Arc::clone(&locks))?.hold(&self.patience)?;
+            let held = Gate::open(&self.paths, &self.storage, Arc::clone(&locks))?.hold(&self.patience)?;
             // While we waited, another file may have taken the name, or another process may have died in a change.
             if held.is_named()? && !self.change_waits()? {
                 return Ok(held);

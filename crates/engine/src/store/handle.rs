@@ -2,8 +2,8 @@
 
 use crate::h5::{H5File, Listing};
 use h5part_base::error::{At, ErrorKind, Result};
-use h5part_base::lock::{self, FileSystem, LockReport, Paths, Patience, RowLocks};
-use h5part_base::storage::{Disk, Mode, Storage, StorageFile};
+use h5part_base::lock::{self, FileSystem, LockReport, Paths, Patience, RowLocks, Shared};
+use h5part_base::storage::{Disk, Mode, Nfs, Storage, StorageFile, is_on_nfs};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct Store {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) patience: Patience,
     trust_locks: bool,
+    /// How it is meant to be shared. The file may be reached in another way from here.
+    pub(super) shared: Shared,
     /// Whether the name of the log of structural changes is known to be durable.
     pub(super) log_is_named: Arc<AtomicBool>,
 }
@@ -41,8 +43,9 @@ impl Store {
     }
 
     fn at(paths: Paths) -> Self {
-        let log_is_named = Arc::default();
-        Self { paths, storage: Arc::new(Disk), patience: Patience::default(), trust_locks: false, log_is_named }
+        let (log_is_named, shared) = (Arc::default(), Shared::by_mark(&paths));
+        let (storage, patience) = (Arc::new(Disk), Patience::default());
+        Self { paths, storage, patience, trust_locks: false, shared, log_is_named }.with_shared(shared)
     }
 
     /// Sets how long to wait for locks, and who is told about it. Default: 300 s, silently.
@@ -57,6 +60,23 @@ impl Store {
     pub fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = storage;
         self.log_is_named = Arc::default();
+        self
+    }
+
+    /// Says how writers reach the store. A store that was shared by NFS once stays so, and knows it by itself.
+    ///
+    /// With [`Shared::Nfs`] any number of hosts may write. Writing is refused on mounts that do not allow it. Every
+    /// commit is on the server before it is acknowledged, so [`Durability::Process`](super::Durability::Process) costs
+    /// what [`Durability::Power`](super::Durability::Power) does.
+    #[must_use]
+    pub fn with_shared(mut self, shared: Shared) -> Self {
+        if shared == Shared::Nfs {
+            self.shared = shared;
+            if is_on_nfs(self.folder()) {
+                self.paths.shared = shared;
+                self = self.with_storage(Arc::new(Nfs::new()));
+            }
+        }
         self
     }
 
@@ -117,9 +137,20 @@ impl Store {
         body(&H5File::open(&file, &self.paths.file)?, file.as_ref())
     }
 
+    /// Runs calls that open files. Where hosts share the store, the server may keep them waiting while it takes back what a
+    /// dead host had; long waits are reported.
+    pub(super) fn opening<T>(&self, body: impl FnOnce() -> T) -> T {
+        match self.paths.shared {
+            Shared::Local => body(),
+            Shared::Nfs => self.patience.watch("the NFS server", &lock::of_server(&self.paths), body),
+        }
+    }
+
     /// Opens the row locks, and makes their file if it is missing.
     pub(super) fn open_locks(&self) -> Result<Arc<RowLocks>, ErrorKind> {
-        Ok(Arc::new(self.in_sidecar(RowLocks::open(&self.paths))?))
+        let locks = self.in_sidecar(self.opening(|| RowLocks::open(&self.paths)))?;
+        self.in_sidecar(self.shared.mark(&self.paths))?;
+        Ok(Arc::new(locks))
     }
 
     /// Turns errors about the sidecar that seem to be about the file into errors that name the sidecar.
@@ -130,14 +161,21 @@ impl Store {
         })
     }
 
+    /// Refuses file systems on which the store cannot be shared in this way.
+    pub(super) fn check_mount(&self) -> Result<(), ErrorKind> {
+        if self.trust_locks {
+            return Ok(());
+        }
+        let system = FileSystem::of(if self.paths.file.exists() { &self.paths.file } else { self.folder() });
+        match self.shared.refusal(&system) {
+            Some(why) => Err(ErrorKind::UntrustedLocks { what: format!("{system}: {}", why.what), remedy: why.remedy }),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses file systems whose locks do not exclude everyone, and files with several names.
     pub(super) fn check_sharing(&self) -> Result<(), ErrorKind> {
-        if !self.trust_locks {
-            let system = FileSystem::of(&self.paths.file);
-            if let Some(why) = system.sharing().refusal() {
-                return Err(ErrorKind::UntrustedLocks(format!("{system}: {}", why.what)));
-            }
-        }
+        self.check_mount()?;
         match self.storage.identity(&self.paths.file)?.links {
             0 | 1 => Ok(()),
             links => Err(ErrorKind::HardLinked(links)),

@@ -8,7 +8,6 @@ use crate::h5::{GuardSpec, StampsSpec};
 use h5part_base::dataspace::{Loss, Rows, StampRows, Stamps, Table, pieces};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::num::to_usize;
-use h5part_base::storage::Mode;
 
 /// Most rows whose stamps are cleared at once.
 const BLOCK_ROWS: u64 = 1 << 16;
@@ -30,7 +29,7 @@ impl Store {
 
     fn try_accept_loss(&self, table: &str) -> Result<Vec<String>, ErrorKind> {
         self.change_beside_readers(|exclusive| {
-            let view = TableView::load(self, table, Mode::Write)?;
+            let view = TableView::load_inside(self, table, exclusive.gate.file())?;
             let table = &view.table;
             let stamps = table.expect_stamps()?;
             if !table.lost.is_empty() {

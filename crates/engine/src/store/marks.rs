@@ -4,11 +4,9 @@
 //! marks: its file driver has no locks, and without locks the library does not set them.
 
 use super::handle::Store;
-use crate::h5::H5Change;
+use crate::h5::{H5Change, Superblock};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{StockReaders, writers_elsewhere};
-use h5part_base::storage::{Mode, StorageFile};
-use std::sync::Arc;
 
 impl Store {
     /// Removes the marks of a dead program that was writing to the file, as `h5clear -s -i` does. From then on all
@@ -29,16 +27,15 @@ impl Store {
         self.check_sharing()?;
         let locks = self.open_locks()?;
         let gate = self.enter_gate_with_marks(&locks, StockReaders::MustLeave)?;
-        self.resolve_or_refuse()?;
-        if !self.superblock()?.is_some_and(|found| found.is_marked()) {
+        self.resolve_or_refuse(gate.file())?;
+        if !Superblock::find(gate.file().as_ref())?.is_some_and(|found| found.is_marked()) {
             return Ok(false);
         }
         if let Some(writers) = writers_elsewhere(&self.paths)? {
             return Err(ErrorKind::OpenForWriting { by: Some(writers), swmr: false });
         }
-        let base: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Write)?);
         // When the library closes a file, it writes the superblock without marks.
-        self.lay_over(&gate, &base, None, |file| Ok(H5Change::open_whole(file, &self.paths.file)?), |_| Ok(()))?;
+        self.lay_over(&gate, None, |file| Ok(H5Change::open_whole(file, &self.paths.file)?), |_| Ok(()))?;
         Ok(true)
     }
 }

@@ -10,6 +10,7 @@ use h5part_base::record::{Fit, Sealed};
 use h5part_base::storage::{Mode, StorageFile, replace};
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What was found and done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,15 +60,15 @@ impl Store {
     }
 
     /// Like [`Store::resolve`], but fails once if a log had to be set aside.
-    pub(super) fn resolve_or_refuse(&self) -> Result<(), ErrorKind> {
-        match self.resolve()? {
+    pub(super) fn resolve_or_refuse(&self, file: &Arc<dyn StorageFile>) -> Result<(), ErrorKind> {
+        match self.resolve(file)? {
             Resolved::Aside { why, kept } => Err(ErrorKind::LogAside { why, kept }),
             _ => Ok(()),
         }
     }
 
-    /// Finishes or undoes the change of a dead process. The caller holds the gate exclusively.
-    pub(super) fn resolve(&self) -> Result<Resolved, ErrorKind> {
+    /// Finishes or undoes the change of a dead process. The caller holds the gate exclusively; `base` is its file.
+    pub(super) fn resolve(&self, base: &Arc<dyn StorageFile>) -> Result<Resolved, ErrorKind> {
         if !self.change_waits()? {
             return Ok(Resolved::Nothing);
         }
@@ -80,7 +81,6 @@ impl Store {
             Found::Damaged => return self.aside("is damaged"),
             Found::Change(header) => header,
         };
-        let base = self.storage.open(&self.paths.file, Mode::Write)?;
         if base.identity()?.inode != header.inode {
             return self.aside("belongs to another file, of which this one may be a copy made during the change");
         }

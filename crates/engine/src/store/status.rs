@@ -8,7 +8,6 @@ use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::RowLocks;
 use h5part_base::num::to_usize;
 use h5part_base::record::stamp::{Stamp, StampState};
-use h5part_base::storage::Mode;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -138,7 +137,7 @@ impl Store {
 
     pub(crate) fn view_of(&self, table: &str) -> Result<TableView, ErrorKind> {
         let _gate = self.enter_to_read()?;
-        TableView::load(self, table, Mode::Read)
+        TableView::load(self, table)
     }
 
     fn try_status(&self, table: &str, parts: usize) -> Result<Status, ErrorKind> {

@@ -37,15 +37,21 @@ pub(super) enum FileChange {
 }
 
 impl TableView {
-    /// Loads a table. The caller holds the gate.
-    pub(super) fn load(store: &Store, table: &str, mode: Mode) -> Result<Self, ErrorKind> {
-        let path = &store.paths.file;
-        let file: Arc<dyn StorageFile> = Arc::from(store.storage.open(path, mode)?);
+    /// Loads a table to read it. The caller holds the gate.
+    pub(super) fn load(store: &Store, table: &str) -> Result<Self, ErrorKind> {
+        let file: Arc<dyn StorageFile> = Arc::from(store.storage.open(&store.paths.file, Mode::Read)?);
+        Self::of(store, table, file)
+    }
+
+    /// Loads a table to change it. `file` is that of the gate, which the caller holds.
+    pub(super) fn load_inside(store: &Store, table: &str, file: &Arc<dyn StorageFile>) -> Result<Self, ErrorKind> {
+        check_superblock(file.as_ref())?.refuse_marks()?;
+        Self::of(store, table, Arc::clone(file))
+    }
+
+    fn of(store: &Store, table: &str, file: Arc<dyn StorageFile>) -> Result<Self, ErrorKind> {
         let identity = file.identity()?;
-        if mode != Mode::Read {
-            check_superblock(file.as_ref())?.refuse_marks()?;
-        }
-        let h5 = H5File::open(&file, path)?;
+        let h5 = H5File::open(&file, &store.paths.file)?;
         let (uuid, generation, published) = (h5.uuid()?, h5.generation()?, h5.is_published()?);
         let (table, fingerprint) = h5.table(table, file.as_ref())?;
         Ok(Self { file, identity, uuid, published, generation, table, fingerprint })

@@ -7,7 +7,6 @@ use h5part_base::dataspace::{Rows, StampRows};
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::Fence;
 use h5part_base::record::stamp::{Stamp, StampState};
-use h5part_base::storage::Mode;
 use h5part_base::sync;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,7 +67,7 @@ impl Fence for Unclaimed {
         let mut view = sync::lock(&self.view);
         // The caller is inside the gate.
         if view.change_since(&self.store)? != FileChange::Unchanged {
-            *view = TableView::load(&self.store, &self.table, Mode::Read)?;
+            *view = TableView::load(&self.store, &self.table)?;
         }
         if self.is_met(&view)? {
             self.met.store(true, Ordering::Release);

@@ -71,7 +71,7 @@ impl Store {
 impl Writer {
     fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         Ok(Self {
-            burst: Burst::new(),
+            burst: Burst::new(store.paths.shared),
             committer: Committer::open(store, table)?,
             durability: Durability::default(),
             accept_foreign: false,

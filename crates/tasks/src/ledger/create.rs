@@ -7,7 +7,7 @@ use super::task::{NameAt, Task, TaskState};
 use h5part_base::checksum::crc32c;
 use h5part_base::error::{At, ErrorKind, Item, Result};
 use h5part_base::num::to_usize;
-use h5part_base::storage::{Disk, Mode, PIECE, Storage, StorageFile, replace, take_name};
+use h5part_base::storage::{Mode, PIECE, Storage, StorageFile, replace, take_name, uncached};
 use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -147,7 +147,7 @@ impl NewLedger {
     /// # Errors
     /// [`ErrorKind::AlreadyExists`], [`crate::ErrorKind::DuplicateTask`], [`ErrorKind::BadRequest`], I/O errors.
     pub fn create(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.create_in(path, &Disk)
+        self.create_in(&path, uncached(path.as_ref()).as_ref())
     }
 
     /// Creates the ledger in this storage.

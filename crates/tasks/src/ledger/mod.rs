@@ -43,7 +43,7 @@ use bits::Bits;
 use h5part_base::error::{At, ErrorKind, Result};
 use h5part_base::lock::{ByteGuard, ByteLock, Patience};
 use h5part_base::num::to_usize;
-use h5part_base::storage::{Disk, Mode, Storage, StorageFile};
+use h5part_base::storage::{Mode, Storage, StorageFile, uncached};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -85,7 +85,8 @@ impl Ledger {
     /// # Errors
     /// No such file, [`crate::ErrorKind::NotALedger`], [`ErrorKind::Cut`], [`ErrorKind::NewerFormat`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_in(path, Arc::new(Disk))
+        let storage = uncached(path.as_ref());
+        Self::open_in(path, storage)
     }
 
     /// Opens a ledger in this storage.
@@ -103,7 +104,7 @@ impl Ledger {
     /// As [`Ledger::open`]. Changing it fails with [`ErrorKind::ReadOnly`].
     pub fn open_to_read(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::try_open(path, Arc::new(Disk), Mode::Read).at("open ledger", path)
+        Self::try_open(path, uncached(path), Mode::Read).at("open ledger", path)
     }
 
     fn try_open(path: &Path, storage: Arc<dyn Storage>, mode: Mode) -> Result<Self, ErrorKind> {
@@ -111,7 +112,8 @@ impl Ledger {
         let file = storage.open(&path, mode)?;
         let header = read_header(file.as_ref())?;
         let shape = header.shape()?;
-        let lock = (mode == Mode::Write).then(|| ByteLock::open(&path, "the ledger's lock")).transpose()?;
+        let lock =
+            (mode == Mode::Write).then(|| ByteLock::of(file.as_ref(), &path, "the ledger's lock")).transpose()?;
         let bits = Bits::new(shape, header.tasks);
         let (patience, max_attempts) = (Patience::default(), header.max_attempts);
         Ok(Self { path, storage, file, header, shape, bits, lock, patience, max_attempts, clock: now_ms })

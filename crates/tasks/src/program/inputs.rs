@@ -161,7 +161,7 @@ pub(super) fn is_named(file: &File, path: &Path) -> bool {
 }
 
 fn is_free(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| FileExt::try_lock(&file).is_ok())
+    h5part_base::lock::open_to_lock(path).is_ok_and(|file| FileExt::try_lock(&file).is_ok())
 }
 
 #[cfg(test)]

@@ -108,6 +108,11 @@ fn slurm() {
 }
 
 #[test]
+fn nfs() {
+    run_page("docs/nfs.md");
+}
+
+#[test]
 fn doctor() {
     run_page("docs/doctor.md");
 }

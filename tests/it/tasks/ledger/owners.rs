@@ -201,7 +201,7 @@ fn reconcile_takes_tasks_from_a_silent_owner() {
     small_store(&store, 4);
     let path = scratch.text("a.ledger");
     ok(&["ledger", "init", &path, "--store", &scratch.text("a.h5"), "--table", "t"]);
-    let ledger = Ledger::open(&scratch.path("a.ledger")).expect("opens");
+    let ledger = Ledger::open(scratch.path("a.ledger")).expect("opens");
     let owner = ledger.register(&owner_elsewhere()).expect("registers");
     claim(&ledger, owner, 1);
     let lapsed = |after: &[&str]| {

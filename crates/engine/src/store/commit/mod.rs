@@ -16,7 +16,6 @@ use super::table_view::{FileChange, TableView};
 use h5part_base::dataspace::{Run, Runs};
 use h5part_base::error::{ErrorKind, Gone};
 use h5part_base::lock::{self, Fence, Gate, RowLocks, SharedGate};
-use h5part_base::storage::Mode;
 use in_place::{CommitContext, Scratch};
 use inspect::CommitPlan;
 use std::sync::Arc;
@@ -120,10 +119,10 @@ impl Committer {
     pub(super) fn open(store: &Store, table: &str) -> Result<Self, ErrorKind> {
         store.check_sharing()?;
         let locks = store.open_locks()?;
-        let recorder = store.in_sidecar(Recorder::open(store))?;
-        let gate = Gate::open(&store.paths, Arc::clone(&locks))?;
+        let recorder = store.in_sidecar(store.opening(|| Recorder::open(store)))?;
+        let gate = store.opening(|| Gate::open(&store.paths, &store.storage, Arc::clone(&locks)))?;
         let entered = store.enter_shared(&gate, &locks)?;
-        let view = TableView::load(store, table, Mode::Write)?;
+        let view = store.opening(|| TableView::load_inside(store, table, gate.file()))?;
         if view.published {
             return Err(ErrorKind::Published);
         }
@@ -152,7 +151,7 @@ impl Committer {
                 }
                 FileChange::OtherFile => {
                     drop(gate);
-                    self.gate = Gate::open(&self.store.paths, Arc::clone(&self.locks))?;
+                    self.gate = Gate::open(&self.store.paths, &self.store.storage, Arc::clone(&self.locks))?;
                     let gate = self.store.enter_shared(&self.gate, &self.locks)?;
                     let newer = self.load()?;
                     if !self.view.is_succeeded_by(&newer) {
@@ -170,7 +169,16 @@ impl Committer {
     }
 
     fn load(&self) -> Result<TableView, ErrorKind> {
-        TableView::load(&self.store, &self.name, Mode::Write)
+        TableView::load_inside(&self.store, &self.name, self.gate.file())
+    }
+
+    /// Loads the table again while another gate of this process is held exclusively. Later commits write through the file
+    /// of the own gate.
+    fn reload(&mut self) -> Result<(), ErrorKind> {
+        if !self.gate.is_named()? {
+            self.gate = Gate::open(&self.store.paths, &self.store.storage, Arc::clone(&self.locks))?;
+        }
+        self.view.follow(self.load()?)
     }
 
     /// Recovers what dead writers left half-written in the table. The caller is inside the gate.
@@ -263,7 +271,7 @@ impl Committer {
         let store = self.store.clone();
         store.change_beside_readers(|exclusive| {
             if self.view.change_since(&store)? != FileChange::Unchanged {
-                self.view.follow(self.load()?)?;
+                self.reload()?;
             }
             self.check_rows(requests)?;
             if self.route(requests)? == Route::Library {
@@ -283,7 +291,7 @@ impl Committer {
         let mut repacked = Some(repack::prepare(&self.store, &self.view, requests)?);
         let store = self.store.clone();
         store.change_beside_readers(|exclusive| {
-            self.view.follow(self.load()?)?;
+            self.reload()?;
             self.check_rows(requests)?;
             let repacked = match repacked.take() {
                 Some(first) => first,

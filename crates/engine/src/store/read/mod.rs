@@ -18,7 +18,6 @@ use h5part_base::dataspace::{ChunkTable, Column, Finder, Inner, Rows, Runs, Segm
 use h5part_base::error::{At, ErrorKind, Gone, Result, RowsFault};
 use h5part_base::lock::{ReadGate, RowLocks};
 use h5part_base::num::to_usize;
-use h5part_base::storage::Mode;
 use look::Look;
 use memory::zeroed;
 use std::ops::Range;
@@ -349,7 +348,7 @@ impl Reader {
 
     /// The same for a caller inside the gate, who must not wait for it again.
     fn load_inside(&self) -> Result<TableView, ErrorKind> {
-        TableView::load(&self.store, &self.name, Mode::Read)
+        TableView::load(&self.store, &self.name)
     }
 }
 
@@ -425,7 +424,7 @@ impl CellBuffer {
 
 fn load(store: &Store, table: &str) -> Result<TableView, ErrorKind> {
     let _gate = store.enter_to_read()?;
-    TableView::load(store, table, Mode::Read)
+    TableView::load(store, table)
 }
 
 fn cell_bytes(column: &Column) -> Result<usize, ErrorKind> {

@@ -96,31 +96,36 @@ impl Store {
     fn try_recover(&self, foreign: ForeignValues) -> Result<Recovery, ErrorKind> {
         self.check_sharing()?;
         let locks = self.open_locks()?;
-        let gate = Gate::open(&self.paths, Arc::clone(&locks))?;
+        let gate = Gate::open(&self.paths, &self.storage, Arc::clone(&locks))?;
         let entered = gate.enter_shared(&self.patience)?;
         if !self.change_waits()? {
-            return self.recover_all_rows(&locks, foreign);
+            return self.recover_all_rows(&locks, entered.file(), foreign);
         }
         drop(entered);
-        let _alone = self.enter_gate(&locks, StockReaders::MustLeave)?;
+        let alone = self.enter_gate(&locks, StockReaders::MustLeave)?;
         let mut found = Recovery::default();
-        match self.resolve()? {
+        match self.resolve(alone.file())? {
             Resolved::Nothing => {}
             Resolved::Applied => found.changes_applied = 1,
             Resolved::Discarded => found.changes_discarded = 1,
             Resolved::Aside { .. } => found.logs_aside = 1,
         }
-        found += self.recover_all_rows(&locks, foreign)?;
+        found += self.recover_all_rows(&locks, alone.file(), foreign)?;
         Ok(found)
     }
 
     /// Recovers the rows of all tables, until no record is left that explains one. The caller is inside the gate. A
     /// program that was killed may still be exiting: it releases its row locks before its record.
-    fn recover_all_rows(&self, locks: &RowLocks, foreign: ForeignValues) -> Result<Recovery, ErrorKind> {
+    fn recover_all_rows(
+        &self,
+        locks: &RowLocks,
+        file: &Arc<dyn StorageFile>,
+        foreign: ForeignValues,
+    ) -> Result<Recovery, ErrorKind> {
         let mut found = Recovery::default();
         let attempt = || {
-            found += self.recover_rows(locks)?;
-            let settled = self.settle_tables(locks, foreign)?;
+            found += self.recover_rows(locks, file)?;
+            let settled = self.settle_tables(locks, file, foreign)?;
             found += settled.recovery;
             Ok(settled.without_record)
         };
@@ -130,43 +135,47 @@ impl Store {
     }
 
     /// Puts back the rows of all tables that a record explains. The caller is inside the gate.
-    pub(super) fn recover_rows(&self, locks: &RowLocks) -> Result<Recovery, ErrorKind> {
+    pub(super) fn recover_rows(&self, locks: &RowLocks, file: &Arc<dyn StorageFile>) -> Result<Recovery, ErrorKind> {
         // The tables are listed once, and only if there is a record.
         let mut tables = None;
-        recover_dead(self, |all, header, file| {
+        recover_dead(self, |all, header, record| {
             let tables = match &mut tables {
                 Some(known) => known,
-                None => tables.insert(self.stamped_tables()?),
+                None => tables.insert(self.stamped_tables(file)?),
             };
             let number = header.id.table;
             let Some((_, path)) = tables.iter().find(|(stamped, _)| *stamped == number) else {
                 all.other_file += 1;
                 return Ok(false);
             };
-            let view = TableView::load(self, path, Mode::Write)?;
+            let view = TableView::load_inside(self, path, file)?;
             if !belongs(&view, header) {
                 all.other_file += 1;
                 return Ok(false);
             }
-            *all += put_back(self, &view, locks, header, file)?;
+            *all += put_back(self, &view, locks, header, record)?;
             Ok(true)
         })
     }
 
     /// Numbers and paths of the tables that have stamps.
-    fn stamped_tables(&self) -> Result<Vec<(u64, String)>, ErrorKind> {
-        let file: Arc<dyn StorageFile> = Arc::from(self.storage.open(&self.paths.file, Mode::Read)?);
-        let tables = H5File::open(&file, &self.paths.file)?.tables()?;
+    fn stamped_tables(&self, file: &Arc<dyn StorageFile>) -> Result<Vec<(u64, String)>, ErrorKind> {
+        let tables = H5File::open(file, &self.paths.file)?.tables()?;
         let stamped = tables.into_iter().filter_map(|t| Some((t.table.stamps?.table, t.table.path)));
         Ok(stamped.collect())
     }
 
     /// Settles the rows that no record explains. Rows whose guard is set get stamps, fresh ones get their fill back,
     /// and the others are counted. The caller is inside the gate.
-    fn settle_tables(&self, locks: &RowLocks, foreign: ForeignValues) -> Result<Settled, ErrorKind> {
+    fn settle_tables(
+        &self,
+        locks: &RowLocks,
+        file: &Arc<dyn StorageFile>,
+        foreign: ForeignValues,
+    ) -> Result<Settled, ErrorKind> {
         let mut all = Settled { recovery: Recovery::default(), without_record: Some(0) };
-        for (_, path) in self.stamped_tables()? {
-            let view = TableView::load(self, &path, Mode::Write)?;
+        for (_, path) in self.stamped_tables(file)? {
+            let view = TableView::load_inside(self, &path, file)?;
             let record = |rows: &[Range<u64>]| has_record(self, &view, rows);
             let counts = unfinished::settle_all(self, &view, locks, foreign, &record)?;
             all.recovery.settled += counts.finished;
@@ -214,7 +223,7 @@ fn recover_dead(
     mut settle: impl FnMut(&mut Recovery, &RecordHeader, &dyn StorageFile) -> Result<bool, ErrorKind>,
 ) -> Result<Recovery, ErrorKind> {
     let mut all = Recovery::default();
-    for dead in Dead::all(&store.paths)? {
+    for dead in store.opening(|| Dead::all(&store.paths))? {
         all.dead_writers += 1;
         let done = match unspent(store.storage.as_ref(), dead.path())? {
             None => true,
