@@ -9,6 +9,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// No commit counts as slower than this.
+const SLOWEST: Duration = Duration::from_secs(2);
+
 /// How long bursts last.
 #[derive(Debug)]
 struct Pace {
@@ -18,13 +21,30 @@ struct Pace {
     idle: Duration,
     /// Commits that are closer together than this form a burst.
     close: Duration,
+    /// A burst may be as long as this many commits, and a pause in it as long as one, however slow they are.
+    commits: u32,
 }
 
-const LOCAL: Pace =
-    Pace { longest: Duration::from_millis(5), idle: Duration::from_millis(1), close: Duration::from_micros(200) };
-/// An entry costs some thirty calls to the server, and a commit ten.
-const NFS: Pace =
-    Pace { longest: Duration::from_millis(500), idle: Duration::from_millis(50), close: Duration::from_millis(50) };
+const LOCAL: Pace = Pace {
+    longest: Duration::from_millis(5),
+    idle: Duration::from_millis(1),
+    close: Duration::from_micros(200),
+    commits: 0,
+};
+/// An entry costs some thirty calls to the server, and a commit ten. How long they take depends on the network.
+const NFS: Pace = Pace {
+    longest: Duration::from_millis(500),
+    idle: Duration::from_millis(50),
+    close: Duration::from_millis(50),
+    commits: 16,
+};
+
+impl Pace {
+    /// A limit, for commits that take this long.
+    fn stretched(&self, limit: Duration, commits: u32, each: Duration) -> Duration {
+        limit.max(each * commits.min(self.commits))
+    }
+}
 
 /// Keeps a [`SharedGate`] between commits that follow one another closely.
 #[derive(Debug)]
@@ -33,6 +53,8 @@ pub struct Burst {
     pace: &'static Pace,
     watch: Option<JoinHandle<()>>,
     last_end: Option<Instant>,
+    /// How long the last commit took.
+    last: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +68,8 @@ struct Held {
     gate: Option<SharedGate>,
     entered: Option<Instant>,
     used: Option<Instant>,
+    /// It ends after this long without a commit.
+    idle: Duration,
     finished: bool,
     closing: bool,
 }
@@ -57,7 +81,10 @@ pub struct InBurst<'a> {
     state: MutexGuard<'a, Held>,
     close: bool,
     armed: &'a Condvar,
+    start: Instant,
+    pace: &'static Pace,
     last_end: &'a mut Option<Instant>,
+    last: &'a mut Duration,
 }
 
 impl Burst {
@@ -68,22 +95,31 @@ impl Burst {
             Shared::Local => &LOCAL,
             Shared::Nfs => &NFS,
         };
-        Self { shared: Arc::default(), pace, watch: None, last_end: None }
+        Self { shared: Arc::default(), pace, watch: None, last_end: None, last: Duration::ZERO }
     }
 
     /// Begins a commit. If [`InBurst::entered`] is false, the caller enters the gate, with all the checks of an entry,
     /// and hands it over with [`InBurst::keep`].
     pub fn begin(&mut self) -> InBurst<'_> {
         let start = Instant::now();
-        let close = self.last_end.is_some_and(|end| start - end < self.pace.close);
+        let close = self.last_end.is_some_and(|end| start - end < self.pace.stretched(self.pace.close, 1, self.last));
         if close && self.watch.is_none() {
-            self.watch = self.shared.watch(self.pace.idle);
+            self.watch = self.shared.watch();
         }
         let mut state = self.shared.lock();
-        if state.entered.is_some_and(|entered| start - entered > self.pace.longest) {
+        let longest = self.pace.stretched(self.pace.longest, self.pace.commits, self.last);
+        if state.entered.is_some_and(|entered| start - entered > longest) {
             state.gate = None;
         }
-        InBurst { state, close: close && self.watch.is_some(), armed: &self.shared.armed, last_end: &mut self.last_end }
+        InBurst {
+            state,
+            close: close && self.watch.is_some(),
+            armed: &self.shared.armed,
+            start,
+            pace: self.pace,
+            last_end: &mut self.last_end,
+            last: &mut self.last,
+        }
     }
 
     /// Leaves the gate now.
@@ -117,7 +153,11 @@ impl InBurst<'_> {
     pub fn finish(mut self) -> Instant {
         let end = Instant::now();
         *self.last_end = Some(end);
+        // What it waited for the gate does not count, nor does a long wait for rows.
+        let begun = self.state.entered.map_or(self.start, |entered| entered.max(self.start));
+        *self.last = (end - begun).min(SLOWEST);
         self.state.used = Some(end);
+        self.state.idle = self.pace.stretched(self.pace.idle, 1, *self.last);
         if self.close {
             self.armed.notify_one();
         } else {
@@ -142,22 +182,23 @@ impl State {
     }
 
     /// The thread that ends idle bursts. If it cannot be started, every burst ends with its commit.
-    fn watch(self: &Arc<Self>, idle: Duration) -> Option<JoinHandle<()>> {
+    fn watch(self: &Arc<Self>) -> Option<JoinHandle<()>> {
         let shared = Arc::clone(self);
-        std::thread::Builder::new().name("h5part-gate".to_owned()).spawn(move || shared.end_idle_bursts(idle)).ok()
+        std::thread::Builder::new().name("h5part-gate".to_owned()).spawn(move || shared.end_idle_bursts()).ok()
     }
 
-    fn end_idle_bursts(&self, idle: Duration) {
+    fn end_idle_bursts(&self) {
         let mut state = self.lock();
         while !state.closing {
             if state.gate.is_none() {
                 state = sync::wait(&self.armed, state);
                 continue;
             }
+            let idle = state.idle;
             drop(state);
             std::thread::sleep(idle);
             state = self.lock();
-            if state.used.is_none_or(|used| used.elapsed() >= idle) {
+            if state.used.is_none_or(|used| used.elapsed() >= state.idle) {
                 state.gate = None;
             }
         }
