@@ -43,15 +43,18 @@ impl LockCall {
 }
 
 /// Opens a file to lock it alone. NFS grants that only through a descriptor that may write. Another user's file may be
-/// read-only for us; on other file systems that is enough.
+/// read-only for us, and a folder always is; on other file systems that is enough.
 ///
 /// # Errors
 /// As open(2).
 pub fn open_to_lock(path: &Path) -> io::Result<File> {
     match OpenOptions::new().read(true).write(true).open(path) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
-            File::open(path)
-        }
+        Err(e) if cannot_write(e.kind()) => File::open(path),
         other => other,
     }
+}
+
+fn cannot_write(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{IsADirectory, PermissionDenied, ReadOnlyFilesystem};
+    matches!(kind, PermissionDenied | ReadOnlyFilesystem | IsADirectory)
 }

@@ -3,7 +3,8 @@
 
 use super::owner::{self, OwnerNote, Process};
 use super::paths::Paths;
-use super::shared::{Shared, lease_s};
+use super::shared::lease_s;
+use crate::storage::Shared;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::fs;

@@ -24,6 +24,7 @@ mod wait;
 mod witness;
 
 pub use crate::inherited::{after_fork_in_child, after_fork_in_parent, before_fork};
+pub use crate::storage::Shared;
 pub use belongs::{clear_store_uuid, read_store_uuid, write_store_uuid};
 pub use burst::{Burst, InBurst};
 pub use byte::{ByteGuard, ByteLock};
@@ -40,5 +41,5 @@ pub use paths::Paths;
 pub use process::{Fate, ProcessId};
 pub use remedy::Remedy;
 pub use rows::{MAX_RANGES, RowGuard, RowLocks};
-pub use shared::{Shared, lease_s};
+pub use shared::lease_s;
 pub use wait::{Interrupt, Patience, Tell, Waiting};

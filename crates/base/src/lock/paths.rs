@@ -1,8 +1,7 @@
 //! The files that belong to a store: their names, and how they are opened.
 
-use super::shared::Shared;
 use crate::error::ErrorKind;
-use crate::storage::{O_DIRECT, refresh};
+use crate::storage::{O_DIRECT, Shared, refresh};
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;

@@ -3,20 +3,10 @@
 use super::filesystem::{FileSystem, Why};
 use super::paths::Paths;
 use super::remedy::Remedy;
-use crate::storage::{is_on_nfs, refresh};
+use crate::storage::{Shared, is_on_nfs, refresh};
 use std::fs;
 use std::io;
 use std::path::Path;
-
-/// How the writers of a store reach its files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shared {
-    /// As the file system allows by itself: from one host, or from all hosts of a file system for clusters.
-    #[default]
-    Local,
-    /// From any number of hosts that mount its folder by NFS 4.1 or newer.
-    Nfs,
-}
 
 /// What the mark holds, for people who look at it.
 const MARK: &str = "nfs\n";

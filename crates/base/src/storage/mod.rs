@@ -43,6 +43,16 @@ impl Identity {
     }
 }
 
+/// How the writers of a store reach its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shared {
+    /// As the file system allows by itself: from one host, or from all hosts of a file system for clusters.
+    #[default]
+    Local,
+    /// From any number of hosts that mount its folder by NFS 4.1 or newer.
+    Nfs,
+}
+
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

@@ -4,12 +4,13 @@
 //! locks and the syncs, and each keeps its own outcome.
 
 use super::inspect::{ColumnWrite, CommitPlan, CommitState, Found, HiddenGuard};
+use super::joined::Joined;
 use super::{Answers, CommitError, CommitOptions, Durability, Outcome};
 use crate::store::cells::{cell_at, write_pieces};
 use crate::store::handle::Store;
 use crate::store::recover::{ForeignValues, Recorder, has_record, recover_table, settle_rows};
 use crate::store::table_view::{Direct, TableView};
-use h5part_base::dataspace::{Piece, Rows, Runs, Stamps, cover, pieces};
+use h5part_base::dataspace::{Piece, Rows, Run, Runs, Stamps, cover, pieces};
 use h5part_base::error::ErrorKind;
 use h5part_base::lock::{MAX_RANGES, RowGuard, RowLocks};
 use h5part_base::num::to_usize;
@@ -17,6 +18,11 @@ use h5part_base::record::row::{Entry, piece_sums};
 use h5part_base::record::stamp::Stamp;
 use h5part_base::storage::StorageFile;
 use std::ops::Range;
+
+/// Rows of commits count as neighbours if at least one in this many between the first and the last is among them.
+const SPREAD: u64 = 4;
+/// Values are copied to join them. That pays up to this many bytes per commit.
+const SMALL: usize = 16 << 10;
 
 /// The store, table and settings that commits work with.
 pub(super) struct CommitContext<'a> {
@@ -44,9 +50,10 @@ pub(super) fn run(
 ) -> Result<Answers, CommitError> {
     let view = context.view;
     let stamps = view.table.expect_stamps().map_err(CommitError::BeforeWrite)?;
-    let file = view.file.as_ref();
+    let joined = are_neighbours(plans).then(|| Joined::new(view.file.as_ref()));
+    let file = joined.as_ref().map_or(view.file.as_ref(), |joined| joined as &dyn StorageFile);
     scratch.states.resize_with(scratch.states.len().max(plans.len()), CommitState::default);
-    let mut commits = Commits { file, view, stamps, options, scratch };
+    let mut commits = Commits { file, joined: joined.as_ref(), view, stamps, options, scratch };
     // 3. Row locks, kept until the stamps are final.
     let mut rows = lock(context, stamps.table, plans).map_err(CommitError::BeforeWrite)?;
     // 4. What do the cells hold?
@@ -74,6 +81,17 @@ pub(super) fn run(
     Ok(answers)
 }
 
+/// Whether several commits of few bytes touch rows that lie close together, so that joining their reads and writes saves
+/// calls.
+fn are_neighbours(plans: &[CommitPlan<'_>]) -> bool {
+    let rows = || plans.iter().flat_map(|plan| plan.runs.as_slice());
+    let (first, end) = (rows().map(|run| run.row).min(), rows().map(Run::end).max());
+    let all: u64 = plans.iter().map(|plan| plan.runs.len()).sum();
+    let bytes: usize = plans.iter().flat_map(|plan| &plan.writes).map(|write| write.bytes.len()).sum();
+    let small = bytes <= plans.len().saturating_mul(SMALL);
+    plans.len() > 1 && small && first.zip(end).is_some_and(|(first, end)| end - first <= all.saturating_mul(SPREAD))
+}
+
 fn ranges_of(plans: &[CommitPlan<'_>]) -> Vec<Range<u64>> {
     plans.iter().flat_map(|plan| plan.runs.as_slice()).map(|run| run.row..run.end()).collect()
 }
@@ -95,6 +113,8 @@ fn lock<'a>(context: &CommitContext<'a>, table: u64, plans: &[CommitPlan<'_>]) -
 /// Commits under their locks.
 struct Commits<'a> {
     file: &'a dyn StorageFile,
+    /// The same, if several commits are made that lie together.
+    joined: Option<&'a Joined<'a>>,
     view: &'a TableView,
     stamps: &'a Stamps,
     options: &'a CommitOptions<'a>,
@@ -103,9 +123,12 @@ struct Commits<'a> {
 
 impl<'a> Commits<'a> {
     fn inspect(&mut self, plans: &[CommitPlan<'_>]) -> Result<Vec<Found>, ErrorKind> {
-        let Self { view, stamps, options, scratch, .. } = self;
+        let Self { file, joined, view, stamps, options, scratch } = self;
+        if let Some(joined) = joined {
+            joined.forget();
+        }
         let Scratch { states, cells, .. } = &mut **scratch;
-        plans.iter().zip(states).map(|(plan, state)| plan.inspect(view, stamps, options, state, cells)).collect()
+        plans.iter().zip(states).map(|(plan, state)| plan.inspect(*file, view, stamps, options, state, cells)).collect()
     }
 
     /// Recovers what dead writers left, and inspects again, until no record explains what is still unsettled.
@@ -211,7 +234,13 @@ impl<'a> Commits<'a> {
     }
 
     fn write(&mut self, plans: &[CommitPlan<'_>], made: &[usize], power: bool) -> Result<(), ErrorKind> {
-        let sync = || if power { self.file.sync() } else { Ok(()) };
+        // Each step is written before the next one begins.
+        let (file, joined) = (self.file, self.joined);
+        let sync = || match joined {
+            _ if power => file.sync(),
+            Some(joined) => joined.write_out(),
+            None => Ok(()),
+        };
         for &k in made {
             self.begin_rows(&plans[k], k)?;
         }

@@ -100,13 +100,13 @@ impl<'a> CommitPlan<'a> {
     /// Reads stamps and cells under the row locks, and keeps the bytes of cells that have a value.
     pub(super) fn inspect(
         &self,
+        file: &dyn StorageFile,
         view: &TableView,
         stamps: &Stamps,
         options: &CommitOptions<'_>,
         state: &mut CommitState,
         buffer: &mut Vec<u8>,
     ) -> Result<Found, ErrorKind> {
-        let file = view.file.as_ref();
         (state.hidden_guard, state.guard_speaks) = (None, false);
         state.entries.clear();
         read_window(file, stamps, self.window(stamps), self.runs, &mut state.stamps)?;
@@ -122,17 +122,23 @@ impl<'a> CommitPlan<'a> {
             foreign = foreign.or_else(|| found.foreign.map(|row| target.foreign_change(row)));
         }
         if let Some(guard) = self.guard(stamps) {
-            self.inspect_guard(view, guard, state)?;
+            self.inspect_guard(file, view, guard, state)?;
         }
         Ok(if foreign.is_some() || interrupted { Found::Unsettled(foreign) } else { Found::Settled })
     }
 
     /// Checks whether guard cells of the rows are set. They must not be while the rows are written.
-    fn inspect_guard(&self, view: &TableView, guard: &Guard, state: &mut CommitState) -> Result<(), ErrorKind> {
+    fn inspect_guard(
+        &self,
+        file: &dyn StorageFile,
+        view: &TableView,
+        guard: &Guard,
+        state: &mut CommitState,
+    ) -> Result<(), ErrorKind> {
         let target = view.guard_target(guard)?;
         let size = guard.undefined.len();
         let mut bytes = vec![0; to_usize(self.runs.len()).saturating_mul(size)];
-        read_cells(view.file.as_ref(), target.layout, self.runs, &mut bytes)?;
+        read_cells(file, target.layout, self.runs, &mut bytes)?;
         let speaks = |cell: &[u8]| cell != guard.undefined;
         state.guard_speaks = bytes.chunks_exact(size).any(speaks);
         if !state.guard_speaks || self.guard_write(guard).is_some() {

@@ -5,6 +5,7 @@
 
 mod in_place;
 mod inspect;
+mod joined;
 mod repack;
 mod unstamped;
 mod via_library;
