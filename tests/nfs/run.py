@@ -45,7 +45,7 @@ def arguments():
     p = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], epilog="cases: " + ", ".join(CASES))
     p.add_argument("cases", nargs="*", metavar="CASE", help="cases to run [default: all]")
     p.add_argument("--all", action="store_true", help="run all cases, for hours: --seconds 900 --commits 500 --rounds 6")
-    p.add_argument("--quick", action="store_true", help="run what CI runs, in less than 5 minutes")
+    p.add_argument("--quick", action="store_true", help="run three cases, in less than 5 minutes")
     p.add_argument("--seconds", type=float, help="seconds of writing per trial [default: 60]")
     p.add_argument("--commits", type=int, help="commits that are counted; twice the number of kills [default: 50]")
     p.add_argument("--rounds", type=int, help="freezes, cuts and restarts per trial; attempts of controls [default: 3]")
