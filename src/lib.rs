@@ -130,8 +130,8 @@ pub use writer::{CommitBuilder, Writer};
 
 pub use h5part_base::{
     dataspace::{ColumnSpec, CompoundType, Dtype, EnumType, Field, Rows},
-    error::{Error, ErrorKind, Gone, Item, Misfit, Result, RowsFault, Shortage},
-    lock::{Fence, Remedy, Shared, Waiting},
+    error::{Error, ErrorKind, Gone, Item, Misfit, Remedy, Result, RowsFault, Shortage},
+    lock::{Fence, Shared, Waiting},
 };
 pub use h5part_engine::store::{
     Adopt, Adopted, Adoption, Attribute, Before, CellState, ColumnPresence, ColumnStatus, Commit, Coordinates,

@@ -16,7 +16,7 @@ mod verdict;
 pub use desk::{Answer, Desk, Kernel, Lock, Locks, Request};
 pub use error::ErrorKind;
 pub use facts::{ChangeTimes, Latency, Limits, Space, System};
-pub use h5part_base::lock::Remedy;
+pub use h5part_base::error::Remedy;
 pub use meeting::{Introduction, Waits};
 pub use process::{Process, Start, serve};
 use trial::clocks;

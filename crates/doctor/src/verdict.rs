@@ -2,7 +2,8 @@
 
 use super::meeting::Introduction;
 use super::trial::Check;
-use h5part_base::lock::{FileSystem, Reach, Remedy, Shared, Sharing};
+use h5part_base::error::Remedy;
+use h5part_base::lock::{FileSystem, Reach, Shared, Sharing};
 use serde::Serialize;
 
 /// Who may write there at the same time.

@@ -1,6 +1,6 @@
 //! Why the engine fails.
 
-use crate::lock::Remedy;
+use super::Remedy;
 use nix::libc::RLIM_INFINITY;
 use nix::sys::resource::{Resource, getrlimit};
 use std::fmt;

@@ -7,8 +7,10 @@
 //! Messages state facts. What a user of the program can do about them is said by the program.
 
 mod kind;
+mod remedy;
 
 pub use kind::{ErrorKind, Gone, Item, Misfit, RowsFault, Shortage, available, size_limit};
+pub use remedy::Remedy;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

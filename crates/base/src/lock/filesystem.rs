@@ -2,8 +2,8 @@
 //!
 //! These statements follow from the kind and the options of a mount alone. `doctor` also tests the locks.
 
-use super::Remedy;
 use super::mounts::Mount;
+use crate::error::Remedy;
 use nix::sys::statfs::statfs;
 use serde::Serialize;
 use std::fmt;

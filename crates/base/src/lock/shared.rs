@@ -2,7 +2,7 @@
 
 use super::filesystem::{FileSystem, Why};
 use super::paths::Paths;
-use super::remedy::Remedy;
+use crate::error::Remedy;
 use crate::storage::{Shared, is_on_nfs, refresh};
 use std::fs;
 use std::io;
@@ -75,7 +75,7 @@ fn refusal(system: &FileSystem, client: &Client) -> Option<Why> {
             ("each host keeps its locks to itself ('nolock' or 'local_lock')", Remedy::MountNfs)
         }
         "nfs4" if has("soft") || has("softerr") => {
-            ("'soft': a write that timed out may land later, when its row has another value", Remedy::MountNfs)
+            ("'soft' or 'softerr': a write that timed out may land later, when its row has another value", Remedy::MountNfs)
         }
         "nfs4" if client.recovers_lost_locks => {
             ("this host takes locks again that the server gave to others", Remedy::NoLostLocks)
