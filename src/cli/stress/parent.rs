@@ -11,7 +11,7 @@ use h5part_base::error::{At, Kind};
 use h5part_base::num::to_usize;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -39,6 +39,8 @@ struct Worker {
     number: u64,
     lives: u64,
     child: Child,
+    /// Writers on other hosts stop when it is closed.
+    input: Option<ChildStdin>,
     /// Its process on its own host.
     pid: u32,
     out: BufReader<ChildStdout>,
@@ -143,6 +145,9 @@ impl Killer {
             }
             if self.kills_wanted.rounds.is_some_and(|rounds| self.kills >= rounds) {
                 board.word_of_all(Word::Stop).store(1, Ordering::Release);
+                for worker in &mut *workers {
+                    worker.input = None;
+                }
             } else if Instant::now() >= due && !workers.is_empty() {
                 // Changers have more that can break, so they are killed as often as all writers together.
                 let among_changers = !changers.is_empty() && self.next(2) == 0;
@@ -185,7 +190,8 @@ impl Worker {
             .at("start", &program)?;
         let out = child.stdout.take().map(BufReader::new);
         let out = out.ok_or_else(|| ErrorKind::BadRequest("no pipe to a worker".to_owned())).at("start", &program)?;
-        Ok(Self { role, number, lives, child, pid: 0, out })
+        let input = child.stdin.take();
+        Ok(Self { role, number, lives, child, input, pid: 0, out })
     }
 
     fn host(&self, job: &StressRun) -> u64 {
@@ -221,7 +227,7 @@ impl Worker {
     }
 
     fn go(&mut self, start_ns: u64) -> Result<()> {
-        let said = self.child.stdin.take().map(|mut pipe| writeln!(pipe, "{start_ns}"));
+        let said = self.input.as_mut().map(|pipe| writeln!(pipe, "{start_ns}"));
         said.unwrap_or(Ok(())).map_err(ErrorKind::Io).at("start", "a worker")
     }
 

@@ -1,6 +1,6 @@
 //! One writer process of a stress run.
 
-use super::board::Board;
+use super::board::{Board, Word};
 use super::job::{Role, StressRun};
 use super::turns::{Turns, now_ns};
 use super::values::Batch;
@@ -15,6 +15,7 @@ use h5part_engine::store::{Store, Writer};
 use serde::{Deserialize, Serialize};
 use std::io::BufRead;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[derive(Debug, clap::Args)]
@@ -71,6 +72,9 @@ impl WorkerArgs {
         let mut turns = Turns::new(job, self.number, self.first_sequence, board);
         board.touch(job, self.number);
         let start_ns = ready()?;
+        if job.host_of(self.number) > 0 {
+            stop_with_input(Board::open(job, job.host_of(self.number))?);
+        }
         let mut end_ns = start_ns;
         while let Some(turn) = turns.next(start_ns).filter(|_| !board.is_stopped()) {
             let begun = now_ns();
@@ -83,6 +87,15 @@ impl WorkerArgs {
         }
         Ok(end_ns)
     }
+}
+
+/// Ends the writers of this host when standard input is closed. The parent is on another host, and cannot tell them by the
+/// board.
+fn stop_with_input(board: Board) {
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        board.word_of_all(Word::Stop).store(1, Ordering::Release);
+    });
 }
 
 /// Reports that everything is set up, and waits for the common start.

@@ -74,9 +74,10 @@ fn refusal(system: &FileSystem, client: &Client) -> Option<Why> {
         "nfs4" if has("nolock") || local("all") || local("flock") || local("posix") => {
             ("each host keeps its locks to itself ('nolock' or 'local_lock')", Remedy::MountNfs)
         }
-        "nfs4" if has("soft") || has("softerr") => {
-            ("'soft' or 'softerr': a write that timed out may land later, when its row has another value", Remedy::MountNfs)
-        }
+        "nfs4" if has("soft") || has("softerr") => (
+            "'soft' or 'softerr': a write that timed out may land later, when its row has another value",
+            Remedy::MountNfs,
+        ),
         "nfs4" if client.recovers_lost_locks => {
             ("this host takes locks again that the server gave to others", Remedy::NoLostLocks)
         }

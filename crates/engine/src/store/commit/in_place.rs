@@ -50,7 +50,8 @@ pub(super) fn run(
 ) -> Result<Answers, CommitError> {
     let view = context.view;
     let stamps = view.table.expect_stamps().map_err(CommitError::BeforeWrite)?;
-    let joined = are_neighbours(plans).then(|| Joined::new(view.file.as_ref()));
+    let joined = are_neighbours(plans).then(|| Joined::new(view.file.as_ref())).transpose();
+    let joined = joined.map_err(|e| CommitError::BeforeWrite(e.into()))?;
     let file = joined.as_ref().map_or(view.file.as_ref(), |joined| joined as &dyn StorageFile);
     scratch.states.resize_with(scratch.states.len().max(plans.len()), CommitState::default);
     let mut commits = Commits { file, joined: joined.as_ref(), view, stamps, options, scratch };

@@ -15,6 +15,8 @@ const BLOCK: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Joined<'a> {
     file: &'a dyn StorageFile,
+    /// Length of the file. It cannot become shorter meanwhile.
+    end: u64,
     /// Blocks that were read, by their number.
     blocks: Mutex<BTreeMap<u64, Vec<u8>>>,
     /// What is to be written, in the order in which it came.
@@ -22,8 +24,8 @@ pub(super) struct Joined<'a> {
 }
 
 impl<'a> Joined<'a> {
-    pub(super) fn new(file: &'a dyn StorageFile) -> Self {
-        Self { file, blocks: Mutex::default(), pending: Mutex::default() }
+    pub(super) fn new(file: &'a dyn StorageFile) -> io::Result<Self> {
+        Ok(Self { file, end: file.identity()?.len, blocks: Mutex::default(), pending: Mutex::default() })
     }
 
     /// Forgets what was read. Call this when locks were released.
@@ -52,15 +54,10 @@ impl StorageFile for Joined<'_> {
         let (number, at) = (address / BLOCK, to_usize(address % BLOCK));
         let mut blocks = sync::lock(&self.blocks);
         if let Entry::Vacant(place) = blocks.entry(number) {
-            let mut block = vec![0; to_usize(BLOCK)];
-            match self.file.read_at(&mut block, number * BLOCK) {
-                Ok(()) => {
-                    place.insert(block);
-                }
-                // The file ends in this block.
-                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {}
-                Err(e) => return Err(e),
-            }
+            let start = number * BLOCK;
+            let mut block = vec![0; to_usize(self.end.saturating_sub(start).min(BLOCK))];
+            self.file.read_at(&mut block, start)?;
+            place.insert(block);
         }
         match blocks.get(&number).and_then(|block| block.get(at..at + buf.len())) {
             Some(bytes) => {
