@@ -69,7 +69,9 @@ pub enum Mode {
 #[must_use]
 pub fn uncached(path: &Path) -> Arc<dyn Storage> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if nfs::is_on_nfs(folder) { Arc::new(Nfs::new()) } else { Arc::new(Disk) }
+    // A symbolic link may lead from one file system to another.
+    let place = if path.exists() { path } else { folder };
+    if nfs::is_on_nfs(place) { Arc::new(Nfs::new()) } else { Arc::new(Disk) }
 }
 
 /// A folder's worth of operations. All paths are absolute.

@@ -85,12 +85,15 @@ pub(super) fn run(
 /// Whether several commits of few bytes touch rows that lie close together, so that joining their reads and writes saves
 /// calls.
 fn are_neighbours(plans: &[CommitPlan<'_>]) -> bool {
+    if plans.len() < 2 {
+        return false;
+    }
     let rows = || plans.iter().flat_map(|plan| plan.runs.as_slice());
     let (first, end) = (rows().map(|run| run.row).min(), rows().map(Run::end).max());
     let all: u64 = plans.iter().map(|plan| plan.runs.len()).sum();
     let bytes: usize = plans.iter().flat_map(|plan| &plan.writes).map(|write| write.bytes.len()).sum();
     let small = bytes <= plans.len().saturating_mul(SMALL);
-    plans.len() > 1 && small && first.zip(end).is_some_and(|(first, end)| end - first <= all.saturating_mul(SPREAD))
+    small && first.zip(end).is_some_and(|(first, end)| end - first <= all.saturating_mul(SPREAD))
 }
 
 fn ranges_of(plans: &[CommitPlan<'_>]) -> Vec<Range<u64>> {
